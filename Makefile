@@ -1,0 +1,53 @@
+# Two commands do all: `make demo` and `make test`. Each makes the virtual environment it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+CORES := $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: demo test ci lint types slow wheel imports links bench clean
+
+demo: .venv/core
+	$(BIN)/isr score examples/shapes --judge shapes-oracle
+
+test: .venv/dev
+	$(BIN)/python -m pytest -q -n $(CORES) -m "not slow"
+
+ci: lint types links imports wheel slow
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/dev
+	$(BIN)/mypy
+
+# the folders at the root are subpackages of isr through committed relative links
+links:
+	@for name in judges prompts calibration; do \
+	  test "$$(readlink isr/$$name)" = "../$$name" || { \
+	    echo "isr/$$name: expected a symbolic link to ../$$name; set git config core.symlinks true and check out again"; \
+	    exit 1; }; done
+
+imports: .venv/dev
+	$(BIN)/python -m tests.imports
+
+wheel: .venv/dev
+	PYTHON=$(BIN)/python tests/wheel.sh
+
+slow: .venv/dev
+	$(BIN)/python -m pytest -q -m slow
+
+bench: .venv/dev
+	$(BIN)/python benchmarks/score_overhead.py
+
+.venv/core: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+.venv/dev: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@ .venv/core
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,111 @@
+"""Immunization Success Rate (arXiv 2512.14320): is an image really protected against diffusion editing?
+
+``isr.score("edits/", judge="qwen2.5-vl-7b")`` scores an edit directory. Names are loaded when first used, so
+that ``import isr`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from isr.version import __version__
+
+if TYPE_CHECKING:
+    from isr.directory import EditDirectory, load_edits
+    from isr.errors import (
+        AuthenticationError,
+        CardError,
+        DesignError,
+        EditDirectoryError,
+        InputError,
+        IsrError,
+        JudgeError,
+        MissingExtraError,
+        ModelNotFoundError,
+        Problem,
+        RejectedError,
+        RubricError,
+        SecretError,
+        StatisticsError,
+        StoreError,
+        TransportError,
+        UsageError,
+    )
+    from isr.metric import ISR
+    from isr.result import Result
+    from isr.scoring import ascore, score
+    from isr.types import Answer, Arm, Edit, Estimate, Question, Treatment, Unit, Verdict
+
+_HOME = {
+    "isr.directory": ("EditDirectory", "load_edits"),
+    "isr.errors": (
+        "AuthenticationError",
+        "CardError",
+        "DesignError",
+        "EditDirectoryError",
+        "InputError",
+        "IsrError",
+        "JudgeError",
+        "MissingExtraError",
+        "ModelNotFoundError",
+        "Problem",
+        "RejectedError",
+        "RubricError",
+        "SecretError",
+        "StatisticsError",
+        "StoreError",
+        "TransportError",
+        "UsageError",
+    ),
+    "isr.metric": ("ISR",),
+    "isr.result": ("Result",),
+    "isr.scoring": ("ascore", "score"),
+    "isr.types": ("Answer", "Arm", "Edit", "Estimate", "Question", "Treatment", "Unit", "Verdict"),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "ISR",
+    "Answer",
+    "Arm",
+    "AuthenticationError",
+    "CardError",
+    "DesignError",
+    "Edit",
+    "EditDirectory",
+    "EditDirectoryError",
+    "Estimate",
+    "InputError",
+    "IsrError",
+    "JudgeError",
+    "MissingExtraError",
+    "ModelNotFoundError",
+    "Problem",
+    "Question",
+    "RejectedError",
+    "Result",
+    "RubricError",
+    "SecretError",
+    "StatisticsError",
+    "StoreError",
+    "TransportError",
+    "Treatment",
+    "Unit",
+    "UsageError",
+    "Verdict",
+    "__version__",
+    "ascore",
+    "load_edits",
+    "score",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'isr' has no attribute {name!r}")
+    return getattr(import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

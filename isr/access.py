@@ -1,0 +1,112 @@
+"""Which key may go to which host. The only room that reads a key.
+
+A built-in card binds its variable to its hosts. Any other pair of host and variable must have been allowed
+once by the user (``isr judges allow HOST VARIABLE``), so that no card can carry a key off.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from importlib import resources
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from isr.errors import AuthenticationError, SecretError, UsageError
+
+if TYPE_CHECKING:
+    from isr.cards import Card
+
+
+def config_file() -> Path:
+    """The user's own configuration: ``$ISR_CONFIG``, else ``config.toml`` in the user's config folder for isr."""
+    if override := os.environ.get("ISR_CONFIG"):
+        return Path(override)
+    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(base) / "isr" / "config.toml"
+
+
+def read_config() -> dict[str, Any]:
+    """The user's configuration: ``judge`` (the default judge) and ``allow`` (host -> variables)."""
+    path = config_file()
+    try:
+        config = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: expected TOML; found {error}; correct or remove the file") from error
+    unknown = sorted(set(config) - {"judge", "allow"})
+    if unknown:
+        raise UsageError(
+            f"{path}: expected the keys judge and allow; found {', '.join(unknown)}; remove them"
+        )
+    return config
+
+
+def allow(host: str, variable: str) -> Path:
+    """Records that the key in ``variable`` may be sent to ``host``. Returns the file that says so."""
+    config = read_config()
+    allowed = dict(config.get("allow", {}))
+    host = host.lower()
+    allowed[host] = sorted({*allowed.get(host, []), variable})
+    lines = [f"judge = {json.dumps(config['judge'])}"] if "judge" in config else []
+    lines += ["[allow]", *(f"{json.dumps(h)} = {json.dumps(v)}" for h, v in sorted(allowed.items()))]
+    path = config_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path
+
+
+def bound_pairs() -> set[tuple[str, str]]:
+    """(host, variable) pairs of the built-in cards."""
+    pairs = set()
+    for file in resources.files("isr.judges").iterdir():
+        if file.name.endswith(".toml"):
+            endpoint = tomllib.loads(file.read_text("utf-8")).get("endpoint", {})
+            if endpoint.get("api_key_env"):
+                pairs.add(((urlsplit(endpoint["base_url"]).hostname or "").lower(), endpoint["api_key_env"]))
+    return pairs
+
+
+def check_pair(card: Card) -> None:
+    """Raises ``SecretError`` if the card's key may not be sent to the card's host."""
+    endpoint = card.endpoint
+    if not endpoint.api_key_env:
+        return
+    pair = (endpoint.host, endpoint.api_key_env)
+    allowed = read_config().get("allow", {}).get(endpoint.host, [])
+    if pair not in bound_pairs() and endpoint.api_key_env not in allowed:
+        raise SecretError(
+            f"{card.name}: the key in {endpoint.api_key_env} has not been allowed to go to {endpoint.host}; "
+            f"if you trust that host with it: isr judges allow {endpoint.host} {endpoint.api_key_env}"
+        )
+    if endpoint.scheme != "https" and not _is_loopback(endpoint.host):
+        raise SecretError(f"{card.name}: a key is sent over https only; found {endpoint.base_url}; use https")
+
+
+def endpoint_key(card: Card) -> str:
+    """The key for the card's endpoint, or ``""`` for an endpoint without one.
+
+    Raises ``SecretError`` if it may not go there, ``AuthenticationError`` if the variable is not set.
+    A server on this machine may be asked without a key.
+    """
+    check_pair(card)
+    variable = card.endpoint.api_key_env
+    key = os.environ.get(variable, "").strip() if variable else ""
+    if variable and not key and not _is_loopback(card.endpoint.host):
+        raise AuthenticationError(
+            f"{card.name}: expected a key in the environment variable {variable}; found none"
+        )
+    return key
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

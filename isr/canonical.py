@@ -1,0 +1,30 @@
+"""Canonical JSON and digests: the same value has the same bytes on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+
+def canonical_json(value: Any) -> bytes:
+    """UTF-8 JSON with sorted keys and no spaces; NaN and infinities are refused (``ValueError``)."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode("utf-8", "surrogatepass")
+
+
+def sha256_bytes(data: bytes) -> str:
+    """``sha256:<hex>`` of raw bytes."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """``sha256:<hex>`` of the canonical JSON of ``value``."""
+    return sha256_bytes(canonical_json(value))
+
+
+def short(digest: str, length: int = 12) -> str:
+    """``sha256:`` and the first hex digits: enough to compare by eye, as printed in signatures."""
+    scheme, _, value = digest.partition(":")
+    return f"{scheme}:{value[:length]}"

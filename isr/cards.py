@@ -1,0 +1,351 @@
+"""Judge cards: which model, with which settings, is the instrument.
+
+The identity of a judge is everything that can change its answers. Limits, price and address are not in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from isr.canonical import sha256_json, short
+from isr.errors import CardError, Problem, UsageError
+from isr.images import ImagePolicy
+
+PANEL = "panel"
+RULES = ("strict", "majority", "any", "per_question")
+ENTRY_POINTS = "isr.judges"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+_BACKEND = re.compile(r"[a-z][a-z0-9_]*\Z")
+_LOOKS_LIKE_KEY = re.compile(r"(sk-|AIza|Bearer\s|eyJ|hf_|xai-|gsk_)[\w.-]{8,}|[A-Za-z0-9_-]{40,}")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Endpoint(_Section):
+    """Where the judge is served; no part of its identity."""
+
+    base_url: str = ""
+    api_key_env: str = ""
+
+    @property
+    def host(self) -> str:
+        return (urlsplit(self.base_url).hostname or "").lower()
+
+    @property
+    def scheme(self) -> str:
+        return urlsplit(self.base_url).scheme.lower()
+
+
+class Decoding(_Section):
+    """Sampling, and the dialect in which this host takes it."""
+
+    temperature: float | None = Field(0.0, ge=0, le=2)
+    max_tokens: int = Field(512, ge=1)
+    max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    seed: int | None = 0
+    reasoning_effort: str | None = None
+    structured: Literal["json_schema", "json_schema_basic", "json_object", "words"] = "json_schema"
+    omit: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class Images(_Section):
+    """How images are prepared for this judge."""
+
+    max_side: int = Field(1024, ge=16)
+    format: Literal["png", "jpeg"] = "png"
+    quality: int = Field(95, ge=1, le=100)
+    layout: Literal["separate", "side_by_side"] = "separate"
+    detail: Literal["auto", "low", "high", ""] = ""
+
+
+class Limits(_Section):
+    """How hard the endpoint may be pushed; no part of the identity."""
+
+    concurrency: int = Field(8, ge=1, le=1024)
+    requests_per_minute: float | None = Field(None, gt=0)
+    timeout_s: float = Field(120.0, gt=0)
+    max_attempts: int = Field(6, ge=1)
+    max_retry_after_s: float = Field(600.0, ge=0)
+
+
+class Price(_Section):
+    """USD per million tokens, for the dry run and the budget, and the rule that counts image tokens."""
+
+    input: float | None = Field(None, ge=0)
+    output: float | None = Field(None, ge=0)
+    image_tokens: str = ""
+
+
+class Card(_Section):
+    """One judge. ``name`` is the file's; everything else is the file's content.
+
+    ``serves``: beginnings of the model names that the endpoint may report; another name stops the run, since
+    hosts have silently routed retired models to others.
+    """
+
+    name: str
+    backend: str
+    model: str = ""
+    revision: str = ""
+    deployment: str = ""
+    verified_on: str = ""
+    retires_on: str = ""
+    notes: str = ""
+    needs: str = ""
+    serves: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+    rule: Literal["strict", "majority", "any", "per_question"] = "strict"
+    endpoint: Endpoint = Endpoint()
+    decoding: Decoding = Decoding()
+    images: Images = Images()
+    engine: Mapping[str, Any] = Field(default_factory=dict)
+    limits: Limits = Limits()
+    price: Price = Price()
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that can change this judge's answers; part of every request's key."""
+        return {
+            "backend": self.backend,
+            "model": self.model,
+            "revision": self.revision,
+            "deployment": self.deployment,
+            "decoding": self.decoding.model_dump(mode="json"),
+            "images": self.images.model_dump(mode="json"),
+            "engine": {k: _file_digest(self, v) if k in _FILES else v for k, v in self.engine.items()},
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the identity."""
+        return sha256_json(self.identity)
+
+    @property
+    def signature(self) -> str:
+        return f"{self.name}:{short(self.digest)}"
+
+    @property
+    def policy(self) -> ImagePolicy:
+        """The part of ``[images]`` that decides which bytes are sent."""
+        i = self.images
+        return ImagePolicy(i.max_side, i.format, i.quality, i.layout)
+
+
+_FILES = ("answers",)  # engine fields that name a file: its content is the identity, not its path
+
+
+def _file_digest(card: Card, path: object) -> str:
+    try:
+        with open(str(path), "rb") as file:
+            return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CardError(
+            f"{card.name}: expected a file in engine; found {path!r} ({error.strerror})"
+        ) from None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The judges of a run and the rule that joins their verdicts; a single judge is a panel of one."""
+
+    name: str
+    members: tuple[Card, ...]
+    rule: str
+
+    @property
+    def signature(self) -> str:
+        return ",".join(card.signature for card in self.members)
+
+
+def builtin_names() -> list[str]:
+    """Names of the cards that ship with the package or that an installed package registers."""
+    folder = resources.files("isr.judges")
+    names = {p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml")}
+    return sorted(names | {p.name for p in metadata.entry_points(group=ENTRY_POINTS)})
+
+
+def load_card(name_or_path: str, overrides: Sequence[str] = ()) -> Card:
+    """The card of a built-in or registered name, or of a ``.toml`` file, with ``key=value`` overrides.
+
+    Raises ``CardError`` with every problem of the file at once.
+    """
+    raw, name, where = _read(name_or_path)
+    for text in overrides:
+        _override(raw, text)
+    return _checked(raw, name, where)
+
+
+def load_panel(name_or_path: str, overrides: Sequence[str] = ()) -> Panel:
+    """The panel that a card names; an ordinary card is a panel of itself."""
+    card = load_card(name_or_path, overrides if not _is_panel(name_or_path) else ())
+    if card.backend != PANEL:
+        return Panel(card.name, (card,), "single")
+    if overrides:
+        raise UsageError(f"--set on the panel {card.name}: set fields on cards of its members instead")
+    folder = Path(name_or_path).parent if name_or_path.endswith(".toml") else None
+    members = []
+    for member in card.members:
+        beside = folder / member if folder is not None and member.endswith(".toml") else None
+        members.append(load_card(str(beside) if beside is not None else member))
+    nested = [m.name for m in members if m.backend == PANEL]
+    names = [m.name for m in members]
+    if nested or len(set(names)) != len(names) or len(members) < 2:
+        found = f"the members {', '.join(names) or '(none)'}"
+        raise CardError(
+            f"{card.name}: this panel cannot be used",
+            [
+                Problem(
+                    card.name,
+                    "members",
+                    "two or more different judges that are not panels",
+                    found,
+                    "edit the card",
+                )
+            ],
+        )
+    return Panel(card.name, tuple(members), card.rule)
+
+
+def _is_panel(name_or_path: str) -> bool:
+    return _read(name_or_path)[0].get("backend") == PANEL
+
+
+def _read(name_or_path: str) -> tuple[dict[str, Any], str, str]:
+    if name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+        try:
+            text, name, where = path.read_text("utf-8"), path.stem, name_or_path
+        except (OSError, UnicodeDecodeError) as error:
+            raise CardError(
+                f"{path}: expected a readable judge card; found {error}; check the path"
+            ) from error
+    else:
+        text, name, where = _builtin_text(name_or_path), name_or_path, f"judge card {name_or_path}"
+    try:
+        return tomllib.loads(text), name, where
+    except tomllib.TOMLDecodeError as error:
+        raise CardError(f"{where}: expected TOML; found {error}; correct the file") from error
+
+
+def _builtin_text(name: str) -> str:
+    if _NAME.match(name):
+        file = resources.files("isr.judges").joinpath(f"{name}.toml")
+        if file.is_file():
+            return file.read_text("utf-8")
+        for point in metadata.entry_points(group=ENTRY_POINTS, name=name):
+            path = Path(str(point.load()))
+            return path.read_text("utf-8")
+    raise CardError(
+        f"--judge {name}: expected the name of a card or a path ending in .toml; "
+        f"found neither; the cards are: {', '.join(builtin_names())}"
+    )
+
+
+def _override(raw: dict[str, Any], text: str) -> None:
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise UsageError(f"--set {text}: expected key=value, e.g. decoding.temperature=0.7")
+    *sections, last = key.strip().split(".")
+    target = raw
+    for section in sections:
+        target = target.setdefault(section, {})
+        if not isinstance(target, dict):
+            raise UsageError(f"--set {text}: {section!r} is not a section of a card")
+    try:
+        target[last] = tomllib.loads(f"v = {value}")["v"]
+    except tomllib.TOMLDecodeError:
+        target[last] = value  # a bare word is a string: --set model=my-model
+
+
+def _checked(raw: dict[str, Any], name: str, where: str) -> Card:
+    problems = [*_secrets(raw, where)]
+    try:
+        card = Card.model_validate_json(_as_json({"name": name, **raw}), strict=True)
+    except ValidationError as error:
+        for e in error.errors():
+            field = ".".join(str(p) for p in e["loc"])
+            problems.append(Problem(where, field, e["msg"], _shown(e.get("input")), "edit the card"))
+        raise CardError(f"{where}: {len(problems)} problem(s)", problems) from None
+    if not _BACKEND.match(card.backend):
+        problems.append(
+            Problem(where, "backend", "a lower-case module name", repr(card.backend), "edit the card")
+        )
+    if card.endpoint.base_url and card.endpoint.scheme not in ("http", "https"):
+        problems.append(
+            Problem(
+                where,
+                "endpoint.base_url",
+                "an http(s) address",
+                repr(card.endpoint.base_url),
+                "edit the card",
+            )
+        )
+    if urlsplit(card.endpoint.base_url).username or urlsplit(card.endpoint.base_url).password:
+        problems.append(
+            Problem(
+                where,
+                "endpoint.base_url",
+                "no user or password",
+                "one",
+                "put the key into api_key_env's variable",
+            )
+        )
+    if problems:
+        raise CardError(f"{where}: {len(problems)} problem(s)", problems)
+    return card
+
+
+def _as_json(raw: dict[str, Any]) -> bytes:
+    import json
+
+    return json.dumps(raw, default=str).encode()
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return "a value that looks like a key" if _LOOKS_LIKE_KEY.search(text) else text[:80]
+
+
+def _secrets(raw: Mapping[str, Any], where: str, path: str = "") -> list[Problem]:
+    """Problems for every field that carries a key instead of a variable's name."""
+    found: list[Problem] = []
+    for key, value in raw.items():
+        at = f"{path}{key}"
+        if isinstance(value, Mapping):
+            found += _secrets(value, where, f"{at}.")
+        elif isinstance(value, str) and at not in _FREE_TEXT and _is_secret(key, value):
+            found.append(
+                Problem(
+                    where,
+                    at,
+                    "the NAME of an environment variable in endpoint.api_key_env",
+                    "what looks like a key itself",
+                    "revoke it if it was shared, and remove it from the file",
+                )
+            )
+    return found
+
+
+_FREE_TEXT = {"model", "revision", "notes", "needs", "endpoint.base_url", "deployment"}
+
+
+def _is_secret(key: str, value: str) -> bool:
+    if key == "api_key_env":
+        return not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value) and bool(value)
+    named = re.search(r"(api_?key|token|secret|password|authorization)$", key, re.IGNORECASE)
+    return bool(value) and (bool(named) or bool(_LOOKS_LIKE_KEY.fullmatch(value)))

@@ -1,0 +1,176 @@
+"""``isr score``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from isr.scoring import DryRun, Run
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(short_help="Judge an edit directory and print its ISR with intervals.")
+@click.argument("directory", metavar="EDIT_DIR", type=_PATH)
+@click.option(
+    "--judge",
+    default="",
+    metavar="CARD",
+    help="A judge card: a name (see isr judges) or a path to a .toml file.",
+)
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override one field of the card, e.g. limits.concurrency=32.",
+)
+@click.option("--out", type=_PATH, help="Folder for the results. Default: EDIT_DIR.isr beside the data.")
+@click.option(
+    "--store", type=_PATH, help="Answer store to use or share. Default: isr.db in the results' folder."
+)
+@click.option(
+    "--rubric",
+    "rubrics",
+    multiple=True,
+    metavar="NAME/vN",
+    help="Rubrics, one for each question. Default: semantic/v1 and perceptual/v1.",
+)
+@click.option(
+    "--by", default="", metavar="COLUMNS", help="Also estimate by groups of these columns, e.g. editor,split."
+)
+@click.option("--level", type=float, help="Confidence level. Default: 0.95.")
+@click.option(
+    "--interval",
+    default="logit-t",
+    show_default=True,
+    type=click.Choice(["logit-t", "korn-graubard", "wilson", "clopper-pearson", "jeffreys"]),
+    help="Interval of a rate; the last three take edits as independent.",
+)
+@click.option(
+    "--prompts",
+    default="fixed",
+    show_default=True,
+    type=click.Choice(["fixed", "random"]),
+    help="Whether the prompts are all there are, or a sample from a wider set.",
+)
+@click.option(
+    "--repeats",
+    default=1,
+    show_default=True,
+    metavar="K",
+    help="Ask every question K times (odd) and take the majority.",
+)
+@click.option(
+    "--reask",
+    multiple=True,
+    metavar="REASON",
+    help="Ask once more where the answer was undecided for this reason; goes into the signature.",
+)
+@click.option("--limit", type=int, metavar="N", help="Score only the first N edits.")
+@click.option("--budget-usd", type=float, metavar="USD", help="Stop before this run costs more.")
+@click.option("--skip-invalid", is_flag=True, help="Go on without invalid rows, and say so in the result.")
+@click.option("--dry-run", is_flag=True, help="Say what would be asked and what it would cost; ask nobody.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+def command(directory: Path, by: str, dry_run: bool, as_json: bool, quiet: bool, **fields: Any) -> None:
+    """Judge every edit in EDIT_DIR and estimate the Immunization Success Rate.
+
+    Writes result.json, run.json and edits.csv to the results' folder and prints a table. Every answer is kept
+    as it arrives: an interrupted run goes on where it stopped when it is started again, and answers that are
+    there are never asked or paid for twice.
+
+    \b
+    Exit codes: 0 done; 2 bad input, nothing was spent; 3 some requests got no reply (run again to fill them);
+    130 interrupted.
+
+    \b
+    isr score examples/shapes --judge shapes-oracle
+    isr score edits/ --judge qwen2.5-vl-7b --set endpoint.base_url=http://127.0.0.1:9000/v1
+    isr score edits/ --judge paper-2512.14320 --dry-run
+    isr score edits/ --judge gpt-4.1 --budget-usd 5 --by editor,split --json
+    """
+    from isr.scoring import Options
+
+    for key in ("sets", "rubrics", "reask"):
+        fields[key] = tuple(fields[key])
+    options = Options(directory, by=tuple(c.strip() for c in by.split(",") if c.strip()), **fields)
+    if dry_run:
+        _print_dry_run(options, as_json, quiet)
+        return
+    done = _run(options, quiet)
+    _print_run(done, as_json)
+    raise SystemExit(done.exit_code)
+
+
+def _run(options: Any, quiet: bool) -> Run:
+    import asyncio
+    import signal
+
+    from isr.cli._progress import watching
+    from isr.scoring import Watch, run
+
+    async def work() -> Run:
+        watch = Watch()
+        loop = asyncio.get_running_loop()
+
+        def interrupt() -> None:
+            if watch.interrupt.is_set():
+                raise KeyboardInterrupt
+            watch.interrupt.set()
+            loop.remove_signal_handler(signal.SIGINT)
+            click.echo("isr: stopping; waiting for answers in flight (Ctrl-C again: at once)", err=True)
+
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, interrupt)
+        with watching(watch, quiet):
+            return await run(options, watch)
+
+    return asyncio.run(work())
+
+
+def _print_run(done: Run, as_json: bool) -> None:
+    from isr.table import render
+
+    click.echo(done.result.to_json() if as_json else render(done.result), nl=False)
+    if not as_json:
+        click.echo(f"results: {done.out}")
+    unfinished = ", ".join(f"{n} {reason}" for reason, n in sorted(done.unfinished.items()))
+    if done.progress.stopped:
+        click.echo(f"isr: stopped: {done.progress.stopped}", err=True)
+    if unfinished:
+        click.echo(f"isr: without a reply: {unfinished}; run the same command again to fill them", err=True)
+
+
+def _print_dry_run(options: Any, as_json: bool, quiet: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    from isr.cli._progress import watching
+    from isr.scoring import Watch, dry_run
+
+    watch = Watch()
+    with watching(watch, quiet):
+        totals = dry_run(options, watch)
+    if as_json:
+        click.echo(json.dumps([asdict(t) for t in totals], indent=1))
+        return
+    for total in totals:
+        click.echo(_dry_line(total))
+
+
+def _dry_line(t: DryRun) -> str:
+    images = "unknown (no published rule)" if t.image_tokens is None else f"about {t.image_tokens:,}"
+    if t.usd_low is None or t.usd_high is None:
+        price = "unknown (no price in the card, or no rule for image tokens)"
+    else:
+        price = f"{t.usd_low:.2f} (short answers) to {t.usd_high:.2f} (every output token used)"
+    return (
+        f"{t.judge}: {t.requests:,} requests\n"
+        f"  input tokens   text about {t.text_tokens:,}, images {images}\n"
+        f"  output tokens  at most {t.most_output_tokens:,}\n"
+        f"  USD            {price}"
+    )

@@ -1,0 +1,55 @@
+"""``isr validate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Check an edit directory and list every problem.")
+@click.argument("directory", metavar="EDIT_DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--rubric",
+    "rubrics",
+    multiple=True,
+    metavar="NAME/vN",
+    help="Rubrics that will be used; they decide whether sources are needed.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the problems as JSON.")
+def command(directory: Path, rubrics: tuple[str, ...], as_json: bool) -> None:
+    """Read every row and every image of EDIT_DIR and list all that is wrong. Exit code 2 if anything is.
+
+    \b
+    isr validate examples/shapes
+    """
+    import json
+    from dataclasses import asdict
+
+    from isr.directory import load_edits
+    from isr.errors import EditDirectoryError
+    from isr.scoring import Options
+
+    try:
+        found = load_edits(directory, rubrics=rubrics or None, cache=Options(directory).out_dir / "cache.db")
+    except EditDirectoryError as error:
+        if not as_json:
+            raise
+        problems = [asdict(p) for p in error.problems]
+        click.echo(json.dumps({"valid": False, "summary": error.summary, "problems": problems}, indent=1))
+        raise SystemExit(2) from None
+    edits = found.edits
+    counts = {
+        "edits": len(edits),
+        "images": len({e.cluster for e in edits}),
+        "units": len({e.unit for e in edits}),
+        "units_with_control": len({e.unit for e in edits if e.control}),
+        "treatments": len({e.treatment for e in edits}),
+        "without_source": sum(e.source is None for e in edits),
+    }
+    if as_json:
+        click.echo(json.dumps({"valid": True, **counts, "problems": []}, indent=1))
+    else:
+        click.echo(
+            f"{directory}: valid; " + ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items())
+        )

@@ -1,0 +1,272 @@
+"""Edit directories: Hugging Face ImageFolders whose rows say what was edited, how, and from what.
+
+A directory is data. It may name rubrics, groups and a level (``isr.toml``), and nothing else.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from isr.canonical import canonical_json, sha256_bytes
+from isr.errors import EditDirectoryError, Problem, RubricError
+from isr.images import ImageProblem
+from isr.metadata import KNOWN, PATHS, Row, metadata_file, read_rows
+from isr.rubrics import DEFAULTS, load_pair
+from isr.scan import Scanned, Scanner
+from isr.types import Edit, ImageRef, Treatment, Unit
+
+SETTINGS = ("rubrics", "by", "level")
+CHUNK = 1000
+_NO_EXTRA: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What ``isr.toml`` may say."""
+
+    rubrics: tuple[str, ...] = DEFAULTS
+    by: tuple[str, ...] = ()
+    level: float = 0.95
+
+
+@dataclass(frozen=True)
+class EditDirectory:
+    """The edits of a directory, in an order that does not depend on the metadata's; ``skipped`` rows left out."""
+
+    root: Path
+    edits: tuple[Edit, ...]
+    settings: Settings = Settings()
+    skipped: tuple[Problem, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Digest of what is evaluated: every edit's columns and image digests, whatever the files are called."""
+        import hashlib
+
+        total = hashlib.sha256()
+        for edit in self.edits:
+            images = [r.sha256 if r else "" for r in (edit.edited, edit.source, edit.control, edit.protected)]
+            row = [edit.prompt, list(edit.unit), list(edit.treatment), edit.split, dict(edit.extra), images]
+            total.update(canonical_json(row))
+        return "sha256:" + total.hexdigest()
+
+
+@dataclass
+class _Loader:
+    root: Path
+    scanner: Scanner
+    need_source: bool
+    on_progress: Callable[[int], None]
+    problems: list[Problem] = field(default_factory=list)
+    edits: list[Edit] = field(default_factory=list)
+    refs: dict[str, ImageRef] = field(default_factory=dict)
+    pixels: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)
+    cells: dict[tuple[Unit, Treatment], str] = field(default_factory=dict)
+    controls: dict[Unit, tuple[str, str | None, str]] = field(default_factory=dict)
+
+    def load(self, rows: Iterator[Row]) -> None:
+        while chunk := list(islice(rows, CHUNK)):
+            wanted = [row.values[c] for row in chunk for c in PATHS if c in row.values]
+            looked = self.scanner.scan(w for w in wanted if w not in self.refs)
+            for path, result in looked.items():
+                if isinstance(result, Scanned):
+                    self.refs[path] = ImageRef(path, result.sha256)
+                    self.pixels[path] = result.pixels
+            for row in chunk:
+                problems = [*row.problems, *self._file_problems(row, looked)]
+                if not problems:
+                    edit = self._edit(row.values)
+                    problems = list(self._cross_problems(row.where, edit))
+                    if not problems:
+                        self.edits.append(edit)
+                self.problems += problems
+            self.on_progress(len(chunk))
+
+    def _file_problems(self, row: Row, looked: Mapping[str, Scanned | ImageProblem]) -> Iterator[Problem]:
+        for column in PATHS:
+            path = row.values.get(column)
+            if path is None or path in self.refs:
+                continue
+            result = looked[path]
+            if isinstance(result, ImageProblem):
+                yield Problem(row.where, column, result.expected, result.found, result.fix)
+        if self.need_source and row.values and "source_file_name" not in row.values:
+            both = "a source, which the rubric shows beside the edit"
+            if "control_file_name" in row.values:
+                both += " and beside the control edit"
+            yield Problem(
+                row.where,
+                "source_file_name",
+                both,
+                "none",
+                "add the source, or choose rubrics that show none",
+            )
+
+    def _edit(self, v: Mapping[str, str]) -> Edit:
+        edited = self.refs[v["file_name"]]
+        source = self._ref(v, "source_file_name")
+        edit_id = v.get("edit_id", edited.path)
+        image_id = v.get("image_id") or (
+            f"px-{self.pixels[source.path][7:23]}" if source else f"edit-{edit_id}"
+        )
+        prompt = self._shared(v["prompt"])
+        unit = Unit(
+            self._shared(image_id),
+            self._shared(v.get("prompt_id") or f"tx-{sha256_bytes(prompt.encode())[7:23]}"),
+            *(self._shared(v.get(name, "")) for name in ("editor", "seed", "purifier")),
+        )
+        treatment = Treatment(*(self._shared(_number(v.get(name, ""))) for name in Treatment._fields))
+        extra = {self._shared(k): self._shared(x) for k, x in v.items() if k not in KNOWN}
+        control, protected = self._ref(v, "control_file_name"), self._ref(v, "protected_file_name")
+        return Edit(
+            edit_id,
+            prompt,
+            unit,
+            treatment,
+            edited,
+            source,
+            control,
+            protected,
+            self._shared(v.get("split", "")),
+            extra or _NO_EXTRA,
+        )
+
+    def _ref(self, values: Mapping[str, str], column: str) -> ImageRef | None:
+        return self.refs[values[column]] if column in values else None
+
+    def _shared(self, text: str) -> str:
+        """One object for equal texts: 100,000 rows repeat a few names."""
+        return self.texts.setdefault(text, text)
+
+    def _cross_problems(self, where: str, edit: Edit) -> Iterator[Problem]:
+        first = self.ids.setdefault(edit.edit_id, where)
+        if first is not where:
+            yield Problem(
+                where,
+                "edit_id",
+                "an id of its own",
+                f"{edit.edit_id!r}, which {first} has",
+                "make ids unique",
+            )
+        first = self.cells.setdefault((edit.unit, edit.treatment), where)
+        if first is not where:
+            yield Problem(
+                where,
+                "image_id",
+                "one edit for each unit (image_id, prompt_id, editor, seed, purifier) and "
+                "treatment (method, config, eps, surrogate)",
+                f"the same as in {first}",
+                "tell the rows apart by seed, editor, purifier or config",
+            )
+        if edit.control is not None:
+            source = edit.source.sha256 if edit.source else None
+            known = self.controls.setdefault(edit.unit, (edit.control.sha256, source, where))
+            if known[:2] != (edit.control.sha256, source):
+                yield Problem(
+                    where,
+                    "control_file_name",
+                    "one control edit and one source for each unit",
+                    f"other images than in {known[2]}",
+                    "use the same files, or tell the units apart",
+                )
+
+
+def _number(text: str) -> str:
+    """``0.030`` and ``3e-2`` as ``0.03``; anything else as it stands."""
+    try:
+        return repr(float(text)) if any(c in text for c in ".eE") else text
+    except ValueError:
+        return text
+
+
+def load_edits(
+    path: str | Path,
+    *,
+    rubrics: Sequence[str] | None = None,
+    skip_invalid: bool = False,
+    cache: Path | None = None,
+    on_progress: Callable[[int], None] = lambda rows: None,
+) -> EditDirectory:
+    """The edits of the directory at ``path``, every file of it read and checked.
+
+    ``rubrics`` decides whether sources are needed (default: those of ``isr.toml``, else semantic/v1 and
+    perceptual/v1). Raises ``EditDirectoryError`` with every problem at once; with ``skip_invalid`` the rows
+    that have problems are left out and listed in ``skipped``, unless none is left.
+    """
+    root = Path(path)
+    file = metadata_file(root)
+    settings = read_settings(root)
+    pair = load_pair(tuple(rubrics) if rubrics else settings.rubrics)
+    need_source = any("source" in r.images for r in pair.values())
+    scanner = Scanner(root, cache)
+    try:
+        loader = _Loader(root, scanner, need_source, on_progress)
+        loader.load(read_rows(file))
+    finally:
+        scanner.close()
+    if loader.problems and (not skip_invalid or not loader.edits):
+        raise EditDirectoryError(f"{root}: {len(loader.problems)} problem(s) in {file.name}", loader.problems)
+    edits = sorted(loader.edits, key=lambda e: (e.unit, e.treatment, e.edit_id))
+    return EditDirectory(root, tuple(edits), settings, tuple(loader.problems))
+
+
+def read_settings(root: Path) -> Settings:
+    """What ``isr.toml`` says. Raises ``EditDirectoryError`` if it says anything that data must not choose."""
+    path = root / "isr.toml"
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise EditDirectoryError(f"{path}: expected TOML; found {error}; correct the file") from error
+    problems = [
+        Problem(
+            "isr.toml",
+            key,
+            f"only {', '.join(SETTINGS)} (a data directory chooses nothing else)",
+            repr(key),
+            "remove it; judges, endpoints, stores and outputs are chosen on the command line",
+        )
+        for key in raw
+        if key not in SETTINGS
+    ]
+    problems += _setting_problems(raw)
+    if problems:
+        raise EditDirectoryError(f"{path}: {len(problems)} problem(s)", problems)
+    return Settings(
+        tuple(raw.get("rubrics", DEFAULTS)),
+        tuple(raw.get("by", ())),
+        float(raw.get("level", Settings().level)),
+    )
+
+
+def _setting_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    for key in ("rubrics", "by"):
+        value = raw.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            yield Problem("isr.toml", key, "a list of names", repr(value)[:80], "correct the value")
+        elif key == "rubrics" and value:
+            try:
+                load_pair(tuple(value))
+            except RubricError as error:
+                yield Problem(
+                    "isr.toml", key, "published rubrics", str(error).replace("\n", " "), "correct the value"
+                )
+    level = raw.get("level", 0.95)
+    if isinstance(level, bool) or not isinstance(level, int | float) or not 0.5 <= level < 1:
+        yield Problem("isr.toml", "level", "a number from 0.5 to below 1", repr(level), "correct the value")
+
+
+def columns(edits: Iterable[Edit]) -> set[str]:
+    """Names of the columns by which these edits can be grouped."""
+    named = {"split", "edit_id", *Unit._fields, *Treatment._fields}
+    for edit in edits:
+        named.update(edit.extra)
+    return named

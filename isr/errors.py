@@ -1,0 +1,102 @@
+"""The error tree. Every message says where, what was expected, what was found and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class IsrError(Exception):
+    """Root of every error that this package raises on purpose. ``exit_code`` is the command's."""
+
+    exit_code = 2
+
+
+class UsageError(IsrError):
+    """An argument or a combination of arguments that cannot be carried out. Nothing was spent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in an input: where (``file:row``), which field, expected, found, what to do."""
+
+    where: str
+    field: str
+    expected: str
+    found: str
+    fix: str
+
+    def __str__(self) -> str:
+        at = f"{self.where}: {self.field!r}" if self.field else self.where
+        return f"{at}: expected {self.expected}; found {self.found}; {self.fix}"
+
+
+class InputError(IsrError):
+    """An input file or directory is not as it must be. ``problems`` lists all of them."""
+
+    def __init__(self, summary: str, problems: Sequence[Problem] = ()) -> None:
+        self.summary = summary
+        self.problems = tuple(problems)
+        super().__init__("\n".join([summary, *(f"  {p}" for p in self.problems)]))
+
+
+class EditDirectoryError(InputError):
+    """An edit directory is broken or tries what data must not do."""
+
+
+class RubricError(InputError):
+    """A rubric file is missing or malformed."""
+
+
+class CardError(InputError):
+    """A judge card is missing or malformed."""
+
+
+class StatisticsError(InputError):
+    """Numbers that no estimator can take: wrong shapes, values out of range."""
+
+
+class DesignError(StatisticsError):
+    """An estimator does not fit how the labels were sampled; the message names the design it needs."""
+
+
+class StoreError(IsrError):
+    """The answer store cannot be opened, is of another version, or does not verify."""
+
+
+class SecretError(IsrError):
+    """A key would go where its owner did not send it (a key in a card, a foreign host, a redirect)."""
+
+
+class MissingExtraError(IsrError):
+    """A feature needs a package that is not installed; the message names the extra."""
+
+
+class JudgeError(IsrError):
+    """A judge cannot be used at all: the run stops, what was received is kept."""
+
+
+class AuthenticationError(JudgeError):
+    """The endpoint refused the key, or there is none."""
+
+
+class ModelNotFoundError(JudgeError):
+    """The endpoint does not serve the card's model."""
+
+
+class RejectedError(JudgeError):
+    """The endpoint refuses every request in the form in which the card sends it."""
+
+
+class TransportError(IsrError):
+    """One request got no completed reply. ``reason`` is an undecided reason, never a verdict."""
+
+    exit_code = 3
+
+    def __init__(
+        self, reason: str, message: str, *, retryable: bool = True, retry_after_s: float | None = None
+    ) -> None:
+        self.reason = reason
+        self.retryable = retryable
+        self.retry_after_s = retry_after_s
+        super().__init__(message)

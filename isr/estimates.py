@@ -1,0 +1,252 @@
+"""Estimates: the paper's rate, its decomposition, the control, the conditional rate, the uplift, the worst case.
+
+The point estimate uses decided edits only; ``bounds`` put all undecided outcomes at one extreme, then at the
+other. Intervals are clustered on the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from isr.intervals import Interval, Method, Prompts, difference_interval, rate_interval
+from isr.outcomes import Outcomes
+from isr.types import Bools, Edit, Estimate, Floats, Ints
+
+NAMES = (
+    "isr",
+    "isr_semantic",
+    "isr_perceptual",
+    "isr_both",
+    "isr_conditional",
+    "uplift",
+    "isr_worst",
+)
+NO_SOURCE = "edits without a source count as clusters of their own"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How intervals are made: confidence level, method for a rate, and whether prompts are a sample."""
+
+    level: float = 0.95
+    interval: Method = "logit-t"
+    prompts: Prompts = "fixed"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Codes of n judged edits: image and prompt (clusters), unit (pairing), attacked (unit without attack)."""
+
+    image: Ints
+    prompt: Ints
+    unit: Ints
+    attacked: Ints
+    sourceless: Bools
+
+    @classmethod
+    def of(cls, edits: Sequence[Edit]) -> Frame:
+        """The codes of these edits; equal names have equal codes."""
+        columns: tuple[Callable[[Edit], object], ...] = (
+            lambda e: e.unit.image_id,
+            lambda e: e.unit.prompt_id,
+            lambda e: e.unit,
+            lambda e: e.unit[:3],
+        )
+        coded = []
+        for column in columns:
+            known: dict[object, int] = {}
+            coded.append(np.array([known.setdefault(column(e), len(known)) for e in edits], np.int64))
+        image, prompt, unit, attacked = coded
+        return cls(image, prompt, unit, attacked, np.array([e.source is None for e in edits], np.bool_))
+
+    def take(self, rows: np.ndarray) -> Frame:
+        return Frame(*(getattr(self, name)[rows] for name in self.__slots__))
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+
+def treatment_estimates(
+    frame: Frame,
+    outcomes: Outcomes,
+    controls: Mapping[int, int],
+    control_outcomes: Outcomes,
+    settings: Settings,
+) -> dict[str, Estimate]:
+    """Every estimate of one treatment. ``controls`` maps a unit's code to its row in ``control_outcomes``."""
+    rate = _Rates(frame, outcomes, settings)
+    control_rows = np.array([controls.get(int(u), -1) for u in frame.unit], np.int64)
+    return {
+        "isr": rate.of(outcomes.immunized_low, outcomes.immunized_high),
+        "isr_semantic": rate.of(outcomes.semantic_low, outcomes.semantic_high),
+        "isr_perceptual": rate.of(outcomes.perceptual_low, outcomes.perceptual_high),
+        "isr_both": rate.of(outcomes.both_low, outcomes.both_high),
+        "isr_conditional": _conditional(frame, outcomes, control_rows, control_outcomes, settings),
+        "uplift": _uplift(frame, outcomes, control_rows, control_outcomes, settings),
+        "isr_worst": _worst(frame, outcomes, settings),
+    }
+
+
+def control_estimate(frame: Frame, outcomes: Outcomes, settings: Settings) -> dict[str, Estimate]:
+    """How often the editor fails without any protection, with the same decomposition."""
+    rate = _Rates(frame, outcomes, settings)
+    return {
+        "control": rate.of(outcomes.immunized_low, outcomes.immunized_high),
+        "control_semantic": rate.of(outcomes.semantic_low, outcomes.semantic_high),
+        "control_perceptual": rate.of(outcomes.perceptual_low, outcomes.perceptual_high),
+        "control_both": rate.of(outcomes.both_low, outcomes.both_high),
+    }
+
+
+@dataclass(frozen=True)
+class _Rates:
+    """Rates of one set of edits on one common denominator."""
+
+    frame: Frame
+    outcomes: Outcomes
+    settings: Settings
+
+    def of(self, low: Bools, high: Bools) -> Estimate:
+        decided = self.outcomes.decided
+        estimate = rate_estimate(low[decided], self.frame.take(decided), self.settings)
+        n = len(self.outcomes)
+        return replace(estimate, bounds=(int(low.sum()) / n, int(high.sum()) / n) if n else None)
+
+
+def rate_estimate(y: Bools, frame: Frame, settings: Settings) -> Estimate:
+    """The rate of ``y`` with its interval; ``None`` with a reason where there is nothing to rate."""
+    return _estimate(
+        rate_interval(
+            y,
+            frame.image,
+            prompt=frame.prompt,
+            prompts=settings.prompts,
+            level=settings.level,
+            method=settings.interval,
+        ),
+        frame,
+        settings,
+    )
+
+
+def _estimate(interval: Interval, frame: Frame, settings: Settings) -> Estimate:
+    notes = list(interval.notes)
+    known = any(note.startswith("design effect") for note in notes)
+    if interval.design_effect is not None and interval.n_effective is not None and not known:
+        notes.append(f"design effect {interval.design_effect:.2f}, effective n {interval.n_effective:.1f}")
+    if frame.sourceless.any():
+        notes.append(NO_SOURCE)
+    return Estimate(
+        interval.value,
+        interval.low,
+        interval.high,
+        settings.level,
+        interval.method,
+        interval.n,
+        interval.clusters,
+        None,
+        tuple(notes),
+    )
+
+
+def missing(reason: str, settings: Settings) -> Estimate:
+    """An estimate that does not exist, and why."""
+    return Estimate(None, None, None, settings.level, "", 0, 0, None, (reason,))
+
+
+def _conditional(
+    frame: Frame, outcomes: Outcomes, control_rows: Ints, control: Outcomes, settings: Settings
+) -> Estimate:
+    paired = control_rows >= 0
+    if not paired.any():
+        return missing("no control edits: nothing to condition on", settings)
+    rows = control_rows[paired]
+    protected, frame = outcomes.take(paired), frame.take(paired)
+    fine = control.decided[rows] & ~control.immunized_low[rows]
+    used = fine & protected.decided
+    if not used.any():
+        estimate = missing("no unit whose control edit was decided and no failure", settings)
+    else:
+        estimate = rate_estimate(protected.immunized_low[used], frame.take(used), settings)
+    certain, possible = ~control.immunized_high[rows], ~control.immunized_low[rows]
+    return replace(estimate, bounds=_conditional_bounds(protected, certain, possible & ~certain))
+
+
+def _conditional_bounds(protected: Outcomes, certain: Bools, maybe: Bools) -> tuple[float, float] | None:
+    """Extremes over all ways to fill in the undecided: units whose control may be fine join where that hurts most."""
+    low, high = protected.immunized_low, protected.immunized_high
+    n = int(certain.sum())
+    against, favour = int((maybe & ~low).sum()), int((maybe & high).sum())
+    if n + max(against, favour) == 0:
+        return None
+    least = int((certain & low).sum()) / (n + against) if n + against else 1.0
+    most = (int((certain & high).sum()) + favour) / (n + favour) if n + favour else 0.0
+    return least, most
+
+
+def _uplift(
+    frame: Frame, outcomes: Outcomes, control_rows: Ints, control: Outcomes, settings: Settings
+) -> Estimate:
+    paired = control_rows >= 0
+    if not paired.any():
+        return missing("no control edits: nothing to compare with", settings)
+    rows = control_rows[paired]
+    protected, frame = outcomes.take(paired), frame.take(paired)
+    used = protected.decided & control.decided[rows]
+    low = protected.immunized_low.astype(np.int64) - control.immunized_high[rows]
+    high = protected.immunized_high.astype(np.int64) - control.immunized_low[rows]
+    bounds = (float(low.mean()), float(high.mean()))
+    if not used.any():
+        return replace(missing("no unit with both edits decided", settings), bounds=bounds)
+    some = frame.take(used)
+    interval = difference_interval(
+        low[used], some.image, prompt=some.prompt, prompts=settings.prompts, level=settings.level
+    )
+    return replace(_estimate(interval, some, settings), bounds=bounds)
+
+
+def _worst(frame: Frame, outcomes: Outcomes, settings: Settings) -> Estimate:
+    """Immunized under all attacks (purifiers, seeds) on the same image, prompt and editor."""
+    if not len(frame):
+        return missing("no edits", settings)
+    _, first, group = np.unique(frame.attacked, return_index=True, return_inverse=True)
+    if len(first) == len(frame):
+        return missing("no unit was attacked in several ways (purifiers, seeds)", settings)
+    low, high, decided = (
+        _all_in_group(values, group, len(first))
+        for values in (outcomes.immunized_low, outcomes.immunized_high, outcomes.decided)
+    )
+    units = frame.take(first)
+    estimate = rate_estimate(low[decided], units.take(decided), settings)
+    estimate = replace(estimate, bounds=(float(low.mean()), float(high.mean())))
+    sizes = np.bincount(group)
+    return replace(estimate, notes=(*estimate.notes, f"{sizes.min()} to {sizes.max()} attacks on each unit"))
+
+
+def _all_in_group(values: Bools, group: Ints, groups: int) -> Bools:
+    failing: Bools = np.bincount(group, weights=~values, minlength=groups) == 0
+    return failing
+
+
+def mean_grade(grades: Floats, frame: Frame, settings: Settings, top: float) -> Estimate:
+    """Mean of a graded answer on the scale 0 to ``top``; NaN marks edits without one. Clustered on the image."""
+    have = ~np.isnan(grades)
+    if not have.any():
+        return missing("no graded answer", settings)
+    some = frame.take(have)
+    estimate = _estimate(
+        difference_interval(grades[have] / top, some.image, level=settings.level), some, settings
+    )
+    low, high = (None if v is None else v * top for v in (estimate.low, estimate.high))
+    low = None if low is None else max(low, 0.0)
+    value = None if estimate.value is None else estimate.value * top
+    return replace(estimate, value=value, low=low, high=high, notes=())
+
+
+def as_dicts(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    """Estimates as plain JSON values."""
+    return {name: estimate.as_dict() for name, estimate in estimates.items()}

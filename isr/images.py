@@ -1,0 +1,292 @@
+"""Image files: decoded safely, normalised one documented way, encoded once.
+
+Policy ``isr.images/1``, the same for every judge:
+
+1. PNG, JPEG, WebP, BMP and TIFF are read, still images only, at most ``MAX_PIXELS`` pixels.
+2. EXIF orientation is applied.
+3. 16-bit samples keep their high byte. Palettes and grey become RGB; CMYK becomes RGB by Pillow's formula.
+4. Alpha is composited over white.
+5. Embedded colour profiles are ignored, as the diffusion pipelines that made the edits ignore them.
+6. An image is made smaller (Lanczos) only if its longer side exceeds the card's ``max_side``.
+7. It is sent as PNG (lossless) unless the card says JPEG. A PNG file that is 8-bit RGB or grey without
+   transparency, orientation or animation, and small enough, is sent with its own compressed pixels and
+   without its metadata chunks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import io
+import struct
+import warnings
+import zlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+POLICY = "isr.images/1"
+MAX_PIXELS = 64_000_000
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+GAP_PX = 16  # white gap between the images of a side-by-side layout
+
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_PNG_KEPT = (b"IHDR", b"IDAT", b"IEND")
+_PNG_BLOCKING = (b"tRNS", b"eXIf", b"acTL")  # transparency, orientation, animation
+
+
+class ImageProblem(ValueError):
+    """A file that cannot be used as an image: ``expected``, ``found`` and ``fix`` for the message."""
+
+    def __init__(self, expected: str, found: str, fix: str) -> None:
+        self.expected, self.found, self.fix = expected, found, fix
+        super().__init__(f"expected {expected}; found {found}; {fix}")
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePolicy:
+    """What a judge card says about images; part of the judge's identity."""
+
+    max_side: int = 1024
+    format: str = "png"
+    quality: int = 95
+    layout: str = "separate"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An image as it is sent: its bytes, media type, size in pixels."""
+
+    data: bytes
+    media_type: str
+    width: int
+    height: int
+
+    @property
+    def sha256(self) -> str:
+        return "sha256:" + hashlib.sha256(self.data).hexdigest()
+
+
+def open_image(data: bytes) -> Image.Image:
+    """The image in ``data``, its header read and its size checked, its pixels not yet decoded.
+
+    Raises ``ImageProblem`` for anything that is not one still image of a known type and sane size.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise _bomb(str(error)) from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, struct.error) as error:
+        raise ImageProblem(
+            f"an image of type {', '.join(FORMATS)}",
+            f"{len(data)} bytes that none of them reads" if data else "an empty file",
+            "export it again or drop the row",
+        ) from error
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise _bomb(f"{width} x {height}")
+    if getattr(image, "n_frames", 1) > 1:
+        raise ImageProblem(
+            "a still image", f"{getattr(image, 'n_frames', 0)} frames", "export the one frame that was edited"
+        )
+    return image
+
+
+def decode(data: bytes) -> Image.Image:
+    """The image in ``data`` as 8-bit RGB by the policy above. Raises ``ImageProblem``."""
+    image = open_image(data)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except Image.DecompressionBombError as error:
+        raise _bomb(str(error)) from error
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+        IndexError,
+        TypeError,
+        struct.error,
+        zlib.error,
+    ) as error:
+        raise ImageProblem(
+            "a complete image", f"damaged or truncated data ({error})", "export it again or drop the row"
+        ) from error
+
+
+def _bomb(found: str) -> ImageProblem:
+    return ImageProblem(
+        f"at most {MAX_PIXELS:,} pixels",
+        f"{found} (a decompression bomb?)",
+        "shrink the image or drop the row",
+    )
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I;16") or image.mode == "I":
+        samples = np.asarray(image).astype(np.int64)
+        if samples.min() < 0 or samples.max() > 0xFFFF:
+            raise ValueError("32-bit samples")
+        return Image.fromarray((samples >> 8).astype(np.uint8), "L").convert("RGB")
+    if image.mode == "F":
+        raise ValueError("floating-point samples")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def pixel_digest(image: Image.Image) -> str:
+    """``sha256:<hex>`` of an RGB image's size and pixels, whatever file it came from."""
+    digest = hashlib.sha256(struct.pack(">II", *image.size))
+    digest.update(image.tobytes())
+    return "sha256:" + digest.hexdigest()
+
+
+def encode(data: bytes, policy: ImagePolicy) -> Encoded:
+    """The bytes to send for the image file ``data`` under a card's policy."""
+    return _passed_through(data, policy) or encode_pixels(decode(data), policy)
+
+
+def encode_pixels(image: Image.Image, policy: ImagePolicy) -> Encoded:
+    """The bytes to send for an RGB image: resized only if too large, PNG unless the card says JPEG."""
+    if max(image.size) > policy.max_side:
+        image = image.copy()
+        image.thumbnail((policy.max_side, policy.max_side), Image.Resampling.LANCZOS, reducing_gap=None)
+    buffer = io.BytesIO()
+    if policy.format == "jpeg":
+        image.save(buffer, "JPEG", quality=policy.quality, subsampling=0)
+        return Encoded(buffer.getvalue(), "image/jpeg", *image.size)
+    image.save(buffer, "PNG", compress_level=3)
+    return Encoded(buffer.getvalue(), "image/png", *image.size)
+
+
+def side_by_side(images: list[Image.Image]) -> Image.Image:
+    """The images on one white canvas, left to right, tops aligned, ``GAP_PX`` apart."""
+    width = sum(i.width for i in images) + GAP_PX * (len(images) - 1)
+    canvas = Image.new("RGB", (width, max(i.height for i in images)), (255, 255, 255))
+    left = 0
+    for image in images:
+        canvas.paste(image, (left, 0))
+        left += image.width + GAP_PX
+    return canvas
+
+
+def _passed_through(data: bytes, policy: ImagePolicy) -> Encoded | None:
+    """The file's own pixels without its metadata, if nothing has to change; else ``None``."""
+    if policy.format != "png" or not data.startswith(_PNG_MAGIC):
+        return None
+    kept, at, size = [_PNG_MAGIC], 8, (0, 0)
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        if kind in _PNG_BLOCKING or at + 12 + length > len(data):
+            return None
+        if kind == b"IHDR":
+            width, height, depth, colour = struct.unpack_from(">IIBB", data, at + 8)
+            if depth != 8 or colour not in (0, 2) or max(width, height) > policy.max_side:
+                return None
+            size = (width, height)
+        if kind in _PNG_KEPT:
+            kept.append(data[at : at + 12 + length])
+        if kind == b"IEND":
+            return Encoded(b"".join(kept), "image/png", *size)
+        at += 12 + length
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An image ready to be put into a request body: a ``data:`` URL in ASCII, and the digest of the image's bytes."""
+
+    url: bytes
+    sha256: str
+
+
+class Encoder:
+    """Encodes images for one policy on worker threads, each image once while it is in use.
+
+    Keeps at most ``budget`` bytes of encoded images, the longest unused going first, so that both questions,
+    all repeats and the other arms of a source reuse the bytes and memory stays bounded.
+    """
+
+    def __init__(self, root: Path, policy: ImagePolicy, budget: int = 64 * 2**20) -> None:
+        self.root, self.policy, self.budget = root, policy, budget
+        self._held: OrderedDict[tuple[str, ...], asyncio.Future[Sent]] = OrderedDict()
+        self._bytes = 0
+
+    async def sent(self, files: tuple[tuple[str, str], ...]) -> Sent:
+        """One image, or several side by side, as it is sent. Raises ``ImageProblem``."""
+        key = tuple(digest for _, digest in files)
+        future = self._held.get(key)
+        if future is None:
+            future = asyncio.get_running_loop().create_future()
+            self._held[key] = future
+            try:
+                result = await asyncio.to_thread(self._encode, files)
+            except BaseException as error:
+                del self._held[key]
+                future.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
+                future.exception()  # seen: nobody else may be waiting
+                raise
+            self._bytes += len(result.url)
+            future.set_result(result)
+            self._forget_oldest()
+        else:
+            self._held.move_to_end(key)
+        return await asyncio.shield(future)
+
+    def _forget_oldest(self) -> None:
+        while self._bytes > self.budget and len(self._held) > 1:
+            key, future = next(iter(self._held.items()))
+            if not future.done():
+                return
+            del self._held[key]
+            self._bytes -= len(future.result().url)
+
+    def _encode(self, files: tuple[tuple[str, str], ...]) -> Sent:
+        blobs = [read_checked(self.root, path, digest) for path, digest in files]
+        if len(blobs) == 1:
+            image = encode(blobs[0], self.policy)
+        else:
+            image = encode_pixels(side_by_side([decode(b) for b in blobs]), self.policy)
+        head = f"data:{image.media_type};base64,".encode()
+        return Sent(head + base64.b64encode(image.data), image.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The images of one request, by role, prepared when a judge asks for them."""
+
+    encoder: Encoder
+    files: Mapping[str, tuple[str, str]]  # role -> (relative path, digest of the file)
+
+    async def sent(self, *roles: str) -> Sent:
+        """The image of a role as it is sent; several roles are put side by side."""
+        return await self.encoder.sent(tuple(self.files[role] for role in roles))
+
+    def pixels(self, role: str) -> Image.Image:
+        """The normalised RGB pixels of a role, for judges that look at pixels themselves."""
+        return decode(read_checked(self.encoder.root, *self.files[role]))
+
+
+def read_checked(root: Path, path: str, expected: str) -> bytes:
+    """The bytes of a file of the edit directory. Raises ``ImageProblem`` if they changed since they were digested."""
+    data = (root / path).read_bytes()
+    if "sha256:" + hashlib.sha256(data).hexdigest() != expected:
+        raise ImageProblem(
+            f"{path} as it was when the run began", "other bytes", "let the export finish, then run again"
+        )
+    return data

@@ -1,0 +1,168 @@
+"""Rows of an edit directory's metadata file (``metadata.jsonl``, ``.csv`` or ``.parquet``), as text values."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isr.errors import EditDirectoryError, MissingExtraError, Problem
+from isr.types import Treatment, Unit
+
+NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
+PATHS = ("file_name", "source_file_name", "control_file_name", "protected_file_name")
+REQUIRED = ("file_name", "prompt")
+KNOWN = frozenset({*PATHS, "prompt", "edit_id", "split", *Unit._fields, *Treatment._fields})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: where it stands, its text values (empty ones left out), and what is wrong with its form."""
+
+    where: str
+    values: dict[str, str]
+    problems: tuple[Problem, ...] = ()
+
+
+def metadata_file(root: Path) -> Path:
+    """The one metadata file of an edit directory. Raises ``EditDirectoryError`` if there is none, or several."""
+    if not root.is_dir():
+        raise EditDirectoryError(f"{root}: expected an edit directory; found no folder there; check the path")
+    found = [root / name for name in NAMES if (root / name).is_file()]
+    if len(found) != 1:
+        what = " and ".join(f.name for f in found) or "none of them"
+        raise EditDirectoryError(
+            f"{root}: expected one of {', '.join(NAMES)}; found {what}; "
+            + ("remove all but one" if found else "make one with: isr init")
+        )
+    return found[0]
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a metadata file in its order, one at a time. Raises ``EditDirectoryError`` if it has none."""
+    reader = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}[path.suffix]
+    empty = True
+    for row in reader(path):
+        empty = False
+        yield row
+    if empty:
+        raise EditDirectoryError(f"{path}: expected at least one row; found none; export it again")
+
+
+def _read_jsonl(path: Path) -> Iterator[Row]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            where = f"{path.name}:{number}"
+            try:
+                value = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+            except (ValueError, RecursionError) as error:
+                yield Row(
+                    where,
+                    {},
+                    (Problem(where, "", "one JSON object in UTF-8", str(error), "correct the line"),),
+                )
+                continue
+            if not isinstance(value, dict):
+                found = type(value).__name__
+                yield Row(where, {}, (Problem(where, "", "a JSON object", found, "correct the line"),))
+            else:
+                yield _row(where, value)
+
+
+def _read_csv(path: Path) -> Iterator[Row]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = next(reader, [])
+            _check_header(path, header)
+            for cells in reader:
+                where = f"{path.name}:{reader.line_num}"
+                if not cells:
+                    continue
+                if len(cells) != len(header):
+                    problem = Problem(
+                        where, "", f"{len(header)} cells", f"{len(cells)}", "quote cells with commas"
+                    )
+                    yield Row(where, {}, (problem,))
+                else:
+                    yield _row(where, dict(zip(header, cells, strict=True)))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise EditDirectoryError(f"{path}: expected CSV in UTF-8; found {error}; export it again") from error
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    twice = sorted({h for h in header if header.count(h) > 1})
+    if twice:
+        raise EditDirectoryError(
+            f"{path}:1: expected each column once; found twice: {', '.join(twice)}; rename one"
+        )
+
+
+def _read_parquet(path: Path) -> Iterator[Row]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{path}: reading parquet needs pyarrow: pip install 'isr-eval[parquet]'"
+        ) from error
+    try:
+        number = 0
+        for batch in pq.ParquetFile(path).iter_batches(batch_size=1024):
+            for values in batch.to_pylist():
+                number += 1
+                yield _row(f"{path.name}:{number}", values)
+    except (pa.ArrowException, OSError) as error:
+        raise EditDirectoryError(
+            f"{path}: expected a parquet file; found {error}; export it again"
+        ) from error
+
+
+def _row(where: str, values: Mapping[str, Any]) -> Row:
+    texts: dict[str, str] = {}
+    problems: list[Problem] = []
+    for name, value in values.items():
+        text = _text(value)
+        if text is None or (name == "prompt" and not isinstance(value, str) and value is not None):
+            found = f"{type(value).__name__} {str(value)[:60]!r}"
+            expected = "text" if name == "prompt" else "a text or a number"
+            problems.append(Problem(where, name, expected, found, "correct the value"))
+        elif not _is_unicode(text):
+            problems.append(Problem(where, name, "valid Unicode", ascii(text)[:60], "correct the value"))
+        elif text:
+            texts[name] = text
+    for name in REQUIRED:
+        if not texts.get(name, "").strip() and not any(p.field == name for p in problems):
+            found = "an empty one" if name in values else "no such column"
+            what = "an edit instruction" if name == "prompt" else "the path of the edit"
+            problems.append(Problem(where, name, what, found, "fill it in or drop the row"))
+    return Row(where, texts, tuple(problems))
+
+
+def _text(value: Any) -> str | None:
+    """A value as text, the same from every file format; ``None`` for a type that no column has."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    return None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text

@@ -1,0 +1,64 @@
+"""ISR over outcomes that are already known, in the shape of a torchmetrics metric, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from isr.types import Estimate
+
+OUTCOMES = {"immunized": True, "not_immunized": False, "undecided": None}
+
+
+class ISR:
+    """Immunization Success Rate (arXiv 2512.14320): the share of edits that are immunized.
+
+    ``update`` takes outcomes (``"immunized"``, ``"not_immunized"``, ``"undecided"``, or True, False, None) and
+    the image that each edit was made from; ``compute`` gives the estimate with its interval and bounds.
+    """
+
+    def __init__(self, *, level: float = 0.95, interval: str = "logit-t") -> None:
+        self.level, self.interval = level, interval
+        self._outcomes: list[bool | None] = []
+        self._clusters: list[Any] = []
+
+    def update(self, outcomes: Iterable[str | bool | None], clusters: Sequence[Any]) -> None:
+        """Adds outcomes; ``clusters[i]`` names the source image of edit i. Raises ``StatisticsError``."""
+        from isr.errors import StatisticsError
+
+        new = list(outcomes)
+        if len(new) != len(clusters):
+            raise StatisticsError(
+                f"ISR.update: expected one cluster for each outcome; found {len(new)} outcomes, {len(clusters)} clusters"
+            )
+        strange = sorted({repr(o) for o in new if not (o is None or isinstance(o, bool) or o in OUTCOMES)})
+        if strange:
+            raise StatisticsError(
+                f"ISR.update: expected outcomes out of {', '.join(OUTCOMES)} (or True, False, None); "
+                f"found {', '.join(strange)}"
+            )
+        self._outcomes += [OUTCOMES[o] if isinstance(o, str) else o for o in new]
+        self._clusters += list(clusters)
+
+    def compute(self) -> Estimate:
+        """The estimate over everything added so far; ``value`` is ``None`` where nothing was decided."""
+        import numpy as np
+
+        from isr.intervals import rate_interval
+
+        decided = [(o, c) for o, c in zip(self._outcomes, self._clusters, strict=True) if o is not None]
+        codes: dict[Any, int] = {}
+        image = np.array([codes.setdefault(c, len(codes)) for _, c in decided], np.int64)
+        y = np.array([o for o, _ in decided], np.bool_)
+        i = rate_interval(y, image, level=self.level, method=self.interval)  # type: ignore[arg-type]
+        estimate = Estimate(i.value, i.low, i.high, self.level, i.method, i.n, i.clusters, None, i.notes)
+        n, immunized = len(self._outcomes), int(y.sum())
+        if not n:
+            return estimate
+        return replace(estimate, bounds=(immunized / n, (immunized + n - len(decided)) / n))
+
+    def reset(self) -> None:
+        """Forgets everything."""
+        self._outcomes.clear()
+        self._clusters.clear()

@@ -1,0 +1,130 @@
+"""From verdicts to outcomes: repeats, panels and the two questions, in three-valued logic.
+
+Every rule but the tie of an even majority is monotone in its verdicts, so its value is certain exactly where
+it is the same with all unknown verdicts at ``fine`` and with all of them at ``fails`` (Kleene, 1938). Both
+ends are carried as two boolean arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from isr.types import Bools, Question, Verdict
+
+QUESTIONS = tuple(Question)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Outcomes of n judged edits. ``*_low``: certainly so; ``*_high``: possibly so; each bool (n,).
+
+    ``decided``: every needed answer was given and decided, and the panel did not tie; only these enter a
+    point estimate, and on them low equals high.
+    """
+
+    decided: Bools
+    immunized_low: Bools
+    immunized_high: Bools
+    semantic_low: Bools
+    semantic_high: Bools
+    perceptual_low: Bools
+    perceptual_high: Bools
+    tied: Bools
+
+    def __len__(self) -> int:
+        return len(self.decided)
+
+    @property
+    def both_low(self) -> Bools:
+        return self.semantic_low & self.perceptual_low
+
+    @property
+    def both_high(self) -> Bools:
+        return self.semantic_high & self.perceptual_high
+
+    def take(self, rows: np.ndarray) -> Outcomes:
+        """The outcomes of some rows (indices or a mask)."""
+        return Outcomes(*(getattr(self, name)[rows] for name in self.__slots__))
+
+    def word(self, row: int) -> str:
+        """``immunized``, ``not_immunized`` or ``undecided``."""
+        if not self.decided[row]:
+            return "undecided"
+        return "immunized" if self.immunized_low[row] else "not_immunized"
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """Verdicts of J judges on 2 questions about n edits after repeats were joined; each bool (J, 2, n)."""
+
+    low: Bools
+    high: Bools
+    decided: Bools
+
+    @classmethod
+    def empty(cls, judges: int, n: int) -> Ballot:
+        """Nothing answered yet."""
+        shape = (judges, len(QUESTIONS), n)
+        return cls(np.zeros(shape, np.bool_), np.ones(shape, np.bool_), np.zeros(shape, np.bool_))
+
+    def cast(self, judge: int, question: Question, row: int, verdicts: Sequence[Verdict]) -> None:
+        """Enters the repeats of one question: the majority's verdict; decided only if every repeat is."""
+        fails = sum(v.value == "fails" for v in verdicts)
+        unknown = sum(v.value == "undecided" for v in verdicts)
+        at = (judge, QUESTIONS.index(question), row)
+        self.low[at] = 2 * fails > len(verdicts)
+        self.high[at] = 2 * (fails + unknown) > len(verdicts)
+        self.decided[at] = unknown == 0
+
+
+def outcomes(ballot: Ballot, rule: str) -> Outcomes:
+    """The outcomes under a panel's rule.
+
+    ``single`` and ``strict``: every judge finds a failure of either kind. ``majority``: more than half do; an
+    even split is undecided. ``any``: at least one does. ``per_question``: all agree on the mismatch, or all
+    agree on the degradation. Except under ``per_question``, an immunized edit counts as a semantic
+    (perceptual) failure if at least one judge names that kind, so that semantic + perceptual - both = immunized.
+    """
+    low, _ = _apply(ballot.low, rule)
+    certain, high = _apply(ballot.high, rule)
+    all_decided = _all(ballot.decided, (0, 1))
+    tied = all_decided & (high & ~certain)
+    semantic_low, perceptual_low = _kinds(ballot.low, rule, low)
+    semantic_high, perceptual_high = _kinds(ballot.high, rule, high)
+    return Outcomes(
+        all_decided & ~tied, low, high, semantic_low, semantic_high, perceptual_low, perceptual_high, tied
+    )
+
+
+def _all(values: Bools, axis: int | tuple[int, ...]) -> Bools:
+    return np.asarray(values.all(axis=axis), np.bool_)
+
+
+def _any(values: Bools, axis: int) -> Bools:
+    return np.asarray(values.any(axis=axis), np.bool_)
+
+
+def _apply(fails: Bools, rule: str) -> tuple[Bools, Bools]:
+    """(immunized, immunized or tied) for verdicts (J, 2, n)."""
+    either: Bools = _any(fails, 1)
+    out: Bools
+    if rule == "per_question":
+        out = _any(_all(fails, 0), 0)
+    elif rule == "any":
+        out = _any(either, 0)
+    elif rule == "majority":
+        votes = 2 * either.sum(axis=0)
+        return votes > len(either), votes >= len(either)
+    else:
+        out = _all(either, 0)
+    return out, out
+
+
+def _kinds(fails: Bools, rule: str, immunized: Bools) -> tuple[Bools, Bools]:
+    semantic, perceptual = fails[:, 0], fails[:, 1]
+    if rule == "per_question":
+        return immunized & _all(semantic, 0), immunized & _all(perceptual, 0)
+    return immunized & _any(semantic, 0), immunized & _any(perceptual, 0)

@@ -1,0 +1,110 @@
+"""From answers to verdicts: strict, total and pure. Nothing is salvaged from prose."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from isr.rubrics import Field, Rubric
+from isr.types import Answer, Verdict
+
+PARSER_VERSION = 1
+
+# Undecided because of what the judge answered (terminal) ...
+ANSWER_REASONS = (
+    "refusal",
+    "content_filter",
+    "empty",
+    "truncated",
+    "not_json",
+    "missing_field",
+    "off_scale",
+    "contradiction",
+)
+# ... and because no completed reply was received (run again to fill).
+TRANSPORT_REASONS = ("rate_limited", "server_error", "timeout", "connection", "rejected", "not_asked")
+
+_FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
+_REFUSAL = re.compile(
+    r"\b(i(?:'|’)?\s?a?m sorry|i apologi[sz]e|i (?:can(?:no|')t|can’t|cannot|am (?:not able|unable)|won(?:'|’)t|"
+    r"will not|must decline)|i(?:'|’)m (?:not able|unable)|unable to (?:assist|help|comply|evaluate|analy[sz]e)|"
+    r"(?:against|violates?) (?:my|our|the) (?:guidelines|policy|policies)|as an ai\b)",
+    re.IGNORECASE,
+)
+
+
+def parse(answer: Answer, rubric: Rubric) -> Verdict:
+    """The verdict in a judge's answer, or ``undecided`` with the first reason that applies.
+
+    The answer must be one JSON object (a code fence around the whole of it is allowed) with every field of
+    the rubric, of its type and on its scale. Extra fields are ignored. The verdict decides; a score
+    contradicts it only at the opposite extreme.
+    """
+    if answer.finish_reason == "content_filter":
+        return _undecided("content_filter")
+    if answer.refusal:
+        return _undecided("refusal", answer.refusal)
+    if answer.finish_reason == "length":
+        return _undecided("truncated", answer.text)
+    text = answer.text.strip()
+    if not text:
+        return _undecided("empty")
+    fields = _json_object(text)
+    if fields is None:
+        return _undecided("refusal" if _REFUSAL.search(text[:400]) else "not_json", text)
+    reason = next(filter(None, (_fault(f, fields) for f in rubric.fields)), "")
+    if reason:
+        return _undecided(reason, text)
+    grades = {f.name: fields[f.name] for f in rubric.fields if f.type == "integer"}
+    score, value = grades.pop("score", None), fields["verdict"]
+    if _contradict(rubric, score, value):
+        return _undecided("contradiction", text)
+    return Verdict(value, score=score, grades=grades, reasoning=str(fields.get("reasoning", "")))
+
+
+def _undecided(reason: str, text: str = "") -> Verdict:
+    return Verdict("undecided", reason, reasoning=text[:600])
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    fenced = _FENCE.match(text)
+    try:
+        value = json.loads(
+            fenced[1] if fenced else text, object_pairs_hook=_without_duplicates, parse_constant=_refuse
+        )
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        raise ValueError("a field stands twice")
+    return out
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(constant)
+
+
+def _fault(field: Field, found: dict[str, Any]) -> str:
+    if field.name not in found:
+        return "missing_field"
+    value = found[field.name]
+    if field.type == "integer":
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        low = -float("inf") if field.minimum is None else field.minimum
+        high = float("inf") if field.maximum is None else field.maximum
+        return "" if whole and low <= value <= high else "off_scale"
+    if not isinstance(value, str) or (field.choices and value not in field.choices):
+        return "off_scale"
+    return ""
+
+
+def _contradict(rubric: Rubric, score: int | None, verdict: str) -> bool:
+    scale = next((f for f in rubric.fields if f.name == "score"), None)
+    if scale is None or score is None:
+        return False
+    return (score == scale.maximum and verdict == "fails") or (score == scale.minimum and verdict == "fine")

@@ -1,0 +1,122 @@
+"""Image tokens by the models' published rules, and what a request may cost.
+
+Estimates only: the usage that the endpoint reports is what counts once an answer is there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from isr.cards import Card
+from isr.errors import UsageError
+from isr.requests import Request
+from isr.types import Answer
+
+CHARACTERS_PER_TOKEN = 4.0  # English text; the dry run's estimate
+CHARACTERS_PER_TOKEN_WORST = 2.0  # the budget's reserve
+UNKNOWN_IMAGE_TOKENS_WORST = 16_384
+
+
+def openai_tiles(width: int, height: int, base: int = 85, tile: int = 170) -> int:
+    """gpt-4o and gpt-4.1 at detail "high": within 2048 px, short side to 768 px at most, 512 px tiles (OpenAI, 2025)."""
+    scale = min(1.0, 2048 / max(width, height))
+    width, height = round(width * scale), round(height * scale)
+    scale = min(1.0, 768 / min(width, height))
+    width, height = round(width * scale), round(height * scale)
+    return base + tile * math.ceil(width / 512) * math.ceil(height / 512)
+
+
+def gemini_tiles(width: int, height: int) -> int:
+    """Gemini 2.5: 258 up to 384 px, else 258 for each tile of side min(w, h) / 1.5 (Google, 2025)."""
+    if max(width, height) <= 384:
+        return 258
+    side = max(1, math.floor(min(width, height) / 1.5))
+    return 258 * math.ceil(width / side) * math.ceil(height / side)
+
+
+def gemini_budget(width: int, height: int) -> int:
+    """Gemini 3 and later: at most 1120 for an image at the default resolution (Google, 2026)."""
+    return 1120
+
+
+def _patches(width: int, height: int, side: int, least: int, most: int) -> int:
+    scale = math.sqrt(min(1.0, most / (width * height)) if width * height > most else 1.0)
+    if width * height < least:
+        scale = math.sqrt(least / (width * height))
+    across = max(1, round(width * scale / side))
+    down = max(1, round(height * scale / side))
+    return across * down
+
+
+def qwen25_vl(width: int, height: int) -> int:
+    """Qwen2.5-VL: one token for 28 x 28 pixels, 3,136 to 12,845,056 pixels (Qwen team, 2025)."""
+    return _patches(width, height, 28, 3_136, 12_845_056)
+
+
+def qwen3_vl(width: int, height: int) -> int:
+    """Qwen3-VL: one token for 32 x 32 pixels, 65,536 to 16,777,216 pixels (Qwen team, 2025)."""
+    return _patches(width, height, 32, 65_536, 16_777_216)
+
+
+RULES: dict[str, Callable[[int, int], int]] = {
+    "openai-tiles": openai_tiles,
+    "gemini-tiles": gemini_tiles,
+    "gemini-budget": gemini_budget,
+    "qwen2.5-vl": qwen25_vl,
+    "qwen3-vl": qwen3_vl,
+}
+
+
+def image_tokens(card: Card, width: int, height: int) -> int | None:
+    """Tokens of one image as this card sends it; ``None`` where no published rule is known."""
+    rule = RULES.get(card.price.image_tokens)
+    if rule is None:
+        return None
+    scale = min(1.0, card.images.max_side / max(width, height))
+    return rule(max(1, round(width * scale)), max(1, round(height * scale)))
+
+
+def text_tokens(request: Request, characters_per_token: float = CHARACTERS_PER_TOKEN) -> int:
+    """Tokens of the request's words, estimated from their number of characters."""
+    words = sum(len(value) for kind, value in request.user_parts() if kind == "text")
+    return math.ceil((len(request.template.body["system"]) + words) / characters_per_token)
+
+
+def usd(card: Card, prompt_tokens: float, completion_tokens: float) -> float:
+    """Price of a request in USD; 0 for a card without prices."""
+    price = card.price
+    return ((price.input or 0.0) * prompt_tokens + (price.output or 0.0) * completion_tokens) / 1e6
+
+
+def worst_cost(card: Card, request: Request) -> float:
+    """What one request can cost at most, in USD: all images at ``max_side``, all output tokens used."""
+    if card.price.input is None and card.price.output is None:
+        return 0.0
+    side = card.images.max_side
+    per_image = image_tokens(card, side, side) or UNKNOWN_IMAGE_TOKENS_WORST
+    prompt = text_tokens(request, CHARACTERS_PER_TOKEN_WORST) + per_image * len(request.images)
+    return usd(card, prompt, card.decoding.max_tokens)
+
+
+def cost_of_answer(card: Card, answer: Answer, worst: float) -> float:
+    """What an answer cost by the endpoint's own count; the worst case where it reports none."""
+    if not answer.usage:
+        return worst
+    usage = answer.usage
+    hidden = usage.get("total_tokens", 0) - usage.get("prompt_tokens", 0)  # thinking is billed as output
+    return usd(card, usage.get("prompt_tokens", 0), max(usage.get("completion_tokens", 0), hidden))
+
+
+def require_prices(cards: tuple[Card, ...]) -> None:
+    """Raises ``UsageError`` if a budget is asked for and a card has no price to keep it by."""
+    bare = [
+        c.name
+        for c in cards
+        if c.backend == "openai_chat" and (c.price.input is None or c.price.output is None)
+    ]
+    if bare:
+        raise UsageError(
+            f"--budget-usd: expected prices in the card(s) {', '.join(bare)}; found none; "
+            f"add --set price.input=USD --set price.output=USD (per million tokens)"
+        )

@@ -1,0 +1,133 @@
+"""The one retry loop, and the limits under which requests go out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import TypeVar
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from isr.cards import Limits
+from isr.errors import TransportError
+
+T = TypeVar("T")
+Sleep = Callable[[float], Awaitable[None]]
+
+BACKOFF = wait_random_exponential(multiplier=0.5, max=60)
+
+
+class Throttle:
+    """How many requests may be in flight, and how fast they may start.
+
+    Additive increase, multiplicative decrease: a 429 halves the number (once for all requests that were in
+    flight together), as many successes as the number allow one more, up to the card's ``concurrency``.
+    """
+
+    def __init__(self, limits: Limits, sleep: Sleep = asyncio.sleep) -> None:
+        self.most = limits.concurrency
+        self.allowed = limits.concurrency
+        self._gap = 60.0 / limits.requests_per_minute if limits.requests_per_minute else 0.0
+        self._sleep = sleep
+        self._next_start = 0.0
+        self._in_flight = 0
+        self._successes = 0
+        self._epoch = 0
+        self._free = asyncio.Condition()
+
+    async def start(self) -> int:
+        """Waits for a free place and for the rate; returns the epoch to hand to ``end``."""
+        async with self._free:
+            await self._free.wait_for(lambda: self._in_flight < self.allowed)
+            self._in_flight += 1
+        if self._gap:
+            now = time.monotonic()
+            at = max(now, self._next_start)
+            self._next_start = at + self._gap
+            if at > now:
+                await self._sleep(at - now)
+        return self._epoch
+
+    async def end(self, epoch: int, limited: bool) -> None:
+        """Gives the place back; ``limited`` says that the host answered 429."""
+        async with self._free:
+            self._in_flight -= 1
+            if limited and epoch == self._epoch:
+                self.allowed = max(1, self.allowed // 2)
+                self._epoch += 1
+                self._successes = 0
+            elif not limited:
+                self._successes += 1
+                if self._successes >= self.allowed and self.allowed < self.most:
+                    self.allowed += 1
+                    self._successes = 0
+            self._free.notify_all()
+
+    def place(self) -> _Place:
+        """A place among the requests in flight, as an async context manager."""
+        return _Place(self)
+
+
+class _Place:
+    def __init__(self, throttle: Throttle) -> None:
+        self._throttle = throttle
+        self._epoch = 0
+
+    async def __aenter__(self) -> None:
+        self._epoch = await self._throttle.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        limited = isinstance(error, TransportError) and error.reason == "rate_limited"
+        await self._throttle.end(self._epoch, limited)
+
+
+async def with_retries(
+    call: Callable[[], Awaitable[T]],
+    limits: Limits,
+    throttle: Throttle,
+    on_retry: Callable[[TransportError], None] = lambda error: None,
+    sleep: Sleep = asyncio.sleep,
+) -> T:
+    """The result of ``call``, tried again after transport failures that may pass.
+
+    Exponential backoff with full jitter (Brooker, 2015); ``Retry-After`` is honoured up to
+    ``limits.max_retry_after_s``, beyond which the request is given up. Raises the last ``TransportError``.
+    """
+
+    def may_pass(error: BaseException) -> bool:
+        if not isinstance(error, TransportError) or not error.retryable:
+            return False
+        return error.retry_after_s is None or error.retry_after_s <= limits.max_retry_after_s
+
+    def pause(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after_s if isinstance(error, TransportError) else None
+        return max(asked or 0.0, BACKOFF(state) if asked is None else 0.0)
+
+    def before_sleep(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, TransportError):
+            on_retry(error)
+
+    async for attempt in AsyncRetrying(
+        stop=stop_after_attempt(limits.max_attempts),
+        wait=pause,
+        retry=retry_if_exception(may_pass),
+        before_sleep=before_sleep,
+        sleep=sleep,
+        reraise=True,
+    ):
+        with attempt:
+            async with throttle.place():
+                return await call()
+    raise AssertionError("unreachable: the last error is raised again")

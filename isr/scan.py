@@ -1,0 +1,145 @@
+"""Image files of an edit directory: looked at once each, then known by path, size and times.
+
+The cache (``cache.db`` in the output directory) is only a cache: it can be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import stat
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from isr.images import POLICY, ImageProblem, decode, pixel_digest
+
+_TABLE = """CREATE TABLE IF NOT EXISTS files (
+    path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, policy TEXT, sha256 TEXT, pixels TEXT
+) WITHOUT ROWID"""
+_THREADS = min(8, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """A sound image file: digests of its bytes and of its normalised pixels."""
+
+    sha256: str
+    pixels: str
+
+
+class Scanner:
+    """Digests and decodes the image files below ``root``; remembers the sound ones in ``cache``."""
+
+    def __init__(self, root: Path, cache: Path | None = None) -> None:
+        self.root = root
+        self._real_root = os.path.realpath(root)
+        self._real_folders: dict[str, str] = {}
+        self._cache = _open_cache(cache)
+        self._pool = ThreadPoolExecutor(_THREADS, "isr-scan")
+
+    def close(self) -> None:
+        self._pool.shutdown()
+        if self._cache is not None:
+            self._cache.close()
+
+    def scan(self, paths: Iterable[str]) -> dict[str, Scanned | ImageProblem]:
+        """For each path what it is, or what is wrong with it."""
+        found: dict[str, Scanned | ImageProblem] = {}
+        stats: dict[str, tuple[int, int, int]] = {}
+        for path in dict.fromkeys(paths):
+            state = self._stat(path)
+            if isinstance(state, ImageProblem):
+                found[path] = state
+            else:
+                stats[path] = state
+        known = self._known(stats)
+        found.update(known)
+        todo = [path for path in stats if path not in known]
+        fresh = dict(zip(todo, self._pool.map(self._look, todo), strict=True))
+        self._remember(fresh, stats)
+        return {**found, **fresh}
+
+    def _stat(self, path: str) -> tuple[int, int, int] | ImageProblem:
+        """Size and times of a file inside the directory, or why it is none."""
+        parts = path.replace("\\", "/").split("/")
+        if os.path.isabs(path) or ".." in parts or ":" in parts[0]:
+            return ImageProblem("a path inside the directory", repr(path), "copy the file into the directory")
+        folder, name = os.path.split(os.path.join(self.root, path))
+        real = self._real_folders.get(folder)
+        if real is None:
+            real = self._real_folders[folder] = os.path.realpath(folder)
+        full = os.path.join(real, name)
+        try:
+            state = os.lstat(full)
+            if stat.S_ISLNK(state.st_mode):
+                full = os.path.realpath(full)
+                state = os.stat(full)
+        except OSError as error:
+            return ImageProblem(
+                "an image file",
+                f"{path!r}, which cannot be opened ({error.strerror})",
+                "check the export or drop the row",
+            )
+        if os.path.commonpath([full, self._real_root]) != self._real_root:
+            return ImageProblem(
+                "a path inside the directory",
+                f"{path!r}, which leads out of it",
+                "copy the file into the directory",
+            )
+        if not stat.S_ISREG(state.st_mode):
+            return ImageProblem("an image file", f"{path!r}, which is no file", "correct the path")
+        return state.st_size, state.st_mtime_ns, state.st_ctime_ns
+
+    def _look(self, path: str) -> Scanned | ImageProblem:
+        try:
+            data = (self.root / path).read_bytes()
+            pixels = pixel_digest(decode(data))
+        except ImageProblem as problem:
+            return ImageProblem(problem.expected, f"{path!r}: {problem.found}", problem.fix)
+        except (OSError, MemoryError) as error:
+            return ImageProblem(
+                "an image file", f"{path!r}, which cannot be read ({error})", "check the file"
+            )
+        return Scanned("sha256:" + hashlib.sha256(data).hexdigest(), pixels)
+
+    def _known(self, stats: Mapping[str, tuple[int, int, int]]) -> dict[str, Scanned]:
+        if self._cache is None:
+            return {}
+        known: dict[str, Scanned] = {}
+        paths = list(stats)
+        for start in range(0, len(paths), 500):
+            some = paths[start : start + 500]
+            sql = f"SELECT * FROM files WHERE path IN ({','.join('?' * len(some))})"
+            for path, size, mtime, ctime, policy, sha256, pixels in self._cache.execute(sql, some):
+                if (size, mtime, ctime) == stats[path] and policy == POLICY:
+                    known[path] = Scanned(sha256, pixels)
+        return known
+
+    def _remember(
+        self, fresh: Mapping[str, Scanned | ImageProblem], stats: Mapping[str, tuple[int, int, int]]
+    ) -> None:
+        if self._cache is None:
+            return
+        rows = [
+            (p, *stats[p], POLICY, s.sha256, s.pixels) for p, s in fresh.items() if isinstance(s, Scanned)
+        ]
+        with suppress(sqlite3.Error):  # a cache that cannot be written costs time, nothing else
+            self._cache.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._cache.commit()
+
+
+def _open_cache(path: Path | None) -> sqlite3.Connection | None:
+    if path is None:
+        return None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
+        connection.execute("PRAGMA synchronous=OFF")
+        connection.execute(_TABLE)
+    except (OSError, sqlite3.Error):
+        return None
+    return connection

@@ -1,0 +1,125 @@
+"""The result as a readable table in plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from isr.result import Part, Result, TreatmentPart
+from isr.types import Estimate
+
+ROWS = (
+    ("isr", "ISR"),
+    ("isr_semantic", "  semantic fails"),
+    ("isr_perceptual", "  perceptual fails"),
+    ("isr_both", "  both"),
+    ("isr_conditional", "ISR, control fine"),
+    ("uplift", "uplift over control"),
+    ("isr_worst", "ISR, worst attack"),
+    ("control", "control"),
+    ("control_semantic", "  semantic fails"),
+    ("control_perceptual", "  perceptual fails"),
+    ("control_both", "  both"),
+)
+
+
+def render(result: Result) -> str:
+    """The whole result: one block for each treatment, one for the control edits, notes, the signature."""
+    lines = list(_lines(result))
+    return "\n".join(lines) + "\n"
+
+
+def _lines(result: Result) -> Iterator[str]:
+    data = result.data
+    judges = ", ".join(str(j["name"]) for j in result.judges)
+    rule = f" ({result.rule})" if len(result.judges) > 1 else ""
+    yield f"{data['edits']} edits of {data['images']} images, {data['controls']} control edits; judge: {judges}{rule}"
+    for treatment in result.treatments:
+        yield ""
+        yield _title(treatment)
+        yield from _block(treatment)
+    if result.control is not None:
+        yield ""
+        yield "control edits (made without protection)"
+        yield from _block(result.control)
+    else:
+        yield ""
+        yield "no control edits: how often the editor fails by itself is not known"
+    for entry in result.reliability:
+        e = entry["not_unanimous"]
+        yield ""
+        yield f"{entry['repeats']} repeats, {entry['judge']}, {entry['question']}: {_value('', e)} not unanimous, "
+        yield f"  {_interval('', e)} ({entry['measures']})"
+    yield ""
+    for note in result.notes:
+        yield f"note: {note}"
+    yield f"signature: {result.signature}"
+
+
+def _title(part: TreatmentPart) -> str:
+    t = part.treatment
+    named = {"method": t.method, "config": t.config, "eps": t.eps, "surrogate": t.surrogate}
+    return ", ".join(f"{k} {v}" for k, v in named.items() if v) or "no method named"
+
+
+def _block(part: Part) -> Iterator[str]:
+    yield from _headline(part)
+    level = next(iter(part.estimates.values())).level
+    yield f"  {'':22}{'value':>10}  {f'{level:.0%} interval':>18}{'n':>8}{'images':>8}   bounds"
+    for name, label in ROWS:
+        if name in part.estimates:
+            yield _row(name, label, part.estimates[name])
+    if kept := part.estimates.get("source_kept"):
+        low, high = kept.low, kept.high
+        interval = "" if low is None or high is None else f"{low:.2f} to {high:.2f}"
+        value = "-" if kept.value is None else f"{kept.value:.2f}"
+        yield f"  {'source kept (0 to 4)':22}{value:>10}  {interval:>18}{kept.n:>8}{kept.clusters:>8}"
+    yield from _undecided(part.counts)
+    for group in part.groups:
+        name = ", ".join(f"{k} {v or '(empty)'}" for k, v in group.by.items())
+        yield f"  by {name}"
+        for estimate, label in (("isr", "ISR"), ("uplift", "uplift over control"), ("control", "control")):
+            if estimate in group.estimates:
+                yield _row(estimate, f"  {label}", group.estimates[estimate])
+
+
+def _headline(part: Part) -> Iterator[str]:
+    main = part.estimates.get("isr") or part.estimates["control"]
+    if part.headline == "bounds" and main.bounds is not None:
+        undecided = part.counts["edits"] - part.counts["decided"]
+        low, high = main.bounds
+        yield (
+            f"  BETWEEN {low:.1%} AND {high:.1%}: {undecided} of {part.counts['edits']} edits are undecided, "
+            f"too many for one value"
+        )
+
+
+def _row(name: str, label: str, e: Estimate) -> str:
+    bounds = "" if e.bounds is None else f"{_number(name, e.bounds[0])} to {_number(name, e.bounds[1])}"
+    if e.value is None:
+        return f"  {label:22}{'-':>10}  {'; '.join(e.notes)}"
+    if e.low is None:
+        return f"  {label:22}{_value(name, e):>10}  {'no interval':>18}{e.n:>8}{e.clusters:>8}   {bounds}"
+    return f"  {label:22}{_value(name, e):>10}  {_interval(name, e):>18}{e.n:>8}{e.clusters:>8}   {bounds}"
+
+
+def _value(name: str, e: Estimate) -> str:
+    return "-" if e.value is None else _number(name, e.value)
+
+
+def _interval(name: str, e: Estimate) -> str:
+    if e.low is None or e.high is None:
+        return "no interval"
+    return f"{_number(name, e.low)} to {_number(name, e.high)}"
+
+
+def _number(name: str, value: float) -> str:
+    return f"{100 * value:+.1f} pp" if name == "uplift" else f"{value:.1%}"
+
+
+def _undecided(counts: Mapping[str, object]) -> Iterator[str]:
+    entries = counts["undecided"]
+    if isinstance(entries, list) and entries:
+        total = int(str(counts["edits"])) - int(str(counts["decided"]))
+        yield f"  undecided: {total} of {counts['edits']} edits"
+        for e in entries:
+            yield f"    {e['n']:>6}  {e['reason']:16} {e['question']:12} {e['judge']}"

@@ -1,0 +1,165 @@
+"""The values that flow through the package: frozen, pure, without identity or effects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Question(StrEnum):
+    """What a judge is asked about one edit; ``fails`` always speaks against the editor."""
+
+    SEMANTIC = "semantic"
+    PERCEPTUAL = "perceptual"
+
+
+class Arm(StrEnum):
+    """Which edit of a unit: made from the protected image, or from the unprotected source."""
+
+    PROTECTED = "protected"
+    CONTROL = "control"
+
+
+class Tri(IntEnum):
+    """Kleene's three values; stored as int8 so that 100,000 outcomes are one small array."""
+
+    NO = 0
+    YES = 1
+    UNKNOWN = -1
+
+
+class Unit(NamedTuple):
+    """What a comparison pairs on."""
+
+    image_id: str
+    prompt_id: str
+    editor: str
+    seed: str
+    purifier: str
+
+
+class Treatment(NamedTuple):
+    """What was done to the source before the edit."""
+
+    method: str
+    config: str
+    eps: str
+    surrogate: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """One image file of an edit directory: its relative path and the SHA-256 of the file's bytes."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One row of an edit directory, with its files digested and its defaults filled in."""
+
+    edit_id: str
+    prompt: str
+    unit: Unit
+    treatment: Treatment
+    edited: ImageRef
+    source: ImageRef | None = None
+    control: ImageRef | None = None
+    protected: ImageRef | None = None
+    split: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def cluster(self) -> str:
+        """The image that this edit shares with other edits; intervals are clustered on it."""
+        return self.unit.image_id
+
+    def column(self, name: str) -> str:
+        """The value of a column by which results can be grouped; ``""`` where the row has none."""
+        if name == "split":
+            return self.split
+        if name == "edit_id":
+            return self.edit_id
+        if name in Unit._fields:
+            return str(getattr(self.unit, name))
+        if name in Treatment._fields:
+            return str(getattr(self.treatment, name))
+        return self.extra.get(name, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The parsed answer to one question: ``fails``, ``fine``, or ``undecided`` with its reason."""
+
+    value: str
+    reason: str = ""
+    score: int | None = None
+    grades: Mapping[str, int] = field(default_factory=dict)
+    reasoning: str = ""
+
+    @property
+    def tri(self) -> Tri:
+        """``fails`` as YES, ``fine`` as NO, ``undecided`` as UNKNOWN."""
+        return {"fails": Tri.YES, "fine": Tri.NO}.get(self.value, Tri.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value that never travels without its interval, its n and what it rests on.
+
+    ``value``, ``low``, ``high`` are ``None`` where they do not exist; ``notes`` then says why.
+    ``bounds`` are the values with all undecided outcomes at one extreme, then at the other.
+    There is no ``__float__`` on purpose.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    level: float
+    method: str
+    n: int
+    clusters: int
+    bounds: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The estimate as plain JSON values, in the order of the result file."""
+        return {
+            "value": self.value,
+            "low": self.low,
+            "high": self.high,
+            "level": self.level,
+            "method": self.method,
+            "n": self.n,
+            "clusters": self.clusters,
+            "bounds": None if self.bounds is None else list(self.bounds),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A judge's completed reply, whatever it says. It is terminal: nothing in it makes it be asked again.
+
+    ``served`` says who answered (model, fingerprint, request_id, host, backend_version), ``usage`` what it
+    took (prompt_tokens, completion_tokens), ``sent`` the digest of each image as it was sent, by role.
+    """
+
+    text: str
+    finish_reason: str
+    refusal: str = ""
+    served: Mapping[str, str] = field(default_factory=dict)
+    usage: Mapping[str, int] = field(default_factory=dict)
+    sent: Mapping[str, str] = field(default_factory=dict)
+    received_at: str = ""
+    latency_s: float = 0.0

@@ -1,0 +1,87 @@
+"""Recorded answers as a judge: reads a JSONL file such as ``isr store export`` writes, and asks nobody.
+
+``engine.answers`` names the file; each line holds ``content`` (the digest of what was asked, without the
+judge) and ``answer``. A request without a recorded answer stays undecided (``not_asked``).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isr.errors import CardError, Problem, TransportError
+from isr.types import Answer
+
+if TYPE_CHECKING:
+    from isr.cards import Card
+    from isr.images import Prepared
+    from isr.requests import Request
+
+
+def open_judge(card: Card) -> Replay:
+    """A judge that repeats the answers in ``engine.answers``. Raises ``CardError`` with every bad line."""
+    path = card.engine.get("answers")
+    if not isinstance(path, str) or not path:
+        raise CardError(
+            f"{card.name}: expected engine.answers, a JSONL file; found none; --set engine.answers=FILE"
+        )
+    return Replay(Path(path), card)
+
+
+class Replay:
+    """Answers from a file, found by what was asked. Holds byte offsets, not answers."""
+
+    def __init__(self, path: Path, card: Card) -> None:
+        self.path, self.card = path, card
+        try:
+            self._file = path.open("rb")
+        except OSError as error:
+            raise CardError(
+                f"{card.name}: expected answers in {path}; found {error.strerror}; check the path"
+            ) from None
+        self._offsets: dict[bytes, int] = {}
+        problems: list[Problem] = []
+        offset = 0
+        for number, line in enumerate(self._file, 1):
+            if line.strip():
+                problem = self._index(line, offset)
+                if problem:
+                    problems.append(
+                        Problem(f"{path}:{number}", "", "content and answer", problem, "export it again")
+                    )
+            offset += len(line)
+        if problems:
+            raise CardError(f"{path}: {len(problems)} line(s) are no recorded answers", problems)
+
+    def _index(self, line: bytes, offset: int) -> str:
+        try:
+            row = json.loads(line)
+            content, answer = row["content"], row["answer"]
+            known = isinstance(answer["text"], str) and isinstance(answer["finish_reason"], str)
+            key = bytes.fromhex(content.removeprefix("sha256:"))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            return f"{type(error).__name__}: {error}"
+        if not known or len(key) != 32:
+            return "a field of another type"
+        self._offsets.setdefault(key, offset)  # the first answer stands, as in the store
+        return ""
+
+    async def ask(self, request: Request, images: Prepared) -> Answer:
+        """The recorded answer to what is asked."""
+        offset = self._offsets.get(bytes.fromhex(request.content[7:]))
+        if offset is None:
+            raise TransportError("not_asked", f"{self.path}: no recorded answer", retryable=False)
+        self._file.seek(offset)
+        known = {
+            name: value
+            for name, value in json.loads(self._file.readline())["answer"].items()
+            if name in _FIELDS
+        }
+        return Answer(**known)
+
+    async def close(self) -> None:
+        self._file.close()
+
+
+_FIELDS = frozenset(Answer.__slots__)

@@ -1,0 +1,62 @@
+"""The judge of the bundled scenes: decides from their pixels, and knows nothing but them.
+
+It makes the demo a real measurement without a model. It is no judge of photographs: on anything but two flat
+shapes on a background, and on any other prompt, it refuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+from isr.judges._shapes_vision import NotAShapesScene, degradation, look
+
+from isr.errors import CardError
+from isr.types import Answer, Question
+
+if TYPE_CHECKING:
+    from isr.cards import Card
+    from isr.images import Prepared
+    from isr.requests import Request
+
+REVISION = "1"  # raised with every change of _shapes_vision that can change a verdict
+
+
+def open_judge(card: Card) -> ShapesOracle:
+    """The oracle. Its card's revision must be this code's, since it is part of the judge's identity."""
+    if card.revision != REVISION:
+        raise CardError(
+            f"{card.name}: expected revision {REVISION!r}; found {card.revision!r}; use the built-in card"
+        )
+    return ShapesOracle()
+
+
+class ShapesOracle:
+    """Looks at the source and the edit, never at names, files or tables."""
+
+    async def ask(self, request: Request, images: Prepared) -> Answer:
+        return await asyncio.to_thread(self._ask, request, images)
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+    def _ask(self, request: Request, images: Prepared) -> Answer:
+        source, edit = images.pixels("source"), images.pixels("edit")
+        try:
+            fields = self._fields(request, source, edit)
+        except NotAShapesScene as error:
+            return Answer("", "stop", refusal=f"not a scene that this oracle knows: {error}")
+        return Answer(json.dumps(fields), "stop", served={"model": "shapes-oracle", "revision": REVISION})
+
+    def _fields(self, request: Request, source: Any, edit: Any) -> dict[str, Any]:
+        if request.question is Question.SEMANTIC:
+            seen = look(request.prompt, source, edit)
+            return {
+                "reasoning": seen.reasoning,
+                "score": seen.score,
+                "source_kept": seen.source_kept,
+                "verdict": seen.verdict,
+            }
+        flaws = degradation(source, edit)
+        return {"reasoning": flaws.reasoning, "score": flaws.score, "verdict": flaws.verdict}

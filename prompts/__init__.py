@@ -1,0 +1,1 @@
+"""The versioned judging prompts: ``<rubric>/v<N>.toml``, append-only."""

@@ -1,0 +1,273 @@
+"""A real HTTP server that speaks chat completions, with seeded faults; in a process of its own.
+
+``python -m tests.chat_server --faults lessons`` prints its port and serves until it is killed. What it will do
+with a request is drawn from the digest of the request's body, so that a run can be repeated exactly.
+``GET /stats`` reports what it was asked, ``POST /faults`` changes the faults.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import hashlib
+import json
+import random
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+# share of requests that meet each fault; "transient" ones pass after one or two tries
+FAULTS: dict[str, dict[str, float]] = {
+    "none": {},
+    "lessons": {
+        "limited": 0.10,
+        "double_500": 0.02,
+        "refusal": 0.03,
+        "broken_json": 0.03,
+        "content_filter": 0.02,
+    },
+    "all": {
+        "limited": 0.08,
+        "double_500": 0.03,
+        "reset": 0.03,
+        "slow": 0.02,
+        "long_wait": 0.02,
+        "garbled_200": 0.02,
+        "refusal": 0.03,
+        "structured_refusal": 0.02,
+        "broken_json": 0.03,
+        "content_filter": 0.02,
+        "prose": 0.03,
+        "truncated": 0.02,
+        "empty": 0.02,
+        "off_scale": 0.02,
+        "missing_field": 0.02,
+        "contradiction": 0.02,
+    },
+    "down": {"down": 1.0},
+}
+TRANSIENT = {"limited": 1, "double_500": 2, "reset": 1, "slow": 1, "long_wait": 1, "garbled_200": 1}
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass
+class Server:
+    """State of the server: its faults and what it was asked."""
+
+    faults: dict[str, float]
+    seed: int = 0
+    latency_s: float = 0.0
+    retry_after: str = "0.05"
+    long_retry_after: str = "0.3"
+    slow_s: float = 30.0
+    model: str = "test-model"
+    tries: Counter[str] = field(default_factory=Counter)
+    answered: Counter[str] = field(default_factory=Counter)
+    faulted: Counter[str] = field(default_factory=Counter)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
+    bytes_in: int = 0
+    redirect: str = ""
+
+    def fault_of(self, digest: str) -> str:
+        draw = random.Random(f"{self.seed}:{digest}").random()
+        for name, share in self.faults.items():
+            draw -= share
+            if draw < 0:
+                return name
+        return ""
+
+    async def complete(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.bytes_in += len(body)
+        if len(self.headers) < 50:
+            self.headers.append(dict(request.headers))
+        if self.redirect:
+            return web.Response(status=307, headers={"Location": self.redirect})
+        digest = hashlib.sha256(body).hexdigest()
+        self.tries[digest] += 1
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await asyncio.sleep(self.latency_s)
+            return await self._reply(request, digest, json.loads(body))
+        finally:
+            self.in_flight -= 1
+
+    async def _reply(self, request: web.Request, digest: str, body: dict[str, Any]) -> web.StreamResponse:
+        if body["model"] != self.model:
+            error = {"message": f"The model `{body['model']}` does not exist.", "code": "model_not_found"}
+            return web.json_response({"error": error}, status=404)
+        fault = self.fault_of(digest)
+        if fault and self.tries[digest] <= TRANSIENT.get(fault, 10**9):
+            self.faulted[fault] += 1
+            reply = await self._faulty(request, fault)
+            if reply is not None:
+                return reply
+        self.answered[digest] += 1
+        return web.json_response(self._completion(fault, digest, body))
+
+    async def _faulty(self, request: web.Request, fault: str) -> web.StreamResponse | None:
+        if fault == "limited":
+            return web.json_response(
+                {"error": {"message": "slow down"}}, status=429, headers={"Retry-After": self.retry_after}
+            )
+        if fault == "long_wait":
+            headers = {"Retry-After": self.long_retry_after}
+            return web.json_response({"error": {"message": "wait"}}, status=429, headers=headers)
+        if fault == "double_500":
+            return web.json_response({"error": {"message": "oops"}}, status=500)
+        if fault == "down":
+            return web.Response(status=503, text="upstream is down")
+        if fault == "garbled_200":
+            return web.Response(text="<html>gateway</html>", content_type="text/html")
+        if fault == "reset" and request.transport is not None:
+            request.transport.abort()
+            raise web.HTTPServiceUnavailable
+        if fault == "slow":
+            await asyncio.sleep(self.slow_s)
+        if fault == "rejected":
+            return web.json_response({"error": {"message": "response_format is not supported"}}, status=400)
+        if fault == "content_filter":
+            error = {
+                "message": "flagged",
+                "code": "content_filter",
+                "innererror": {"code": "ResponsibleAIPolicyViolation"},
+            }
+            return web.json_response({"error": error}, status=400)
+        return None
+
+    def _completion(self, fault: str, digest: str, body: dict[str, Any]) -> dict[str, Any]:
+        semantic = "source_kept" in body["messages"][0]["content"]
+        fails = int(digest[:8], 16) % 3 > 0
+        fields: dict[str, Any] = {"reasoning": f"seen {digest[:6]}", "score": 1 if fails else 3}
+        if semantic:
+            fields["source_kept"] = 3
+        fields["verdict"] = "fails" if fails else "fine"
+        good = json.dumps(fields)
+        text: str | None = {
+            "refusal": "I'm sorry, but I can't help with evaluating this image.",
+            "structured_refusal": None,
+            "broken_json": good[:-3],
+            "prose": f"Here is my answer: {good} I hope that helps.",
+            "truncated": good[: len(good) // 2],
+            "empty": "",
+            "off_scale": json.dumps({**fields, "score": 10}),
+            "missing_field": json.dumps({k: v for k, v in fields.items() if k != "score"}),
+            "contradiction": json.dumps({**fields, "score": 4 if fails else 0}),
+        }.get(fault, good)
+        message = {"role": "assistant", "content": text}
+        if fault == "structured_refusal":
+            message["refusal"] = "I cannot evaluate this."
+        return {
+            "id": f"chatcmpl-{digest[:12]}",
+            "object": "chat.completion",
+            "created": 1,
+            "model": self.model,
+            "system_fingerprint": "fp_test",
+            "choices": [
+                {
+                    "index": 0,
+                    "message": message,
+                    "finish_reason": "length" if fault == "truncated" else "stop",
+                }
+            ],
+            "usage": {"prompt_tokens": 1500, "completion_tokens": 60, "total_tokens": 1560},
+        }
+
+    async def stats(self, request: web.Request) -> web.Response:
+        return web.json_response(
+            {
+                "calls": self.tries.total(),
+                "requests": len(self.tries),
+                "answered": dict(self.answered),
+                "faulted": dict(self.faulted),
+                "headers": self.headers,
+                "most_in_flight": self.most_in_flight,
+                "bytes_in": self.bytes_in,
+            }
+        )
+
+    async def change(self, request: web.Request) -> web.Response:
+        for name, value in (await request.json()).items():
+            setattr(self, name, FAULTS[value] if name == "faults" and isinstance(value, str) else value)
+        return web.json_response({})
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=64 * 2**20)
+        app.router.add_post("/v1/chat/completions", self.complete)
+        app.router.add_get("/stats", self.stats)
+        app.router.add_post("/change", self.change)
+        return app
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server in another process."""
+
+    port: int
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def stats(self) -> dict[str, Any]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/stats") as reply:
+            out: dict[str, Any] = json.load(reply)
+            return out
+
+    def change(self, **values: Any) -> None:
+        url = f"http://127.0.0.1:{self.port}/change"
+        urllib.request.urlopen(
+            urllib.request.Request(url, json.dumps(values).encode(), method="POST")
+        ).close()
+
+
+@contextlib.contextmanager
+def serving(**options: Any) -> Iterator[Running]:
+    """A server in a process of its own, for as long as the block lasts."""
+    args = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    command = [sys.executable, "-m", "tests.chat_server", *args]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield Running(int(process.stdout.readline()))
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+async def _serve(server: Server) -> None:
+    runner = web.AppRunner(server.app(), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.Event().wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--faults", default="none", choices=sorted(FAULTS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--latency-s", type=float, default=0.0)
+    parser.add_argument("--slow-s", type=float, default=30.0)
+    parser.add_argument("--retry-after", default="0.05")
+    parser.add_argument("--long-retry-after", default="0.3")
+    args = vars(parser.parse_args())
+    asyncio.run(_serve(Server(faults=FAULTS[args.pop("faults")], **args)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Checks that ``import isr`` and ``isr --help`` load none of the heavy packages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+BANNED = ("torch", "transformers", "vllm", "diffusers", "ray", "openai", "scipy.stats", "matplotlib", "pyarrow")
+SNIPPETS = {
+    "import isr": "import isr",
+    "isr --help": "from click.testing import CliRunner; from isr.cli import cli; "
+    "r = CliRunner().invoke(cli, ['--help']); assert r.exit_code == 0 and 'score' in r.output, r.output",
+}
+
+
+def loaded_by(snippet: str) -> list[str]:
+    """The banned modules that a fresh interpreter has loaded after the snippet."""
+    code = f"{snippet}\nimport sys\nprint(*[m for m in {BANNED!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def main() -> int:
+    faults = {name: found for name, snippet in SNIPPETS.items() if (found := loaded_by(snippet))}
+    for name, found in faults.items():
+        print(f"{name} loads {', '.join(found)}: import them inside the functions that need them")
+    if not faults:
+        print(f"{' and '.join(SNIPPETS)} load none of {', '.join(BANNED)}")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
