@@ -93,7 +93,8 @@ def wilson(k: ArrayLike, n: ArrayLike, *, level: float = 0.95) -> tuple[Floats, 
     centre = (p + z * z / (2 * nn)) / (1 + z * z / nn)
     half = z / (1 + z * z / nn) * np.sqrt(p * (1 - p) / nn + z * z / (4 * nn * nn))
     # at k = 0 and k = n the exact endpoints are 0 and 1; rounding must not say otherwise
-    return np.where(kk <= 0, 0.0, centre - half), np.where(kk >= nn, 1.0, centre + half)
+    low, high = np.where(kk <= 0, 0.0, centre - half), np.where(kk >= nn, 1.0, centre + half)
+    return np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
 
 
 def clopper_pearson(k: ArrayLike, n: ArrayLike, *, level: float = 0.95) -> tuple[Floats, Floats]:
@@ -115,7 +116,7 @@ def jeffreys(k: ArrayLike, n: ArrayLike, *, level: float = 0.95, ends: bool = Tr
     """
     tail = _tail(level)
     kk, nn = np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64)
-    low, high = (betaincinv(kk + 0.5, nn - kk + 0.5, q) for q in (tail, 1 - tail))
+    low, high = (np.asarray(betaincinv(kk + 0.5, nn - kk + 0.5, q)) for q in (tail, 1 - tail))
     if not ends:
         return low, high
     return np.where(kk <= 0, 0.0, low), np.where(kk >= nn, 1.0, high)
@@ -430,7 +431,7 @@ def codes(values: ArrayLike | Sequence[Any]) -> Ints:
             present = np.zeros(int(array.max()) + 1, dtype=bool)
             present[array] = True
             renamed: Ints = np.cumsum(present, dtype=np.int64) - 1
-            return renamed[array]
+            return np.asarray(renamed[array], dtype=np.int64)
         return np.asarray(np.unique(array, return_inverse=True)[1], dtype=np.int64)
     seen: dict[Any, int] = {}
     out: Ints = np.fromiter(

@@ -30,6 +30,8 @@ log = logging.getLogger("isr")
 
 CHUNK = 256  # arms of edits looked up in the store at a time
 REJECTIONS_BEFORE_STOP = 5
+OUTAGE = ("connection", "timeout", "server_error", "rate_limited")
+OUTAGE_AFTER = 10  # requests given up in a row by which a host counts as down
 GRACE_S = 10.0  # after an interrupt, for answers that are in flight and may have been paid for
 
 
@@ -168,6 +170,7 @@ class _JudgeRun:
         self.encoder = Encoder(plan.root, card.policy)
         self.in_flight: set[bytes] = set()
         self.successes = 0
+        self.failures_in_a_row = 0
         self.rejections = 0
         progress.priced = progress.priced or card.price.input is not None
 
@@ -274,6 +277,11 @@ class _JudgeRun:
         self.progress.failed[request.key] = error.reason
         self.progress.undecided[error.reason] += 1
         log.warning("%s: a request was given up (%s: %s)", self.card.name, error.reason, error)
+        self.failures_in_a_row += error.reason in OUTAGE
+        if self.failures_in_a_row >= max(OUTAGE_AFTER, 2 * self.card.limits.concurrency):
+            self.progress.stopped = (
+                f"{self.card.name}: {self.failures_in_a_row} requests in a row were given up ({error})"
+            )
         if error.reason == "rejected":
             self.rejections += 1
             if not self.successes and self.rejections >= REJECTIONS_BEFORE_STOP:
@@ -284,6 +292,7 @@ class _JudgeRun:
     def _count(self, request: Request, answer: Answer, cost: float) -> None:
         progress = self.progress
         self.successes += 1
+        self.failures_in_a_row = 0
         progress.answered += 1
         progress.usd += cost
         progress.prompt_tokens += answer.usage.get("prompt_tokens", 0)

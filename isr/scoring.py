@@ -196,7 +196,7 @@ def _evaluate(
     out: Path,
 ) -> Result:
     tally = Tally(plan, directory, settings, by)
-    partial = out / "edits.csv.partial"
+    partial = _partial(out / "edits.csv")
     table = EditsTable(partial, plan)
     try:
         for judged in judged_edits(plan, store, progress):
@@ -208,9 +208,14 @@ def _evaluate(
     return tally.result(progress)
 
 
+def _partial(path: Path) -> Path:
+    """Where a file is written before it takes its name; several processes may write the same results."""
+    return path.with_name(f"{path.name}.{os.getpid()}.partial")
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a file so that it is there whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
+    partial = _partial(path)
     partial.write_text(text, "utf-8")
     partial.replace(path)
 

@@ -1,0 +1,240 @@
+"""The judging loop against a real HTTP server with seeded faults."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import isr
+from isr.store import Store
+from tests.chat_server import TRANSIENT, serving
+from tests.directories import make_directory
+
+REASON_OF = {
+    "refusal": "refusal",
+    "structured_refusal": "refusal",
+    "broken_json": "not_json",
+    "prose": "not_json",
+    "content_filter": "content_filter",
+    "truncated": "truncated",
+    "empty": "empty",
+    "off_scale": "off_scale",
+    "missing_field": "missing_field",
+    "contradiction": "contradiction",
+}
+
+
+def undecided(result: isr.Result) -> Counter[str]:
+    """Undecided answers of all treatments and of the control, by reason."""
+    found: Counter[str] = Counter()
+    for part in (*result.treatments, *([result.control] if result.control else [])):
+        for entry in part.counts["undecided"]:
+            found[entry["reason"]] += entry["n"]
+    return found
+
+
+def command(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "isr", *args], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("faults", ["lessons", "all"])
+def test_faults_fabricate_nothing_and_lose_nothing(
+    tmp_path: Path, card: Callable[..., str], faults: str
+) -> None:
+    make_directory(tmp_path / "e", images=25, prompts=3)  # 75 edits + 75 controls, two questions: 300 requests
+    with serving(faults=faults, seed=1, slow_s=2) as server:
+        result = isr.score(tmp_path / "e", judge=card(server, timeout_s=0.7))
+        stats = server.stats()
+        again = isr.score(tmp_path / "e", judge=card(server, timeout_s=0.7))
+        assert server.stats()["calls"] == stats["calls"]  # terminal answers are not asked again
+    assert again.to_json() == result.to_json()
+    forced = sum(n for fault, n in stats["faulted"].items() if fault in TRANSIENT)
+    assert stats["requests"] == 300
+    assert stats["calls"] <= 1.02 * (300 + forced)
+    expected: Counter[str] = Counter()
+    for fault, n in stats["faulted"].items():
+        if fault not in TRANSIENT:
+            expected[REASON_OF[fault]] += n
+    # every faulty answer is undecided by its own reason; everything else was decided: nothing lost or made up
+    assert undecided(result) == expected
+    assert sum(expected.values()) > 15
+    log = (tmp_path / "e.isr" / "edits.csv").stat().st_size
+    assert log + (tmp_path / "e.isr" / "isr.db").stat().st_size < 2_000_000
+
+
+def test_an_outage_leaves_edits_undecided_and_the_next_run_fills_exactly_those(
+    tmp_path: Path, card: Callable[..., str]
+) -> None:
+    make_directory(tmp_path / "e", images=10, prompts=2)  # 80 requests
+    with serving(seed=3) as server:
+        # a third of the requests meets a dead upstream for as long as it lasts
+        server.change(faults={"down": 0.3})
+        judge = card(server, max_attempts=2, concurrency=4)
+        first = command("score", str(tmp_path / "e"), "--judge", judge, "--json")
+        assert first.returncode == 3, first.stderr
+        assert "run the same command again" in first.stderr
+        result = json.loads(first.stdout)
+        missing = sum(u["n"] for p in (*result["treatments"], result["control"]) for u in p["counts"]["undecided"])
+        answered = sum(server.stats()["answered"].values())
+        assert answered + missing == 80
+        assert 8 < missing < 40
+        server.change(faults={})
+        second = command("score", str(tmp_path / "e"), "--judge", judge, "--json")
+        assert second.returncode == 0, second.stderr
+        stats = server.stats()
+    assert sum(stats["answered"].values()) == 80
+    assert max(stats["answered"].values()) == 1  # what had been answered was not asked again
+    done = json.loads(second.stdout)
+    assert done["treatments"][0]["counts"] == {"edits": 20, "decided": 20, "undecided": [], "headline": "value"}
+
+
+def test_a_dead_host_stops_the_run_early(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "e", images=30, prompts=3)
+    with serving(faults="down") as server:
+        done = command("score", str(tmp_path / "e"), "--judge", card(server, max_attempts=1, concurrency=2))
+        calls = server.stats()["calls"]
+    assert done.returncode == 3
+    assert "in a row were given up" in done.stderr
+    assert calls < 20  # 10 in a row, and what was in flight; not 360
+    assert re.search(r"^  ISR +-  no decided edit", done.stdout, re.MULTILINE)  # nothing decided is no number
+
+
+def test_a_wrong_model_name_stops_at_once_and_spends_nothing(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "e", images=10, prompts=2)
+    with serving() as server:
+        judge = card(server, concurrency=1)
+        done = command("score", str(tmp_path / "e"), "--judge", judge, "--set", "model=no-such-model")
+        stats = server.stats()
+    assert done.returncode == 2
+    assert "does not serve 'no-such-model'" in done.stderr
+    assert stats["calls"] == 1
+    with Store(tmp_path / "e.isr" / "isr.db", read_only=True) as store:
+        assert store.count() == 0
+
+
+def test_a_host_that_rejects_the_form_of_every_request_stops_the_run(
+    tmp_path: Path, card: Callable[..., str]
+) -> None:
+    make_directory(tmp_path / "e", images=10, prompts=2)
+    with serving() as server:
+        server.change(faults={"rejected": 1.0})
+        with pytest.raises(isr.RejectedError, match="response_format is not supported"):
+            isr.score(tmp_path / "e", judge=card(server, concurrency=2))
+        assert server.stats()["calls"] <= 6
+
+
+def test_retry_after_beyond_the_bound_is_given_up(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "e", images=2, prompts=1)
+    with serving(long_retry_after=130) as server:
+        server.change(faults={"long_wait": 1.0})
+        result = isr.score(tmp_path / "e", judge=card(server, max_retry_after_s=100))
+        assert server.stats()["calls"] == 8  # 2 edits + 2 controls, two questions; each asked once, then given up
+    assert undecided(result) == Counter({"rate_limited": 8})
+    assert result.treatments[0].estimates["isr"].value is None
+
+
+def test_concurrency_is_bounded_and_halved_on_429(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "e", images=30, prompts=2)
+    with serving(latency_s=0.005) as server:
+        isr.score(tmp_path / "e", judge=card(server, concurrency=6))
+        assert server.stats()["most_in_flight"] <= 6
+
+
+def test_repeats_take_a_majority_and_use_further_seeds(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "e", images=12, prompts=2)
+    with serving() as server:
+        once = isr.score(tmp_path / "e", judge=card(server))
+        thrice = isr.score(tmp_path / "e", judge=card(server), repeats=3)
+        stats = server.stats()
+    assert stats["requests"] == 3 * 24 * 2 * 2  # repeat 0 was in the store already
+    assert stats["calls"] == stats["requests"]
+    assert "repeats=3" in thrice.signature
+    assert "repeats=1" in once.signature
+    assert not once.reliability
+    entry = thrice.reliability[0]
+    assert entry["measures"] == "serving noise at temperature 0"
+    # the server fails two thirds of all bodies, so unanimity has probability 8/27 + 1/27 = 1/3
+    assert 0.3 < entry["not_unanimous"].value < 0.95
+    assert entry["not_unanimous"].low < entry["not_unanimous"].value < entry["not_unanimous"].high
+
+
+def test_reask_asks_once_more_and_says_so(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "e", images=10, prompts=2)
+    with serving(seed=5) as server:
+        server.change(faults={"refusal": 0.2})
+        plain = isr.score(tmp_path / "e", judge=card(server))
+        refused = undecided(plain)["refusal"]
+        assert refused > 3
+        before = server.stats()["calls"]
+        server.change(faults={})
+        again = isr.score(tmp_path / "e", judge=card(server), reask=["refusal"])
+        assert server.stats()["calls"] == before + refused
+        assert not undecided(again)
+        assert "|reask=refusal" in again.signature
+        third = isr.score(tmp_path / "e", judge=card(server), reask=["refusal"])
+        assert server.stats()["calls"] == before + refused
+        # without --reask the first answers stand
+        assert isr.score(tmp_path / "e", judge=card(server)).to_json() == plain.to_json()
+    assert third.to_json() == again.to_json()
+
+
+def test_a_budget_stops_before_it_is_exceeded(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "e", images=10, prompts=2)
+    judge_dir = tmp_path / "e"
+    with serving() as server:
+        # each answer reports 1500 + 60 tokens at 1 and 2 USD per million: 0.00162 USD
+        done = command("score", str(judge_dir), "--judge", card(server), "--budget-usd", "0.3")
+        spent = json.loads((tmp_path / "e.isr" / "run.json").read_text())["usage"]["usd"]
+        calls = server.stats()["calls"]
+    assert done.returncode == 3
+    assert "budget of 0.3 USD" in done.stderr
+    assert 0 < calls < 80
+    assert spent == pytest.approx(calls * 0.00162)
+    assert spent <= 0.3
+
+
+def test_a_budget_needs_prices(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "e", images=2, prompts=1)
+    with serving() as server:
+        path = Path(card(server))
+        path.write_text(path.read_text().partition("[price]")[0])
+        done = command("score", str(tmp_path / "e"), "--judge", str(path), "--budget-usd", "1")
+        assert server.stats()["calls"] == 0
+    assert done.returncode == 2
+    assert "--set price.input=USD" in done.stderr
+
+
+def test_dry_run_counts_what_is_missing_and_asks_nobody(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "e", images=3, prompts=2)
+    with serving() as server:
+        judge = card(server)
+        first = command("score", str(tmp_path / "e"), "--judge", judge, "--dry-run", "--json")
+        assert json.loads(first.stdout)[0]["requests"] == 24
+        assert server.stats()["calls"] == 0
+        isr.score(tmp_path / "e", judge=judge, limit=2)
+        second = command("score", str(tmp_path / "e"), "--judge", judge, "--dry-run", "--json")
+    total = json.loads(second.stdout)[0]
+    assert total["requests"] == 24 - 8  # two edits, protected and control, two questions
+    assert total["most_output_tokens"] == 16 * 512
+    assert total["image_tokens"] is None  # the card names no rule, and none is guessed
+
+
+def test_identical_images_are_asked_once(tmp_path: Path, card: Callable[..., str]) -> None:
+    rows = make_directory(tmp_path / "e", images=4, prompts=2, methods=("a", "b"))
+    for row in rows:  # both methods leave the edit as it was
+        if row["method"] == "b":
+            row["file_name"] = str(row["file_name"]).replace("-1.png", "-0.png")
+            row["edit_id"] = f"b-{row['file_name']}"
+    (tmp_path / "e" / "metadata.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    with serving() as server:
+        result = isr.score(tmp_path / "e", judge=card(server))
+        assert server.stats()["calls"] == (8 + 8) * 2
+    a, b = (t.estimates["isr"].value for t in result.treatments)
+    assert a == b
