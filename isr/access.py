@@ -43,7 +43,16 @@ def read_config() -> dict[str, Any]:
         raise UsageError(
             f"{path}: expected the keys judge and allow; found {', '.join(unknown)}; remove them"
         )
+    if not isinstance(config.get("judge", ""), str):
+        raise UsageError(f"{path}: 'judge': expected the name of a card; found {config['judge']!r}; correct it")
+    allowed = config.get("allow", {})
+    if not isinstance(allowed, dict) or not all(_are_names(names) for names in allowed.values()):
+        raise UsageError(f"{path}: 'allow': expected HOST = [VARIABLE, ...] in each line; correct or remove it")
     return config
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def allow(host: str, variable: str) -> Path:
@@ -52,12 +61,17 @@ def allow(host: str, variable: str) -> Path:
     allowed = dict(config.get("allow", {}))
     host = host.lower()
     allowed[host] = sorted({*allowed.get(host, []), variable})
-    lines = [f"judge = {json.dumps(config['judge'])}"] if "judge" in config else []
-    lines += ["[allow]", *(f"{json.dumps(h)} = {json.dumps(v)}" for h, v in sorted(allowed.items()))]
+    lines = [f"judge = {_toml(config['judge'])}"] if "judge" in config else []
+    lines += ["[allow]", *(f"{_toml(h)} = {_toml(v)}" for h, v in sorted(allowed.items()))]
     path = config_file()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", "utf-8")
     return path
+
+
+def _toml(value: str | list[str]) -> str:
+    """A text or a list of texts in TOML; JSON's pairs of surrogates are no TOML, so nothing is escaped in vain."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def bound_pairs() -> set[tuple[str, str]]:

@@ -6,9 +6,10 @@ The identity of a judge is everything that can change its answers. Limits, price
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata, resources
@@ -28,7 +29,9 @@ ENTRY_POINTS = "isr.judges"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _BACKEND = re.compile(r"[a-z][a-z0-9_]*\Z")
-_LOOKS_LIKE_KEY = re.compile(r"(sk-|AIza|Bearer\s|eyJ|hf_|xai-|gsk_)[\w.-]{8,}|[A-Za-z0-9_-]{40,}")
+_PREFIXED = r"(?:\b(?:sk-|AIza|eyJ|hf_|xai-|gsk_)|\bBearer\s+)[\w.-]{8,}"
+_KEY_PREFIX = re.compile(_PREFIXED)
+_LOOKS_LIKE_KEY = re.compile(rf"{_PREFIXED}|[A-Za-z0-9_-]{{40,}}")
 
 
 class _Section(BaseModel):
@@ -273,41 +276,45 @@ def _override(raw: dict[str, Any], text: str) -> None:
 
 
 def _checked(raw: dict[str, Any], name: str, where: str) -> Card:
-    problems = [*_secrets(raw, where)]
+    problems = [*_secrets(raw, where), *_not_finite(raw, where)]
+    if "name" in raw:
+        problems.append(Problem(where, "name", "no such field: a card is named by its file", "one", "remove it"))
+    secret = {p.field for p in problems}
     try:
-        card = Card.model_validate_json(_as_json({"name": name, **raw}), strict=True)
+        card = Card.model_validate_json(_as_json({**raw, "name": name}), strict=True)
     except ValidationError as error:
         for e in error.errors():
             field = ".".join(str(p) for p in e["loc"])
-            problems.append(Problem(where, field, e["msg"], _shown(e.get("input")), "edit the card"))
+            if field not in secret:
+                found = "none" if e["type"] == "missing" else _shown(e.get("input"))
+                problems.append(Problem(where, field, e["msg"], found, "edit the card"))
         raise CardError(f"{where}: {len(problems)} problem(s)", problems) from None
+    problems += _address_problems(card, where)
     if not _BACKEND.match(card.backend):
         problems.append(
             Problem(where, "backend", "a lower-case module name", repr(card.backend), "edit the card")
         )
-    if card.endpoint.base_url and card.endpoint.scheme not in ("http", "https"):
-        problems.append(
-            Problem(
-                where,
-                "endpoint.base_url",
-                "an http(s) address",
-                repr(card.endpoint.base_url),
-                "edit the card",
-            )
-        )
-    if urlsplit(card.endpoint.base_url).username or urlsplit(card.endpoint.base_url).password:
-        problems.append(
-            Problem(
-                where,
-                "endpoint.base_url",
-                "no user or password",
-                "one",
-                "put the key into api_key_env's variable",
-            )
-        )
     if problems:
         raise CardError(f"{where}: {len(problems)} problem(s)", problems)
     return card
+
+
+def _address_problems(card: Card, where: str) -> Iterator[Problem]:
+    address = card.endpoint.base_url
+    if not address:
+        return
+    try:
+        url = urlsplit(address)
+        named = bool(url.username or url.password)
+        sound = url.scheme.lower() in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        named, sound = "@" in address, False
+    if not sound:
+        found = "another one" if named else _shown(address)
+        yield Problem(where, "endpoint.base_url", "an http(s) address", found, "edit the card")
+    if named:
+        fix = "put the key into api_key_env's variable"
+        yield Problem(where, "endpoint.base_url", "no user or password", "one", fix)
 
 
 def _as_json(raw: dict[str, Any]) -> bytes:
@@ -321,31 +328,49 @@ def _shown(value: Any) -> str:
     return "a value that looks like a key" if _LOOKS_LIKE_KEY.search(text) else text[:80]
 
 
-def _secrets(raw: Mapping[str, Any], where: str, path: str = "") -> list[Problem]:
-    """Problems for every field that carries a key instead of a variable's name."""
-    found: list[Problem] = []
+def _leaves(raw: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str, Any]]:
+    """(path, name, value) of every single value in a card; the items of a list stand under the list's name."""
     for key, value in raw.items():
         at = f"{path}{key}"
         if isinstance(value, Mapping):
-            found += _secrets(value, where, f"{at}.")
-        elif isinstance(value, str) and at not in _FREE_TEXT and _is_secret(key, value):
-            found.append(
-                Problem(
-                    where,
-                    at,
-                    "the NAME of an environment variable in endpoint.api_key_env",
-                    "what looks like a key itself",
-                    "revoke it if it was shared, and remove it from the file",
-                )
+            yield from _leaves(value, f"{at}.")
+        elif isinstance(value, list):
+            for item in value:
+                if isinstance(item, Mapping | list):
+                    yield from _leaves({key: item}, path)
+                else:
+                    yield at, key, item
+        else:
+            yield at, key, value
+
+
+def _secrets(raw: Mapping[str, Any], where: str) -> Iterator[Problem]:
+    """Problems for every field that carries a key instead of a variable's name."""
+    for at, key, value in _leaves(raw):
+        if isinstance(value, str) and _is_secret(at, key, value):
+            yield Problem(
+                where,
+                at,
+                "the NAME of an environment variable in endpoint.api_key_env",
+                "what looks like a key itself",
+                "revoke it if it was shared, and remove it from the file",
             )
-    return found
+
+
+def _not_finite(raw: Mapping[str, Any], where: str) -> Iterator[Problem]:
+    """Problems for every NaN and infinity: no digest can be made of them."""
+    for at, _, value in _leaves(raw):
+        if isinstance(value, float) and not math.isfinite(value):
+            yield Problem(where, at, "a finite number", repr(value), "edit the card")
 
 
 _FREE_TEXT = {"model", "revision", "notes", "needs", "endpoint.base_url", "deployment"}
 
 
-def _is_secret(key: str, value: str) -> bool:
+def _is_secret(at: str, key: str, value: str) -> bool:
     if key == "api_key_env":
         return not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value) and bool(value)
+    if at in _FREE_TEXT:  # digests and long names are at home there; the known beginnings of keys are not
+        return bool(_KEY_PREFIX.search(value))
     named = re.search(r"(api_?key|token|secret|password|authorization)$", key, re.IGNORECASE)
     return bool(value) and (bool(named) or bool(_LOOKS_LIKE_KEY.fullmatch(value)))

@@ -5,6 +5,8 @@ A directory is data. It may name rubrics, groups and a level (``isr.toml``), and
 
 from __future__ import annotations
 
+import math
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +24,8 @@ from isr.types import Edit, ImageRef, Treatment, Unit
 
 SETTINGS = ("rubrics", "by", "level")
 CHUNK = 1000
+_NUMBERS = ("eps", "seed")  # columns in which 0.03 and 3e-2 are the same; digests and names are never touched
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NO_EXTRA: Mapping[str, str] = {}
 
 
@@ -117,12 +121,13 @@ class _Loader:
             f"px-{self.pixels[source.path][7:23]}" if source else f"edit-{edit_id}"
         )
         prompt = self._shared(v["prompt"])
+        numbers = {name: _number(v[name]) for name in _NUMBERS if name in v}
         unit = Unit(
             self._shared(image_id),
             self._shared(v.get("prompt_id") or f"tx-{sha256_bytes(prompt.encode())[7:23]}"),
-            *(self._shared(v.get(name, "")) for name in ("editor", "seed", "purifier")),
+            *(self._shared(numbers.get(name, v.get(name, ""))) for name in ("editor", "seed", "purifier")),
         )
-        treatment = Treatment(*(self._shared(_number(v.get(name, ""))) for name in Treatment._fields))
+        treatment = Treatment(*(self._shared(numbers.get(name, v.get(name, ""))) for name in Treatment._fields))
         extra = {self._shared(k): self._shared(x) for k, x in v.items() if k not in KNOWN}
         control, protected = self._ref(v, "control_file_name"), self._ref(v, "protected_file_name")
         return Edit(
@@ -179,11 +184,13 @@ class _Loader:
 
 
 def _number(text: str) -> str:
-    """``0.030`` and ``3e-2`` as ``0.03``; anything else as it stands."""
-    try:
-        return repr(float(text)) if any(c in text for c in ".eE") else text
-    except ValueError:
+    """``0.030`` and ``3e-2`` as ``0.03``, ``8.0`` as ``8``; anything that is no such number as it stands."""
+    if not _DECIMAL.fullmatch(text) or text.lstrip("+-").isdigit():
         return text
+    value = float(text)
+    if not math.isfinite(value):
+        return text
+    return str(int(value)) if value.is_integer() else repr(value)
 
 
 def load_edits(

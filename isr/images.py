@@ -20,15 +20,15 @@ import base64
 import hashlib
 import io
 import struct
+import threading
 import warnings
-import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image
 
 POLICY = "isr.images/1"
 MAX_PIXELS = 64_000_000
@@ -38,6 +38,17 @@ GAP_PX = 16  # white gap between the images of a side-by-side layout
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = (b"IHDR", b"IDAT", b"IEND")
 _PNG_BLOCKING = (b"tRNS", b"eXIf", b"acTL")  # transparency, orientation, animation
+_PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
+_PNG_TEXT_BLOCKING = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")  # these can hold an orientation, too
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # by EXIF's orientation
 
 
 class ImageProblem(ValueError):
@@ -78,12 +89,11 @@ def open_image(data: bytes) -> Image.Image:
     Raises ``ImageProblem`` for anything that is not one still image of a known type and sane size.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with _quiet:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise _bomb(str(error)) from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, struct.error) as error:
+    except Exception as error:
         raise ImageProblem(
             f"an image of type {', '.join(FORMATS)}",
             f"{len(data)} bytes that none of them reads" if data else "an empty file",
@@ -92,10 +102,13 @@ def open_image(data: bytes) -> Image.Image:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise _bomb(f"{width} x {height}")
-    if getattr(image, "n_frames", 1) > 1:
-        raise ImageProblem(
-            "a still image", f"{getattr(image, 'n_frames', 0)} frames", "export the one frame that was edited"
-        )
+    try:
+        with _quiet:
+            frames = getattr(image, "n_frames", 1)  # reads the headers of all frames
+    except Exception as error:
+        raise _damaged(error) from error
+    if frames > 1:
+        raise ImageProblem("a still image", f"{frames} frames", "export the one frame that was edited")
     return image
 
 
@@ -103,25 +116,55 @@ def decode(data: bytes) -> Image.Image:
     """The image in ``data`` as 8-bit RGB by the policy above. Raises ``ImageProblem``."""
     image = open_image(data)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet:
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return _to_rgb(_upright(image))
     except Image.DecompressionBombError as error:
         raise _bomb(str(error)) from error
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        IndexError,
-        TypeError,
-        struct.error,
-        zlib.error,
-    ) as error:
-        raise ImageProblem(
-            "a complete image", f"damaged or truncated data ({error})", "export it again or drop the row"
-        ) from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _damaged(error) from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image with its EXIF orientation applied; the rest of the EXIF data is not touched, however odd it is."""
+    method = _TRANSPOSE.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if method is None else image.transpose(method)
+
+
+class _Quiet:
+    """Silences Pillow's warnings while any thread decodes. ``warnings.catch_warnings`` by itself is not for threads:
+    two that overlap can leave the whole process silenced."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._caught: warnings.catch_warnings[None] | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._caught is None:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside and self._caught is not None:
+                self._caught.__exit__(None, None, None)
+                self._caught = None
+
+
+_quiet = _Quiet()
+
+
+def _damaged(error: Exception) -> ImageProblem:
+    return ImageProblem(
+        "a complete image", f"damaged or truncated data ({error})", "export it again or drop the row"
+    )
 
 
 def _bomb(found: str) -> ImageProblem:
@@ -139,7 +182,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         samples = np.asarray(image).astype(np.int64)
         if samples.min() < 0 or samples.max() > 0xFFFF:
             raise ValueError("32-bit samples")
-        return Image.fromarray((samples >> 8).astype(np.uint8), "L").convert("RGB")
+        return Image.fromarray((samples >> 8).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         raise ValueError("floating-point samples")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
@@ -194,7 +237,11 @@ def _passed_through(data: bytes, policy: ImagePolicy) -> Encoded | None:
         length, kind = struct.unpack_from(">I4s", data, at)
         if kind in _PNG_BLOCKING or at + 12 + length > len(data):
             return None
+        if kind in _PNG_TEXT and data.startswith(_PNG_TEXT_BLOCKING, at + 8):
+            return None
         if kind == b"IHDR":
+            if length != 13:
+                return None
             width, height, depth, colour = struct.unpack_from(">IIBB", data, at + 8)
             if depth != 8 or colour not in (0, 2) or max(width, height) > policy.max_side:
                 return None

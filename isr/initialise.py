@@ -60,8 +60,16 @@ def read_prompts(path: Path) -> list[PromptRow]:
             table = list(csv.DictReader(file, strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: expected a CSV with the columns name and prompt; found {error}") from error
-    problems = []
+    problems = [
+        Problem(f"{path}:1", column, "no such column here", "one", "rename it: the files come from the patterns")
+        for column in PATHS
+        if table and column in table[0]
+    ]
     for number, row in enumerate(table, 2):
+        if None in row:
+            problems.append(
+                Problem(f"{path}:{number}", "", "as many cells as columns", "more", "quote cells with commas")
+            )
         for column in ("name", "prompt"):
             if not (row.get(column) or "").strip():
                 problems.append(Problem(f"{path}:{number}", column, "a text", "none", "fill it in"))
@@ -148,6 +156,7 @@ def write_directory(target: Path, found: Match, columns: Mapping[str, str]) -> P
         raise EditDirectoryError(
             f"{target}: expected no edit directory there; found {present[0]}; choose another"
         )
+    _refuse_overwriting(target, found)
     lines = []
     copied: set[Path] = set()
     for row in found.rows:
@@ -158,7 +167,8 @@ def write_directory(target: Path, found: Match, columns: Mapping[str, str]) -> P
                 relative = Path(FOLDERS[column]) / value.name
                 if relative not in copied:
                     (target / relative.parent).mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(value, target / relative)
+                    if not (target / relative).exists():
+                        shutil.copyfile(value, target / relative)
                     copied.add(relative)
                 out[column] = relative.as_posix()
             elif value:
@@ -167,6 +177,20 @@ def write_directory(target: Path, found: Match, columns: Mapping[str, str]) -> P
     file = target / "metadata.jsonl"
     file.write_text("\n".join(lines) + "\n", "utf-8")
     return file
+
+
+def _refuse_overwriting(target: Path, found: Match) -> None:
+    """Raises if another file stands where one would be copied to; one that is there already may stay there."""
+    there = []
+    for row in found.rows:
+        for column in PATHS:
+            value = row.get(column)
+            if isinstance(value, Path):
+                copy = target / FOLDERS[column] / value.name
+                if copy.exists() and not copy.samefile(value):
+                    there.append(Problem(str(copy), column, "no file there", "another file", "choose another folder"))
+    if there:
+        raise EditDirectoryError(f"{target}: nothing was written", list(dict.fromkeys(there)))
 
 
 def parse_columns(texts: Sequence[str]) -> dict[str, str]:

@@ -49,6 +49,8 @@ FEW_IMAGES = 5
 """Below this number of images with the rarer outcome the normal theory of the logit is not trusted."""
 FEW_PROMPTS = 10
 """Below this number of prompts Satterthwaite's df is not trusted and ``min(G, H) - 1`` is used."""
+MANY_DISTINCT = 8
+"""Multinomial weights pay while distinct rows are fewer than clusters divided by this."""
 PRIOR_ICC = 0.5
 """Intra-image correlation that is supposed where the data hold no information about it."""
 PRIOR_PROMPT_ICC = 0.1
@@ -94,7 +96,7 @@ def wilson(k: ArrayLike, n: ArrayLike, *, level: float = 0.95) -> tuple[Floats, 
     half = z / (1 + z * z / nn) * np.sqrt(p * (1 - p) / nn + z * z / (4 * nn * nn))
     # at k = 0 and k = n the exact endpoints are 0 and 1; rounding must not say otherwise
     low, high = np.where(kk <= 0, 0.0, centre - half), np.where(kk >= nn, 1.0, centre + half)
-    return np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+    return low.astype(np.float64), high.astype(np.float64)
 
 
 def clopper_pearson(k: ArrayLike, n: ArrayLike, *, level: float = 0.95) -> tuple[Floats, Floats]:
@@ -116,7 +118,9 @@ def jeffreys(k: ArrayLike, n: ArrayLike, *, level: float = 0.95, ends: bool = Tr
     """
     tail = _tail(level)
     kk, nn = np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64)
-    low, high = (np.asarray(betaincinv(kk + 0.5, nn - kk + 0.5, q)) for q in (tail, 1 - tail))
+    low, high = (
+        np.asarray(betaincinv(kk + 0.5, nn - kk + 0.5, q), dtype=np.float64) for q in (tail, 1 - tail)
+    )
     if not ends:
         return low, high
     return np.where(kk <= 0, 0.0, low), np.where(kk >= nn, 1.0, high)
@@ -326,7 +330,7 @@ def two_way_core(
     few = min(images, prompts) - 1.0
     df = satterthwaite_df(parts.image, parts.prompt, images, prompts)
     df = np.full_like(df, few) if min(images, prompts) < FEW_PROMPTS else df
-    touched = _touched(s, w).astype(np.float64)
+    touched = touched_images(s, w).astype(np.float64)
     low, high = _endpoints(np.clip(value, 0.0, 1.0), parts.variance, touched, count, df, level)
     per_unit = count / total**2
     prior = 1 + PRIOR_ICC * ((w * w).sum(axis=-1) * per_unit - 1)
@@ -400,15 +404,30 @@ def cluster_bootstrap(
         raise StatisticsError(
             f"cluster_bootstrap: expected per-cluster sums of shape (G, K) with G >= 2, found {table.shape}"
         )
-    rows, counts = np.unique(table, axis=0, return_counts=True)
-    groups = table.shape[0]
-    share = counts / groups
-    step = max(1, max_bytes // (8 * rows.shape[0]))
+    rows, inverse, counts = np.unique(table, axis=0, return_inverse=True, return_counts=True)
+    groups, distinct = table.shape[0], rows.shape[0]
+    step = max(1, max_bytes // (16 * distinct))
     blocks = []
     for start in range(0, resamples, step):
-        weights = rng.multinomial(groups, share, size=min(step, resamples - start))
+        size = min(step, resamples - start)
+        if distinct * MANY_DISTINCT < groups:
+            weights = rng.multinomial(groups, counts / groups, size=size)
+        else:
+            # one uniform draw per cluster is cheaper than one binomial draw per distinct row
+            weights = _drawn_counts(rng, inverse.ravel(), distinct, size)
         blocks.append(np.asarray(statistic(weights @ rows), dtype=np.float64))
     return np.concatenate(blocks)
+
+
+def _drawn_counts(rng: np.random.Generator, kind: Ints, distinct: int, size: int) -> Ints:
+    """How often each distinct row is drawn, (size, distinct), by drawing clusters one resample at a time."""
+    groups = kind.size
+    plain = distinct == groups
+    out = np.empty((size, distinct), dtype=np.int64)
+    for b in range(size):
+        drawn = rng.integers(0, groups, size=groups, dtype=np.int32)
+        out[b] = np.bincount(drawn if plain else kind[drawn], minlength=distinct)
+    return out
 
 
 def percentile_interval(draws: ArrayLike, *, level: float = 0.95) -> tuple[float, float]:
@@ -421,7 +440,10 @@ def percentile_interval(draws: ArrayLike, *, level: float = 0.95) -> tuple[float
 
 
 def codes(values: ArrayLike | Sequence[Any]) -> Ints:
-    """Integer codes 0 .. G-1 of the distinct values. Integers are fastest; strings are hashed once."""
+    """Integer codes 0 .. G-1 of the distinct values, in sorted order, whatever the order of rows.
+
+    Integers are fastest; strings are hashed, not sorted, row by row.
+    """
     array = np.asarray(values)
     if array.ndim != 1:
         raise StatisticsError(f"codes: expected one name per edit (1-d), found shape {array.shape}")
@@ -433,11 +455,13 @@ def codes(values: ArrayLike | Sequence[Any]) -> Ints:
             renamed: Ints = np.cumsum(present, dtype=np.int64) - 1
             return np.asarray(renamed[array], dtype=np.int64)
         return np.asarray(np.unique(array, return_inverse=True)[1], dtype=np.int64)
-    seen: dict[Any, int] = {}
-    out: Ints = np.fromiter(
-        (seen.setdefault(v, len(seen)) for v in array.tolist()), dtype=np.int64, count=array.size
-    )
-    return out
+    if array.dtype.kind == "f":
+        return np.asarray(np.unique(array, return_inverse=True)[1], dtype=np.int64)
+    names = array.tolist()
+    known = dict.fromkeys(names)
+    order = sorted(known) if all(type(v) is str for v in known) else list(known)
+    rank = {v: i for i, v in enumerate(order)}
+    return np.fromiter((rank[v] for v in names), dtype=np.int64, count=len(names))
 
 
 class Rows(NamedTuple):
@@ -531,7 +555,10 @@ class Groupings(NamedTuple):
 
 def _group(rows: Rows, prompts: str, weight: Floats | None) -> Groupings:
     n = rows.y.size
-    kish = float(n) if weight is None else float(weight.sum() ** 2 / (weight * weight).sum())
+    kish = float(n)
+    if weight is not None:
+        ordered = np.sort(weight)
+        kish = float(ordered.sum() ** 2 / (ordered * ordered).sum())
     by_image = _sums(rows.y, rows.image, weight)
     if prompts == "fixed" or rows.prompt is None:
         return Groupings(by_image, None, None, kish)
@@ -625,7 +652,7 @@ def rate_interval(
         )
     if grouped.prompt is not None and grouped.prompt[0].size < 2:
         return _missing(value, text, n, images, "one prompt taken as a sample of prompts: no interval")
-    if method == "logit-t" and _touched(s, w) < FEW_IMAGES:
+    if method == "logit-t" and touched_images(s, w) < FEW_IMAGES:
         text = _describe(_LABELS["korn-graubard"], estimand, prompts)
     low, high, variance, notes = _clustered(method, grouped, value, level, tail, rng, resamples)
     deff, n_eff, more = _effect(variance, value, grouped.kish_n)
@@ -685,15 +712,16 @@ def _effect(variance: float, value: float, n: float) -> tuple[float | None, floa
     return d, n_eff, (f"design effect {d:.2f}, effective n {n_eff:.1f}",)
 
 
-def _touched(s: Floats, w: Floats) -> Ints:
+def touched_images(sums: ArrayLike, sizes: ArrayLike) -> Ints:
     """In how many images the rarer outcome occurs (images with some failure, or with some edit spared)."""
+    s, w = np.broadcast_arrays(np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64))
     out: Ints = np.minimum((s > 0).sum(axis=-1), (s < w * (1 - 1e-12)).sum(axis=-1))
     return out
 
 
 def _shape_notes(s: Floats, w: Floats) -> tuple[str, ...]:
     notes: tuple[str, ...] = ()
-    touched = int(_touched(s, w))
+    touched = int(touched_images(s, w))
     if touched < FEW_IMAGES:
         notes += (f"the rarer outcome occurs in {touched} of {s.size} images: endpoints by Korn-Graubard",)
     kish = float(w.sum() ** 2 / (w * w).sum())
@@ -781,7 +809,9 @@ def _difference(
         variance = float(parts.variance)
         prior += PRIOR_PROMPT_ICC * (float((wp * wp).sum()) * n / total**2 - 1)
         notes = _prompt_notes(images, wp.size)
-    second = float((rows.y**2).mean()) if weight is None else float((weight * rows.y**2).sum() / weight.sum())
+    second = float(np.sort(rows.y**2).mean())
+    if weight is not None:
+        second = float(np.sort(weight * rows.y**2).sum() / np.sort(weight).sum())
     core = difference_core(value, second, variance, n, max(prior, 1.0), df, level=level)
     spread = (second - value**2) / max(n - 1, 1.0)
     if spread <= 0:
@@ -815,6 +845,7 @@ __all__ = [
     "rate_core",
     "rate_interval",
     "satterthwaite_df",
+    "touched_images",
     "two_way_core",
     "two_way_variance",
     "wilson",

@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -69,12 +70,14 @@ class Plan:
     repeats: int = 1
     reask: frozenset[str] = frozenset()
 
-    def templates(self, card: Card) -> list[Template]:
-        return [Template(rubric, card) for rubric in self.rubrics.values()]
+    @cached_property
+    def templates(self) -> dict[str, list[Template]]:
+        """The rubrics in the dialect of each judge, by the judge's name."""
+        return {c.name: [Template(r, c) for r in self.rubrics.values()] for c in self.panel.members}
 
     def requests(self, card: Card, judged: Iterable[tuple[Edit, Arm]]) -> Iterator[Request]:
         """The requests of one judge for these edits and arms; the questions of an edit stand together."""
-        templates = self.templates(card)
+        templates = self.templates[card.name]
         for edit, arm in judged:
             for template in templates:
                 yield from requests_for(edit, arm, template, self.repeats)
@@ -334,9 +337,8 @@ def judged_edits(plan: Plan, store: Store, progress: Progress | None = None) -> 
     while chunk := list(islice(judged, CHUNK)):
         verdicts: list[dict[tuple[int, Question], tuple[Verdict, ...]]] = [{} for _ in chunk]
         for number, card in enumerate(plan.panel.members):
-            asked = [
-                [list(requests_for(e, a, t, plan.repeats)) for t in plan.templates(card)] for e, a in chunk
-            ]
+            templates = plan.templates[card.name]
+            asked = [[list(requests_for(e, a, t, plan.repeats)) for t in templates] for e, a in chunk]
             keys = [r.key for per_edit in asked for requests in per_edit for r in requests]
             answers = store.answers(keys)
             for row, per_edit in enumerate(asked):

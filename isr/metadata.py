@@ -118,7 +118,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
             for values in batch.to_pylist():
                 number += 1
                 yield _row(f"{path.name}:{number}", values)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise EditDirectoryError(
             f"{path}: expected a parquet file; found {error}; export it again"
         ) from error
@@ -129,7 +129,9 @@ def _row(where: str, values: Mapping[str, Any]) -> Row:
     problems: list[Problem] = []
     for name, value in values.items():
         text = _text(value)
-        if text is None or (name == "prompt" and not isinstance(value, str) and value is not None):
+        if not _is_unicode(name):
+            problems.append(Problem(where, ascii(name)[:60], "a column name in valid Unicode", "this one", "rename it"))
+        elif text is None or (name == "prompt" and not isinstance(value, str) and value is not None):
             found = f"{type(value).__name__} {str(value)[:60]!r}"
             expected = "text" if name == "prompt" else "a text or a number"
             problems.append(Problem(where, name, expected, found, "correct the value"))

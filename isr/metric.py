@@ -25,9 +25,11 @@ class ISR:
 
     def update(self, outcomes: Iterable[str | bool | None], clusters: Sequence[Any]) -> None:
         """Adds outcomes; ``clusters[i]`` names the source image of edit i. Raises ``StatisticsError``."""
+        import numpy as np
+
         from isr.errors import StatisticsError
 
-        new = list(outcomes)
+        new = [bool(o) if isinstance(o, np.bool_) else o for o in outcomes]
         if len(new) != len(clusters):
             raise StatisticsError(
                 f"ISR.update: expected one cluster for each outcome; found {len(new)} outcomes, {len(clusters)} clusters"

@@ -16,6 +16,7 @@ from isr.types import Answer
 CHARACTERS_PER_TOKEN = 4.0  # English text; the dry run's estimate
 CHARACTERS_PER_TOKEN_WORST = 2.0  # the budget's reserve
 UNKNOWN_IMAGE_TOKENS_WORST = 16_384
+_SHAPES = (1, 1.25, 4 / 3, 1.5, 16 / 9, 2, 3, 4)  # longer side : shorter side
 
 
 def openai_tiles(width: int, height: int, base: int = 85, tile: int = 170) -> int:
@@ -90,11 +91,14 @@ def usd(card: Card, prompt_tokens: float, completion_tokens: float) -> float:
 
 
 def worst_cost(card: Card, request: Request) -> float:
-    """What one request can cost at most, in USD: all images at ``max_side``, all output tokens used."""
+    """What one request can cost at most, in USD: all output tokens used, images as large as they are sent.
+
+    The tiling rules charge long images more than square ones: the worst of the shapes up to 4 : 1 is taken.
+    """
     if card.price.input is None and card.price.output is None:
         return 0.0
     side = card.images.max_side
-    per_image = image_tokens(card, side, side) or UNKNOWN_IMAGE_TOKENS_WORST
+    per_image = max(image_tokens(card, side, round(side / r)) or UNKNOWN_IMAGE_TOKENS_WORST for r in _SHAPES)
     prompt = text_tokens(request, CHARACTERS_PER_TOKEN_WORST) + per_image * len(request.images)
     return usd(card, prompt, card.decoding.max_tokens)
 

@@ -53,10 +53,14 @@ class Throttle:
             at = max(now, self._next_start)
             self._next_start = at + self._gap
             if at > now:
-                await self._sleep(at - now)
+                try:
+                    await self._sleep(at - now)
+                except BaseException:  # cancelled while waiting: the place is free again
+                    await self.end(self._epoch, limited=False, succeeded=False)
+                    raise
         return self._epoch
 
-    async def end(self, epoch: int, limited: bool) -> None:
+    async def end(self, epoch: int, limited: bool, succeeded: bool = True) -> None:
         """Gives the place back; ``limited`` says that the host answered 429."""
         async with self._free:
             self._in_flight -= 1
@@ -64,7 +68,7 @@ class Throttle:
                 self.allowed = max(1, self.allowed // 2)
                 self._epoch += 1
                 self._successes = 0
-            elif not limited:
+            elif succeeded and not limited:
                 self._successes += 1
                 if self._successes >= self.allowed and self.allowed < self.most:
                     self.allowed += 1
@@ -88,7 +92,7 @@ class _Place:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         limited = isinstance(error, TransportError) and error.reason == "rate_limited"
-        await self._throttle.end(self._epoch, limited)
+        await self._throttle.end(self._epoch, limited, succeeded=error is None)
 
 
 async def with_retries(

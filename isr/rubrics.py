@@ -126,16 +126,16 @@ def load_rubric(name: str) -> Rubric:
     file = resources.files("isr.prompts").joinpath(match[1], f"v{match[2]}.toml") if match else None
     if file is None or not file.is_file():
         raise RubricError(f"rubric {name!r}: expected one of {', '.join(names())}; found no such version")
-    try:
-        return parse_rubric(name, file.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise RubricError(f"rubric {name}: expected TOML; found {error}; correct the file") from error
+    return parse_rubric(name, file.read_text("utf-8"))
 
 
 def parse_rubric(name: str, text: str) -> Rubric:
     """A rubric from the text of its file. Raises ``RubricError`` with every problem at once."""
     try:
-        rubric = Rubric.model_validate({"name": name, **tomllib.loads(text)})
+        raw = tomllib.loads(text)
+        rubric = Rubric.model_validate({**raw, "name": name})
+    except tomllib.TOMLDecodeError as error:
+        raise RubricError(f"rubric {name}: expected TOML; found {error}; correct the file") from error
     except ValidationError as error:
         problems = [
             Problem(
@@ -149,6 +149,8 @@ def parse_rubric(name: str, text: str) -> Rubric:
         ]
         raise RubricError(f"rubric {name}: {len(problems)} problem(s)", problems) from None
     problems = []
+    if "name" in raw:
+        problems.append(Problem(f"rubric {name}", "name", "no such field", "one", "the file's place is its name"))
     shown = tuple(p.image for p in rubric.user if p.image)
     if shown != rubric.images:
         problems.append(

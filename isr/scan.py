@@ -20,6 +20,7 @@ from isr.images import POLICY, ImageProblem, decode, pixel_digest
 _TABLE = """CREATE TABLE IF NOT EXISTS files (
     path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, policy TEXT, sha256 TEXT, pixels TEXT
 ) WITHOUT ROWID"""
+_COLUMNS = "path, size, mtime_ns, ctime_ns, policy, sha256, pixels"
 _THREADS = min(8, os.cpu_count() or 1)
 
 
@@ -111,12 +112,13 @@ class Scanner:
             return {}
         known: dict[str, Scanned] = {}
         paths = list(stats)
-        for start in range(0, len(paths), 500):
-            some = paths[start : start + 500]
-            sql = f"SELECT * FROM files WHERE path IN ({','.join('?' * len(some))})"
-            for path, size, mtime, ctime, policy, sha256, pixels in self._cache.execute(sql, some):
-                if (size, mtime, ctime) == stats[path] and policy == POLICY:
-                    known[path] = Scanned(sha256, pixels)
+        with suppress(sqlite3.Error, ValueError):  # nor does one that cannot be read
+            for start in range(0, len(paths), 500):
+                some = paths[start : start + 500]
+                sql = f"SELECT {_COLUMNS} FROM files WHERE path IN ({','.join('?' * len(some))})"
+                for path, size, mtime, ctime, policy, sha256, pixels in self._cache.execute(sql, some):
+                    if (size, mtime, ctime) == stats[path] and policy == POLICY:
+                        known[path] = Scanned(sha256, pixels)
         return known
 
     def _remember(
@@ -128,18 +130,21 @@ class Scanner:
             (p, *stats[p], POLICY, s.sha256, s.pixels) for p, s in fresh.items() if isinstance(s, Scanned)
         ]
         with suppress(sqlite3.Error):  # a cache that cannot be written costs time, nothing else
-            self._cache.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._cache.executemany(f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             self._cache.commit()
 
 
 def _open_cache(path: Path | None) -> sqlite3.Connection | None:
     if path is None:
         return None
+    connection = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
         connection.execute("PRAGMA synchronous=OFF")
         connection.execute(_TABLE)
     except (OSError, sqlite3.Error):
+        if connection is not None:
+            connection.close()
         return None
     return connection

@@ -10,19 +10,20 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from isr.access import check_pair, read_config
+from isr.access import endpoint_key, read_config
 from isr.cards import Panel, builtin_names, load_card, load_panel
 from isr.directory import EditDirectory, columns, load_edits, read_settings
 from isr.errors import UsageError
 from isr.estimates import Settings
 from isr.intervals import Method, Prompts
+from isr.judges import backend_of
 from isr.judging import Plan, Progress, judge_all, judged_edits, missing_requests
 from isr.parsing import ANSWER_REASONS, TRANSPORT_REASONS
 from isr.prices import image_tokens, require_prices, text_tokens, usd
@@ -75,6 +76,19 @@ class Watch:
     interrupt: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+class Clock:
+    """Wall-clock seconds of a run by stage."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, stage: str) -> None:
+        now = time.monotonic()
+        self.laps[stage] = now - self._last
+        self._last = now
+
+
 @dataclass(frozen=True)
 class Run:
     """A finished run. ``exit_code``: 0, 3 if transport left edits undecided, 130 if it was interrupted."""
@@ -82,7 +96,7 @@ class Run:
     result: Result
     progress: Progress
     out: Path
-    seconds: float
+    seconds: Mapping[str, float]  # by stage: loading, checking, judging, estimating
     interrupted: bool = False
 
     @property
@@ -103,17 +117,23 @@ class Run:
         return found
 
 
-def prepare(
-    options: Options, watch: Watch | None = None
-) -> tuple[Plan, EditDirectory, Settings, tuple[str, ...]]:
-    """Everything that can be wrong before anything is spent. Raises ``IsrError``."""
-    watch = watch or Watch()
+def open_panel(options: Options) -> Panel:
+    """The judges of a run, their backends imported and their keys there. Raises ``IsrError``."""
     _check(options)
     panel = load_panel(options.judge or _default_judge(), options.sets)
     for card in panel.members:
-        check_pair(card)
+        endpoint_key(card)
+        backend_of(card)
     if options.budget_usd is not None:
         require_prices(panel.members)
+    return panel
+
+
+def prepare(
+    options: Options, panel: Panel, watch: Watch | None = None
+) -> tuple[Plan, EditDirectory, Settings, tuple[str, ...]]:
+    """Reads and checks the edit directory: nothing is spent before all of it is sound. Raises ``IsrError``."""
+    watch = watch or Watch()
     said = read_settings(options.directory) if options.directory.is_dir() else None
     names = options.rubrics or (said.rubrics if said else ())
     rubrics = load_pair(names) if names else load_pair()
@@ -168,8 +188,11 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
     Raises ``IsrError``; what was received before the error is in the store.
     """
     watch = watch or Watch()
-    began = time.monotonic()
-    plan, directory, settings, by = await asyncio.to_thread(prepare, options, watch)
+    clock = Clock()
+    panel = open_panel(options)
+    clock.lap("loading")
+    plan, directory, settings, by = await asyncio.to_thread(prepare, options, panel, watch)
+    clock.lap("checking")
     out = options.out_dir
     out.mkdir(parents=True, exist_ok=True)
     with Store(options.store_path) as store:
@@ -177,10 +200,12 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
         await judge_all(
             plan, store, budget_usd=options.budget_usd, progress=watch.progress, interrupt=watch.interrupt
         )
+        clock.lap("judging")
         watch.stage("estimating")
         result = await asyncio.to_thread(_evaluate, plan, directory, settings, by, store, watch.progress, out)
     interrupted = watch.interrupt.is_set() and not watch.progress.stopped
-    done = Run(result, watch.progress, out, time.monotonic() - began, interrupted)
+    clock.lap("estimating")
+    done = Run(result, watch.progress, out, clock.laps, interrupted)
     write_text(out / "result.json", result.to_json())
     write_text(out / "run.json", json.dumps(_run_record(options, done), indent=1) + "\n")
     return done
@@ -226,7 +251,7 @@ def _run_record(options: Options, done: Run) -> dict[str, Any]:
     return {
         "schema": "isr.run/1",
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(done.seconds, 3),
+        "seconds": {stage: round(s, 3) for stage, s in done.seconds.items()},
         "exit_code": done.exit_code,
         "stopped": progress.stopped or ("interrupted" if done.interrupted else ""),
         "requests": {
@@ -263,7 +288,8 @@ def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
     """What ``run`` would ask and cost, without asking anybody. Raises ``IsrError`` as ``run`` does."""
     from PIL import Image
 
-    plan, *_ = prepare(options, watch)
+    _check(options)
+    plan, *_ = prepare(options, load_panel(options.judge or _default_judge(), options.sets), watch)
     sizes: dict[str, tuple[int, int]] = {}
 
     def tokens(card: Any, path: str) -> int | None:

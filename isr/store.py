@@ -7,15 +7,17 @@ rollback journal elsewhere.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import queue
+import re
 import sqlite3
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -60,7 +62,7 @@ CREATE TRIGGER IF NOT EXISTS {t}_no_update BEFORE UPDATE ON {t} BEGIN SELECT RAI
 CREATE TRIGGER IF NOT EXISTS {t}_no_delete BEFORE DELETE ON {t} BEGIN SELECT RAISE(ABORT, 'insert-only'); END;
 """
 
-Row = tuple[Request, int, Answer]
+Row = tuple[Request, int, str]  # request, number of the ask, the answer's body
 
 
 class Store:
@@ -73,19 +75,23 @@ class Store:
         self.path = path
         if read_only and not path.is_file():
             raise StoreError(f"{path}: expected an answer store; found no file; check the path")
-        try:
-            if not read_only:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            self._reader = _connect(path, read_only)
-            if not read_only:
-                _create(self._reader)
-            self._check_version()
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(
-                f"{path}: expected an answer store that can be {'read' if read_only else 'written'}; "
-                f"found: {error}; check the path, the disk and its permissions"
-            ) from error
-        self._writer = None if read_only else _Writer(path)
+        with ExitStack() as opened:
+            try:
+                if not read_only:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                self._reader = opened.enter_context(closing(_connect(path, read_only)))
+                if read_only or self._tables():
+                    self._check_version()
+                if not read_only:
+                    _configure(self._reader, path)
+                    _create(self._reader)
+                self._writer = None if read_only else _Writer(path)
+            except (sqlite3.Error, OSError) as error:
+                raise StoreError(
+                    f"{path}: expected an answer store that can be {'read' if read_only else 'written'}; "
+                    f"found: {error}; check the path, the disk and its permissions"
+                ) from error
+            opened.pop_all()
 
     def __enter__(self) -> Store:
         return self
@@ -105,7 +111,11 @@ class Store:
         """Hands an answer to the writer. The future is done when it is committed to the disk."""
         if self._writer is None:
             raise StoreError(f"{self.path}: opened for reading only")
-        return self._writer.put((request, ask, answer))
+        try:
+            body = _text(_fields(answer))
+        except (ValueError, TypeError) as error:
+            raise StoreError(f"{self.path}: expected an answer of texts and numbers; found {error}") from error
+        return self._writer.put((request, ask, body))
 
     def asks(self, keys: Sequence[bytes]) -> dict[bytes, int]:
         """How many answers each key has; keys without any are absent."""
@@ -127,24 +137,36 @@ class Store:
 
     def verify(self) -> Iterator[str]:
         """Re-derives every digest and key; yields one line for each that does not hold. Empty = sound."""
-        integrity = [row[0] for row in self._reader.execute("PRAGMA integrity_check")]
-        yield from (f"database: {line}" for line in integrity if line != "ok")
-        parts = set()
-        for digest, body in self._reader.execute("SELECT digest, body FROM parts"):
-            parts.add(digest)
-            if sha256_bytes(body.encode()) != digest:
-                yield f"part {digest}: its content has another digest"
-        for key, body in self._reader.execute("SELECT key, body FROM requests"):
-            name = f"request {bytes(key).hex()}"
-            if sha256_bytes(body.encode()) != f"sha256:{bytes(key).hex()}":
+        try:
+            integrity = [row[0] for row in self._reader.execute("PRAGMA integrity_check")]
+            yield from (f"database: {line}" for line in integrity if line != "ok")
+            parts = set()
+            for digest, body in self._reader.execute("SELECT digest, body FROM parts"):
+                parts.add(digest)
+                if sha256_bytes(_bytes(body)) != digest:
+                    yield f"part {digest}: its content has another digest"
+            yield from self._verify_requests(parts)
+            yield from self._verify_answers()
+        except sqlite3.DatabaseError as error:
+            yield f"database: {error}"
+
+    def _verify_requests(self, parts: set[str]) -> Iterator[str]:
+        sql = "SELECT key, body, EXISTS (SELECT 1 FROM answers a WHERE a.key = r.key) FROM requests r"
+        for key, body, answered in self._reader.execute(sql):
+            name = f"request {_bytes(key).hex()}"
+            if not answered:
+                yield f"{name}: its answers are missing"
+            if hashlib.sha256(_bytes(body)).digest() != key:
                 yield f"{name}: its content has another key"
                 continue
             fields = json.loads(body)
             yield from (f"{name}: its {p} is missing" for p in ("rubric", "judge") if fields[p] not in parts)
+
+    def _verify_answers(self) -> Iterator[str]:
         sql = "SELECT a.key, a.ask, a.body, a.digest, r.key FROM answers a LEFT JOIN requests r ON r.key = a.key"
         for key, ask, body, digest, known in self._reader.execute(sql):
-            name = f"answer {bytes(key).hex()} ({ask})"
-            if bytes.fromhex(sha256_bytes(body.encode())[7:]) != bytes(digest):
+            name = f"answer {_bytes(key).hex()} ({ask})"
+            if _answer_digest(_bytes(key), ask, _bytes(body)) != digest:
                 yield f"{name}: its content has another digest"
             if known is None:
                 yield f"{name}: its request is missing"
@@ -168,10 +190,16 @@ class Store:
                 "answer": json.loads(answer_body),
             }
 
+    def _tables(self) -> set[str]:
+        return {row[0] for row in self._reader.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
     def _check_version(self) -> None:
-        row = self._reader.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
+        """Raises ``StoreError`` for a database that is no store of this version; nothing in it is changed."""
+        row = None
+        if "meta" in self._tables():
+            row = self._reader.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
         if row is None or row[0] != SCHEMA:
-            found = row[0] if row else "no version"
+            found = row[0] if row else "a database without one"
             raise StoreError(
                 f"{self.path}: expected a store of version {SCHEMA}; found {found}; use another path"
             )
@@ -189,6 +217,8 @@ class _Writer:
         self._path = path
         self._queue: queue.SimpleQueue[tuple[Row, Future[None]] | None] = queue.SimpleQueue()
         self._known_parts: set[str] = set()
+        self._connection = _connect(path, read_only=False)
+        _configure(self._connection, path)
         self._thread = threading.Thread(target=self._run, name="isr-store", daemon=True)
         self._thread.start()
 
@@ -202,12 +232,11 @@ class _Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        connection = _connect(self._path, read_only=False)
         try:
             while (batch := self._next_batch()) is not None:
-                self._commit(connection, batch)
+                self._commit(self._connection, batch)
         finally:
-            connection.close()
+            self._connection.close()
 
     def _next_batch(self) -> list[tuple[Row, Future[None]]] | None:
         first = self._queue.get()
@@ -236,10 +265,11 @@ class _Writer:
             for _, future in batch:
                 future.set_exception(failure)
             return
-        for _, future in batch:
+        for (request, _, _), future in batch:
+            self._known_parts |= {request.template.digest, request.template.card.digest}
             future.set_result(None)
 
-    def _insert(self, connection: sqlite3.Connection, request: Request, ask: int, answer: Answer) -> None:
+    def _insert(self, connection: sqlite3.Connection, request: Request, ask: int, body: str) -> None:
         template = request.template
         for digest, part in (
             (template.digest, template.body),
@@ -247,35 +277,46 @@ class _Writer:
         ):
             if digest not in self._known_parts:
                 _insert(connection, "parts", digest, _text(part))
-                self._known_parts.add(digest)
         _insert(connection, "requests", request.key, _text(request.body))
-        body = _text(_without_empty(asdict(answer)))
-        _insert(connection, "answers", request.key, ask, body, bytes.fromhex(sha256_bytes(body.encode())[7:]))
+        _insert(connection, "answers", request.key, ask, body, _answer_digest(request.key, ask, body.encode()))
 
 
 def _insert(connection: sqlite3.Connection, table: str, *values: Any) -> None:
     connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({','.join('?' * len(values))})", values)
 
 
+def _answer_digest(key: bytes, ask: int, body: bytes) -> bytes:
+    """SHA-256 over key, ask and body: an answer cannot be moved to another request unnoticed."""
+    return hashlib.sha256(b"%s:%d:%s" % (key.hex().encode(), ask, body)).digest()
+
+
+def _bytes(value: object) -> bytes:
+    """A cell as bytes, whatever type it was given by whoever edited the file."""
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
+
+
 def _text(value: Any) -> str:
     return canonical_json(value).decode("utf-8", "replace")
 
 
-def _without_empty(body: Mapping[str, Any]) -> dict[str, Any]:
-    required = ("text", "finish_reason")
-    return {k: v for k, v in body.items() if k in required or v}
+def _fields(answer: Answer) -> dict[str, Any]:
+    """The answer's fields as JSON values, those without a value left out."""
+    fields = {name: getattr(answer, name) for name in Answer.__slots__}
+    return {name: v for name, v in fields.items() if v or name in ("text", "finish_reason")}
 
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
     if read_only:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         return sqlite3.connect(uri, uri=True, timeout=_BUSY_S, check_same_thread=False)
-    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+
+
+def _configure(connection: sqlite3.Connection, path: Path) -> None:
     wal = file_system(path) not in _SHARED_FILE_SYSTEMS
     connection.execute(f"PRAGMA journal_mode={'WAL' if wal else 'DELETE'}")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA wal_autocheckpoint=256")
-    return connection
 
 
 def _create(connection: sqlite3.Connection) -> None:
@@ -295,15 +336,15 @@ def file_system(path: Path, mounts: str = "/proc/self/mountinfo") -> str:
     if not sys.platform.startswith("linux"):
         return ""
     try:
-        lines = Path(mounts).read_text().splitlines()
+        lines = Path(mounts).read_bytes().splitlines()
     except OSError:
         return ""
-    target = os.path.realpath(path.parent)
-    best, kind = "", ""
+    target = os.fsencode(os.path.dirname(os.path.realpath(path)))
+    best, kind = b"", b""
     for line in lines:
-        left, _, right = line.partition(" - ")
-        point = left.split(" ")[4].encode().decode("unicode_escape")
-        inside = target == point or target.startswith(point.rstrip("/") + "/")
+        left, _, right = line.partition(b" - ")
+        point = re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), left.split(b" ")[4])
+        inside = target == point or target.startswith(point.rstrip(b"/") + b"/")
         if inside and len(point) >= len(best):
-            best, kind = point, right.split(" ")[0]
-    return kind
+            best, kind = point, right.split(b" ")[0]
+    return kind.decode("ascii", "replace")

@@ -6,6 +6,7 @@ through the entry point group ``isr.judge_backends`` of an installed package.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,9 +33,14 @@ class Judge(Protocol):
 
 def open_judge(card: Card) -> Judge:
     """The judge of a card. Raises ``CardError`` if no such backend exists or it cannot take the card."""
+    return backend_of(card)(card)
+
+
+def backend_of(card: Card) -> Callable[[Card], Judge]:
+    """The function that opens judges of the card's backend, its module imported. Raises ``CardError``."""
     name = card.backend
     for point in metadata.entry_points(group=BACKEND_ENTRY_POINTS, name=name):
-        return point.load()(card)  # type: ignore[no-any-return]
+        return point.load()  # type: ignore[no-any-return]
     module = f"isr.judges.{name}"
     try:
         backend = import_module(module)
@@ -46,4 +52,4 @@ def open_judge(card: Card) -> Judge:
         ) from None
     if not hasattr(backend, "open_judge"):
         raise CardError(f"{card.name}: 'backend' expected a judge backend; {name!r} is none")
-    return backend.open_judge(card)  # type: ignore[no-any-return]
+    return backend.open_judge  # type: ignore[no-any-return]

@@ -7,8 +7,10 @@ judge) and ``answer``. A request without a recorded answer stays undecided (``no
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from isr.errors import CardError, Problem, TransportError
 from isr.types import Answer
@@ -52,13 +54,14 @@ class Replay:
                     )
             offset += len(line)
         if problems:
+            self._file.close()
             raise CardError(f"{path}: {len(problems)} line(s) are no recorded answers", problems)
 
     def _index(self, line: bytes, offset: int) -> str:
         try:
             row = json.loads(line)
             content, answer = row["content"], row["answer"]
-            known = isinstance(answer["text"], str) and isinstance(answer["finish_reason"], str)
+            known = _is_answer(answer)
             key = bytes.fromhex(content.removeprefix("sha256:"))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             return f"{type(error).__name__}: {error}"
@@ -85,3 +88,16 @@ class Replay:
 
 
 _FIELDS = frozenset(Answer.__slots__)
+
+
+def _is_answer(answer: Mapping[str, Any]) -> bool:
+    """Every field has its type; a missing one has its default, except text and finish_reason (``KeyError``)."""
+    texts = (answer["text"], answer["finish_reason"], answer.get("refusal", ""), answer.get("received_at", ""))
+    served, usage, sent = (answer.get(name, {}) for name in ("served", "usage", "sent"))
+    latency = answer.get("latency_s", 0.0)
+    return (
+        all(isinstance(value, str) for value in (*texts, *served.values(), *sent.values()))
+        and all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in usage.values())
+        and isinstance(latency, int | float)
+        and math.isfinite(latency)
+    )

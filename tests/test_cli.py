@@ -1,0 +1,163 @@
+"""The command as a user meets it: real processes, exit codes, messages."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from isr.cli import cli
+from tests.chat_server import serving
+from tests.directories import make_directory, write_metadata
+
+COMMANDS = ["init", "judges", "prompts", "score", "store", "validate"]
+
+
+def isr_command(*args: str, **options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "isr", *args], capture_output=True, text=True, timeout=60)
+
+
+def test_every_module_is_a_command_with_help_and_an_example() -> None:
+    listing = CliRunner().invoke(cli, ["--help"])
+    assert listing.exit_code == 0
+    for name in COMMANDS:
+        assert f"\n  {name} " in listing.output
+        text = CliRunner().invoke(cli, [name, "--help"])
+        assert text.exit_code == 0
+        assert f"isr {name}" in text.output, f"{name} has no example"
+
+
+def test_validate_lists_every_problem_with_its_row_and_spends_nothing(tmp_path: Path) -> None:
+    rows = make_directory(tmp_path / "e", images=3, prompts=2)
+    rows[0]["file_name"] = "../outside.png"
+    rows[1]["prompt"] = "  "
+    del rows[2]["source_file_name"]
+    rows[3]["edit_id"] = rows[4]["edit_id"] = "twice"
+    rows[5]["seed"] = {"a": 1}
+    (tmp_path / "e" / "edits" / "1-0-0.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    write_metadata(tmp_path / "e", rows)
+    done = isr_command("validate", str(tmp_path / "e"))
+    assert done.returncode == 2
+    for row, words in {
+        1: "outside.png",
+        2: "an edit instruction",
+        3: "a source, which the rubric shows beside the edit and beside the control edit",
+        5: "'twice', which metadata.jsonl:4 has",
+        6: "'seed': expected a text or a number",
+    }.items():
+        assert any(f"metadata.jsonl:{row}: " in line and words in line for line in done.stderr.splitlines()), done.stderr
+    assert "edits/1-0-0.png" in done.stderr
+    as_json = json.loads(isr_command("validate", str(tmp_path / "e"), "--json").stdout)
+    assert not as_json["valid"]
+    assert {"where", "field", "expected", "found", "fix"} == set(as_json["problems"][0])
+
+
+def test_validate_a_sound_directory(tmp_path: Path) -> None:
+    make_directory(tmp_path / "e", images=3, prompts=2)
+    done = isr_command("validate", str(tmp_path / "e"))
+    assert done.returncode == 0
+    assert "valid; 6 edits, 3 images, 6 units, 6 units with control, 1 treatments" in done.stdout
+
+
+def test_init_makes_a_directory_that_scores(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "raw", images=3, prompts=2)
+    prompts = ["name,prompt,prompt_id"] + [f"{i},make it colour {p},{p}-0" for i in range(3) for p in range(2)]
+    (tmp_path / "prompts.csv").write_text("\n".join(prompts))
+    raw = tmp_path / "raw"
+    args = ["init", str(tmp_path / "e"), "--edits", f"{raw}/edits/*.png", "--source", f"{raw}/sources/*.png"]
+    args += ["--control", f"{raw}/controls/*.png", "--prompts", str(tmp_path / "prompts.csv"), "--column", "method=x"]
+    done = isr_command(*args)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 edits matched" in done.stdout
+    with serving() as server:
+        scored = isr_command("score", str(tmp_path / "e"), "--judge", card(server), "--json")
+    assert json.loads(scored.stdout)["treatments"][0]["method"] == "x"
+    again = isr_command(*args)
+    assert again.returncode == 2
+    assert "metadata.jsonl" in again.stderr
+
+
+def test_a_bad_option_ends_with_2_and_a_sentence() -> None:
+    done = isr_command("score")
+    assert done.returncode == 2
+    assert "EDIT_DIR" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--repeats", "2"], "an odd number"),
+        (["--limit", "0"], "at least 1"),
+        (["--level", "95"], "from 0.5 to below 1"),
+        (["--reask", "boredom"], "reasons out of refusal"),
+        (["--by", "nonsense"], "columns of the metadata"),
+        (["--rubric", "semantic/v1"], "one for semantic and one for perceptual"),
+        (["--rubric", "semantic/v9", "--rubric", "perceptual/v1"], "no such version"),
+        (["--set", "decoding.warmth=1"], "decoding.warmth"),
+        (["--set", "nonsense"], "expected key=value"),
+        (["--judge", "no-such-judge"], "the cards are"),
+    ],
+)
+def test_bad_values_are_named_before_anything_is_spent(
+    tmp_path: Path, card: Callable[..., str], args: list[str], words: str
+) -> None:
+    make_directory(tmp_path / "e", images=1, prompts=1)
+    with serving() as server:
+        judge = [] if "--judge" in args else ["--judge", card(server)]
+        done = isr_command("score", str(tmp_path / "e"), *judge, *args)
+        assert server.stats()["calls"] == 0
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_judges_show_and_check(tmp_path: Path, card: Callable[..., str]) -> None:
+    assert "gemini-2.5-pro" in isr_command("judges").stdout
+    shown = isr_command("judges", "show", "paper-2512.14320").stdout
+    assert "retire" in shown
+    assert "rule strict" in shown
+    with serving() as server:
+        good = isr_command("judges", "check", card(server))
+        assert good.returncode == 0, good.stdout + good.stderr
+        assert "model test-model" in good.stdout
+        assert "answers follow the schema" in good.stdout
+        assert "0.00324 USD" in good.stdout  # two answers of 1500 + 60 tokens at 1 and 2 USD per million
+        assert server.stats()["calls"] == 2
+        server.change(faults={"prose": 1.0})
+        bad = isr_command("judges", "check", card(server))
+    assert bad.returncode == 3
+    assert "NOT" in bad.stdout
+
+
+def test_prompts_show_and_diff() -> None:
+    assert "semantic/v1" in isr_command("prompts").stdout
+    assert '"score": integer, 0 to 4' in isr_command("prompts", "show", "semantic/v1").stdout
+    assert "+question: perceptual" in isr_command("prompts", "diff", "semantic/v1", "perceptual/v1").stdout
+    assert isr_command("prompts", "show", "semantic/v0").returncode == 2
+
+
+def test_store_verify_and_export(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "e", images=2, prompts=1)
+    with serving() as server:
+        isr_command("score", str(tmp_path / "e"), "--judge", card(server))
+    verified = isr_command("store", "verify", str(tmp_path / "e.isr"))
+    assert verified.returncode == 0
+    assert "8 answers, all digests hold" in verified.stdout
+    rows = [json.loads(line) for line in isr_command("store", "export", str(tmp_path / "e.isr")).stdout.splitlines()]
+    assert len(rows) == 8
+    assert rows[0]["answer"]["served"]["model"] == "test-model"
+    assert isr_command("store", "verify", str(tmp_path / "none.db")).returncode == 2
+
+
+def test_json_is_the_only_thing_on_stdout(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "e", images=2, prompts=1)
+    with serving() as server:
+        done = isr_command("score", str(tmp_path / "e"), "--judge", card(server), "--json")
+    assert json.loads(done.stdout) == json.loads((tmp_path / "e.isr" / "result.json").read_text())
+    assert "isr: judging" in done.stderr

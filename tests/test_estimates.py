@@ -1,0 +1,149 @@
+"""Estimates: denominators by hand, bounds against every way in which the undecided could have come out."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from isr.estimates import Frame, Settings, control_estimate, mean_grade, treatment_estimates
+from isr.intervals import rate_interval
+from isr.outcomes import Outcomes
+from isr.types import Estimate
+
+SETTINGS = Settings()
+T, F, U = 1, 0, -1  # immunized, not, undecided
+
+
+def frame(n: int, per_image: int = 2, attacks: int = 1) -> Frame:
+    codes = np.arange(n)
+    return Frame(codes // per_image, codes % per_image, codes, codes // attacks, np.zeros(n, np.bool_))
+
+
+def plain(values: list[int]) -> Outcomes:
+    """Outcomes that are known or wholly unknown, with the semantic question alone failing."""
+    v = np.array(values)
+    low, high = v == T, v != F
+    never = np.zeros(len(v), np.bool_)
+    return Outcomes(v != U, low, high, low, high, never, never, never)
+
+
+def estimates(protected: list[int], control: list[int], attacks: int = 1) -> dict[str, Estimate]:
+    """Unit i has the control edit i, where there is one."""
+    units = {i: i for i in range(len(control))}
+    return treatment_estimates(frame(len(protected), attacks=attacks), plain(protected), units, plain(control), SETTINGS)
+
+
+def test_counts_by_hand() -> None:
+    #            protected   control
+    found = estimates([T, T, T, F, F, U, T, F], [F, F, T, F, U, F, F, F])
+    assert found["isr"].value == pytest.approx(4 / 7)  # one of eight is undecided
+    assert found["isr"].n == 7
+    assert found["isr"].bounds == (4 / 8, 5 / 8)
+    # units with a decided control that is no failure: 0, 1, 3, 5, 6, 7; of these decided: T T F T F
+    assert found["isr_conditional"].value == pytest.approx(3 / 5)
+    # pairs decided on both sides: 0 1 2 3 6 7 with differences 1 1 0 0 1 0
+    assert found["uplift"].value == pytest.approx(3 / 6)
+    assert found["uplift"].n == 6
+    assert found["isr_worst"].value is None
+    assert "no unit was attacked in several ways" in found["isr_worst"].notes[0]
+
+
+def test_the_interval_is_that_of_the_decided_edits() -> None:
+    found = estimates([T, T, F, U, T, F, F, T], [])["isr"]
+    y, image = np.array([1, 1, 0, 1, 0, 0, 1]), np.array([0, 0, 1, 2, 2, 3, 3])
+    expected = rate_interval(y, image)
+    assert (found.value, found.low, found.high, found.clusters) == (
+        expected.value, expected.low, expected.high, 4,
+    )  # fmt: skip
+
+
+def test_nothing_decided_is_no_number() -> None:
+    found = estimates([U, U], [U, U])
+    for name in ("isr", "isr_semantic", "isr_conditional", "uplift"):
+        assert found[name].value is None
+        assert found[name].low is None
+        assert found[name].notes
+    assert found["isr"].bounds == (0.0, 1.0)
+    assert found["uplift"].bounds == (-1.0, 1.0)
+
+
+def test_without_controls_there_is_a_reason() -> None:
+    found = estimates([T, F], [])
+    assert found["isr_conditional"].notes == ("no control edits: nothing to condition on",)
+    assert found["uplift"].notes == ("no control edits: nothing to compare with",)
+
+
+def test_all_controls_failed() -> None:
+    found = estimates([T, F, T, F], [T, T, T, T])
+    assert found["isr_conditional"].value is None
+    assert "no unit whose control edit was decided and no failure" in found["isr_conditional"].notes
+
+
+def test_worst_case_needs_all_attacks() -> None:
+    # two attacks on each of four units: (T T) (T F) (T U) (F F)
+    found = estimates([T, T, T, F, T, U, F, F], [], attacks=2)["isr_worst"]
+    assert found.value == pytest.approx(1 / 3)  # the third unit is undecided
+    assert found.bounds == (1 / 4, 2 / 4)
+    assert "2 to 2 attacks on each unit" in found.notes
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([T, F, U]), st.sampled_from([T, F, U])), min_size=1, max_size=6))
+def test_bounds_are_the_extremes(rows: list[tuple[int, int]]) -> None:
+    found = estimates([p for p, _ in rows], [c for _, c in rows])
+    options = [[(a, b) for a in _ways(p) for b in _ways(c)] for p, c in rows]
+    isr, uplift, conditional = [], [], []
+    for filled in product(*options):
+        isr.append(sum(p for p, _ in filled) / len(filled))
+        uplift.append(sum(p - c for p, c in filled) / len(filled))
+        kept = [p for p, c in filled if not c]
+        if kept:
+            conditional.append(sum(kept) / len(kept))
+    assert found["isr"].bounds == pytest.approx((min(isr), max(isr)))
+    assert found["uplift"].bounds == pytest.approx((min(uplift), max(uplift)))
+    if conditional:
+        assert found["isr_conditional"].bounds == pytest.approx((min(conditional), max(conditional)))
+    else:
+        assert found["isr_conditional"].bounds is None
+    value = found["isr"].value
+    if value is not None and found["isr"].bounds is not None:
+        assert found["isr"].bounds[0] <= value <= found["isr"].bounds[1]
+
+
+def _ways(value: int) -> tuple[int, ...]:
+    return (0, 1) if value == U else (value,)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=2, max_size=40))
+def test_the_decomposition_adds_up_exactly(rows: list[tuple[bool, bool, bool]]) -> None:
+    semantic, perceptual, decided = (np.array(x, np.bool_) for x in zip(*rows, strict=True))
+    either = semantic | perceptual
+    never = np.zeros(len(rows), np.bool_)
+    outcomes = Outcomes(decided, either, either, semantic, semantic, perceptual, perceptual, never)
+    found = treatment_estimates(frame(len(rows)), outcomes, {}, plain([]), SETTINGS)
+    n = found["isr"].n
+    if n:
+        count = {k: round((found[k].value or 0) * n) for k in ("isr", "isr_semantic", "isr_perceptual", "isr_both")}
+        assert count["isr_semantic"] + count["isr_perceptual"] - count["isr_both"] == count["isr"]
+        assert {found[k].n for k in count} == {n}
+
+
+def test_control_has_its_own_decomposition() -> None:
+    found = control_estimate(frame(4), plain([T, F, F, F]), SETTINGS)
+    assert found["control"].value == 0.25
+    assert found["control_semantic"].value == 0.25
+    assert found["control_perceptual"].value == 0.0
+
+
+def test_mean_grade_stays_on_its_scale() -> None:
+    found = mean_grade(np.array([4.0, 4.0, 3.0, np.nan, 4.0, 4.0]), frame(6), SETTINGS, 4)
+    assert found.value == pytest.approx(3.8)
+    assert found.n == 5
+    assert found.high is not None
+    assert found.high <= 4.0
+    assert mean_grade(np.array([np.nan]), frame(1), SETTINGS, 4).value is None

@@ -1,0 +1,70 @@
+"""The house: what is imported, where things lie, that the public names exist."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module, resources
+from pathlib import Path
+
+import pytest
+
+import isr
+from tests.imports import BANNED, SNIPPETS, loaded_by
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS.values(), ids=SNIPPETS)
+def test_light_imports(snippet: str) -> None:
+    assert loaded_by(snippet) == []
+
+
+def test_the_check_of_imports_can_fail() -> None:
+    assert "openai" in BANNED
+    assert loaded_by("import isr.judges.openai_chat") == ["openai"]
+
+
+@pytest.mark.parametrize("name", ["judges", "prompts", "calibration"])
+def test_the_folders_at_the_root_are_linked_into_the_package(name: str) -> None:
+    link = ROOT / "isr" / name
+    assert link.is_symlink()
+    assert os.readlink(link) == f"../{name}"
+
+
+def test_public_names() -> None:
+    assert sorted(isr.__all__) == isr.__all__ or set(isr.__all__) <= set(dir(isr))
+    for name in isr.__all__:
+        assert getattr(isr, name) is not None
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = isr.nonsense
+    assert not hasattr(isr.Estimate, "__float__")
+
+
+def test_every_judge_card_names_a_backend_that_is_there() -> None:
+    from isr.cards import builtin_names, load_card
+    from isr.judges import backend_of
+
+    for name in builtin_names():
+        card = load_card(name)
+        assert card.needs, f"{name} does not say what it needs"
+        if card.backend != "panel":
+            assert callable(backend_of(card))
+
+
+def test_data_flows_one_way() -> None:
+    """Each module imports only what stands before it in the flow of the design."""
+    order = [
+        "errors", "types", "canonical", "version", "images", "metadata", "scan", "rubrics", "directory", "initialise",
+        "cards", "access", "requests", "prices", "parsing", "store", "judges", "retrying", "judging", "intervals",
+        "outcomes", "estimates", "metric", "result", "table", "scoring", "checking",
+    ]  # fmt: skip
+    files = {f.name.removesuffix(".py") for f in resources.files("isr").iterdir() if f.name.endswith(".py")}
+    assert files - {"__init__", "__main__"} == set(order) - {"judges"}
+    for place, name in enumerate(order):
+        if name == "judges":
+            continue
+        text = (ROOT / "isr" / f"{name}.py").read_text()
+        for later in order[place + 1 :]:
+            at_top = [line for line in text.splitlines() if line.startswith((f"from isr.{later} ", f"import isr.{later}"))]
+            assert not at_top, f"isr/{name}.py imports {later}, which stands behind it"
+    import_module("isr.scoring")

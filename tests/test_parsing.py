@@ -1,0 +1,235 @@
+"""The parser: strict, total, pure; every reason by name, and nothing salvaged from prose."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isr.parsing import ANSWER_REASONS, TRANSPORT_REASONS, parse
+from isr.rubrics import load_rubric
+from isr.types import Answer, Tri, Verdict
+from tests.samples import GOOD, an_answer, good, summary
+
+SEMANTIC, PERCEPTUAL = load_rubric("semantic/v1"), load_rubric("perceptual/v1")
+
+
+def said(text: str, **fields: Any) -> tuple[str, str]:
+    return summary(parse(an_answer(text, **fields), SEMANTIC))
+
+
+def undecided(reason: str) -> tuple[str, str]:
+    return "undecided", reason
+
+
+def test_a_sound_answer() -> None:
+    verdict = parse(an_answer(), SEMANTIC)
+    assert verdict == Verdict("fine", "", 4, {"source_kept": 3}, "The car is red.")
+    assert verdict.tri is Tri.NO
+    fails = parse(an_answer(good("perceptual", score=1, verdict="fails")), PERCEPTUAL)
+    assert fails == Verdict("fails", "", 1, {}, "Clean.")
+    assert fails.tri is Tri.YES
+
+
+@pytest.mark.parametrize(
+    ("score", "verdict", "reason"),
+    [
+        (0, "fails", ""),
+        (1, "fails", ""),
+        (1, "fine", ""),  # the verdict decides; only the extremes contradict it
+        (2, "fails", ""),
+        (2, "fine", ""),
+        (3, "fails", ""),
+        (4, "fine", ""),
+        (0, "fine", "contradiction"),
+        (4, "fails", "contradiction"),
+    ],
+)
+def test_score_and_verdict(score: int, verdict: str, reason: str) -> None:
+    assert said(good(score=score, verdict=verdict)) == (("undecided", reason) if reason else (verdict, ""))
+
+
+@pytest.mark.parametrize(
+    ("text", "fields", "reason"),
+    [
+        ("", {}, "empty"),
+        (" \n\t", {}, "empty"),
+        (good(), {"finish_reason": "content_filter"}, "content_filter"),
+        ("", {"finish_reason": "content_filter"}, "content_filter"),
+        ("", {"refusal": "I cannot look at this."}, "refusal"),
+        (good(), {"refusal": "no"}, "refusal"),
+        ("I'm sorry, but I can't help with that.", {}, "refusal"),
+        ("I’m sorry, I can’t assist with images of people.", {}, "refusal"),
+        ("I cannot evaluate this image.", {}, "refusal"),
+        ("Sorry. I am unable to analyze it.", {}, "refusal"),
+        ("This violates our policy.", {}, "refusal"),
+        (good(), {"finish_reason": "length"}, "truncated"),  # even if what is there happens to parse
+        (good()[:-5], {"finish_reason": "length"}, "truncated"),
+        (good()[:-5], {}, "not_json"),
+        (good(score=None), {}, "missing_field"),
+        (good(reasoning=None), {}, "missing_field"),
+        (good(verdict=None), {}, "missing_field"),
+        (good(source_kept=None), {}, "missing_field"),
+        ("{}", {}, "missing_field"),
+        (good(score=5), {}, "off_scale"),
+        (good(score=-1), {}, "off_scale"),
+        (good(source_kept=9), {}, "off_scale"),
+        (good(verdict="immunized"), {}, "off_scale"),
+        (good(verdict="FINE"), {}, "off_scale"),
+        (good(verdict="fails "), {}, "off_scale"),
+        (good(verdict=True), {}, "off_scale"),
+        (good(verdict=["fine"]), {}, "off_scale"),
+        (good(reasoning=7), {}, "off_scale"),
+        (good(score=0), {}, "contradiction"),
+    ],
+)
+def test_every_reason(text: str, fields: dict[str, str], reason: str) -> None:
+    assert reason in ANSWER_REASONS
+    assert said(text, **fields) == undecided(reason)
+
+
+def test_reasons_of_answers_and_of_transport_are_apart() -> None:
+    assert not set(ANSWER_REASONS) & set(TRANSPORT_REASONS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2 of 10 people would accept this.",
+        "score: 3",
+        "Score: 4/4, verdict: fine",
+        "fails",
+        "The verdict is fine.",
+        f"Here is my answer: {good()}",
+        f"{good()}\nI hope this helps!",
+        f"Sure!\n```json\n{good()}\n```",
+        f"```json\n{good()}\n```\nDone.",
+        f"{good()}{good()}",
+        f"[{good()}]",
+        json.dumps(good()),
+        '{"score": 3,',
+        "{'reasoning': 'x', 'score': 3, 'source_kept': 4, 'verdict': 'fine'}",
+        "null",
+        "3",
+        '"fine"',
+        f"\ufeff{good()}",
+        good()[:-1] + ",}",
+        good().replace('"score": 4', '"score": 04'),
+    ],
+)
+def test_nothing_is_salvaged(text: str) -> None:
+    assert said(text) == undecided("not_json")
+
+
+@pytest.mark.parametrize("fence", ["```json\n{}\n```", "```\n{}\n```", "```json  \n{}\n```", "\n```json\n{}\n```\n"])
+def test_a_fence_around_the_whole_is_allowed(fence: str) -> None:
+    assert said(fence.replace("{}", good())) == ("fine", "")
+
+
+def test_a_fence_inside_a_fence_is_not_json() -> None:
+    assert said(f"```json\n```json\n{good()}\n```\n```") == undecided("not_json")
+
+
+@pytest.mark.parametrize(
+    "number", ["3.0", "3.5", "true", "false", "null", '"3"', "[3]", "1e0", "9" * 400, "-" + "9" * 400]
+)
+def test_only_whole_numbers_on_the_scale_are_scores(number: str) -> None:
+    assert said(good().replace('"score": 4', f'"score": {number}')) == undecided("off_scale")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "9" * 5000])
+def test_numbers_that_json_lacks(number: str) -> None:
+    assert said(good().replace('"score": 4', f'"score": {number}')) == undecided("not_json")
+
+
+def test_a_field_that_stands_twice() -> None:
+    assert said(good()[:-1] + ', "verdict": "fails"}') == undecided("not_json")
+    assert said(good()[:-1] + ', "more": {"a": 1, "a": 2}}') == undecided("not_json")
+
+
+def test_extra_fields_are_ignored() -> None:
+    assert said(good(confidence=0.3, nested={"verdict": "fails"})) == ("fine", "")
+
+
+def test_deep_nesting() -> None:
+    assert said("[" * 100_000) == undecided("not_json")
+    assert said('{"a":' * 100_000) == undecided("not_json")
+
+
+def test_the_words_of_an_undecided_answer_are_kept_but_not_all_of_them() -> None:
+    verdict = parse(an_answer("x" * 10_000), SEMANTIC)
+    assert verdict.reasoning == "x" * 600
+
+
+def test_a_refusal_inside_a_sound_answer_is_no_refusal() -> None:
+    assert said(good(reasoning="I cannot see any change.", score=0, verdict="fails")) == ("fails", "")
+
+
+def sound(answer: Answer) -> bool:
+    """What the parser must hold for any answer: a decided verdict only out of one strict JSON object."""
+    verdict = parse(answer, SEMANTIC)
+    assert parse(answer, SEMANTIC) == verdict
+    if verdict.value == "undecided":
+        assert verdict.reason in ANSWER_REASONS
+        assert verdict.score is None
+        return False
+    assert verdict.reason == ""
+    assert verdict.value in ("fails", "fine")
+    assert type(verdict.score) is int
+    assert 0 <= verdict.score <= 4
+    text = answer.text.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
+    assert json.loads(text)["verdict"] == verdict.value
+    return True
+
+
+@given(st.text(), st.sampled_from(["stop", "length", "content_filter", "", "tool_calls"]), st.text(max_size=3))
+def test_the_parser_is_total_for_text(text: str, finish: str, refusal: str) -> None:
+    sound(Answer(text, finish, refusal))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(JSON)
+def test_the_parser_is_total_for_json(value: Any) -> None:
+    sound(an_answer(json.dumps(value)))
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "reasoning": st.text(max_size=5) | JSON,
+            "score": st.integers(-1, 5) | JSON,
+            "source_kept": st.integers(-1, 5) | JSON,
+            "verdict": st.sampled_from(["fails", "fine", "Fine"]) | JSON,
+        },
+    ),
+    st.booleans(),
+)
+def test_the_parser_decides_exactly_the_sound_ones(fields: dict[str, Any], fenced: bool) -> None:
+    text = json.dumps(fields)
+    decided = sound(an_answer(f"```json\n{text}\n```" if fenced else text))
+
+    def on_scale(name: str) -> bool:
+        return type(fields.get(name)) is int and 0 <= fields[name] <= 4
+
+    finite = "NaN" not in text and "Infinity" not in text
+    sane = (
+        isinstance(fields.get("reasoning"), str) and on_scale("score") and on_scale("source_kept")
+        and fields.get("verdict") in ("fails", "fine")
+        and (fields["score"], fields["verdict"]) not in ((0, "fine"), (4, "fails"))
+    )  # fmt: skip
+    if finite or not sane:
+        assert decided == sane
+
+
+def test_the_sample_is_what_the_rubrics_ask_for() -> None:
+    assert {q: sorted(f.name for f in load_rubric(f"{q}/v1").fields) for q in GOOD} == {q: sorted(GOOD[q]) for q in GOOD}
