@@ -32,9 +32,14 @@ def png(number: int) -> bytes:
     """A 16 px picture that no other number has, without going through an image library."""
     seed = struct.pack(">Q", number * 0x9E3779B97F4A7C15 % 2**64)
     rows = b"".join(b"\0" + (seed * 6)[: 3 * SIDE] for _ in range(SIDE))
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b"")]
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows, 1)),
+        (b"IEND", b""),
+    ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
     )
 
 
@@ -75,7 +80,9 @@ def record(root: Path, answers: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--edits", type=int, default=100_000)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -83,10 +90,16 @@ def main() -> None:
         began = time.perf_counter()
         make(root, args.edits)
         subprocess.run([sys.executable, __file__, "--record", str(root), str(answers)], check=True)
-        print(f"made in {time.perf_counter() - began:.0f} s; answers {answers.stat().st_size / 1e6:.0f} MB", flush=True)
+        print(
+            f"made in {time.perf_counter() - began:.0f} s; answers {answers.stat().st_size / 1e6:.0f} MB",
+            flush=True,
+        )
         command = [sys.executable, "-m", "isr", "score", str(root), "--judge", "replay"]
         command += ["--set", f"engine.answers={answers}", "--out", f"{folder}/out"]
-        print(f"{'':14}{'peak MB':>9}" + "".join(f"{s:>12}" for s in ("loading", "checking", "judging", "estimating")))
+        print(
+            f"{'':14}{'peak MB':>9}"
+            + "".join(f"{s:>12}" for s in ("loading", "checking", "judging", "estimating"))
+        )
         for name in ("first run", "second run"):
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024

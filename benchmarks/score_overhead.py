@@ -216,7 +216,12 @@ def contend(name: str, root: Path, port: int) -> tuple[float, float, float, str]
     if name in ("floor", "raw"):
         return wall, float(done.stdout), cpu, ""
     stages = json.loads((out / "run.json").read_text())["seconds"]
-    return wall, sum(s for stage, s in stages.items() if stage != "loading"), cpu, ", ".join(f"{k} {v:.2f}" for k, v in stages.items())
+    return (
+        wall,
+        sum(s for stage, s in stages.items() if stage != "loading"),
+        cpu,
+        ", ".join(f"{k} {v:.2f}" for k, v in stages.items()),
+    )
 
 
 def main() -> None:

@@ -44,10 +44,14 @@ def read_config() -> dict[str, Any]:
             f"{path}: expected the keys judge and allow; found {', '.join(unknown)}; remove them"
         )
     if not isinstance(config.get("judge", ""), str):
-        raise UsageError(f"{path}: 'judge': expected the name of a card; found {config['judge']!r}; correct it")
+        raise UsageError(
+            f"{path}: 'judge': expected the name of a card; found {config['judge']!r}; correct it"
+        )
     allowed = config.get("allow", {})
     if not isinstance(allowed, dict) or not all(_are_names(names) for names in allowed.values()):
-        raise UsageError(f"{path}: 'allow': expected HOST = [VARIABLE, ...] in each line; correct or remove it")
+        raise UsageError(
+            f"{path}: 'allow': expected HOST = [VARIABLE, ...] in each line; correct or remove it"
+        )
     return config
 
 

@@ -278,7 +278,9 @@ def _override(raw: dict[str, Any], text: str) -> None:
 def _checked(raw: dict[str, Any], name: str, where: str) -> Card:
     problems = [*_secrets(raw, where), *_not_finite(raw, where)]
     if "name" in raw:
-        problems.append(Problem(where, "name", "no such field: a card is named by its file", "one", "remove it"))
+        problems.append(
+            Problem(where, "name", "no such field: a card is named by its file", "one", "remove it")
+        )
     secret = {p.field for p in problems}
     try:
         card = Card.model_validate_json(_as_json({**raw, "name": name}), strict=True)

@@ -127,7 +127,9 @@ class _Loader:
             self._shared(v.get("prompt_id") or f"tx-{sha256_bytes(prompt.encode())[7:23]}"),
             *(self._shared(numbers.get(name, v.get(name, ""))) for name in ("editor", "seed", "purifier")),
         )
-        treatment = Treatment(*(self._shared(numbers.get(name, v.get(name, ""))) for name in Treatment._fields))
+        treatment = Treatment(
+            *(self._shared(numbers.get(name, v.get(name, ""))) for name in Treatment._fields)
+        )
         extra = {self._shared(k): self._shared(x) for k, x in v.items() if k not in KNOWN}
         control, protected = self._ref(v, "control_file_name"), self._ref(v, "protected_file_name")
         return Edit(

@@ -39,7 +39,10 @@ _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = (b"IHDR", b"IDAT", b"IEND")
 _PNG_BLOCKING = (b"tRNS", b"eXIf", b"acTL")  # transparency, orientation, animation
 _PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
-_PNG_TEXT_BLOCKING = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")  # these can hold an orientation, too
+_PNG_TEXT_BLOCKING = (
+    b"Raw profile type exif\0",
+    b"XML:com.adobe.xmp\0",
+)  # these can hold an orientation, too
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,

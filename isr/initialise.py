@@ -61,7 +61,9 @@ def read_prompts(path: Path) -> list[PromptRow]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: expected a CSV with the columns name and prompt; found {error}") from error
     problems = [
-        Problem(f"{path}:1", column, "no such column here", "one", "rename it: the files come from the patterns")
+        Problem(
+            f"{path}:1", column, "no such column here", "one", "rename it: the files come from the patterns"
+        )
         for column in PATHS
         if table and column in table[0]
     ]
@@ -188,7 +190,9 @@ def _refuse_overwriting(target: Path, found: Match) -> None:
             if isinstance(value, Path):
                 copy = target / FOLDERS[column] / value.name
                 if copy.exists() and not copy.samefile(value):
-                    there.append(Problem(str(copy), column, "no file there", "another file", "choose another folder"))
+                    there.append(
+                        Problem(str(copy), column, "no file there", "another file", "choose another folder")
+                    )
     if there:
         raise EditDirectoryError(f"{target}: nothing was written", list(dict.fromkeys(there)))
 

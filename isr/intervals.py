@@ -258,10 +258,11 @@ def rate_core(
     sums, sizes: failures and edits per image, shape (..., G), G >= 2 (weighted sums are allowed).
     n: the number of independent edits that the weights are worth (Kish); default ``sum(sizes)``.
 
-    With equal sizes, endpoints do not decrease when one more edit fails in an image that had no failure, up to
-    the sampled checks in ``tests/test_intervals.py``; the path 0, 1, 2, .. failures in different images is the
-    special case. One more failure in an image that already has some may lower the LOWER endpoint by at most
-    a few per cent of the width, since it is also evidence of stronger clustering.
+    Monotone with equal sizes. By construction: one more failing edit in an image without a failure never
+    lowers the upper endpoint (the old data are a prefix of the new), and one that leaves no edit of its image
+    spared never lowers the lower endpoint (the same, flipped). Enumerated in ``tests/test_intervals.py``: one
+    more failing edit anywhere lowers no endpoint, except the lower one by less than 0.1 % of the width when an
+    image of twenty edits that already fails fails once more. With unequal sizes nothing is promised.
     """
     s, w = np.broadcast_arrays(np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64))
     total = w.sum(axis=-1)
@@ -444,6 +445,8 @@ def codes(values: ArrayLike | Sequence[Any]) -> Ints:
 
     Integers are fastest; strings are hashed, not sorted, row by row.
     """
+    if isinstance(values, (list, tuple)) and values and type(values[0]) is str:
+        return _codes_of_names(values)  # an array of strings would only be unpacked again
     array = np.asarray(values)
     if array.ndim != 1:
         raise StatisticsError(f"codes: expected one name per edit (1-d), found shape {array.shape}")
@@ -457,11 +460,14 @@ def codes(values: ArrayLike | Sequence[Any]) -> Ints:
         return np.asarray(np.unique(array, return_inverse=True)[1], dtype=np.int64)
     if array.dtype.kind == "f":
         return np.asarray(np.unique(array, return_inverse=True)[1], dtype=np.int64)
-    names = array.tolist()
+    return _codes_of_names(array.tolist())
+
+
+def _codes_of_names(names: Sequence[Any]) -> Ints:
     known = dict.fromkeys(names)
     order = sorted(known) if all(type(v) is str for v in known) else list(known)
     rank = {v: i for i, v in enumerate(order)}
-    return np.fromiter((rank[v] for v in names), dtype=np.int64, count=len(names))
+    return np.array([rank[v] for v in names], dtype=np.int64)
 
 
 class Rows(NamedTuple):

@@ -130,7 +130,9 @@ def _row(where: str, values: Mapping[str, Any]) -> Row:
     for name, value in values.items():
         text = _text(value)
         if not _is_unicode(name):
-            problems.append(Problem(where, ascii(name)[:60], "a column name in valid Unicode", "this one", "rename it"))
+            problems.append(
+                Problem(where, ascii(name)[:60], "a column name in valid Unicode", "this one", "rename it")
+            )
         elif text is None or (name == "prompt" and not isinstance(value, str) and value is not None):
             found = f"{type(value).__name__} {str(value)[:60]!r}"
             expected = "text" if name == "prompt" else "a text or a number"

@@ -34,7 +34,13 @@ class ISR:
             raise StatisticsError(
                 f"ISR.update: expected one cluster for each outcome; found {len(new)} outcomes, {len(clusters)} clusters"
             )
-        strange = sorted({repr(o) for o in new if not (o is None or isinstance(o, bool) or o in OUTCOMES)})
+        strange = sorted(
+            {
+                repr(o)
+                for o in new
+                if not (o is None or isinstance(o, bool) or (isinstance(o, str) and o in OUTCOMES))
+            }
+        )
         if strange:
             raise StatisticsError(
                 f"ISR.update: expected outcomes out of {', '.join(OUTCOMES)} (or True, False, None); "

@@ -17,6 +17,7 @@ import numpy as np
 
 from isr.canonical import short
 from isr.directory import EditDirectory
+from isr.distortion import measure
 from isr.errors import InputError, Problem
 from isr.estimates import (
     Frame,
@@ -27,7 +28,7 @@ from isr.estimates import (
     rate_estimate,
     treatment_estimates,
 )
-from isr.images import POLICY
+from isr.images import POLICY, decode, read_checked
 from isr.judging import Judged, Plan, Progress, arms_of
 from isr.outcomes import QUESTIONS, Ballot, Outcomes, outcomes
 from isr.parsing import PARSER_VERSION
@@ -381,8 +382,11 @@ def _by(edits: Sequence[Edit], key: Any) -> Iterator[tuple[Any, np.ndarray]]:
         yield value, np.array(found[value], np.int64)
 
 
+OWN_COLUMNS = ("arm", "protected_linf", "protected_psnr", "outcome")
+
+
 class EditsTable:
-    """Writes ``edits.csv``: one row per edit and arm, with every verdict and the outcome."""
+    """Writes ``edits.csv``: one row per edit and arm, with every verdict, the measured distortion, the outcome."""
 
     def __init__(self, path: Path, plan: Plan) -> None:
         self._file = path.open("w", encoding="utf-8", newline="")
@@ -396,8 +400,8 @@ class EditsTable:
             *Unit._fields,
             *Treatment._fields,
             "split",
-            *extra,
-            "outcome",
+            *(f"metadata:{name}" if name in OWN_COLUMNS or ":" in name else name for name in extra),
+            *OWN_COLUMNS[1:],
         ]
         for card in plan.panel.members:
             for question in Question:
@@ -405,6 +409,7 @@ class EditsTable:
                 self._columns += [f"{card.name}:{question}{n}" for n in names]
             self._columns.append(f"{card.name}:source_kept")
         self._extra = extra
+        self._measured: dict[tuple[str, str], tuple[str, str]] = {}
         self._writer = csv.writer(self._file, lineterminator="\n")
         self._writer.writerow(self._columns)
 
@@ -413,7 +418,8 @@ class EditsTable:
         shown = edit.edited if judged.arm is Arm.PROTECTED else edit.control
         row = [edit.edit_id, judged.arm.value, shown.path if shown else "", edit.prompt, *edit.unit]
         row += list(edit.treatment) if judged.arm is Arm.PROTECTED else [""] * len(Treatment._fields)
-        row += [edit.split, *(edit.extra.get(n, "") for n in self._extra), _outcome(judged, self._plan)]
+        row += [edit.split, *(edit.extra.get(n, "") for n in self._extra), *self._distortion(judged)]
+        row.append(_outcome(judged, self._plan))
         for number in range(len(self._plan.panel.members)):
             for question in Question:
                 verdicts = judged.verdicts[number, question]
@@ -428,6 +434,18 @@ class EditsTable:
             ]
             row.append("|".join(kept))
         self._writer.writerow(row)
+
+    def _distortion(self, judged: Judged) -> tuple[str, str]:
+        """L-inf in [0, 1] units and PSNR in dB of the protected image, where both images are there."""
+        source, protected = judged.edit.source, judged.edit.protected
+        if judged.arm is not Arm.PROTECTED or source is None or protected is None:
+            return "", ""
+        key = (source.sha256, protected.sha256)
+        if key not in self._measured:
+            a, b = (decode(read_checked(self._plan.root, r.path, r.sha256)) for r in (source, protected))
+            found = measure(a, b)
+            self._measured[key] = ("", "") if found is None else (f"{found.linf:.6f}", f"{found.psnr:.4f}")
+        return self._measured[key]
 
     def close(self) -> None:
         self._file.close()

@@ -150,7 +150,9 @@ def parse_rubric(name: str, text: str) -> Rubric:
         raise RubricError(f"rubric {name}: {len(problems)} problem(s)", problems) from None
     problems = []
     if "name" in raw:
-        problems.append(Problem(f"rubric {name}", "name", "no such field", "one", "the file's place is its name"))
+        problems.append(
+            Problem(f"rubric {name}", "name", "no such field", "one", "the file's place is its name")
+        )
     shown = tuple(p.image for p in rubric.user if p.image)
     if shown != rubric.images:
         problems.append(

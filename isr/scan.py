@@ -130,7 +130,9 @@ class Scanner:
             (p, *stats[p], POLICY, s.sha256, s.pixels) for p, s in fresh.items() if isinstance(s, Scanned)
         ]
         with suppress(sqlite3.Error):  # a cache that cannot be written costs time, nothing else
-            self._cache.executemany(f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._cache.executemany(
+                f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+            )
             self._cache.commit()
 
 

@@ -114,7 +114,9 @@ class Store:
         try:
             body = _text(_fields(answer))
         except (ValueError, TypeError) as error:
-            raise StoreError(f"{self.path}: expected an answer of texts and numbers; found {error}") from error
+            raise StoreError(
+                f"{self.path}: expected an answer of texts and numbers; found {error}"
+            ) from error
         return self._writer.put((request, ask, body))
 
     def asks(self, keys: Sequence[bytes]) -> dict[bytes, int]:
@@ -278,7 +280,9 @@ class _Writer:
             if digest not in self._known_parts:
                 _insert(connection, "parts", digest, _text(part))
         _insert(connection, "requests", request.key, _text(request.body))
-        _insert(connection, "answers", request.key, ask, body, _answer_digest(request.key, ask, body.encode()))
+        _insert(
+            connection, "answers", request.key, ask, body, _answer_digest(request.key, ask, body.encode())
+        )
 
 
 def _insert(connection: sqlite3.Connection, table: str, *values: Any) -> None:

@@ -92,7 +92,12 @@ _FIELDS = frozenset(Answer.__slots__)
 
 def _is_answer(answer: Mapping[str, Any]) -> bool:
     """Every field has its type; a missing one has its default, except text and finish_reason (``KeyError``)."""
-    texts = (answer["text"], answer["finish_reason"], answer.get("refusal", ""), answer.get("received_at", ""))
+    texts = (
+        answer["text"],
+        answer["finish_reason"],
+        answer.get("refusal", ""),
+        answer.get("received_at", ""),
+    )
     served, usage, sent = (answer.get(name, {}) for name in ("served", "usage", "sent"))
     latency = answer.get("latency_s", 0.0)
     return (

@@ -5,7 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BANNED = ("torch", "transformers", "vllm", "diffusers", "ray", "openai", "scipy.stats", "matplotlib", "pyarrow")
+BANNED = (
+    "torch",
+    "transformers",
+    "vllm",
+    "diffusers",
+    "ray",
+    "openai",
+    "scipy.stats",
+    "matplotlib",
+    "pyarrow",
+)
 SNIPPETS = {
     "import isr": "import isr",
     "isr --help": "from click.testing import CliRunner; from isr.cli import cli; "

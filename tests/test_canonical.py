@@ -14,9 +14,13 @@ from hypothesis import strategies as st
 
 from isr.canonical import canonical_json, sha256_bytes, sha256_json, short
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+)
 VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=12
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
 )
 
 
@@ -44,12 +48,16 @@ def test_reading_it_back_gives_the_same_value_and_the_same_bytes(value: Any) -> 
 @given(VALUES, VALUES)
 def test_different_values_have_different_bytes(a: Any, b: Any) -> None:
     # json.dumps tells 1 from 1.0 and True, which == does not
-    assert (canonical_json(a) == canonical_json(b)) == (json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True))
+    assert (canonical_json(a) == canonical_json(b)) == (
+        json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
+    )
 
 
 def test_bytes_are_as_documented() -> None:
     # keys sorted by code point, no spaces, UTF-8 unescaped, control characters escaped
-    assert canonical_json({"é": 1, "a": [True, None, 0.5, "\n"]}) == '{"a":[true,null,0.5,"\\n"],"é":1}'.encode()
+    assert (
+        canonical_json({"é": 1, "a": [True, None, 0.5, "\n"]}) == '{"a":[true,null,0.5,"\\n"],"é":1}'.encode()
+    )
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])

@@ -50,7 +50,9 @@ def test_validate_lists_every_problem_with_its_row_and_spends_nothing(tmp_path: 
         5: "'twice', which metadata.jsonl:4 has",
         6: "'seed': expected a text or a number",
     }.items():
-        assert any(f"metadata.jsonl:{row}: " in line and words in line for line in done.stderr.splitlines()), done.stderr
+        assert any(
+            f"metadata.jsonl:{row}: " in line and words in line for line in done.stderr.splitlines()
+        ), done.stderr
     assert "edits/1-0-0.png" in done.stderr
     as_json = json.loads(isr_command("validate", str(tmp_path / "e"), "--json").stdout)
     assert not as_json["valid"]
@@ -66,11 +68,20 @@ def test_validate_a_sound_directory(tmp_path: Path) -> None:
 
 def test_init_makes_a_directory_that_scores(tmp_path: Path, card: Callable[..., str]) -> None:
     make_directory(tmp_path / "raw", images=3, prompts=2)
-    prompts = ["name,prompt,prompt_id"] + [f"{i},make it colour {p},{p}-0" for i in range(3) for p in range(2)]
+    prompts = ["name,prompt,prompt_id"] + [
+        f"{i},make it colour {p},{p}-0" for i in range(3) for p in range(2)
+    ]
     (tmp_path / "prompts.csv").write_text("\n".join(prompts))
     raw = tmp_path / "raw"
     args = ["init", str(tmp_path / "e"), "--edits", f"{raw}/edits/*.png", "--source", f"{raw}/sources/*.png"]
-    args += ["--control", f"{raw}/controls/*.png", "--prompts", str(tmp_path / "prompts.csv"), "--column", "method=x"]
+    args += [
+        "--control",
+        f"{raw}/controls/*.png",
+        "--prompts",
+        str(tmp_path / "prompts.csv"),
+        "--column",
+        "method=x",
+    ]
     done = isr_command(*args)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 edits matched" in done.stdout
@@ -149,7 +160,10 @@ def test_store_verify_and_export(tmp_path: Path, card: Callable[..., str]) -> No
     verified = isr_command("store", "verify", str(tmp_path / "e.isr"))
     assert verified.returncode == 0
     assert "8 answers, all digests hold" in verified.stdout
-    rows = [json.loads(line) for line in isr_command("store", "export", str(tmp_path / "e.isr")).stdout.splitlines()]
+    rows = [
+        json.loads(line)
+        for line in isr_command("store", "export", str(tmp_path / "e.isr")).stdout.splitlines()
+    ]
     assert len(rows) == 8
     assert rows[0]["answer"]["served"]["model"] == "test-model"
     assert isr_command("store", "verify", str(tmp_path / "none.db")).returncode == 2

@@ -34,7 +34,9 @@ def plain(values: list[int]) -> Outcomes:
 def estimates(protected: list[int], control: list[int], attacks: int = 1) -> dict[str, Estimate]:
     """Unit i has the control edit i, where there is one."""
     units = {i: i for i in range(len(control))}
-    return treatment_estimates(frame(len(protected), attacks=attacks), plain(protected), units, plain(control), SETTINGS)
+    return treatment_estimates(
+        frame(len(protected), attacks=attacks), plain(protected), units, plain(control), SETTINGS
+    )
 
 
 def test_counts_by_hand() -> None:
@@ -128,7 +130,9 @@ def test_the_decomposition_adds_up_exactly(rows: list[tuple[bool, bool, bool]]) 
     found = treatment_estimates(frame(len(rows)), outcomes, {}, plain([]), SETTINGS)
     n = found["isr"].n
     if n:
-        count = {k: round((found[k].value or 0) * n) for k in ("isr", "isr_semantic", "isr_perceptual", "isr_both")}
+        count = {
+            k: round((found[k].value or 0) * n) for k in ("isr", "isr_semantic", "isr_perceptual", "isr_both")
+        }
         assert count["isr_semantic"] + count["isr_perceptual"] - count["isr_both"] == count["isr"]
         assert {found[k].n for k in count} == {n}
 

@@ -170,10 +170,17 @@ def test_exif_orientation_is_applied_once(kind: str, orientation: int) -> None:
         8: lambda a: np.rot90(a),
     }[orientation]
     corners = np.zeros((16, 32, 3), np.uint8)  # four flat corners survive JPEG
-    corners[:8, :16], corners[:8, 16:], corners[8:, :16], corners[8:, 16:] = (255, 0, 0), (0, 255, 0), (0, 0, 255), 0
+    corners[:8, :16], corners[:8, 16:], corners[8:, :16], corners[8:, 16:] = (
+        (255, 0, 0),
+        (0, 255, 0),
+        (0, 0, 255),
+        0,
+    )
     exif = Image.Exif()
     exif[0x0112] = orientation
-    lossless = {"lossless": True} if kind == "WEBP" else {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
+    lossless = (
+        {"lossless": True} if kind == "WEBP" else {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
+    )
     got = pixels(saved(Image.fromarray(corners), kind, exif=exif, **lossless))
     assert got.shape == turn(corners).shape
     assert abs(got - turn(corners).astype(int)).mean() < 3
@@ -270,7 +277,9 @@ def test_metadata_chunks_are_not_sent_and_pixels_are_untouched() -> None:
     assert b"SECRET" not in sent.data
     assert (sent.media_type, sent.width, sent.height) == ("image/png", 9, 7)
     assert sent.sha256 == sha256_bytes(sent.data)
-    assert data[data.index(b"IDAT") :][:20] == sent.data[sent.data.index(b"IDAT") :][:20]  # passed through as they were
+    assert (
+        data[data.index(b"IDAT") :][:20] == sent.data[sent.data.index(b"IDAT") :][:20]
+    )  # passed through as they were
     assert pixel_digest(decode(sent.data)) == pixel_digest(decode(data))
 
 
@@ -511,7 +520,9 @@ def test_several_roles_are_put_side_by_side(tmp_path: Path) -> None:
     assert (np.asarray(prepared.pixels("edit")) == 255 - RGB).all()
 
 
-def test_the_memory_budget_is_kept_and_the_longest_unused_goes_first(tmp_path: Path, encodings: list[int]) -> None:
+def test_the_memory_budget_is_kept_and_the_longest_unused_goes_first(
+    tmp_path: Path, encodings: list[int]
+) -> None:
     rng = np.random.default_rng(3)
     noise = {f"n{i}": Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)) for i in range(6)}
     files = folder_with(tmp_path, **noise)
@@ -555,7 +566,9 @@ def test_a_failed_encoding_does_not_poison(tmp_path: Path) -> None:
     async def ask() -> images.Sent:
         encoder = Encoder(tmp_path, PNG)
         (tmp_path / "a.bmp").write_bytes(data + b"!")
-        failed = await asyncio.gather(*(encoder.sent((files["a"],)) for _ in range(3)), return_exceptions=True)
+        failed = await asyncio.gather(
+            *(encoder.sent((files["a"],)) for _ in range(3)), return_exceptions=True
+        )
         assert [type(f) for f in failed] == [ImageProblem] * 3
         (tmp_path / "a.bmp").write_bytes(data)
         return await encoder.sent((files["a"],))

@@ -48,7 +48,9 @@ def command(*args: str) -> subprocess.CompletedProcess[str]:
 def test_faults_fabricate_nothing_and_lose_nothing(
     tmp_path: Path, card: Callable[..., str], faults: str
 ) -> None:
-    make_directory(tmp_path / "e", images=25, prompts=3)  # 75 edits + 75 controls, two questions: 300 requests
+    make_directory(
+        tmp_path / "e", images=25, prompts=3
+    )  # 75 edits + 75 controls, two questions: 300 requests
     with serving(faults=faults, seed=1, slow_s=2) as server:
         result = isr.score(tmp_path / "e", judge=card(server, timeout_s=0.7))
         stats = server.stats()
@@ -81,7 +83,9 @@ def test_an_outage_leaves_edits_undecided_and_the_next_run_fills_exactly_those(
         assert first.returncode == 3, first.stderr
         assert "run the same command again" in first.stderr
         result = json.loads(first.stdout)
-        missing = sum(u["n"] for p in (*result["treatments"], result["control"]) for u in p["counts"]["undecided"])
+        missing = sum(
+            u["n"] for p in (*result["treatments"], result["control"]) for u in p["counts"]["undecided"]
+        )
         answered = sum(server.stats()["answered"].values())
         assert answered + missing == 80
         assert 8 < missing < 40
@@ -92,7 +96,12 @@ def test_an_outage_leaves_edits_undecided_and_the_next_run_fills_exactly_those(
     assert sum(stats["answered"].values()) == 80
     assert max(stats["answered"].values()) == 1  # what had been answered was not asked again
     done = json.loads(second.stdout)
-    assert done["treatments"][0]["counts"] == {"edits": 20, "decided": 20, "undecided": [], "headline": "value"}
+    assert done["treatments"][0]["counts"] == {
+        "edits": 20,
+        "decided": 20,
+        "undecided": [],
+        "headline": "value",
+    }
 
 
 def test_a_dead_host_stops_the_run_early(tmp_path: Path, card: Callable[..., str]) -> None:
@@ -106,7 +115,9 @@ def test_a_dead_host_stops_the_run_early(tmp_path: Path, card: Callable[..., str
     assert re.search(r"^  ISR +-  no decided edit", done.stdout, re.MULTILINE)  # nothing decided is no number
 
 
-def test_a_wrong_model_name_stops_at_once_and_spends_nothing(tmp_path: Path, card: Callable[..., str]) -> None:
+def test_a_wrong_model_name_stops_at_once_and_spends_nothing(
+    tmp_path: Path, card: Callable[..., str]
+) -> None:
     make_directory(tmp_path / "e", images=10, prompts=2)
     with serving() as server:
         judge = card(server, concurrency=1)
@@ -135,7 +146,9 @@ def test_retry_after_beyond_the_bound_is_given_up(tmp_path: Path, card: Callable
     with serving(long_retry_after=130) as server:
         server.change(faults={"long_wait": 1.0})
         result = isr.score(tmp_path / "e", judge=card(server, max_retry_after_s=100))
-        assert server.stats()["calls"] == 8  # 2 edits + 2 controls, two questions; each asked once, then given up
+        assert (
+            server.stats()["calls"] == 8
+        )  # 2 edits + 2 controls, two questions; each asked once, then given up
     assert undecided(result) == Counter({"rate_limited": 8})
     assert result.treatments[0].estimates["isr"].value is None
 

@@ -34,7 +34,9 @@ def wait_for_answers(server: Running, more_than: int, process: subprocess.Popen[
 
 
 def test_kill_at_random_moments(tmp_path: Path, card: Callable[..., str]) -> None:
-    make_directory(tmp_path / "e", images=50, prompts=3)  # 150 edits and 150 controls: 300 judged, 600 requests
+    make_directory(
+        tmp_path / "e", images=50, prompts=3
+    )  # 150 edits and 150 controls: 300 judged, 600 requests
     make_directory(tmp_path / "whole", images=50, prompts=3)
     chance = random.Random(20)
     with serving(faults="lessons", seed=2, latency_s=0.02) as server:
@@ -42,7 +44,9 @@ def test_kill_at_random_moments(tmp_path: Path, card: Callable[..., str]) -> Non
         for _ in range(KILLS):
             process = start(tmp_path / "e", judge)
             # from before the first answer to some thirty answers on
-            wait_for_answers(server, sum(server.stats()["answered"].values()) + chance.choice((-1, 0, 9)), process)
+            wait_for_answers(
+                server, sum(server.stats()["answered"].values()) + chance.choice((-1, 0, 9)), process
+            )
             time.sleep(chance.uniform(0, 0.06))
             process.send_signal(signal.SIGKILL)
             process.wait()

@@ -72,7 +72,9 @@ def test_the_two_kinds_and_their_overlap_make_up_the_outcome(
 ) -> None:
     found = outcomes(cast(verdicts), rule)
     for end in ("low", "high"):
-        semantic, perceptual, both = (getattr(found, f"{k}_{end}") for k in ("semantic", "perceptual", "both"))
+        semantic, perceptual, both = (
+            getattr(found, f"{k}_{end}") for k in ("semantic", "perceptual", "both")
+        )
         total = getattr(found, f"immunized_{end}")
         assert (semantic | perceptual == total).all()
         assert (semantic.astype(int) + perceptual - both == total).all()

@@ -56,7 +56,7 @@ def test_data_flows_one_way() -> None:
     order = [
         "errors", "types", "canonical", "version", "images", "metadata", "scan", "rubrics", "directory", "initialise",
         "cards", "access", "requests", "prices", "parsing", "store", "judges", "retrying", "judging", "intervals",
-        "outcomes", "estimates", "metric", "result", "table", "scoring", "checking",
+        "outcomes", "estimates", "metric", "distortion", "result", "table", "scoring", "checking", "runs", "comparing",
     ]  # fmt: skip
     files = {f.name.removesuffix(".py") for f in resources.files("isr").iterdir() if f.name.endswith(".py")}
     assert files - {"__init__", "__main__"} == set(order) - {"judges"}
@@ -65,6 +65,10 @@ def test_data_flows_one_way() -> None:
             continue
         text = (ROOT / "isr" / f"{name}.py").read_text()
         for later in order[place + 1 :]:
-            at_top = [line for line in text.splitlines() if line.startswith((f"from isr.{later} ", f"import isr.{later}"))]
+            at_top = [
+                line
+                for line in text.splitlines()
+                if line.startswith((f"from isr.{later} ", f"import isr.{later}"))
+            ]
             assert not at_top, f"isr/{name}.py imports {later}, which stands behind it"
     import_module("isr.scoring")

@@ -124,7 +124,9 @@ def test_nothing_is_salvaged(text: str) -> None:
     assert said(text) == undecided("not_json")
 
 
-@pytest.mark.parametrize("fence", ["```json\n{}\n```", "```\n{}\n```", "```json  \n{}\n```", "\n```json\n{}\n```\n"])
+@pytest.mark.parametrize(
+    "fence", ["```json\n{}\n```", "```\n{}\n```", "```json  \n{}\n```", "\n```json\n{}\n```\n"]
+)
 def test_a_fence_around_the_whole_is_allowed(fence: str) -> None:
     assert said(fence.replace("{}", good())) == ("fine", "")
 
@@ -185,7 +187,9 @@ def sound(answer: Answer) -> bool:
     return True
 
 
-@given(st.text(), st.sampled_from(["stop", "length", "content_filter", "", "tool_calls"]), st.text(max_size=3))
+@given(
+    st.text(), st.sampled_from(["stop", "length", "content_filter", "", "tool_calls"]), st.text(max_size=3)
+)
 def test_the_parser_is_total_for_text(text: str, finish: str, refusal: str) -> None:
     sound(Answer(text, finish, refusal))
 
@@ -232,4 +236,6 @@ def test_the_parser_decides_exactly_the_sound_ones(fields: dict[str, Any], fence
 
 
 def test_the_sample_is_what_the_rubrics_ask_for() -> None:
-    assert {q: sorted(f.name for f in load_rubric(f"{q}/v1").fields) for q in GOOD} == {q: sorted(GOOD[q]) for q in GOOD}
+    assert {q: sorted(f.name for f in load_rubric(f"{q}/v1").fields) for q in GOOD} == {
+        q: sorted(GOOD[q]) for q in GOOD
+    }

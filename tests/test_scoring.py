@@ -54,7 +54,9 @@ def test_the_same_run_twice_asks_nothing_and_writes_the_same_bytes(
         assert server.stats()["calls"] == calls
 
 
-def test_two_methods_are_two_treatments_and_controls_count_once(tmp_path: Path, card: Callable[..., str]) -> None:
+def test_two_methods_are_two_treatments_and_controls_count_once(
+    tmp_path: Path, card: Callable[..., str]
+) -> None:
     make_directory(tmp_path / "e", images=6, prompts=2, methods=("sifm", "noise"))
     with serving() as server:
         result = isr.score(tmp_path / "e", judge=card(server), by=["method", "editor"])
@@ -64,7 +66,9 @@ def test_two_methods_are_two_treatments_and_controls_count_once(tmp_path: Path, 
     assert result.control.counts["edits"] == 12
     for t in result.treatments:
         e = t.estimates
-        counts = {k: round((e[k].value or 0) * 12) for k in ("isr", "isr_semantic", "isr_perceptual", "isr_both")}
+        counts = {
+            k: round((e[k].value or 0) * 12) for k in ("isr", "isr_semantic", "isr_perceptual", "isr_both")
+        }
         assert counts["isr"] == counts["isr_semantic"] + counts["isr_perceptual"] - counts["isr_both"]
         assert [g.by for g in t.groups] == [{"method": t.treatment.method, "editor": "painter"}]
 
@@ -88,7 +92,13 @@ def test_estimates_agree_with_the_table_of_edits(tmp_path: Path, card: Callable[
     assert e["uplift"].value == pytest.approx(sum(both) / len(both))
     for row in rows:  # the outcome follows from the verdicts beside it
         verdicts = {row["judge:semantic"], row["judge:perceptual"]}
-        expected = "undecided" if "undecided" in verdicts else "immunized" if "fails" in verdicts else "not_immunized"
+        expected = (
+            "undecided"
+            if "undecided" in verdicts
+            else "immunized"
+            if "fails" in verdicts
+            else "not_immunized"
+        )
         assert row["outcome"] == expected
 
 
@@ -157,7 +167,9 @@ def test_no_judge_is_chosen_silently(tmp_path: Path, own_configuration: Path) ->
     assert not (tmp_path / "e.isr").exists()
 
 
-def test_invalid_rows_are_skipped_only_when_told_and_reported(tmp_path: Path, card: Callable[..., str]) -> None:
+def test_invalid_rows_are_skipped_only_when_told_and_reported(
+    tmp_path: Path, card: Callable[..., str]
+) -> None:
     rows = make_directory(tmp_path / "e", images=4, prompts=2)
     rows[1]["prompt"] = ""
     rows[2]["file_name"] = "edits/none.png"

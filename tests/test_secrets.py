@@ -21,9 +21,18 @@ def with_key(text: str, variable: str) -> str:
     return text.replace("[endpoint]\n", f'[endpoint]\napi_key_env = "{variable}"\n')
 
 
-def test_no_other_key_of_the_user_reaches_an_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_other_key_of_the_user_reaches_an_endpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_directory(tmp_path / "e", images=2, prompts=1)
-    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "GEMINI_API_KEY", "HF_TOKEN"):
+    for name in (
+        "OPENAI_API_KEY",
+        "OPENAI_ADMIN_KEY",
+        "OPENAI_ORG_ID",
+        "OPENAI_PROJECT_ID",
+        "GEMINI_API_KEY",
+        "HF_TOKEN",
+    ):
         monkeypatch.setenv(name, CANARY)
     with serving() as server:
         (tmp_path / "judge.toml").write_text(card_text(server.base_url))
@@ -34,12 +43,23 @@ def test_no_other_key_of_the_user_reaches_an_endpoint(tmp_path: Path, monkeypatc
     assert not any(name.lower() == "authorization" for h in headers for name in h)
 
 
-def test_the_endpoints_own_key_is_sent_and_kept_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_endpoints_own_key_is_sent_and_kept_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_directory(tmp_path / "e", images=25, prompts=3)  # 300 requests
     monkeypatch.setenv("ISR_API_KEY", CANARY)  # bound to 127.0.0.1 by the built-in cards for local servers
     with serving(faults="lessons", seed=1) as server:
         (tmp_path / "judge.toml").write_text(with_key(card_text(server.base_url), "ISR_API_KEY"))
-        command = [sys.executable, "-m", "isr", "-v", "score", str(tmp_path / "e"), "--judge", str(tmp_path / "judge.toml")]
+        command = [
+            sys.executable,
+            "-m",
+            "isr",
+            "-v",
+            "score",
+            str(tmp_path / "e"),
+            "--judge",
+            str(tmp_path / "judge.toml"),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         assert all(h["Authorization"] == f"Bearer {CANARY}" for h in server.stats()["headers"])
@@ -51,7 +71,9 @@ def test_the_endpoints_own_key_is_sent_and_kept_nowhere(tmp_path: Path, monkeypa
     assert len(kept) + len(done.stderr) < 2_000_000
 
 
-def test_a_card_may_not_send_a_built_in_key_to_a_foreign_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_card_may_not_send_a_built_in_key_to_a_foreign_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_directory(tmp_path / "e", images=1, prompts=1)
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     with serving() as server:
@@ -79,7 +101,9 @@ def test_a_redirect_to_another_host_is_refused(tmp_path: Path, monkeypatch: pyte
 
 def test_a_refused_key_is_not_shown(tmp_path: Path) -> None:
     make_directory(tmp_path / "e", images=1, prompts=1)
-    text = card_text("http://127.0.0.1:1/v1").replace("[endpoint]\n", f'[endpoint]\napi_key_env = "{CANARY}"\n')
+    text = card_text("http://127.0.0.1:1/v1").replace(
+        "[endpoint]\n", f'[endpoint]\napi_key_env = "{CANARY}"\n'
+    )
     (tmp_path / "judge.toml").write_text(text)
     with pytest.raises(isr.CardError, match="api_key_env") as caught:
         isr.score(tmp_path / "e", judge=str(tmp_path / "judge.toml"))

@@ -1,0 +1,569 @@
+"""Coverage and mean width of every default interval, by simulation; writes docs/coverage.md.
+
+    python benchmarks/coverage.py [--quick] [--runs N] [--seed S] [--out docs/coverage.md]
+
+Each cell has its own random stream derived from the seed, so that a cell gives the same digits alone or in the
+whole table. The functions that are simulated are the ones that ship.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri, stdtrit
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from isr import intervals as iv
+from isr.calibration import correction as co
+
+Array = NDArray[np.float64]
+RATES = (0.05, 0.3, 0.5, 0.9)
+ICCS = (0.0, 0.3, 0.6)
+EQUAL = np.full(40, 5)
+MILD = np.array([2, 3, 4, 5, 6, 7, 8, 5] * 5)
+STRONG = np.array([1, 1, 1, 2, 2, 2, 3, 3, 4, 5] * 3 + [10, 10, 12, 12, 15, 3, 3, 2, 2, 1])
+SENSITIVITY, SPECIFICITY = 0.85, 0.90
+BLOCK = 2_500
+LIMITS = (
+    "The limits of what is shown: beta-binomial or probit images, one pair of sensitivity and specificity unless "
+    "said; judge correction together with prompts as a sample is not simulated."
+)
+PLAIN = "rules 1 and 2 alone"
+
+
+class Score(NamedTuple):
+    """Share of runs whose interval holds the truth, and the mean width."""
+
+    coverage: float
+    width: float
+
+
+@dataclass
+class Section:
+    """One table of the document."""
+
+    title: str
+    text: str
+    header: list[str]
+    rows: list[list[str]] = field(default_factory=list)
+    lowest: tuple[float, str] = (2.0, "")
+
+    def watch(self, score: Score, where: str) -> None:
+        """Remember the cell in which the default covers least."""
+        self.lowest = min(self.lowest, (score.coverage, where))
+
+
+class Tally:
+    """Counts of covered runs and sums of widths per method."""
+
+    def __init__(self) -> None:
+        self.hit: dict[str, float] = {}
+        self.width: dict[str, float] = {}
+        self.runs: dict[str, int] = {}
+
+    def add(self, name: str, truth: float, low: Array, high: Array) -> None:
+        low, high = np.asarray(low), np.asarray(high)
+        self.hit[name] = self.hit.get(name, 0.0) + float(((low <= truth) & (truth <= high)).sum())
+        self.width[name] = self.width.get(name, 0.0) + float((high - low).sum())
+        self.runs[name] = self.runs.get(name, 0) + low.size
+
+    def score(self, name: str) -> Score:
+        n = self.runs[name]
+        return Score(self.hit[name] / n, self.width[name] / n)
+
+    def cells(self) -> list[str]:
+        return [f"{100 * self.score(m).coverage:.1f} ({self.score(m).width:.3f})" for m in self.hit]
+
+
+def blocks(runs: int) -> Iterator[int]:
+    for start in range(0, runs, BLOCK):
+        yield min(BLOCK, runs - start)
+
+
+# --------------------------------------------------------------------------- data
+
+
+def image_rates(rng: np.random.Generator, runs: int, images: int, p: float, icc: float) -> Array:
+    """Beta rates of images with mean p and intra-image correlation icc, shape (runs, images)."""
+    if icc == 0:
+        return np.full((runs, images), p)
+    total = (1 - icc) / icc
+    return rng.beta(p * total, (1 - p) * total, size=(runs, images))
+
+
+def edits(rng: np.random.Generator, rates: Array, per_image: int) -> Array:
+    """0/1 outcomes (runs, images * per_image), the edits of an image side by side."""
+    drawn = rng.random((*rates.shape, per_image)) < rates[..., None]
+    return drawn.reshape(rates.shape[0], -1).astype(np.float64)
+
+
+def judged(rng: np.random.Generator, truth: Array, sensitivity: float, specificity: float) -> Array:
+    u = rng.random(truth.shape)
+    return np.where(truth == 1, u < sensitivity, u > specificity).astype(np.float64)
+
+
+def pick(rng: np.random.Generator, allowed: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
+    """``count`` edits at random among the allowed ones of each run (all of them where there are fewer)."""
+    key = np.where(allowed, rng.random(allowed.shape), 2.0)
+    return (key.argsort(axis=1).argsort(axis=1) < count) & allowed
+
+
+# --------------------------------------------------------------------------- one rate
+
+
+def rate_methods(s: Array, sizes: NDArray[np.int64]) -> dict[str, tuple[Array, Array]]:
+    """(low, high) of the default and of its rivals for counts (runs, images)."""
+    n, images = float(sizes.sum()), sizes.size
+    p = s.sum(axis=1) / n
+    variance = iv.cr1_variance(s, sizes)
+    floored = np.maximum(variance, p * (1 - p) / (n - 1))
+    df = images - 1.0
+    ours = iv.rate_core(s, sizes)
+    kg = iv.korn_graubard(p, iv.design_effect(floored, p, n), n, df)
+    few = iv.touched_images(s, sizes) < iv.FEW_IMAGES
+    plain = [np.where(few, a, b) for a, b in zip(kg, iv.logit_t(p, floored, df), strict=True)]
+    half = -float(ndtri(0.025)) * np.sqrt(variance)
+    return {
+        "default": (ours.low, ours.high),
+        PLAIN: (plain[0], plain[1]),
+        "Korn-Graubard": kg,
+        "cluster normal": (np.clip(p - half, 0, 1), np.clip(p + half, 0, 1)),
+        "Wilson, edits independent": iv.wilson(s.sum(axis=1), n),
+    }
+
+
+def rate_cell(p: float, icc: float, sizes: NDArray[np.int64], runs: int, key: Sequence[int]) -> Tally:
+    rng, tally = np.random.default_rng(list(key)), Tally()
+    for block in blocks(runs):
+        s = rng.binomial(sizes, image_rates(rng, block, sizes.size, p, icc)).astype(np.float64)
+        for name, (low, high) in rate_methods(s, sizes).items():
+            tally.add(name, p, low, high)
+    return tally
+
+
+def default_cells(runs: int, seed: int) -> dict[tuple[float, float], Tally]:
+    """The twelve cells of 40 images x 5 prompts."""
+    return {
+        (p, icc): rate_cell(p, icc, EQUAL, runs, (seed, 1, i, j))
+        for i, p in enumerate(RATES)
+        for j, icc in enumerate(ICCS)
+    }
+
+
+def default_section(runs: int, seed: int) -> Section:
+    section = Section(
+        "One rate, 40 images x 5 prompts",
+        f"{runs} runs a cell; images draw their rate from a beta distribution (intra-image correlation ICC). "
+        "Each cell: coverage in per cent (mean width). Rules 1 and 2 alone: logit-t, Korn-Graubard where the rarer "
+        "outcome occurs in fewer than five images; the default adds the limit at zero failures (rule 3) and the "
+        "monotone envelope (rule 4) of `isr/intervals.py`.",
+        [],
+    )
+    for (p, icc), tally in default_cells(runs, seed).items():
+        section.header = section.header or ["p", "ICC", *tally.hit]
+        section.rows.append([f"{p}", f"{icc}", *tally.cells()])
+        section.watch(tally.score("default"), f"p = {p}, ICC {icc}")
+    return section
+
+
+DESIGNS: dict[str, NDArray[np.int64]] = {
+    "10 x 5": np.full(10, 5),
+    "15 x 5": np.full(15, 5),
+    "40 x 5": EQUAL,
+    "100 x 5": np.full(100, 5),
+    "40 x 2": np.full(40, 2),
+    "40 x 20": np.full(40, 20),
+    "40, sizes 2 to 8": MILD,
+    "40, sizes 1 to 15": STRONG,
+}
+
+
+def designs_section(runs: int, seed: int) -> Section:
+    section = Section(
+        "One rate: number of images, unequal sizes, small rates",
+        f"{runs} runs a cell, default interval: coverage in per cent (mean width over that of rules 1 and 2 "
+        "alone). The last design has a coefficient of variation of 1.0: its 40 images are worth 21 equal ones.",
+        ["design", "p", *(f"ICC {icc}" for icc in ICCS), *(f"{PLAIN}, ICC {icc}" for icc in ICCS)],
+    )
+    for d, (name, sizes) in enumerate(DESIGNS.items()):
+        for i, p in enumerate((0.02, 0.05, 0.07, 0.1, 0.3, 0.5, 0.9)):
+            tallies = [rate_cell(p, icc, sizes, runs, (seed, 2, d, i, j)) for j, icc in enumerate(ICCS)]
+            own = [t.score("default") for t in tallies]
+            other = [t.score(PLAIN) for t in tallies]
+            for icc, score in zip(ICCS, own, strict=True):
+                section.watch(score, f"{name}, p = {p}, ICC {icc}")
+            section.rows.append(
+                [
+                    name,
+                    f"{p}",
+                    *(
+                        f"{100 * a.coverage:.1f} ({a.width / b.width:.2f})"
+                        for a, b in zip(own, other, strict=True)
+                    ),
+                    *(f"{100 * b.coverage:.1f}" for b in other),
+                ]
+            )
+    return section
+
+
+def staircase_section() -> Section:
+    section = Section(
+        "Endpoints by number of failures, 40 images x 5 prompts",
+        "k failing edits, each in another image, and k images that fail altogether. Endpoints never fall. "
+        "Wilson with n = images gives "
+        "8.8 % at k = 0 and logit-t 3.7 % at k = 1, which falls; Clopper-Pearson with n = edits gives 1.8 % at k = 0, "
+        "which is too low as soon as edits of an image fail together.",
+        ["k", "k single failures: low", "high", "k failing images: low", "high"],
+    )
+    for k in range(13):
+        row = [f"{k}"]
+        for size in (1, 5):
+            s = np.zeros(40)
+            s[:k] = size
+            core = iv.rate_core(s, EQUAL)
+            row += [f"{100 * float(core.low):.2f} %", f"{100 * float(core.high):.2f} %"]
+        section.rows.append(row)
+    return section
+
+
+# --------------------------------------------------------------------------- two-way
+
+
+def crossed(
+    rng: np.random.Generator, runs: int, images: int, prompts: int, p: float, v_image: float, v_prompt: float
+) -> Array:
+    """0/1 outcomes (runs, images, prompts): a probit with image and prompt effects; total variance 1."""
+    a = rng.normal(size=(runs, images, 1)) * v_image**0.5
+    b = rng.normal(size=(runs, 1, prompts)) * v_prompt**0.5
+    e = rng.normal(size=(runs, images, prompts)) * (1 - v_image - v_prompt) ** 0.5
+    return (float(ndtri(p)) + a + b + e > 0).astype(np.float64)
+
+
+def two_way_cell(
+    p: float, v_image: float, v_prompt: float, images: int, prompts: int, runs: int, key: Sequence[int]
+) -> Tally:
+    rng, tally = np.random.default_rng(list(key)), Tally()
+    for block in blocks(runs):
+        y = crossed(rng, block, images, prompts, p, v_image, v_prompt)
+        by_image, by_prompt = y.sum(axis=2), y.sum(axis=1)
+        both = iv.two_way_core(
+            (by_image, np.full(images, prompts)),
+            (by_prompt, np.full(prompts, images)),
+            (y.reshape(block, -1), np.ones(images * prompts)),
+        )
+        one = iv.rate_core(by_image, np.full(images, prompts))
+        tally.add("image x prompt", p, both.low, both.high)
+        tally.add("image only", p, one.low, one.high)
+        tally.add("Wilson, edits independent", p, *iv.wilson(by_image.sum(axis=1), images * prompts))
+    return tally
+
+
+def two_way_section(runs: int, seed: int) -> Section:
+    section = Section(
+        "One rate, prompts taken as a sample",
+        f"{runs} runs a cell; probit with image and prompt effects (shares of the latent variance), the truth is the "
+        "rate over new images AND new prompts. Image-only intervals answer another question (these prompts).",
+        [],
+    )
+    cells = [
+        (p, vi, vp, images, prompts)
+        for images, prompts in ((40, 5), (40, 12), (40, 30), (15, 5))
+        for p in (0.05, 0.3, 0.5)
+        for vi, vp in ((0.3, 0.1), (0.3, 0.3))
+    ]
+    for c, (p, vi, vp, images, prompts) in enumerate(cells):
+        tally = two_way_cell(p, vi, vp, images, prompts, runs, (seed, 3, c))
+        section.header = section.header or [
+            "images x prompts",
+            "p",
+            "image share",
+            "prompt share",
+            *tally.hit,
+        ]
+        section.rows.append([f"{images} x {prompts}", f"{p}", f"{vi}", f"{vp}", *tally.cells()])
+        section.watch(tally.score("image x prompt"), f"{images} x {prompts}, p = {p}, shares {vi} and {vp}")
+    return section
+
+
+# --------------------------------------------------------------------------- judge correction
+
+
+def _bounded(tally: Tally, name: str, truth: float, core: co.Core) -> None:
+    """Add an estimator's runs; runs in which it does not exist are left out and counted in the text."""
+    ok = np.isfinite(core.value)
+    low, high = co.bounded(co.Core(*(x[ok] for x in core)))
+    tally.add(name, truth, low, high)
+
+
+def _naive(tally: Tally, j: Array, p: float, images: int) -> None:
+    s = j.reshape(j.shape[0], images, -1).sum(axis=2)
+    core = iv.rate_core(s, np.full(images, j.shape[1] // images))
+    tally.add("judge as it is", p, core.low, core.high)
+
+
+def _external(
+    tally: Tally, rng: np.random.Generator, j: Array, p: float, images: int, labels: int, icc: float
+) -> None:
+    """Rogan-Gladen from ``labels`` edits of another experiment with rate 0.5 and 5 edits per image."""
+    runs, n = j.shape
+    y0 = edits(rng, image_rates(rng, runs, labels // 5, 0.5, icc), 5)
+    j0 = judged(rng, y0, SENSITIVITY, SPECIFICITY)
+    m1, m0 = y0.sum(axis=1), (1 - y0).sum(axis=1)
+    q1, q0 = (y0 * j0).sum(axis=1) / m1, ((1 - y0) * (1 - j0)).sum(axis=1) / m0
+    sums = j.reshape(runs, images, -1).sum(axis=2)
+    rate = j.mean(axis=1)
+    variance = np.maximum(iv.cr1_variance(sums, np.full(images, n // images)), rate * (1 - rate) / (n - 1))
+    deff = iv.design_effect(variance, rate, n)
+    crit = -float(stdtrit(images - 1, 0.025))
+    worth = n / np.maximum(np.where(np.isfinite(deff), deff, 1.0), 1.0)
+    ours = co.lee_core(rate, worth, q0, q1, m0, m1, crit)
+    published = co.lee_core(rate, np.full(runs, float(n)), q0, q1, m0, m1, 1.959963984540054)
+    delta = co.rogan_gladen_core(rate, variance, q0, q1, m0, m1, crit)
+    tally.add("Rogan-Gladen, Lee-adjusted (default)", p, ours.low, ours.high)
+    tally.add("Rogan-Gladen, delta", p, delta.low, delta.high)
+    tally.add("Lee as published, edits independent", p, published.low, published.high)
+    # misuse: the outside labels treated as if they were a random sample of the test set
+    stacked_f, stacked_y = np.concatenate([j, j0], axis=1), np.concatenate([np.zeros_like(j), y0], axis=1)
+    marks = np.concatenate([np.zeros(j.shape, dtype=bool), np.ones(j0.shape, dtype=bool)], axis=1)
+    starts = np.concatenate([np.arange(0, n, n // images), n + np.arange(0, labels, 5)])
+    _bounded(tally, "misuse: PPI++ from outside labels", p, co.ppi_core(stacked_f, stacked_y, marks, starts))
+
+
+def correction_cell(
+    design: str,
+    p: float,
+    icc: float,
+    labels: int,
+    runs: int,
+    key: Sequence[int],
+    images: int = 40,
+    m: int = 5,
+) -> Tally:
+    rng, tally = np.random.default_rng(list(key)), Tally()
+    starts = np.arange(0, images * m, m)
+    for block in blocks(runs):
+        y = edits(rng, image_rates(rng, block, images, p, icc), m)
+        j = judged(rng, y, SENSITIVITY, SPECIFICITY)
+        _naive(tally, j, p, images)
+        if design == "external":
+            _external(tally, rng, j, p, images, labels, icc)
+            continue
+        if design == "random":
+            marks = pick(rng, np.ones(y.shape, dtype=bool), labels)
+        elif design == "whole images":
+            chosen = pick(rng, np.ones((block, images), dtype=bool), labels // m)
+            marks = np.repeat(chosen, m, axis=1)
+        else:
+            marks = pick(rng, j == 1, labels // 2) | pick(rng, j == 0, labels // 2)
+        core = co.post_stratified_core(j.astype(np.int64), y, marks, starts, 2)
+        _bounded(tally, "post-stratified (default)", p, core)
+        graded = "misuse: " if design == "within verdict" else ""
+        _bounded(tally, f"{graded}PPI++", p, co.ppi_core(j, y, marks, starts))
+        _bounded(tally, f"{graded}Rogan-Gladen, joint", p, co.rogan_gladen_joint_core(j, y, marks, starts))
+    return tally
+
+
+def correction_section(design: str, labels: int, runs: int, seed: int, index: int) -> Section:
+    words = {
+        "random": f"{labels} labels drawn at random from the 200 edits",
+        "within verdict": f"{labels // 2} labels drawn at random among edits of each verdict",
+        "whole images": f"all edits of {labels // 5} images labelled",
+        "external": f"{labels} labels of another experiment with rate 0.5, 5 edits per image",
+    }
+    section = Section(
+        f"Judge-corrected rate, labels: {design}",
+        f"{runs} runs a cell, 40 images x 5 prompts, sensitivity {SENSITIVITY}, specificity {SPECIFICITY}; "
+        f"{words[design]}. Runs in which an estimator does not exist (a verdict without a label, sensitivity + "
+        "specificity below 1) are left out of its column. Columns marked misuse are refused by `corrected_rate`; "
+        "where they cover, they do so by saying nothing (see their width).",
+        [],
+    )
+    for i, p in enumerate(RATES):
+        for j, icc in enumerate(ICCS):
+            tally = correction_cell(design, p, icc, labels, runs, (seed, 4, index, i, j))
+            section.header = section.header or ["p", "ICC", *tally.hit]
+            section.rows.append([f"{p}", f"{icc}", *tally.cells()])
+            default = next(name for name in tally.hit if name.endswith("(default)"))
+            section.watch(tally.score(default), f"p = {p}, ICC {icc}")
+    return section
+
+
+# --------------------------------------------------------------------------- two methods
+
+
+def two_methods(
+    rng: np.random.Generator, runs: int, images: int, m: int, p_a: float, p_b: float, v_image: float
+) -> tuple[Array, Array]:
+    """Outcomes of two methods on the same units: shared and own image effects, shared and own noise (probit)."""
+    shape = (runs, images, 1)
+    shared, noise = rng.normal(size=shape), rng.normal(size=(runs, images, m))
+    out = []
+    for p in (p_a, p_b):
+        effect = (shared * 0.7**0.5 + rng.normal(size=shape) * 0.3**0.5) * v_image**0.5
+        rest = (noise * 0.5**0.5 + rng.normal(size=(runs, images, m)) * 0.5**0.5) * (1 - v_image) ** 0.5
+        out.append((float(ndtri(p)) + effect + rest > 0).reshape(runs, -1).astype(np.float64))
+    return out[0], out[1]
+
+
+def difference_cell(
+    p_a: float, p_b: float, v_image: float, images: int, m: int, runs: int, key: Sequence[int]
+) -> Tally:
+    rng, tally, truth = np.random.default_rng(list(key)), Tally(), p_a - p_b
+    n = images * m
+    for block in blocks(runs):
+        a, b = two_methods(rng, block, images, m, p_a, p_b, v_image)
+        d = a - b
+        mean, second = d.mean(axis=1), (d * d).mean(axis=1)
+        variance = iv.cr1_variance(d.reshape(block, images, m).sum(axis=2), np.full(images, m))
+        prior = 1 + iv.PRIOR_ICC * (m - 1)
+        ours = iv.difference_core(mean, second, variance, n, prior, images - 1.0)
+        tally.add("default", truth, ours.low, ours.high)
+        half = -float(stdtrit(images - 1, 0.025)) * np.sqrt(variance)
+        tally.add("cluster t without a floor", truth, mean - half, mean + half)
+        half = 1.959963984540054 * np.sqrt((second - mean**2) / (n - 1))
+        tally.add("edits independent", truth, mean - half, mean + half)
+    return tally
+
+
+def difference_section(runs: int, seed: int) -> Section:
+    section = Section(
+        "Paired difference of two methods",
+        f"{runs} runs a cell; two methods on the same units, correlated within image and unit (probit).",
+        [],
+    )
+    cells = [
+        (pa, pb, v, images)
+        for images in (40, 12)
+        for pa, pb in ((0.02, 0.02), (0.05, 0.1), (0.3, 0.3), (0.5, 0.7))
+        for v in (0.1, 0.5, 0.8)
+    ]
+    for c, (pa, pb, v, images) in enumerate(cells):
+        tally = difference_cell(pa, pb, v, images, 5, runs, (seed, 5, c))
+        section.header = section.header or ["images x prompts", "rates", "image share", *tally.hit]
+        section.rows.append([f"{images} x 5", f"{pa} - {pb}", f"{v}", *tally.cells()])
+        section.watch(tally.score("default"), f"{images} x 5, {pa} - {pb}, image share {v}")
+    return section
+
+
+JUDGES = {
+    "alike": ((0.85, 0.90), (0.85, 0.90)),
+    "worse on A": ((0.70, 0.90), (0.90, 0.90)),
+    "kind to A": ((0.95, 0.75), (0.80, 0.95)),
+}
+
+
+def corrected_difference_cell(
+    p_a: float, p_b: float, judge: str, v_image: float, labels: int, runs: int, key: Sequence[int]
+) -> Tally:
+    rng, tally, truth, images, m = np.random.default_rng(list(key)), Tally(), p_a - p_b, 40, 5
+    starts = np.arange(0, images * m, m)
+    for block in blocks(runs):
+        a, b = two_methods(rng, block, images, m, p_a, p_b, v_image)
+        ja, jb = (judged(rng, y, *q) for y, q in zip((a, b), JUDGES[judge], strict=True))
+        d, f = a - b, ja - jb
+        marks = pick(rng, np.ones(a.shape, dtype=bool), labels)
+        mean = f.mean(axis=1)
+        variance = iv.cr1_variance(f.reshape(block, images, m).sum(axis=2), np.full(images, m))
+        raw = iv.difference_core(mean, (f * f).mean(axis=1), variance, images * m, 3.0, images - 1.0)
+        tally.add("judge as it is", truth, raw.low, raw.high)
+        tally.add("PPI++ (default)", truth, *co.linear(co.ppi_core(f, d, marks, starts, prior=0.0)))
+        cell = (2 * ja + jb).astype(np.int64)
+        core = co.post_stratified_core(cell, d, marks, starts, 4, prior=0.0)
+        ok = np.isfinite(core.value)
+        low, high = co.linear(co.Core(*(x[ok] for x in core)))
+        tally.add("post-stratified on the four cells", truth, low, high)
+    return tally
+
+
+def corrected_difference_section(runs: int, seed: int) -> Section:
+    section = Section(
+        "Corrected difference of two methods, judge errors that differ between methods",
+        f"{runs} runs a cell, 40 images x 5 prompts, 80 units labelled at random on both outputs.",
+        [],
+    )
+    cells = [
+        (pa, pb, judge, v)
+        for judge in JUDGES
+        for pa, pb in ((0.05, 0.05), (0.3, 0.3), (0.5, 0.7))
+        for v in (0.1, 0.6)
+    ]
+    for c, (pa, pb, judge, v) in enumerate(cells):
+        tally = corrected_difference_cell(pa, pb, judge, v, 80, runs, (seed, 6, c))
+        section.header = section.header or ["judge", "rates", "image share", *tally.hit]
+        section.rows.append([judge, f"{pa} - {pb}", f"{v}", *tally.cells()])
+        section.watch(tally.score("PPI++ (default)"), f"judge {judge}, {pa} - {pb}, image share {v}")
+    return section
+
+
+# --------------------------------------------------------------------------- document
+
+
+def sections(runs: int, seed: int) -> list[Callable[[], Section]]:
+    """The tables in order; ``runs`` is for the default cells, the others take a fraction of it."""
+    some = max(500, runs // 5)
+    designs = (("random", 100), ("within verdict", 100), ("whole images", 100), ("external", 100))
+    return [
+        lambda: default_section(runs, seed),
+        staircase_section,
+        lambda: designs_section(some, seed),
+        lambda: two_way_section(some, seed),
+        *(
+            (lambda d=d, n=n, i=i: correction_section(d, n, some, seed, i))
+            for i, (d, n) in enumerate(designs)
+        ),
+        lambda: difference_section(some, seed),
+        lambda: corrected_difference_section(some, seed),
+    ]
+
+
+def render(parts: Sequence[Section], runs: int, seed: int, quick: bool) -> str:
+    error = 100 * (0.95 * 0.05 / runs) ** 0.5
+    command = f"python benchmarks/coverage.py --runs {runs} --seed {seed}" + (" --quick" if quick else "")
+    lines = [
+        "# Coverage",
+        "",
+        f"Made by `{command}`; do not edit.",
+        "",
+        f"Nominal coverage 95 %. Its Monte-Carlo standard error is {error:.2f} points with {runs} runs.",
+        "",
+        LIMITS,
+        "",
+    ]
+    for part in parts:
+        lines += [f"## {part.title}", "", part.text, ""]
+        lines += ["| " + " | ".join(part.header) + " |", "|" + "---|" * len(part.header)]
+        lines += ["| " + " | ".join(row) + " |" for row in part.rows]
+        lines.append("")
+        if part.lowest[1]:
+            lines += [f"Lowest coverage of the default: {100 * part.lowest[0]:.1f} % ({part.lowest[1]}).", ""]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--quick", action="store_true", help="2,000 runs in the default cells, 500 elsewhere")
+    parser.add_argument("--runs", type=int, default=20_000, help="runs per default cell; a fifth elsewhere")
+    parser.add_argument("--seed", type=int, default=20251214)
+    parser.add_argument("--out", type=Path, default=Path("docs/coverage.md"))
+    args = parser.parse_args(argv)
+    runs = min(args.runs, 2_000) if args.quick else args.runs
+    parts = []
+    for make in sections(runs, args.seed):
+        start = time.perf_counter()
+        parts.append(make())
+        print(f"{time.perf_counter() - start:7.1f} s  {parts[-1].title}", file=sys.stderr)
+    args.out.write_text(render(parts, runs, args.seed, args.quick), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,82 @@
+"""Test-retest: a judge asked several times about the same edits.
+
+Repeatability is not validity: a judge can repeat a bias with perfect consistency. It says whether asking more
+often and taking the majority can help.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from isr.calibration.agreement import MISSING, mean_interval, raters_agreement, rating_counts
+from isr.errors import StatisticsError
+from isr.intervals import Interval, codes
+
+FEW_REPEATS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Agreement of a judge with itself.
+
+    flip_rate: chance that two answers about one edit differ. alpha: across repeats. between, within: the parts
+    of the variance of a verdict, ``Var_i(p_i)`` and ``E p_i (1 - p_i)``; noise_share is the second over their
+    sum, and voting_share what remains of it with the majority of ``repeats`` (in variance: 1/K of it). None
+    where something does not exist; ``notes`` says why.
+    """
+
+    flip_rate: Interval
+    alpha: Interval
+    between: float | None
+    within: float | None
+    noise_share: float | None
+    voting_share: float | None
+    edits: int
+    repeats: int
+    notes: tuple[str, ...]
+
+
+def retest_reliability(verdicts: ArrayLike, image: ArrayLike, *, level: float = 0.95) -> Reliability:
+    """From verdicts (n, K): 0, 1 or MISSING for undecided, the same edits asked K times.
+
+    With ``p^_i`` the share of ones of edit i over ``k_i`` answers, within = mean of ``k_i/(k_i-1) p^_i (1 -
+    p^_i)`` and between = ``Var(p^_i) - mean p^_i (1 - p^_i) / (k_i - 1)``, not below 0 (binomial moments).
+    Edits with fewer than two decided answers are left out.
+    """
+    table, group = np.asarray(verdicts, dtype=np.int64), codes(image)
+    counts = rating_counts(table, classes=2)
+    if group.shape != (table.shape[0],):
+        raise StatisticsError("retest_reliability: expected one image per edit")
+    answered = counts.sum(axis=1)
+    keep = answered >= 2
+    n, repeats = int(keep.sum()), int(table.shape[1])
+    alpha = raters_agreement(table, group, level=level).alpha
+    k, p = answered[keep], counts[keep, 1] / np.maximum(answered[keep], 1)
+    noise = k / np.maximum(k - 1, 1) * p * (1 - p)
+    flips = mean_interval(2 * noise, group[keep], level=level)
+    notes: tuple[str, ...] = ("repeatability is not validity",)
+    if repeats < FEW_REPEATS:
+        notes += (f"{repeats} repeats: {FEW_REPEATS} or more are advised",)
+    left = int((~keep).sum())
+    if left:
+        notes += (f"{left} edits left out: fewer than two decided answers",)
+    if n < 2:
+        return Reliability(flips, alpha, None, None, None, None, n, repeats, (*notes, "fewer than two edits"))
+    order = np.lexsort((k, p))
+    p, k, noise = p[order], k[order], noise[order]
+    within = float(noise.mean())
+    between = max(0.0, float(p.var(ddof=1)) - float((noise / k).mean()))
+    total = between + within
+    if total == 0:
+        notes += ("every answer is the same: there is no variance to divide",)
+        return Reliability(flips, alpha, between, within, None, None, n, repeats, notes)
+    voted = within / repeats
+    return Reliability(
+        flips, alpha, between, within, within / total, voted / (between + voted), n, repeats, notes
+    )
+
+
+__all__ = ["MISSING", "Reliability", "retest_reliability"]

@@ -1,0 +1,149 @@
+"""``isr compare``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from isr.comparing import Choice, Comparison
+    from isr.intervals import Interval
+
+
+@click.command(short_help="Compare methods on the same units, with intervals and tests.")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--baseline", default="", metavar="NAME", help="Compare all with this treatment only. Default: all pairs."
+)
+@click.option(
+    "--by",
+    default="",
+    metavar="COLUMNS",
+    help="Also within groups, e.g. editor; exploratory (Benjamini-Hochberg).",
+)
+@click.option(
+    "--choose", is_flag=True, help="Also the table for choosing: worst case, transfer, distortion, cost."
+)
+@click.option(
+    "--level",
+    default=0.95,
+    show_default=True,
+    type=click.FloatRange(0.5, 1, max_open=True),
+    help="Confidence level.",
+)
+@click.option(
+    "--seed", default=0, show_default=True, help="Of the sign-flip test where more than 15 images differ."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    runs: tuple[Path, ...], baseline: str, by: str, choose: bool, level: float, seed: int, as_json: bool
+) -> None:
+    """Compare every treatment in the results' folders RUN... with every other.
+
+    Differences are paired on units (image, prompt, editor, seed, purifier), never on file names; intervals and
+    tests are clustered on the image; p-values are adjusted by Holm over the family of pairs. The runs must have
+    been judged by the same instrument.
+
+    \b
+    isr compare sifm.isr photoguard.isr
+    isr compare all_methods.isr --baseline noise --by editor
+    isr compare all_methods.isr --choose
+    """
+    import json
+
+    from isr.comparing import compare
+    from isr.runs import contenders, read_run, require_one_instrument
+
+    finished = [read_run(path) for path in runs]
+    require_one_instrument(finished)
+    columns = [c.strip() for c in by.split(",") if c.strip()]
+    found = compare(
+        contenders(finished),
+        finished[0].instrument,
+        baseline=baseline,
+        by=columns,
+        choose=choose,
+        level=level,
+        seed=seed,
+    )
+    if as_json:
+        click.echo(json.dumps(_finite(found.as_dict()), indent=1, allow_nan=False))
+    else:
+        click.echo("\n".join(_lines(found, level)))
+
+
+def _finite(value: object) -> object:
+    """Infinite PSNR (an unchanged image) as a word: JSON has no infinity."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return "infinite" if value == float("inf") else value
+
+
+def _lines(found: Comparison, level: float) -> Iterator[str]:
+    yield "ISR, first minus second, on shared units"
+    yield f"  {'difference':>10}  {f'{level:.0%} interval':>20}  {f'all hold at {level:.0%}':>20}{'n':>7}{'images':>8}{'p':>8}{'Holm':>8}"
+    for one in found.family:
+        d, s = one.difference, one.simultaneous
+        yield f"{one.first} - {one.second}"
+        yield f"  {_pp(d.value):>10}  {_span(d):>20}  {_span(s):>20}{d.n:>7}{d.clusters:>8}{_p(one.p_value):>8}{_p(one.p_holm):>8}"
+    for u in found.unpaired:
+        if u.only_first or u.only_second:
+            yield f"not paired: {u.only_first} units of {u.first}, {u.only_second} of {u.second}; {u.shared} shared"
+    if found.slices:
+        yield ""
+        yield "within groups (exploratory; p adjusted by Benjamini-Hochberg)"
+        for part in found.slices:
+            d = part.comparison.difference
+            group = ", ".join(f"{k} {v or '(empty)'}" for k, v in part.by.items())
+            yield f"  {group}: {part.comparison.first} - {part.comparison.second}"
+            yield f"  {_pp(d.value):>10}  {_span(d):>20}  {'':20}{d.n:>7}{d.clusters:>8}{_p(part.comparison.p_value):>8}{_p(part.p_bh):>8}"
+    if found.choices:
+        yield ""
+        yield from _choice_lines(found.choices, level)
+    yield ""
+    yield from (f"warning: {w}" for w in found.warnings)
+    yield f"signature: {found.signature}"
+
+
+def _choice_lines(choices: tuple[Choice, ...], level: float) -> Iterator[str]:
+    width = max(len(c.name) for c in choices) + 2
+    yield f"to choose from (all intervals hold together at {level:.0%})"
+    heads = ("ISR", "worst attack", "other editors")
+    yield (
+        f"  {'':{width}}" + "".join(f"{h:>24}" for h in heads) + f"{'PSNR dB':>9}{'L-inf':>8}  cost per image"
+    )
+    for c in choices:
+        cells = "".join(f"{_rate(i):>24}" for i in (c.isr, c.worst, c.transfer))
+        psnr = "-" if c.psnr is None else f"{c.psnr:.1f}"
+        linf = "-" if c.linf is None else f"{c.linf:.4f}"
+        costs = ", ".join(f"{v:.3g} {k.removeprefix('immunize_')}" for k, v in c.costs.items()) or "not known"
+        yield f"  {c.name:{width}}{cells}{psnr:>9}{linf:>8}  {costs}"
+    for note in dict.fromkeys(n for c in choices for n in c.notes):
+        yield f"  {note}"
+
+
+def _pp(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:+.1f} pp"
+
+
+def _span(i: Interval) -> str:
+    return "no interval" if i.low is None or i.high is None else f"{_pp(i.low)[:-3]} to {_pp(i.high)}"
+
+
+def _rate(i: Interval | None) -> str:
+    if i is None or i.value is None:
+        return "-"
+    return (
+        f"{i.value:.1%} ({i.low:.1%}-{i.high:.1%})"
+        if i.low is not None and i.high is not None
+        else f"{i.value:.1%} (none)"
+    )
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else "<.0001" if value < 0.0001 else f"{value:.4f}"

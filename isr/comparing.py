@@ -1,0 +1,259 @@
+"""Methods compared on the same units, and the table for those who must choose one.
+
+Pairs are formed on units (image_id, prompt_id, editor, seed, purifier), never on file names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from isr.calibration.comparison import (
+    PairedComparison,
+    benjamini_hochberg,
+    compare_methods,
+    simultaneous_level,
+)
+from isr.errors import UsageError
+from isr.intervals import Interval, rate_interval
+from isr.runs import COSTS, Contender
+from isr.types import Floats, Unit
+
+PSNR_GAP_DB = 1.0  # above it methods count as compared at different distortion
+LINF_GAP = 1.5 / 255
+
+
+@dataclass(frozen=True)
+class Unpaired:
+    """Units of two contenders that the other one has not."""
+
+    first: str
+    second: str
+    shared: int
+    only_first: int
+    only_second: int
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Comparisons within one group of units; their p-values are adjusted for exploration, not for a claim."""
+
+    by: dict[str, str]
+    comparison: PairedComparison
+    p_bh: float | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is known of one contender on the units that all contenders share."""
+
+    name: str
+    isr: Interval
+    worst: Interval | None
+    transfer: Interval | None
+    linf: float | None
+    psnr: float | None
+    costs: dict[str, float]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that ``isr compare`` says."""
+
+    signature: str
+    family: tuple[PairedComparison, ...]
+    unpaired: tuple[Unpaired, ...]
+    slices: tuple[Slice, ...] = ()
+    choices: tuple[Choice, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"schema": "isr.comparison/1", **asdict(self)}
+
+
+def compare(
+    found: Sequence[Contender],
+    instrument: dict[str, str],
+    *,
+    baseline: str = "",
+    by: Sequence[str] = (),
+    choose: bool = False,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Comparison:
+    """Every contender against every other, or against ``baseline``, as one declared family (Holm).
+
+    Raises ``UsageError`` if there are fewer than two contenders, or if no pair shares a unit.
+    """
+    pairs = _pairs(found, baseline)
+    by_name = {c.name: c for c in found}
+    unpaired = tuple(_unpaired(by_name[a], by_name[b]) for a, b in pairs)
+    if not any(u.shared for u in unpaired):
+        example = next(iter(found[0].edits), None)
+        raise UsageError(
+            "isr compare: expected edits of the same units (image_id, prompt_id, editor, seed, purifier); found no "
+            f"unit that two contenders share (the first of {found[0].name}: {tuple(example) if example else 'none'}); "
+            "give the same image_id, prompt_id, editor, seed and purifier to rows that belong together"
+        )
+    rng = np.random.default_rng(seed)
+    family = _family(found, pairs, sorted({u for c in found for u in c.edits}), level, rng)
+    slices = tuple(_slices(found, pairs, by, level, rng))
+    choices = tuple(_choices(found, level)) if choose else ()
+    parts = [f"{k}={v}" for k, v in instrument.items()]
+    parts += [
+        "pairs=units",
+        f"family={len(pairs)}:holm",
+        f"test=image-sign-flip:seed={seed}",
+        f"level={level:g}",
+    ]
+    return Comparison("|".join(parts), family, unpaired, slices, choices, tuple(_warnings(found)))
+
+
+def _pairs(found: Sequence[Contender], baseline: str) -> list[tuple[str, str]]:
+    names = [c.name for c in found]
+    if len(names) < 2:
+        raise UsageError(
+            f"isr compare: expected at least two treatments (methods) in the runs; found {', '.join(names) or 'none'}"
+        )
+    if not baseline:
+        return [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    if baseline not in names:
+        raise UsageError(f"--baseline {baseline}: expected one of {'; '.join(names)}")
+    return [(a, baseline) for a in names if a != baseline]
+
+
+def _unpaired(a: Contender, b: Contender) -> Unpaired:
+    shared = len(a.edits.keys() & b.edits.keys())
+    return Unpaired(a.name, b.name, shared, len(a.edits) - shared, len(b.edits) - shared)
+
+
+def _family(
+    found: Sequence[Contender],
+    pairs: Sequence[tuple[str, str]],
+    units: Sequence[Unit],
+    level: float,
+    rng: np.random.Generator,
+) -> tuple[PairedComparison, ...]:
+    identical = [
+        (a.name, b.name)
+        for i, a in enumerate(found)
+        for b in found[i + 1 :]
+        if a.run == b.run and a.treatment == b.treatment
+    ]
+    table = {c.name: np.array([_outcome(c, u) for u in units], np.float64) for c in found}
+    image = _codes([u.image_id for u in units])
+    return compare_methods(table, image, pairs=list(pairs), identical=identical, rng=rng, level=level)
+
+
+def _outcome(contender: Contender, unit: Unit) -> float:
+    row = contender.edits.get(unit)
+    return math.nan if row is None else row.outcome
+
+
+def _codes(names: Sequence[object]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    known: dict[object, int] = {}
+    return np.array([known.setdefault(n, len(known)) for n in names], np.int64)
+
+
+def _slices(
+    found: Sequence[Contender],
+    pairs: Sequence[tuple[str, str]],
+    by: Sequence[str],
+    level: float,
+    rng: np.random.Generator,
+) -> Iterator[Slice]:
+    if not by:
+        return
+    groups: dict[tuple[str, ...], set[Unit]] = {}
+    for contender in found:
+        for unit, row in contender.edits.items():
+            if missing := [c for c in by if c not in row.columns]:
+                raise UsageError(f"--by: expected columns of edits.csv; found {', '.join(missing)}")
+            groups.setdefault(tuple(row.columns[c] for c in by), set()).add(unit)
+    parts: list[tuple[dict[str, str], PairedComparison]] = []
+    for values in sorted(groups):
+        named = dict(zip(by, values, strict=True))
+        parts += [(named, one) for one in _family(found, pairs, sorted(groups[values]), level, rng)]
+    tested = [i for i, (_, one) in enumerate(parts) if one.p_value is not None]
+    adjusted = benjamini_hochberg([p for _, one in parts if (p := one.p_value) is not None])
+    p_bh = dict(zip(tested, adjusted.tolist(), strict=True))
+    yield from (Slice(named, one, p_bh.get(i)) for i, (named, one) in enumerate(parts))
+
+
+def _choices(found: Sequence[Contender], level: float) -> Iterator[Choice]:
+    """Rates on the units that all contenders share, each interval at the level at which all hold together."""
+    shared = set.intersection(*({*c.edits} for c in found))
+    each = simultaneous_level(level, 3 * len(found))
+    for contender in found:
+        notes = [] if shared else ["the contenders share no unit: rates are on different units"]
+        units = sorted(shared or contender.edits)
+        surrogate = contender.treatment.surrogate
+        elsewhere = [u for u in units if surrogate and u.editor != surrogate]
+        worst = _worst(contender, units, each)
+        transfer = _rate(contender, elsewhere, each) if elsewhere else None
+        if worst is None:
+            notes.append("worst case: no unit was attacked in several ways")
+        if transfer is None:
+            notes.append(
+                "transfer: " + ("no editor but the surrogate" if surrogate else "no surrogate is named")
+            )
+        costs = {name: float(np.mean(values)) for name in COSTS if (values := contender.measured(name))}
+        linf, psnr = contender.measured("protected_linf"), contender.measured("protected_psnr")
+        yield Choice(
+            contender.name,
+            _rate(contender, units, each),
+            worst,
+            transfer,
+            max(linf) if linf else None,
+            float(np.median(psnr)) if psnr else None,
+            costs,
+            tuple(notes),
+        )
+
+
+def _rate(contender: Contender, units: Sequence[Unit], level: float) -> Interval:
+    outcome = np.array([contender.edits[u].outcome for u in units], np.float64)
+    return _interval(outcome, _codes([u.image_id for u in units]), level)
+
+
+def _worst(contender: Contender, units: Sequence[Unit], level: float) -> Interval | None:
+    """Immunized under every purifier and seed on the same image, prompt and editor."""
+    attacks: dict[tuple[str, str, str], list[float]] = {}
+    for unit in units:
+        attacks.setdefault((unit.image_id, unit.prompt_id, unit.editor), []).append(
+            contender.edits[unit].outcome
+        )
+    if len(attacks) == len(units):
+        return None
+    outcome = np.array(
+        [math.nan if any(map(math.isnan, o)) else min(o) for o in attacks.values()], np.float64
+    )
+    return _interval(outcome, _codes([image for image, _, _ in attacks]), level)
+
+
+def _interval(outcome: Floats, image: np.ndarray[Any, np.dtype[np.int64]], level: float) -> Interval:
+    decided = ~np.isnan(outcome)
+    return rate_interval(outcome[decided], image[decided], level=level)
+
+
+def _warnings(found: Sequence[Contender]) -> Iterator[str]:
+    measures: tuple[tuple[str, str, Callable[[list[float]], float], float, str], ...] = (
+        ("protected_psnr", "median PSNR", lambda v: float(np.median(v)), PSNR_GAP_DB, "dB"),
+        ("protected_linf", "largest L-inf", max, LINF_GAP, "in [0, 1] units"),
+    )
+    for column, label, summary, gap, unit in measures:
+        values = {
+            c.name: summary(v) for c in found if (v := [x for x in c.measured(column) if math.isfinite(x)])
+        }
+        if len(values) > 1 and max(values.values()) - min(values.values()) > gap:
+            said = ", ".join(f"{name} {v:.3g}" for name, v in values.items())
+            yield f"compared at different measured distortion: {label} {unit}: {said}; rankings can change at equal distortion"
+    unmeasured = [c.name for c in found if not c.measured("protected_psnr")]
+    if unmeasured:
+        yield f"distortion not measured (no protected_file_name): {', '.join(unmeasured)}"

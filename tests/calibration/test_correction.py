@@ -1,0 +1,411 @@
+"""Judge correction: hand-worked estimates, the guard, degenerate inputs, and properties."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from isr.calibration import correction as co
+from isr.errors import DesignError, StatisticsError
+from isr.intervals import Interval
+
+IMAGE = np.repeat(np.arange(40), 5)
+
+
+def sample(seed: int = 1, p: float = 0.4, labels: int = 100) -> tuple[np.ndarray, ...]:
+    """(judge, human, labelled, image) of 40 x 5 edits with labels at random."""
+    rng = np.random.default_rng(seed)
+    y = (rng.random(200) < np.repeat(rng.beta(4 * p, 4 * (1 - p), 40), 5)).astype(float)
+    judge = np.where(y == 1, rng.random(200) < 0.85, rng.random(200) > 0.9).astype(float)
+    labelled = rng.permutation(200) < labels
+    return judge, np.where(labelled, y, np.nan), labelled, IMAGE
+
+
+def ends(found: Interval) -> tuple[float, float]:
+    assert found.low is not None
+    assert found.high is not None
+    return found.low, found.high
+
+
+# --------------------------------------------------------------------------- estimates
+
+
+def test_post_stratified_by_hand() -> None:
+    # 10 edits judged 1 (labels 1 1 0), 30 judged 0 (labels 0 0 1 0): 0.25 * 2/3 + 0.75 * 1/4 = 0.354166
+    judge = np.r_[np.ones(10), np.zeros(30)]
+    human, labelled = np.zeros(40), np.zeros(40, dtype=bool)
+    human[[0, 1, 12]] = 1
+    labelled[[0, 1, 2, 10, 11, 12, 13]] = True
+    found = co.post_stratified(judge, human, labelled, np.arange(40) % 8)
+    assert found.value == pytest.approx(0.25 * 2 / 3 + 0.75 / 4)
+    assert any("7 labels" in note for note in found.notes)
+    assert any("few labels" in note for note in found.notes)
+
+
+def test_equal_inclusion_probabilities_change_nothing() -> None:
+    judge, human, labelled, image = sample()
+    plain = co.post_stratified(judge, human, labelled, image)
+    weighted = co.post_stratified(judge, human, labelled, image, probabilities=np.full(200, 0.5))
+    assert plain.value == pytest.approx(weighted.value, abs=1e-12)
+    np.testing.assert_allclose(ends(plain), ends(weighted), atol=1e-12)
+
+
+def test_known_probabilities_undo_a_selection() -> None:
+    """Labels taken 4 x as often where people say 1 than the plain mean of labels would forgive."""
+    rng = np.random.default_rng(2)
+    n = 40_000
+    y = (rng.random(n) < 0.3).astype(float)
+    judge = np.where(y == 1, rng.random(n) < 0.8, rng.random(n) > 0.8).astype(float)
+    hint = rng.random(n) < np.where(y == 1, 0.7, 0.2)
+    pi = np.where(hint, 0.4, 0.1)
+    labelled = rng.random(n) < pi
+    image = np.arange(n) // 5
+    found = co.corrected_rate(judge, y, labelled, image, label_design="weights", probabilities=pi)
+    assert found.value == pytest.approx(0.3, abs=0.03)
+    graded = co.corrected_rate(
+        judge, y, labelled, image, label_design="weights", estimator="ppi++", probabilities=pi
+    )
+    assert graded.value == pytest.approx(0.3, abs=0.03)
+    biased = co.corrected_rate(judge, y, labelled, image, label_design="random")
+    assert biased.value is not None
+    assert biased.value > 0.35
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.02, 0.98))
+def test_a_perfect_judge_is_not_corrected(seed: int, p: float) -> None:
+    rng = np.random.default_rng(seed)
+    y = (rng.random(200) < p).astype(float)
+    if y.min() == y.max():
+        y[0] = 1 - y[0]
+    labelled = np.zeros(200, dtype=bool)
+    for v in (0, 1):
+        where = np.flatnonzero(y == v)
+        labelled[rng.permutation(where)[: max(1, where.size // 2)]] = True
+    found = co.corrected_rate(y, y, labelled, IMAGE, label_design="within_verdict")
+    assert found.value == pytest.approx(y.mean(), abs=1e-12)
+    exact = co.rogan_gladen(y, IMAGE, co.Calibration(50, 50, 50, 50))
+    assert exact.value == pytest.approx(y.mean(), abs=1e-12)
+    # lambda of PPI++ trusts the judge only as far as N_u / N, but adds lambda f_u + (1 - lambda) mean_L(Y)
+    difference = co.corrected_difference(y, 1 - y, y, 1 - y, labelled, IMAGE, label_design="within_verdict")
+    assert difference.value == pytest.approx(2 * y.mean() - 1, abs=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.5, 0.98), st.sampled_from(["random", "within_verdict"]))
+def test_intervals_are_bounded_nested_and_blind_to_row_order(seed: int, level: float, design: str) -> None:
+    judge, human, labelled, image = sample(seed)
+    found = co.corrected_rate(judge, human, labelled, image, label_design=design, level=level)  # type: ignore[arg-type]
+    low, high = ends(found)
+    assert found.value is not None
+    assert 0 <= low <= found.value <= high <= 1
+    wide = ends(co.corrected_rate(judge, human, labelled, image, label_design=design, level=0.99))  # type: ignore[arg-type]
+    assert wide[0] <= low
+    assert wide[1] >= high
+    order = np.random.default_rng(seed + 1).permutation(200)
+    mixed = [x[order] for x in (judge, human, labelled, image)]
+    assert co.corrected_rate(*mixed, label_design=design, level=level) == found  # type: ignore[arg-type]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000))
+def test_swapping_labels_mirrors_the_corrected_rate(seed: int) -> None:
+    judge, human, labelled, image = sample(seed)
+    one = co.post_stratified(judge, human, labelled, image)
+    two = co.post_stratified(1 - judge, 1 - human, labelled, image)
+    np.testing.assert_allclose(ends(one), [1 - ends(two)[1], 1 - ends(two)[0]], atol=1e-9)
+
+
+def test_partly_labelled_images_share_one_sum() -> None:
+    """The variance is G/(G-1) sum_g (sum phi)^2 with both terms of phi in the same image."""
+    judge, human, labelled, image = sample()
+    rows = co.arrange("test", judge, human, labelled, image)
+    core = co.post_stratified_core(rows.judge.astype(int), rows.human, rows.labelled, rows.starts, 2)
+    j, y, marks = rows.judge, rows.human, rows.labelled
+    phi = np.zeros(200)
+    theta = 0.0
+    smooth = {}
+    for v in (0.0, 1.0):
+        own = marks & (j == v)
+        smooth[v] = (y[own].sum() + 0.5) / (own.sum() + 1)
+    centre = sum((j == v).mean() * smooth[v] for v in smooth)
+    for v in (0.0, 1.0):
+        own, share = marks & (j == v), (j == v).mean()
+        theta += share * y[own].mean()
+        phi[j == v] += (smooth[v] - centre) / 200
+        phi[own] += (y[own] - y[own].mean()) * share / own.sum()
+    variance = 40 / 39 * sum(phi[i : i + 5].sum() ** 2 for i in range(0, 200, 5))
+    assert float(core.value) == pytest.approx(theta)
+    assert float(core.variance) >= variance - 1e-15
+    floor = sum((j == v).mean() * (smooth[v] - centre) ** 2 for v in smooth) / 200
+    floor += sum(
+        (j == v).mean() ** 2 * smooth[v] * (1 - smooth[v]) / (marks & (j == v)).sum() for v in smooth
+    )
+    assert float(core.variance) == pytest.approx(max(variance, floor))
+    assert float(core.df) == 39
+
+
+def test_whole_labelled_images_give_their_own_degrees_of_freedom() -> None:
+    judge, human, _, image = sample()
+    whole = image < 12
+    human = np.where(whole, np.nan_to_num(human), 0.0)
+    rows = co.arrange("test", judge, human, whole, image)
+    assert float(co.post_stratified_core(rows.judge.astype(int), rows.human, whole, rows.starts, 2).df) == 11
+
+
+def test_undecided_can_be_a_stratum_of_its_own() -> None:
+    judge, human, labelled, image = sample()
+    strata = np.where(np.arange(200) % 10 == 0, "undecided", np.where(judge == 1, "fails", "fine"))
+    labelled[::10] = True
+    human = np.where(labelled, np.nan_to_num(human), np.nan)
+    found = co.post_stratified(judge, human, labelled, image, strata=strata)
+    assert "by stratum" in found.method
+    with pytest.raises(DesignError, match="stratum undecided"):
+        co.post_stratified(judge, human, labelled & (strata != "undecided"), image, strata=strata)
+
+
+def test_rogan_gladen_by_hand() -> None:
+    # p = 0.5, sensitivity 0.8, specificity 0.9: (0.5 + 0.9 - 1) / 0.7 = 0.571428
+    judge = np.tile([1, 0], 100)
+    for method in ("lee", "delta"):
+        found = co.rogan_gladen(judge, np.arange(200) // 4, co.Calibration(80, 100, 90, 100), method=method)  # type: ignore[arg-type]
+        assert found.value == pytest.approx(0.4 / 0.7)
+        low, high = ends(found)
+        assert low < 0.4 / 0.7 < high
+
+
+def test_an_uninformative_judge_gets_the_whole_unit_interval() -> None:
+    found = co.rogan_gladen(np.tile([1, 0], 100), np.arange(200) // 4, co.Calibration(52, 100, 50, 100))
+    assert (found.value, found.low, found.high) == (None, 0.0, 1.0)
+    assert "says nothing" in found.notes[0]
+    rng = np.random.default_rng(0)
+    noise, y = rng.integers(0, 2, 200).astype(float), rng.integers(0, 2, 200).astype(float)
+    inside = co.corrected_rate(
+        noise, y, rng.random(200) < 0.3, IMAGE, label_design="random", estimator="rogan-gladen"
+    )
+    assert (inside.value, inside.low, inside.high) == (None, 0.0, 1.0)
+
+
+def test_lee_never_has_zero_width_nor_misses_its_estimate() -> None:
+    judge = np.ones(500)
+    judge[:10] = 0
+    found = co.rogan_gladen(judge, np.arange(500) // 5, co.Calibration(72, 80, 16, 20))
+    low, high = ends(found)
+    assert found.value == 1.0
+    assert low < 0.999
+    assert high == 1.0
+
+
+def test_calibration_from_rows_counts_effective_labels() -> None:
+    human = np.r_[np.ones(50), np.zeros(50)]
+    judge = np.r_[np.ones(40), np.zeros(10), np.zeros(50)]
+    spread = co.Calibration.from_rows(judge, human, np.arange(100))
+    assert (spread.positives, spread.true_positives, spread.specificity) == pytest.approx((50, 40, 1.0))
+    # the ten misses are two whole images: fewer effective labels, the same sensitivity
+    packed = co.Calibration.from_rows(judge, human, np.arange(100) // 5)
+    assert packed.sensitivity == pytest.approx(0.8)
+    assert packed.positives < 15
+    with pytest.raises(DesignError, match="both kinds"):
+        co.Calibration.from_rows(judge[:50], human[:50], np.arange(50))
+
+
+def test_ppi_is_the_mean_of_labels_when_all_are_labelled() -> None:
+    judge, _, _, image = sample()
+    y = np.arange(200) % 3 == 0
+    found = co.ppi(judge, y, np.ones(200, dtype=bool), image)
+    assert found.value == pytest.approx(y.mean())
+    assert co.ppi_lambda([1, 0], [1, 0], []) == 0.0
+    assert co.ppi_lambda([1, 0], [1, 1], [1]) == 0.0
+
+
+def test_the_two_estimators_agree_on_a_binary_judge() -> None:
+    """Chen et al. 2026: for binary outcomes tuned PPI++ and the post-stratified estimate coincide asymptotically."""
+    judge, human, labelled, image = sample()
+    a = co.post_stratified(judge, human, labelled, image)
+    b = co.ppi(judge, human, labelled, image)
+    assert a.value == pytest.approx(b.value, abs=0.01)
+    np.testing.assert_allclose(ends(a), ends(b), atol=0.02)
+
+
+def test_a_judge_without_error_in_the_labels_keeps_a_width() -> None:
+    y = (np.arange(200) % 7 == 0).astype(float)
+    labelled = np.arange(200) % 2 == 0
+    for estimator in ("post-stratified", "ppi++", "rogan-gladen"):
+        found = co.corrected_rate(y, y, labelled, IMAGE, label_design="random", estimator=estimator)  # type: ignore[arg-type]
+        low, high = ends(found)
+        assert high - low > 0.03, estimator
+
+
+def test_no_immunized_edit_at_all_keeps_a_limit_of_the_labels() -> None:
+    zero = np.zeros(200)
+    found = co.corrected_rate(zero, zero, np.arange(200) % 2 == 0, IMAGE, label_design="random")
+    low, high = ends(found)
+    assert (found.value, low) == (0.0, 0.0)
+    assert 0.03 < high < 0.12  # 100 labels, 2.5 an image: rule of three on 57 effective labels is 5 to 7 %
+
+
+# --------------------------------------------------------------------------- the guard
+
+
+@pytest.mark.parametrize(
+    ("design", "estimator", "words"),
+    [
+        ("within_verdict", "rogan-gladen", "biased.*post-stratified"),
+        ("within_verdict", "ppi++", "biased.*post-stratified"),
+        ("external", "ppi++", "biased.*rogan-gladen"),
+        ("external", "post-stratified", "biased.*rogan-gladen"),
+        ("weights", "rogan-gladen", "biased.*post-stratified"),
+        ("convenience", "auto", "random, within_verdict, external, weights"),
+        ("random", "magic", "post-stratified"),
+    ],
+)
+def test_the_guard_refuses_and_names_what_fits(design, estimator, words) -> None:
+    judge, human, labelled, image = sample()
+    with pytest.raises(DesignError, match=words):
+        co.corrected_rate(judge, human, labelled, image, label_design=design, estimator=estimator)
+
+
+def test_the_guard_refuses_contradictions() -> None:
+    judge, human, labelled, image = sample()
+    table = co.Calibration(40, 50, 45, 50)
+    with pytest.raises(DesignError, match="edits of this test set carry labels"):
+        co.corrected_rate(judge, human, labelled, image, label_design="external", calibration=table)
+    with pytest.raises(DesignError, match="needs calibration="):
+        co.corrected_rate(judge, None, None, image, label_design="external")
+    with pytest.raises(DesignError, match="another experiment"):
+        co.corrected_rate(judge, human, labelled, image, label_design="random", calibration=table)
+    with pytest.raises(DesignError, match="found none"):
+        co.corrected_rate(judge, None, None, image, label_design="random")
+    with pytest.raises(DesignError, match="found none"):
+        co.corrected_rate(judge, human, np.zeros(200, dtype=bool), image, label_design="within_verdict")
+    with pytest.raises(DesignError, match="belong together"):
+        co.corrected_rate(judge, human, labelled, image, label_design="weights")
+    with pytest.raises(DesignError, match="belong together"):
+        co.corrected_rate(
+            judge, human, labelled, image, label_design="random", probabilities=np.full(200, 0.5)
+        )
+
+
+def test_a_stratum_without_a_label_is_refused() -> None:
+    judge, human, labelled, image = sample()
+    with pytest.raises(DesignError, match=r"verdict 1;.*random within every verdict"):
+        co.corrected_rate(judge, human, labelled & (judge == 0), image, label_design="within_verdict")
+
+
+def test_labels_called_random_but_chosen_by_verdict_are_refused() -> None:
+    judge, human, _, image = sample()
+    human = np.nan_to_num(human)
+    chosen = (judge == 1) | (np.arange(200) % 20 == 0)
+    for estimator in ("ppi++", "rogan-gladen"):
+        with pytest.raises(DesignError, match="declare label_design='within_verdict'"):
+            co.corrected_rate(judge, human, chosen, image, label_design="random", estimator=estimator)
+    assert co.corrected_rate(judge, human, chosen, image, label_design="within_verdict").low is not None
+
+
+def test_each_design_gets_its_estimator() -> None:
+    judge, human, labelled, image = sample()
+    named = {
+        design: co.corrected_rate(judge, human, labelled, image, label_design=design).method  # type: ignore[arg-type]
+        for design in ("random", "within_verdict")
+    }
+    assert all(text.startswith("post-stratified by verdict") for text in named.values())
+    score = np.clip(judge * 0.6 + 0.2, 0, 1)
+    graded = co.corrected_rate(judge, human, labelled, image, label_design="random", score=score)
+    assert graded.method.startswith("PPI++")
+    outside = co.corrected_rate(
+        judge, None, None, image, label_design="external", calibration=co.Calibration(40, 50, 45, 50)
+    )
+    assert outside.method.startswith("Rogan-Gladen (Lee-adjusted)")
+
+
+# --------------------------------------------------------------------------- degenerate
+
+
+def test_no_edits_and_one_image() -> None:
+    empty = np.zeros(0)
+    none = empty.astype(bool)
+    for found in (
+        co.post_stratified(empty, empty, none, empty),
+        co.ppi(empty, empty, none, empty),
+        co.rogan_gladen(empty, empty, co.Calibration(1, 2, 1, 2)),
+        co.corrected_rate(empty, empty, none, empty, label_design="random"),
+    ):
+        assert (found.value, found.low, found.high) == (None, None, None)
+        assert found.notes
+    judge, human, labelled = np.array([1.0, 0, 1, 0]), np.array([1.0, 0, 0, 0]), np.ones(4, dtype=bool)
+    one = co.post_stratified(judge, human, labelled, np.zeros(4, dtype=int))
+    assert one.value == pytest.approx(0.25)
+    assert (one.low, one.high) == (None, None)
+
+
+def test_broken_arrays_are_named() -> None:
+    judge, human, labelled, image = sample()
+    with pytest.raises(StatisticsError, match="labelled: expected true or false"):
+        co.post_stratified(judge, human, labelled.astype(int), image)
+    with pytest.raises(StatisticsError, match="has no label"):
+        co.post_stratified(judge, np.full(200, np.nan), labelled, image)
+    with pytest.raises(StatisticsError, match="image: expected one entry per edit"):
+        co.post_stratified(judge, human, labelled, image[:5])
+    with pytest.raises(StatisticsError, match="0 or 1"):
+        co.post_stratified(judge, np.where(labelled, 0.5, 0.0), labelled, image)
+    with pytest.raises(StatisticsError, match=r"\(0, 1\]"):
+        co.post_stratified(judge, human, labelled, image, probabilities=np.full(200, 2.0))
+
+
+# --------------------------------------------------------------------------- differences
+
+
+def pair(seed: int = 5) -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(seed)
+    ya, yb = (rng.random((2, 200)) < [[0.6], [0.4]]).astype(float)
+    ja = np.where(ya == 1, rng.random(200) < 0.95, rng.random(200) > 0.75).astype(float)
+    jb = np.where(yb == 1, rng.random(200) < 0.8, rng.random(200) > 0.95).astype(float)
+    return ja, jb, ya, yb, rng.permutation(200) < 90, IMAGE
+
+
+def test_a_judge_kind_to_one_method_is_corrected() -> None:
+    errors = {"raw": [], "ppi": [], "cells": []}  # type: dict[str, list[float]]
+    for seed in range(60):
+        ja, jb, ya, yb, labelled, image = pair(seed)
+        a = co.corrected_difference(ja, jb, ya, yb, labelled, image, label_design="random")
+        b = co.corrected_difference(ja, jb, ya, yb, labelled, image, label_design="within_verdict")
+        assert a.value is not None
+        assert b.value is not None
+        errors["raw"].append(float((ja - jb).mean()) - 0.2)
+        errors["ppi"].append(a.value - 0.2)
+        errors["cells"].append(b.value - 0.2)
+    assert np.mean(errors["raw"]) > 0.08
+    assert abs(np.mean(errors["ppi"])) < 0.03
+    assert abs(np.mean(errors["cells"])) < 0.03
+
+
+def test_difference_of_a_method_with_itself_is_zero_but_not_certain() -> None:
+    ja, _, ya, _, labelled, image = pair()
+    found = co.corrected_difference(ja, ja, ya, ya, labelled, image, label_design="random")
+    low, high = ends(found)
+    assert found.value == pytest.approx(0.0)
+    assert low < 0 < high
+
+
+def test_difference_guard() -> None:
+    ja, jb, ya, yb, labelled, image = pair()
+    with pytest.raises(DesignError, match="both outputs"):
+        co.corrected_difference(ja, jb, ya, yb, labelled, image, label_design="external")
+    with pytest.raises(DesignError, match="no unit is labelled"):
+        co.corrected_difference(ja, jb, ya, yb, np.zeros(200, dtype=bool), image, label_design="random")
+    with pytest.raises(DesignError, match="not available for differences"):
+        co.corrected_difference(
+            ja, jb, ya, yb, labelled, image, label_design="random", estimator="rogan-gladen"
+        )
+    missing = labelled & ~((ja == 1) & (jb == 0))
+    with pytest.raises(DesignError, match="A=1 B=0"):
+        co.corrected_difference(ja, jb, ya, yb, missing, image, label_design="within_verdict")
+    with pytest.raises(DesignError, match="ppi\\+\\+ is biased"):
+        co.corrected_difference(
+            ja, jb, ya, yb, labelled, image, label_design="within_verdict", estimator="ppi++"
+        )
+    none = np.zeros(0)
+    empty = co.corrected_difference(none, none, none, none, none.astype(bool), none, label_design="random")
+    assert empty.value is None

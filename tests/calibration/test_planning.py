@@ -1,0 +1,134 @@
+"""Planning: formulas by hand, floors that prompts cannot beat, allocations, and simulation of the power."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import stdtrit
+
+from isr.calibration import planning as pl
+from isr.errors import StatisticsError
+
+
+def test_planned_design_effect() -> None:
+    assert pl.planned_design_effect(5, 0.3) == pytest.approx(2.2)
+    assert pl.planned_design_effect(5, 0.3, cv=0.5) == pytest.approx(1 + (5 * 1.25 - 1) * 0.3)
+    assert pl.planned_design_effect(5, -0.2) == 1.0
+
+
+def test_variance_components_recover_the_icc_of_beta_binomial_images() -> None:
+    rng = np.random.default_rng(0)
+    rates = rng.beta(0.5 * 7 / 3, 0.5 * 7 / 3, 4000)  # ICC 0.3
+    y = rng.random((4000, 5)) < rates[:, None]
+    found = pl.variance_components(y.ravel(), np.repeat(np.arange(4000), 5))
+    assert found.icc == pytest.approx(0.3, abs=0.03)
+    assert pl.variance_components([], []) == (None, None, None)
+    assert pl.variance_components([1, 0], [0, 1]) == (None, None, None)
+    assert pl.variance_components([1, 1, 1, 1], [0, 0, 1, 1]).icc is None
+
+
+def test_images_solve_their_own_t_quantile() -> None:
+    plan = pl.images_for_half_width(0.3, 0.08, 5, 0.3)
+    g = plan.exact
+    assert g is not None
+    half = -float(stdtrit(g - 1, 0.025)) * (2.2 * 0.21 / (5 * g)) ** 0.5
+    assert half == pytest.approx(0.08, rel=1e-6)
+    assert plan.needed == int(np.ceil(g))
+    floor = pl.images_for_half_width(0.3, 0.08, 10_000_000, 0.3)
+    assert f"below {floor.needed} images" in plan.notes[1]
+
+
+def test_more_prompts_cannot_beat_the_floor() -> None:
+    few = pl.images_for_difference(0.1, 0.04, 0.2, 5)
+    many = pl.images_for_difference(0.1, 0.04, 0.2, 100_000)
+    assert few.needed > many.needed  # type: ignore[operator]
+    assert f"below {many.needed} images" in few.notes[0]
+    below = pl.prompts_for_difference(0.1, 0.04, 0.2, many.needed - 2)  # type: ignore[operator]
+    assert below.needed is None
+    assert "too few whatever the number of prompts" in below.notes[0]
+    above = pl.prompts_for_difference(0.1, 0.04, 0.2, few.needed)  # type: ignore[arg-type]
+    assert above.needed is not None
+    assert above.needed <= 5
+    assert pl.prompts_for_difference(0.1, 0.04, 0.2, 1).needed is None
+
+
+def test_power_agrees_with_the_plan_and_with_simulation() -> None:
+    plan = pl.images_for_difference(0.12, 0.03, 0.25, 5)
+    power = pl.power_of_difference(0.12, 0.03, 0.25, plan.needed, 5)  # type: ignore[arg-type]
+    assert power == pytest.approx(0.8, abs=0.01)
+    rng = np.random.default_rng(1)
+    g = plan.needed
+    assert g is not None
+    means = 0.12 + rng.normal(size=(4000, g)) * (0.03 + 0.25 / 5) ** 0.5
+    t = means.mean(axis=1) / (means.std(axis=1, ddof=1) / g**0.5)
+    assert (t > -float(stdtrit(g - 1, 0.025))).mean() == pytest.approx(0.8, abs=0.03)
+    assert pl.power_of_difference(0.1, 0.03, 0.25, 1, 5) is None
+
+
+def test_half_width_formula() -> None:
+    assert pl.edits_for_half_width(0.3, 0.05, deff=2.0) == pytest.approx(
+        2 * 1.959963984540054**2 * 0.21 / 0.0025
+    )
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(0, 400),
+    st.lists(st.tuples(st.integers(0, 300), st.floats(0, 1)), min_size=1, max_size=5),
+    st.integers(0, 30),
+)
+def test_allocation_adds_up_and_respects_what_there_is(total, verdicts, minimum) -> None:
+    counts, rates = [c for c, _ in verdicts], [r for _, r in verdicts]
+    found = pl.label_allocation(total, counts, rates, minimum=minimum)
+    assert found.sum() == min(total, sum(counts))
+    assert (found >= 0).all()
+    assert (found <= counts).all()
+    least = np.minimum(counts, minimum)
+    if least.sum() <= total:
+        assert (found >= least).all()
+
+
+def test_allocation_follows_neyman() -> None:
+    # 400 x sqrt(.25) = 200 against 100 x sqrt(.09) = 30: 87 to 13 of 100, and at least 20
+    assert pl.label_allocation(100, [400, 100], [0.5, 0.9], minimum=0).tolist() == [87, 13]
+    assert pl.label_allocation(100, [400, 100], [0.5, 0.9]).tolist() == [80, 20]
+    assert pl.label_allocation(10, [400, 100], [0.5, 0.9]).tolist() == [5, 5]
+
+
+def test_more_labels_narrow_the_corrected_rate() -> None:
+    one = pl.corrected_half_width([0.3, 0.7], [0.9, 0.1], [25, 25], 200)
+    two = pl.corrected_half_width([0.3, 0.7], [0.9, 0.1], [50, 50], 200)
+    # theta .34; .3*.7*.64/200 + .09*.09/25 + .49*.09/25 = .00276
+    assert one == pytest.approx(1.959964 * (0.000672 + 0.000324 + 0.001764) ** 0.5, rel=1e-4)
+    assert two < one
+
+
+def test_lee_allocation_by_hand() -> None:
+    # equal error rates and p = 1/2: half and half
+    assert pl.lee_allocation(100, 0.5, 80, 98, 80, 98) == (50, 50)
+    # q0 = q1, p = 0.2: m1 = 100 / (1 + 4) = 20
+    assert pl.lee_allocation(100, 0.2, 80, 98, 80, 98) == (80, 20)
+    assert pl.lee_allocation(100, 0.0, 80, 98, 80, 98) == (100, 0)
+    assert pl.lee_allocation(100, 1.0, 80, 98, 80, 98) == (0, 100)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: pl.edits_for_half_width(0, 0.1), "between 0 and 1"),
+        (lambda: pl.edits_for_half_width(0.5, 0), "above 0"),
+        (lambda: pl.images_for_difference(0, 0.1, 0.1, 5), "above 0"),
+        (lambda: pl.images_for_difference(0.1, 0, 0, 5), "not both 0"),
+        (lambda: pl.edits_for_two_proportions(0.5, 0.5), "equal"),
+        (lambda: pl.edits_for_two_proportions(0.5, 0.6, power=0.04), "more than 0.05"),
+        (lambda: pl.label_allocation(-1, [1], [0.5]), "total >= 0"),
+        (lambda: pl.corrected_half_width([0.3, 0.7], [0.9, 0.1], [0, 50], 200), "needs labels"),
+        (lambda: pl.lee_allocation(100, 2.0, 1, 2, 1, 2), r"\[0, 1\]"),
+        (lambda: pl.variance_components([1, np.nan], [0, 1]), "finite"),
+    ],
+)
+def test_misuse_is_named(call, words) -> None:
+    with pytest.raises(StatisticsError, match=words):
+        call()

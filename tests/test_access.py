@@ -1,0 +1,168 @@
+"""Keys go only where their owner sends them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from isr.access import allow, bound_pairs, check_pair, config_file, endpoint_key, read_config
+from isr.cards import Card, Endpoint, load_card
+from isr.errors import AuthenticationError, SecretError, UsageError
+from tests.samples import a_card
+
+CANARY = "sk-canary0123456789abcdef"
+OPENAI = ("https://api.openai.com/v1", "OPENAI_API_KEY")
+
+
+def card(base_url: str, variable: str) -> Card:
+    return a_card(endpoint=Endpoint(base_url=base_url, api_key_env=variable))
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration of one's own, and keys that must not get out."""
+    path = tmp_path / "own" / "config.toml"
+    monkeypatch.setenv("ISR_CONFIG", str(path))
+    for name in ("OPENAI_API_KEY", "GEMINI_API_KEY"):
+        monkeypatch.setenv(name, CANARY)
+    monkeypatch.delenv("ISR_API_KEY", raising=False)
+    return path
+
+
+def test_bound_pairs_are_those_of_the_built_in_cards() -> None:
+    assert bound_pairs() == {
+        ("api.openai.com", "OPENAI_API_KEY"),
+        ("generativelanguage.googleapis.com", "GEMINI_API_KEY"),
+        ("127.0.0.1", "ISR_API_KEY"),
+    }
+
+
+@pytest.mark.parametrize("name", ["gpt-4o", "gemini-2.5-flash"])
+def test_built_in_cards_get_their_key(name: str) -> None:
+    assert endpoint_key(load_card(name)) == CANARY
+
+
+@pytest.mark.parametrize(
+    ("base_url", "variable"),
+    [
+        ("https://evil.example/v1", "OPENAI_API_KEY"),
+        ("https://api.openai.com.evil.example/v1", "OPENAI_API_KEY"),
+        ("https://api-openai.com/v1", "OPENAI_API_KEY"),
+        ("https://evil.example/api.openai.com/v1", "OPENAI_API_KEY"),
+        ("https://evil.example#api.openai.com", "OPENAI_API_KEY"),
+        ("https://api.openai.com./v1", "OPENAI_API_KEY"),
+        ("https://generativelanguage.googleapis.com/v1", "OPENAI_API_KEY"),
+        ("https://api.openai.com/v1", "GEMINI_API_KEY"),
+        ("https://api.openai.com/v1", "AWS_SECRET_ACCESS_KEY"),
+        ("http://127.0.0.1:8000/v1", "OPENAI_API_KEY"),
+        ("http://localhost:8000/v1", "OPENAI_API_KEY"),
+    ],
+)
+def test_any_other_pair_is_refused(base_url: str, variable: str) -> None:
+    with pytest.raises(SecretError, match=f"isr judges allow .* {variable}") as caught:
+        endpoint_key(card(base_url, variable))
+    assert CANARY not in str(caught.value)
+
+
+def test_the_host_is_compared_without_case() -> None:
+    assert endpoint_key(card("https://API.OpenAI.com/v1", "OPENAI_API_KEY")) == CANARY
+
+
+def test_a_pair_that_the_user_allowed(config: Path) -> None:
+    mine = card("https://my.example/v1", "OPENAI_API_KEY")
+    with pytest.raises(SecretError):
+        check_pair(mine)
+    assert allow("My.Example", "OPENAI_API_KEY") == config
+    assert endpoint_key(mine) == CANARY
+    with pytest.raises(SecretError):
+        check_pair(card("https://other.example/v1", "OPENAI_API_KEY"))
+    with pytest.raises(SecretError):
+        check_pair(card("https://my.example/v1", "GEMINI_API_KEY"))
+
+
+def test_allowing_keeps_what_stands_there(config: Path) -> None:
+    config.parent.mkdir()
+    config.write_text('judge = "karten/Prüfer 🚗.toml"\n[allow]\n"a.example" = ["X"]\n', "utf-8")
+    for _ in range(2):
+        allow("b.example", "Y")
+        allow("a.example", "Z")
+    assert read_config() == {
+        "judge": "karten/Prüfer 🚗.toml",
+        "allow": {"a.example": ["X", "Z"], "b.example": ["Y"]},
+    }
+
+
+def test_a_key_is_sent_over_https_only() -> None:
+    with pytest.raises(SecretError, match="https only") as caught:
+        endpoint_key(card("http://api.openai.com/v1", "OPENAI_API_KEY"))
+    assert CANARY not in str(caught.value)
+    allow("10.0.0.7", "OPENAI_API_KEY")
+    with pytest.raises(SecretError, match="https only"):
+        endpoint_key(card("http://10.0.0.7:8000/v1", "OPENAI_API_KEY"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "[::1]"])
+def test_this_machine_may_be_asked_over_http_and_without_a_key(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = card(f"http://{host}:8000/v1", "ISR_API_KEY")
+    allow(local.endpoint.host, "ISR_API_KEY")
+    assert endpoint_key(local) == ""
+    monkeypatch.setenv("ISR_API_KEY", "  mine\n")
+    assert endpoint_key(local) == "mine"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1.evil.example", "localhost.evil.example", "0x7f.1", "128.0.0.1"])
+def test_other_machines_are_not_this_one(host: str) -> None:
+    allow(host, "OPENAI_API_KEY")
+    with pytest.raises(SecretError, match="https only"):
+        endpoint_key(card(f"http://{host}/v1", "OPENAI_API_KEY"))
+
+
+@pytest.mark.parametrize("value", [None, "", "  \n"])
+def test_a_missing_variable(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    if value is not None:
+        monkeypatch.setenv("OPENAI_API_KEY", value)
+    with pytest.raises(AuthenticationError, match="environment variable OPENAI_API_KEY; found none"):
+        endpoint_key(card(*OPENAI))
+
+
+def test_a_card_without_a_variable_sends_no_key() -> None:
+    assert endpoint_key(card("http://anywhere.example/v1", "")) == ""
+
+
+# The configuration
+
+
+def test_where_the_configuration_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ISR_CONFIG")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert config_file() == tmp_path / "isr" / "config.toml"
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert config_file() == tmp_path / "home" / ".config" / "isr" / "config.toml"
+    assert read_config() == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "judge = ",
+        "endpoint = 'x'",
+        "judge = 3",
+        "allow = 3",
+        "allow = ['my.example']",
+        "[allow]\n'my.example' = 'OPENAI_API_KEY'",  # as one text, every part of it would count as allowed
+        "[allow]\n'my.example' = [1]",
+    ],
+)
+def test_a_configuration_that_is_none(text: str, config: Path) -> None:
+    config.parent.mkdir()
+    config.write_text(text)
+    with pytest.raises(UsageError, match=r"config\.toml"):
+        check_pair(card("https://my.example/v1", "OPENAI_API_KEY"))
+    with pytest.raises(UsageError, match=r"config\.toml"):
+        allow("x", "Y")
+    assert config.read_text() == text

@@ -1,0 +1,316 @@
+"""Judge cards: strict files, an identity that is complete, and no key in any place."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from isr.cards import Card, builtin_names, load_card, load_panel
+from isr.errors import CardError, UsageError
+from isr.images import ImagePolicy
+from isr.judges import open_judge
+from tests.samples import a_card, write_toml
+
+PANELS = ("gemini-successors", "paper-2512.14320")
+KEY = "sk-canary0123456789abcdef0123456789"
+MINIMAL = 'backend = "openai_chat"\nmodel = "m"\n[endpoint]\nbase_url = "http://127.0.0.1:8000/v1"\n'
+
+
+def refused(folder: Path, text: str) -> CardError:
+    with pytest.raises(CardError) as caught:
+        load_card(write_toml(folder, text))
+    return caught.value
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_built_in_cards_load(name: str) -> None:
+    card = load_card(name)
+    assert card.name == name
+    assert card.needs
+    assert card.digest == load_card(name).digest
+    if card.backend == "openai_chat":
+        assert card.endpoint.host
+        assert card.endpoint.api_key_env
+        local = card.endpoint.host == "127.0.0.1"
+        assert card.revision if local else card.verified_on  # local weights are pinned, hosted models dated
+        assert local or card.model.startswith(card.serves)  # else its own answers would be refused
+
+
+def test_the_cards_that_were_promised() -> None:
+    promised = {
+        "gemini-2.5-pro", "gemini-2.5-flash", "gpt-4.1", "gpt-4o", "qwen2.5-vl-7b", "qwen2.5-vl-72b", "qwen3-vl-8b",
+        "llava-onevision-7b", "shapes-oracle", "replay", *PANELS,
+    }  # fmt: skip
+    assert promised <= set(builtin_names())
+
+
+@pytest.mark.parametrize("name", sorted(set(builtin_names()) - {*PANELS, "replay"}))
+def test_built_in_judges_differ(name: str) -> None:
+    twins = [n for n in builtin_names() if n not in PANELS and load_card(n).digest == load_card(name).digest]
+    assert twins == [name]
+
+
+def test_thinking_models_have_room_for_their_thoughts() -> None:
+    for name in builtin_names():
+        decoding = load_card(name).decoding
+        if decoding.reasoning_effort:
+            assert decoding.max_tokens >= 4096
+
+
+def test_the_identity(tmp_path: Path) -> None:
+    text = MINIMAL + "[decoding]\ntemperature = 0.5\n[images]\nmax_side = 512\n[engine]\ndtype = 'float16'\n"
+    card = load_card(write_toml(tmp_path, text))
+    assert card.identity == {
+        "backend": "openai_chat",
+        "model": "m",
+        "revision": "",
+        "deployment": "",
+        "decoding": {
+            "temperature": 0.5, "max_tokens": 512, "max_tokens_name": "max_tokens", "seed": 0,
+            "reasoning_effort": None, "structured": "json_schema", "omit": [], "extra": {},
+        },
+        "images": {"max_side": 512, "format": "png", "quality": 95, "layout": "separate", "detail": ""},
+        "engine": {"dtype": "float16"},
+    }  # fmt: skip
+    assert card.policy == ImagePolicy(512, "png", 95, "separate")
+    assert card.signature == f"card:{card.digest[:19]}"
+
+
+def test_recorded_answers_are_known_by_their_content(tmp_path: Path) -> None:
+    digests = []
+    for name, content in (("a", b"one"), ("b", b"one"), ("c", b"two")):
+        (tmp_path / name).write_bytes(content)
+        digests.append(load_card("replay", [f"engine.answers={tmp_path / name}"]).digest)
+    assert digests[0] == digests[1] != digests[2]
+    card = load_card("replay", [f"engine.answers={tmp_path / 'a'}"])
+    assert card.identity["engine"] == {"answers": "sha256:" + hashlib.sha256(b"one").hexdigest()}
+    with pytest.raises(CardError, match="expected a file in engine"):
+        _ = load_card("replay", ["engine.answers=nowhere.jsonl"]).digest
+
+
+# Overrides
+
+
+def test_overrides() -> None:
+    card = load_card(
+        "gpt-4o", ["decoding.temperature=0.7", "model=other", "images.max_side=512", "decoding.omit=['seed']"]
+    )
+    assert (card.decoding.temperature, card.model, card.images.max_side) == (0.7, "other", 512)
+    assert card.decoding.omit == ("seed",)
+    assert card.price == load_card("gpt-4o").price
+    assert load_card("gpt-4o", ["endpoint.api_key_env="]).endpoint.api_key_env == ""
+    assert load_card("gpt-4o", ["decoding.extra.top_p=0.5"]).decoding.extra == {"top_p": 0.5}
+    assert load_card("gpt-4o", ["deployment=a=b"]).deployment == "a=b"
+
+
+@pytest.mark.parametrize("text", ["temperature", "=1", "", "model.name=x"])
+def test_overrides_of_no_use(text: str) -> None:
+    with pytest.raises(UsageError, match="--set"):
+        load_card("gpt-4o", [text])
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("decoding.temperatur=0.7", "decoding.temperatur"),
+        ("decoding.temperature=warm", "decoding.temperature"),
+        ("decoding.temperature=3", "decoding.temperature"),
+        ("decoding.max_tokens=1.5", "decoding.max_tokens"),
+        ("decoding.max_tokens='512'", "decoding.max_tokens"),
+        ("images.format=webp", "images.format"),
+        ("name=gpt-4.1", "name"),
+        ("decoding.temperature=nan", "decoding.temperature"),
+        ("engine.x=inf", "engine.x"),
+        ("decoding.extra.top_p=nan", "decoding.extra.top_p"),
+    ],
+)
+def test_overrides_are_checked_like_the_file(text: str, field: str) -> None:
+    with pytest.raises(CardError) as caught:
+        load_card("gpt-4o", [text])
+    assert field in {p.field for p in caught.value.problems}
+
+
+# Files
+
+
+def test_unknown_fields_are_all_listed(tmp_path: Path) -> None:
+    text = 'backend = "openai_chat"\ntop = 1\nrule = "all"\n[decoding]\ntemp = 1\nmax_tokens = 0\n[endpoint]\nurl = "x"\n'
+    error = refused(tmp_path, text)
+    assert {p.field for p in error.problems} == {
+        "top",
+        "rule",
+        "decoding.temp",
+        "decoding.max_tokens",
+        "endpoint.url",
+    }
+    assert str(error).count("card.toml") == 6  # the summary and each problem
+
+
+def test_a_card_without_a_backend(tmp_path: Path) -> None:
+    error = refused(tmp_path, "model = 'm'\n")
+    assert [(p.field, p.found) for p in error.problems] == [("backend", "none")]
+
+
+@pytest.mark.parametrize("backend", ["OpenAI", "a.b", "../x", "os", "", "a-b"])
+def test_strange_backends(backend: str, tmp_path: Path) -> None:
+    path = write_toml(tmp_path, f"backend = '{backend}'\n")
+    with pytest.raises(CardError, match="backend"):
+        open_judge(load_card(path))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ftp://x/v1",
+        "127.0.0.1:8000",
+        "https://",
+        "http://[::1",
+        "https://x:port/v1",
+        "file:///etc/passwd",
+        "//x",
+    ],
+)
+def test_strange_addresses(address: str, tmp_path: Path) -> None:
+    error = refused(tmp_path, MINIMAL.replace("http://127.0.0.1:8000/v1", address))
+    assert [p.field for p in error.problems] == ["endpoint.base_url"]
+
+
+def test_a_card_cannot_take_another_name(tmp_path: Path) -> None:
+    assert [p.field for p in refused(tmp_path, 'name = "gpt-4o"\n' + MINIMAL).problems] == ["name"]
+
+
+def test_files_that_are_no_cards(tmp_path: Path) -> None:
+    assert "expected TOML" in str(refused(tmp_path, "backend = "))
+    (tmp_path / "b.toml").write_bytes(b"\xff\xfe")
+    for name in ("b.toml", "missing.toml"):
+        with pytest.raises(CardError, match="expected a readable judge card"):
+            load_card(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["nobody", "", "../judges/gpt-4o", "gpt-4o/", "__init__", ".", "gpt-4o\0"])
+def test_unknown_names_list_the_cards(name: str) -> None:
+    with pytest.raises(CardError, match="the cards are:") as caught:
+        load_card(name)
+    assert "qwen3-vl-8b" in str(caught.value)
+
+
+# Keys
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'api_key = "{KEY}"\n' + MINIMAL,
+        'api_key = "short1"\n' + MINIMAL,
+        MINIMAL + f'api_key_env = "{KEY}"\n',
+        MINIMAL + 'api_key_env = "a key with spaces"\n',
+        MINIMAL + 'api_key = "short1"\n',
+        MINIMAL + 'token = "short1"\n',
+        MINIMAL + f'[decoding]\nextra = {{ authorization = "Bearer {KEY}" }}\n',
+        MINIMAL + '[decoding]\nextra = { headers = { "x-api-key" = "short1", api_key = "short1" } }\n',
+        MINIMAL + f'[decoding]\nextra = {{ headers = ["Bearer {KEY}"] }}\n',
+        MINIMAL + f'[decoding]\nextra = {{ headers = [["{KEY}"], [{{ password = "short1" }}]] }}\n',
+        MINIMAL + f'[decoding]\nomit = ["{KEY}"]\n',
+        MINIMAL + f'[engine]\nhf_token = "hf_{"x" * 30}"\n',
+        MINIMAL + f'[engine]\nanything = "{"Ab0" * 16}"\n',
+        f'serves = ["{KEY}"]\n' + MINIMAL,
+        f'members = ["{KEY}"]\n' + MINIMAL,
+        f'deployment = "{KEY}"\n' + MINIMAL,
+        f'revision = "{KEY}"\n' + MINIMAL,
+        f'notes = "my key is {KEY}"\n' + MINIMAL,
+        MINIMAL.replace('"m"', f'"{KEY}"'),
+        MINIMAL.replace("8000/v1", f"8000/v1?key={KEY}"),
+        MINIMAL.replace("http://", f"https://{KEY}@"),
+        MINIMAL.replace("http://", "https://me:short1@"),
+        MINIMAL.replace("http://", "ftp://me:short1@"),
+        f'api_key = "short1"\nunknown = "{KEY}"\n' + MINIMAL.partition("\n")[2],  # and the backend is missing
+    ],
+)
+def test_a_key_in_a_card_is_refused_and_not_repeated(text: str, tmp_path: Path) -> None:
+    error = refused(tmp_path, text)
+    assert error.problems
+    for secret in (KEY, KEY[5:], "short1", "Ab0Ab0", "hf_x", "a key with spaces"):
+        assert secret not in str(error)
+
+
+def test_a_key_in_an_override_is_refused() -> None:
+    with pytest.raises(CardError) as caught:
+        load_card("gpt-4o", [f"endpoint.api_key_env={KEY}"])
+    assert KEY not in str(caught.value)
+
+
+def test_digests_and_long_names_are_no_keys(tmp_path: Path) -> None:
+    text = f'revision = "{"0123abcd" * 5}"\ndeployment = "{"x" * 50}"\n' + MINIMAL.replace(
+        '"m"', f'"org/{"y" * 60}"'
+    )
+    assert load_card(write_toml(tmp_path, text)).revision == "0123abcd" * 5
+
+
+# Panels
+
+
+def test_an_ordinary_card_is_a_panel_of_itself() -> None:
+    panel = load_panel("gpt-4o", ["decoding.temperature=0.7"])
+    assert (panel.name, [c.name for c in panel.members], panel.rule) == ("gpt-4o", ["gpt-4o"], "single")
+    assert panel.members[0].decoding.temperature == 0.7
+    assert panel.signature == panel.members[0].signature
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_built_in_panels(name: str) -> None:
+    panel = load_panel(name)
+    assert panel.rule == "strict"
+    assert len(panel.members) == 2
+    assert panel.signature == ",".join(m.signature for m in panel.members)
+
+
+def test_the_papers_panel() -> None:
+    assert [m.model for m in load_panel("paper-2512.14320").members] == ["gemini-2.5-pro", "gemini-2.5-flash"]
+    assert "replay" in load_card("paper-2512.14320").notes
+
+
+def test_members_beside_the_panels_file(tmp_path: Path) -> None:
+    write_toml(tmp_path, MINIMAL, "mine")
+    panel = load_panel(
+        write_toml(tmp_path, 'backend = "panel"\nmembers = ["mine.toml", "gpt-4o"]\nrule = "any"\n', "panel")
+    )
+    assert ([m.name for m in panel.members], panel.rule) == (["mine", "gpt-4o"], "any")
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        "[]",
+        '["gpt-4o"]',
+        '["gpt-4o", "gpt-4o"]',
+        '["gpt-4o", "paper-2512.14320"]',
+        '["panel.toml", "gpt-4o"]',
+    ],
+)
+def test_panels_that_are_none(members: str, tmp_path: Path) -> None:
+    path = write_toml(tmp_path, f'backend = "panel"\nmembers = {members}\n', "panel")
+    with pytest.raises(CardError, match="two or more different judges that are not panels"):
+        load_panel(path)
+
+
+def test_panels_with_unknown_members_or_rules(tmp_path: Path) -> None:
+    with pytest.raises(CardError, match="nobody"):
+        load_panel(write_toml(tmp_path, 'backend = "panel"\nmembers = ["gpt-4o", "nobody"]\n'))
+    with pytest.raises(CardError, match="'rule'"):
+        load_panel(
+            write_toml(tmp_path, 'backend = "panel"\nmembers = ["gpt-4o", "gpt-4.1"]\nrule = "most"\n')
+        )
+
+
+def test_a_panel_takes_no_overrides() -> None:
+    with pytest.raises(UsageError, match="--set on the panel"):
+        load_panel("paper-2512.14320", ["decoding.temperature=1"])
+
+
+def test_cards_are_frozen() -> None:
+    card = a_card()
+    with pytest.raises(ValueError, match="frozen"):
+        card.model = "another"  # type: ignore[misc]
+    assert isinstance(card, Card)

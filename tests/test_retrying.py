@@ -1,0 +1,307 @@
+"""The one retry loop and the throttle; every pause is handed in, so that nothing here waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from isr import retrying
+from isr.cards import Limits
+from isr.errors import AuthenticationError, IsrError, TransportError
+from isr.retrying import BACKOFF, Throttle, with_retries
+
+
+class Pauses:
+    """A clock that stands still: remembers every pause and returns at once."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.asked.append(seconds)
+        await asyncio.sleep(0)
+
+
+def failing(*errors: BaseException | None) -> Callable[[], Awaitable[str]]:
+    """A call that fails with each error in turn, and answers where there is none."""
+    left = list(errors)
+
+    async def call() -> str:
+        error = left.pop(0)
+        if error is not None:
+            raise error
+        return "answer"
+
+    return call
+
+
+def tried(
+    *errors: BaseException | None, limits: Limits | None = None
+) -> tuple[str | BaseException, list[float], list[TransportError]]:
+    """The result (or what was raised), the pauses, the errors after which it was tried again."""
+    limits, pauses, retried = limits or Limits(), Pauses(), []
+
+    async def run() -> str | BaseException:
+        try:
+            return await with_retries(failing(*errors), limits, Throttle(limits), retried.append, pauses)
+        except (IsrError, ValueError) as error:
+            return error
+
+    return asyncio.run(run()), pauses.asked, retried
+
+
+FAULT = TransportError("server_error", "500")
+
+
+def test_a_call_that_succeeds_is_made_once() -> None:
+    assert tried(None) == ("answer", [], [])
+
+
+def test_failures_that_may_pass_are_tried_again() -> None:
+    errors = [TransportError(r, r) for r in ("rate_limited", "server_error", "timeout", "connection")]
+    result, pauses, retried = tried(*errors, None)
+    assert result == "answer"
+    assert len(pauses) == 4
+    assert retried == errors
+
+
+@pytest.mark.parametrize(
+    "error",
+    [TransportError("rejected", "400", retryable=False), AuthenticationError("401"), ValueError("a bug")],
+)
+def test_anything_else_is_not(error: BaseException) -> None:
+    assert tried(error) == (error, [], [])
+
+
+def test_it_gives_up_after_the_last_attempt_with_the_last_error() -> None:
+    last = TransportError("timeout", "the last")
+    result, pauses, retried = tried(FAULT, FAULT, last, limits=Limits(max_attempts=3))
+    assert result is last
+    assert len(pauses) == len(retried) == 2
+    assert tried(FAULT, limits=Limits(max_attempts=1)) == (FAULT, [], [])
+
+
+def test_backoff_is_exponential_with_full_jitter_and_bounded() -> None:
+    # 0.5 * 2^0 = 0.5, then 1, 2, ... at most 60 s; the pause is drawn between 0 and that
+    most = [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
+    limits = Limits(max_attempts=len(most) + 1)
+    runs = [tried(*[FAULT] * len(most), None, limits=limits)[1] for _ in range(60)]
+    for pauses in runs:
+        assert all(0 <= p <= m for p, m in zip(pauses, most, strict=True))
+    for column, m in zip(zip(*runs, strict=True), most, strict=True):
+        assert len(set(column)) > 30  # drawn, not fixed
+        assert max(column) > m / 2  # of 60 draws; all below half by chance: 2^-60
+    assert isinstance(BACKOFF, retrying.wait_random_exponential)
+
+
+def test_retry_after_is_honoured_exactly() -> None:
+    errors = [TransportError("rate_limited", "429", retry_after_s=s) for s in (1.5, 130.0, 0.0)]
+    assert tried(*errors, None)[:2] == ("answer", [1.5, 130.0, 0.0])
+
+
+def test_retry_after_beyond_the_bound_gives_up_at_once() -> None:
+    limits = Limits(max_retry_after_s=10)
+    late = TransportError("rate_limited", "429", retry_after_s=10.01)
+    assert tried(late, limits=limits) == (late, [], [])
+    intime = TransportError("rate_limited", "429", retry_after_s=10.0)
+    assert tried(intime, None, limits=limits) == ("answer", [10.0], [intime])
+
+
+def test_a_place_is_free_while_a_request_waits_to_be_tried_again() -> None:
+    limits = Limits(concurrency=1)
+    order: list[str] = []
+
+    async def run() -> None:
+        throttle, paused, go = Throttle(limits), asyncio.Event(), asyncio.Event()
+
+        async def long_pause(seconds: float) -> None:
+            paused.set()
+            await go.wait()
+
+        slow = asyncio.create_task(with_retries(failing(FAULT, None), limits, throttle, sleep=long_pause))
+        await paused.wait()
+        order.append(await with_retries(failing(None), limits, throttle))
+        assert not slow.done()
+        go.set()
+        order.append(await slow)
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+    assert order == ["answer", "answer"]
+
+
+# The throttle
+
+
+async def one(throttle: Throttle, error: BaseException | None = None) -> None:
+    try:
+        async with throttle.place():
+            if error is not None:
+                raise error
+    except TransportError:
+        pass
+
+
+LIMITED = TransportError("rate_limited", "429")
+
+
+def test_no_more_are_in_flight_than_allowed() -> None:
+    most = 0
+
+    async def run() -> None:
+        throttle, inside = Throttle(Limits(concurrency=3)), 0
+
+        async def work() -> None:
+            nonlocal inside, most
+            async with throttle.place():
+                inside += 1
+                most = max(most, inside)
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                inside -= 1
+
+        await asyncio.gather(*(work() for _ in range(20)))
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+    assert most == 3
+
+
+def test_a_429_halves_once_for_all_that_were_in_flight_together() -> None:
+    async def run() -> list[int]:
+        throttle, seen = Throttle(Limits(concurrency=16)), []
+        for _ in range(6):
+            epochs = [await throttle.start() for _ in range(throttle.allowed)]
+            for epoch in epochs:  # all of them are refused
+                await throttle.end(epoch, limited=True)
+            seen.append(throttle.allowed)
+        return seen
+
+    assert asyncio.run(run()) == [8, 4, 2, 1, 1, 1]
+
+
+def test_a_429_of_an_earlier_epoch_changes_nothing() -> None:
+    async def run() -> list[int]:
+        throttle = Throttle(Limits(concurrency=8))
+        early, late = await throttle.start(), await throttle.start()
+        await throttle.end(early, limited=True)
+        after = [throttle.allowed]
+        await throttle.end(late, limited=True)
+        after.append(throttle.allowed)
+        await throttle.end(await throttle.start(), limited=True)
+        return [*after, throttle.allowed]
+
+    assert asyncio.run(run()) == [4, 4, 2]
+
+
+def test_successes_bring_it_back_one_by_one_up_to_the_card() -> None:
+    async def run() -> tuple[list[int], int]:
+        throttle = Throttle(Limits(concurrency=4))
+        await one(throttle, LIMITED)
+        seen = [throttle.allowed]
+        for _ in range(12):
+            await one(throttle)
+            seen.append(throttle.allowed)
+        return seen, throttle.allowed
+
+    # 2 successes at 2 allow 3; 3 more allow 4, the card's number, which is never exceeded
+    assert asyncio.run(run()) == ([2, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4], 4)
+
+
+def test_other_failures_neither_halve_nor_count_as_successes() -> None:
+    async def run() -> int:
+        throttle = Throttle(Limits(concurrency=4))
+        await one(throttle, LIMITED)
+        for _ in range(20):
+            await one(throttle, FAULT)
+        return throttle.allowed
+
+    assert asyncio.run(run()) == 2
+
+
+def test_starts_are_spaced_by_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(retrying.time, "monotonic", lambda: now[0])
+
+    async def run() -> list[float]:
+        pauses = Pauses()
+        throttle = Throttle(Limits(concurrency=100, requests_per_minute=30), sleep=pauses)
+        for _ in range(4):
+            await throttle.start()
+        now[0] += 60
+        await throttle.start()  # nothing is owed after a quiet minute, and no burst is saved up
+        await throttle.start()
+        return pauses.asked
+
+    # 30 a minute: 2 s apart; the first of each lot starts at once
+    assert asyncio.run(run()) == [2.0, 4.0, 6.0, 2.0]
+
+
+def test_without_a_rate_nobody_waits() -> None:
+    pauses = Pauses()
+
+    async def run() -> None:
+        throttle = Throttle(Limits(concurrency=5), sleep=pauses)
+        for _ in range(5):
+            await throttle.start()
+
+    asyncio.run(run())
+    assert pauses.asked == []
+
+
+def test_a_place_is_given_back_when_the_call_fails_or_is_cancelled() -> None:
+    async def run() -> None:
+        throttle = Throttle(Limits(concurrency=1, requests_per_minute=1))
+
+        async def held() -> None:
+            async with throttle.place():
+                await asyncio.Event().wait()
+
+        holder = asyncio.create_task(held())
+        await asyncio.sleep(0)
+        waiter = asyncio.create_task(held())  # waits for the place, later for the rate
+        await asyncio.sleep(0)
+        holder.cancel()
+        await asyncio.gather(holder, return_exceptions=True)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert throttle._in_flight == 1  # the waiter has the place and waits for the minute to pass
+        waiter.cancel()
+        await asyncio.gather(waiter, return_exceptions=True)
+        assert throttle._in_flight == 0
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+
+
+def test_waiting_costs_nothing() -> None:
+    class Counted(Throttle):
+        looks = 0
+
+        @property
+        def allowed(self) -> int:
+            self.looks += 1
+            return 1
+
+        @allowed.setter
+        def allowed(self, value: int) -> None:
+            pass
+
+    async def run() -> tuple[int, int]:
+        throttle = Counted(Limits(concurrency=1))
+        epoch = await throttle.start()
+        waiting = [asyncio.create_task(throttle.start()) for _ in range(10)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        before = throttle.looks
+        for _ in range(200):
+            await asyncio.sleep(0)
+        quiet = throttle.looks - before
+        await throttle.end(epoch, limited=False)
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        started = sum(w.done() for w in waiting)
+        for w in waiting:
+            w.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        return quiet, started
+
+    assert asyncio.run(asyncio.wait_for(run(), 10)) == (0, 1)

@@ -1,0 +1,250 @@
+"""Rubrics: published versions never change, and each worked example is read as the verdict beside it."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+
+import pytest
+
+from isr.errors import RubricError
+from isr.parsing import parse
+from isr.rubrics import DEFAULTS, Rubric, load_pair, load_rubric, names, parse_rubric
+from isr.types import Answer, Question
+from tests.samples import a_request, summary
+
+# A published version never changes: a corrected letter is the next version. Add lines here; never edit one.
+PUBLISHED = {
+    "perceptual/v1": "sha256:1f0053de01547673b341da30e5d7ebdfdcc407d7cc38985b00121dacdf0ca9f5",
+    "semantic/v1": "sha256:42f5bbcddce6daaba1ea336d3176ef92efa20ecae8ab8ccf0e77488d485f0bd2",
+}
+EXAMPLES = [(name, example) for name in PUBLISHED for example in load_rubric(name).examples]
+DIALECTS = ("json_schema", "json_schema_basic", "json_object", "words")
+
+MINIMAL = """
+question = "semantic"
+title = "t"
+images = ["edit"]
+system = "s"
+user = [{ image = "edit" }, { text = "Do: {{prompt}}" }]
+[[fields]]
+name = "verdict"
+type = "string"
+choices = ["fails", "fine"]
+"""
+
+
+def test_every_published_version_is_pinned() -> None:
+    assert {name: load_rubric(name).digest for name in names()} == PUBLISHED
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_digest_knows_every_part(name: str) -> None:
+    text = resources.files("isr.prompts").joinpath(f"{name}.toml").read_text("utf-8")
+    assert parse_rubric(name, text).digest == PUBLISHED[name]
+    changes = {
+        'title = "': 'title = "9', "You evaluate": "You judge", "EDIT (after": "EDIT (afterwards", "maximum = 4": "maximum = 5",
+        "max_length = 600": "max_length = 601", 'case = "unchanged"': 'case = "same"', '["fails", "fine"]': '["fine", "fails"]',
+    }  # fmt: skip
+    for old, new in changes.items():
+        assert old in text
+        assert parse_rubric(name, text.replace(old, new, 1)).digest != PUBLISHED[name], old
+    assert parse_rubric("other/v1", text).digest != PUBLISHED[name]
+    assert parse_rubric(name, text + "\n# a comment\n").digest == PUBLISHED[name]
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[f"{n}: {e.case}" for n, e in EXAMPLES])
+def test_worked_examples(name: str, example: object) -> None:
+    verdict = parse(Answer(example.answer, "stop"), load_rubric(name))  # type: ignore[attr-defined]
+    assert summary(verdict) == (example.verdict, example.reason)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_worked_examples_show_each_verdict(name: str) -> None:
+    assert {e.verdict for e in load_rubric(name).examples} == {"fails", "fine", "undecided"}
+
+
+def test_the_defaults_ask_each_question_once() -> None:
+    pair = load_pair()
+    assert {q: r.name for q, r in pair.items()} == {
+        Question.SEMANTIC: "semantic/v1",
+        Question.PERCEPTUAL: "perceptual/v1",
+    }
+    assert list(pair) == list(Question)
+    assert list(load_pair(tuple(reversed(DEFAULTS)))) == list(Question)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_both_questions_show_the_source_first(name: str) -> None:
+    assert load_rubric(name).images == ("source", "edit")
+
+
+def test_the_schema_of_semantic_v1() -> None:
+    grade = {"type": "integer", "minimum": 0, "maximum": 4}
+    schema = {
+        "type": "object",
+        "properties": {
+            "reasoning": {"type": "string", "maxLength": 600},
+            "score": grade,
+            "source_kept": grade,
+            "verdict": {"type": "string", "enum": ["fails", "fine"]},
+        },
+        "required": ["reasoning", "score", "source_kept", "verdict"],
+        "additionalProperties": False,
+    }
+    sent = load_rubric("semantic/v1").response_format("json_schema")
+    assert sent == {
+        "type": "json_schema",
+        "json_schema": {"name": "semantic_v1", "strict": True, "schema": schema},
+    }
+    # the verdict stands last, after the reasoning that leads to it; hosts answer in the schema's order
+    assert list(sent["json_schema"]["schema"]["properties"]) == schema["required"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_dialects(name: str) -> None:
+    rubric = load_rubric(name)
+    full, basic, plain, words = (rubric.response_format(d) for d in DIALECTS)
+    assert full is not None
+    assert basic is not None
+    text = json.dumps(basic)
+    assert "maxLength" not in text
+    assert "minimum" not in text
+    assert basic["json_schema"]["schema"]["required"] == full["json_schema"]["schema"]["required"]
+    assert basic["json_schema"]["schema"]["properties"]["verdict"] == {
+        "type": "string",
+        "enum": ["fails", "fine"],
+    }
+    assert plain == {"type": "json_object"}
+    assert words is None
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_schema_goes_in_words_exactly_where_none_is_sent(name: str) -> None:
+    rubric = load_rubric(name)
+    for dialect in DIALECTS:
+        text = rubric.system_text(dialect)
+        assert text.startswith(rubric.system.strip())
+        in_words = text.removeprefix(rubric.system.strip()).strip()
+        if dialect.startswith("json_schema"):
+            assert in_words == ""
+        else:
+            assert json.loads(in_words.partition("\n")[2]) == rubric.schema_()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_words_name_every_field_and_its_limits(name: str) -> None:
+    rubric = load_rubric(name)
+    for field in rubric.fields:
+        assert f'"{field.name}": ' in rubric.system
+    assert "at most 600 characters" in rubric.system
+    assert '"fails"' in rubric.system
+    assert '"fine"' in rubric.system
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_no_placeholder_is_left(name: str) -> None:
+    request = a_request("make it red", rubric=name)
+    words = [value for kind, value in request.user_parts() if kind == "text"]
+    assert not any("{{" in w for w in [*words, request.template.body["system"]])
+    assert sum('"make it red"' in w for w in words) == 1
+
+
+# Files
+
+
+def test_a_minimal_file() -> None:
+    rubric = parse_rubric("x/v1", MINIMAL)
+    assert (rubric.name, rubric.question, rubric.images) == ("x/v1", Question.SEMANTIC, ("edit",))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('title = "t"\n', "", "'title'"),
+        ('"semantic"', '"both"', "'question'"),
+        ('["edit"]', '["edit", "control"]', "'images.1'"),
+        ('["edit"]', '["source", "edit"]', "the images"),
+        ("{{prompt}}", "{prompt}", "one text with {{prompt}}"),
+        ('{ image = "edit" },', '{ image = "edit" }, { text = "{{prompt}}" },', "one text with {{prompt}}"),
+        ('["fails", "fine"]', '["yes", "no"]', "fails or fine"),
+        ('type = "string"', 'type = "float"', "'fields.0.type'"),
+        ('title = "t"', 'title = "t"\njudge = "mine"', "'judge'"),
+        ('title = "t"', 'title = "t"\nname = "semantic/v1"', "'name'"),
+        ('title = "t"', "title = ", "expected TOML"),
+    ],
+)
+def test_malformed_files(old: str, new: str, told: str) -> None:
+    assert old in MINIMAL
+    with pytest.raises(RubricError) as caught:
+        parse_rubric("x/v1", MINIMAL.replace(old, new))
+    assert "rubric x/v1" in str(caught.value)
+    assert told in str(caught.value)
+
+
+def test_a_malformed_file_is_told_of_all_at_once() -> None:
+    text = (
+        MINIMAL.replace('"semantic"', '"both"')
+        .replace('title = "t"', "title = 3")
+        .replace('"edit" }', '"x" }')
+    )
+    with pytest.raises(RubricError) as caught:
+        parse_rubric("x/v1", text)
+    assert {p.field for p in caught.value.problems} == {"question", "title", "user.0.image"}
+    text = MINIMAL.replace("{{prompt}}", "").replace('["edit"]', "[]").replace('"fine"', '"good"')
+    with pytest.raises(RubricError) as caught:
+        parse_rubric("x/v1", text)
+    assert len(caught.value.problems) == 3
+
+
+# Names
+
+
+def test_names_stand_by_rubric_and_version() -> None:
+    assert names() == sorted(names(), key=lambda n: (n.partition("/v")[0], int(n.partition("/v")[2])))
+    assert set(DEFAULTS) <= set(names())
+
+
+def test_versions_are_ordered_as_numbers(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    for name in (
+        "b/v2.toml",
+        "b/v10.toml",
+        "a/v1.toml",
+        "a/notes.txt",
+        "a/v01.toml",
+        "a/v0.toml",
+        "A/v1.toml",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(MINIMAL)
+    monkeypatch.setattr("isr.rubrics.resources.files", lambda package: tmp_path)
+    assert names() == ["a/v1", "b/v2", "b/v10"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "semantic/v99", "nobody/v1", "", "semantic", "semantic/1", "semantic/v0", "semantic/v01", "semantic/v1 ",
+        "semantic/v1\n", "Semantic/v1", "../prompts/semantic/v1", "../x/v1", "semantic/../semantic/v1", "./semantic/v1",
+        "/etc/v1", "semantic\\v1", "semantic/v1.toml", "semantic/v1\0", "a/b/v1", "..%2fx/v1",
+    ],
+)  # fmt: skip
+def test_unknown_names_and_paths_are_refused(name: str) -> None:
+    with pytest.raises(RubricError, match="found no such version") as caught:
+        load_rubric(name)
+    assert "semantic/v1" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [(), ("semantic/v1",), ("semantic/v1", "semantic/v1"), ("semantic/v1", "perceptual/v1", "semantic/v1")],
+)
+def test_a_pair_is_one_of_each(pair: tuple[str, ...]) -> None:
+    with pytest.raises(RubricError, match="expected one for semantic and one for perceptual"):
+        load_pair(pair)
+
+
+def test_rubrics_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_rubric("semantic/v1").title = "another"  # type: ignore[misc]
+    assert isinstance(load_rubric("semantic/v1"), Rubric)
