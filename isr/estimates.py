@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from isr.intervals import Interval, Method, Prompts, difference_interval, rate_interval
+from isr.intervals import Estimand, Interval, Method, Prompts, difference_interval, rate_interval
 from isr.outcomes import Outcomes
 from isr.types import Bools, Edit, Estimate, Floats, Ints
 
@@ -30,11 +30,12 @@ NO_SOURCE = "edits without a source count as clusters of their own"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How intervals are made: confidence level, method for a rate, and whether prompts are a sample."""
+    """How intervals are made: level, method for a rate, whether prompts are a sample, over what the mean is."""
 
     level: float = 0.95
     interval: Method = "logit-t"
     prompts: Prompts = "fixed"
+    estimand: Estimand = "edit-mean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,18 @@ class _Rates:
     def of(self, low: Bools, high: Bools) -> Estimate:
         decided = self.outcomes.decided
         estimate = rate_estimate(low[decided], self.frame.take(decided), self.settings)
-        n = len(self.outcomes)
-        return replace(estimate, bounds=(int(low.sum()) / n, int(high.sum()) / n) if n else None)
+        if not len(self.outcomes):
+            return estimate
+        bounds = tuple(_mean(end, self.frame, self.settings) for end in (low, high))
+        return replace(estimate, bounds=(bounds[0], bounds[1]))
+
+
+def _mean(values: Bools | Ints, frame: Frame, settings: Settings) -> float:
+    """Mean over edits, or the mean over images of their means."""
+    if settings.estimand == "edit-mean":
+        return int(values.sum()) / len(values)
+    _, group = np.unique(frame.image, return_inverse=True)
+    return float((np.bincount(group, weights=values) / np.bincount(group)).mean())
 
 
 def rate_estimate(y: Bools, frame: Frame, settings: Settings) -> Estimate:
@@ -127,6 +138,7 @@ def rate_estimate(y: Bools, frame: Frame, settings: Settings) -> Estimate:
             prompts=settings.prompts,
             level=settings.level,
             method=settings.interval,
+            estimand=settings.estimand,
         ),
         frame,
         settings,
@@ -172,6 +184,10 @@ def _conditional(
         estimate = missing("no unit whose control edit was decided and no failure", settings)
     else:
         estimate = rate_estimate(protected.immunized_low[used], frame.take(used), settings)
+    if settings.estimand != "edit-mean":
+        return (
+            estimate  # which units count changes the weights: bounds are given for the mean over edits only
+        )
     certain, possible = ~control.immunized_high[rows], ~control.immunized_low[rows]
     return replace(estimate, bounds=_conditional_bounds(protected, certain, possible & ~certain))
 
@@ -199,12 +215,17 @@ def _uplift(
     used = protected.decided & control.decided[rows]
     low = protected.immunized_low.astype(np.int64) - control.immunized_high[rows]
     high = protected.immunized_high.astype(np.int64) - control.immunized_low[rows]
-    bounds = (float(low.mean()), float(high.mean()))
+    bounds = (_mean(low, frame, settings), _mean(high, frame, settings))
     if not used.any():
         return replace(missing("no unit with both edits decided", settings), bounds=bounds)
     some = frame.take(used)
     interval = difference_interval(
-        low[used], some.image, prompt=some.prompt, prompts=settings.prompts, level=settings.level
+        low[used],
+        some.image,
+        prompt=some.prompt,
+        prompts=settings.prompts,
+        level=settings.level,
+        estimand=settings.estimand,
     )
     return replace(_estimate(interval, some, settings), bounds=bounds)
 
@@ -222,7 +243,7 @@ def _worst(frame: Frame, outcomes: Outcomes, settings: Settings) -> Estimate:
     )
     units = frame.take(first)
     estimate = rate_estimate(low[decided], units.take(decided), settings)
-    estimate = replace(estimate, bounds=(float(low.mean()), float(high.mean())))
+    estimate = replace(estimate, bounds=(_mean(low, units, settings), _mean(high, units, settings)))
     sizes = np.bincount(group)
     return replace(estimate, notes=(*estimate.notes, f"{sizes.min()} to {sizes.max()} attacks on each unit"))
 

@@ -252,6 +252,7 @@ class Tally:
             f"interval={settings.interval}",
             f"level={settings.level:g}",
             f"prompts={settings.prompts}",
+            f"estimand={settings.estimand}",
         ]
         if plan.reask:
             parts.append(f"reask={','.join(sorted(plan.reask))}")

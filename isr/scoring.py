@@ -22,7 +22,7 @@ from isr.cards import Panel, builtin_names, load_card, load_panel
 from isr.directory import EditDirectory, columns, load_edits, read_settings
 from isr.errors import UsageError
 from isr.estimates import Settings
-from isr.intervals import Method, Prompts
+from isr.intervals import Estimand, Method, Prompts
 from isr.judges import backend_of
 from isr.judging import Plan, Progress, judge_all, judged_edits, missing_requests
 from isr.parsing import ANSWER_REASONS, TRANSPORT_REASONS
@@ -34,6 +34,7 @@ from isr.version import __version__
 
 T = TypeVar("T")
 log = logging.getLogger("isr")
+INDEPENDENT = ("wilson", "clopper-pearson", "jeffreys")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Options:
     level: float | None = None
     interval: Method = "logit-t"
     prompts: Prompts = "fixed"
+    estimand: Estimand = "edit-mean"
     repeats: int = 1
     reask: tuple[str, ...] = ()
     limit: int | None = None
@@ -150,7 +152,9 @@ def prepare(
     if unknown:
         known = ", ".join(sorted(columns(directory.edits)))
         raise UsageError(f"--by: expected columns of the metadata ({known}); found {', '.join(unknown)}")
-    settings = Settings(options.level or directory.settings.level, options.interval, options.prompts)
+    settings = Settings(
+        options.level or directory.settings.level, options.interval, options.prompts, options.estimand
+    )
     edits = directory.edits[: options.limit] if options.limit else directory.edits
     plan = Plan(options.directory, edits, rubrics, panel, options.repeats, frozenset(options.reask))
     return plan, directory, settings, by
@@ -165,6 +169,11 @@ def _check(options: Options) -> None:
         raise UsageError(f"--limit: expected at least 1; found {options.limit}")
     if options.level is not None and not 0.5 <= options.level < 1:
         raise UsageError(f"--level: expected a number from 0.5 to below 1; found {options.level}")
+    if options.interval in INDEPENDENT and (options.prompts, options.estimand) != ("fixed", "edit-mean"):
+        raise UsageError(
+            f"--interval {options.interval}: takes edits as independent, so expected --prompts fixed and "
+            f"--estimand edit-mean; use logit-t"
+        )
     unknown = sorted(set(options.reask) - set(ANSWER_REASONS))
     if unknown:
         raise UsageError(

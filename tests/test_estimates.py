@@ -151,3 +151,13 @@ def test_mean_grade_stays_on_its_scale() -> None:
     assert found.high is not None
     assert found.high <= 4.0
     assert mean_grade(np.array([np.nan]), frame(1), SETTINGS, 4).value is None
+
+
+def test_the_mean_over_images_weighs_images_alike() -> None:
+    # image 0 has three edits (T T F), image 1 one (F): 2/4 over edits, (2/3 + 0) / 2 over images
+    codes = np.array([0, 0, 0, 1])
+    frame = Frame(codes, np.array([0, 1, 2, 0]), np.arange(4), np.arange(4), np.zeros(4, np.bool_))
+    for estimand, value in (("edit-mean", 1 / 2), ("image-mean", 1 / 3)):
+        found = treatment_estimates(frame, plain([T, T, F, F]), {}, plain([]), Settings(estimand=estimand))  # type: ignore[arg-type]
+        assert found["isr"].value == pytest.approx(value)
+        assert found["isr"].bounds == pytest.approx((value, value))

@@ -78,7 +78,7 @@ def test_a_card_may_not_send_a_built_in_key_to_a_foreign_host(
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     with serving() as server:
         (tmp_path / "judge.toml").write_text(with_key(card_text(server.base_url), "OPENAI_API_KEY"))
-        with pytest.raises(isr.SecretError, match="isr judges allow 127.0.0.1 OPENAI_API_KEY") as caught:
+        with pytest.raises(isr.SecretError, match=r"isr judges allow 127\.0\.0\.1 OPENAI_API_KEY") as caught:
             isr.score(tmp_path / "e", judge=str(tmp_path / "judge.toml"))
         assert CANARY not in str(caught.value)
         assert server.stats()["calls"] == 0

@@ -58,6 +58,13 @@ _PATH = click.Path(path_type=Path)
     help="Whether the prompts are all there are, or a sample from a wider set.",
 )
 @click.option(
+    "--estimand",
+    default="edit-mean",
+    show_default=True,
+    type=click.Choice(["edit-mean", "image-mean"]),
+    help="Mean over edits, or over images of their means; they differ where images have unequal numbers of edits.",
+)
+@click.option(
     "--repeats",
     default=1,
     show_default=True,
