@@ -60,11 +60,16 @@ def parse(answer: Answer, rubric: Rubric) -> Verdict:
     score, value = grades.pop("score", None), fields["verdict"]
     if _contradict(rubric, score, value):
         return _undecided("contradiction", text)
-    return Verdict(value, score=score, grades=grades, reasoning=str(fields.get("reasoning", "")))
+    return Verdict(value, score=score, grades=grades, reasoning=_writable(str(fields.get("reasoning", ""))))
 
 
 def _undecided(reason: str, text: str = "") -> Verdict:
-    return Verdict("undecided", reason, reasoning=text[:600])
+    return Verdict("undecided", reason, reasoning=_writable(text[:600]))
+
+
+def _writable(text: str) -> str:
+    """The text with lone surrogates, which no file can hold, as U+FFFD: JSON lets a judge write them as escapes."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _json_object(text: str) -> dict[str, Any] | None:

@@ -166,6 +166,17 @@ def test_the_words_of_an_undecided_answer_are_kept_but_not_all_of_them() -> None
     assert verdict.reasoning == "x" * 600
 
 
+@pytest.mark.parametrize(
+    "text", [good(reasoning="a\ud800b 🚗"), "prose \ud800", good(reasoning="\udfff", score=9)]
+)
+def test_what_is_kept_can_be_written_to_a_file(text: str) -> None:
+    verdict = parse(an_answer(text), SEMANTIC)
+    assert verdict.reasoning
+    verdict.reasoning.encode()
+    if verdict.value == "fine":
+        assert verdict.reasoning == "a\ufffdb 🚗"
+
+
 def test_a_refusal_inside_a_sound_answer_is_no_refusal() -> None:
     assert said(good(reasoning="I cannot see any change.", score=0, verdict="fails")) == ("fails", "")
 

@@ -47,7 +47,7 @@ def asked(path: Path, *requests: Any) -> list[Answer | TransportError]:
 def test_answers_are_found_by_what_was_asked(tmp_path: Path) -> None:
     first, second = a_request("one"), a_request("two", card=a_card(model="another"))
     recorded = an_answer(
-        "zwei — ü", refusal="r", served={"model": "m"}, usage={"prompt_tokens": 3}, sent={"edit": "sha256:x"},
+        "zwei — ü", refusal="r", served={"model": "m"}, usage={"prompt_tokens": 3, "completion_tokens": 0}, sent={"edit": "sha256:x"},
         received_at="2026-11-01T00:00:00+00:00", latency_s=0.5,
     )  # fmt: skip
     fields = {name: getattr(recorded, name) for name in Answer.__slots__}

@@ -1,0 +1,208 @@
+"""`isr compare` and `isr plan` on finished runs: pairing on units, refusals, numbers by hand."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import isr
+from isr.calibration.comparison import sign_flip_test
+from isr.intervals import difference_interval
+from tests.chat_server import serving
+from tests.directories import card_text, make_directory, write_metadata
+
+
+def command(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "isr", *args], capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two methods scored in one directory, and the same scored apart under other file names."""
+    root = tmp_path_factory.mktemp("runs")
+    rows = make_directory(root / "both", images=20, prompts=3, methods=("sifm", "noise"))
+    for name, eps in (("sifm", 7), ("noise", 21)):
+        for row in rows:
+            if row["method"] == name:
+                path = f"protected/{name}-{Path(row['source_file_name']).name}"
+                (root / "both" / "protected").mkdir(exist_ok=True)
+                with Image.open(root / "both" / row["source_file_name"]) as image:
+                    pixels = np.clip(np.asarray(image, np.int64) + eps, 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(root / "both" / path)
+                row |= {"protected_file_name": path, "surrogate": "ip2p", "immunize_seconds": eps}
+    write_metadata(root / "both", rows)
+    for name in ("sifm", "noise"):
+        other = root / name
+        for row in rows:
+            if row["method"] == name:
+                for column in ("file_name", "source_file_name", "control_file_name"):
+                    copy = other / row[column].replace("edits/", f"edits/renamed-{name}-")
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    copy.write_bytes((root / "both" / row[column]).read_bytes())
+        kept = [
+            {k: v for k, v in r.items() if k != "protected_file_name"} for r in rows if r["method"] == name
+        ]
+        for row in kept:
+            row["file_name"] = row["file_name"].replace("edits/", f"edits/renamed-{name}-")
+        write_metadata(other, kept)
+    with serving() as server:
+        (root / "judge.toml").write_text(card_text(server.base_url))
+        for name in ("both", "sifm", "noise"):
+            isr.score(root / name, judge=str(root / "judge.toml"))
+    return root
+
+
+def outcomes(run: Path) -> dict[str, dict[tuple[str, str], int]]:
+    with (run / "edits.csv").open(newline="") as file:
+        found: dict[str, dict[tuple[str, str], int]] = {}
+        for r in csv.DictReader(file):
+            if r["arm"] == "protected":
+                found.setdefault(r["method"], {})[r["image_id"], r["prompt_id"]] = r["outcome"] == "immunized"
+        return found
+
+
+def comparison(*args: str) -> dict[str, Any]:
+    done = command("compare", *args, "--json")
+    assert done.returncode == 0, done.stderr
+    out: dict[str, Any] = json.loads(done.stdout)
+    return out
+
+
+def test_the_difference_is_that_of_the_paired_units(runs: Path) -> None:
+    found = comparison(str(runs / "both.isr"))["family"][0]
+    table = outcomes(runs / "both.isr")
+    units = sorted(table["noise"])
+    d = np.array([table["noise"][u] - table["sifm"][u] for u in units], float)
+    image = [u[0] for u in units]
+    assert (found["first"], found["second"]) == ("noise", "sifm")
+    expected = difference_interval(d, image)
+    assert found["difference"]["value"] == pytest.approx(expected.value)
+    assert found["difference"]["low"] == pytest.approx(expected.low)
+    assert found["p_value"] == pytest.approx(
+        sign_flip_test(d, image, rng=np.random.default_rng(0)).p_value, abs=0.02
+    )
+    assert found["p_holm"] == found["p_value"]  # a family of one
+
+
+def test_runs_pair_on_units_whatever_the_files_are_called(runs: Path) -> None:
+    together = comparison(str(runs / "both.isr"))
+    apart = comparison(str(runs / "noise.isr"), str(runs / "sifm.isr"))
+    assert apart["family"][0]["difference"] == together["family"][0]["difference"]
+    assert apart["unpaired"][0] == {
+        "first": "noise", "second": "sifm", "shared": 60, "only_first": 0, "only_second": 0,
+    }  # fmt: skip
+
+
+def test_the_same_digits_for_the_same_seed(runs: Path) -> None:
+    args = (str(runs / "both.isr"), "--seed", "7")
+    assert comparison(*args) == comparison(*args)
+
+
+def test_choose_shows_distortion_transfer_and_cost(runs: Path) -> None:
+    found = comparison(str(runs / "both.isr"), "--choose", "--by", "editor")
+    noise, sifm = found["choices"]
+    assert sifm["linf"] == pytest.approx(7 / 255, abs=1e-6)
+    assert noise["linf"] == pytest.approx(21 / 255, abs=1e-6)
+    assert sifm["costs"] == {"immunize_seconds": 7.0}
+    assert sifm["transfer"] is not None  # every edit was made by "painter", not by the surrogate ip2p
+    assert sifm["transfer"]["value"] == sifm["isr"]["value"]
+    assert any("worst case" in note for note in sifm["notes"])
+    assert any("different measured distortion" in w for w in found["warnings"])
+    assert found["slices"][0]["by"] == {"editor": "painter"}
+    text = command("compare", str(runs / "both.isr"), "--choose").stdout
+    assert "to choose from (all intervals hold together at 95%)" in text
+    assert "warning: compared at different measured distortion" in text
+
+
+def test_a_run_against_itself_is_zero_with_zero_width(runs: Path) -> None:
+    found = comparison(str(runs / "sifm.isr"), str(runs / "sifm.isr"))["family"][0]
+    assert [found["difference"][k] for k in ("value", "low", "high")] == [0, 0, 0]
+
+
+def test_partly_shared_units_are_told_and_none_is_refused(runs: Path, tmp_path: Path) -> None:
+    def moved(name: str, keep: int) -> Path:
+        """The noise run with other image ids but for the first ``keep`` edits."""
+        target = tmp_path / name
+        target.mkdir()
+        (target / "result.json").write_bytes((runs / "noise.isr" / "result.json").read_bytes())
+        with (runs / "noise.isr" / "edits.csv").open(newline="") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+        for i, row in enumerate(rows):
+            if i >= keep:
+                row["image_id"] = f"other-{row['image_id']}"
+        with (target / "edits.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, reader.fieldnames or [])
+            writer.writeheader()
+            writer.writerows(rows)
+        return target
+
+    some = command("compare", str(runs / "sifm.isr"), str(moved("some", 24)))
+    assert some.returncode == 0
+    assert (
+        "not paired: 48 units of sifm, 48 of noise; 12 shared" in some.stdout
+    )  # rows alternate between arms
+    none = command("compare", str(runs / "sifm.isr"), str(moved("none", 0)))
+    assert none.returncode == 2
+    assert "no unit that two contenders share" in none.stderr
+
+
+def test_other_instruments_are_refused(runs: Path, tmp_path: Path) -> None:
+    with serving() as server:
+        text = card_text(server.base_url).replace("[decoding]", "[decoding]\nseed = 5")
+        (tmp_path / "judge.toml").write_text(text)
+        isr.score(runs / "noise", judge=str(tmp_path / "judge.toml"), out=tmp_path / "other")
+    done = command("compare", str(runs / "sifm.isr"), str(tmp_path / "other"))
+    assert done.returncode == 2
+    assert "same instrument" in done.stderr
+    assert "judge:" in done.stderr
+
+
+def test_one_treatment_cannot_be_compared(runs: Path) -> None:
+    done = command("compare", str(runs / "sifm.isr"))
+    assert done.returncode == 2
+    assert "at least two treatments" in done.stderr
+
+
+def test_plan_without_and_with_a_pilot(runs: Path) -> None:
+    plain = json.loads(command("plan", "--half-width", "0.05", "--json").stdout)
+    # D = 1 + 4 * 0.3 = 2.2; z: 1.96^2 * 2.2 * 0.25 / (0.0025 * 5) = 169.03, a few more for t with G - 1
+    assert 169 <= plain["plans"][0]["images"] <= 174
+    assert "guesses" in plain["rests_on"]["source"]
+    run = str(runs / "both.isr")
+    args = (
+        "plan",
+        "--half-width",
+        "0.05",
+        "--difference",
+        "0.1",
+        "--labels",
+        "40",
+        "--pilot",
+        run,
+        "--method",
+        "sifm",
+    )
+    found = json.loads(command(*args, "--json").stdout)
+    assert "60 edits of 20 images" in found["rests_on"]["source"]
+    assert [set(p) >= {"wanted", "answer", "notes"} for p in found["plans"]] == [True] * 3
+    assert found["plans"][2]["not_immunized"] + found["plans"][2]["immunized"] == 40
+    against = command(*args, "--against", "noise")
+    assert "pairs with the noise" in against.stdout
+
+
+def test_plan_says_what_is_missing(runs: Path) -> None:
+    assert "at least one of" in command("plan").stderr
+    assert "expected a --pilot run" in command("plan", "--labels", "10").stderr
+    assert (
+        "two numbers"
+        in command("plan", "--labels", "9", "--pilot", str(runs / "both.isr"), "--human-rates", "x").stderr
+    )
