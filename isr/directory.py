@@ -67,7 +67,7 @@ class _Loader:
     need_source: bool
     on_progress: Callable[[int], None]
     problems: list[Problem] = field(default_factory=list)
-    edits: list[Edit] = field(default_factory=list)
+    loaded: list[tuple[str, Edit]] = field(default_factory=list)
     refs: dict[str, ImageRef] = field(default_factory=dict)
     pixels: dict[str, str] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
@@ -84,14 +84,18 @@ class _Loader:
                     self.refs[path] = ImageRef(path, result.sha256)
                     self.pixels[path] = result.pixels
             for row in chunk:
-                problems = [*row.problems, *self._file_problems(row, looked)]
+                problems = [*row.problems, *self._file_problems(row, looked), *self._id_problems(row)]
                 if not problems:
                     edit = self._edit(row.values)
-                    problems = list(self._cross_problems(row.where, edit))
-                    if not problems:
-                        self.edits.append(edit)
+                    problems = list(self._unit_problems(row.where, edit))
+                    self.loaded.append((row.where, edit))
                 self.problems += problems
             self.on_progress(len(chunk))
+
+    def sound(self) -> list[Edit]:
+        """The edits of the rows without any problem; of rows that contradict each other none is left."""
+        bad = {p.where for p in self.problems}
+        return [edit for where, edit in self.loaded if where not in bad]
 
     def _file_problems(self, row: Row, looked: Mapping[str, Scanned | ImageProblem]) -> Iterator[Problem]:
         for column in PATHS:
@@ -152,37 +156,38 @@ class _Loader:
         """One object for equal texts: 100,000 rows repeat a few names."""
         return self.texts.setdefault(text, text)
 
-    def _cross_problems(self, where: str, edit: Edit) -> Iterator[Problem]:
-        first = self.ids.setdefault(edit.edit_id, where)
-        if first is not where:
-            yield Problem(
-                where,
-                "edit_id",
-                "an id of its own",
-                f"{edit.edit_id!r}, which {first} has",
-                "make ids unique",
-            )
+    def _id_problems(self, row: Row) -> Iterator[Problem]:
+        edit_id = row.values.get("edit_id", row.values.get("file_name", ""))
+        first = self.ids.setdefault(edit_id, row.where) if edit_id else row.where
+        if first is not row.where:
+            for where, other in ((first, row.where), (row.where, first)):
+                found = f"{edit_id!r}, which {other} has"
+                yield Problem(where, "edit_id", "an id of its own", found, "make ids unique")
+
+    def _unit_problems(self, where: str, edit: Edit) -> Iterator[Problem]:
         first = self.cells.setdefault((edit.unit, edit.treatment), where)
         if first is not where:
-            yield Problem(
-                where,
-                "image_id",
-                "one edit for each unit (image_id, prompt_id, editor, seed, purifier) and "
-                "treatment (method, config, eps, surrogate)",
-                f"the same as in {first}",
-                "tell the rows apart by seed, editor, purifier or config",
-            )
+            for one, other in ((first, where), (where, first)):
+                yield Problem(
+                    one,
+                    "image_id",
+                    "one edit for each unit (image_id, prompt_id, editor, seed, purifier) and "
+                    "treatment (method, config, eps, surrogate)",
+                    f"the same as in {other}",
+                    "tell the rows apart by seed, editor, purifier or config",
+                )
         if edit.control is not None:
             source = edit.source.sha256 if edit.source else None
             known = self.controls.setdefault(edit.unit, (edit.control.sha256, source, where))
             if known[:2] != (edit.control.sha256, source):
-                yield Problem(
-                    where,
-                    "control_file_name",
-                    "one control edit and one source for each unit",
-                    f"other images than in {known[2]}",
-                    "use the same files, or tell the units apart",
-                )
+                for one, other in ((known[2], where), (where, known[2])):
+                    yield Problem(
+                        one,
+                        "control_file_name",
+                        "one control edit and one source for each unit",
+                        f"other images than in {other}",
+                        "use the same files, or tell the units apart",
+                    )
 
 
 def _number(text: str) -> str:
@@ -211,7 +216,7 @@ def load_edits(
     """
     root = Path(path)
     file = metadata_file(root)
-    settings = read_settings(root)
+    settings, said = _settings(root)
     pair = load_pair(tuple(rubrics) if rubrics else settings.rubrics)
     need_source = any("source" in r.images for r in pair.values())
     scanner = Scanner(root, cache)
@@ -220,19 +225,28 @@ def load_edits(
         loader.load(read_rows(file))
     finally:
         scanner.close()
-    if loader.problems and (not skip_invalid or not loader.edits):
-        raise EditDirectoryError(f"{root}: {len(loader.problems)} problem(s) in {file.name}", loader.problems)
-    edits = sorted(loader.edits, key=lambda e: (e.unit, e.treatment, e.edit_id))
-    return EditDirectory(root, tuple(edits), settings, tuple(loader.problems))
+    edits = loader.sound()
+    problems = list(dict.fromkeys([*said, *loader.problems]))
+    if said or (problems and (not skip_invalid or not edits)):
+        raise EditDirectoryError(f"{root}: {len(problems)} problem(s)", problems)
+    edits.sort(key=lambda e: (e.unit, e.treatment, e.edit_id))
+    return EditDirectory(root, tuple(edits), settings, tuple(problems))
 
 
 def read_settings(root: Path) -> Settings:
     """What ``isr.toml`` says. Raises ``EditDirectoryError`` if it says anything that data must not choose."""
+    settings, problems = _settings(root)
+    if problems:
+        raise EditDirectoryError(f"{root / 'isr.toml'}: {len(problems)} problem(s)", problems)
+    return settings
+
+
+def _settings(root: Path) -> tuple[Settings, list[Problem]]:
     path = root / "isr.toml"
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        return Settings()
+        return Settings(), []
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise EditDirectoryError(f"{path}: expected TOML; found {error}; correct the file") from error
     problems = [
@@ -248,12 +262,9 @@ def read_settings(root: Path) -> Settings:
     ]
     problems += _setting_problems(raw)
     if problems:
-        raise EditDirectoryError(f"{path}: {len(problems)} problem(s)", problems)
-    return Settings(
-        tuple(raw.get("rubrics", DEFAULTS)),
-        tuple(raw.get("by", ())),
-        float(raw.get("level", Settings().level)),
-    )
+        return Settings(), problems
+    rubrics, by = tuple(raw.get("rubrics", DEFAULTS)), tuple(raw.get("by", ()))
+    return Settings(rubrics, by, float(raw.get("level", Settings().level))), []
 
 
 def _setting_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:

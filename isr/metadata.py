@@ -60,7 +60,8 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
                 continue
             where = f"{path.name}:{number}"
             try:
-                value = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                value = json.loads(text, object_pairs_hook=_once)
             except (ValueError, RecursionError) as error:
                 yield Row(
                     where,
@@ -73,6 +74,13 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
                 yield Row(where, {}, (Problem(where, "", "a JSON object", found, "correct the line"),))
             else:
                 yield _row(where, value)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        raise ValueError("a column that stands twice in the row")
+    return out
 
 
 def _read_csv(path: Path) -> Iterator[Row]:

@@ -116,7 +116,7 @@ async def with_retries(
     def pause(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after_s if isinstance(error, TransportError) else None
-        return max(asked or 0.0, BACKOFF(state) if asked is None else 0.0)
+        return asked or BACKOFF(state)  # none said, or "at once": our own
 
     def before_sleep(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

@@ -209,7 +209,11 @@ class Store:
     def _chunked(self, sql: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(keys), 500):
             some = keys[start : start + 500]
-            yield from self._reader.execute(sql.format(",".join("?" * len(some))), some).fetchall()
+            try:
+                rows = self._reader.execute(sql.format(",".join("?" * len(some))), some).fetchall()
+            except sqlite3.Error as error:
+                raise StoreError(f"{self.path}: cannot be read ({error}); isr store verify says more") from error
+            yield from rows
 
 
 class _Writer:

@@ -321,15 +321,14 @@ def test_every_problem_is_listed_at_once_with_its_row(tmp_path: Path) -> None:
         ("metadata.jsonl:20", "source_file_name"),
     ]
     expected += [("metadata.jsonl:21", "")]
+    # rows that contradict each other are both named
+    expected += [("metadata.jsonl:14", "edit_id"), ("metadata.jsonl:16", "image_id")]
+    expected += [("metadata.jsonl:16", "control_file_name")]
     assert sorted(problems(root)) == sorted(expected)
 
     skipped = load_edits(root, skip_invalid=True)
     assert sorted((p.where, p.field) for p in skipped.skipped) == sorted(expected)
-    assert {e.edited.path for e in skipped.edits} == {
-        "edits/link.png",
-        rows[13]["file_name"],
-        rows[15]["file_name"],
-    }
+    assert {e.edited.path for e in skipped.edits} == {"edits/link.png"}
 
 
 def test_rows_that_were_skipped_do_not_change_the_others(root: Path) -> None:
@@ -361,7 +360,7 @@ def test_one_file_may_serve_many_rows(root: Path) -> None:
     changed(root, 1, file_name="edits/0-0-0.png", edit_id="again")
     assert len(load_edits(root).edits) == 4
     changed(root, 1, edit_id=None)
-    assert problems(root) == [("metadata.jsonl:2", "edit_id")]
+    assert problems(root) == [("metadata.jsonl:1", "edit_id"), ("metadata.jsonl:2", "edit_id")]
 
 
 def test_one_unit_has_one_control_and_one_source(tmp_path: Path) -> None:
@@ -370,10 +369,8 @@ def test_one_unit_has_one_control_and_one_source(tmp_path: Path) -> None:
     changed(tmp_path, 1, control_file_name="sources/0.png")
     picture(5).save(tmp_path / "sources/other.png")
     changed(tmp_path, 2, source_file_name="sources/other.png")
-    assert problems(tmp_path) == [
-        ("metadata.jsonl:2", "control_file_name"),
-        ("metadata.jsonl:3", "control_file_name"),
-    ]
+    found = problems(tmp_path)
+    assert set(found) == {(f"metadata.jsonl:{row}", "control_file_name") for row in (1, 2, 3)}
 
 
 def test_equal_copies_of_a_control_are_one(tmp_path: Path) -> None:
@@ -524,3 +521,21 @@ def test_values_are_frozen(root: Path) -> None:
         edit.prompt = "another"  # type: ignore[misc]
     with pytest.raises(AttributeError):
         loaded.edits = ()  # type: ignore[misc]
+
+
+def test_of_contradicting_rows_none_is_left_whatever_their_order(root: Path) -> None:
+    rows = [json.loads(line) for line in (root / "metadata.jsonl").read_text().splitlines()]
+    rows[0]["edit_id"] = rows[1]["edit_id"] = "twice"
+    kept = []
+    for order in (rows, rows[::-1]):
+        write_metadata(root, order)
+        kept.append([e.edit_id for e in load_edits(root, skip_invalid=True).edits])
+    assert kept[0] == kept[1]
+    assert "twice" not in kept[0]
+    assert len(kept[0]) == len(rows) - 2
+
+
+def test_a_bad_setting_does_not_hide_bad_rows(root: Path) -> None:
+    (root / "isr.toml").write_text('judge = "mine"\nlevel = 95\n')
+    changed(root, 0, prompt="")
+    assert problems(root) == [("isr.toml", "judge"), ("isr.toml", "level"), ("metadata.jsonl:1", "prompt")]

@@ -97,8 +97,15 @@ def test_backoff_is_exponential_with_full_jitter_and_bounded() -> None:
 
 
 def test_retry_after_is_honoured_exactly() -> None:
-    errors = [TransportError("rate_limited", "429", retry_after_s=s) for s in (1.5, 130.0, 0.0)]
-    assert tried(*errors, None)[:2] == ("answer", [1.5, 130.0, 0.0])
+    errors = [TransportError("rate_limited", "429", retry_after_s=s) for s in (1.5, 130.0)]
+    assert tried(*errors, None)[:2] == ("answer", [1.5, 130.0])
+
+
+def test_retry_after_zero_is_no_invitation_to_hammer() -> None:
+    at_once = [TransportError("rate_limited", "429", retry_after_s=0.0) for _ in range(4)]
+    answer, pauses, _ = tried(*at_once, None)
+    assert answer == "answer"
+    assert sum(pauses) > 0.05  # our own backoff: four uniform draws below 0.5, 1, 2 and 4 s
 
 
 def test_retry_after_beyond_the_bound_gives_up_at_once() -> None:
