@@ -64,6 +64,7 @@ class OpenAIChat:
             "OpenAI-Organization": openai.Omit(),
             "OpenAI-Project": openai.Omit(),
         }
+        self._mark = secrets.token_hex(16)  # stands for an image in a body; no prompt can know it
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=card.limits.concurrency)
         self._client = openai.AsyncOpenAI(
             api_key=key or "none",
@@ -119,7 +120,7 @@ class OpenAIChat:
 
     async def _body(self, request: Request, images: Prepared) -> tuple[bytes, dict[str, str]]:
         """The JSON body as bytes: the message with marks where images stand, and the images' bytes between."""
-        mark = secrets.token_hex(16)
+        mark = self._mark
         urls: list[bytes] = []
         sent: dict[str, str] = {}
         content: list[dict[str, Any]] = []
