@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,7 @@ class Choice:
     isr: Interval
     worst: Interval | None
     transfer: Interval | None
+    undecided: int
     linf: float | None
     psnr: float | None
     costs: dict[str, float]
@@ -86,13 +87,16 @@ def compare(
     choose: bool = False,
     level: float = 0.95,
     seed: int = 0,
+    told: Sequence[str] = (),
 ) -> Comparison:
     """Every contender against every other, or against ``baseline``, as one declared family (Holm).
 
-    Raises ``UsageError`` if there are fewer than two contenders, or if no pair shares a unit.
+    ``told``: warnings that come first. Raises ``UsageError`` if there are fewer than two contenders, or if no pair
+    shares a unit.
     """
     pairs = _pairs(found, baseline)
     by_name = {c.name: c for c in found}
+    assert len(by_name) == len(found), "contenders are told apart by their names"
     unpaired = tuple(_unpaired(by_name[a], by_name[b]) for a, b in pairs)
     if not any(u.shared for u in unpaired):
         example = next(iter(found[0].edits), None)
@@ -107,12 +111,14 @@ def compare(
     choices = tuple(_choices(found, level)) if choose else ()
     parts = [f"{k}={v}" for k, v in instrument.items()]
     parts += [
+        "prompts=fixed",
+        "estimand=edit-mean",
         "pairs=units",
         f"family={len(pairs)}:holm",
         f"test=image-sign-flip:seed={seed}",
         f"level={level:g}",
     ]
-    return Comparison("|".join(parts), family, unpaired, slices, choices, tuple(_warnings(found)))
+    return Comparison("|".join(parts), family, unpaired, slices, choices, (*told, *_warnings(found)))
 
 
 def _pairs(found: Sequence[Contender], baseline: str) -> list[tuple[str, str]]:
@@ -148,7 +154,21 @@ def _family(
     ]
     table = {c.name: np.array([_outcome(c, u) for u in units], np.float64) for c in found}
     image = _codes([u.image_id for u in units])
-    return compare_methods(table, image, pairs=list(pairs), identical=identical, rng=rng, level=level)
+    compared = compare_methods(table, image, pairs=list(pairs), identical=identical, rng=rng, level=level)
+    by_name = {c.name: c for c in found}
+    return tuple(
+        _with_undecided(one, by_name[one.first], by_name[one.second], set(units)) for one in compared
+    )
+
+
+def _with_undecided(one: PairedComparison, a: Contender, b: Contender, units: set[Unit]) -> PairedComparison:
+    """The comparison with its undecided pairs told apart from units that one side does not have."""
+    shared = a.edits.keys() & b.edits.keys() & units
+    undecided = sum(math.isnan(a.edits[u].outcome) or math.isnan(b.edits[u].outcome) for u in shared)
+    notes = one.difference.notes
+    if undecided:
+        notes += (f"{undecided} of {len(shared)} shared units are undecided on a side and left out",)
+    return replace(one, undecided=undecided, notes=notes)
 
 
 def _outcome(contender: Contender, unit: Unit) -> float:
@@ -193,28 +213,36 @@ def _choices(found: Sequence[Contender], level: float) -> Iterator[Choice]:
     for contender in found:
         notes = [] if shared else ["the contenders share no unit: rates are on different units"]
         units = sorted(shared or contender.edits)
-        surrogate = contender.treatment.surrogate
-        elsewhere = [u for u in units if surrogate and u.editor != surrogate]
         worst = _worst(contender, units, each)
-        transfer = _rate(contender, elsewhere, each) if elsewhere else None
         if worst is None:
-            notes.append("worst case: no unit was attacked in several ways")
-        if transfer is None:
-            notes.append(
-                "transfer: " + ("no editor but the surrogate" if surrogate else "no surrogate is named")
-            )
+            notes.append("worst attack: no unit was attacked in several ways (purifiers, seeds)")
+        elsewhere, reason = _elsewhere(contender, units)
+        if reason:
+            notes.append(f"other editors: {reason}")
         costs = {name: float(np.mean(values)) for name in COSTS if (values := contender.measured(name))}
         linf, psnr = contender.measured("protected_linf"), contender.measured("protected_psnr")
         yield Choice(
             contender.name,
             _rate(contender, units, each),
             worst,
-            transfer,
+            _rate(contender, elsewhere, each) if elsewhere else None,
+            sum(math.isnan(contender.edits[u].outcome) for u in units),
             max(linf) if linf else None,
             float(np.median(psnr)) if psnr else None,
             costs,
             tuple(notes),
         )
+
+
+def _elsewhere(contender: Contender, units: Sequence[Unit]) -> tuple[list[Unit], str]:
+    """The units edited by another editor than the one that the method was optimised on, or why there are none."""
+    surrogate = contender.treatment.surrogate
+    if not surrogate:
+        return [], "no surrogate is named"
+    if not any(u.editor for u in units):
+        return [], "no editor is named"
+    elsewhere = [u for u in units if u.editor and u.editor != surrogate]
+    return elsewhere, "" if elsewhere else "no editor but the surrogate"
 
 
 def _rate(contender: Contender, units: Sequence[Unit], level: float) -> Interval:

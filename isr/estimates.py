@@ -265,7 +265,8 @@ def mean_grade(grades: Floats, frame: Frame, settings: Settings, top: float) -> 
     low, high = (None if v is None else v * top for v in (estimate.low, estimate.high))
     low = None if low is None else max(low, 0.0)
     value = None if estimate.value is None else estimate.value * top
-    return replace(estimate, value=value, low=low, high=high, notes=())
+    method = estimate.method.replace("paired t", "mean, CR1 t")
+    return replace(estimate, value=value, low=low, high=high, method=method)
 
 
 def as_dicts(estimates: Mapping[str, Estimate]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from numpy.typing import ArrayLike
 from scipy.special import betaincinv, expit, logit, ndtri, stdtrit
 
 from isr.errors import StatisticsError
-from isr.types import Floats, Ints
+from isr.types import Bools, Floats, Ints
 
 Method = Literal[
     "logit-t",
@@ -226,6 +226,12 @@ def zero_limit(n: Floats, prior_deff: Floats, df: Floats, tail: float) -> Floats
     return out
 
 
+def _count(n: ArrayLike | None, total: Floats) -> Floats:
+    """The number of edits that weights are worth, per data set; 1.5 at least, for one edit has no variance."""
+    given = total if n is None else np.broadcast_to(np.asarray(n, dtype=np.float64), total.shape)
+    return np.maximum(given, 1.5)
+
+
 def _endpoints(
     p: Floats, variance: Floats, touched: Floats, n: Floats, df: Floats, level: float
 ) -> tuple[Floats, Floats]:
@@ -242,12 +248,27 @@ def _endpoints(
 
 
 class RateCore(NamedTuple):
-    """What :func:`rate_core` returns, one entry per data set."""
+    """What :func:`rate_core` returns, one entry per data set; ``low_by`` and ``high_by`` are :class:`Made`."""
 
     value: Floats
     low: Floats
     high: Floats
     variance: Floats
+    low_by: Made
+    high_by: Made
+
+
+class Made(NamedTuple):
+    """How an endpoint was made: the rule (an index of RULES) and the failures of the data it was made from.
+
+    For a lower endpoint ``kept`` counts the edits that were spared.
+    """
+
+    rule: Ints
+    kept: Floats
+
+
+RULES = ("logit-t", "Korn-Graubard", "zero-failure limit")
 
 
 def rate_core(
@@ -258,44 +279,137 @@ def rate_core(
     sums, sizes: failures and edits per image, shape (..., G), G >= 2 (weighted sums are allowed).
     n: the number of independent edits that the weights are worth (Kish); default ``sum(sizes)``.
 
-    Monotone with equal sizes. By construction: one more failing edit in an image without a failure never
-    lowers the upper endpoint (the old data are a prefix of the new), and one that leaves no edit of its image
-    spared never lowers the lower endpoint (the same, flipped). Enumerated in ``tests/test_intervals.py``: one
-    more failing edit anywhere lowers no endpoint, except the lower one by less than 0.1 % of the width when an
-    image of twenty edits that already fails fails once more. With unequal sizes nothing is promised.
+    Monotone with equal sizes and whole counts, by construction: one more failing edit anywhere lowers no
+    endpoint (:func:`_upper` has the proof; ``tests/test_intervals.py`` enumerates and searches). With unequal
+    sizes or weights nothing is promised; the same file shows how large a fall a random search finds.
     """
     s, w = np.broadcast_arrays(np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64))
     total = w.sum(axis=-1)
-    count = total if n is None else np.broadcast_to(np.asarray(n, dtype=np.float64), total.shape)
+    count = _count(n, total)
     value = s.sum(axis=-1) / total
-    high = _upper(s, w, total, count, level)
-    low = 1.0 - _upper(w - s, w, total, count, level)
-    return RateCore(value, np.minimum(low, value), np.maximum(high, value), cr1_variance(s, w))
+    high, high_by = _upper(s, w, total, count, level)
+    low, low_by = _upper(w - s, w, total, count, level)
+    low = np.minimum(1.0 - low, value)
+    return RateCore(value, low, np.maximum(high, value), cr1_variance(s, w), low_by, high_by)
 
 
-def _upper(s: Floats, w: Floats, total: Floats, n: Floats, level: float) -> Floats:
-    """Rules 3 and 4: the largest upper endpoint over the prefixes of the most failing images."""
-    groups = s.shape[-1]
+def _upper(s: Floats, w: Floats, total: Floats, n: Floats, level: float) -> tuple[Floats, Made]:
+    """Rules 3 and 4: the largest upper endpoint over all data with some of the failures taken away.
+
+    With equal sizes an endpoint of rules 1 and 2 depends on the number ``k`` of failures, on the sum ``Q`` of
+    squared failures per image, and on whether fewer than FEW_IMAGES images are touched. For given ``k`` and
+    given rule it grows with the variance, hence with ``Q``. Among all data with ``k`` of the failures, ``Q`` is
+    largest where the most failing images keep theirs and one keeps a part (moving a failure from an image to
+    one with as many or more raises ``Q``); and this also touches the fewest images. So the maximum over ALL
+    data below the observed is found on two paths: failures taken in the order of the most failing images, and
+    the same after one failure was put into each of the FEW_IMAGES most failing (the data with the largest
+    ``Q`` among those that rule 1 governs). A maximum over all data below the observed cannot fall as failures
+    are added.
+    """
+    shape, groups = s.shape[:-1], s.shape[-1]
+    s, w = (np.ascontiguousarray(x).reshape(-1, groups) for x in (s, w))
+    whole, worth = np.broadcast_to(total, shape).reshape(-1), np.broadcast_to(n, shape).reshape(-1)
     order = np.argsort(-s, axis=-1, kind="stable")
     s, w = np.take_along_axis(s, order, -1), np.take_along_axis(w, order, -1)
     df = np.asarray(groups - 1.0)
     square = (w * w).sum(axis=-1)
-    full = s >= w * (1 - 1e-12)
-    hit = np.cumsum(s > 0, axis=-1)
-    spared = groups - np.cumsum(full, axis=-1)
-    p = np.cumsum(s, axis=-1) / total[..., None]
-    residual = np.cumsum(s * s, axis=-1) - 2 * p * np.cumsum(s * w, axis=-1) + p * p * square[..., None]
-    variance = groups / (groups - 1) * np.maximum(residual, 0.0) / total[..., None] ** 2
-    touched = np.minimum(hit, spared).astype(np.float64)
-    p = np.where(spared == 0, 1.0, np.minimum(p, 1.0))
-    high = np.zeros(s.shape)
-    live = s > 0
-    n_live = np.broadcast_to(n[..., None], s.shape)[live]
-    high[live] = _endpoints(p[live], variance[live], touched[live], n_live, df, level)[1]
-    prior = 1 + (square * n / total**2 - 1) * PRIOR_ICC
-    zero = zero_limit(n, np.maximum(prior, 1.0), df, _tail(level))
-    out: Floats = np.maximum(high.max(axis=-1), zero)
+    prior = 1 + (square * worth / whole**2 - 1) * PRIOR_ICC
+    best = zero_limit(worth, np.maximum(prior, 1.0), df, _tail(level))
+    rule, kept = np.full(best.shape, 2, dtype=np.int64), np.zeros(best.shape)
+    for path in _paths(s, w, whole / worth):
+        k, own = path.k, path.run
+        p = np.where(path.spared == 0, 1.0, np.minimum(k / whole[own], 1.0))
+        residual = path.squares - 2 * p * path.cross + p * p * square[own]
+        variance = groups / (groups - 1) * np.maximum(residual, 0.0) / whole[own] ** 2
+        touched = np.minimum(path.hit, path.spared)
+        high = _endpoints(p, variance, touched, worth[own], df, level)[1]
+        if path.reserved:
+            high = np.where(touched < FEW_IMAGES, 0.0, high)
+        starts = np.flatnonzero(np.diff(own, prepend=-1))
+        if not starts.size:
+            continue
+        top = np.maximum.reduceat(high, starts)
+        runs = own[starts]
+        # of equal endpoints the one of the most failures is named
+        at = np.maximum.reduceat(
+            np.where(high >= np.repeat(top, np.diff([*starts, own.size])), np.arange(own.size), -1), starts
+        )
+        better = top >= best[runs]
+        where, which = runs[better], at[better]
+        best[where], kept[where] = top[better], k[which]
+        rule[where] = touched[which] < FEW_IMAGES
+    return best.reshape(shape), Made(rule.reshape(shape), kept.reshape(shape))
+
+
+class _Path(NamedTuple):
+    """Data with some of the failures, one entry each, those of a run side by side.
+
+    run: index of the data set; k, squares, cross: sums over images of failures, their squares, their products
+    with sizes; hit, spared: images with a failure, images with an edit that did not fail.
+    """
+
+    run: Ints
+    k: Floats
+    squares: Floats
+    cross: Floats
+    hit: Floats
+    spared: Floats
+    reserved: bool
+
+
+def _paths(s: Floats, w: Floats, unit: Floats) -> list[_Path]:
+    """The two paths of :func:`_upper`; s, w (runs, G) sorted by falling s, unit (runs,) weight of an edit."""
+    runs, groups = s.shape
+    rank = np.arange(groups)
+    out = [_walk(s, w, np.zeros_like(s), s, unit, np.ones(groups, dtype=bool), reserved=False)]
+    if groups >= FEW_IMAGES:
+        first = np.where(rank < FEW_IMAGES, np.minimum(unit[:, None], s), 0.0)
+        # the last FEW_IMAGES images keep an edit that is spared
+        last = np.where((rank >= groups - FEW_IMAGES) & (s > w - unit[:, None]), w - unit[:, None], s)
+        fits = (last >= first - 1e-12).all(axis=-1) & (s[:, FEW_IMAGES - 1] > 0)
+        used = (rank < FEW_IMAGES) | (rank >= groups - FEW_IMAGES)
+        if fits.any():
+            found = _walk(s[fits], w[fits], first[fits], last[fits], unit[fits], used, reserved=True)
+            out.append(found._replace(run=np.flatnonzero(fits)[found.run]))
     return out
+
+
+def _walk(
+    s: Floats, w: Floats, first: Floats, last: Floats, unit: Floats, used: Bools, *, reserved: bool
+) -> _Path:
+    """Raise image after image from ``first`` to ``last`` in steps of one edit; points of ``used`` images."""
+    runs, groups = s.shape
+
+    def around(below: Floats, above: Floats) -> Floats:
+        """Sums of ``below`` over the images before and of ``above`` over the images after each one."""
+        before = np.cumsum(below, axis=-1) - below
+        after = above.sum(axis=-1, keepdims=True) - np.cumsum(above, axis=-1)
+        out: Floats = before + after
+        return out
+
+    step = unit[:, None]
+    count = np.where(used, np.ceil((last - first) / step - 1e-9), 0.0).astype(np.int64)
+    if reserved:
+        count[:, 0] += 1  # the start itself is data of its own
+    flat = count.reshape(-1)
+    at = np.repeat(np.arange(flat.size), flat)
+    nth = np.arange(at.size) - np.repeat(np.cumsum(flat) - flat, flat) + 1
+    own = at // groups
+    if reserved:
+        nth -= at % groups == 0
+    low, high, size = (x.reshape(-1)[at] for x in (first, last, w))
+    x = np.minimum(low + nth * unit[own], high)
+    full = w * (1 - 1e-12)
+    sums = [
+        around(last, first),
+        around(last * last, first * first),
+        around(last * w, first * w),
+        around((last > 0).astype(np.float64), (first > 0).astype(np.float64)),
+        around((last >= full).astype(np.float64), (first >= full).astype(np.float64)),
+    ]
+    k, squares, cross, hit, done = (q.reshape(-1)[at] for q in sums)
+    spared = groups - done - (x >= size * (1 - 1e-12))
+    return _Path(own, k + x, squares + x * x, cross + x * size, hit + (x > 0), spared, reserved)
 
 
 class TwoWayCore(NamedTuple):
@@ -325,7 +439,7 @@ def two_way_core(
     hp, wp = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in by_prompt))
     images, prompts = s.shape[-1], hp.shape[-1]
     total = w.sum(axis=-1)
-    count = total if n is None else np.broadcast_to(np.asarray(n, dtype=np.float64), total.shape)
+    count = _count(n, total)
     value = s.sum(axis=-1) / total
     parts = two_way_variance(by_image, by_prompt, by_cell)
     few = min(images, prompts) - 1.0

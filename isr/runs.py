@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem, UsageError
 from isr.result import Result
 from isr.types import Arm, Treatment, Unit
@@ -33,7 +34,7 @@ class Contender:
     """One treatment of one run."""
 
     name: str
-    run: str
+    run: str  # digest of the run's files: the same run under another path is the same run
     treatment: Treatment
     edits: Mapping[Unit, EditRow]
 
@@ -43,9 +44,11 @@ class Contender:
         for row in self.edits.values():
             text = row.columns.get(column, "")
             try:
-                found.setdefault(row.unit.image_id, float(text))
+                value = float(text)
             except ValueError:
                 continue
+            if math.isfinite(value) or (column == "protected_psnr" and value == math.inf):
+                found.setdefault(row.unit.image_id, value)
         return list(found.values())
 
 
@@ -54,6 +57,7 @@ class FinishedRun:
     """A run's folder: its signature, its treatments, its control edits."""
 
     path: Path
+    digest: str
     signature: str
     treatments: Mapping[Treatment, Mapping[Unit, EditRow]]
     controls: Mapping[Unit, EditRow] = field(default_factory=dict)
@@ -67,13 +71,32 @@ class FinishedRun:
 
 def read_run(path: Path) -> FinishedRun:
     """The run in a results' folder. Raises ``InputError`` if its files are not those of ``isr score``."""
+    folder = path if path.is_dir() else path.parent
     signature = Result.load(path).signature
     treatments: dict[Treatment, dict[Unit, EditRow]] = {}
     controls: dict[Unit, EditRow] = {}
-    for arm, treatment, row in _rows((path if path.is_dir() else path.parent) / "edits.csv"):
+    for arm, treatment, row in _rows(folder / "edits.csv"):
         rows = controls if arm is Arm.CONTROL else treatments.setdefault(treatment, {})
         rows[row.unit] = row
-    return FinishedRun(path, signature, treatments, controls)
+    digest = sha256_bytes(b"".join((folder / name).read_bytes() for name in ("result.json", "edits.csv")))
+    return FinishedRun(folder.resolve(), digest, signature, treatments, controls)
+
+
+def settings_told(runs: Sequence[FinishedRun]) -> list[str]:
+    """What a comparison, which takes prompts as fixed and means over edits, does otherwise than these runs."""
+    said = []
+    for run in runs:
+        parts = dict(p.split("=", 1) for p in run.signature.split("|"))
+        other = [
+            f"{k}={parts[k]}"
+            for k, v in (("prompts", "fixed"), ("estimand", "edit-mean"))
+            if parts.get(k, v) != v
+        ]
+        if other:
+            said.append(
+                f"{run.path.name} was scored with {', '.join(other)}; here prompts are taken as fixed and means are over edits"
+            )
+    return said
 
 
 def _rows(file: Path) -> Iterator[tuple[Arm, Treatment, EditRow]]:
@@ -93,7 +116,7 @@ def contenders(runs: Sequence[FinishedRun]) -> list[Contender]:
     found = [(run, treatment) for run in runs for treatment in sorted(run.treatments)]
     names = _names(found)
     return [
-        Contender(name, str(run.path), treatment, run.treatments[treatment])
+        Contender(name, run.digest, treatment, run.treatments[treatment])
         for name, (run, treatment) in zip(names, found, strict=True)
     ]
 
@@ -106,8 +129,15 @@ def _names(found: Sequence[tuple[FinishedRun, Treatment]]) -> list[str]:
             if any(parts[j][0] == name[0] and values[j] != value for j in range(len(found))):
                 parts[i] = [*name, f"{column}={value or '(none)'}"]
     names = [", ".join(p) for p in parts]
-    twice = {n for n in names if names.count(n) > 1}
-    return [f"{n} [{run.path.name}]" if n in twice else n for n, (run, _) in zip(names, found, strict=True)]
+    paths = [run.path.parts for run, _ in found]
+    twice = [names.count(name) > 1 for name in names]
+    for depth in range(1, max(map(len, paths), default=0) + 1):
+        told = [
+            f"{n} [{'/'.join(p[-depth:])}]" if t else n for n, p, t in zip(names, paths, twice, strict=True)
+        ]
+        if len(set(told)) == len(told):
+            return told
+    return [f"{n} ({told[:i].count(n) + 1})" if told.count(n) > 1 else n for i, n in enumerate(told)]
 
 
 def require_one_instrument(runs: Sequence[FinishedRun]) -> None:

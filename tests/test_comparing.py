@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -114,7 +115,7 @@ def test_choose_shows_distortion_transfer_and_cost(runs: Path) -> None:
     assert sifm["costs"] == {"immunize_seconds": 7.0}
     assert sifm["transfer"] is not None  # every edit was made by "painter", not by the surrogate ip2p
     assert sifm["transfer"]["value"] == sifm["isr"]["value"]
-    assert any("worst case" in note for note in sifm["notes"])
+    assert any("worst attack" in note for note in sifm["notes"])
     assert any("different measured distortion" in w for w in found["warnings"])
     assert found["slices"][0]["by"] == {"editor": "painter"}
     text = command("compare", str(runs / "both.isr"), "--choose").stdout
@@ -199,10 +200,139 @@ def test_plan_without_and_with_a_pilot(runs: Path) -> None:
     assert "pairs with the noise" in against.stdout
 
 
-def test_plan_says_what_is_missing(runs: Path) -> None:
-    assert "at least one of" in command("plan").stderr
-    assert "expected a --pilot run" in command("plan", "--labels", "10").stderr
-    assert (
-        "two numbers"
-        in command("plan", "--labels", "9", "--pilot", str(runs / "both.isr"), "--human-rates", "x").stderr
+def plans(*args: str) -> list[dict[str, Any]]:
+    done = command("plan", *args, "--json")
+    assert done.returncode == 0, done.stderr
+    out: list[dict[str, Any]] = json.loads(done.stdout)["plans"]
+    return out
+
+
+def test_plan_finds_prompts_and_labels_too(runs: Path) -> None:
+    run = str(runs / "both.isr")
+    # variance .3 - .04 = .26, ICC .3: between .078, within .182; G = 200, t = 1.972, z = .842:
+    # room 200 * .04 / 2.814^2 - .078 = .932; within / room = .195, so one prompt is enough
+    assert plans("--difference", "0.2", "--images", "200")[0]["per_image"] == 1
+    few = plans("--difference", "0.05", "--images", "10")[0]
+    assert few["per_image"] is None
+    assert "too few whatever the number of prompts" in few["notes"][1]
+    found = plans("--label-half-width", "0.2", "--pilot", run)[0]
+    assert found["half_width"] <= 0.2
+    fewer = plans("--labels", str(found["immunized"] + found["not_immunized"] - 1), "--pilot", run)[0]
+    assert fewer["half_width"] is None or fewer["half_width"] > 0.2
+    assert "not enough" in plans("--label-half-width", "0.001", "--pilot", run)[0]["answer"]
+
+
+def test_plan_near_the_edge_is_no_normal_theory(runs: Path) -> None:
+    # normal theory: 16 images for 2 % +- 5 points; the exact interval at 16 * 5 / 2.2 = 36 edits is wider
+    assert plans("--half-width", "0.05", "--rate", "0.02")[0]["images"] > 20
+    assert plans("--half-width", "0.05", "--rate", "0.5")[0]["images"] < 175
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], "at least one of --half-width"),
+        (["--labels", "10"], "expected a --pilot run"),
+        (["--difference", "0.4", "--discordant", "0.3"], "at most the share of discordant edits"),
+        (["--labels", "9", "--pilot", "RUN", "--human-rates", "x"], "two numbers from 0 to 1"),
+        (["--labels", "9", "--pilot", "RUN", "--human-rates", "0,5"], "two numbers from 0 to 1"),
+        (["--labels", "9", "--pilot", "RUN", "--human-rates", "0.1,nan"], "two numbers from 0 to 1"),
+        (
+            ["--half-width", "0.1", "--pilot", "RUN", "--method", "none"],
+            "--method none: expected one of noise; sifm",
+        ),
+        (["--difference", "0.1", "--pilot", "RUN", "--against", "none"], "--against none: expected one of"),
+    ],
+)
+def test_plan_says_what_is_missing(runs: Path, args: list[str], words: str) -> None:
+    done = command("plan", *[a.replace("RUN", str(runs / "both.isr")) for a in args])
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def edited(run: Path, target: Path, **change: Any) -> Path:
+    """A copy of a run's folder whose table of edits has other values in some columns."""
+    target.mkdir(parents=True)
+    (target / "result.json").write_bytes((run / "result.json").read_bytes())
+    with (run / "edits.csv").open(newline="") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+    fields = [*(reader.fieldnames or []), *(c for c in change if c not in (reader.fieldnames or []))]
+    for row in rows:
+        row |= {k: v(row) if callable(v) else v for k, v in change.items()}
+    with (target / "edits.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, fields)
+        writer.writeheader()
+        writer.writerows(rows)
+    return target
+
+
+def flipped(row: dict[str, str]) -> str:
+    return {"immunized": "not_immunized", "not_immunized": "immunized"}.get(row["outcome"], row["outcome"])
+
+
+def test_runs_of_one_name_are_told_apart(runs: Path, tmp_path: Path) -> None:
+    a = edited(runs / "sifm.isr", tmp_path / "x" / "out")
+    b = edited(runs / "sifm.isr", tmp_path / "y" / "out", outcome=flipped)
+    found = comparison(str(a), str(b))["family"][0]
+    assert (found["first"], found["second"]) == ("sifm [x/out]", "sifm [y/out]")
+    values = list(outcomes(a)["sifm"].values())
+    rate = sum(values) / len(values)
+    assert found["difference"]["value"] == pytest.approx(2 * rate - 1)
+    # three runs: each pair is its own
+    three = comparison(str(a), str(b), str(runs / "sifm.isr"))["family"]
+    assert [f["difference"]["value"] for f in three] == pytest.approx([2 * rate - 1, 0, 1 - 2 * rate])
+
+
+def test_a_run_under_another_path_is_the_same_run(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "sifm.isr", tmp_path / "copy")
+    for other in (f"{runs}/sifm.isr/../sifm.isr", str(tmp_path / "copy")):
+        found = comparison(str(runs / "sifm.isr"), other)["family"][0]
+        assert [found["difference"][k] for k in ("low", "value", "high")] == [0, 0, 0]
+        assert found["first"] != found["second"]
+
+
+def test_undecided_pairs_are_counted_apart_from_missing_units(runs: Path, tmp_path: Path) -> None:
+    half = edited(
+        runs / "noise.isr",
+        tmp_path / "half",
+        outcome=lambda r: "undecided" if r["image_id"] < "image-0010" else r["outcome"],
     )
+    done = command("compare", str(runs / "sifm.isr"), str(half), "--choose")
+    assert "30 of 60 shared units are undecided on a side and left out" in done.stdout
+    found = comparison(str(runs / "sifm.isr"), str(half), "--choose")
+    assert found["family"][0]["undecided"] == 30
+    assert {c["name"]: c["undecided"] for c in found["choices"]} == {"sifm": 0, "noise": 30}
+    none = edited(runs / "noise.isr", tmp_path / "none", outcome="undecided")
+    assert "there is no difference" in command("compare", str(runs / "sifm.isr"), str(none)).stdout
+
+
+def test_numbers_that_are_none_are_left_out(runs: Path, tmp_path: Path) -> None:
+    odd = edited(
+        runs / "noise.isr",
+        tmp_path / "odd",
+        immunize_seconds="nan",
+        protected_psnr="nan",
+        editor="",
+        surrogate="ip2p",
+    )
+    other = edited(runs / "sifm.isr", tmp_path / "other", editor="")
+    done = command("compare", str(odd), str(other), "--choose")
+    assert done.returncode == 0
+    assert "nan" not in done.stdout
+    assert "distortion not measured" in done.stdout
+    assert "other editors: no editor is named" in done.stdout
+    assert comparison(str(odd), str(other), "--choose")["choices"][0]["transfer"] is None
+
+
+def test_other_settings_of_the_runs_are_told(runs: Path, tmp_path: Path) -> None:
+    isr.score(
+        runs / "both",
+        judge=str(runs / "judge.toml"),
+        out=tmp_path / "random",
+        prompts="random",
+        store=runs / "both.isr" / "isr.db",
+    )
+    done = command("compare", str(tmp_path / "random"))
+    assert "random was scored with prompts=random; here prompts are taken as fixed" in done.stdout
+    assert "|prompts=fixed|" in done.stdout

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from isr.calibration.comparison import PairedComparison
     from isr.comparing import Choice, Comparison
     from isr.intervals import Interval
 
@@ -55,11 +56,15 @@ def command(
     import json
 
     from isr.comparing import compare
-    from isr.runs import contenders, read_run, require_one_instrument
+    from isr.errors import UsageError
+    from isr.runs import contenders, read_run, require_one_instrument, settings_told
 
     finished = [read_run(path) for path in runs]
     require_one_instrument(finished)
     columns = [c.strip() for c in by.split(",") if c.strip()]
+    reserved = sorted(set(columns) & {"arm", "outcome"})
+    if reserved:
+        raise UsageError(f"--by: expected columns that describe edits; found {', '.join(reserved)}")
     found = compare(
         contenders(finished),
         finished[0].instrument,
@@ -68,6 +73,7 @@ def command(
         choose=choose,
         level=level,
         seed=seed,
+        told=settings_told(finished),
     )
     if as_json:
         click.echo(json.dumps(_finite(found.as_dict()), indent=1, allow_nan=False))
@@ -86,22 +92,22 @@ def _finite(value: object) -> object:
 
 def _lines(found: Comparison, level: float) -> Iterator[str]:
     yield "ISR, first minus second, on shared units"
-    yield f"  {'difference':>10}  {f'{level:.0%} interval':>20}  {f'all hold at {level:.0%}':>20}{'n':>7}{'images':>8}{'p':>8}{'Holm':>8}"
+    heads = (f"{level:.0%} interval", f"all hold at {level:.0%}")
+    yield f"  {'difference':>10}  {heads[0]:>20}  {heads[1]:>20}{'n':>7}{'images':>8}{'p':>8}{'Holm':>8}"
     for one in found.family:
-        d, s = one.difference, one.simultaneous
         yield f"{one.first} - {one.second}"
-        yield f"  {_pp(d.value):>10}  {_span(d):>20}  {_span(s):>20}{d.n:>7}{d.clusters:>8}{_p(one.p_value):>8}{_p(one.p_holm):>8}"
+        yield _row(one, _span(one.simultaneous), one.p_holm)
+        yield from (f"    {note}" for note in (*one.notes, f"p: {one.p_method}"))
     for u in found.unpaired:
         if u.only_first or u.only_second:
             yield f"not paired: {u.only_first} units of {u.first}, {u.only_second} of {u.second}; {u.shared} shared"
     if found.slices:
         yield ""
-        yield "within groups (exploratory; p adjusted by Benjamini-Hochberg)"
+        yield "within groups (exploratory; the last column is adjusted by Benjamini-Hochberg)"
         for part in found.slices:
-            d = part.comparison.difference
             group = ", ".join(f"{k} {v or '(empty)'}" for k, v in part.by.items())
-            yield f"  {group}: {part.comparison.first} - {part.comparison.second}"
-            yield f"  {_pp(d.value):>10}  {_span(d):>20}  {'':20}{d.n:>7}{d.clusters:>8}{_p(part.comparison.p_value):>8}{_p(part.p_bh):>8}"
+            yield f"{group}: {part.comparison.first} - {part.comparison.second}"
+            yield _row(part.comparison, "", part.p_bh)
     if found.choices:
         yield ""
         yield from _choice_lines(found.choices, level)
@@ -110,21 +116,26 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
     yield f"signature: {found.signature}"
 
 
+def _row(one: PairedComparison, joint: str, adjusted: float | None) -> str:
+    d = one.difference
+    numbers = f"{d.n:>7}{d.clusters:>8}{_p(one.p_value):>8}{_p(adjusted):>8}"
+    return f"  {_pp(d.value):>10}  {_span(d):>20}  {joint:>20}{numbers}"
+
+
 def _choice_lines(choices: tuple[Choice, ...], level: float) -> Iterator[str]:
     width = max(len(c.name) for c in choices) + 2
     yield f"to choose from (all intervals hold together at {level:.0%})"
-    heads = ("ISR", "worst attack", "other editors")
-    yield (
-        f"  {'':{width}}" + "".join(f"{h:>24}" for h in heads) + f"{'PSNR dB':>9}{'L-inf':>8}  cost per image"
-    )
+    heads = "".join(f"{h:>24}" for h in ("ISR", "worst attack", "other editors"))
+    yield f"  {'':{width}}{heads}{'n':>7}{'undecided':>11}{'PSNR dB':>9}{'L-inf':>8}  cost per image"
     for c in choices:
         cells = "".join(f"{_rate(i):>24}" for i in (c.isr, c.worst, c.transfer))
         psnr = "-" if c.psnr is None else f"{c.psnr:.1f}"
         linf = "-" if c.linf is None else f"{c.linf:.4f}"
         costs = ", ".join(f"{v:.3g} {k.removeprefix('immunize_')}" for k, v in c.costs.items()) or "not known"
-        yield f"  {c.name:{width}}{cells}{psnr:>9}{linf:>8}  {costs}"
-    for note in dict.fromkeys(n for c in choices for n in c.notes):
-        yield f"  {note}"
+        yield f"  {c.name:{width}}{cells}{c.isr.n:>7}{c.undecided:>11}{psnr:>9}{linf:>8}  {costs}"
+    for c in choices:
+        reasons = [*c.notes, *(c.isr.notes if c.isr.low is None else ())]
+        yield from (f"  {c.name}: {reason}" for reason in reasons)
 
 
 def _pp(value: float | None) -> str:

@@ -11,16 +11,18 @@ import click
 if TYPE_CHECKING:
     from isr.runs import Contender
 
+MOST_IMAGES = 10_000_000
 _RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
 @dataclass(frozen=True)
 class Guess:
-    """What the plan rests on, and where it comes from."""
+    """What the plan rests on, and where it comes from. ``cv``: of the numbers of edits of the images."""
 
     rate: float
     icc: float
     per_image: float
+    cv: float
     source: str
 
 
@@ -33,10 +35,22 @@ class Guess:
     help="Wanted: to detect that two methods differ by D on the same edits.",
 )
 @click.option(
+    "--images",
+    type=click.IntRange(min=2),
+    metavar="G",
+    help="With --difference: images at hand; plans prompts for each instead of images.",
+)
+@click.option(
+    "--label-half-width",
+    type=_RATE,
+    metavar="H",
+    help="Wanted: a judge-corrected ISR to within plus or minus H; plans human labels on the pilot's edits.",
+)
+@click.option(
     "--labels",
     type=click.IntRange(min=1),
     metavar="N",
-    help="To share out: N human labels over the judge's verdicts.",
+    help="To share out: N human labels over the judge's verdicts in the pilot.",
 )
 @click.option(
     "--pilot",
@@ -67,14 +81,15 @@ class Guess:
 @click.option(
     "--discordant",
     type=_RATE,
-    help="Share of edits on which the two methods differ, without a pilot. Default: 0.3.",
+    help="Share of edits on which the two methods differ, without a pilot. Default: 0.3, or D if that is more.",
 )
 @click.option(
     "--human-rates",
     default="0.1,0.9",
     show_default=True,
     metavar="A,B",
-    help="Guess for --labels: share of edits people call immunized where the judge says not immunized, and where it says immunized.",
+    help="Guess for labels: share of edits that people call immunized where the judge says not immunized, "
+    "and where it says immunized.",
 )
 @click.option("--power", default=0.8, show_default=True, type=_RATE)
 @click.option("--level", default=0.95, show_default=True, type=click.FloatRange(0.5, 1, max_open=True))
@@ -86,25 +101,26 @@ def command(as_json: bool, **o: Any) -> None:
     isr plan --half-width 0.05
     isr plan --half-width 0.05 --pilot edits.isr
     isr plan --difference 0.1 --pilot edits.isr --method sifm --against noise
+    isr plan --difference 0.1 --pilot edits.isr --images 60
+    isr plan --label-half-width 0.08 --pilot edits.isr
     isr plan --labels 150 --pilot edits.isr
     """
     import json
 
     from isr.errors import UsageError
 
-    if not (o["half_width"] or o["difference"] or o["labels"]):
-        raise UsageError(
-            "isr plan: expected at least one of --half-width, --difference, --labels; found none"
-        )
-    chosen = _chosen(o["pilot"], o["method"]) if o["pilot"] else None
+    steps = {
+        "half_width": _for_half_width,
+        "difference": _for_difference,
+        "label_half_width": _for_label_half_width,
+        "labels": _for_labels,
+    }
+    if not any(o[name] for name in steps):
+        wanted = ", ".join(f"--{name.replace('_', '-')}" for name in steps)
+        raise UsageError(f"isr plan: expected at least one of {wanted}; found none")
+    chosen = _chosen(o["pilot"], "--method", o["method"]) if o["pilot"] else None
     guess = _guess(chosen, o)
-    plans: list[dict[str, Any]] = []
-    if o["half_width"]:
-        plans.append(_for_half_width(guess, o))
-    if o["difference"]:
-        plans.append(_for_difference(chosen, guess, o))
-    if o["labels"]:
-        plans.append(_for_labels(chosen, guess, o))
+    plans = [step(chosen, guess, o) for name, step in steps.items() if o[name]]
     if as_json:
         click.echo(json.dumps({"schema": "isr.plan/1", "rests_on": asdict(guess), "plans": plans}, indent=1))
         return
@@ -117,7 +133,7 @@ def command(as_json: bool, **o: Any) -> None:
             click.echo(f"  {note}")
 
 
-def _chosen(pilot: Path, name: str) -> Contender:
+def _chosen(pilot: Path, option: str, name: str) -> Contender:
     from isr.errors import UsageError
     from isr.runs import contenders, read_run
 
@@ -125,7 +141,9 @@ def _chosen(pilot: Path, name: str) -> Contender:
     for contender in found:
         if not name or name in (contender.name, contender.treatment.method):
             return contender
-    raise UsageError(f"--method {name}: expected one of {'; '.join(c.name for c in found)}")
+    if not found:
+        raise UsageError(f"--pilot {pilot}: expected judged edits; found none; choose another run")
+    raise UsageError(f"{option} {name}: expected one of {'; '.join(c.name for c in found)}")
 
 
 def _guess(chosen: Contender | None, o: dict[str, Any]) -> Guess:
@@ -135,28 +153,22 @@ def _guess(chosen: Contender | None, o: dict[str, Any]) -> Guess:
     from isr.errors import UsageError
 
     if chosen is None:
-        return Guess(
-            o["rate"] or 0.5,
-            0.3 if o["icc"] is None else o["icc"],
-            o["per_image"] or 5.0,
-            "guesses; a pilot run is better",
-        )
+        icc = 0.3 if o["icc"] is None else o["icc"]
+        return Guess(o["rate"] or 0.5, icc, o["per_image"] or 5.0, 0.0, "guesses; a pilot run is better")
     rows = [r for r in chosen.edits.values() if r.outcome == r.outcome]
     if not rows:
-        raise UsageError(f"--pilot {chosen.run}: expected decided edits; found none")
+        raise UsageError(f"--pilot {o['pilot']}: expected decided edits; found none")
     y = np.array([r.outcome for r in rows])
     image = _codes([r.unit.image_id for r in rows])
+    sizes = np.bincount(image)
     icc = variance_components(y, image).icc
     rate = min(max(float(y.mean()), 0.5 / len(y)), 1 - 0.5 / len(y))
-    known = 0.3 if icc is None else icc
-    source = f"pilot {chosen.run}, {chosen.name}, {len(rows)} edits of {image.max() + 1} images"
+    source = f"pilot {o['pilot']}, {chosen.name}, {len(rows)} edits of {len(sizes)} images"
     source += "" if icc is not None else "; ICC guessed: it cannot be estimated from this pilot"
-    return Guess(
-        o["rate"] or rate,
-        known if o["icc"] is None else o["icc"],
-        o["per_image"] or len(y) / (int(image.max()) + 1),
-        source,
-    )
+    known = 0.3 if icc is None else icc
+    cv = 0.0 if o["per_image"] else float(sizes.std() / sizes.mean())
+    per_image = o["per_image"] or float(sizes.mean())
+    return Guess(o["rate"] or rate, known if o["icc"] is None else o["icc"], per_image, cv, source)
 
 
 def _codes(names: list[str]) -> Any:
@@ -166,34 +178,79 @@ def _codes(names: list[str]) -> Any:
     return np.array([known.setdefault(n, len(known)) for n in names], np.int64)
 
 
-def _for_half_width(guess: Guess, o: dict[str, Any]) -> dict[str, Any]:
+def _for_half_width(chosen: Contender | None, guess: Guess, o: dict[str, Any]) -> dict[str, Any]:
     from isr.calibration.planning import images_for_half_width
 
-    plan = images_for_half_width(guess.rate, o["half_width"], guess.per_image, guess.icc, level=o["level"])
-    answer = f"{plan.needed} images with {guess.per_image:g} edits each"
-    wanted = f"ISR to within {100 * o['half_width']:g} percentage points ({o['level']:.0%} interval)"
+    plan = images_for_half_width(
+        guess.rate, o["half_width"], guess.per_image, guess.icc, cv=guess.cv, level=o["level"]
+    )
+    needed, notes = plan.needed, list(plan.notes)
+    exact = _images_near_the_edge(guess, o["half_width"], o["level"], needed or 2)
+    if needed is not None and exact is not None and exact > needed:
+        notes.append(
+            f"near 0 % or 100 % the interval is wider than the normal theory's {needed} images assume"
+        )
+        needed = exact
+    if needed is None or needed >= MOST_IMAGES:
+        needed = None
+        notes.append(f"more than {MOST_IMAGES:,} images: not attainable")
     return {
-        "wanted": wanted,
-        "answer": answer,
-        "images": plan.needed,
+        "wanted": f"ISR to within {100 * o['half_width']:g} percentage points ({o['level']:.0%} interval)",
+        "answer": _images(needed, guess),
+        "images": needed,
         "per_image": guess.per_image,
-        "notes": list(plan.notes),
+        "notes": notes,
     }
 
 
+def _images(needed: int | None, guess: Guess) -> str:
+    return "no number of images" if needed is None else f"{needed} images with {guess.per_image:g} edits each"
+
+
+def _images_near_the_edge(guess: Guess, half: float, level: float, start: int) -> int | None:
+    """Images for which the exact interval at the effective sample size, too, is as narrow as wanted."""
+    import numpy as np
+
+    from isr.calibration.planning import planned_design_effect
+    from isr.intervals import clopper_pearson
+
+    deff = planned_design_effect(guess.per_image, guess.icc, guess.cv)
+    images = np.unique(np.geomspace(start, min(MOST_IMAGES, start * 1000), 4000).astype(np.int64))
+    n = images * guess.per_image / deff
+    low, high = clopper_pearson(guess.rate * n, n, level=level)
+    enough = (high - low) / 2 <= half
+    rarer = min(guess.rate, 1 - guess.rate) * images * guess.per_image
+    return int(images[np.argmax(enough)]) if enough.any() and rarer[0] < 5 * deff else None
+
+
 def _for_difference(chosen: Contender | None, guess: Guess, o: dict[str, Any]) -> dict[str, Any]:
-    from isr.calibration.planning import images_for_difference
+    from isr.calibration.planning import images_for_difference, prompts_for_difference
 
     between, within, source = _spread(chosen, guess, o)
+    wanted = f"a difference of {100 * o['difference']:g} percentage points on the same edits, power {o['power']:.0%}"
+    rests = f"variance between images {between:.4f}, within {within:.4f} ({source})"
+    if o["images"]:
+        plan = prompts_for_difference(
+            o["difference"], between, within, o["images"], power=o["power"], level=o["level"]
+        )
+        many = "no number of prompts" if plan.needed is None else f"{plan.needed} prompts for each image"
+        answer = f"{many}, with {o['images']} images"
+        return {
+            "wanted": wanted,
+            "answer": answer,
+            "images": o["images"],
+            "per_image": plan.needed,
+            "notes": [rests, *plan.notes],
+        }
     plan = images_for_difference(
         o["difference"], between, within, guess.per_image, power=o["power"], level=o["level"]
     )
     return {
-        "wanted": f"a difference of {100 * o['difference']:g} percentage points on the same edits, power {o['power']:.0%}",
-        "answer": f"{plan.needed} images with {guess.per_image:g} edits each",
+        "wanted": wanted,
+        "answer": _images(plan.needed, guess),
         "images": plan.needed,
         "per_image": guess.per_image,
-        "notes": [f"variance between images {between:.4f}, within {within:.4f} ({source})", *plan.notes],
+        "notes": [rests, *plan.notes],
     }
 
 
@@ -205,14 +262,21 @@ def _spread(chosen: Contender | None, guess: Guess, o: dict[str, Any]) -> tuple[
     from isr.errors import UsageError
     from isr.runs import read_run
 
-    if chosen is None:
-        total = max((o["discordant"] or 0.3) - o["difference"] ** 2, 1e-3)
-        return (
-            guess.icc * total,
-            (1 - guess.icc) * total,
-            "guessed from the share of discordant edits and the ICC",
-        )
-    other = _chosen(o["pilot"], o["against"]).edits if o["against"] else read_run(o["pilot"]).controls
+    if chosen is None or o["discordant"]:
+        discordant = o["discordant"] or max(0.3, o["difference"])
+        if discordant < o["difference"]:
+            raise UsageError(
+                f"--difference {o['difference']:g}: expected at most the share of discordant edits, since methods "
+                f"can differ no more than that; found --discordant {discordant:g}"
+            )
+        total = max(discordant - o["difference"] ** 2, 1e-3)
+        source = f"guessed from {discordant:.0%} discordant edits and the ICC"
+        return guess.icc * total, (1 - guess.icc) * total, source
+    other = (
+        _chosen(o["pilot"], "--against", o["against"]).edits
+        if o["against"]
+        else read_run(o["pilot"]).controls
+    )
     shared = [u for u in chosen.edits if u in other]
     pairs = [(u, chosen.edits[u].outcome - other[u].outcome) for u in shared]
     pairs = [(u, d) for u, d in pairs if d == d]
@@ -223,39 +287,98 @@ def _spread(chosen: Contender | None, guess: Guess, o: dict[str, Any]) -> tuple[
     found = variance_components(d, _codes([u.image_id for u, _ in pairs]))
     if found.between is None or found.within is None or found.between + found.within == 0:
         raise UsageError(
-            f"--pilot: the spread of the differences to {name} cannot be estimated from {len(pairs)} pairs "
-            f"(one edit for each image, or no discordant pair); use a larger pilot, or --discordant and --icc without one"
+            f"--pilot: the spread of the differences to {name} cannot be estimated from {len(pairs)} pairs (one edit "
+            f"for each image, or no discordant pair); add --discordant and --icc, or use a larger pilot"
         )
     return found.between, found.within, f"from {len(pairs)} pairs with the {name}"
 
 
-def _for_labels(chosen: Contender | None, guess: Guess, o: dict[str, Any]) -> dict[str, Any]:
-    from isr.calibration.planning import corrected_half_width, label_allocation, planned_design_effect
+@dataclass(frozen=True)
+class _Verdicts:
+    """Numbers of edits by the judge's verdict, and guesses of what people say within each."""
+
+    counts: tuple[int, int]
+    rates: tuple[float, float]
+
+    def half_width(self, given: list[int], guess: Guess, level: float) -> float | None:
+        """Expected half-width of the corrected ISR with so many labels; ``None`` if a verdict gets none."""
+        from isr.calibration.planning import corrected_half_width, planned_design_effect
+
+        if any(c and not g for g, c in zip(given, self.counts, strict=True)):
+            return None
+        total = sum(self.counts)
+        shares = [c / total for c in self.counts]
+        deff = planned_design_effect(guess.per_image, guess.icc, guess.cv)
+        return corrected_half_width(shares, self.rates, given, total, deff=deff, level=level)
+
+    def share(self, labels: int) -> list[int]:
+        from isr.calibration.planning import label_allocation
+
+        return [int(n) for n in label_allocation(labels, self.counts, self.rates)]
+
+
+def _verdicts(chosen: Contender | None, o: dict[str, Any]) -> _Verdicts:
     from isr.errors import UsageError
 
     if chosen is None:
-        raise UsageError("--labels: expected a --pilot run, whose verdicts the labels are shared over")
+        raise UsageError(
+            "isr plan: labels expected a --pilot run, whose verdicts they are shared over; found none"
+        )
     try:
         low, high = (float(x) for x in o["human_rates"].split(","))
     except ValueError:
+        low = high = -1.0
+    if not (0 <= low <= 1 and 0 <= high <= 1):
         raise UsageError(
-            f"--human-rates: expected two numbers, e.g. 0.1,0.9; found {o['human_rates']!r}"
-        ) from None
+            f"--human-rates: expected two numbers from 0 to 1, e.g. 0.1,0.9; found {o['human_rates']!r}"
+        )
     outcomes = [r.outcome for r in chosen.edits.values() if r.outcome == r.outcome]
-    counts = [outcomes.count(0.0), outcomes.count(1.0)]
-    given = [int(n) for n in label_allocation(o["labels"], counts, [low, high])]
-    notes = [f"of {counts[0]} and {counts[1]} edits with these verdicts; draw at random within each"]
-    if all(g or not c for g, c in zip(given, counts, strict=True)):
-        deff = planned_design_effect(guess.per_image, guess.icc)
-        shares = [c / len(outcomes) for c in counts]
-        half = corrected_half_width(shares, [low, high], given, len(outcomes), deff=deff, level=o["level"])
-        notes.append(f"expected half-width of the judge-corrected ISR: {100 * half:.1f} percentage points")
-    else:
+    return _Verdicts((outcomes.count(0.0), outcomes.count(1.0)), (low, high))
+
+
+def _for_labels(chosen: Contender | None, guess: Guess, o: dict[str, Any]) -> dict[str, Any]:
+    verdicts = _verdicts(chosen, o)
+    wanted = (
+        f"{o['labels']} labels over the judge's verdicts (Neyman, at least 20 each where there are as many)"
+    )
+    return _label_plan(wanted, verdicts, verdicts.share(o["labels"]), guess, o["level"])
+
+
+def _for_label_half_width(chosen: Contender | None, guess: Guess, o: dict[str, Any]) -> dict[str, Any]:
+    verdicts = _verdicts(chosen, o)
+    total = sum(verdicts.counts)
+    wanted = f"a judge-corrected ISR to within {100 * o['label_half_width']:g} percentage points"
+
+    def enough(labels: int) -> bool:
+        half = verdicts.half_width(verdicts.share(labels), guess, o["level"])
+        return half is not None and half <= o["label_half_width"]
+
+    if not enough(total):
+        plan = _label_plan(wanted, verdicts, verdicts.share(total), guess, o["level"])
+        return plan | {"answer": f"labels on all {total} edits of the pilot are not enough: judge more edits"}
+    low, high = 0, total
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return _label_plan(wanted, verdicts, verdicts.share(high), guess, o["level"])
+
+
+def _label_plan(
+    wanted: str, verdicts: _Verdicts, given: list[int], guess: Guess, level: float
+) -> dict[str, Any]:
+    half = verdicts.half_width(given, guess, level)
+    notes = [
+        f"of {verdicts.counts[0]} and {verdicts.counts[1]} edits with these verdicts; draw at random within each"
+    ]
+    if half is None:
         notes.append("too few labels: a verdict that occurs gets none, and the ISR could not be corrected")
+    else:
+        notes.append(f"expected half-width of the judge-corrected ISR: {100 * half:.1f} percentage points")
     return {
-        "wanted": f"{o['labels']} labels over the judge's verdicts (Neyman, at least 20 each where there are as many)",
-        "answer": f"{given[0]} where the judge says not immunized, {given[1]} where it says immunized",
+        "wanted": wanted,
+        "answer": f"{sum(given)} labels: {given[0]} where the judge says not immunized, {given[1]} where immunized",
         "not_immunized": given[0],
         "immunized": given[1],
+        "half_width": half,
         "notes": notes,
     }
