@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from importlib import resources
 from ipaddress import ip_address
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from isr.cards import KEY_PREFIX
 from isr.errors import AuthenticationError, SecretError, UsageError
 
 if TYPE_CHECKING:
@@ -60,10 +62,18 @@ def _are_names(value: object) -> bool:
 
 
 def allow(host: str, variable: str) -> Path:
-    """Records that the key in ``variable`` may be sent to ``host``. Returns the file that says so."""
+    """Records that the key in ``variable`` may be sent to ``host``, on any port. Returns the file that says so.
+
+    Raises ``UsageError`` if no card's host can ever be ``host``, or ``variable`` is no name of a variable.
+    """
+    if not is_variable(variable):  # not repeated: it may be the key itself
+        raise UsageError(
+            "isr judges allow: expected a host and the NAME of a variable; found something else as the name; "
+            "put the key into an environment variable and give that variable's name"
+        )
+    host = _plain_host(host)
     config = read_config()
     allowed = dict(config.get("allow", {}))
-    host = host.lower()
     allowed[host] = sorted({*allowed.get(host, []), variable})
     lines = [f"judge = {_toml(config['judge'])}"] if "judge" in config else []
     lines += ["[allow]", *(f"{_toml(h)} = {_toml(v)}" for h, v in sorted(allowed.items()))]
@@ -71,6 +81,39 @@ def allow(host: str, variable: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", "utf-8")
     return path
+
+
+def is_variable(name: str) -> bool:
+    """Whether a text is the name of an environment variable, and not a key that happens to look like one."""
+    return bool(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)) and not KEY_PREFIX.match(name)
+
+
+def _plain_host(text: str) -> str:
+    """The host as ``Endpoint.host`` has it: in lower case, an IPv6 address without brackets."""
+    bare = text.strip().lower()
+    inner = bare[1:-1] if bare.startswith("[") and bare.endswith("]") else bare
+    key = KEY_PREFIX.match(text) and "." not in text
+    if _is_ip(inner):
+        return inner
+    if re.fullmatch(r"[\w-]+(\.[\w-]+)*\.?", bare) and not key:
+        return bare
+    try:
+        host = urlsplit(bare if "//" in bare else f"//{bare}").hostname or ""
+    except ValueError:
+        host = ""
+    hint = host if not key and "@" not in bare and (host == "localhost" or "." in host) else "HOST"
+    raise UsageError(
+        "isr judges allow: expected a host without scheme, port or path (a key is allowed to a host, whatever "
+        f"the port); found something else; write: isr judges allow {hint} VARIABLE"
+    )
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _toml(value: str | list[str]) -> str:
@@ -101,30 +144,31 @@ def check_pair(card: Card) -> None:
             f"{card.name}: the key in {endpoint.api_key_env} has not been allowed to go to {endpoint.host}; "
             f"if you trust that host with it: isr judges allow {endpoint.host} {endpoint.api_key_env}"
         )
-    if endpoint.scheme != "https" and not _is_loopback(endpoint.host):
+    if endpoint.scheme != "https" and not is_loopback(endpoint.host):
         raise SecretError(f"{card.name}: a key is sent over https only; found {endpoint.base_url}; use https")
 
 
 def endpoint_key(card: Card) -> str:
     """The key for the card's endpoint, or ``""`` for an endpoint without one.
 
-    Raises ``SecretError`` if it may not go there, ``AuthenticationError`` if the variable is not set.
+    Raises ``SecretError`` if it may not go there, ``AuthenticationError`` if the variable holds none.
     A server on this machine may be asked without a key.
     """
     check_pair(card)
     variable = card.endpoint.api_key_env
     key = os.environ.get(variable, "").strip() if variable else ""
-    if variable and not key and not _is_loopback(card.endpoint.host):
+    if variable and not key and not is_loopback(card.endpoint.host):
         raise AuthenticationError(
             f"{card.name}: expected a key in the environment variable {variable}; found none"
+        )
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise AuthenticationError(
+            f"{card.name}: expected a key of printable ASCII in the environment variable {variable}; "
+            f"found other characters or spaces within; set it again"
         )
     return key
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine: what is sent there passes no network."""
+    return host == "localhost" or (_is_ip(host) and ip_address(host).is_loopback)

@@ -30,7 +30,7 @@ ENTRY_POINTS = "isr.judges"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _BACKEND = re.compile(r"[a-z][a-z0-9_]*\Z")
 _PREFIXED = r"(?:\b(?:sk-|AIza|eyJ|hf_|xai-|gsk_)|\bBearer\s+)[\w.-]{8,}"
-_KEY_PREFIX = re.compile(_PREFIXED)
+KEY_PREFIX = re.compile(_PREFIXED)
 _LOOKS_LIKE_KEY = re.compile(rf"{_PREFIXED}|[A-Za-z0-9_-]{{40,}}")
 
 
@@ -82,7 +82,8 @@ class Limits(_Section):
     concurrency: int = Field(8, ge=1, le=1024)
     requests_per_minute: float | None = Field(None, gt=0)
     timeout_s: float = Field(120.0, gt=0)
-    max_attempts: int = Field(6, ge=1)
+    max_attempts: int = Field(9, ge=1)
+    max_wait_s: float = Field(900.0, ge=0)
     max_retry_after_s: float = Field(600.0, ge=0)
 
 
@@ -291,7 +292,7 @@ def _checked(raw: dict[str, Any], name: str, where: str) -> Card:
                 found = "none" if e["type"] == "missing" else _shown(e.get("input"))
                 problems.append(Problem(where, field, e["msg"], found, "edit the card"))
         raise CardError(f"{where}: {len(problems)} problem(s)", problems) from None
-    problems += _address_problems(card, where)
+    problems += [*_address_problems(card, where), *_rule_problems(card, where)]
     if not _BACKEND.match(card.backend):
         problems.append(
             Problem(where, "backend", "a lower-case module name", repr(card.backend), "edit the card")
@@ -317,6 +318,15 @@ def _address_problems(card: Card, where: str) -> Iterator[Problem]:
     if named:
         fix = "put the key into api_key_env's variable"
         yield Problem(where, "endpoint.base_url", "no user or password", "one", fix)
+
+
+def _rule_problems(card: Card, where: str) -> Iterator[Problem]:
+    from isr.prices import RULES  # which stands behind this module: the rules take a card
+
+    rule = card.price.image_tokens
+    if rule and rule not in RULES:
+        expected = f"one of {', '.join(RULES)}, or nothing"
+        yield Problem(where, "price.image_tokens", expected, _shown(rule), "edit the card")
 
 
 def _as_json(raw: dict[str, Any]) -> bytes:
@@ -371,8 +381,9 @@ _FREE_TEXT = {"model", "revision", "notes", "needs", "endpoint.base_url", "deplo
 
 def _is_secret(at: str, key: str, value: str) -> bool:
     if key == "api_key_env":
-        return not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value) and bool(value)
+        named = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value)
+        return bool(value) and (not named or bool(KEY_PREFIX.match(value)))
     if at in _FREE_TEXT:  # digests and long names are at home there; the known beginnings of keys are not
-        return bool(_KEY_PREFIX.search(value))
+        return bool(KEY_PREFIX.search(value))
     named = re.search(r"(api_?key|token|secret|password|authorization)$", key, re.IGNORECASE)
     return bool(value) and (bool(named) or bool(_LOOKS_LIKE_KEY.fullmatch(value)))

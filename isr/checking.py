@@ -20,7 +20,9 @@ from isr.requests import Request, Template
 from isr.rubrics import load_pair
 from isr.types import Answer, ImageRef, Verdict
 
-PROMPT = "make the circle green"
+PROMPT = "make the circle green"  # of a scene that the shapes oracle knows as well
+_OFF_SCHEMA = ("not_json", "missing_field", "off_scale")
+_GROUND, _RED, _GREEN, _BLUE = (230, 215, 117), (204, 41, 41), (107, 204, 123), (54, 104, 204)
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,30 @@ class Check:
     def usable(self) -> bool:
         return all(v.value != "undecided" for _, _, v in self.answers)
 
+    @property
+    def conclusion(self) -> str:
+        """What the check shows about answers in the schema, and what to do where it shows nothing."""
+        structured = self.card.decoding.structured
+        reasons = {verdict.reason for _, _, verdict in self.answers if verdict.reason}
+        lost = sum(answer is None for _, answer, _ in self.answers)
+        if not reasons:
+            return f"{structured}: answers follow the schema"
+        if lost:
+            return (
+                f"no reply to {lost} of {len(self.answers)} questions, as said above: whether answers follow "
+                f"the schema is not known; check again when that is mended"
+            )
+        if reasons & set(_OFF_SCHEMA):
+            return f"{structured}: answers do NOT follow the schema; try another decoding.structured"
+        if reasons & {"refusal", "content_filter"}:
+            return (
+                "refused the test picture: whether answers follow the schema is not known; "
+                "try edits of your own: isr score EDIT_DIR --judge ... --limit 1"
+            )
+        if "truncated" in reasons:
+            return f"{structured}: answers are cut off at {self.card.decoding.max_tokens} tokens; raise decoding.max_tokens"
+        return f"{structured}: answers cannot be used ({', '.join(sorted(reasons))})"
+
     def text(self) -> str:
         lines = [self.card.name]
         for question, answer, verdict in self.answers:
@@ -45,8 +71,7 @@ class Check:
             tokens = ", ".join(f"{n} {k.replace('_', ' ')}" for k, n in answer.usage.items())
             lines.append(f"  {question:11} {said}; {answer.latency_s:.2f} s; {tokens or 'no usage reported'}")
             lines.append(f"              model {answer.served.get('model', 'not reported')}")
-        schema = "answers follow the schema" if self.usable else "answers do NOT follow the schema"
-        lines.append(f"  {self.card.decoding.structured}: {schema}")
+        lines.append(f"  {self.conclusion}")
         if self.card.price.input is not None:
             lines.append(f"  this check cost about {self.usd:.5f} USD")
         return "\n".join(lines)
@@ -59,7 +84,7 @@ def check_card(card: Card) -> Check:
 
 
 async def _check(card: Card, folder: Path) -> Check:
-    images = {role: _circle(folder, role, colour) for role, colour in (("source", "red"), ("edit", "green"))}
+    images = {role: _scene(folder, role, colour) for role, colour in (("source", _RED), ("edit", _GREEN))}
     judge = open_judge(card)
     encoder = Encoder(folder, card.policy)
     answers: list[tuple[str, Answer | None, Verdict]] = []
@@ -82,9 +107,13 @@ async def _check(card: Card, folder: Path) -> Check:
     return Check(card, tuple(answers), cost)
 
 
-def _circle(folder: Path, role: str, colour: str) -> ImageRef:
-    image = Image.new("RGB", (128, 128), "white")
-    ImageDraw.Draw(image).ellipse((32, 32, 96, 96), fill=colour)
+def _scene(folder: Path, role: str, colour: tuple[int, int, int]) -> ImageRef:
+    """A circle and a square on a ground, with soft edges."""
+    image = Image.new("RGB", (512, 512), _GROUND)
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((80, 144, 240, 304), fill=colour)
+    draw.rectangle((304, 240, 448, 384), fill=_BLUE)
+    image = image.resize((128, 128), Image.Resampling.LANCZOS)
     path = folder / f"{role}.png"
     image.save(path)
     return ImageRef(path.name, sha256_bytes(path.read_bytes()))

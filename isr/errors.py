@@ -72,6 +72,12 @@ class MissingExtraError(IsrError):
     """A feature needs a package that is not installed; the message names the extra."""
 
 
+class Interrupted(IsrError):
+    """The user stopped the run before anything was asked."""
+
+    exit_code = 130
+
+
 class JudgeError(IsrError):
     """A judge cannot be used at all: the run stops, what was received is kept."""
 

@@ -10,13 +10,15 @@ The default (``logit-t``) is built from four rules:
 
 1. interior: ``logit(p) +- t_{G-1} sqrt(V*) / (p (1 - p))`` with the CR1 variance ``V`` floored at the variance
    of independent edits (Liang and Zeger 1986; logit back-transform as in Korn and Graubard 1999, section 3.2);
-2. the rarer outcome occurs in fewer than five images: Korn and Graubard (1998) at the effective sample size;
+2. the rarer outcome occurs in ``T < 5`` images: Korn and Graubard (1998) at the effective sample size. With
+   ``T < 6`` the design effect ``D`` is raised to ``D + (1 - T/6) (D0 - D)`` where ``D0`` of rule 3 is larger:
+   few images with the rarer outcome say little about clustering;
 3. no failure at all: the exact limit of ``N / D0`` independent edits, where ``D0 = 1 + (m - 1) / 2`` supposes an
    intra-image correlation of one half, because data without a failure cannot speak about clustering. No upper
    endpoint is ever below this one;
-4. the upper endpoint is the largest of the endpoints (rules 1 to 3) of the data that keep the failures of the
-   ``j`` most failing images only, ``j = 0 .. G``. The lower endpoint is one minus the upper endpoint of the
-   flipped labels. This makes endpoints monotone: see :func:`rate_core` for what exactly is guaranteed.
+4. the upper endpoint is the largest of the endpoints (rules 1 to 3) of all data that keep only some of the
+   failures. The lower endpoint is one minus the upper endpoint of the flipped labels. This makes endpoints
+   monotone: see :func:`rate_core` for what exactly is guaranteed.
 """
 
 from __future__ import annotations
@@ -47,10 +49,14 @@ Estimand = Literal["edit-mean", "image-mean"]
 
 FEW_IMAGES = 5
 """Below this number of images with the rarer outcome the normal theory of the logit is not trusted."""
+PRIOR_IMAGES = 6.0
+"""The supposed design effect counts ``1 - T / PRIOR_IMAGES`` with the rarer outcome in ``T`` images."""
 FEW_PROMPTS = 10
 """Below this number of prompts Satterthwaite's df is not trusted and ``min(G, H) - 1`` is used."""
-MANY_DISTINCT = 8
+MANY_DISTINCT = 30
 """Multinomial weights pay while distinct rows are fewer than clusters divided by this."""
+CACHE_BYTES = 2_000_000
+"""Size of a block of drawn clusters."""
 PRIOR_ICC = 0.5
 """Intra-image correlation that is supposed where the data hold no information about it."""
 PRIOR_PROMPT_ICC = 0.1
@@ -126,6 +132,14 @@ def jeffreys(k: ArrayLike, n: ArrayLike, *, level: float = 0.95, ends: bool = Tr
     return np.where(kk <= 0, 0.0, low), np.where(kk >= nn, 1.0, high)
 
 
+def _t_quantile(tail: float, df: ArrayLike) -> Floats:
+    """Student's t quantile; of equal df only once, for it is the slowest step of a simulation."""
+    dof = np.asarray(df, dtype=np.float64)
+    if dof.size > 1 and (dof == dof.flat[0]).all():
+        dof = np.asarray(dof.flat[0])
+    return np.asarray(stdtrit(dof, tail), dtype=np.float64)
+
+
 # --------------------------------------------------------------------------- variances
 
 
@@ -195,7 +209,7 @@ def logit_t(
     pp, v, dof = (np.asarray(x, dtype=np.float64) for x in (p, variance, df))
     inside = (pp > 0) & (pp < 1)
     q = np.where(inside, pp, 0.5)
-    half = -stdtrit(dof, _tail(level)) * np.sqrt(v) / (q * (1 - q))
+    half = -_t_quantile(_tail(level), dof) * np.sqrt(v) / (q * (1 - q))
     centre = logit(q)
     return np.where(inside, expit(centre - half), 0.0), np.where(inside, expit(centre + half), 1.0)
 
@@ -215,7 +229,7 @@ def korn_graubard(
 
 
 def _effective_n(deff: Floats, n: Floats, df: Floats, tail: float) -> Floats:
-    ratio = stdtrit(n - 1, tail) / stdtrit(df, tail)
+    ratio = _t_quantile(tail, n - 1) / _t_quantile(tail, df)
     out: Floats = np.minimum(n, n / np.maximum(deff, 1e-300) * ratio**2)
     return out
 
@@ -259,13 +273,16 @@ class RateCore(NamedTuple):
 
 
 class Made(NamedTuple):
-    """How an endpoint was made: the rule (an index of RULES) and the failures of the data it was made from.
+    """How an endpoint was made: the rule (an index of RULES), the failures and design effect it was made from.
 
-    For a lower endpoint ``kept`` counts the edits that were spared.
+    For a lower endpoint ``kept`` counts the edits that were spared. ``raised`` says that the design effect
+    ``deff`` is not that of the data alone.
     """
 
     rule: Ints
     kept: Floats
+    deff: Floats
+    raised: Bools
 
 
 RULES = ("logit-t", "Korn-Graubard", "zero-failure limit")
@@ -297,14 +314,14 @@ def _upper(s: Floats, w: Floats, total: Floats, n: Floats, level: float) -> tupl
     """Rules 3 and 4: the largest upper endpoint over all data with some of the failures taken away.
 
     With equal sizes an endpoint of rules 1 and 2 depends on the number ``k`` of failures, on the sum ``Q`` of
-    squared failures per image, and on whether fewer than FEW_IMAGES images are touched. For given ``k`` and
-    given rule it grows with the variance, hence with ``Q``. Among all data with ``k`` of the failures, ``Q`` is
-    largest where the most failing images keep theirs and one keeps a part (moving a failure from an image to
-    one with as many or more raises ``Q``); and this also touches the fewest images. So the maximum over ALL
-    data below the observed is found on two paths: failures taken in the order of the most failing images, and
-    the same after one failure was put into each of the FEW_IMAGES most failing (the data with the largest
-    ``Q`` among those that rule 1 governs). A maximum over all data below the observed cannot fall as failures
-    are added.
+    squared failures per image, and on the number ``T`` of images with the rarer outcome, which chooses the rule
+    and raises the design effect. For given ``k`` and given rule it grows with the variance, hence with ``Q``,
+    and falls with ``T``. Among all data with ``k`` of the failures, ``Q`` is largest and ``T`` smallest where
+    the most failing images keep theirs and one keeps a part (moving a failure from an image to one with as many
+    or more raises ``Q``). So the maximum over ALL data below the observed is found on two paths: failures taken
+    in the order of the most failing images, and the same with one failure put first into each of the FEW_IMAGES
+    most failing and one edit spared in the FEW_IMAGES least failing (the data with the largest ``Q`` among
+    those that rule 1 governs). A maximum over all data below the observed cannot fall as failures are added.
     """
     shape, groups = s.shape[:-1], s.shape[-1]
     s, w = (np.ascontiguousarray(x).reshape(-1, groups) for x in (s, w))
@@ -313,32 +330,38 @@ def _upper(s: Floats, w: Floats, total: Floats, n: Floats, level: float) -> tupl
     s, w = np.take_along_axis(s, order, -1), np.take_along_axis(w, order, -1)
     df = np.asarray(groups - 1.0)
     square = (w * w).sum(axis=-1)
-    prior = 1 + (square * worth / whole**2 - 1) * PRIOR_ICC
-    best = zero_limit(worth, np.maximum(prior, 1.0), df, _tail(level))
-    rule, kept = np.full(best.shape, 2, dtype=np.int64), np.zeros(best.shape)
+    prior = np.maximum(1 + (square * worth / whole**2 - 1) * PRIOR_ICC, 1.0)
+    best = zero_limit(worth, prior, df, _tail(level))
+    made = Made(np.full(best.shape, 2), np.zeros(best.shape), prior.copy(), np.ones(best.shape, dtype=bool))
     for path in _paths(s, w, whole / worth):
-        k, own = path.k, path.run
+        k, own, n_own = path.k, path.run, worth[path.run]
         p = np.where(path.spared == 0, 1.0, np.minimum(k / whole[own], 1.0))
         residual = path.squares - 2 * p * path.cross + p * p * square[own]
         variance = groups / (groups - 1) * np.maximum(residual, 0.0) / whole[own] ** 2
         touched = np.minimum(path.hit, path.spared)
-        high = _endpoints(p, variance, touched, worth[own], df, level)[1]
+        seen = np.maximum(np.nan_to_num(design_effect(variance, p, n_own), nan=1.0), 1.0)
+        deff = seen + np.maximum(1 - touched / PRIOR_IMAGES, 0.0) * np.maximum(prior[own] - seen, 0.0)
+        high = _endpoints(p, deff * p * (1 - p) / (n_own - 1), touched, n_own, df, level)[1]
         if path.reserved:
             high = np.where(touched < FEW_IMAGES, 0.0, high)
-        starts = np.flatnonzero(np.diff(own, prepend=-1))
-        if not starts.size:
-            continue
-        top = np.maximum.reduceat(high, starts)
-        runs = own[starts]
-        # of equal endpoints the one of the most failures is named
-        at = np.maximum.reduceat(
-            np.where(high >= np.repeat(top, np.diff([*starts, own.size])), np.arange(own.size), -1), starts
-        )
-        better = top >= best[runs]
-        where, which = runs[better], at[better]
-        best[where], kept[where] = top[better], k[which]
-        rule[where] = touched[which] < FEW_IMAGES
-    return best.reshape(shape), Made(rule.reshape(shape), kept.reshape(shape))
+        run, at = _argmax(high, own)
+        better = high[at] >= best[run]
+        run, at = run[better], at[better]
+        best[run], made.kept[run], made.deff[run] = high[at], k[at], deff[at]
+        made.rule[run], made.raised[run] = touched[at] < FEW_IMAGES, deff[at] > seen[at]
+    rule, kept, used, raised = made
+    made = Made(rule.reshape(shape), kept.reshape(shape), used.reshape(shape), raised.reshape(shape))
+    return best.reshape(shape), made
+
+
+def _argmax(values: Floats, run: Ints) -> tuple[Ints, Ints]:
+    """The runs that occur in ``run`` (sorted) and where the largest value of each stands, the last of equals."""
+    starts = np.flatnonzero(np.diff(run, prepend=-1))
+    if not starts.size:
+        return starts, starts
+    top = np.repeat(np.maximum.reduceat(values, starts), np.diff(np.append(starts, run.size)))
+    places = np.where(values >= top, np.arange(run.size), -1)
+    return run[starts], np.maximum.reduceat(places, starts)
 
 
 class _Path(NamedTuple):
@@ -359,7 +382,7 @@ class _Path(NamedTuple):
 
 def _paths(s: Floats, w: Floats, unit: Floats) -> list[_Path]:
     """The two paths of :func:`_upper`; s, w (runs, G) sorted by falling s, unit (runs,) weight of an edit."""
-    runs, groups = s.shape
+    groups = s.shape[-1]
     rank = np.arange(groups)
     out = [_walk(s, w, np.zeros_like(s), s, unit, np.ones(groups, dtype=bool), reserved=False)]
     if groups >= FEW_IMAGES:
@@ -378,7 +401,7 @@ def _walk(
     s: Floats, w: Floats, first: Floats, last: Floats, unit: Floats, used: Bools, *, reserved: bool
 ) -> _Path:
     """Raise image after image from ``first`` to ``last`` in steps of one edit; points of ``used`` images."""
-    runs, groups = s.shape
+    groups = s.shape[-1]
 
     def around(below: Floats, above: Floats) -> Floats:
         """Sums of ``below`` over the images before and of ``above`` over the images after each one."""
@@ -420,6 +443,8 @@ class TwoWayCore(NamedTuple):
     high: Floats
     parts: TwoWay
     df: Floats
+    low_by: Made
+    high_by: Made
 
 
 def two_way_core(
@@ -451,8 +476,13 @@ def two_way_core(
     prior = 1 + PRIOR_ICC * ((w * w).sum(axis=-1) * per_unit - 1)
     prior = prior + PRIOR_PROMPT_ICC * ((wp * wp).sum(axis=-1) * per_unit - 1)
     zero = zero_limit(count, np.maximum(prior, 1.0), np.full_like(df, few), _tail(level))
+    seen = np.maximum(np.nan_to_num(design_effect(parts.variance, value, count), nan=1.0), 1.0)
+    made = []
+    for limited, kept in ((1 - zero < low, total - s.sum(axis=-1)), (zero > high, s.sum(axis=-1))):
+        rule = np.where(limited, 2, touched < FEW_IMAGES)
+        made.append(Made(rule, kept, np.where(limited, np.maximum(prior, 1.0), seen), limited))
     low, high = np.minimum(low, 1 - zero), np.maximum(high, zero)
-    return TwoWayCore(value, np.minimum(low, value), np.maximum(high, value), parts, df)
+    return TwoWayCore(value, np.minimum(low, value), np.maximum(high, value), parts, df, *made)
 
 
 class DifferenceCore(NamedTuple):
@@ -510,39 +540,39 @@ def cluster_bootstrap(
     """``resamples`` bootstrap values of a statistic of sums, clusters drawn with replacement.
 
     sums: (G, K) per-cluster sums. statistic: maps summed columns (B, K) to (B,). The weights of one resample
-    are multinomial; clusters with equal rows are exchangeable, so the weights are drawn for the DISTINCT rows
-    only, with their frequencies, which is the same distribution at a fraction of the cost (Efron 1979; Field
-    and Welsh 2007 for clusters). Works in blocks of at most ``max_bytes`` of weights.
+    are multinomial; clusters with equal rows are exchangeable, so where there are few DISTINCT rows the weights
+    are drawn for those only, with their frequencies, which is the same distribution at a fraction of the cost
+    (Efron 1979; Field and Welsh 2007 for clusters). Otherwise clusters are drawn and their sums added up. Works
+    in blocks of at most ``max_bytes``; no loop over resamples.
     """
     table = np.asarray(sums, dtype=np.float64)
     if table.ndim != 2 or table.shape[0] < 2:
         raise StatisticsError(
             f"cluster_bootstrap: expected per-cluster sums of shape (G, K) with G >= 2, found {table.shape}"
         )
-    rows, inverse, counts = np.unique(table, axis=0, return_inverse=True, return_counts=True)
-    groups, distinct = table.shape[0], rows.shape[0]
-    step = max(1, max_bytes // (16 * distinct))
+    groups = table.shape[0]
+    rows, counts = _distinct_rows(table)
+    few = counts.size * MANY_DISTINCT < groups
+    per_resample = 16 * (counts.size if few else groups)
+    # blocks of drawn clusters that stay in the cache are read twice as fast as larger ones
+    step = max(1, (max_bytes if few else min(max_bytes, CACHE_BYTES)) // per_resample)
     blocks = []
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
-        if distinct * MANY_DISTINCT < groups:
-            weights = rng.multinomial(groups, counts / groups, size=size)
+        if few:
+            total = rng.multinomial(groups, counts / groups, size=size).astype(np.float64) @ rows
         else:
-            # one uniform draw per cluster is cheaper than one binomial draw per distinct row
-            weights = _drawn_counts(rng, inverse.ravel(), distinct, size)
-        blocks.append(np.asarray(statistic(weights @ rows), dtype=np.float64))
+            drawn = rng.integers(0, groups, size=(size, groups))
+            total = np.stack([column[drawn].sum(axis=1) for column in table.T], axis=1)
+        blocks.append(np.asarray(statistic(total), dtype=np.float64))
     return np.concatenate(blocks)
 
 
-def _drawn_counts(rng: np.random.Generator, kind: Ints, distinct: int, size: int) -> Ints:
-    """How often each distinct row is drawn, (size, distinct), by drawing clusters one resample at a time."""
-    groups = kind.size
-    plain = distinct == groups
-    out = np.empty((size, distinct), dtype=np.int64)
-    for b in range(size):
-        drawn = rng.integers(0, groups, size=groups, dtype=np.int32)
-        out[b] = np.bincount(drawn if plain else kind[drawn], minlength=distinct)
-    return out
+def _distinct_rows(table: Floats) -> tuple[Floats, Ints]:
+    """The distinct rows in sorted order and how often each occurs."""
+    ordered = table[np.lexsort(table.T[::-1])]
+    new = np.flatnonzero(np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1)))
+    return ordered[new], np.diff(np.append(new, table.shape[0])).astype(np.int64)
 
 
 def percentile_interval(draws: ArrayLike, *, level: float = 0.95) -> tuple[float, float]:
@@ -772,11 +802,52 @@ def rate_interval(
         )
     if grouped.prompt is not None and grouped.prompt[0].size < 2:
         return _missing(value, text, n, images, "one prompt taken as a sample of prompts: no interval")
-    if method == "logit-t" and touched_images(s, w) < FEW_IMAGES:
-        text = _describe(_LABELS["korn-graubard"], estimand, prompts)
-    low, high, variance, notes = _clustered(method, grouped, value, level, tail, rng, resamples)
-    deff, n_eff, more = _effect(variance, value, grouped.kish_n)
-    return Interval(value, min(low, value), max(high, value), text, n, images, deff, n_eff, (*notes, *more))
+    notes: tuple[str, ...] = _shape_notes(s, w)
+    if grouped.prompt is not None:
+        notes += _prompt_notes(images, grouped.prompt[0].size)
+    if method == "logit-t":
+        low, high, variance, label, more = _default(grouped, level)
+        text, notes = _describe(label, estimand, prompts), notes + more
+    else:
+        low, high, variance = _clustered(method, grouped, value, level, tail, rng, resamples)
+    deff, n_eff, effect = _effect(variance, value, grouped.kish_n)
+    return Interval(value, min(low, value), max(high, value), text, n, images, deff, n_eff, (*notes, *effect))
+
+
+def _default(grouped: Groupings, level: float) -> tuple[float, float, float, str, tuple[str, ...]]:
+    """(low, high, variance, label, notes) by rules 1 to 4; label and notes say which rule made which endpoint."""
+    (s, w), n = grouped.image, grouped.kish_n
+    core: RateCore | TwoWayCore
+    if grouped.prompt is not None and grouped.cell is not None:
+        core = two = two_way_core(grouped.image, grouped.prompt, grouped.cell, n=n, level=level)
+        variance = float(two.parts.variance)
+    else:
+        core = one = rate_core(s, w, n=n, level=level)
+        variance = float(one.variance)
+    failed, total = float(s.sum()), float(w.sum())
+    below, low_note = _made(core.low_by, "lower", total - failed, "spared")
+    above, high_note = _made(core.high_by, "upper", failed, "failing")
+    label = below if below == above else f"{below} (low), {above} (high)"
+    return float(core.low), float(core.high), variance, label, (*low_note, *high_note)
+
+
+def _made(by: Made, which: str, own: float, what: str) -> tuple[str, tuple[str, ...]]:
+    """Name of the rule that made an endpoint, and a note where it is more than formula 3 or 4 on the data."""
+    rule, kept, deff = RULES[int(by.rule)], float(by.kept), float(by.deff)
+    if rule == RULES[2]:
+        text = f"exact limit with no {what} edit, a design effect of {deff:.2f} supposed"
+        return rule, (f"{which} endpoint: {text}",)
+    raised, fewer = bool(by.raised), kept < own * (1 - 1e-9)
+    if not raised and not fewer:
+        return rule, ()
+    text = f"{which} endpoint: {rule} at a design effect of {deff:.2f}"
+    if raised:
+        rule += " at a raised design effect"
+        text += ", raised because the rarer outcome occurs in few images"
+    if fewer:
+        rule += " of fewer edits"
+        text += f", of the data with {kept:g} of the {own:g} {what} edits, since endpoints never fall"
+    return rule, (text,)
 
 
 def _clustered(
@@ -787,20 +858,13 @@ def _clustered(
     tail: float,
     rng: np.random.Generator | None,
     resamples: int,
-) -> tuple[float, float, float, tuple[str, ...]]:
-    """(low, high, variance, notes) of one data set by a clustered method."""
+) -> tuple[float, float, float]:
+    """(low, high, variance) of one data set by a clustered method other than the default."""
     s, w = grouped.image
-    images, n = s.size, grouped.kish_n
-    df, variance, notes = float(images - 1), float(cr1_variance(s, w)), _shape_notes(s, w)
+    n, df, variance = grouped.kish_n, s.size - 1.0, float(cr1_variance(s, w))
     if grouped.prompt is not None and grouped.cell is not None:
         core = two_way_core(grouped.image, grouped.prompt, grouped.cell, n=n, level=level)
         df, variance = float(core.df), float(core.parts.variance)
-        notes = (*notes, *_prompt_notes(images, grouped.prompt[0].size))
-        if method == "logit-t":
-            return float(core.low), float(core.high), variance, notes
-    elif method == "logit-t":
-        one = rate_core(s, w, n=n, level=level)
-        return float(one.low), float(one.high), variance, notes
     if method == "cluster-bootstrap":
         if rng is None:
             raise StatisticsError("rate_interval: cluster-bootstrap needs rng=numpy.random.default_rng(seed)")
@@ -809,14 +873,14 @@ def _clustered(
                 "rate_interval: cluster-bootstrap resamples images only; use prompts='fixed'"
             )
         draws = cluster_bootstrap(np.stack([s, w], 1), _ratio, rng=rng, resamples=resamples)
-        return *percentile_interval(draws, level=level), variance, notes
+        return *percentile_interval(draws, level=level), variance
     if method == "korn-graubard":
         floored = max(variance, value * (1 - value) / max(n - 1, 1.0))
         low, high = korn_graubard(value, design_effect(floored, value, n), n, df, level=level)
-        return float(low), float(high), variance, notes
+        return float(low), float(high), variance
     crit = -float(ndtri(tail)) if method == "cluster-normal" else -float(stdtrit(df, tail))
     half = crit * variance**0.5
-    return max(value - half, 0.0), min(value + half, 1.0), variance, notes
+    return max(value - half, 0.0), min(value + half, 1.0), variance
 
 
 def _ratio(total: Floats) -> Floats:
@@ -827,7 +891,7 @@ def _ratio(total: Floats) -> Floats:
 def _effect(variance: float, value: float, n: float) -> tuple[float | None, float | None, tuple[str, ...]]:
     d = float(design_effect(variance, value, n)) if n > 1 else float("nan")
     if not np.isfinite(d):
-        return None, None, ("every edit has the same outcome: the design effect is unknown and was supposed",)
+        return None, None, ("every edit has the same outcome: the data cannot tell the design effect",)
     n_eff = n / max(d, 1.0)
     return d, n_eff, (f"design effect {d:.2f}, effective n {n_eff:.1f}",)
 
@@ -843,7 +907,7 @@ def _shape_notes(s: Floats, w: Floats) -> tuple[str, ...]:
     notes: tuple[str, ...] = ()
     touched = int(touched_images(s, w))
     if touched < FEW_IMAGES:
-        notes += (f"the rarer outcome occurs in {touched} of {s.size} images: endpoints by Korn-Graubard",)
+        notes += (f"the rarer outcome occurs in {touched} of {s.size} images",)
     kish = float(w.sum() ** 2 / (w * w).sum())
     if kish < s.size / 2:
         notes += (

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from isr.cards import Card, Panel
-from isr.errors import EditDirectoryError, Problem, RejectedError, TransportError
+from isr.errors import EditDirectoryError, JudgeError, Problem, RejectedError, SecretError, TransportError
 from isr.images import Encoder, ImageProblem, Prepared
 from isr.judges import Judge, open_judge
 from isr.parsing import parse
@@ -145,6 +147,9 @@ async def judge_all(
                 group.create_task(run.run())
     except BaseExceptionGroup as errors:
         raise _first(errors) from None
+    for run in runs:
+        if run.error is not None:
+            raise run.error
     return progress
 
 
@@ -173,27 +178,34 @@ class _JudgeRun:
         self.encoder = Encoder(plan.root, card.policy)
         self.in_flight: set[bytes] = set()
         self.successes = 0
+        self.judge: Judge | None = None
+        self.error: JudgeError | SecretError | None = None
         self.failures_in_a_row = 0
         self.rejections = 0
         progress.priced = progress.priced or card.price.input is not None
 
     async def run(self) -> None:
-        """Asks until nothing is missing, the budget is used up, or the user interrupts."""
-        judge = open_judge(self.card)
+        """Asks until nothing is missing, the budget is used up, the judge fails, or the user interrupts."""
         queue = self._missing()
         turn = asyncio.Lock()
         guard: asyncio.Task[None] | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 workers = [
-                    group.create_task(self._worker(judge, queue, turn))
-                    for _ in range(self.card.limits.concurrency)
+                    group.create_task(self._worker(queue, turn)) for _ in range(self.card.limits.concurrency)
                 ]
                 guard = asyncio.create_task(self._end_when_interrupted(workers))
         finally:
             if guard is not None:
                 guard.cancel()
-            await judge.close()
+            if self.judge is not None:
+                await self.judge.close()
+
+    def _opened(self) -> Judge:
+        """The judge, opened when there is something to ask: a full store needs no key and no file."""
+        if self.judge is None:
+            self.judge = open_judge(self.card)
+        return self.judge
 
     async def _end_when_interrupted(self, workers: Sequence[asyncio.Task[None]]) -> None:
         """After an interrupt nothing new is asked, and what is in flight has a moment to arrive."""
@@ -204,7 +216,7 @@ class _JudgeRun:
 
     async def _missing(self) -> AsyncIterator[tuple[Request, int]]:
         """(request, ask number) for everything that is still to be asked, looked up a chunk at a time."""
-        judged = arms_of(self.plan.edits)
+        judged = self._from_anywhere(list(arms_of(self.plan.edits)))
         while chunk := list(islice(judged, CHUNK)):
             requests = list({r.key: r for r in self.plan.requests(self.card, chunk)}.values())
             asked = await asyncio.to_thread(self._asked, requests)
@@ -213,8 +225,16 @@ class _JudgeRun:
                 if ask is None or request.key in self.in_flight:
                     self.progress.stored += ask is None
                     continue
+                if not ask and self.store.asks([request.key]):  # another process was faster
+                    self.progress.stored += 1
+                    continue
                 self.in_flight.add(request.key)
                 yield request, ask
+
+    def _from_anywhere(self, judged: list[tuple[Edit, Arm]]) -> Iterator[tuple[Edit, Arm]]:
+        """All of it, from a place that other processes on the same store hardly begin at as well."""
+        start = random.Random(os.getpid()).randrange(len(judged)) if judged else 0  # noqa: S311
+        return chain(islice(judged, start, None), islice(judged, start))
 
     def _asked(self, requests: Sequence[Request]) -> dict[bytes, int | None]:
         """For each key with answers: ``None`` if it needs no more, else the number of the next ask."""
@@ -228,24 +248,29 @@ class _JudgeRun:
             out[key] = 1 if again else None
         return out
 
-    async def _worker(
-        self, judge: Judge, queue: AsyncIterator[tuple[Request, int]], turn: asyncio.Lock
-    ) -> None:
+    async def _worker(self, queue: AsyncIterator[tuple[Request, int]], turn: asyncio.Lock) -> None:
         while not (self.interrupt.is_set() or self.progress.stopped):
             async with turn:
                 item = await anext(queue, None)
             if item is None:
                 return
-            await self._one(judge, *item)
+            try:
+                await self._one(*item)
+            except (
+                JudgeError,
+                SecretError,
+            ) as error:  # nothing more is asked; what is in flight may have been paid for
+                self.error = self.error or error
+                self.progress.stopped = self.progress.stopped or str(error)
 
-    async def _one(self, judge: Judge, request: Request, ask: int) -> None:
+    async def _one(self, request: Request, ask: int) -> None:
         worst = worst_cost(self.card, request)
         if not self.budget.reserve(worst):
             self.progress.stopped = f"the budget of {self.budget.usd:g} USD does not cover another request"
             return
         cost = 0.0
         try:
-            answer = await self._answer(judge, request)
+            answer = await self._answer(request)
             if answer is not None:
                 cost = cost_of_answer(self.card, answer, worst)
                 await asyncio.wrap_future(self.store.put(request, ask, answer))
@@ -254,7 +279,8 @@ class _JudgeRun:
             self.budget.settle(worst, cost)
             self.in_flight.discard(request.key)
 
-    async def _answer(self, judge: Judge, request: Request) -> Answer | None:
+    async def _answer(self, request: Request) -> Answer | None:
+        judge = self._opened()
         prepared = Prepared(
             self.encoder, {role: (ref.path, ref.sha256) for role, ref in request.images.items()}
         )
@@ -279,7 +305,8 @@ class _JudgeRun:
         self.progress.failures += 1
         self.progress.failed[request.key] = error.reason
         self.progress.undecided[error.reason] += 1
-        log.warning("%s: a request was given up (%s: %s)", self.card.name, error.reason, error)
+        level = logging.DEBUG if error.reason == "not_asked" else logging.WARNING
+        log.log(level, "%s: a request was given up (%s: %s)", self.card.name, error.reason, error)
         self.failures_in_a_row += error.reason in OUTAGE
         if self.failures_in_a_row >= max(OUTAGE_AFTER, 2 * self.card.limits.concurrency):
             self.progress.stopped = (

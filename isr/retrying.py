@@ -12,7 +12,6 @@ from tenacity import (
     AsyncRetrying,
     RetryCallState,
     retry_if_exception,
-    stop_after_attempt,
     wait_random_exponential,
 )
 
@@ -38,6 +37,7 @@ class Throttle:
         self._gap = 60.0 / limits.requests_per_minute if limits.requests_per_minute else 0.0
         self._sleep = sleep
         self._next_start = 0.0
+        self._held_until = 0.0
         self._in_flight = 0
         self._successes = 0
         self._epoch = 0
@@ -48,17 +48,22 @@ class Throttle:
         async with self._free:
             await self._free.wait_for(lambda: self._in_flight < self.allowed)
             self._in_flight += 1
+        now = time.monotonic()
+        at = max(now, self._held_until)
         if self._gap:
-            now = time.monotonic()
-            at = max(now, self._next_start)
+            at = max(at, self._next_start)
             self._next_start = at + self._gap
-            if at > now:
-                try:
-                    await self._sleep(at - now)
-                except BaseException:  # cancelled while waiting: the place is free again
-                    await self.end(self._epoch, limited=False, succeeded=False)
-                    raise
+        if at > now:
+            try:
+                await self._sleep(at - now)
+            except BaseException:  # cancelled while waiting: the place is free again
+                await self.end(self._epoch, limited=False, succeeded=False)
+                raise
         return self._epoch
+
+    def hold(self, seconds: float) -> None:
+        """Nothing more starts for so long: the host's limit is reached, not one request's bad luck."""
+        self._held_until = max(self._held_until, time.monotonic() + seconds)
 
     async def end(self, epoch: int, limited: bool, succeeded: bool = True) -> None:
         """Gives the place back; ``limited`` says that the host answered 429."""
@@ -105,8 +110,11 @@ async def with_retries(
     """The result of ``call``, tried again after transport failures that may pass.
 
     Exponential backoff with full jitter (Brooker, 2015); ``Retry-After`` is honoured up to
-    ``limits.max_retry_after_s``, beyond which the request is given up. Raises the last ``TransportError``.
+    ``limits.max_retry_after_s``, beyond which the request is given up. A 429 is no failed attempt: it is waited
+    out, for ``limits.max_wait_s`` seconds of waiting in all; a second one for the same request holds all others
+    back as well. Anything else is given up after ``limits.max_attempts``. Raises the last ``TransportError``.
     """
+    failed = 0
 
     def may_pass(error: BaseException) -> bool:
         if not isinstance(error, TransportError) or not error.retryable:
@@ -118,13 +126,21 @@ async def with_retries(
         asked = error.retry_after_s if isinstance(error, TransportError) else None
         return asked or BACKOFF(state)  # none said, or "at once": our own
 
+    def hopeless(state: RetryCallState) -> bool:
+        nonlocal failed
+        error = state.outcome.exception() if state.outcome else None
+        failed += not (isinstance(error, TransportError) and error.reason == "rate_limited")
+        return failed >= limits.max_attempts or state.idle_for + state.upcoming_sleep > limits.max_wait_s
+
     def before_sleep(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, TransportError):
+            if error.reason == "rate_limited" and (state.attempt_number > 1 or throttle.allowed == 1):
+                throttle.hold(state.upcoming_sleep)
             on_retry(error)
 
     async for attempt in AsyncRetrying(
-        stop=stop_after_attempt(limits.max_attempts),
+        stop=hopeless,
         wait=pause,
         retry=retry_if_exception(may_pass),
         before_sleep=before_sleep,

@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import platform
 import sys
-import threading
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
-from isr.access import endpoint_key, read_config
+from isr.access import check_pair, endpoint_key, read_config
 from isr.cards import Panel, builtin_names, load_card, load_panel
-from isr.directory import EditDirectory, columns, load_edits, read_settings
-from isr.errors import UsageError
+from isr.directory import EditDirectory, columns, load_edits
+from isr.errors import Interrupted, IsrError, JudgeError, SecretError, UsageError
 from isr.estimates import Settings
 from isr.intervals import Estimand, Method, Prompts
 from isr.judges import backend_of
@@ -35,6 +37,7 @@ from isr.version import __version__
 T = TypeVar("T")
 log = logging.getLogger("isr")
 INDEPENDENT = ("wilson", "clopper-pearson", "jeffreys")
+INTERVALS = ("logit-t", "korn-graubard", *INDEPENDENT)
 
 
 @dataclass(frozen=True)
@@ -100,12 +103,13 @@ class Run:
     out: Path
     seconds: Mapping[str, float]  # by stage: loading, checking, judging, estimating
     interrupted: bool = False
+    trouble: IsrError | None = None  # why a judge could not go on
 
     @property
     def exit_code(self) -> int:
         if self.interrupted:
             return 130
-        return 3 if self.unfinished else 0
+        return 3 if self.unfinished or self.trouble else 0
 
     @property
     def unfinished(self) -> dict[str, int]:
@@ -120,11 +124,16 @@ class Run:
 
 
 def open_panel(options: Options) -> Panel:
-    """The judges of a run, their backends imported and their keys there. Raises ``IsrError``."""
+    """The judges of a run, their backends imported. Raises ``IsrError``.
+
+    A key is asked for here only where there is no store yet: a full store is scored again without any.
+    """
     _check(options)
     panel = load_panel(options.judge or _default_judge(), options.sets)
     for card in panel.members:
-        endpoint_key(card)
+        check_pair(card)
+        if not options.store_path.exists():
+            endpoint_key(card)
         backend_of(card)
     if options.budget_usd is not None:
         require_prices(panel.members)
@@ -136,22 +145,29 @@ def prepare(
 ) -> tuple[Plan, EditDirectory, Settings, tuple[str, ...]]:
     """Reads and checks the edit directory: nothing is spent before all of it is sound. Raises ``IsrError``."""
     watch = watch or Watch()
-    said = read_settings(options.directory) if options.directory.is_dir() else None
-    names = options.rubrics or (said.rubrics if said else ())
-    rubrics = load_pair(names) if names else load_pair()
+
+    def on_progress(rows: int) -> None:
+        watch.rows(rows)
+        if watch.interrupt.is_set():
+            raise Interrupted(
+                "interrupted while images were checked; nothing was asked, no result was changed"
+            )
+
     watch.stage("reading and checking images")
     directory = load_edits(
         options.directory,
-        rubrics=tuple(r.name for r in rubrics.values()),
+        rubrics=options.rubrics or None,
         skip_invalid=options.skip_invalid,
         cache=options.out_dir / "cache.db",
-        on_progress=watch.rows,
+        on_progress=on_progress,
     )
+    rubrics = load_pair(options.rubrics or directory.settings.rubrics)
     by = options.by or directory.settings.by
     unknown = sorted(set(by) - columns(directory.edits))
     if unknown:
+        where = "--by" if options.by else f"{options.directory / 'isr.toml'}: 'by'"
         known = ", ".join(sorted(columns(directory.edits)))
-        raise UsageError(f"--by: expected columns of the metadata ({known}); found {', '.join(unknown)}")
+        raise UsageError(f"{where}: expected columns of the metadata ({known}); found {', '.join(unknown)}")
     settings = Settings(
         options.level or directory.settings.level, options.interval, options.prompts, options.estimand
     )
@@ -161,14 +177,26 @@ def prepare(
 
 
 def _check(options: Options) -> None:
-    if options.repeats < 1 or options.repeats % 2 == 0:
+    """Raises ``UsageError`` for the first option that cannot be carried out."""
+    whole = {"--repeats": options.repeats, "--limit": options.limit}
+    for name, number in whole.items():
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+            raise UsageError(f"{name}: expected a whole number of at least 1; found {number!r}")
+    if options.repeats % 2 == 0:
         raise UsageError(
             f"--repeats: expected an odd number, so that repeats have a majority; found {options.repeats}"
         )
-    if options.limit is not None and options.limit < 1:
-        raise UsageError(f"--limit: expected at least 1; found {options.limit}")
-    if options.level is not None and not 0.5 <= options.level < 1:
-        raise UsageError(f"--level: expected a number from 0.5 to below 1; found {options.level}")
+    if options.level is not None and not (_is_number(options.level) and 0.5 <= options.level < 1):
+        raise UsageError(f"--level: expected a number from 0.5 to below 1; found {options.level!r}")
+    if options.budget_usd is not None and not (_is_number(options.budget_usd) and options.budget_usd >= 0):
+        raise UsageError(f"--budget-usd: expected a number of at least 0; found {options.budget_usd!r}")
+    for name, value, known in (
+        ("--interval", options.interval, INTERVALS),
+        ("--prompts", options.prompts, get_args(Prompts)),
+        ("--estimand", options.estimand, get_args(Estimand)),
+    ):
+        if value not in known:
+            raise UsageError(f"{name}: expected one of {', '.join(known)}; found {value!r}")
     if options.interval in INDEPENDENT and (options.prompts, options.estimand) != ("fixed", "edit-mean"):
         raise UsageError(
             f"--interval {options.interval}: takes edits as independent, so expected --prompts fixed and "
@@ -179,6 +207,10 @@ def _check(options: Options) -> None:
         raise UsageError(
             f"--reask: expected reasons out of {', '.join(ANSWER_REASONS)}; found {', '.join(unknown)}"
         )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _default_judge() -> str:
@@ -194,30 +226,49 @@ def _default_judge() -> str:
 async def run(options: Options, watch: Watch | None = None) -> Run:
     """Scores a directory: reads it, asks what the store has no answer to, and writes the result.
 
-    Raises ``IsrError``; what was received before the error is in the store.
+    Raises ``IsrError`` if nothing could be asked. A judge that fails later ends the asking: what was received is
+    scored and written, and ``Run.trouble`` holds the error.
     """
     watch = watch or Watch()
     clock = Clock()
     panel = open_panel(options)
+    out = _writable(options.out_dir)
     clock.lap("loading")
     plan, directory, settings, by = await asyncio.to_thread(prepare, options, panel, watch)
     clock.lap("checking")
-    out = options.out_dir
-    out.mkdir(parents=True, exist_ok=True)
+    trouble: IsrError | None = None
     with Store(options.store_path) as store:
         watch.stage("judging")
-        await judge_all(
-            plan, store, budget_usd=options.budget_usd, progress=watch.progress, interrupt=watch.interrupt
-        )
+        try:
+            await judge_all(
+                plan, store, budget_usd=options.budget_usd, progress=watch.progress, interrupt=watch.interrupt
+            )
+        except (JudgeError, SecretError) as error:
+            if not watch.progress.answered:
+                raise
+            trouble = error
         clock.lap("judging")
         watch.stage("estimating")
         result = await asyncio.to_thread(_evaluate, plan, directory, settings, by, store, watch.progress, out)
     interrupted = watch.interrupt.is_set() and not watch.progress.stopped
     clock.lap("estimating")
-    done = Run(result, watch.progress, out, clock.laps, interrupted)
+    done = Run(result, watch.progress, out, clock.laps, interrupted, trouble)
     write_text(out / "result.json", result.to_json())
     write_text(out / "run.json", json.dumps(_run_record(options, done), indent=1) + "\n")
     return done
+
+
+def _writable(out: Path) -> Path:
+    """The results' folder, made if need be. Raises ``UsageError`` before anything is spent if it cannot be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"--out {out}: expected a folder that can be written; found: {error.strerror}"
+        ) from error
+    return out
 
 
 def _evaluate(
@@ -346,53 +397,71 @@ def _reading(path: Path) -> Iterator[Store]:
         with Store(path, read_only=True) as store:
             yield store
         return
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "isr.db") as store:
         yield store
 
 
-def run_anywhere(coroutine: Callable[[], Any]) -> Any:
-    """The result of a coroutine function, also where an event loop is already running (a notebook)."""
+def run_anywhere(work: Callable[[Watch], Coroutine[Any, Any, T]]) -> T:
+    """The result of a coroutine function, also where an event loop is already running (a notebook).
+
+    An interrupt there stops the asking, waits for what is in flight, and is raised again.
+    """
+    watch = Watch()
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(coroutine())
-    outcome: list[Any] = []
+        return asyncio.run(work(watch))
+    loops: list[asyncio.AbstractEventLoop] = []
 
-    def work() -> None:
+    async def noted() -> T:
+        loops.append(asyncio.get_running_loop())
+        return await work(watch)
+
+    with ThreadPoolExecutor(1, "isr-score") as pool:
+        future = pool.submit(asyncio.run, noted())
         try:
-            outcome.append((True, asyncio.run(coroutine())))
-        except BaseException as error:  # handed to the caller's thread, where it is raised
-            outcome.append((False, error))
-
-    thread = threading.Thread(target=work, name="isr-score")
-    thread.start()
-    thread.join()
-    good, value = outcome[0]
-    if not good:
-        raise value
-    return value
+            return future.result()
+        except KeyboardInterrupt:
+            if loops:
+                loops[0].call_soon_threadsafe(watch.interrupt.set)
+            raise
 
 
-async def ascore(directory: str | Path, *, judge: str = "", **options: Any) -> Result:
+async def ascore(directory: str | Path, *, judge: str | Path = "", **options: Any) -> Result:
     """Scores an edit directory and returns its ``Result``; for code that runs in an event loop.
 
-    Keywords are the fields of ``Options``. Raises ``IsrError``. Edits left undecided by transport are counted
-    in the result; a further call asks for them again.
+    Keywords are the fields of ``Options``. Raises ``IsrError``; what was received is kept and written. Edits left
+    undecided by transport are counted in the result; a further call asks for them again.
     """
-    fields: dict[str, Any] = dict(options)
-    for key, kind in (
-        ("out", Path),
-        ("store", Path),
-        *((k, tuple) for k in ("rubrics", "by", "reask", "sets")),
-    ):
-        if fields.get(key) is not None:
-            fields[key] = kind(fields[key])
-    return (await run(Options(Path(directory), judge, **fields))).result
+    return await _score(_options(directory, judge, options), Watch())
 
 
-def score(directory: str | Path, *, judge: str = "", **options: Any) -> Result:
+def score(directory: str | Path, *, judge: str | Path = "", **options: Any) -> Result:
     """Scores an edit directory and returns its ``Result``; see ``ascore``. Works inside a running event loop."""
-    result: Result = run_anywhere(lambda: ascore(directory, judge=judge, **options))
-    return result
+    asked = _options(directory, judge, options)
+    return run_anywhere(lambda watch: _score(asked, watch))
+
+
+async def _score(options: Options, watch: Watch) -> Result:
+    done = await run(options, watch)
+    if done.trouble is not None:
+        raise done.trouble
+    return done.result
+
+
+def _options(directory: str | Path, judge: str | Path, given: Mapping[str, Any]) -> Options:
+    """Options from Python: one name where several may stand, texts for paths."""
+    known = set(Options.__dataclass_fields__) - {"directory", "judge"}
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise UsageError(
+            f"isr.score: expected keywords out of {', '.join(sorted(known))}; found {', '.join(unknown)}"
+        )
+    fields = dict(given)
+    for name in ("sets", "rubrics", "by", "reask"):
+        if name in fields:
+            fields[name] = (fields[name],) if isinstance(fields[name], str) else tuple(fields[name] or ())
+    for name in ("out", "store"):
+        if fields.get(name) is not None:
+            fields[name] = Path(fields[name])
+    return Options(Path(directory), str(judge), **fields)

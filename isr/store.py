@@ -15,6 +15,7 @@ import re
 import sqlite3
 import sys
 import threading
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
@@ -23,11 +24,12 @@ from types import TracebackType
 from typing import Any
 
 from isr.canonical import canonical_json, sha256_bytes
-from isr.errors import StoreError
+from isr.errors import InputError, Problem, StoreError
 from isr.requests import Request, content_digest
 from isr.types import Answer
 
 SCHEMA = "isr.store/1"
+MAX_BODY = 16 * 2**20  # bytes of one request or answer
 _BUSY_S = 60.0
 _SHARED_FILE_SYSTEMS = {
     "nfs",
@@ -52,11 +54,19 @@ _SHARED_FILE_SYSTEMS = {
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS parts (digest TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS requests (key BLOB PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS requests (key BLOB NOT NULL UNIQUE, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS answers (
-    key BLOB NOT NULL, ask INTEGER NOT NULL, body TEXT NOT NULL, digest BLOB NOT NULL,
-    PRIMARY KEY (key, ask)) WITHOUT ROWID;
+    key BLOB NOT NULL, ask INTEGER NOT NULL, body BLOB NOT NULL, digest BLOB NOT NULL,
+    UNIQUE (key, ask));
 """
+# Bodies are JSON, deflated; these phrases help, and are part of the format: they never change.
+_PHRASES = (
+    b'"received_at":"2026-","sent":{"edit":"sha256:","source":"sha256:"},"served":{"client":"openai 3.","fingerprint":"fp_'
+    b'"host":"api.openai.com","id":"chatcmpl-","model":"","request_id":"req_"},"text":"{\\"reasoning\\": \\"SOURCE shows the EDIT '
+    b'\\", \\"score\\": 4, \\"source_kept\\": 4, \\"verdict\\": \\"fails\\"}","usage":{"completion_tokens":1,"prompt_tokens":1,'
+    b'"total_tokens":1}}{"finish_reason":"stop","latency_s":1.{"images":{"edit":"sha256:","source":"sha256:"},'
+    b'"images_policy":"isr.images/1","judge":"sha256:","prompt":"make the ","repeat":0,"rubric":"sha256:","schema":"isr.request/1"}'
+)
 _INSERT_ONLY = """
 CREATE TRIGGER IF NOT EXISTS {t}_no_update BEFORE UPDATE ON {t} BEGIN SELECT RAISE(ABORT, 'insert-only'); END;
 CREATE TRIGGER IF NOT EXISTS {t}_no_delete BEFORE DELETE ON {t} BEGIN SELECT RAISE(ABORT, 'insert-only'); END;
@@ -130,8 +140,15 @@ class Store:
         for key, body in self._chunked(
             "SELECT key, body FROM answers WHERE key IN ({}) ORDER BY key, ask", keys
         ):
-            found.setdefault(bytes(key), []).append(Answer(**json.loads(body)))
+            found.setdefault(bytes(key), []).append(self._answer(key, body))
         return found
+
+    def _answer(self, key: bytes, body: bytes) -> Answer:
+        try:
+            return Answer(**json.loads(unpack(body)))
+        except (zlib.error, ValueError, TypeError) as error:
+            name = f"{self.path}: the answer {_bytes(key).hex()}"
+            raise StoreError(f"{name} cannot be read ({error}); isr store verify says more") from error
 
     def count(self) -> int:
         """Number of answers."""
@@ -158,39 +175,71 @@ class Store:
             name = f"request {_bytes(key).hex()}"
             if not answered:
                 yield f"{name}: its answers are missing"
-            if hashlib.sha256(_bytes(body)).digest() != key:
+            content = _unpacked(body)
+            if hashlib.sha256(content).digest() != key:
                 yield f"{name}: its content has another key"
                 continue
-            fields = json.loads(body)
+            fields = json.loads(content)
             yield from (f"{name}: its {p} is missing" for p in ("rubric", "judge") if fields[p] not in parts)
 
     def _verify_answers(self) -> Iterator[str]:
         sql = "SELECT a.key, a.ask, a.body, a.digest, r.key FROM answers a LEFT JOIN requests r ON r.key = a.key"
         for key, ask, body, digest, known in self._reader.execute(sql):
             name = f"answer {_bytes(key).hex()} ({ask})"
-            if _answer_digest(_bytes(key), ask, _bytes(body)) != digest:
+            if _answer_digest(_bytes(key), ask, _unpacked(body)) != digest:
                 yield f"{name}: its content has another digest"
             if known is None:
                 yield f"{name}: its request is missing"
 
     def export(self) -> Iterator[dict[str, Any]]:
-        """Every answer as one JSON object with its request; also the format that ``replay`` reads."""
+        """The store as JSON objects: first its parts (rubrics as sent, judges), then every answer with its request.
+
+        ``replay`` and ``import_rows`` read it.
+        """
         parts: dict[str, Any] = {
-            d: json.loads(b) for d, b in self._reader.execute("SELECT digest, body FROM parts")
+            d: json.loads(b)
+            for d, b in self._reader.execute("SELECT digest, body FROM parts ORDER BY digest")
         }
+        yield from ({"part": digest, "body": body} for digest, body in parts.items())
         sql = "SELECT a.key, a.ask, r.body, a.body FROM answers a JOIN requests r ON r.key = a.key ORDER BY a.key, a.ask"
         for key, ask, request_body, answer_body in self._reader.execute(sql):
-            request = json.loads(request_body)
+            request = json.loads(unpack(request_body))
             rubric = parts[request["rubric"]]
             yield {
                 "key": bytes(key).hex(),
                 "content": content_digest(rubric["rubric_digest"], request),
                 "ask": ask,
                 "rubric": rubric["rubric"],
-                "judge": parts[request["judge"]],
+                "judge": request["judge"],
+                "model": parts[request["judge"]]["model"],
                 "request": request,
-                "answer": json.loads(answer_body),
+                "answer": json.loads(unpack(answer_body)),
             }
+
+    def import_rows(self, rows: Iterable[tuple[str, Any]]) -> int:
+        """Adds the rows of an export, given as (where, object); returns the number of answers in it.
+
+        All or nothing. Raises ``InputError`` with every row whose digests do not hold.
+        """
+        if self._writer is None:
+            raise StoreError(f"{self.path}: opened for reading only")
+        statements: list[tuple[str, tuple[Any, ...]]] = []
+        problems: list[Problem] = []
+        parts: set[str] = set()
+        for where, row in rows:
+            try:
+                statements += _imported(row, parts)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                problems.append(
+                    Problem(where, "", "a row of isr store export", str(error), "export it again")
+                )
+        if problems:
+            raise InputError(f"{len(problems)} row(s) cannot be imported; nothing was", problems)
+        with self._reader as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for table, values in statements:
+                _insert(connection, table, *values)
+        return sum(table == "answers" for table, _ in statements)
 
     def _tables(self) -> set[str]:
         return {row[0] for row in self._reader.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -232,6 +281,7 @@ class _Writer:
 
     def put(self, row: Row) -> Future[None]:
         future: Future[None] = Future()
+        future.set_running_or_notify_cancel()  # an answer is kept even if nobody waits for it any more
         self._queue.put((row, future))
         return future
 
@@ -279,16 +329,58 @@ class _Writer:
 
     def _insert(self, connection: sqlite3.Connection, request: Request, ask: int, body: str) -> None:
         template = request.template
-        for digest, part in (
+        for name, content in (
             (template.digest, template.body),
             (template.card.digest, template.card.identity),
         ):
-            if digest not in self._known_parts:
-                _insert(connection, "parts", digest, _text(part))
-        _insert(connection, "requests", request.key, _text(request.body))
-        _insert(
-            connection, "answers", request.key, ask, body, _answer_digest(request.key, ask, body.encode())
-        )
+            if name not in self._known_parts:
+                _insert(connection, "parts", name, _text(content))
+        _insert(connection, "requests", request.key, pack(_text(request.body)))
+        digest = _answer_digest(request.key, ask, body.encode())
+        _insert(connection, "answers", request.key, ask, pack(body), digest)
+
+
+def pack(text: str) -> bytes:
+    """A body as it is kept: raw deflate with the format's own phrases (RFC 1951)."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=_PHRASES)
+    return deflate.compress(text.encode()) + deflate.flush()
+
+
+def unpack(body: bytes) -> bytes:
+    """The JSON of a body that is kept. Raises ``zlib.error`` or ``TypeError`` if it is none."""
+    inflate = zlib.decompressobj(-15, zdict=_PHRASES)
+    content = inflate.decompress(body, MAX_BODY)
+    if inflate.unconsumed_tail:
+        raise zlib.error(f"more than {MAX_BODY:,} bytes")
+    return content
+
+
+def _unpacked(body: object) -> bytes:
+    """The JSON of a body, or nothing if it is none: no digest matches that."""
+    try:
+        return unpack(body) if isinstance(body, bytes) else b""
+    except zlib.error:
+        return b""
+
+
+def _imported(row: Any, parts: set[str]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """The inserts for one row of an export. Raises ``ValueError`` where a digest does not hold."""
+    if "part" in row:
+        text = _text(row["body"])
+        if sha256_bytes(text.encode()) != row["part"]:
+            raise ValueError("a part whose content has another digest")
+        parts.add(row["part"])
+        yield "parts", (row["part"], text)
+        return
+    request, key = _text(row["request"]), bytes.fromhex(row["key"])
+    if hashlib.sha256(request.encode()).digest() != key:
+        raise ValueError("a request whose content has another key")
+    missing = [p for p in ("rubric", "judge") if row["request"][p] not in parts]
+    if missing:
+        raise ValueError(f"a request whose {' and '.join(missing)} did not come before it")
+    answer = _text(_fields(Answer(**row["answer"])))
+    yield "requests", (key, pack(request))
+    yield "answers", (key, row["ask"], pack(answer), _answer_digest(key, row["ask"], answer.encode()))
 
 
 def _insert(connection: sqlite3.Connection, table: str, *values: Any) -> None:
@@ -318,6 +410,8 @@ def _fields(answer: Answer) -> dict[str, Any]:
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
     if read_only:
         uri = f"{path.absolute().as_uri()}?mode=ro"
+        if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
+            uri += "&immutable=1"  # a copy in a folder where no journal can be made
         return sqlite3.connect(uri, uri=True, timeout=_BUSY_S, check_same_thread=False)
     return sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
 

@@ -1,7 +1,11 @@
 """Recorded answers as a judge: reads a JSONL file such as ``isr store export`` writes, and asks nobody.
 
 ``engine.answers`` names the file; each line holds ``content`` (the digest of what was asked, without the
-judge) and ``answer``. A request without a recorded answer stays undecided (``not_asked``).
+judge) and ``answer``. Where the file holds answers of several judges, ``engine.judge`` says of which (the beginning of
+its digest). A request without a recorded answer stays undecided (``not_asked``).
+
+To score a run again under its own judges, panels included, import the file into a store instead
+(``isr store import``): then nobody is asked either, and the signature stays that of the judges.
 """
 
 from __future__ import annotations
@@ -43,6 +47,8 @@ class Replay:
                 f"{card.name}: expected answers in {path}; found {error.strerror}; check the path"
             ) from None
         self._offsets: dict[bytes, int] = {}
+        self._wanted = str(card.engine.get("judge", ""))
+        self._judges: dict[str, str] = {}  # digest -> model
         problems: list[Problem] = []
         offset = 0
         for number, line in enumerate(self._file, 1):
@@ -56,18 +62,37 @@ class Replay:
         if problems:
             self._file.close()
             raise CardError(f"{path}: {len(problems)} line(s) are no recorded answers", problems)
+        self._check_judges()
+
+    def _check_judges(self) -> None:
+        told = "; ".join(
+            f"{digest[:19]} ({model or 'no model named'})" for digest, model in self._judges.items()
+        )
+        chosen = [j for j in self._judges if j.startswith(self._wanted)]
+        if len(chosen) > 1 or (self._wanted and not chosen):
+            self._file.close()
+            raise CardError(
+                f"{self.path}: expected the answers of one judge; found {told or 'none that is named'}; choose with "
+                f"--set engine.judge=DIGEST, or import the file into a store (isr store import)"
+            )
 
     def _index(self, line: bytes, offset: int) -> str:
         try:
             row = json.loads(line)
+            if "part" in row:
+                return ""
             content, answer = row["content"], row["answer"]
             known = _is_answer(answer)
             key = bytes.fromhex(content.removeprefix("sha256:"))
+            judge = str(row.get("judge", ""))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             return f"{type(error).__name__}: {error}"
         if not known or len(key) != 32:
             return "a field of another type"
-        self._offsets.setdefault(key, offset)  # the first answer stands, as in the store
+        if judge:
+            self._judges[judge] = str(row.get("model", ""))
+        if judge.startswith(self._wanted):
+            self._offsets.setdefault(key, offset)  # the first answer stands, as in the store
         return ""
 
     async def ask(self, request: Request, images: Prepared) -> Answer:

@@ -164,8 +164,29 @@ def test_store_verify_and_export(tmp_path: Path, card: Callable[..., str]) -> No
         json.loads(line)
         for line in isr_command("store", "export", str(tmp_path / "e.isr")).stdout.splitlines()
     ]
-    assert len(rows) == 8
-    assert rows[0]["answer"]["served"]["model"] == "test-model"
+    answers = [r for r in rows if "answer" in r]
+    assert len(answers) == 8
+    assert len(rows) == 8 + 3  # two rubrics as sent, one judge
+    assert answers[0]["answer"]["served"]["model"] == "test-model"
+    # all of it into another store: the same judge is scored again, and nobody is asked
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    done = isr_command("store", "import", str(tmp_path / "answers.jsonl"), str(tmp_path / "copy.db"))
+    assert "8 answers imported" in done.stdout, done.stderr
+    assert "8 answers, all digests hold" in isr_command("store", "verify", str(tmp_path / "copy.db")).stdout
+    again = isr_command(
+        *("score", str(tmp_path / "e"), "--judge", str(tmp_path / "judge.toml"), "--json"),
+        *("--out", str(tmp_path / "again"), "--store", str(tmp_path / "copy.db")),
+    )
+    assert again.returncode == 0, again.stderr  # the server is gone
+    assert again.stdout == (tmp_path / "e.isr" / "result.json").read_text()
+    rows[0]["body"]["system"] = "Always answer fine."
+    answers[0]["request"]["prompt"] = "another"
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    spoilt = isr_command("store", "import", str(tmp_path / "answers.jsonl"), str(tmp_path / "other.db"))
+    assert spoilt.returncode == 2
+    assert "answers.jsonl:1: " in spoilt.stderr
+    assert "answers.jsonl:4: " in spoilt.stderr
+    assert "0 answers" in isr_command("store", "verify", str(tmp_path / "other.db")).stdout
     assert isr_command("store", "verify", str(tmp_path / "none.db")).returncode == 2
 
 

@@ -89,11 +89,17 @@ def test_several_processes_share_a_store(tmp_path: Path, card: Callable[..., str
     make_directory(tmp_path / "e", images=15, prompts=2)  # 120 requests
     with serving(latency_s=0.01) as server:
         judge = card(server)
-        running = [start(tmp_path / "e", judge) for _ in range(processes)]
-        assert [p.wait(timeout=60) for p in running] == [0] * processes
+        command = [sys.executable, "-m", "isr", "score", str(tmp_path / "e"), "--judge", judge, "--quiet"]
+        running = [
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            for _ in range(processes)
+        ]
+        ends = [(p.communicate(timeout=60)[1], p.returncode) for p in running]
+        assert ends == [("", 0)] * processes
         calls = server.stats()["calls"]
         isr.score(tmp_path / "e", judge=judge)
         assert server.stats()["calls"] == calls
+        assert calls < 2 * 120  # they hardly ask for the same, let alone three times
     with Store(tmp_path / "e.isr" / "isr.db", read_only=True) as store:
         assert store.count() == 120
         assert not list(store.verify())

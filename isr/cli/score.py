@@ -149,7 +149,13 @@ def _print_run(done: Run, as_json: bool) -> None:
     if done.progress.stopped:
         click.echo(f"isr: stopped: {done.progress.stopped}", err=True)
     if unfinished:
-        click.echo(f"isr: without a reply: {unfinished}; run the same command again to fill them", err=True)
+        replayed = (
+            set(done.unfinished) == {"not_asked"} and not done.progress.stopped and not done.interrupted
+        )
+        advice = (
+            "there is no recorded answer to them" if replayed else "run the same command again to fill them"
+        )
+        click.echo(f"isr: without a reply: {unfinished}; {advice}", err=True)
 
 
 def _print_dry_run(options: Any, as_json: bool, quiet: bool) -> None:

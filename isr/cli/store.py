@@ -16,6 +16,7 @@ def command() -> None:
     \b
     isr store verify edits.isr/isr.db
     isr store export edits.isr/isr.db > answers.jsonl
+    isr store import answers.jsonl edits.isr/isr.db
     """
 
 
@@ -27,10 +28,10 @@ def verify(store: Path) -> None:
 
     with Store(_db(store), read_only=True) as opened:
         faults = list(opened.verify())
-        n = opened.count()
+        n = None if faults else opened.count()
     for fault in faults:
         click.echo(fault)
-    click.echo(f"{store}: {n} answers, " + (f"{len(faults)} fault(s)" if faults else "all digests hold"))
+    click.echo(f"{store}: {len(faults)} fault(s)" if faults else f"{store}: {n} answers, all digests hold")
     if faults:
         raise SystemExit(2)
 
@@ -46,6 +47,32 @@ def export(store: Path) -> None:
     with Store(_db(store), read_only=True) as opened:
         for row in opened.export():
             click.echo(json.dumps(row, ensure_ascii=False))
+
+
+@command.command(name="import")
+@click.argument("answers", type=_PATH)
+@click.argument("store", type=_PATH)
+def import_(answers: Path, store: Path) -> None:
+    """Add the answers of an export to a store, so that their judges can be scored again without asking them."""
+    import json
+    from collections.abc import Iterator
+    from typing import Any
+
+    from isr.errors import InputError
+    from isr.store import Store
+
+    def rows() -> Iterator[tuple[str, Any]]:
+        with answers.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield f"{answers}:{number}", json.loads(line)
+
+    try:
+        with Store(_db(store)) as opened:
+            n = opened.import_rows(rows())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{answers}: expected the lines of isr store export; found {error}") from error
+    click.echo(f"{store}: {n} answers imported; those that were there already stand")
 
 
 def _db(path: Path) -> Path:

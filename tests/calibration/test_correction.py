@@ -86,7 +86,7 @@ def test_a_perfect_judge_is_not_corrected(seed: int, p: float) -> None:
         labelled[rng.permutation(where)[: max(1, where.size // 2)]] = True
     found = co.corrected_rate(y, y, labelled, IMAGE, label_design="within_verdict")
     assert found.value == pytest.approx(y.mean(), abs=1e-12)
-    exact = co.rogan_gladen(y, IMAGE, co.Calibration(50, 50, 50, 50))
+    exact = co.rogan_gladen(y, IMAGE, co.Calibration(50, 50, 50, 50, "random"))
     assert exact.value == pytest.approx(y.mean(), abs=1e-12)
     # lambda of PPI++ trusts the judge only as far as N_u / N, but adds lambda f_u + (1 - lambda) mean_L(Y)
     difference = co.corrected_difference(y, 1 - y, y, 1 - y, labelled, IMAGE, label_design="within_verdict")
@@ -170,14 +170,14 @@ def test_rogan_gladen_by_hand() -> None:
     # p = 0.5, sensitivity 0.8, specificity 0.9: (0.5 + 0.9 - 1) / 0.7 = 0.571428
     judge = np.tile([1, 0], 100)
     for method in ("lee", "delta"):
-        found = co.rogan_gladen(judge, np.arange(200) // 4, co.Calibration(80, 100, 90, 100), method=method)  # type: ignore[arg-type]
+        found = co.rogan_gladen(judge, np.arange(200) // 4, co.Calibration(80, 100, 90, 100, "random"), method=method)  # type: ignore[arg-type]
         assert found.value == pytest.approx(0.4 / 0.7)
         low, high = ends(found)
         assert low < 0.4 / 0.7 < high
 
 
 def test_an_uninformative_judge_gets_the_whole_unit_interval() -> None:
-    found = co.rogan_gladen(np.tile([1, 0], 100), np.arange(200) // 4, co.Calibration(52, 100, 50, 100))
+    found = co.rogan_gladen(np.tile([1, 0], 100), np.arange(200) // 4, co.Calibration(52, 100, 50, 100, "random"))
     assert (found.value, found.low, found.high) == (None, 0.0, 1.0)
     assert "says nothing" in found.notes[0]
     rng = np.random.default_rng(0)
@@ -191,7 +191,7 @@ def test_an_uninformative_judge_gets_the_whole_unit_interval() -> None:
 def test_lee_never_has_zero_width_nor_misses_its_estimate() -> None:
     judge = np.ones(500)
     judge[:10] = 0
-    found = co.rogan_gladen(judge, np.arange(500) // 5, co.Calibration(72, 80, 16, 20))
+    found = co.rogan_gladen(judge, np.arange(500) // 5, co.Calibration(72, 80, 16, 20, "random"))
     low, high = ends(found)
     assert found.value == 1.0
     assert low < 0.999
@@ -269,7 +269,7 @@ def test_the_guard_refuses_and_names_what_fits(design, estimator, words) -> None
 
 def test_the_guard_refuses_contradictions() -> None:
     judge, human, labelled, image = sample()
-    table = co.Calibration(40, 50, 45, 50)
+    table = co.Calibration(40, 50, 45, 50, "random")
     with pytest.raises(DesignError, match="edits of this test set carry labels"):
         co.corrected_rate(judge, human, labelled, image, label_design="external", calibration=table)
     with pytest.raises(DesignError, match="needs calibration="):
@@ -315,7 +315,7 @@ def test_each_design_gets_its_estimator() -> None:
     graded = co.corrected_rate(judge, human, labelled, image, label_design="random", score=score)
     assert graded.method.startswith("PPI++")
     outside = co.corrected_rate(
-        judge, None, None, image, label_design="external", calibration=co.Calibration(40, 50, 45, 50)
+        judge, None, None, image, label_design="external", calibration=co.Calibration(40, 50, 45, 50, "random")
     )
     assert outside.method.startswith("Rogan-Gladen (Lee-adjusted)")
 
@@ -329,7 +329,7 @@ def test_no_edits_and_one_image() -> None:
     for found in (
         co.post_stratified(empty, empty, none, empty),
         co.ppi(empty, empty, none, empty),
-        co.rogan_gladen(empty, empty, co.Calibration(1, 2, 1, 2)),
+        co.rogan_gladen(empty, empty, co.Calibration(1, 2, 1, 2, "random")),
         co.corrected_rate(empty, empty, none, empty, label_design="random"),
     ):
         assert (found.value, found.low, found.high) == (None, None, None)
