@@ -46,6 +46,7 @@ class EditDirectory:
     edits: tuple[Edit, ...]
     settings: Settings = Settings()
     skipped: tuple[Problem, ...] = ()
+    skipped_names: tuple[tuple[str, str], ...] = ()  # (edit_id or file_name, field) of each problem
 
     @property
     def digest(self) -> str:
@@ -73,7 +74,9 @@ class _Loader:
     texts: dict[str, str] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
     cells: dict[tuple[Unit, Treatment], str] = field(default_factory=dict)
-    controls: dict[Unit, tuple[str, str | None, str]] = field(default_factory=dict)
+    controls: dict[Unit, tuple[str, str]] = field(default_factory=dict)
+    shown: dict[Unit, tuple[str, str, str]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
     def load(self, rows: Iterator[Row]) -> None:
         while chunk := list(islice(rows, CHUNK)):
@@ -84,6 +87,7 @@ class _Loader:
                     self.refs[path] = ImageRef(path, result.sha256)
                     self.pixels[path] = result.pixels
             for row in chunk:
+                self.names[row.where] = row.values.get("edit_id", row.values.get("file_name", ""))
                 problems = [*row.problems, *self._file_problems(row, looked), *self._id_problems(row)]
                 if not problems:
                     edit = self._edit(row.values)
@@ -176,18 +180,25 @@ class _Loader:
                     f"the same as in {other}",
                     "tell the rows apart by seed, editor, purifier or config",
                 )
+        shown = (edit.prompt, edit.source.sha256 if edit.source else "")
+        known = self.shown.setdefault(edit.unit, (*shown, where))
+        if known[:2] != shown:
+            yield from self._differing(
+                where, known[2], "prompt_id", "one prompt and one source for each unit"
+            )
         if edit.control is not None:
-            source = edit.source.sha256 if edit.source else None
-            known = self.controls.setdefault(edit.unit, (edit.control.sha256, source, where))
-            if known[:2] != (edit.control.sha256, source):
-                for one, other in ((known[2], where), (where, known[2])):
-                    yield Problem(
-                        one,
-                        "control_file_name",
-                        "one control edit and one source for each unit",
-                        f"other images than in {other}",
-                        "use the same files, or tell the units apart",
-                    )
+            control = self.controls.setdefault(edit.unit, (edit.control.sha256, where))
+            if control[0] != edit.control.sha256:
+                yield from self._differing(
+                    where, control[1], "control_file_name", "one control edit for each unit"
+                )
+
+    @staticmethod
+    def _differing(where: str, first: str, name: str, expected: str) -> Iterator[Problem]:
+        for one, other in ((first, where), (where, first)):
+            yield Problem(
+                one, name, expected, f"another than in {other}", "use the same, or tell the units apart"
+            )
 
 
 def _number(text: str) -> str:
@@ -230,7 +241,8 @@ def load_edits(
     if said or (problems and (not skip_invalid or not edits)):
         raise EditDirectoryError(f"{root}: {len(problems)} problem(s)", problems)
     edits.sort(key=lambda e: (e.unit, e.treatment, e.edit_id))
-    return EditDirectory(root, tuple(edits), settings, tuple(problems))
+    names = tuple(sorted({(loader.names.get(p.where, ""), p.field) for p in problems}))
+    return EditDirectory(root, tuple(edits), settings, tuple(problems), names)
 
 
 def read_settings(root: Path) -> Settings:

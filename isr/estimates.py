@@ -11,8 +11,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 
-from isr.intervals import Estimand, Interval, Method, Prompts, difference_interval, rate_interval
+from isr.intervals import (
+    Estimand,
+    Interval,
+    Method,
+    Prompts,
+    cr1_variance,
+    difference_interval,
+    rate_interval,
+)
 from isr.outcomes import Outcomes
 from isr.types import Bools, Edit, Estimate, Floats, Ints
 
@@ -25,6 +34,7 @@ NAMES = (
     "uplift",
     "isr_worst",
 )
+UNDECIDED_SHARE = 0.05  # above it the bounds are the headline
 NO_SOURCE = "edits without a source count as clusters of their own"
 
 
@@ -189,7 +199,16 @@ def _conditional(
             estimate  # which units count changes the weights: bounds are given for the mean over edits only
         )
     certain, possible = ~control.immunized_high[rows], ~control.immunized_low[rows]
+    estimate = _told_undecided(estimate, int(possible.sum()), "units whose control edit may be fine")
     return replace(estimate, bounds=_conditional_bounds(protected, certain, possible & ~certain))
+
+
+def _told_undecided(estimate: Estimate, of: int, what: str) -> Estimate:
+    """The estimate with a note where too many units are left out for its value to speak for all."""
+    left = of - estimate.n
+    if estimate.value is None or left <= UNDECIDED_SHARE * of:
+        return estimate
+    return replace(estimate, notes=(*estimate.notes, f"read the bounds: {left} of {of} {what} are undecided"))
 
 
 def _conditional_bounds(protected: Outcomes, certain: Bools, maybe: Bools) -> tuple[float, float] | None:
@@ -227,7 +246,8 @@ def _uplift(
         level=settings.level,
         estimand=settings.estimand,
     )
-    return replace(_estimate(interval, some, settings), bounds=bounds)
+    estimate = _told_undecided(_estimate(interval, some, settings), len(low), "pairs")
+    return replace(estimate, bounds=bounds)
 
 
 def _worst(frame: Frame, outcomes: Outcomes, settings: Settings) -> Estimate:
@@ -254,19 +274,27 @@ def _all_in_group(values: Bools, group: Ints, groups: int) -> Bools:
 
 
 def mean_grade(grades: Floats, frame: Frame, settings: Settings, top: float) -> Estimate:
-    """Mean of a graded answer on the scale 0 to ``top``; NaN marks edits without one. Clustered on the image."""
+    """Mean of a graded answer on the scale 0 to ``top``; NaN marks edits without one.
+
+    CR1 variance clustered on the image, t(G-1), clipped to the scale. Equal grades show no spread: no interval.
+    """
     have = ~np.isnan(grades)
     if not have.any():
         return missing("no graded answer", settings)
     some = frame.take(have)
-    estimate = _estimate(
-        difference_interval(grades[have] / top, some.image, level=settings.level), some, settings
-    )
-    low, high = (None if v is None else v * top for v in (estimate.low, estimate.high))
-    low = None if low is None else max(low, 0.0)
-    value = None if estimate.value is None else estimate.value * top
-    method = estimate.method.replace("paired t", "mean, CR1 t")
-    return replace(estimate, value=value, low=low, high=high, method=method)
+    order = np.argsort(some.image, kind="stable")
+    _, starts, sizes = np.unique(some.image[order], return_index=True, return_counts=True)
+    sums = np.add.reduceat(grades[have][order], starts)
+    value, images = float(sums.sum() / sizes.sum()), len(sizes)
+    variance = float(cr1_variance(sums, sizes)) if images > 1 else 0.0
+    method = "mean, CR1 t, clustered by image_id"
+    if variance <= 0:
+        reason = "one image" if images < 2 else "the images do not differ"
+        note = f"{reason}: no spread to make an interval from"
+        return Estimate(value, None, None, settings.level, method, int(have.sum()), images, None, (note,))
+    half = -float(stdtrit(images - 1, (1 - settings.level) / 2)) * variance**0.5
+    low, high = max(value - half, 0.0), min(value + half, top)
+    return Estimate(value, low, high, settings.level, method, int(have.sum()), images, None, ())
 
 
 def as_dicts(estimates: Mapping[str, Estimate]) -> dict[str, Any]:

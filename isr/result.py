@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from isr.directory import EditDirectory
 from isr.distortion import measure
 from isr.errors import InputError, Problem
 from isr.estimates import (
+    UNDECIDED_SHARE,
     Frame,
     Settings,
     as_dicts,
@@ -36,7 +38,6 @@ from isr.types import Arm, Edit, Estimate, Question, Treatment, Unit
 from isr.version import __version__
 
 SCHEMA = "isr.result/1"
-UNDECIDED_SHARE = 0.05  # above it the bounds are the headline
 GRADE_TOP = 4
 
 NO_TREATMENT = Treatment("", "", "", "")
@@ -215,7 +216,7 @@ class Tally:
                 "of": len(self.directory.edits),
                 "controls": len(control_rows),
                 "images": len({e.cluster for e in self.plan.edits}),
-                "skipped": sorted({(p.field, p.expected, p.found) for p in self.directory.skipped}),
+                "skipped": [{"edit_id": n, "field": f} for n, f in self.directory.skipped_names],
             },
             tuple(
                 {
@@ -304,11 +305,23 @@ class Tally:
         return {"source_kept": mean_grade(mean, frame.take(rows), self.settings, GRADE_TOP)}
 
     def _groups(self, arm: Arm, rows: np.ndarray) -> Iterator[tuple[dict[str, str], np.ndarray]]:
-        if self.by:
+        by = self.by if arm is Arm.PROTECTED else self.control_by
+        if by:
             edits = self.edits[arm]
             some = [edits[r] for r in rows]
-            for values, inside in _by(some, lambda e: tuple(e.column(c) for c in self.by)):
-                yield dict(zip(self.by, values, strict=True)), rows[inside]
+            for values, inside in _by(some, lambda e: tuple(e.column(c) for c in by)):
+                yield dict(zip(by, values, strict=True)), rows[inside]
+
+    @cached_property
+    def control_by(self) -> tuple[str, ...]:
+        """The columns of ``by`` that are the same on all rows of a unit: a control edit has no others."""
+        seen: dict[tuple[str, Unit], str] = {}
+        varying = set(Treatment._fields) & set(self.by)
+        for edit in self.plan.edits:
+            for column in self.by:
+                if seen.setdefault((column, edit.unit), edit.column(column)) != edit.column(column):
+                    varying.add(column)
+        return tuple(c for c in self.by if c not in varying)
 
     def _counts(self, arm: Arm, rows: np.ndarray, some: Outcomes) -> dict[str, Any]:
         inside = np.zeros(len(self.edits[arm]), np.bool_)

@@ -170,7 +170,7 @@ class Store:
             yield f"database: {error}"
 
     def _verify_requests(self, parts: set[str]) -> Iterator[str]:
-        sql = "SELECT key, body, EXISTS (SELECT 1 FROM answers a WHERE a.key = r.key) FROM requests r"
+        sql = "SELECT key, CAST(body AS BLOB), EXISTS (SELECT 1 FROM answers a WHERE a.key = r.key) FROM requests r"
         for key, body, answered in self._reader.execute(sql):
             name = f"request {_bytes(key).hex()}"
             if not answered:
@@ -183,7 +183,7 @@ class Store:
             yield from (f"{name}: its {p} is missing" for p in ("rubric", "judge") if fields[p] not in parts)
 
     def _verify_answers(self) -> Iterator[str]:
-        sql = "SELECT a.key, a.ask, a.body, a.digest, r.key FROM answers a LEFT JOIN requests r ON r.key = a.key"
+        sql = "SELECT a.key, a.ask, CAST(a.body AS BLOB), a.digest, r.key FROM answers a LEFT JOIN requests r ON r.key = a.key"
         for key, ask, body, digest, known in self._reader.execute(sql):
             name = f"answer {_bytes(key).hex()} ({ask})"
             if _answer_digest(_bytes(key), ask, _unpacked(body)) != digest:

@@ -58,7 +58,12 @@ def _lines(result: Result) -> Iterator[str]:
 def _title(part: TreatmentPart) -> str:
     t = part.treatment
     named = {"method": t.method, "config": t.config, "eps": t.eps, "surrogate": t.surrogate}
-    return ", ".join(f"{k} {v}" for k, v in named.items() if v) or "no method named"
+    return _plain(", ".join(f"{k} {v}" for k, v in named.items() if v)) or "no method named"
+
+
+def _plain(text: str) -> str:
+    """Text from a data directory without control characters: it must not break the table or the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _block(part: Part) -> Iterator[str]:
@@ -68,6 +73,7 @@ def _block(part: Part) -> Iterator[str]:
     for name, label in ROWS:
         if name in part.estimates:
             yield _row(name, label, part.estimates[name])
+            yield from (f"    {n}" for n in part.estimates[name].notes if _is_told(n, part.estimates[name]))
     if kept := part.estimates.get("source_kept"):
         low, high = kept.low, kept.high
         interval = "" if low is None or high is None else f"{low:.2f} to {high:.2f}"
@@ -75,11 +81,18 @@ def _block(part: Part) -> Iterator[str]:
         yield f"  {'source kept (0 to 4)':22}{value:>10}  {interval:>18}{kept.n:>8}{kept.clusters:>8}"
     yield from _undecided(part.counts)
     for group in part.groups:
-        name = ", ".join(f"{k} {v or '(empty)'}" for k, v in group.by.items())
+        name = _plain(", ".join(f"{k} {v or '(empty)'}" for k, v in group.by.items()))
         yield f"  by {name}"
         for estimate, label in (("isr", "ISR"), ("uplift", "uplift over control"), ("control", "control")):
             if estimate in group.estimates:
                 yield _row(estimate, f"  {label}", group.estimates[estimate])
+
+
+def _is_told(note: str, e: Estimate) -> bool:
+    """Notes that change how a number is read; a missing value's reason stands in its own row."""
+    if e.value is None or note.startswith("design effect"):
+        return False
+    return e.low is None or note.startswith("read the bounds") or "attacks on each unit" in note
 
 
 def _headline(part: Part) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,14 +27,6 @@ class Arm(StrEnum):
 
     PROTECTED = "protected"
     CONTROL = "control"
-
-
-class Tri(IntEnum):
-    """Kleene's three values; stored as int8 so that 100,000 outcomes are one small array."""
-
-    NO = 0
-    YES = 1
-    UNKNOWN = -1
 
 
 class Unit(NamedTuple):
@@ -106,11 +98,6 @@ class Verdict:
     score: int | None = None
     grades: Mapping[str, int] = field(default_factory=dict)
     reasoning: str = ""
-
-    @property
-    def tri(self) -> Tri:
-        """``fails`` as YES, ``fine`` as NO, ``undecided`` as UNKNOWN."""
-        return {"fails": Tri.YES, "fine": Tri.NO}.get(self.value, Tri.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)

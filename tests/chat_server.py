@@ -15,6 +15,7 @@ import json
 import random
 import subprocess
 import sys
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -73,10 +74,17 @@ class Server:
     answered: Counter[str] = field(default_factory=Counter)
     faulted: Counter[str] = field(default_factory=Counter)
     headers: list[dict[str, str]] = field(default_factory=list)
+    limited: int = 0
     in_flight: int = 0
     most_in_flight: int = 0
     bytes_in: int = 0
     redirect: str = ""
+    reasoning_length: int = 0
+    per_second: float = 0.0  # requests that a token bucket lets through; 0: no limit
+    fatal_after: int = 0  # from so many calls on: 401
+    outage_until: float = 0.0
+    tokens: float = 1.0
+    refilled: float = 0.0
 
     def fault_of(self, digest: str) -> str:
         draw = random.Random(f"{self.seed}:{digest}").random()
@@ -93,6 +101,10 @@ class Server:
             self.headers.append(dict(request.headers))
         if self.redirect:
             return web.Response(status=307, headers={"Location": self.redirect})
+        refused = self._refused()
+        if refused is not None:
+            self.limited += 1
+            return refused
         digest = hashlib.sha256(body).hexdigest()
         self.tries[digest] += 1
         self.in_flight += 1
@@ -102,6 +114,23 @@ class Server:
             return await self._reply(request, digest, json.loads(body))
         finally:
             self.in_flight -= 1
+
+    def _refused(self) -> web.Response | None:
+        """What stands before any request: a rate limit, an outage, a key that is no longer good."""
+        now = time.monotonic()
+        if self.outage_until > time.time():
+            return web.Response(status=503, text="down for a while")
+        if self.fatal_after and self.tries.total() >= self.fatal_after:
+            return web.json_response({"error": {"message": "key revoked"}}, status=401)
+        if self.per_second:
+            self.tokens = min(self.per_second, self.tokens + (now - self.refilled) * self.per_second)
+            self.refilled = now
+            if self.tokens < 1:
+                return web.json_response(
+                    {"error": {"message": "slow down"}}, status=429, headers={"Retry-After": "1"}
+                )
+            self.tokens -= 1
+        return None
 
     async def _reply(self, request: web.Request, digest: str, body: dict[str, Any]) -> web.StreamResponse:
         if body["model"] != self.model:
@@ -149,7 +178,11 @@ class Server:
     def _completion(self, fault: str, digest: str, body: dict[str, Any]) -> dict[str, Any]:
         semantic = "source_kept" in body["messages"][0]["content"]
         fails = int(digest[:8], 16) % 3 > 0
-        fields: dict[str, Any] = {"reasoning": f"seen {digest[:6]}", "score": 1 if fails else 3}
+        words = random.Random(digest).choices(
+            body["messages"][0]["content"].split(), k=self.reasoning_length // 4
+        )
+        reasoning = f"seen {digest[:6]} {' '.join(words)}"[: max(self.reasoning_length, 11)]
+        fields: dict[str, Any] = {"reasoning": reasoning.strip(), "score": 1 if fails else 3}
         if semantic:
             fields["source_kept"] = 3
         fields["verdict"] = "fails" if fails else "fine"
@@ -193,6 +226,7 @@ class Server:
                 "faulted": dict(self.faulted),
                 "headers": self.headers,
                 "most_in_flight": self.most_in_flight,
+                "limited": self.limited,
                 "bytes_in": self.bytes_in,
             }
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from isr.cli import cli
-from tests.chat_server import serving
+from tests.chat_server import Running, serving
 from tests.directories import make_directory, write_metadata
 
 COMMANDS = ["init", "judges", "prompts", "score", "store", "validate"]
@@ -144,6 +145,58 @@ def test_judges_show_and_check(tmp_path: Path, card: Callable[..., str]) -> None
         bad = isr_command("judges", "check", card(server))
     assert bad.returncode == 3
     assert "NOT" in bad.stdout
+
+
+def test_judges_check_says_what_happened_where_nothing_came(tmp_path: Path, card: Callable[..., str]) -> None:
+    with socket.socket() as taken:  # bound and not listening
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        done = isr_command("judges", "check", card(Running(port)))
+    assert done.returncode == 3
+    assert done.stdout.count(f"nothing listens at 127.0.0.1:{port}") == 2
+    assert "undecided (connection)" in done.stdout
+    assert "no reply to 2 of 2 questions" in done.stdout
+    assert "NOT" not in done.stdout
+    assert "timeout" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("refusal", "refused the test picture"),
+        ("structured_refusal", "refused the test picture"),
+        ("content_filter", "refused the test picture"),
+        ("down", "no reply to 2 of 2 questions"),
+        ("truncated", "answers are cut off at 512 tokens; raise decoding.max_tokens"),
+        ("empty", "answers cannot be used (empty)"),
+        ("missing_field", "answers do NOT follow the schema"),
+    ],
+)
+def test_judges_check_tells_refusals_from_faults(card: Callable[..., str], fault: str, words: str) -> None:
+    with serving() as server:
+        server.change(faults={fault: 1.0})
+        done = CliRunner().invoke(cli, ["judges", "check", card(server)])
+    assert done.exit_code == 3
+    assert words in done.output
+    assert ("NOT follow" in done.output) == ("NOT follow" in words)
+
+
+def test_judges_check_shows_the_oracle_a_scene_that_it_knows() -> None:
+    done = CliRunner().invoke(cli, ["judges", "check", "shapes-oracle"])
+    assert done.exit_code == 0, done.output
+    assert "semantic    fine" in done.output
+    assert "perceptual  fine" in done.output
+    assert "answers follow the schema" in done.output
+
+
+def test_judges_allow_takes_a_host_without_a_port(own_configuration: Path) -> None:
+    done = isr_command("judges", "allow", "api.example.org:8443", "EXAMPLE_KEY")
+    assert done.returncode == 2
+    assert "isr judges allow api.example.org VARIABLE" in done.stderr
+    assert not own_configuration.exists()
+    done = isr_command("judges", "allow", "api.example.org", "EXAMPLE_KEY")
+    assert done.returncode == 0, done.stderr
+    assert '"api.example.org" = ["EXAMPLE_KEY"]' in own_configuration.read_text()
 
 
 def test_prompts_show_and_diff() -> None:

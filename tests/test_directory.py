@@ -370,7 +370,12 @@ def test_one_unit_has_one_control_and_one_source(tmp_path: Path) -> None:
     picture(5).save(tmp_path / "sources/other.png")
     changed(tmp_path, 2, source_file_name="sources/other.png")
     found = problems(tmp_path)
-    assert set(found) == {(f"metadata.jsonl:{row}", "control_file_name") for row in (1, 2, 3)}
+    assert set(found) == {
+        ("metadata.jsonl:1", "control_file_name"),
+        ("metadata.jsonl:2", "control_file_name"),
+        ("metadata.jsonl:1", "prompt_id"),
+        ("metadata.jsonl:3", "prompt_id"),
+    }
 
 
 def test_equal_copies_of_a_control_are_one(tmp_path: Path) -> None:

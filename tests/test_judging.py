@@ -6,13 +6,16 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import isr
+from isr.access import allow
 from isr.store import Store
 from tests.chat_server import TRANSIENT, serving
 from tests.directories import make_directory
@@ -251,3 +254,115 @@ def test_identical_images_are_asked_once(tmp_path: Path, card: Callable[..., str
         assert server.stats()["calls"] == (8 + 8) * 2
     a, b = (t.estimates["isr"].value for t in result.treatments)
     assert a == b
+
+
+def test_a_rate_limited_host_is_waited_for(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "e", images=4, prompts=2)  # 32 requests at 8 a second
+    with serving() as server:
+        server.change(per_second=8)
+        result = isr.score(tmp_path / "e", judge=card(server, max_attempts=3))
+        stats = server.stats()
+    assert not undecided(result)
+    assert sum(stats["answered"].values()) == 32
+    assert 0 < stats["limited"] < 64  # it really was limited, and was not hammered
+
+
+def test_an_outage_of_seconds_loses_nothing(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "e", images=3, prompts=2)
+    with serving() as server:
+        server.change(outage_until=time.time() + 4)
+        result = isr.score(tmp_path / "e", judge=card(server))
+        assert server.stats()["limited"] > 0
+    assert not undecided(result)
+
+
+def test_a_key_that_is_revoked_midway_keeps_and_scores_what_was_received(
+    tmp_path: Path, card: Callable[..., str]
+) -> None:
+    make_directory(tmp_path / "e", images=10, prompts=2)  # 80 requests
+    with serving(latency_s=0.02) as server:
+        server.change(fatal_after=30)
+        done = command("score", str(tmp_path / "e"), "--judge", card(server), "--json")
+        answered = sum(server.stats()["answered"].values())
+    assert done.returncode == 3
+    assert "refused a request without a key (401)" in done.stderr
+    assert "Traceback" not in done.stderr
+    with Store(tmp_path / "e.isr" / "isr.db", read_only=True) as store:
+        assert store.count() == answered  # also what was in flight when the first 401 came
+    counts = json.loads(done.stdout)["treatments"][0]["counts"]
+    assert {u["reason"] for u in counts["undecided"]} == {"not_asked"}
+
+
+def test_a_full_store_needs_no_key(
+    tmp_path: Path, card: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_directory(tmp_path / "e", images=2, prompts=1)
+    monkeypatch.setenv("ISR_API_KEY", "sk-0123456789abcdef0123")
+    with serving() as server:
+        path = Path(card(server))
+        path.write_text(path.read_text().replace("[endpoint]\n", '[endpoint]\napi_key_env = "ISR_API_KEY"\n'))
+        first = isr.score(tmp_path / "e", judge=str(path))
+    text = path.read_text().replace("127.0.0.1", "api.example.org").replace("http:", "https:")
+    path.write_text(text)  # the address is no part of the judge; that host has no key here
+    monkeypatch.delenv("ISR_API_KEY")
+    allow("api.example.org", "ISR_API_KEY")
+    again = isr.score(tmp_path / "e", judge=str(path))
+    assert again.to_json() == first.to_json()
+    with pytest.raises(isr.AuthenticationError, match="ISR_API_KEY"):
+        isr.score(tmp_path / "e", judge=str(path), out=tmp_path / "new")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"budget_usd": float("nan")}, "--budget-usd: expected a number of at least 0; found nan"),
+        ({"budget_usd": -1}, "--budget-usd"),
+        ({"interval": "bogus"}, "--interval: expected one of logit-t"),
+        ({"prompts": "some"}, "--prompts: expected one of fixed, random"),
+        ({"estimand": "median"}, "--estimand"),
+        ({"level": "0.9"}, "--level"),
+        ({"limit": 2.5}, "--limit"),
+        ({"repeats": 1.0}, "--repeats"),
+        ({"colour": "red"}, "keywords out of"),
+        ({"interval": "wilson", "prompts": "random"}, "takes edits as independent"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_asked(
+    tmp_path: Path, card: Callable[..., str], options: dict[str, Any], words: str
+) -> None:
+    make_directory(tmp_path / "e", images=1, prompts=1)
+    with serving() as server:
+        with pytest.raises(isr.UsageError, match=re.escape(words)):
+            isr.score(tmp_path / "e", judge=card(server), **options)
+        assert server.stats()["calls"] == 0
+
+
+def test_names_and_paths_from_python(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "e", images=2, prompts=1)
+    with serving() as server:
+        result = isr.score(tmp_path / "e", judge=Path(card(server)), by="editor", out=str(tmp_path / "out"))
+    assert result.treatments[0].groups[0].by == {"editor": "painter"}
+
+
+def test_an_unwritable_output_is_refused_before_images_are_read(
+    tmp_path: Path, card: Callable[..., str]
+) -> None:
+    make_directory(tmp_path / "e", images=1, prompts=1)
+    (tmp_path / "afile").write_text("")
+    with serving() as server:
+        done = command(
+            "score", str(tmp_path / "e"), "--judge", card(server), "--out", str(tmp_path / "afile")
+        )
+        assert server.stats()["calls"] == 0
+    assert done.returncode == 2
+    assert "expected a folder that can be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_300_edits_with_long_answers_stay_small(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "e", images=100, prompts=3)  # 300 edits and 300 controls: 1,200 answers
+    with serving() as server:
+        server.change(reasoning_length=560)
+        done = command("score", str(tmp_path / "e"), "--judge", card(server, concurrency=32))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "e.isr" / "isr.db").stat().st_size + len(done.stderr) < 2_000_000

@@ -14,13 +14,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from isr import store as module
 from isr.cards import Decoding, load_card
-from isr.errors import StoreError
+from isr.errors import CardError, StoreError
 from isr.images import Encoder, ImagePolicy, Prepared
 from isr.judges import open_judge
-from isr.store import SCHEMA, Store, file_system
+from isr.store import SCHEMA, Store, file_system, pack, unpack
 from isr.types import Answer
 from tests.samples import a_card, a_request, an_answer
 
@@ -176,7 +178,7 @@ def swap_answers(db: sqlite3.Connection) -> None:
 ONE = "(SELECT MIN(key) FROM answers)"
 TAMPERED: dict[str, tuple[str | Callable[[sqlite3.Connection], None], str]] = {
     "an answer's text": (
-        f"UPDATE answers SET body = replace(body, 'text', 'test') WHERE key = {ONE}",
+        f"UPDATE answers SET body = pack(replace(unpack(body), 'text', 'test')) WHERE key = {ONE}",
         "another digest",
     ),
     "an answer's digest": (f"UPDATE answers SET digest = zeroblob(32) WHERE key = {ONE}", "another digest"),
@@ -191,7 +193,10 @@ TAMPERED: dict[str, tuple[str | Callable[[sqlite3.Connection], None], str]] = {
     ),
     "an answer under no key": (f"UPDATE answers SET key = 'x' WHERE key = {ONE}", "request is missing"),
     "an answer deleted": (f"DELETE FROM answers WHERE key = {ONE}", "its answers are missing"),
-    "a request's prompt": ("UPDATE requests SET body = replace(body, 'prompt 1', 'prompt 9')", "another key"),
+    "a request's prompt": (
+        "UPDATE requests SET body = pack(replace(unpack(body), 'prompt 1', 'prompt 9'))",
+        "another key",
+    ),
     "a request's key": (f"UPDATE requests SET key = randomblob(32) WHERE key = {ONE}", "another key"),
     "a request's body as a blob": ("UPDATE requests SET body = x'00'", "another key"),
     "a request deleted": (f"DELETE FROM requests WHERE key = {ONE}", "its request is missing"),
@@ -214,6 +219,8 @@ def test_verify_finds_what_was_tampered_with(what: str, tmp_path: Path) -> None:
     change, told = TAMPERED[what]
     with closing(sqlite3.connect(path)) as db:
         drop_triggers(db)
+        db.create_function("pack", 1, pack)
+        db.create_function("unpack", 1, lambda body: unpack(body).decode())
         before = db.total_changes
         if callable(change):
             change(db)
@@ -257,20 +264,23 @@ def test_what_is_exported_can_be_replayed(tmp_path: Path) -> None:
         store.put(requests[0], 1, an_answer("asked again"))
         store.put(a_request("p0", card=cards[1]), 0, an_answer("another judge's"))
     with Store(tmp_path / "isr.db", read_only=True) as store:
-        rows = list(store.export())
+        exported = list(store.export())
+    rows = [r for r in exported if "answer" in r]
     assert len(rows) == len(requests) + 2
+    assert len(exported) == len(rows) + 4  # two rubrics as sent, two judges
     by_key = {(row["key"], row["ask"]): row for row in rows}
     row = by_key[requests[2].key.hex(), 0]
     assert row["content"] == requests[2].content
-    assert row["judge"] == cards[0].identity
+    assert (row["judge"], row["model"]) == (cards[0].digest, "test-model")
     assert (row["rubric"], row["request"]["prompt"]) == (requests[2].template.rubric.name, "p1")
     file = tmp_path / "answers.jsonl"
-    file.write_text(
-        "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows if r["judge"]["model"] == "test-model")
-    )
+    file.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in exported))
+    with pytest.raises(CardError, match="expected the answers of one judge; found") as several:
+        open_judge(load_card("replay", [f"engine.answers={file}"]))
+    assert cards[1].digest[:19] in str(several.value)
 
     async def replayed() -> list[Answer]:
-        card = load_card("replay", [f"engine.answers={file}"])
+        card = load_card("replay", [f"engine.answers={file}", f"engine.judge={cards[0].digest[:19]}"])
         judge = open_judge(card)
         nothing = Prepared(Encoder(tmp_path, ImagePolicy()), {})
         try:
@@ -518,3 +528,39 @@ def test_a_killed_writer_leaves_every_answer_that_was_done(after: int, tmp_path:
     with Store(path) as store:  # and it can be gone on with
         store.put(a_request("next"), 0, an_answer()).result(30)
     assert faults(path) == []
+
+
+def test_an_answer_is_kept_though_nobody_waits_for_it(tmp_path: Path) -> None:
+    with Store(tmp_path / "isr.db") as store:
+        futures = [store.put(a_request(f"p{i}"), 0, an_answer(str(i))) for i in range(5)]
+        assert not futures[0].cancel()  # a paid answer cannot be taken back
+    with Store(tmp_path / "isr.db", read_only=True) as store:
+        assert store.count() == 5
+
+
+def test_a_body_that_inflates_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "isr.db"
+    filled(path)
+    with closing(sqlite3.connect(path)) as db:
+        drop_triggers(db)
+        db.execute("UPDATE answers SET body = ?", (pack("0" * 2**25),))
+        db.commit()
+    assert any("another digest" in fault for fault in faults(path))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_store_in_a_read_only_folder_can_be_read(tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    filled(folder / "isr.db")
+    folder.chmod(0o555)
+    try:
+        assert faults(folder / "isr.db") == []
+    finally:
+        folder.chmod(0o755)
+
+
+@given(st.text())
+def test_bodies_are_kept_as_they_are(text: str) -> None:
+    clean = text.encode("utf-8", "replace").decode()
+    assert unpack(pack(clean)).decode() == clean
