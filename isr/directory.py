@@ -237,6 +237,11 @@ def load_edits(
     finally:
         scanner.close()
     edits = loader.sound()
+    unknown = sorted(set(settings.by) - columns(edits)) if edits else []
+    said += [
+        Problem("isr.toml", "by", "columns of the metadata", repr(name), "correct the name or add the column")
+        for name in unknown
+    ]
     problems = list(dict.fromkeys([*said, *loader.problems]))
     if said or (problems and (not skip_invalid or not edits)):
         raise EditDirectoryError(f"{root}: {len(problems)} problem(s)", problems)

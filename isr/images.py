@@ -110,7 +110,9 @@ def open_image(data: bytes) -> Image.Image:
             frames = getattr(image, "n_frames", 1)  # reads the headers of all frames
     except Exception as error:
         raise _damaged(error) from error
-    if frames > 1:
+    if (
+        frames > 1 and image.format != "MPO"
+    ):  # a phone's JPEG that carries a preview or a depth map beside the picture
         raise ImageProblem("a still image", f"{frames} frames", "export the one frame that was edited")
     return image
 

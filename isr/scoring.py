@@ -165,9 +165,8 @@ def prepare(
     by = options.by or directory.settings.by
     unknown = sorted(set(by) - columns(directory.edits))
     if unknown:
-        where = "--by" if options.by else f"{options.directory / 'isr.toml'}: 'by'"
         known = ", ".join(sorted(columns(directory.edits)))
-        raise UsageError(f"{where}: expected columns of the metadata ({known}); found {', '.join(unknown)}")
+        raise UsageError(f"--by: expected columns of the metadata ({known}); found {', '.join(unknown)}")
     settings = Settings(
         options.level or directory.settings.level, options.interval, options.prompts, options.estimand
     )

@@ -544,3 +544,8 @@ def test_a_bad_setting_does_not_hide_bad_rows(root: Path) -> None:
     (root / "isr.toml").write_text('judge = "mine"\nlevel = 95\n')
     changed(root, 0, prompt="")
     assert problems(root) == [("isr.toml", "judge"), ("isr.toml", "level"), ("metadata.jsonl:1", "prompt")]
+
+
+def test_groups_that_no_row_has_are_a_problem_of_the_settings(root: Path) -> None:
+    (root / "isr.toml").write_text('by = ["editor", "colour"]\n')
+    assert problems(root) == [("isr.toml", "by")]

@@ -582,3 +582,12 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(b"two")
     with pytest.raises(ImageProblem, match=r"x\.png as it was when the run began"):
         read_checked(tmp_path, "x.png", sha256_bytes(b"one"))
+
+
+def test_a_phones_jpeg_with_a_second_picture_inside_is_its_first_picture() -> None:
+    first, second = Image.new("RGB", (16, 12), "red"), Image.new("RGB", (8, 6), "blue")
+    buffer = io.BytesIO()
+    first.save(buffer, "MPO", save_all=True, append_images=[second], quality=95)
+    decoded = decode(buffer.getvalue())
+    assert decoded.size == (16, 12)
+    assert decoded.getpixel((8, 6))[0] > 240  # type: ignore[index]

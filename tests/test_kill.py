@@ -103,3 +103,32 @@ def test_several_processes_share_a_store(tmp_path: Path, card: Callable[..., str
     with Store(tmp_path / "e.isr" / "isr.db", read_only=True) as store:
         assert store.count() == 120
         assert not list(store.verify())
+
+
+NOTEBOOK = """
+import asyncio, sys, isr
+
+async def cell():
+    isr.score(sys.argv[1], judge=sys.argv[2])
+
+loop = asyncio.new_event_loop()
+try:
+    loop.run_until_complete(cell())
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+def test_an_interrupt_in_a_notebook_stops_the_run(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "e", images=30, prompts=3)  # 360 requests
+    with serving(latency_s=0.05) as server:
+        command = [sys.executable, "-c", NOTEBOOK, str(tmp_path / "e"), card(server, concurrency=4)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        wait_for_answers(server, 30, process)  # type: ignore[arg-type]
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        answered = sum(server.stats()["answered"].values())
+    assert out == "stopped\n", err
+    assert 30 < answered < 360
+    with Store(tmp_path / "e.isr" / "isr.db", read_only=True) as store:
+        assert store.count() == answered
