@@ -208,7 +208,8 @@ def load_panel(name_or_path: str, overrides: Sequence[str] = ()) -> Panel:
         members.append(load_card(str(beside) if beside is not None else member))
     nested = [m.name for m in members if m.backend == PANEL]
     names = [m.name for m in members]
-    if nested or len(set(names)) != len(names) or len(members) < 2:
+    same = len({m.digest for m in members}) != len(members)  # a judge under two names has two votes
+    if nested or same or len(set(names)) != len(names) or len(members) < 2:
         found = f"the members {', '.join(names) or '(none)'}"
         raise CardError(
             f"{card.name}: this panel cannot be used",

@@ -19,9 +19,9 @@ from isr.calibration.comparison import (
     simultaneous_level,
 )
 from isr.errors import UsageError
-from isr.intervals import Interval, rate_interval
+from isr.intervals import Interval, codes, rate_interval
 from isr.runs import COSTS, Contender
-from isr.types import Floats, Unit
+from isr.types import Floats, Ints, Unit
 
 PSNR_GAP_DB = 1.0  # above it methods count as compared at different distortion
 LINF_GAP = 1.5 / 255
@@ -153,7 +153,7 @@ def _family(
         if a.run == b.run and a.treatment == b.treatment
     ]
     table = {c.name: np.array([_outcome(c, u) for u in units], np.float64) for c in found}
-    image = _codes([u.image_id for u in units])
+    image = codes([u.image_id for u in units])
     compared = compare_methods(table, image, pairs=list(pairs), identical=identical, rng=rng, level=level)
     by_name = {c.name: c for c in found}
     return tuple(
@@ -174,11 +174,6 @@ def _with_undecided(one: PairedComparison, a: Contender, b: Contender, units: se
 def _outcome(contender: Contender, unit: Unit) -> float:
     row = contender.edits.get(unit)
     return math.nan if row is None else row.outcome
-
-
-def _codes(names: Sequence[object]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    known: dict[object, int] = {}
-    return np.array([known.setdefault(n, len(known)) for n in names], np.int64)
 
 
 def _slices(
@@ -247,7 +242,7 @@ def _elsewhere(contender: Contender, units: Sequence[Unit]) -> tuple[list[Unit],
 
 def _rate(contender: Contender, units: Sequence[Unit], level: float) -> Interval:
     outcome = np.array([contender.edits[u].outcome for u in units], np.float64)
-    return _interval(outcome, _codes([u.image_id for u in units]), level)
+    return _interval(outcome, codes([u.image_id for u in units]), level)
 
 
 def _worst(contender: Contender, units: Sequence[Unit], level: float) -> Interval | None:
@@ -262,10 +257,10 @@ def _worst(contender: Contender, units: Sequence[Unit], level: float) -> Interva
     outcome = np.array(
         [math.nan if any(map(math.isnan, o)) else min(o) for o in attacks.values()], np.float64
     )
-    return _interval(outcome, _codes([image for image, _, _ in attacks]), level)
+    return _interval(outcome, codes([image for image, _, _ in attacks]), level)
 
 
-def _interval(outcome: Floats, image: np.ndarray[Any, np.dtype[np.int64]], level: float) -> Interval:
+def _interval(outcome: Floats, image: Ints, level: float) -> Interval:
     decided = ~np.isnan(outcome)
     return rate_interval(outcome[decided], image[decided], level=level)
 

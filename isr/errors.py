@@ -90,6 +90,10 @@ class ModelNotFoundError(JudgeError):
     """The endpoint does not serve the card's model."""
 
 
+class QuotaError(JudgeError):
+    """The account behind the key has nothing left to pay with: no request will be answered."""
+
+
 class RejectedError(JudgeError):
     """The endpoint refuses every request in the form in which the card sends it."""
 

@@ -29,6 +29,7 @@ from isr.errors import (
     IsrError,
     JudgeError,
     ModelNotFoundError,
+    QuotaError,
     SecretError,
     TransportError,
 )
@@ -53,10 +54,6 @@ _FAILURES = (openai.OpenAIError, aiohttp.ClientError, httpx2.HTTPError, httpx2.I
 REMOVED = "[key removed]"
 _BEARER = re.compile(rf"\bBearer\s+(?:{re.escape(REMOVED)}|[\w.~+/-]{{8,}}=*)", re.IGNORECASE)
 _SECRET_FROM = 8  # characters; a shorter key ("ollama", "EMPTY") is no secret, but a part of common words
-
-
-class QuotaError(JudgeError):
-    """The account behind the key has nothing left to pay with: no request will be answered."""
 
 
 def open_judge(card: Card) -> OpenAIChat:

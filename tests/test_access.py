@@ -93,6 +93,53 @@ def test_allowing_keeps_what_stands_there(config: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("host", ["::1", "[::1]", " LOCALHOST ", "127.0.0.1", "my-host_1.example"])
+def test_what_is_allowed_is_what_a_card_has_as_its_host(host: str) -> None:
+    allow(host, "OPENAI_API_KEY")
+    named = host.strip() if ":" not in host or "[" in host else f"[{host}]"
+    assert endpoint_key(card(f"https://{named}:8443/v1", "OPENAI_API_KEY")) == CANARY
+
+
+@pytest.mark.parametrize(
+    ("host", "hint"),
+    [
+        ("api.example.org:8443", "isr judges allow api.example.org VARIABLE"),
+        ("127.0.0.1:8000", "isr judges allow 127.0.0.1 VARIABLE"),
+        ("https://API.example.org/v1", "isr judges allow api.example.org VARIABLE"),
+        ("api.example.org/v1", "isr judges allow api.example.org VARIABLE"),
+        ("me:hunter22@api.example.org", "isr judges allow HOST VARIABLE"),
+        ("[::1]:8000", "isr judges allow HOST VARIABLE"),
+        ("http://[::1", "isr judges allow HOST VARIABLE"),
+        ("a b", "isr judges allow HOST VARIABLE"),
+        ("", "isr judges allow HOST VARIABLE"),
+        (CANARY, "isr judges allow HOST VARIABLE"),
+    ],
+)
+def test_a_host_that_no_card_can_have_is_refused(host: str, hint: str, config: Path) -> None:
+    with pytest.raises(UsageError, match="expected a host without scheme, port or path") as caught:
+        allow(host, "OPENAI_API_KEY")
+    assert str(caught.value).endswith(f"write: {hint}")
+    assert CANARY not in str(caught.value)
+    assert "hunter22" not in str(caught.value)
+    assert not config.exists()
+
+
+@pytest.mark.parametrize("name", [CANARY, "AIzaSyCanary0123456789", "hf_canary0123456789", "a b", "1A", ""])
+def test_a_key_in_the_place_of_its_variable_is_neither_recorded_nor_shown(name: str, config: Path) -> None:
+    with pytest.raises(UsageError, match="the NAME of a variable") as caught:
+        allow("my.example", name)
+    assert "anary" not in str(caught.value)
+    assert not config.exists()
+
+
+@pytest.mark.parametrize("value", ["sk-canary\nX-Evil: 1", "sk-canary key", "sk-canary\x7f", "sk-canary’"])
+def test_a_key_that_no_header_can_carry(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", value)
+    with pytest.raises(AuthenticationError, match="printable ASCII in the environment variable") as caught:
+        endpoint_key(card(*OPENAI))
+    assert "canary" not in str(caught.value)
+
+
 def test_a_key_is_sent_over_https_only() -> None:
     with pytest.raises(SecretError, match="https only") as caught:
         endpoint_key(card("http://api.openai.com/v1", "OPENAI_API_KEY"))

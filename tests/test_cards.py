@@ -11,6 +11,7 @@ from isr.cards import Card, builtin_names, load_card, load_panel
 from isr.errors import CardError, UsageError
 from isr.images import ImagePolicy
 from isr.judges import open_judge
+from isr.prices import RULES
 from tests.samples import a_card, write_toml
 
 PANELS = ("gemini-successors", "paper-2512.14320")
@@ -177,6 +178,19 @@ def test_strange_addresses(address: str, tmp_path: Path) -> None:
     assert [p.field for p in error.problems] == ["endpoint.base_url"]
 
 
+def test_a_rule_for_image_tokens_that_is_none(tmp_path: Path) -> None:
+    error = refused(tmp_path, MINIMAL + '[price]\nimage_tokens = "bogus"\n')
+    (problem,) = error.problems
+    assert (problem.field, problem.found) == ("price.image_tokens", "'bogus'")
+    for rule in RULES:
+        assert rule in problem.expected
+        text = MINIMAL + f'[price]\nimage_tokens = "{rule}"\n'
+        assert load_card(write_toml(tmp_path, text)).price.image_tokens == rule
+    with pytest.raises(CardError, match=r"price\.image_tokens"):
+        load_card("gpt-4o", ["price.image_tokens=openai"])
+    assert load_card("gpt-4o", ["price.image_tokens="]).price.image_tokens == ""
+
+
 def test_a_card_cannot_take_another_name(tmp_path: Path) -> None:
     assert [p.field for p in refused(tmp_path, 'name = "gpt-4o"\n' + MINIMAL).problems] == ["name"]
 
@@ -206,6 +220,7 @@ def test_unknown_names_list_the_cards(name: str) -> None:
         'api_key = "short1"\n' + MINIMAL,
         MINIMAL + f'api_key_env = "{KEY}"\n',
         MINIMAL + 'api_key_env = "a key with spaces"\n',
+        MINIMAL + f'api_key_env = "hf_{"x" * 30}"\n',
         MINIMAL + 'api_key = "short1"\n',
         MINIMAL + 'token = "short1"\n',
         MINIMAL + f'[decoding]\nextra = {{ authorization = "Bearer {KEY}" }}\n',
@@ -314,3 +329,13 @@ def test_cards_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         card.model = "another"  # type: ignore[misc]
     assert isinstance(card, Card)
+
+
+def test_one_judge_under_two_names_is_no_panel(tmp_path: Path) -> None:
+    for name, limit in (("a", 4), ("b", 8)):  # limits are no part of the identity
+        (tmp_path / f"{name}.toml").write_text(
+            f'backend = "replay"\nmodel = "m"\n[limits]\nconcurrency = {limit}\n'
+        )
+    (tmp_path / "p.toml").write_text('backend = "panel"\nmembers = ["a.toml", "b.toml"]\n')
+    with pytest.raises(CardError, match="two or more different judges"):
+        load_panel(str(tmp_path / "p.toml"))

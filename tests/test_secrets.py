@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 
 import isr
 from isr.access import allow
 from tests.chat_server import serving
 from tests.directories import card_text, make_directory
+from tests.judges.test_openai_chat import answering, completion, error_of
+from tests.samples import good
 
 CANARY = "sk-canary-0123456789abcdefghijklmnop"
 
@@ -69,6 +75,61 @@ def test_the_endpoints_own_key_is_sent_and_kept_nowhere(
     assert CANARY not in done.stdout + done.stderr
     assert b"base64" not in kept  # no image either
     assert len(kept) + len(done.stderr) < 2_000_000
+
+
+def test_a_server_that_echoes_the_key_gets_it_into_no_file_and_no_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_directory(tmp_path / "e", images=6, prompts=2)  # 48 requests
+    monkeypatch.setenv("ISR_API_KEY", CANARY)
+    said = f"header was Authorization: Bearer {CANARY}, key {CANARY}"
+    turns: Counter[str] = Counter()
+
+    def echo(body: dict[str, Any]) -> web.StreamResponse:
+        question = "semantic" if "source_kept" in body["messages"][0]["content"] else "perceptual"
+        turns["all"] += 1
+        which = turns["all"] % 6
+        message = {"content": good(question, reasoning=said)}
+        if which == 0:
+            return web.json_response(error_of(said), status=400)
+        if which == 1:
+            return web.json_response(error_of(said, code=CANARY), status=500)
+        if which == 2:
+            message["refusal"] = said
+        if which == 3:
+            message["content"] = said
+        choices = [{"message": message, "finish_reason": f"stop {CANARY}" if which == 4 else "stop"}]
+        served = {"id": CANARY, "model": f"model {CANARY}", "system_fingerprint": said}
+        headers = {"x-request-id": CANARY, "Server": said}
+        return web.json_response(completion(choices=choices, **served), headers=headers)
+
+    async def run() -> tuple[int | None, str]:
+        async with answering(echo) as seen:
+            text = with_key(card_text(f"http://127.0.0.1:{seen.port}/v1", max_attempts=2), "ISR_API_KEY")
+            (tmp_path / "judge.toml").write_text(text)
+            command = [
+                "-m",
+                "isr",
+                "-v",
+                "score",
+                str(tmp_path / "e"),
+                "--judge",
+                str(tmp_path / "judge.toml"),
+            ]
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            )
+            output, _ = await process.communicate()
+            return process.returncode, output.decode()
+
+    code, printed = asyncio.run(run())
+    assert code == 3, printed  # the 400s are undecided
+    assert "400 header was Authorization: [key removed], key [key removed]" in printed
+    kept = {f.name: f.read_bytes() for f in (tmp_path / "e.isr").iterdir()}
+    assert b"header was Authorization: [key removed]" in kept["edits.csv"]
+    for name, content in {**kept, "printed": printed.encode()}.items():
+        assert CANARY.encode() not in content, name
+        assert b"Bearer" not in content, name
 
 
 def test_a_card_may_not_send_a_built_in_key_to_a_foreign_host(

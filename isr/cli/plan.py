@@ -151,6 +151,7 @@ def _guess(chosen: Contender | None, o: dict[str, Any]) -> Guess:
 
     from isr.calibration.planning import variance_components
     from isr.errors import UsageError
+    from isr.intervals import codes
 
     if chosen is None:
         icc = 0.3 if o["icc"] is None else o["icc"]
@@ -159,7 +160,7 @@ def _guess(chosen: Contender | None, o: dict[str, Any]) -> Guess:
     if not rows:
         raise UsageError(f"--pilot {o['pilot']}: expected decided edits; found none")
     y = np.array([r.outcome for r in rows])
-    image = _codes([r.unit.image_id for r in rows])
+    image = codes([r.unit.image_id for r in rows])
     sizes = np.bincount(image)
     icc = variance_components(y, image).icc
     rate = min(max(float(y.mean()), 0.5 / len(y)), 1 - 0.5 / len(y))
@@ -169,13 +170,6 @@ def _guess(chosen: Contender | None, o: dict[str, Any]) -> Guess:
     cv = 0.0 if o["per_image"] else float(sizes.std() / sizes.mean())
     per_image = o["per_image"] or float(sizes.mean())
     return Guess(o["rate"] or rate, known if o["icc"] is None else o["icc"], per_image, cv, source)
-
-
-def _codes(names: list[str]) -> Any:
-    import numpy as np
-
-    known: dict[str, int] = {}
-    return np.array([known.setdefault(n, len(known)) for n in names], np.int64)
 
 
 def _for_half_width(chosen: Contender | None, guess: Guess, o: dict[str, Any]) -> dict[str, Any]:
@@ -260,6 +254,7 @@ def _spread(chosen: Contender | None, guess: Guess, o: dict[str, Any]) -> tuple[
 
     from isr.calibration.planning import variance_components
     from isr.errors import UsageError
+    from isr.intervals import codes
     from isr.runs import read_run
 
     if chosen is None or o["discordant"]:
@@ -284,7 +279,7 @@ def _spread(chosen: Contender | None, guess: Guess, o: dict[str, Any]) -> tuple[
     if len(pairs) < 2:
         raise UsageError(f"--against: expected units shared with {name}; found {len(pairs)} decided pairs")
     d = np.array([d for _, d in pairs])
-    found = variance_components(d, _codes([u.image_id for u, _ in pairs]))
+    found = variance_components(d, codes([u.image_id for u, _ in pairs]))
     if found.between is None or found.within is None or found.between + found.within == 0:
         raise UsageError(
             f"--pilot: the spread of the differences to {name} cannot be estimated from {len(pairs)} pairs (one edit "
