@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -162,6 +163,7 @@ class Labels:
         kept = frozenset(keep)
         return replace(self, rows=tuple(r for r in self.rows if r.edit_id in kept))
 
+    @cached_property
     def first(self) -> dict[str, Label]:
         """One row per edit, for what all rows of an edit share (image, pixels, probability, other columns)."""
         return {r.edit_id: r for r in reversed(self.rows)}
