@@ -256,6 +256,8 @@ class Tally:
         ]
         if plan.reask:
             parts.append(f"reask={','.join(sorted(plan.reask))}")
+        if plan.recalibrations:
+            parts.append(f"calibration={','.join(sorted(short(r.digest) for r in plan.recalibrations))}")
         if len(plan.edits) < len(self.directory.edits):
             parts.append(f"limit={len(plan.edits)}")
         if self.directory.skipped:

@@ -27,6 +27,7 @@ from isr.judges import backend_of
 from isr.judging import Plan, Progress, judge_all, judged_edits, missing_requests
 from isr.parsing import ANSWER_REASONS, TRANSPORT_REASONS
 from isr.prices import image_tokens, require_prices, text_tokens, usd
+from isr.recalibration import read_recalibration, require_match
 from isr.result import EditsTable, Result, Tally
 from isr.rubrics import load_pair
 from isr.store import Store
@@ -57,6 +58,7 @@ class Options:
     limit: int | None = None
     budget_usd: float | None = None
     skip_invalid: bool = False
+    calibrations: tuple[Path, ...] = ()
 
     @property
     def out_dir(self) -> Path:
@@ -139,6 +141,8 @@ def prepare(
     said = read_settings(options.directory) if options.directory.is_dir() else None
     names = options.rubrics or (said.rubrics if said else ())
     rubrics = load_pair(names) if names else load_pair()
+    recalibrations = tuple(read_recalibration(path) for path in options.calibrations)
+    require_match(recalibrations, panel.members, rubrics)
     watch.stage("reading and checking images")
     directory = load_edits(
         options.directory,
@@ -156,7 +160,9 @@ def prepare(
         options.level or directory.settings.level, options.interval, options.prompts, options.estimand
     )
     edits = directory.edits[: options.limit] if options.limit else directory.edits
-    plan = Plan(options.directory, edits, rubrics, panel, options.repeats, frozenset(options.reask))
+    plan = Plan(
+        options.directory, edits, rubrics, panel, options.repeats, frozenset(options.reask), recalibrations
+    )
     return plan, directory, settings, by
 
 
@@ -389,6 +395,7 @@ async def ascore(directory: str | Path, *, judge: str = "", **options: Any) -> R
     ):
         if fields.get(key) is not None:
             fields[key] = kind(fields[key])
+    fields["calibrations"] = tuple(map(Path, fields.get("calibrations") or ()))
     return (await run(Options(Path(directory), judge, **fields))).result
 
 
