@@ -3,7 +3,9 @@
     python benchmarks/agreement_transport.py                             # prints them; about a minute
     python benchmarks/agreement_transport.py --write docs/agreement.md   # puts them between the marks there
 
-Table (a): 100 labels drawn at random within the target editor, DRAWS times. Table (b): all labels of the other
+Table (a): 100 labels drawn at random within the target editor, DRAWS times; "covers" is of the full-label rate of
+the same edits, "images drawn anew" repeats it with the images of the editor resampled as well (the rate of the
+population that they stand for; the first alone flatters, since most edits of an editor are labelled). Table (b): all labels of the other
 editors, and none of the target's. Data: examples/imagenhub/prepare.py, or --data.
 """
 
@@ -148,35 +150,51 @@ def _known(labels: Labels, judge: Judgements, question: str, editor: str, study:
 
 def _within(labels: Labels, judges: list[Judgements], study: Study) -> Iterator[str]:
     rng = np.random.default_rng(SEED)
-    yield "| judge | question | editor | people, all labels | judge (raw) | raw covers | corrected, mean | covers | width, raw | width, corrected | refused |"
-    yield "|---|---|---|---|---|---|---|---|---|---|---|"
+    yield "| judge | question | editor | people, all labels | judge (raw) | raw covers | corrected, mean | covers | covers, images drawn anew | width, raw | width, corrected | refused |"
+    yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
     for judge in judges:
         for question in ("semantic", "outcome"):
             covered, valid, raw_hits, editors = 0, 0, 0, _editors(labels, judge)
+            anew_hits, anew_valid = 0, 0
             for editor in editors:
                 rows = _known(labels, judge, question, editor, study)
                 truth, raw = float(rows.human.mean()), rate_interval(rows.judge, rows.image)
                 found = [f for _ in range(DRAWS) if (f := _draw(rows, rng)) is not None]
                 hits = sum(_covers(f, truth) for f in found)
                 covered, valid, raw_hits = covered + hits, valid + len(found), raw_hits + _covers(raw, truth)
+                anew = [f for _ in range(DRAWS) if (f := _draw(_resampled(rows, rng), rng)) is not None]
+                again = sum(_covers(f, truth) for f in anew)
+                anew_hits, anew_valid = anew_hits + again, anew_valid + len(anew)
                 share = f"{hits / len(found):.1%}" if found else "-"
+                other = f"{again / len(anew):.1%}" if anew else "-"
                 mean = f"{np.mean([f.value for f in found]):.1%}" if found else "-"
                 width = f"{np.mean([_width(f) for f in found]):.3f}" if found else "-"
                 yield (
                     f"| {judge.name} | {question} | {editor} | {truth:.1%} | {raw.value:.1%} | "
-                    f"{'yes' if _covers(raw, truth) else 'no'} | {mean} | {share} | {_width(raw):.3f} | {width} | "
+                    f"{'yes' if _covers(raw, truth) else 'no'} | {mean} | {share} | {other} | {_width(raw):.3f} | {width} | "
                     f"{DRAWS - len(found)} |"
                 )
             total = f"{covered / valid:.1%}" if valid else "-"
             yield (
-                f"| {judge.name} | {question} | **all** | | | {raw_hits} of {len(editors)} | | **{total}** | | | "
+                f"| {judge.name} | {question} | **all** | | | {raw_hits} of {len(editors)} | | **{total}** | "
+                f"**{anew_hits / anew_valid:.1%}** | | | "
                 f"{len(editors) * DRAWS - valid} |"
             )
 
 
+def _resampled(rows: Rows, rng: np.random.Generator) -> Rows:
+    """As many images as there are, drawn with replacement; an image drawn twice counts as two images."""
+    names = np.unique(rows.image)
+    members = [np.flatnonzero(rows.image == name) for name in rng.choice(names, names.size)]
+    take = np.concatenate(members)
+    image = np.repeat(np.arange(len(members)), [len(m) for m in members])
+    edits = tuple(rows.edits[i] for i in take)
+    return Rows(edits, rows.judge[take], rows.human[take], image, rows.group[take], rows.pi[take])
+
+
 def _draw(rows: Rows, rng: np.random.Generator) -> Interval | None:
     labelled = np.zeros(len(rows.edits), np.bool_)
-    labelled[rng.choice(len(rows.edits), LABELS, replace=False)] = True
+    labelled[rng.choice(len(rows.edits), min(LABELS, len(rows.edits)), replace=False)] = True
     try:
         return corrected_rate(rows.judge, rows.human, labelled, rows.image, label_design="random")
     except DesignError:

@@ -119,3 +119,20 @@ def _contradict(rubric: Rubric, score: int | None, verdict: str) -> bool:
     if scale is None or score is None:
         return False
     return (score == scale.maximum and verdict == "fails") or (score == scale.minimum and verdict == "fine")
+
+
+def recorded_answer(raw: Any, rubric: Rubric) -> Answer:
+    """A recorded answer as the reply that the rubric asks for: the scores under the names of its grades.
+
+    Only a list of exactly as many scores is given names; anything else is handed on as recorded, for the parser
+    to call undecided. Nothing recorded is an empty reply. Scores recorded without a reasoning are read.
+    """
+    if raw is None:
+        return Answer("", "stop")
+    names = rubric.decision.fields if rubric.decision else ()
+    scores = raw.get("scores") if isinstance(raw, dict) else None
+    if not names or not isinstance(scores, list) or len(scores) != len(names):
+        return Answer(json.dumps(raw), "stop")
+    said = raw.get("reasoning")
+    reply = {"reasoning": said if isinstance(said, str) else "", **dict(zip(names, scores, strict=True))}
+    return Answer(json.dumps(reply), "stop")

@@ -11,9 +11,9 @@ from typing import Any
 
 from isr.canonical import sha256_bytes, short
 from isr.errors import InputError, Problem
-from isr.parsing import parse
+from isr.parsing import parse, recorded_answer
 from isr.result import Result
-from isr.rubrics import Rubric, load_pair, load_rubric
+from isr.rubrics import load_pair, load_rubric
 from isr.runs import FinishedRun, read_run
 from isr.store import Store
 from isr.types import Answer, Question, Tri, Unit, Verdict
@@ -234,23 +234,6 @@ def read_recorded(path: Path, *, name: str, rubrics: Sequence[str]) -> Judgement
         raise InputError(f"{path}: {len(problems)} problem(s)", problems)
     digests = {q.value: r.digest for q, r in pair.items()}
     return Judgements(name, sha256_bytes(data), digests, verdicts, _derived(verdicts), edits)
-
-
-def recorded_answer(raw: Any, rubric: Rubric) -> Answer:
-    """A recorded answer as the reply that the rubric asks for: the scores under the names of its grades.
-
-    Only a list of exactly as many scores is given names; anything else is handed on as recorded, for the parser
-    to call undecided. Nothing recorded is an empty reply. Scores recorded without a reasoning are read.
-    """
-    if raw is None:
-        return Answer("", "stop")
-    names = rubric.decision.fields if rubric.decision else ()
-    scores = raw.get("scores") if isinstance(raw, dict) else None
-    if not names or not isinstance(scores, list) or len(scores) != len(names):
-        return Answer(json.dumps(raw), "stop")
-    said = raw.get("reasoning")
-    reply = {"reasoning": said if isinstance(said, str) else "", **dict(zip(names, scores, strict=True))}
-    return Answer(json.dumps(reply), "stop")
 
 
 def _bytes(path: Path) -> bytes:
