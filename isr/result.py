@@ -443,7 +443,9 @@ class EditsTable:
                     " | ".join(v.reasoning for v in verdicts),
                 ]
             kept = [
-                str(v.grades["source_kept"]) for v in judged.verdicts[number, Question.SEMANTIC] if v.grades
+                str(v.grades["source_kept"])
+                for v in judged.verdicts[number, Question.SEMANTIC]
+                if "source_kept" in v.grades
             ]
             row.append("|".join(kept))
         self._writer.writerow(row)
