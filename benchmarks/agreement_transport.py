@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from isr.agreeing import AgreementStudy, Choices, agree
-from isr.calibrating import Rows, Settings, correct, rows_of
+from isr.calibrating import CorrectionReport, Rows, Settings, correct, rows_of
 from isr.calibration.correction import corrected_rate
 from isr.calibration.labels import Labels
 from isr.errors import DesignError
@@ -213,30 +213,42 @@ def _width(i: Interval) -> float:
 
 
 def _transport(labels: Labels, judge: Judgements, study: Study) -> Iterator[str]:
-    yield f"Judge: {judge.name}, question: semantic. Rates in the target from all its labels, which the correction does not see."
+    yield f"Judge: {judge.name}. Rates of the target from all its labels, which the correction does not see."
     yield ""
-    yield "| target | people | judge (raw) | corrected from the others | covers | sensitivity: others, target | specificity: others, target | equal in the others: p sens., p spec. | guard |"
-    yield "|---|---|---|---|---|---|---|---|---|"
-    hits, warned, editors = 0, 0, _editors(labels, judge)
-    for editor in editors:
-        edits = [e for e in sorted(judge.edits) if labels.first[e].extra["editor"] == editor]
-        settings = Settings("external", study.labels.consensus, seed=SEED)
-        c = correct(judge, labels, settings, edits=edits).rates["semantic"]
-        rows = _known(labels, judge, "semantic", editor, study)
-        truth = float(rows.human.mean())
-        own = [
-            float((rows.judge == v)[rows.human == v].mean()) if (rows.human == v).any() else None
-            for v in (1, 0)
-        ]
-        covers = c.corrected is not None and _covers(c.corrected, truth)
-        warns = any(h.warns for h in c.homogeneity)
-        hits, warned = hits + covers, warned + warns
-        yield (
-            f"| {editor} | {truth:.1%} | {_pct(c.raw)} | {_pct(c.corrected)} | {'yes' if covers else 'no'} | "
-            f"{_v(c.sensitivity.value)}, {_v(own[0])} | {_v(c.specificity.value)}, {_v(own[1])} | "
-            f"{', '.join(_p(h.p_value) for h in c.homogeneity)} | {'warns' if warns else 'silent'} |"
-        )
-    yield f"| **all** | | | | **{hits} of {len(editors)}** | | | | warns on {warned} |"
+    yield (
+        "| question | target | people | judge (raw) | corrected from the others | covers | sensitivity: others, target | "
+        "specificity: others, target | equal in the others: p sens., p spec. | guard |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    editors = _editors(labels, judge)
+    reports = {e: _from_others(labels, judge, e, study) for e in editors}
+    for question in ("semantic", "outcome"):
+        hits, warned = 0, 0
+        for editor in editors:
+            c = reports[editor].rates[question]
+            rows = _known(labels, judge, question, editor, study)
+            truth = float(rows.human.mean())
+            own = [_rate_within(rows, v) for v in (1, 0)]
+            covers = c.corrected is not None and _covers(c.corrected, truth)
+            warns = any(h.warns for h in c.homogeneity)
+            hits, warned = hits + covers, warned + warns
+            yield (
+                f"| {question} | {editor} | {truth:.1%} | {_pct(c.raw)} | {_pct(c.corrected)} | "
+                f"{'yes' if covers else 'no'} | {_v(c.sensitivity.value)}, {_v(own[0])} | "
+                f"{_v(c.specificity.value)}, {_v(own[1])} | {', '.join(_p(h.p_value) for h in c.homogeneity)} | "
+                f"{'warns' if warns else 'silent'} |"
+            )
+        yield f"| {question} | **all** | | | | **{hits} of {len(editors)}** | | | | warns on {warned} |"
+
+
+def _from_others(labels: Labels, judge: Judgements, editor: str, study: Study) -> CorrectionReport:
+    edits = [e for e in sorted(judge.edits) if labels.first[e].extra["editor"] == editor]
+    return correct(judge, labels, Settings("external", study.labels.consensus, seed=SEED), edits=edits)
+
+
+def _rate_within(rows: Rows, truth: int) -> float | None:
+    own = rows.human == truth
+    return float((rows.judge == truth)[own].mean()) if own.any() else None
 
 
 def _pct(i: Interval | None) -> str:

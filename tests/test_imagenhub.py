@@ -146,3 +146,61 @@ def test_learnt_thresholds_are_reported_on_held_out_folds(inputs: tuple[Labels, 
             assert r["auc"][0] > 0.75
             assert sum(r["reliability_n"]) == decision.learned_on["edits"]
             assert decision.probability(0) > decision.probability(10)
+
+
+@pytest.mark.slow
+def test_the_document_shows_what_the_command_prints(tmp_path: Path) -> None:
+    document = ROOT / "docs" / "agreement.md"
+    copy = tmp_path / "agreement.md"
+    copy.write_text(document.read_text("utf-8"), "utf-8")
+    script = ROOT / "benchmarks" / "agreement_transport.py"
+    subprocess.run(
+        [sys.executable, str(script), "--data", str(DATA), "--write", str(copy)],
+        capture_output=True,
+        check=True,
+        timeout=600,
+    )
+    assert copy.read_text("utf-8") == document.read_text("utf-8")
+
+
+def test_preparing_reads_the_two_repositories_as_they_are(tmp_path: Path) -> None:
+    """A clone in miniature; malformed answers are written as recorded."""
+    ratings = tmp_path / "I" / "eval" / "human_ratings" / "Text-Guided_IE"
+    ratings.mkdir(parents=True)
+    for rater in (1, 2, 3):
+        (ratings / f"Text-Guided_IE_rater{rater}.tsv").write_text("uid\tSDEdit\nsample_7_1.jpg\t[0.5 , 1]\n")
+    for judge in ("gpt4o", "llava", "qwenvl"):
+        folder = (
+            tmp_path
+            / "V/paper_implementation/_answers"
+            / f"results_{judge}_0shot"
+            / "ImagenHub_Text-Guided_IE"
+            / "SDEdit"
+        )
+        folder.mkdir(parents=True)
+        (folder / "SC.json").write_text(
+            json.dumps({"sample_7_1.jpg": {"score": [5], "reasoning": "r", "prompt_input": "p"}})
+        )
+        (folder / "PQ.json").write_text(json.dumps({"sample_7_1.jpg": {"reasoning": "r"}}))
+    script = ROOT / "examples" / "imagenhub" / "prepare.py"
+    args = [
+        sys.executable,
+        str(script),
+        str(tmp_path / "I"),
+        str(tmp_path / "V"),
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    subprocess.run(args, check=True, capture_output=True, timeout=60)
+    assert (tmp_path / "o" / "labels.csv").read_text().splitlines()[
+        1
+    ] == "SDEdit/sample_7_1.jpg,SDEdit,7,rater1,0.5,1"
+    row = json.loads((tmp_path / "o" / "answers_gpt4o_0shot.jsonl").read_text())
+    assert row == {
+        "edit_id": "SDEdit/sample_7_1.jpg", "judge": "gpt4o_0shot", "semantic": {"scores": [5], "reasoning": "r"}, "perceptual": None,
+    }  # fmt: skip
+    missing = subprocess.run(
+        [*args[:2], str(tmp_path), str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert missing.returncode != 0
+    assert "expected the ratings of ImagenHub" in missing.stderr
