@@ -159,7 +159,8 @@ def correct(
         rows = rows_of(target, labels, question, settings, chosen)
         outside = None
         if settings.design == "external":
-            others = [e for e in labels.edits if e in source.edits and (e not in set(chosen))]
+            inside = frozenset(chosen)
+            others = [e for e in labels.edits if e in source.edits and e not in inside]
             outside = rows_of(source, labels, question, settings, others)
         known = rows if outside is None else outside
         if (known.human != MISSING).any():
@@ -263,19 +264,36 @@ def _estimate(rows: Rows, outside: Rows | None, settings: Settings) -> Interval:
             rows.judge, None, None, rows.image, label_design="external", calibration=counts, level=level
         )
     labelled = rows.human != MISSING
-    pi = rows.pi[labelled]
-    uneven = bool(np.isfinite(pi).all() and pi.size and np.ptp(pi) > 1e-9)
-    weighted = settings.design == "random" and uneven
+    weighted = _uneven(rows, labelled, within=settings.design == "within_verdict")
     return corrected_rate(
         rows.judge,
         np.where(labelled, rows.human, 0),
         labelled,
         rows.image,
         label_design="weights" if weighted else settings.design,
-        estimator=settings.estimator,
+        estimator="post-stratified" if weighted and settings.estimator == "auto" else settings.estimator,
         probabilities=np.where(np.isfinite(rows.pi), rows.pi, 1.0) if weighted else None,
         level=level,
     )
+
+
+def _uneven(rows: Rows, labelled: Bools, *, within: bool) -> bool:
+    """Whether known inclusion probabilities differ, so that labels must be weighted by them.
+
+    within: only differences between edits of the same verdict matter. Probabilities of some labels only are
+    refused (``DesignError``).
+    """
+    known = np.isfinite(rows.pi[labelled])
+    if known.any() and not known.all():
+        raise DesignError(
+            f"isr calibrate: expected 'pi' of every labelled edit, or of none; found {int(known.sum())} of {known.size}; "
+            "fill it in, or leave the column out"
+        )
+    if not known.any():
+        return False
+    verdicts = np.unique(rows.judge) if within else [None]
+    parts = [rows.pi[labelled & (rows.judge == v)] if v is not None else rows.pi[labelled] for v in verdicts]
+    return any(bool(part.size and np.ptp(part) > 1e-9) for part in parts)
 
 
 def _error_rates(rows: Rows, use: Rows, settings: Settings) -> tuple[Interval, Interval]:

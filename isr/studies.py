@@ -21,6 +21,7 @@ from isr.calibration.labels import (
 from isr.calibration.labelstudio import import_labels
 from isr.canonical import sha256_json
 from isr.errors import InputError, Problem
+from isr.rubrics import load_rubric, names
 from isr.sources import Judgements, read_source
 
 
@@ -102,7 +103,11 @@ def read_study(path: Path) -> Study:
 
 def study_labels(part: LabelsPart, root: Path) -> Labels:
     """The labels of a study, of one guideline unless it pools them. Raises ``InputError``."""
-    guideline = text_guideline(root / part.guideline_file) if part.guideline_file else part.guideline
+    guideline = (
+        text_guideline(root / part.guideline_file)
+        if part.guideline_file
+        else guideline_version(part.guideline)
+    )
     scales: dict[str, Scale] = {}
     for question, raw in (("semantic", part.semantic), ("perceptual", part.perceptual)):
         if raw is not None:
@@ -110,6 +115,14 @@ def study_labels(part: LabelsPart, root: Path) -> Labels:
     labels = load_labels(root / part.file, scales=scales, guideline=guideline)
     one_guideline(labels, pool=part.pool_guidelines)
     return labels
+
+
+def guideline_version(said: str) -> str:
+    """What raters read, with its digest where it is a published rubric or a text file; else the name as given."""
+    if said in names():
+        return f"{said}:{load_rubric(said).digest}"
+    path = Path(said)
+    return text_guideline(path) if said and path.is_file() else said
 
 
 def load_labels(path: Path, *, scales: Mapping[str, Scale] | None = None, guideline: str = "") -> Labels:
@@ -150,8 +163,8 @@ def check_pixels(labels: Labels, judgements: Judgements) -> None:
 
 def named_apart(found: list[Judgements]) -> list[Judgements]:
     """The judges, if their names differ. Raises ``InputError``."""
-    names = [j.name for j in found]
-    if twice := sorted({n for n in names if names.count(n) > 1}):
+    called = [j.name for j in found]
+    if twice := sorted({n for n in called if called.count(n) > 1}):
         problem = Problem(
             "judges", "name", "names that differ", f"{', '.join(twice)} twice", "name them in a study file"
         )

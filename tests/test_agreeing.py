@@ -22,7 +22,7 @@ from isr.calibration.correction import Calibration, corrected_rate
 from isr.calibration.labels import Label, Labels, Mark, write_labels
 from isr.intervals import rate_interval
 from isr.sources import Judgements, read_source
-from isr.studies import pixels_of
+from isr.studies import guideline_version, pixels_of, read_study
 from tests.chat_server import serving
 from tests.directories import card_text, make_directory
 
@@ -171,6 +171,14 @@ def test_guidelines_apart(run: Path, tmp_path: Path) -> None:
     assert "guideline=v1+v2" in done.stdout
 
 
+def test_a_guideline_carries_its_digest(tmp_path: Path) -> None:
+    assert guideline_version("semantic/v1").startswith("semantic/v1:sha256:42f5bb")
+    (tmp_path / "guide.md").write_text("look")
+    assert guideline_version(str(tmp_path / "guide.md")).startswith("guide.md:sha256:")
+    assert guideline_version("our own, 2026") == "our own, 2026"
+    assert guideline_version("") == ""
+
+
 # Plans
 
 
@@ -288,6 +296,11 @@ def test_unequal_probabilities_are_weighted(run: Path) -> None:
         correct(one, x, Settings("random")).rates["outcome"].corrected for x in (labels, Labels(rows))
     )
     assert plain.low != weighted.low
+    some = (replace(rows[0], pi=None), *(r for r in rows[1:] if r.edit_id != rows[0].edit_id))
+    assert (
+        "'pi' of every labelled edit, or of none"
+        in correct(one, Labels(some), Settings("random")).rates["outcome"].refused
+    )
 
 
 def test_external_labels_need_the_same_instrument_and_other_edits(run: Path) -> None:
@@ -316,6 +329,53 @@ def test_the_guard_refuses_and_says_why(run: Path) -> None:
     report = correct(one, label_rows(run).of_edits(immunized[:30]), Settings("random"))
     assert report.rates["outcome"].corrected is None
     assert "no label among the edits with verdict 0" in report.rates["outcome"].refused
+
+
+# Study files
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "labels"),
+        ('[labels]\nfile = "l.csv"\n', "judges"),
+        ('[labels]\nfile = "l.csv"\n[[judges]]\nname = "j"\n', "one of run, store, recorded"),
+        ('[labels]\nfile = "l.csv"\n[[judges]]\nrun = "a"\nstore = "b"\n', "one of run, store, recorded"),
+        ('[labels]\nfile = "l.csv"\nconsensus = "mean"\n[[judges]]\nrun = "a"\n', "labels.consensus"),
+        ('level = 95\n[labels]\nfile = "l.csv"\n[[judges]]\nrun = "a"\n', "level"),
+        ("a = ", "TOML"),
+    ],
+)
+def test_malformed_study_files(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(text)
+    with pytest.raises(isr.InputError) as caught:
+        read_study(path)
+    assert told in str(caught.value)
+
+
+def test_a_study_file_re_runs_what_options_say(run: Path, tmp_path: Path) -> None:
+    write_labels(tmp_path / "labels.csv", label_rows(run))
+    text = f"""
+[labels]
+file = "labels.csv"
+guideline = "semantic/v1"
+[[judges]]
+name = "mine"
+run = "{run}"
+[[judges]]
+name = "again"
+store = "{run / "isr.db"}"
+[analysis]
+by = "method"
+"""
+    (tmp_path / "study.toml").write_text(text)
+    done = command("agree", tmp_path / "study.toml")
+    assert done.returncode == 0, done.stderr
+    assert "judge=mine=sha256:" in done.stdout
+    assert "guideline=semantic/v1:sha256:42f5bb" in done.stdout
+    assert "mine - again: percent 1.00" in done.stdout
+    assert command("agree", tmp_path / "study.toml", "--labels", tmp_path / "labels.csv").returncode == 2
 
 
 # Thresholds

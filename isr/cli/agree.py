@@ -124,15 +124,13 @@ def _from_study(path: Path, options: Mapping[str, Any]) -> tuple[Labels, list[Ju
 
 def _from_options(options: Mapping[str, Any]) -> tuple[Labels, list[Judgements], Choices]:
     from isr.agreeing import Choices
-    from isr.calibration.labels import text_guideline
     from isr.errors import UsageError
     from isr.sources import read_source
-    from isr.studies import load_labels, named_apart, option_scales, pixels_of
+    from isr.studies import guideline_version, load_labels, named_apart, option_scales, pixels_of
 
     if options["labels"] is None:
         raise UsageError("isr agree: expected a study file, or --labels; found neither; see isr agree --help")
-    said = Path(options["guideline"])
-    guideline = text_guideline(said) if said.is_file() else options["guideline"]
+    guideline = guideline_version(options["guideline"])
     labels = load_labels(options["labels"], scales=option_scales(options["scales"]), guideline=guideline)
     pixels = pixels_of(labels)
     judges = [
@@ -147,6 +145,7 @@ def _template(out: Path | None, options: Mapping[str, Any]) -> None:
     from isr.runs import read_run
     from isr.sampling import draw, write_sample
     from isr.sources import read_source
+    from isr.studies import guideline_version
 
     if out is None or len(options["judges"]) != 1:
         raise UsageError(
@@ -161,7 +160,12 @@ def _template(out: Path | None, options: Mapping[str, Any]) -> None:
         raise UsageError(f"--strata: expected columns of edits.csv, or verdict; found {', '.join(missing)}")
     judged = read_source(path)[-1]
     sample = draw(
-        judged, rows, n=options["edits"], by=strata, seed=options["seed"], guideline=options["guideline"]
+        judged,
+        rows,
+        n=options["edits"],
+        by=strata,
+        seed=options["seed"],
+        guideline=guideline_version(options["guideline"]),
     )
     files = write_sample(sample, out, raters=options["raters"], seed=options["seed"])
     click.echo(

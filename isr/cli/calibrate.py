@@ -94,13 +94,11 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
     import json
 
     from isr.calibrating import Settings, correct, learn, where_edits
-    from isr.calibration.labels import text_guideline
     from isr.recalibration import write_recalibration
     from isr.sources import read_source
-    from isr.studies import load_labels, option_scales, pixels_of
+    from isr.studies import guideline_version, load_labels, option_scales, pixels_of
 
-    said = Path(options["guideline"])
-    guideline = text_guideline(said) if said.is_file() else options["guideline"]
+    guideline = guideline_version(options["guideline"])
     labels = load_labels(options["labels_path"], scales=option_scales(options["scales"]), guideline=guideline)
     pixels = pixels_of(labels)
     target = _one(read_source(run, rubrics=options["rubrics"], pixels=pixels), options["judge_name"], run)
