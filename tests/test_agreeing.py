@@ -447,3 +447,34 @@ def test_a_calibration_file_is_read_as_it_was_written(run: Path, tmp_path: Path,
     again = read_recalibration(tmp_path / "c.toml")
     assert again.digest == made.digest
     assert again.decisions == made.decisions
+
+
+# Panels and repeats
+
+
+def test_a_panel_is_read_as_its_members_and_as_a_whole(tmp_path: Path) -> None:
+    make_directory(tmp_path / "e", images=6, prompts=2, controls=False)
+    with serving() as server:
+        for name, seed in (("one", 0), ("two", 1)):
+            text = card_text(server.base_url).replace("max_tokens = 512", f"max_tokens = 512\nseed = {seed}")
+            (tmp_path / f"{name}.toml").write_text(text)
+        (tmp_path / "panel.toml").write_text(
+            f'backend = "panel"\nrule = "strict"\nmembers = ["{tmp_path}/one.toml", "{tmp_path}/two.toml"]\n'
+        )
+        isr.score(tmp_path / "e", judge=str(tmp_path / "panel.toml"), repeats=3)
+    found = read_source(tmp_path / "e.isr")
+    assert [j.name for j in found] == ["one", "two", "panel (strict)"]
+    assert found[2].verdicts == {}
+    assert found[2].rule == "strict"
+    for edit in found[0].edits:
+        members = [j.code("outcome", edit) for j in found[:2]]
+        assert found[2].code("outcome", edit) == min(members)
+        assert members[0] == max(found[0].code(q, edit) for q in ("semantic", "perceptual"))
+        assert found[2].code("semantic", edit) is None
+    rows = tuple(Label(e, "a", Mark("fails"), Mark("fine")) for e in found[0].edits)
+    study = agree(Labels(rows), found, Choices())
+    panel = next(j for j in study.questions["semantic"].judges if j.judge == "panel (strict)")
+    assert panel.unanswered == 12
+    assert panel.agreement.kappa.value is None
+    corrected = correct(found[2], Labels(rows), Settings("random"))
+    assert list(corrected.rates) == ["outcome"]
