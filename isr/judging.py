@@ -23,6 +23,7 @@ from isr.images import Encoder, ImageProblem, Prepared
 from isr.judges import Judge, open_judge
 from isr.parsing import parse
 from isr.prices import cost_of_answer, worst_cost
+from isr.recalibration import Recalibration
 from isr.requests import Request, Template, requests_for
 from isr.retrying import Throttle, with_retries
 from isr.rubrics import Rubric
@@ -71,6 +72,7 @@ class Plan:
     panel: Panel
     repeats: int = 1
     reask: frozenset[str] = frozenset()
+    recalibrations: tuple[Recalibration, ...] = ()
 
     @cached_property
     def templates(self) -> dict[str, list[Template]]:
@@ -365,13 +367,17 @@ def judged_edits(plan: Plan, store: Store, progress: Progress | None = None) -> 
         verdicts: list[dict[tuple[int, Question], tuple[Verdict, ...]]] = [{} for _ in chunk]
         for number, card in enumerate(plan.panel.members):
             templates = plan.templates[card.name]
+            recalibration = next((r for r in plan.recalibrations if r.judge_digest == card.digest), None)
             asked = [[list(requests_for(e, a, t, plan.repeats)) for t in templates] for e, a in chunk]
             keys = [r.key for per_edit in asked for requests in per_edit for r in requests]
             answers = store.answers(keys)
             for row, per_edit in enumerate(asked):
                 for requests in per_edit:
                     found = tuple(_verdict(r, answers.get(r.key, ()), plan.reask, failed) for r in requests)
-                    verdicts[row][number, requests[0].question] = found
+                    question = requests[0].question
+                    if recalibration is not None:
+                        found = tuple(recalibration.apply(question, v) for v in found)
+                    verdicts[row][number, question] = found
             if progress is not None:
                 models = (a.served.get("model", "") for k in keys for a in answers.get(k, ())[:1])
                 progress.reported.update((card.name, m) for m in models if m)

@@ -39,7 +39,8 @@ def parse(answer: Answer, rubric: Rubric) -> Verdict:
 
     The answer must be one JSON object (a code fence around the whole of it is allowed) with every field of
     the rubric, of its type and on its scale. Extra fields are ignored. The verdict decides; a score
-    contradicts it only at the opposite extreme.
+    contradicts it only at the opposite extreme. A rubric without a verdict decides by its lowest grade, which
+    is then the score.
     """
     if answer.finish_reason == "content_filter":
         return _undecided("content_filter")
@@ -57,10 +58,15 @@ def parse(answer: Answer, rubric: Rubric) -> Verdict:
     if reason:
         return _undecided(reason, text)
     grades = {f.name: fields[f.name] for f in rubric.fields if f.type == "integer"}
+    reasoning = _writable(str(fields.get("reasoning", "")))
+    if rubric.decision is not None:
+        lowest = min(grades[name] for name in rubric.decision.fields)
+        by_grades = "fails" if lowest < rubric.decision.fails_below else "fine"
+        return Verdict(by_grades, score=lowest, grades=grades, reasoning=reasoning)
     score, value = grades.pop("score", None), fields["verdict"]
     if _contradict(rubric, score, value):
         return _undecided("contradiction", text)
-    return Verdict(value, score=score, grades=grades, reasoning=_writable(str(fields.get("reasoning", ""))))
+    return Verdict(value, score=score, grades=grades, reasoning=reasoning)
 
 
 def _undecided(reason: str, text: str = "") -> Verdict:
@@ -113,3 +119,20 @@ def _contradict(rubric: Rubric, score: int | None, verdict: str) -> bool:
     if scale is None or score is None:
         return False
     return (score == scale.maximum and verdict == "fails") or (score == scale.minimum and verdict == "fine")
+
+
+def recorded_answer(raw: Any, rubric: Rubric) -> Answer:
+    """A recorded answer as the reply that the rubric asks for: the scores under the names of its grades.
+
+    Only a list of exactly as many scores is given names; anything else is handed on as recorded, for the parser
+    to call undecided. Nothing recorded is an empty reply. Scores recorded without a reasoning are read.
+    """
+    if raw is None:
+        return Answer("", "stop")
+    names = rubric.decision.fields if rubric.decision else ()
+    scores = raw.get("scores") if isinstance(raw, dict) else None
+    if not names or not isinstance(scores, list) or len(scores) != len(names):
+        return Answer(json.dumps(raw), "stop")
+    said = raw.get("reasoning")
+    reply = {"reasoning": said if isinstance(said, str) else "", **dict(zip(names, scores, strict=True))}
+    return Answer(json.dumps(reply), "stop")

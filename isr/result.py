@@ -257,6 +257,8 @@ class Tally:
         ]
         if plan.reask:
             parts.append(f"reask={','.join(sorted(plan.reask))}")
+        if plan.recalibrations:
+            parts.append(f"calibration={','.join(sorted(short(r.digest) for r in plan.recalibrations))}")
         if len(plan.edits) < len(self.directory.edits):
             parts.append(f"limit={len(plan.edits)}")
         if self.directory.skipped:
@@ -396,7 +398,7 @@ def _by(edits: Sequence[Edit], key: Any) -> Iterator[tuple[Any, np.ndarray]]:
         yield value, np.array(found[value], np.int64)
 
 
-OWN_COLUMNS = ("arm", "protected_linf", "protected_psnr", "outcome")
+OWN_COLUMNS = ("arm", "edit_sha256", "protected_linf", "protected_psnr", "outcome")
 
 
 class EditsTable:
@@ -410,6 +412,7 @@ class EditsTable:
             "edit_id",
             "arm",
             "file_name",
+            "source_file_name",
             "prompt",
             *Unit._fields,
             *Treatment._fields,
@@ -430,9 +433,18 @@ class EditsTable:
     def add(self, judged: Judged) -> None:
         edit = judged.edit
         shown = edit.edited if judged.arm is Arm.PROTECTED else edit.control
-        row = [edit.edit_id, judged.arm.value, shown.path if shown else "", edit.prompt, *edit.unit]
+        source = edit.source.path if edit.source else ""
+        row = [
+            edit.edit_id,
+            judged.arm.value,
+            shown.path if shown else "",
+            source,
+            edit.prompt,
+            *edit.unit,
+        ]
         row += list(edit.treatment) if judged.arm is Arm.PROTECTED else [""] * len(Treatment._fields)
-        row += [edit.split, *(edit.extra.get(n, "") for n in self._extra), *self._distortion(judged)]
+        row += [edit.split, *(edit.extra.get(n, "") for n in self._extra)]
+        row += [shown.sha256 if shown else "", *self._distortion(judged)]
         row.append(_outcome(judged, self._plan))
         for number in range(len(self._plan.panel.members)):
             for question in Question:
@@ -444,7 +456,9 @@ class EditsTable:
                     " | ".join(v.reasoning for v in verdicts),
                 ]
             kept = [
-                str(v.grades["source_kept"]) for v in judged.verdicts[number, Question.SEMANTIC] if v.grades
+                str(v.grades["source_kept"])
+                for v in judged.verdicts[number, Question.SEMANTIC]
+                if "source_kept" in v.grades
             ]
             row.append("|".join(kept))
         self._writer.writerow(row)

@@ -63,8 +63,15 @@ class Example(_Part):
     reason: str = ""
 
 
+class Decision(_Part):
+    """The verdict of a rubric that asks for grades only: ``fails`` where the lowest of them is below a threshold."""
+
+    fields: tuple[str, ...]
+    fails_below: int
+
+
 class Rubric(_Part):
-    """One published version of a judging prompt."""
+    """One published version of a judging prompt. Its ``verdict`` field decides, or else its ``decision``."""
 
     name: str
     question: Question
@@ -73,12 +80,16 @@ class Rubric(_Part):
     system: str
     user: tuple[UserPart, ...]
     fields: tuple[Field, ...]
+    decision: Decision | None = None
     examples: tuple[Example, ...] = ()
 
     @cached_property
     def digest(self) -> str:
         """Digest of the whole file's content; a published version never changes it."""
-        return sha256_json(self.model_dump(mode="json"))
+        content = self.model_dump(mode="json")
+        if self.decision is None:  # rubrics with a verdict field were published before there were decisions
+            del content["decision"]
+        return sha256_json(content)
 
     def schema_(self, bounds: bool = True) -> dict[str, Any]:
         """JSON schema of the answer, fields in the rubric's order."""
@@ -162,13 +173,36 @@ def parse_rubric(name: str, text: str) -> Rubric:
         problems.append(
             Problem(f"rubric {name}", "user", f"one text with {PLACEHOLDER}", "none or several", "edit it")
         )
-    if not any(f.name == "verdict" and set(f.choices) == {"fails", "fine"} for f in rubric.fields):
-        problems.append(
-            Problem(f"rubric {name}", "fields", "a verdict: fails or fine", "none", "add the field")
-        )
+    problems += _decision_problems(rubric)
     if problems:
         raise RubricError(f"rubric {name}: {len(problems)} problem(s)", problems)
     return rubric
+
+
+def _decision_problems(rubric: Rubric) -> list[Problem]:
+    """Either a verdict field, or a decision on grades that are there and whose scale holds the threshold."""
+    where = f"rubric {rubric.name}"
+    spoken = any(f.name == "verdict" and set(f.choices) == {"fails", "fine"} for f in rubric.fields)
+    if rubric.decision is None:
+        fix = "add the field, or a decision"
+        return [] if spoken else [Problem(where, "fields", "a verdict: fails or fine", "none", fix)]
+    if any(f.name == "verdict" for f in rubric.fields):
+        return [Problem(where, "decision", "a verdict field or a decision", "both", "remove one of them")]
+    scales = {f.name: f for f in rubric.fields if f.type == "integer"}
+    cut = rubric.decision.fails_below
+    bad = [
+        name
+        for name in rubric.decision.fields
+        if name not in scales or not _inside(cut, scales[name].minimum, scales[name].maximum)
+    ]
+    if bad or not rubric.decision.fields:
+        expected = f"integer fields whose scale has {cut} above its minimum"
+        return [Problem(where, "decision", expected, ", ".join(bad) or "none", "correct the decision")]
+    return []
+
+
+def _inside(cut: int, minimum: int | None, maximum: int | None) -> bool:
+    return minimum is not None and maximum is not None and minimum < cut <= maximum
 
 
 def load_pair(rubric_names: tuple[str, ...] = DEFAULTS) -> dict[Question, Rubric]:

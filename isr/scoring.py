@@ -29,6 +29,7 @@ from isr.judges import backend_of
 from isr.judging import Plan, Progress, judge_all, judged_edits, missing_requests
 from isr.parsing import ANSWER_REASONS, TRANSPORT_REASONS
 from isr.prices import image_tokens, require_prices, text_tokens, usd
+from isr.recalibration import read_recalibration, require_match
 from isr.result import EditsTable, Result, Tally
 from isr.rubrics import load_pair
 from isr.store import Store
@@ -60,6 +61,7 @@ class Options:
     limit: int | None = None
     budget_usd: float | None = None
     skip_invalid: bool = False
+    calibrations: tuple[Path, ...] = ()
 
     @property
     def out_dir(self) -> Path:
@@ -153,6 +155,7 @@ def prepare(
                 "interrupted while images were checked; nothing was asked, no result was changed"
             )
 
+    recalibrations = tuple(read_recalibration(path) for path in options.calibrations)
     watch.stage("reading and checking images")
     directory = load_edits(
         options.directory,
@@ -162,6 +165,7 @@ def prepare(
         on_progress=on_progress,
     )
     rubrics = load_pair(options.rubrics or directory.settings.rubrics)
+    require_match(recalibrations, panel.members, rubrics)
     by = options.by or directory.settings.by
     unknown = sorted(set(by) - columns(directory.edits))
     if unknown:
@@ -171,7 +175,9 @@ def prepare(
         options.level or directory.settings.level, options.interval, options.prompts, options.estimand
     )
     edits = directory.edits[: options.limit] if options.limit else directory.edits
-    plan = Plan(options.directory, edits, rubrics, panel, options.repeats, frozenset(options.reask))
+    plan = Plan(
+        options.directory, edits, rubrics, panel, options.repeats, frozenset(options.reask), recalibrations
+    )
     return plan, directory, settings, by
 
 
@@ -463,4 +469,5 @@ def _options(directory: str | Path, judge: str | Path, given: Mapping[str, Any])
     for name in ("out", "store"):
         if fields.get(name) is not None:
             fields[name] = Path(fields[name])
+    fields["calibrations"] = tuple(map(Path, fields.get("calibrations") or ()))
     return Options(Path(directory), str(judge), **fields)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +27,14 @@ class Arm(StrEnum):
 
     PROTECTED = "protected"
     CONTROL = "control"
+
+
+class Tri(IntEnum):
+    """Kleene's three values, as small integers."""
+
+    NO = 0
+    YES = 1
+    UNKNOWN = -1
 
 
 class Unit(NamedTuple):
@@ -98,6 +106,11 @@ class Verdict:
     score: int | None = None
     grades: Mapping[str, int] = field(default_factory=dict)
     reasoning: str = ""
+
+    @property
+    def tri(self) -> Tri:
+        """``fails`` as YES, ``fine`` as NO, ``undecided`` as UNKNOWN."""
+        return {"fails": Tri.YES, "fine": Tri.NO}.get(self.value, Tri.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,8 +55,9 @@ def test_data_flows_one_way() -> None:
     """Each module imports only what stands before it in the flow of the design."""
     order = [
         "errors", "types", "canonical", "version", "images", "metadata", "scan", "rubrics", "directory", "initialise",
-        "cards", "access", "requests", "prices", "parsing", "store", "judges", "retrying", "judging", "intervals",
+        "cards", "access", "requests", "prices", "parsing", "store", "recalibration", "judges", "retrying", "judging", "intervals",
         "outcomes", "estimates", "metric", "distortion", "result", "table", "scoring", "checking", "runs", "comparing",
+        "sources", "studies", "agreeing", "calibrating", "sampling",
     ]  # fmt: skip
     files = {f.name.removesuffix(".py") for f in resources.files("isr").iterdir() if f.name.endswith(".py")}
     assert files - {"__init__", "__main__"} == set(order) - {"judges"}

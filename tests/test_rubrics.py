@@ -8,7 +8,7 @@ from importlib import resources
 import pytest
 
 from isr.errors import RubricError
-from isr.parsing import parse
+from isr.parsing import parse, recorded_answer
 from isr.rubrics import DEFAULTS, Rubric, load_pair, load_rubric, names, parse_rubric
 from isr.types import Answer, Question
 from tests.samples import a_request, summary
@@ -17,7 +17,10 @@ from tests.samples import a_request, summary
 PUBLISHED = {
     "perceptual/v1": "sha256:5fbbb00fd834885436760d3dbb73e623cf7eec961b27bf5e4a2f1b2f8fc66540",
     "semantic/v1": "sha256:9342596b6d966a5117dec0df6f8212acfebe921df367292a32a9317f64e8f1d3",
+    "viescore-pq/v1": "sha256:a80788af495428d8c0d98ed328049cec6ec71bc3ca7e1f9c2c6cee7cd904635f",
+    "viescore-sc/v1": "sha256:d3eaf984ee86310d06ce5d853df7a973d43fd7b61c5f549f6a5f8b74f5ef2940",
 }
+SPOKEN = ["perceptual/v1", "semantic/v1"]  # those that ask for a verdict; the others decide by grades
 EXAMPLES = [(name, example) for name in PUBLISHED for example in load_rubric(name).examples]
 DIALECTS = ("json_schema", "json_schema_basic", "json_object", "words")
 
@@ -38,7 +41,7 @@ def test_every_published_version_is_pinned() -> None:
     assert {name: load_rubric(name).digest for name in names()} == PUBLISHED
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", SPOKEN)
 def test_a_digest_knows_every_part(name: str) -> None:
     text = resources.files("isr.prompts").joinpath(f"{name}.toml").read_text("utf-8")
     assert parse_rubric(name, text).digest == PUBLISHED[name]
@@ -74,7 +77,7 @@ def test_the_defaults_ask_each_question_once() -> None:
     assert list(load_pair(tuple(reversed(DEFAULTS)))) == list(Question)
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", SPOKEN)
 def test_both_questions_show_the_source_first(name: str) -> None:
     assert load_rubric(name).images == ("source", "edit")
 
@@ -101,7 +104,7 @@ def test_the_schema_of_semantic_v1() -> None:
     assert list(sent["json_schema"]["schema"]["properties"]) == schema["required"]
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", SPOKEN)
 def test_the_dialects(name: str) -> None:
     rubric = load_rubric(name)
     full, basic, plain, words = (rubric.response_format(d) for d in DIALECTS)
@@ -138,8 +141,9 @@ def test_the_words_name_every_field_and_its_limits(name: str) -> None:
     for field in rubric.fields:
         assert f'"{field.name}": ' in rubric.system
     assert "at most 600 characters" in rubric.system
-    assert '"fails"' in rubric.system
-    assert '"fine"' in rubric.system
+    if rubric.decision is None:
+        assert '"fails"' in rubric.system
+        assert '"fine"' in rubric.system
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -148,6 +152,77 @@ def test_no_placeholder_is_left(name: str) -> None:
     words = [value for kind, value in request.user_parts() if kind == "text"]
     assert not any("{{" in w for w in [*words, request.template.body["system"]])
     assert sum('"make it red"' in w for w in words) == 1
+
+
+# Decisions on grades
+
+GRADED = MINIMAL.replace(
+    'type = "string"\nchoices = ["fails", "fine"]', 'type = "integer"\nminimum = 0\nmaximum = 10'
+)
+GRADED = (
+    GRADED.replace('name = "verdict"', 'name = "grade"') + '[decision]\nfields = ["grade"]\nfails_below = 5\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("grades", "verdict"), [((5, 5), "fine"), ((10, 4), "fails"), ((4, 10), "fails"), ((0, 0), "fails")]
+)
+def test_the_lowest_grade_decides(grades: tuple[int, int], verdict: str) -> None:
+    rubric = load_rubric("viescore-sc/v1")
+    text = json.dumps({"reasoning": "", "edit_success": grades[0], "restraint": grades[1]})
+    found = parse(Answer(text, "stop"), rubric)
+    assert (found.value, found.score) == (verdict, min(grades))
+    assert found.grades == {"edit_success": grades[0], "restraint": grades[1]}
+
+
+@pytest.mark.parametrize(
+    ("recorded", "reason"),
+    [
+        ({"scores": [2, 3], "reasoning": "r"}, ""),
+        ({"scores": [2, 3], "reasoning": None}, ""),
+        ({"scores": [5], "reasoning": "r"}, "missing_field"),
+        ({"scores": [5, 6, 7], "reasoning": "r"}, "missing_field"),
+        ({"scores": 8, "reasoning": "r"}, "missing_field"),
+        ({"scores": [8, "9"], "reasoning": "r"}, "off_scale"),
+        ({"scores": [8, 11], "reasoning": "r"}, "off_scale"),
+        ({"scores": [7.5, 9], "reasoning": "r"}, "off_scale"),
+        ({"scores": [True, 9], "reasoning": "r"}, "off_scale"),
+        ("8, 9", "not_json"),
+        (None, "empty"),
+    ],
+)
+def test_recorded_scores_are_read_or_undecided_never_repaired(recorded: object, reason: str) -> None:
+    rubric = load_rubric("viescore-pq/v1")
+    found = parse(recorded_answer(recorded, rubric), rubric)
+    assert summary(found) == (("undecided", reason) if reason else ("fails", ""))
+
+
+def test_a_graded_rubric() -> None:
+    rubric = parse_rubric("x/v1", GRADED)
+    assert rubric.decision is not None
+    other = GRADED.replace("fails_below = 5", "fails_below = 6")
+    assert parse_rubric("x/v1", other).digest != rubric.digest
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('fields = ["grade"]', 'fields = ["other"]', "other"),
+        ('fields = ["grade"]', "fields = []", "none"),
+        ("fails_below = 5", "fails_below = 11", "integer fields whose scale"),
+        ("fails_below = 5", "fails_below = 0", "integer fields whose scale"),
+        (
+            "[decision]",
+            '[[fields]]\nname = "verdict"\ntype = "string"\nchoices = ["fails", "fine"]\n[decision]',
+            "both",
+        ),
+    ],
+)
+def test_malformed_decisions(old: str, new: str, told: str) -> None:
+    assert old in GRADED
+    with pytest.raises(RubricError, match="decision") as caught:
+        parse_rubric("x/v1", GRADED.replace(old, new))
+    assert told in str(caught.value)
 
 
 # Files

@@ -77,6 +77,14 @@ _PATH = click.Path(path_type=Path)
     metavar="REASON",
     help="Ask once more where the answer was undecided for this reason; goes into the signature.",
 )
+@click.option(
+    "--calibration",
+    "calibrations",
+    multiple=True,
+    type=_PATH,
+    metavar="FILE",
+    help="Decide by the threshold on scores in this file (isr calibrate --out); refused for another judge or rubric.",
+)
 @click.option("--limit", type=int, metavar="N", help="Score only the first N edits.")
 @click.option("--budget-usd", type=float, metavar="USD", help="Stop before this run costs more.")
 @click.option("--skip-invalid", is_flag=True, help="Go on without invalid rows, and say so in the result.")
@@ -102,7 +110,7 @@ def command(directory: Path, by: str, dry_run: bool, as_json: bool, quiet: bool,
     """
     from isr.scoring import Options
 
-    for key in ("sets", "rubrics", "reask"):
+    for key in ("sets", "rubrics", "reask", "calibrations"):
         fields[key] = tuple(fields[key])
     options = Options(directory, by=tuple(c.strip() for c in by.split(",") if c.strip()), **fields)
     if dry_run:

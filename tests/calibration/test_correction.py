@@ -170,14 +170,18 @@ def test_rogan_gladen_by_hand() -> None:
     # p = 0.5, sensitivity 0.8, specificity 0.9: (0.5 + 0.9 - 1) / 0.7 = 0.571428
     judge = np.tile([1, 0], 100)
     for method in ("lee", "delta"):
-        found = co.rogan_gladen(judge, np.arange(200) // 4, co.Calibration(80, 100, 90, 100, "random"), method=method)  # type: ignore[arg-type]
+        found = co.rogan_gladen(
+            judge, np.arange(200) // 4, co.Calibration(80, 100, 90, 100, "random"), method=method
+        )  # type: ignore[arg-type]
         assert found.value == pytest.approx(0.4 / 0.7)
         low, high = ends(found)
         assert low < 0.4 / 0.7 < high
 
 
 def test_an_uninformative_judge_gets_the_whole_unit_interval() -> None:
-    found = co.rogan_gladen(np.tile([1, 0], 100), np.arange(200) // 4, co.Calibration(52, 100, 50, 100, "random"))
+    found = co.rogan_gladen(
+        np.tile([1, 0], 100), np.arange(200) // 4, co.Calibration(52, 100, 50, 100, "random")
+    )
     assert (found.value, found.low, found.high) == (None, 0.0, 1.0)
     assert "says nothing" in found.notes[0]
     rng = np.random.default_rng(0)
@@ -315,7 +319,12 @@ def test_each_design_gets_its_estimator() -> None:
     graded = co.corrected_rate(judge, human, labelled, image, label_design="random", score=score)
     assert graded.method.startswith("PPI++")
     outside = co.corrected_rate(
-        judge, None, None, image, label_design="external", calibration=co.Calibration(40, 50, 45, 50, "random")
+        judge,
+        None,
+        None,
+        image,
+        label_design="external",
+        calibration=co.Calibration(40, 50, 45, 50, "random"),
     )
     assert outside.method.startswith("Rogan-Gladen (Lee-adjusted)")
 

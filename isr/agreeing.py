@@ -1,0 +1,482 @@
+"""Judge-agreement studies: judges against raters and against each other, and raters among themselves."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from isr.calibration.agreement import (
+    MISSING,
+    Agreement,
+    Ceiling,
+    RatersAgreement,
+    agreement,
+    gwet_ac1,
+    human_ceiling,
+    raters_agreement,
+)
+from isr.calibration.comparison import PairedComparison, compare_methods, holm
+from isr.calibration.labels import Consensus, Labels, consensus, one_guideline
+from isr.calibration.ranking import Coefficient, coefficient_difference, pairwise_share, rank_correlation
+from isr.canonical import short
+from isr.errors import InputError, UsageError
+from isr.intervals import Interval, rate_interval
+from isr.sources import QUESTIONS, Judgements
+from isr.studies import check_pixels
+from isr.types import Floats, Ints
+from isr.version import __version__
+
+ASKED = (*QUESTIONS, "outcome")
+SCHEMA = "isr.agreement/1"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a study decides before it looks: consensus rule, grouping, primary coefficient, level, seed."""
+
+    consensus: Consensus = "majority"
+    by: str = "editor"
+    primary: Coefficient = "kappa"
+    level: float = 0.95
+    seed: int = 0
+    most_disputed: int = 10
+    pool_guidelines: bool = False
+    title: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class Raters:
+    """Agreement among people; ``graded`` on the ordinal scale where labels are graded."""
+
+    group: str
+    verdicts: RatersAgreement
+    graded: RatersAgreement | None
+    edits: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two raters, or two judges, with each other."""
+
+    first: str
+    second: str
+    agreement: Agreement
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A judge against the consensus within one group of edits."""
+
+    group: str
+    agreement: Agreement
+    undecided: int
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The predictor that always says ``says``, on the same edits: what agreement costs nothing."""
+
+    says: str
+    percent: Interval
+    ac1: float | None
+
+
+@dataclass(frozen=True)
+class JudgeAgreement:
+    """One judge against people. ``unusable``: share of the labelled edits whose answer was not decided."""
+
+    judge: str
+    unusable: Interval
+    reasons: Mapping[str, int]
+    unanswered: int
+    agreement: Agreement
+    baseline: Baseline
+    ceiling: Ceiling | None
+    spearman: Interval | None
+    kendall: Interval | None
+    by: tuple[Confusion, ...]
+
+
+@dataclass(frozen=True)
+class JudgeDifference:
+    """Two judges on the edits that both decide: the primary coefficient, and percent agreement."""
+
+    first: str
+    second: str
+    coefficient: Interval
+    p_value: float | None
+    p_holm: float | None
+    percent: PairedComparison
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Everything about one question, or about the outcome of both."""
+
+    question: str
+    labelled: Mapping[str, int]
+    raters: tuple[Raters, ...]
+    rater_pairs: tuple[Pair, ...]
+    judges: tuple[JudgeAgreement, ...]
+    judge_pairs: tuple[Pair, ...]
+    differences: tuple[JudgeDifference, ...]
+    table_one: Mapping[str, Interval]
+
+
+@dataclass(frozen=True)
+class Disputed:
+    """An edit on which judges and people say different things; ``votes`` of people for ``fails``."""
+
+    edit: str
+    question: str
+    votes: str
+    says: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class AgreementStudy:
+    """All that ``isr agree`` says."""
+
+    signature: str
+    title: str
+    counts: Mapping[str, int]
+    questions: Mapping[str, Answers]
+    disputed: tuple[Disputed, ...]
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, **asdict(self)}
+
+    def to_json(self) -> str:
+        """The same bytes for the same labels, answers and choices."""
+        return json.dumps(_plain(self.as_dict()), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The labelled edits in order with what everybody said about them."""
+
+    labels: Labels
+    judges: Sequence[Judgements]
+    choices: Choices
+    edits: list[str]
+    image: Ints
+    group: list[str]
+    votes: Mapping[str, Ints] = field(default_factory=dict)
+    truth: Mapping[str, Ints] = field(default_factory=dict)
+    said: Mapping[str, Ints] = field(default_factory=dict)
+
+
+def agree(labels: Labels, judges: Sequence[Judgements], choices: Choices) -> AgreementStudy:
+    """The whole study. Raises ``InputError`` where labels and judges have no edit in common."""
+    guideline = one_guideline(labels, pool=choices.pool_guidelines)
+    for judge in judges:
+        check_pixels(labels, judge)
+    table = _table(labels, judges, choices)
+    questions = {q: _answers(table, q) for q in ASKED if (table.votes[q] != MISSING).any()}
+    first = labels.first
+    counts = {
+        "labels": len(labels.rows),
+        "edits": len(first),
+        "edits_judged": len(table.edits),
+        "images": int(table.image.max()) + 1,
+        "raters": len(labels.raters),
+        "judges": len(judges),
+    }
+    notes = []
+    if len(first) > len(table.edits):
+        notes.append(
+            f"{len(first) - len(table.edits)} labelled edits were judged by no judge; they count for raters only"
+        )
+    if len(labels.guidelines) > 1:
+        notes.append(f"labels of several guidelines were pooled: {guideline}")
+    if any(r.pi is not None for r in labels.rows):
+        notes.append(
+            "labels carry inclusion probabilities; agreement is that of the labelled edits, unweighted"
+        )
+    return AgreementStudy(
+        _signature(labels, judges, choices, guideline),
+        choices.title,
+        counts,
+        questions,
+        tuple(_disputed(table)),
+        tuple(notes),
+    )
+
+
+def _signature(labels: Labels, judges: Sequence[Judgements], choices: Choices, guideline: str) -> str:
+    parts = [
+        f"isr={__version__}",
+        f"labels={short(labels.digest)}",
+        f"guideline={guideline}",
+        *(f"{q}-scale={json.dumps(s.as_dict(), separators=(',', ':'))}" for q, s in labels.scales.items()),
+        f"consensus={choices.consensus}",
+        *(f"judge={j.identity}" for j in judges),
+        f"primary={choices.primary}",
+        f"level={choices.level:g}",
+        f"seed={choices.seed}",
+    ]
+    if choices.digest:
+        parts.append(f"study={short(choices.digest)}")
+    return "|".join(parts)
+
+
+def _table(labels: Labels, judges: Sequence[Judgements], choices: Choices) -> _Table:
+    first = labels.first
+    answered: set[str] = set().union(*(j.edits for j in judges)) if judges else set(first)
+    edits = sorted(answered & set(first))
+    if not edits:
+        one, other = next(iter(first)), next(iter(answered), "none")
+        raise InputError(
+            f"labels and judges: expected edits in common, by edit_id; found none (a label of {one!r}, an answer "
+            f"about {other!r}); use the same edit_id in both"
+        )
+    image = [image_of(e, labels, judges) for e in edits]
+    codes = {name: i for i, name in enumerate(dict.fromkeys(image))}
+    votes = {q: labels.codes(edits, q) for q in ASKED}
+    return _Table(
+        labels,
+        judges,
+        choices,
+        edits,
+        np.array([codes[i] for i in image], np.int64),
+        [column_of(e, choices.by, labels, judges) for e in edits],
+        votes,
+        {q: consensus(v, choices.consensus) for q, v in votes.items() if (v != MISSING).any()},
+        {q: _said(judges, q, edits) for q in ASKED},
+    )
+
+
+def image_of(edit: str, labels: Labels, judges: Sequence[Judgements]) -> str:
+    """The image of an edit as its labels name it, or else its judges; an edit without one stands alone."""
+    label = labels.first.get(edit)
+    if label is not None and label.image_id:
+        return label.image_id
+    return next((j.edits[edit].image_id for j in judges if edit in j.edits and j.edits[edit].image_id), edit)
+
+
+def column_of(edit: str, column: str, labels: Labels, judges: Sequence[Judgements]) -> str:
+    """The value of a column of an edit, from the judged rows or from the labels' other columns."""
+    found = (j.edits[edit].columns.get(column, "") for j in judges if edit in j.edits)
+    label = labels.first.get(edit)
+    return next((v for v in found if v), label.extra.get(column, "") if label is not None else "")
+
+
+def _said(judges: Sequence[Judgements], question: str, edits: Sequence[str]) -> Ints:
+    """Codes (edits, judges); -1 where undecided or never asked."""
+    codes = [[j.code(question, e) for j in judges] for e in edits]
+    return np.array([[MISSING if c is None else c for c in row] for row in codes], np.int64).reshape(
+        len(edits), len(judges)
+    )
+
+
+# --------------------------------------------------------------------------- one question
+
+
+def _answers(table: _Table, question: str) -> Answers:
+    votes, truth, said = table.votes[question], table.truth[question], table.said[question]
+    level = table.choices.level
+    words = {1: "fails", 0: "fine", MISSING: "open"}
+    counted = Counter(words[int(c)] for c in truth)
+    shares = {"human-human": pairwise_share(votes, None, table.image, level=level)}
+    if said.shape[1] > 1:
+        shares["MLLM-MLLM"] = pairwise_share(said, None, table.image, level=level)
+    if said.shape[1]:
+        shares["human-MLLM"] = pairwise_share(votes, said, table.image, level=level)
+    names = [j.name for j in table.judges]
+    return Answers(
+        question,
+        {w: counted.get(w, 0) for w in words.values()},
+        tuple(_raters(table, question)),
+        tuple(_pairs(table.labels.raters, votes, table.image, level)),
+        tuple(_judge(table, question, number) for number in range(len(names))),
+        tuple(_pairs(names, said, table.image, level)),
+        tuple(_differences(table, question)),
+        shares,
+    )
+
+
+def _raters(table: _Table, question: str) -> Iterator[Raters]:
+    """All labelled edits of the study, judged or not, then by group."""
+    edits = table.labels.edits
+    image = _image_codes([image_of(e, table.labels, table.judges) for e in edits])
+    group = [column_of(e, table.choices.by, table.labels, table.judges) for e in edits]
+    votes = table.labels.codes(edits, question)
+    grades = None if question == "outcome" else table.labels.grades(edits, question)
+    for name in ("", *sorted(set(group) - {""})):
+        rows = np.array([not name or g == name for g in group])
+        verdicts = raters_agreement(votes[rows], image[rows], level=table.choices.level)
+        graded = None
+        scale = table.labels.scales.get(question)
+        if grades is not None and scale is not None and np.isfinite(grades).any():
+            ranks = _ranks(grades[rows], scale.anchors)
+            graded = raters_agreement(
+                ranks, image[rows], classes=len(scale.anchors), metric="ordinal", level=table.choices.level
+            )
+        yield Raters(name, verdicts, graded, int(rows.sum()))
+
+
+def _image_codes(names: Sequence[str]) -> Ints:
+    known: dict[str, int] = {}
+    return np.array([known.setdefault(n, len(known)) for n in names], np.int64)
+
+
+def _ranks(grades: Floats, anchors: Sequence[float]) -> Ints:
+    place = np.searchsorted(np.array(anchors), np.nan_to_num(grades))
+    return np.where(np.isfinite(grades), place, MISSING).astype(np.int64)
+
+
+def _pairs(names: Sequence[str], codes: Ints, image: Ints, level: float) -> Iterator[Pair]:
+    for a, b in combinations(range(len(names)), 2):
+        both = (codes[:, a] != MISSING) & (codes[:, b] != MISSING)
+        yield Pair(names[a], names[b], agreement(codes[both, a], codes[both, b], image[both], level=level))
+
+
+def _judge(table: _Table, question: str, number: int) -> JudgeAgreement:
+    judge, level = table.judges[number], table.choices.level
+    truth, j = table.truth[question], table.said[question][:, number]
+    asked = np.array([judge.code(question, e) is not None for e in table.edits])
+    own = [e for e, a in zip(table.edits, asked, strict=True) if a]
+    use = (j != MISSING) & (truth != MISSING)
+    votes = table.votes[question]
+    return JudgeAgreement(
+        judge.name,
+        rate_interval(j[asked] == MISSING, table.image[asked], level=level),
+        judge.reasons(question, own),
+        int((~asked).sum()),
+        agreement(j[use], truth[use], table.image[use], level=level),
+        _baseline(truth[use], table.image[use], level),
+        human_ceiling(j[j != MISSING], votes[j != MISSING], table.image[j != MISSING], level=level)
+        if votes.shape[1] >= 2
+        else None,
+        *_correlations(table, question, judge),
+        tuple(_confusions(table, question, number)),
+    )
+
+
+def _baseline(truth: Ints, image: Ints, level: float) -> Baseline:
+    one = bool(2 * truth.sum() >= truth.size)
+    hit = truth == int(one)
+    counts = np.array([[0, 0], [0, 0]], np.float64)
+    counts[int(one)] = [float((truth == 0).sum()), float((truth == 1).sum())]
+    ac1 = float(gwet_ac1(counts)) if truth.size else float("nan")
+    return Baseline(
+        "fails" if one else "fine", rate_interval(hit, image, level=level), ac1 if np.isfinite(ac1) else None
+    )
+
+
+def _correlations(table: _Table, question: str, judge: Judgements) -> tuple[Interval | None, Interval | None]:
+    """Rank correlation of the judge's score with the raters' grades; higher is a better edit on both sides."""
+    scale = table.labels.scales.get(question)
+    if scale is None or question == "outcome":
+        return None, None
+    verdicts = judge.verdicts.get(question, {})
+    score = np.array(
+        [v.score if (v := verdicts.get(e)) and v.score is not None else np.nan for e in table.edits],
+        np.float64,
+    )
+    if not np.isfinite(score).any():
+        return None, None
+    grades = table.labels.grades(table.edits, question) * (1 if scale.rising else -1)
+    level = table.choices.level
+    return (
+        rank_correlation(score, grades, table.image, level=level),
+        rank_correlation(score, grades, table.image, kind="kendall", level=level),
+    )
+
+
+def _confusions(table: _Table, question: str, number: int) -> Iterator[Confusion]:
+    truth, j = table.truth[question], table.said[question][:, number]
+    for name in sorted(set(table.group) - {""}):
+        rows = np.array([g == name for g in table.group])
+        use = rows & (j != MISSING) & (truth != MISSING)
+        if rows.any():
+            found = agreement(j[use], truth[use], table.image[use], level=table.choices.level)
+            yield Confusion(name, found, int((rows & (j == MISSING)).sum()))
+
+
+def _differences(table: _Table, question: str) -> Iterator[JudgeDifference]:
+    """All pairs of judges as one family (Holm), on the edits that both and the consensus decide."""
+    truth, said, names = table.truth[question], table.said[question], [j.name for j in table.judges]
+    pairs = list(combinations(range(len(names)), 2))
+    if not pairs:
+        return
+    found = []
+    for a, b in pairs:
+        use = (said[:, a] != MISSING) & (said[:, b] != MISSING) & (truth != MISSING)
+        found.append(
+            coefficient_difference(
+                said[use, a],
+                said[use, b],
+                truth[use],
+                table.image[use],
+                coefficient=table.choices.primary,
+                level=table.choices.level,
+            )
+        )
+    tested = [i for i, f in enumerate(found) if f.p_value is not None]
+    adjusted = dict(
+        zip(tested, holm([p for f in found if (p := f.p_value) is not None]).tolist(), strict=True)
+    )
+    right = {
+        n: np.where((said[:, i] == MISSING) | (truth == MISSING), np.nan, said[:, i] == truth)
+        for i, n in enumerate(names)
+    }
+    rng = np.random.default_rng(table.choices.seed)
+    shares = compare_methods(
+        right,
+        table.image,
+        pairs=[(names[a], names[b]) for a, b in pairs],
+        rng=rng,
+        level=table.choices.level,
+    )
+    for i, (a, b) in enumerate(pairs):
+        one = found[i]
+        yield JudgeDifference(names[a], names[b], one.difference, one.p_value, adjusted.get(i), shares[i])
+
+
+# --------------------------------------------------------------------------- where they disagree
+
+
+def _disputed(table: _Table) -> Iterator[Disputed]:
+    """Edits by how many judges contradict the consensus, then by how sure people are."""
+    words = {1: "fails", 0: "fine", MISSING: "undecided"}
+    found = []
+    for question in QUESTIONS:
+        if question not in table.truth:
+            continue
+        votes, truth, said = table.votes[question], table.truth[question], table.said[question]
+        against = ((said != MISSING) & (said != truth[:, None])).sum(axis=1)
+        cast = (votes != MISSING).sum(axis=1)
+        ones = (votes == 1).sum(axis=1)
+        for i in map(int, np.flatnonzero((against > 0) & (truth != MISSING))):
+            sure = abs(2 * ones[i] - cast[i]) / max(int(cast[i]), 1)
+            found.append((-int(against[i]), -float(sure), table.edits[i], question, i))
+    for _, _, edit, question, i in sorted(found)[: table.choices.most_disputed]:
+        votes, said = table.votes[question], table.said[question]
+        ones, cast = int((votes[i] == 1).sum()), int((votes[i] != MISSING).sum())
+        says = {j.name: words[int(said[i, n])] for n, j in enumerate(table.judges)}
+        yield Disputed(edit, question, f"{ones} of {cast} say fails", says)
+
+
+def require_judges(judges: Sequence[Judgements]) -> None:
+    """Raises ``UsageError`` without a judge."""
+    if not judges:
+        raise UsageError(
+            "isr agree: expected at least one judge; found none; give --judge RUN, or a study file"
+        )

@@ -1,0 +1,502 @@
+"""The rate that people would have given, beside the judge's, and thresholds learnt from people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from isr.agreeing import column_of, image_of
+from isr.calibration.agreement import MISSING, jackknife
+from isr.calibration.correction import Calibration, Estimator, corrected_rate
+from isr.calibration.labels import Consensus, Labels, consensus, one_guideline
+from isr.calibration.scores import (
+    brier,
+    calibration_curve,
+    expected_calibration_error,
+    image_folds,
+    isotonic,
+    murphy,
+    platt,
+)
+from isr.calibration.transport import Homogeneity, homogeneity
+from isr.canonical import sha256_json, short
+from isr.errors import DesignError, InputError, StatisticsError, UsageError
+from isr.intervals import Interval, rate_interval
+from isr.recalibration import Decision, Recalibration
+from isr.rubrics import load_rubric, names
+from isr.sources import QUESTIONS, Judgements
+from isr.studies import check_pixels
+from isr.types import Bools, Floats, Ints, Question
+from isr.version import __version__
+
+Design = Literal["random", "within_verdict", "external"]
+Map = Literal["isotonic", "platt"]
+ASKED = (*QUESTIONS, "outcome")
+RATE = {"semantic": "isr_semantic", "perceptual": "isr_perceptual", "outcome": "isr"}
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How labels were drawn and joined, and how to estimate."""
+
+    design: Design
+    consensus: Consensus = "majority"
+    estimator: Estimator = "auto"
+    by: str = "editor"
+    level: float = 0.95
+    seed: int = 0
+    pool_guidelines: bool = False
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One rate: the judge's and the people's. ``bounds``: all undecided edits at one extreme, then the other.
+
+    ``corrected`` is ``None`` where the guard refuses; ``refused`` says why.
+    """
+
+    rate: str
+    raw: Interval
+    corrected: Interval | None
+    refused: str
+    bounds: tuple[float, float] | None
+    sensitivity: Interval
+    specificity: Interval
+    labels: int
+    undecided: int
+    homogeneity: tuple[Homogeneity, ...] = ()
+
+
+@dataclass(frozen=True)
+class CorrectionReport:
+    """All that ``isr calibrate`` says about rates."""
+
+    signature: str
+    rates: Mapping[str, Correction]
+    warnings: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"schema": "isr.correction/1", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The edits that a judge has answers for: codes of judge and people (-1 undecided or none), image, group."""
+
+    edits: tuple[str, ...]
+    judge: Ints
+    human: Ints
+    image: np.ndarray
+    group: np.ndarray
+    pi: Floats
+
+    def take(self, keep: Bools) -> Rows:
+        edits = tuple(e for e, k in zip(self.edits, keep, strict=True) if k)
+        return Rows(
+            edits, self.judge[keep], self.human[keep], self.image[keep], self.group[keep], self.pi[keep]
+        )
+
+
+def rows_of(
+    judgements: Judgements,
+    labels: Labels,
+    question: str,
+    settings: Settings,
+    edits: Sequence[str] | None = None,
+) -> Rows:
+    """One row per edit of the judge (or of ``edits``)."""
+    chosen = tuple(sorted(judgements.edits) if edits is None else edits)
+    codes = [judgements.code(question, e) for e in chosen]
+    first = labels.first
+    return Rows(
+        chosen,
+        np.array([MISSING if c is None else c for c in codes], np.int64),
+        consensus(labels.codes(chosen, question), settings.consensus),
+        np.array([image_of(e, labels, [judgements]) for e in chosen], np.str_),
+        np.array([column_of(e, settings.by, labels, [judgements]) for e in chosen], np.str_),
+        np.array(
+            [p if e in first and (p := first[e].pi) is not None else np.nan for e in chosen], np.float64
+        ),
+    )
+
+
+def correct(
+    target: Judgements,
+    labels: Labels,
+    settings: Settings,
+    *,
+    edits: Sequence[str] | None = None,
+    judged: Judgements | None = None,
+    plan: Mapping[str, Any] | None = None,
+) -> CorrectionReport:
+    """The corrected rates of a judge's edits (of ``edits`` only, if given).
+
+    judged: where the judge's answers about the labelled edits of another experiment are (design ``external``).
+    plan: the sampling plan that labels within verdict name. Raises ``InputError``, ``DesignError``.
+    """
+    guideline = one_guideline(labels, pool=settings.pool_guidelines)
+    source = judged or target
+    for one in (target, source):
+        check_pixels(labels, one)
+    warnings = [*_check_plan(labels, target, settings, plan)]
+    if (source.judge, dict(source.rubrics)) != (target.judge, dict(target.rubrics)):
+        raise DesignError(
+            f"isr calibrate: expected labelled edits judged by the target's judge and rubrics ({target.identity}); "
+            f"found {source.identity}; error rates hold for one instrument"
+        )
+    if len(labels.guidelines) > 1:
+        warnings.append(f"labels of several guidelines were pooled: {guideline}")
+    chosen = tuple(sorted(target.edits) if edits is None else edits)
+    rates: dict[str, Correction] = {}
+    for question in ASKED:
+        if question != "outcome" and question not in target.verdicts:
+            continue
+        rows = rows_of(target, labels, question, settings, chosen)
+        outside = None
+        if settings.design == "external":
+            inside = frozenset(chosen)
+            others = [e for e in labels.edits if e in source.edits and e not in inside]
+            outside = rows_of(source, labels, question, settings, others)
+        known = rows if outside is None else outside
+        if (known.human != MISSING).any():
+            rates[question] = _correct(question, rows, outside, settings)
+            warnings += [
+                f"{rates[question].rate}: {h.rate} differs between groups of the calibration labels (p = {h.p_value:.4f}): "
+                "nothing shows that it holds in the target; label edits of the target itself"
+                for h in rates[question].homogeneity
+                if h.warns
+            ]
+    if not rates:
+        raise DesignError(
+            f"isr calibrate: design {settings.design!r} found no label on the edits that it needs "
+            f"({'edits outside' if settings.design == 'external' else 'edits of'} the target); check edit_id and --design"
+        )
+    parts = [
+        f"isr={__version__}",
+        f"judge={target.identity}",
+        f"labels={short(labels.digest)}",
+        f"guideline={guideline}",
+        f"edits={short(sha256_json(list(chosen)))}",
+        *(f"{q}-scale={json.dumps(s.as_dict(), separators=(',', ':'))}" for q, s in labels.scales.items()),
+        f"consensus={settings.consensus}",
+        f"design={settings.design}",
+        f"estimator={settings.estimator}",
+        f"level={settings.level:g}",
+        f"seed={settings.seed}",
+    ]
+    return CorrectionReport("|".join(parts), rates, tuple(dict.fromkeys(warnings)))
+
+
+def _check_plan(
+    labels: Labels, target: Judgements, settings: Settings, plan: Mapping[str, Any] | None
+) -> Iterator[str]:
+    """Labels drawn within verdict hold for the instrument whose verdicts made the strata, and for no other."""
+    if settings.design != "within_verdict":
+        return
+    plans = labels.plans
+    if plans == [""]:
+        yield "the labels name no plan: nothing shows that their strata were this judge's verdicts"
+        return
+    if plan is None:
+        raise DesignError(
+            f"isr calibrate: labels within verdict name the plan {', '.join(map(short, plans))}; expected that plan; "
+            "found none; give it with --plan plan.json"
+        )
+    content = {k: v for k, v in plan.items() if k not in ("plan", "design")}
+    digest = sha256_json(content)
+    if plans != [digest]:
+        raise DesignError(
+            f"--plan: expected the plan of the labels ({', '.join(map(short, plans))}); found {short(digest)}"
+        )
+    made = {"judge": target.judge, "rubrics": dict(target.rubrics), "rule": target.rule}
+    if content.get("instrument") != made:
+        raise DesignError(
+            "--plan: expected strata made by the verdicts of this judge, rubrics and rule; found another instrument; "
+            "labels within verdict hold only for the one that made the strata: draw anew, or use labels drawn at random"
+        )
+
+
+def _correct(question: str, rows: Rows, outside: Rows | None, settings: Settings) -> Correction:
+    decided = rows.take(rows.judge != MISSING)
+    level = settings.level
+    raw = rate_interval(decided.judge, decided.image, level=level)
+    known = outside if outside is not None else decided
+    use = known.take((known.judge != MISSING) & (known.human != MISSING))
+    rng = np.random.default_rng(settings.seed)
+    tests: tuple[Homogeneity, ...] = ()
+    if outside is not None and np.unique(use.group).size > 1:
+        tests = homogeneity(use.judge, use.human, use.group, use.image, rng=rng)
+    corrected, refused = None, ""
+    try:
+        corrected = _estimate(decided, use if outside is not None else None, settings)
+    except DesignError as error:
+        refused = str(error)
+    n, missing = len(rows.edits), len(rows.edits) - len(decided.edits)
+    bounds = None
+    if corrected is not None and corrected.value is not None:
+        sure = corrected.value * len(decided.edits)
+        bounds = (sure / n, (sure + missing) / n)
+    sensitivity, specificity = _error_rates(decided, use, settings)
+    return Correction(
+        RATE[question],
+        raw,
+        corrected,
+        refused,
+        bounds,
+        sensitivity,
+        specificity,
+        len(use.edits),
+        missing,
+        tests,
+    )
+
+
+def _estimate(rows: Rows, outside: Rows | None, settings: Settings) -> Interval:
+    level = settings.level
+    if outside is not None:
+        counts = Calibration.from_rows(outside.judge, outside.human, outside.image)
+        return corrected_rate(
+            rows.judge, None, None, rows.image, label_design="external", calibration=counts, level=level
+        )
+    labelled = rows.human != MISSING
+    weighted = _uneven(rows, labelled, within=settings.design == "within_verdict")
+    return corrected_rate(
+        rows.judge,
+        np.where(labelled, rows.human, 0),
+        labelled,
+        rows.image,
+        label_design="weights" if weighted else settings.design,
+        estimator="post-stratified" if weighted and settings.estimator == "auto" else settings.estimator,
+        probabilities=np.where(np.isfinite(rows.pi), rows.pi, 1.0) if weighted else None,
+        level=level,
+    )
+
+
+def _uneven(rows: Rows, labelled: Bools, *, within: bool) -> bool:
+    """Whether known inclusion probabilities differ, so that labels must be weighted by them.
+
+    within: only differences between edits of the same verdict matter. Probabilities of some labels only are
+    refused (``DesignError``).
+    """
+    known = np.isfinite(rows.pi[labelled])
+    if known.any() and not known.all():
+        raise DesignError(
+            f"isr calibrate: expected 'pi' of every labelled edit, or of none; found {int(known.sum())} of {known.size}; "
+            "fill it in, or leave the column out"
+        )
+    if not known.any():
+        return False
+    verdicts = np.unique(rows.judge) if within else [None]
+    parts = [rows.pi[labelled & (rows.judge == v)] if v is not None else rows.pi[labelled] for v in verdicts]
+    return any(bool(part.size and np.ptp(part) > 1e-9) for part in parts)
+
+
+def _error_rates(rows: Rows, use: Rows, settings: Settings) -> tuple[Interval, Interval]:
+    """Sensitivity and specificity on the labelled edits; after verdict-stratified sampling without an interval."""
+    if settings.design != "within_verdict":
+        found = []
+        for truth in (1, 0):
+            own = use.human == truth
+            found.append(rate_interval(use.judge[own] == truth, use.image[own], level=settings.level))
+        return found[0], found[1]
+    share = float(rows.judge.mean()) if rows.judge.size else float("nan")
+    rate = [
+        float(use.human[use.judge == v].mean()) if (use.judge == v).any() else float("nan") for v in (0, 1)
+    ]
+    hit, miss = share * rate[1], (1 - share) * rate[0]
+    right, alarm = (1 - share) * (1 - rate[0]), share * (1 - rate[1])
+    text = "from the people's rates within verdict and the shares of the verdicts"
+    pair = []
+    for a, b, n in ((hit, miss, int((use.human == 1).sum())), (right, alarm, int((use.human == 0).sum()))):
+        value = a / (a + b) if np.isfinite(a + b) and a + b > 0 else None
+        pair.append(
+            Interval(value, None, None, text, n, 0, None, None, ("no interval: labels drawn within verdict",))
+        )
+    return pair[0], pair[1]
+
+
+# --------------------------------------------------------------------------- thresholds on scores
+
+
+def _fit(kind: Map) -> Callable[[Floats, Ints], Callable[[Floats], Floats]]:
+    return isotonic if kind == "isotonic" else platt
+
+
+def youden(probability: Floats, y: Ints) -> float:
+    """The threshold with the largest sensitivity + specificity - 1 (Youden 1950), midway to the next lower one.
+
+    ``fails`` where the probability reaches it. Of equally good ones the lowest.
+    """
+    at = np.unique(probability)
+    ones, zeros = max(int((y == 1).sum()), 1), max(int((y == 0).sum()), 1)
+    gain = [
+        float((probability[y == 1] >= t).sum() / ones - (probability[y == 0] >= t).sum() / zeros) for t in at
+    ]
+    best = int(np.argmax(gain))
+    return float((at[best] + at[best - 1]) / 2) if best else float(at[0])
+
+
+def auc(score: Floats, y: Ints) -> float:
+    """Chance that an edit that fails has a higher score than one that does not; ties count half."""
+    one, zero = score[y == 1], np.sort(score[y == 0])
+    if not one.size or not zero.size:
+        return float("nan")
+    below, upto = np.searchsorted(zero, one, side="left"), np.searchsorted(zero, one, side="right")
+    return float((below + upto).sum() / (2 * one.size * zero.size))
+
+
+def learn(
+    judgements: Judgements,
+    labels: Labels,
+    settings: Settings,
+    *,
+    kind: Map = "isotonic",
+    edits: Sequence[str] | None = None,
+) -> Recalibration:
+    """Maps and thresholds for the judge's scores, one per question, with a report on folds not learnt on.
+
+    Folds are of images: for each, map and threshold come from the other images. The file's own map and
+    threshold come from all labels. Labels drawn within verdict are refused: they shift the rates that a map
+    learns. Raises ``DesignError`` where no question has scores and labels of both kinds.
+    """
+    if settings.design == "within_verdict":
+        raise DesignError(
+            "isr calibrate --out: expected labels drawn at random; found design within_verdict, which shifts the rate "
+            "that a map learns; draw labels at random"
+        )
+    guideline = one_guideline(labels, pool=settings.pool_guidelines)
+    decisions: dict[Question, Decision] = {}
+    reasons: list[str] = []
+    for question in Question:
+        verdicts = judgements.verdicts.get(question.value, {})
+        rows = rows_of(judgements, labels, question.value, settings, edits)
+        score = np.array(
+            [v.score if (v := verdicts.get(e)) and v.score is not None else np.nan for e in rows.edits],
+            np.float64,
+        )
+        keep = np.isfinite(score) & (rows.human != MISSING) & (rows.judge != MISSING)
+        if not keep.any():
+            reasons.append(f"{question.value}: no edit with a score and a label")
+            continue
+        try:
+            learnt = _learn(judgements, question, rows.take(keep), score[keep], settings, kind)
+        except StatisticsError as error:
+            reasons.append(f"{question.value}: {error}")
+            continue
+        about = {
+            "labels": labels.digest,
+            "guideline": guideline,
+            "consensus": settings.consensus,
+            "edits": int(keep.sum()),
+            "images": int(np.unique(rows.image[keep]).size),
+            "folds": FOLDS,
+            "seed": settings.seed,
+        }
+        decisions[question] = learnt.model_copy(update={"learned_on": about})
+    if not decisions:
+        raise DesignError(
+            f"isr calibrate --out: nothing to learn from ({'; '.join(reasons)}); label more edits"
+        )
+    return Recalibration(judgements.name, judgements.judge, decisions)
+
+
+def _rubric_name(digest: str) -> str:
+    found = [n for n in names() if load_rubric(n).digest == digest]
+    if not found:
+        raise InputError(
+            f"rubric {short(digest)}: expected a published version; found none; score with a published one"
+        )
+    return found[0]
+
+
+def _learn(
+    judgements: Judgements, question: Question, rows: Rows, score: Floats, settings: Settings, kind: Map
+) -> Decision:
+    y = rows.human
+    if not 0 < int(y.sum()) < y.size:
+        raise StatisticsError("labels of both kinds are needed; label more edits")
+    worse = -score  # a low score is a bad edit: probabilities rise with what is worse
+    images = np.unique(rows.image).size
+    rng = np.random.default_rng(settings.seed)
+    fold = image_folds(rows.image, min(FOLDS, images), rng=rng)
+    probability, says = np.empty(y.size), np.empty(y.size, np.int64)
+    for f in range(int(fold.max()) + 1):
+        inside = fold == f
+        fit = _fit(kind)(worse[~inside], y[~inside])
+        cut = youden(fit(worse[~inside]), y[~inside])
+        probability[inside] = fit(worse[inside])
+        says[inside] = probability[inside] >= cut
+    whole = _fit(kind)(worse, y)
+    threshold = youden(whole(worse), y)
+    digest = judgements.rubrics[question.value]
+    base = {"rubric": _rubric_name(digest), "rubric_digest": digest, "map": kind, "threshold": threshold}
+    report = _report(probability, says, rows, score, settings)
+    if kind == "platt":
+        # scores stand in the file as the rubric gives them: the slope turns round with them
+        return Decision(**base, slope=-whole.slope, intercept=whole.intercept, report=report)  # type: ignore[attr-defined]
+    at = np.unique(score)
+    values = whole(-at)
+    return Decision(**base, scores=tuple(at.tolist()), probabilities=tuple(values.tolist()), report=report)
+
+
+def _report(probability: Floats, says: Ints, rows: Rows, score: Floats, settings: Settings) -> dict[str, Any]:
+    """On held-out folds: decisions, ROC of the score, reliability diagram, ECE, Brier with its parts."""
+    y = rows.human
+    parts = murphy(probability, y)
+    curve = calibration_curve(probability, y)
+    assert parts is not None
+    _, code = np.unique(rows.image, return_inverse=True)
+    area = auc(-score, y)
+    rest = [auc(-score[code != g], y[code != g]) for g in range(int(code.max()) + 1)]
+    low, high, _ = jackknife(2 * area - 1, 2 * np.array(rest) - 1, level=settings.level)
+    cuts = np.unique(score)
+    ones, zeros = int((y == 1).sum()), int((y == 0).sum())
+
+    def rate(hit: np.ndarray, own: np.ndarray) -> list[float | None]:
+        found = rate_interval(hit[own], rows.image[own], level=settings.level)
+        return [None if v is None else round(v, 6) for v in (found.value, found.low, found.high)]
+
+    out: dict[str, Any] = {
+        "sensitivity": rate(says == 1, y == 1),
+        "specificity": rate(says == 0, y == 0),
+        "percent_agreement": rate(says == y, y >= 0),
+        "rubric_sensitivity": rate(rows.judge == 1, y == 1),
+        "rubric_specificity": rate(rows.judge == 0, y == 0),
+        "rubric_percent_agreement": rate(rows.judge == y, y >= 0),
+        "auc": [area, *(None if e is None else (e + 1) / 2 for e in (low, high))],
+        "roc_fails_up_to": cuts.tolist(),
+        "roc_sensitivity": [float((score[y == 1] <= c).sum() / ones) for c in cuts],
+        "roc_false_alarms": [float((score[y == 0] <= c).sum() / zeros) for c in cuts],
+        "reliability_n": curve.n.tolist(),
+        "reliability_rate": curve.rate.tolist(),
+        "reliability_probability": curve.score.tolist(),
+        "ece_equal_width": expected_calibration_error(probability, y),
+        "ece_equal_mass": expected_calibration_error(probability, y, by="mass"),
+        "brier": brier(probability, y),
+        "brier_reliability": parts.reliability,
+        "brier_resolution": parts.resolution,
+        "brier_uncertainty": parts.uncertainty,
+    }
+    return {k: [x for x in v if x is not None] if isinstance(v, list) else v for k, v in out.items()}
+
+
+def where_edits(judgements: Judgements, labels: Labels, conditions: Sequence[str]) -> tuple[str, ...] | None:
+    """The judge's edits with ``COLUMN=VALUE`` for every condition; ``None`` without conditions."""
+    if not conditions:
+        return None
+    pairs = [c.partition("=") for c in conditions]
+    chosen = tuple(
+        e
+        for e in sorted(judgements.edits)
+        if all(column_of(e, column, labels, [judgements]) == value for column, _, value in pairs)
+    )
+    if not chosen:
+        raise UsageError(
+            f"--where {' '.join(conditions)}: expected at least one edit; found none; check the column"
+        )
+    return chosen

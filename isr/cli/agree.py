@@ -1,0 +1,307 @@
+"""``isr agree``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from isr.agreeing import AgreementStudy, Answers, Choices, JudgeAgreement
+    from isr.calibration.labels import Labels
+    from isr.intervals import Interval
+    from isr.sources import Judgements
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(short_help="Agreement of judges with people and with each other.")
+@click.argument("study", required=False, type=_PATH)
+@click.option("--labels", type=_PATH, help="Labels: .csv, .jsonl, or Label Studio's .json export.")
+@click.option(
+    "--judge", "judges", multiple=True, type=_PATH, metavar="PATH",
+    help="A run's folder, an answer store (.db), or recorded answers (.jsonl).",
+)  # fmt: skip
+@click.option(
+    "--rubric", "rubrics", multiple=True, metavar="NAME/vN", help="By which recorded answers are read."
+)
+@click.option(
+    "--scale", "scales", multiple=True, metavar="QUESTION=A,B,..:fails_below=X",
+    help="Scale of graded labels, with its direction (fails_below or fails_above).",
+)  # fmt: skip
+@click.option("--guideline", default="", help="What the raters read: a version's name, or a text file.")
+@click.option(
+    "--pool-guidelines", is_flag=True, help="Take labels of several guidelines together, and say so."
+)
+@click.option(
+    "--consensus", default="majority", show_default=True, type=click.Choice(["majority", "strict", "dawid-skene"]),
+    help="How several raters become one label.",
+)  # fmt: skip
+@click.option(
+    "--by", default="editor", show_default=True, metavar="COLUMN", help="Column of the confusion tables."
+)
+@click.option(
+    "--primary", default="kappa", show_default=True, type=click.Choice(["kappa", "ac1", "mcc"]),
+    help="Coefficient by which judges are compared in pairs.",
+)  # fmt: skip
+@click.option("--level", default=0.95, show_default=True, type=click.FloatRange(0.5, 1, max_open=True))
+@click.option(
+    "--seed", default=0, show_default=True, help="Of the permutation tests and of a template's draw."
+)
+@click.option(
+    "--data", type=_PATH, help="Folder that a study file's paths start from. Default: the file's own."
+)
+@click.option(
+    "--out", type=_PATH, help="Folder for agreement.json and table.txt; of a template, for its sheets."
+)
+@click.option(
+    "--template",
+    type=click.Choice(["table-i"]),
+    help="Plan a human study instead: draw edits of one --judge run.",
+)
+@click.option("--edits", "edits", default=150, show_default=True, help="Edits that a template draws.")
+@click.option("--raters", default=3, show_default=True, help="Raters of a template.")
+@click.option(
+    "--strata", default="editor,method", show_default=True, metavar="COLUMNS",
+    help="Strata of a template; `verdict` is the judge's outcome.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    study: Path | None, template: str | None, as_json: bool, out: Path | None, **options: Any
+) -> None:
+    """Compare judges with people and with each other, from a study file or from options.
+
+    A study file names labels, judges and every choice, so that one command re-runs it.
+
+    \b
+    isr agree examples/imagenhub/study.toml --data examples/imagenhub/data
+    isr agree --labels labels.csv --judge edits.isr --judge other.isr --by editor
+    isr agree --template table-i --judge edits.isr --out human-study/
+    """
+    if template is not None:
+        _template(out, options)
+        return
+    labels, judges, choices = _from_study(study, options) if study else _from_options(options)
+    from isr.agreeing import agree, require_judges
+
+    require_judges(judges)
+    found = agree(labels, judges, choices)
+    table = "\n".join(_lines(found)) + "\n"
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "agreement.json").write_text(found.to_json(), "utf-8")
+        (out / "table.txt").write_text(table, "utf-8")
+    click.echo(found.to_json() if as_json else table, nl=False)
+
+
+def _from_study(path: Path, options: Mapping[str, Any]) -> tuple[Labels, list[Judgements], Choices]:
+    from isr.agreeing import Choices
+    from isr.errors import UsageError
+    from isr.studies import read_study, study_judges, study_labels
+
+    if options["labels"] or options["judges"]:
+        raise UsageError(
+            "isr agree: expected a study file, or --labels and --judge; found both; use one of them"
+        )
+    study = read_study(path)
+    root = options["data"] or path.parent
+    labels = study_labels(study.labels, root)
+    choices = Choices(
+        study.labels.consensus,
+        study.analysis.by,
+        study.analysis.primary,
+        study.level,
+        study.seed,
+        study.analysis.most_disputed,
+        study.labels.pool_guidelines,
+        study.title,
+        study.digest,
+    )
+    return labels, study_judges(study, root, labels), choices
+
+
+def _from_options(options: Mapping[str, Any]) -> tuple[Labels, list[Judgements], Choices]:
+    from isr.agreeing import Choices
+    from isr.errors import UsageError
+    from isr.sources import read_source
+    from isr.studies import guideline_version, load_labels, named_apart, option_scales, pixels_of
+
+    if options["labels"] is None:
+        raise UsageError("isr agree: expected a study file, or --labels; found neither; see isr agree --help")
+    guideline = guideline_version(options["guideline"])
+    labels = load_labels(options["labels"], scales=option_scales(options["scales"]), guideline=guideline)
+    pixels = pixels_of(labels)
+    judges = [
+        j for path in options["judges"] for j in read_source(path, rubrics=options["rubrics"], pixels=pixels)
+    ]
+    names = ("consensus", "by", "primary", "level", "seed", "pool_guidelines")
+    return labels, named_apart(judges), Choices(**{k: options[k] for k in names})
+
+
+def _template(out: Path | None, options: Mapping[str, Any]) -> None:
+    from isr.errors import UsageError
+    from isr.runs import read_run
+    from isr.sampling import draw, write_sample
+    from isr.sources import read_source
+    from isr.studies import guideline_version
+
+    if out is None or len(options["judges"]) != 1:
+        raise UsageError(
+            "--template: expected one run (--judge RUN) to draw from, and --out FOLDER for the sheets"
+        )
+    path = options["judges"][0]
+    run = read_run(path)
+    rows = {r.columns["edit_id"]: r.columns for part in run.treatments.values() for r in part.values()}
+    strata = [c.strip() for c in options["strata"].split(",") if c.strip()]
+    known = {"verdict", *next(iter(rows.values()))} if rows else {"verdict"}
+    if missing := [c for c in strata if c not in known]:
+        raise UsageError(f"--strata: expected columns of edits.csv, or verdict; found {', '.join(missing)}")
+    judged = read_source(path)[-1]
+    sample = draw(
+        judged,
+        rows,
+        n=options["edits"],
+        by=strata,
+        seed=options["seed"],
+        guideline=guideline_version(options["guideline"]),
+    )
+    files = write_sample(sample, out, raters=options["raters"], seed=options["seed"])
+    click.echo(
+        f"{len(sample.rows)} edits of {len(rows)}, {options['raters']} raters, plan {sample.plan[:19]}"
+    )
+    for name, (n, total) in sample.strata.items():
+        click.echo(f"  {n:>5} of {total:<6} {name}")
+    click.echo(f"design when the labels are used: {sample.design}")
+    click.echo("files: " + ", ".join(str(f) for f in files))
+
+
+# --------------------------------------------------------------------------- the tables
+
+
+def _lines(found: AgreementStudy) -> Iterator[str]:
+    c = found.counts
+    if found.title:
+        yield found.title
+    yield (
+        f"{c['labels']} labels by {c['raters']} raters of {c['edits']} edits; {c['edits_judged']} of them, of "
+        f"{c['images']} images, judged by {c['judges']} judges"
+    )
+    for question in found.questions.values():
+        yield ""
+        yield from _question(question)
+    yield ""
+    yield from _table_one(found.questions)
+    if found.disputed:
+        yield ""
+        yield "edits on which judges and people disagree most"
+        for d in found.disputed:
+            says = ", ".join(f"{k} {v}" for k, v in d.says.items())
+            yield f"  {d.edit}  {d.question}: {d.votes}; {says}"
+    yield ""
+    yield from (f"note: {n}" for n in found.notes)
+    yield f"signature: {found.signature}"
+
+
+def _question(q: Answers) -> Iterator[str]:
+    word = "immunized" if q.question == "outcome" else "fails"
+    yield f"{q.question.upper()}: people say {word} of {q.labelled['fails']}, not of {q.labelled['fine']}, open {q.labelled['open']}"
+    yield ""
+    yield "  people with each other, all labelled edits"
+    yield f"  {'':18}{'Fleiss kappa':>22}{'alpha nominal':>22}{'AC1':>22}{'alpha ordinal':>22}{'edits':>7}"
+    for r in q.raters:
+        v, graded = r.verdicts, r.graded
+        cells = (v.fleiss, v.alpha, v.ac1, graded.alpha if graded else None)
+        yield f"  {r.group or 'all':18}" + "".join(f"{_span(x):>22}" for x in cells) + f"{r.edits:>7}"
+        if graded is not None:
+            yield f"  {'  on all grades':18}" + f"{_span(graded.fleiss):>22}"
+    for p in q.rater_pairs:
+        yield f"  {p.first} - {p.second}: percent {_span(p.agreement.percent)}, kappa {_span(p.agreement.kappa)}"
+    for judge in q.judges:
+        yield ""
+        yield from _judge(judge)
+    if q.judge_pairs:
+        yield ""
+        yield "  judges with each other"
+        for p in q.judge_pairs:
+            yield f"  {p.first} - {p.second}: percent {_span(p.agreement.percent)}, kappa {_span(p.agreement.kappa)}"
+    if q.differences:
+        yield ""
+        yield "  which judge is better (paired, p adjusted by Holm)"
+        for d in q.differences:
+            yield (
+                f"  {d.first} - {d.second}: {d.coefficient.method.split(',')[0].removeprefix('difference of ')} "
+                f"{_span(d.coefficient)}, p {_p(d.p_holm)}; percent {_span(d.percent.difference)}, p {_p(d.percent.p_holm)}"
+            )
+
+
+def _judge(j: JudgeAgreement) -> Iterator[str]:
+    a = j.agreement
+    reasons = ", ".join(f"{n} {r}" for r, n in j.reasons.items())
+    yield f"  {j.judge} against the consensus: {a.n} edits of {a.clusters} images"
+    yield f"    {'unusable answers':26}{_span(j.unusable):>22}  {reasons}"
+    if j.unanswered:
+        yield f"    {'without an answer':26}{j.unanswered:>22}"
+    rows: Sequence[tuple[str, Interval | None, str]] = (
+        ("percent agreement", a.percent, ""),
+        (f"  always '{j.baseline.says}'", j.baseline.percent, "the baseline: costs nothing, kappa 0"),
+        ("Cohen's kappa", a.kappa, ""),
+        ("Gwet's AC1", a.ac1, f"baseline {_number(j.baseline.ac1)}"),
+        ("Krippendorff's alpha", a.alpha, ""),
+        ("MCC", a.mcc, ""),
+        ("sensitivity", a.sensitivity, ""),
+        ("specificity", a.specificity, ""),
+        ("prevalence (people)", a.prevalence, ""),
+        ("Spearman with raters", j.spearman, ""),
+        ("Kendall with raters", j.kendall, ""),
+    )
+    for name, value, note in rows:
+        if value is not None:
+            yield f"    {name:26}{_span(value):>22}  {note}".rstrip()
+    if j.ceiling is not None:
+        c = j.ceiling
+        yield f"    {'held-out rater with rest':26}{_span(c.human):>22}  the human ceiling"
+        yield f"    {'judge with the same rest':26}{_span(c.judge):>22}  judge minus human {_span(c.gap)}"
+    if j.by:
+        yield f"    {'by group':26}{'both fails':>11}{'only judge':>11}{'only people':>12}{'both fine':>10}{'undecided':>10}   kappa"
+    for group in j.by:
+        (tn, fn), (fp, tp) = group.agreement.table
+        yield f"    {group.group:26}{tp:>11}{fp:>11}{fn:>12}{tn:>10}{group.undecided:>10}   {_span(group.agreement.kappa)}"
+
+
+def _table_one(questions: Mapping[str, Answers]) -> Iterator[str]:
+    heads = {
+        "semantic": "semantic mismatch",
+        "perceptual": "quality degradation",
+        "outcome": "final ISR verdict",
+    }
+    yield "percent agreement of pairs, as in the paper's Table I"
+    yield f"  {'':14}" + "".join(f"{heads[q]:>26}" for q in questions)
+    for row in ("human-human", "MLLM-MLLM", "human-MLLM"):
+        cells = [_percent(q.table_one.get(row)) for q in questions.values()]
+        yield f"  {row:14}" + "".join(f"{c:>26}" for c in cells)
+
+
+def _percent(i: Interval | None) -> str:
+    if i is None or i.value is None:
+        return "-"
+    return f"{i.value:.1%}" + ("" if i.low is None or i.high is None else f" ({i.low:.1%}-{i.high:.1%})")
+
+
+def _span(i: Interval | None) -> str:
+    if i is None or i.value is None:
+        return "-"
+    return _number(i.value) + (
+        "" if i.low is None or i.high is None else f" ({_number(i.low)}, {_number(i.high)})"
+    )
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 0.995 else f"{value:.2f}"
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else "<.0001" if value < 0.0001 else f"{value:.4f}"

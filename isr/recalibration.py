@@ -1,0 +1,174 @@
+"""Calibration files: a threshold on scores, learnt from people, in place of a rubric's own decision.
+
+A file is bound to one judge's identity and to the rubric of each question; it is refused for any other.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from isr.calibration.scores import Isotonic, Platt
+from isr.canonical import sha256_json, short
+from isr.cards import Card
+from isr.errors import InputError, Problem, UsageError
+from isr.rubrics import Rubric
+from isr.types import Question, Verdict
+
+SCHEMA = "isr.calibration/1"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Decision(_Part):
+    """How one question's score becomes a verdict: ``fails`` where its probability reaches the threshold.
+
+    ``isotonic``: probabilities at scores, linear in between, constant outside. ``platt``: ``expit(slope * score
+    + intercept)``. ``learned_on`` and ``report`` say what the choice rests on and have no part in it.
+    """
+
+    rubric: str
+    rubric_digest: str
+    map: Literal["isotonic", "platt"]
+    threshold: float = Field(ge=0, le=1)
+    scores: tuple[float, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    slope: float = 0.0
+    intercept: float = 0.0
+    learned_on: dict[str, Any] = Field(default_factory=dict)
+    report: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Decision:
+        if self.map == "isotonic" and not 0 < len(self.scores) == len(self.probabilities):
+            raise ValueError("an isotonic map needs as many probabilities as scores")
+        if list(self.scores) != sorted(set(self.scores)):
+            raise ValueError("scores must rise")
+        return self
+
+    def probability(self, score: float) -> float:
+        """Probability that people say ``fails``."""
+        if self.map == "isotonic":
+            fit: Isotonic | Platt = Isotonic(np.array(self.scores), np.array(self.probabilities))
+        else:
+            fit = Platt(self.slope, self.intercept, True)
+        return float(fit(np.array([score]))[0])
+
+    @property
+    def choice(self) -> dict[str, Any]:
+        """What decides."""
+        return self.model_dump(mode="json", exclude={"learned_on", "report"})
+
+
+class _File(_Part):
+    schema_: str = Field(alias="schema")
+    judge: str
+    judge_digest: str
+    semantic: Decision | None = None
+    perceptual: Decision | None = None
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """The content of a calibration file."""
+
+    judge: str
+    judge_digest: str
+    decisions: Mapping[Question, Decision] = field(default_factory=dict)
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of what decides, as named in a run's signature."""
+        chosen = {q.value: d.choice for q, d in self.decisions.items()}
+        return sha256_json({"judge": self.judge_digest, **chosen})
+
+    def apply(self, question: Question, verdict: Verdict) -> Verdict:
+        """The verdict by the threshold on its score. Undecided stays undecided."""
+        decision = self.decisions.get(question)
+        if decision is None or verdict.value == "undecided" or verdict.score is None:
+            return verdict
+        fails = decision.probability(verdict.score) >= decision.threshold
+        return replace(verdict, value="fails" if fails else "fine")
+
+
+def read_recalibration(path: Path) -> Recalibration:
+    """The calibration in a file. Raises ``InputError`` with every problem at once."""
+    try:
+        raw = _File.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(
+            f"{path}: expected a calibration file; found {error}; make it with isr calibrate --out"
+        ) from error
+    except ValidationError as error:
+        problems = [
+            Problem(path.name, ".".join(map(str, e["loc"])), e["msg"], repr(e["input"])[:60], "make it again")
+            for e in error.errors()
+        ]
+        raise InputError(f"{path}: {len(problems)} problem(s)", problems) from None
+    decisions = {q: d for q in Question if (d := getattr(raw, q.value)) is not None}
+    if raw.schema_ != SCHEMA or not decisions:
+        raise InputError(
+            f"{path}: expected a calibration of version {SCHEMA} for a question; found none; make it again"
+        )
+    return Recalibration(raw.judge, raw.judge_digest, decisions)
+
+
+def write_recalibration(path: Path, found: Recalibration) -> None:
+    """Writes a calibration file (TOML)."""
+    lines = [
+        f"schema = {_toml(SCHEMA)}",
+        f"judge = {_toml(found.judge)}",
+        f"judge_digest = {_toml(found.judge_digest)}",
+    ]
+    for question, decision in found.decisions.items():
+        whole = decision.model_dump(mode="json")
+        plain = {k: v for k, v in whole.items() if not isinstance(v, dict)}
+        if decision.map == "isotonic":
+            plain = {k: v for k, v in plain.items() if k not in ("slope", "intercept")}
+        else:
+            plain = {k: v for k, v in plain.items() if k not in ("scores", "probabilities")}
+        lines += ["", f"[{question.value}]", *(f"{k} = {_toml(v)}" for k, v in plain.items())]
+        for table in ("learned_on", "report"):
+            entries = [f"{k} = {_toml(v)}" for k, v in whole[table].items() if v is not None]
+            if entries:
+                lines += ["", f"[{question.value}.{table}]", *entries]
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _toml(value: Any) -> str:
+    """A text, number or list in TOML; JSON's spelling of these is TOML's."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def require_match(
+    found: Sequence[Recalibration], members: Sequence[Card], rubrics: Mapping[Question, Rubric]
+) -> None:
+    """Raises ``UsageError`` unless each calibration is of a judge and of rubrics that this run uses."""
+    known = {c.digest: c.name for c in members}
+    for one in found:
+        if one.judge_digest not in known:
+            now = ", ".join(f"{name} {short(digest)}" for digest, name in known.items())
+            raise UsageError(
+                f"--calibration: expected a calibration of this run's judge ({now}); found one of {one.judge} "
+                f"{short(one.judge_digest)}; a threshold holds for one judge with its settings: calibrate this one"
+            )
+        for question, decision in one.decisions.items():
+            if decision.rubric_digest != rubrics[question].digest:
+                raise UsageError(
+                    f"--calibration: expected a calibration for {rubrics[question].name} "
+                    f"({short(rubrics[question].digest)}); found one for {decision.rubric} "
+                    f"({short(decision.rubric_digest)}); score with that rubric, or calibrate for this one"
+                )
+    digests = [one.judge_digest for one in found]
+    if len(set(digests)) < len(digests):
+        raise UsageError("--calibration: expected one file per judge; found two for one judge; drop one")

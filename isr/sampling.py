@@ -1,0 +1,160 @@
+"""Samples of judged edits for people to label: strata, inclusion probabilities, and the sheets to fill in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isr.calibration.labels import Label, Labels, write_labels
+from isr.calibration.labelstudio import CONFIG, export_tasks
+from isr.canonical import sha256_json
+from isr.errors import UsageError
+from isr.sources import Judgements
+
+TABLE_I = (150, 3)
+"""Triples and raters of the paper's human study (arXiv 2512.14320, Table I); which strata it used is not known."""
+SHOWN = ("file_name", "source_file_name", "prompt")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Edits drawn at random within strata. ``plan`` is the digest of everything that fixed the draw."""
+
+    plan: str
+    design: str
+    strata: Mapping[str, tuple[int, int]]  # drawn, of all
+    rows: tuple[Label, ...]  # one per edit, without a rater
+    shown: Mapping[str, Mapping[str, str]]
+    content: Mapping[str, Any]
+
+
+def draw(
+    judgements: Judgements,
+    rows: Mapping[str, Mapping[str, str]],
+    *,
+    n: int = TABLE_I[0],
+    by: Sequence[str] = ("editor", "method"),
+    seed: int = 0,
+    guideline: str = "",
+) -> Sample:
+    """``n`` edits of a run, each stratum in proportion to its size (largest remainders), at least one of each.
+
+    by: columns of the run, or ``verdict`` for the judge's outcome; then the labels hold only for this judge,
+    rubric and rule (design ``within_verdict``), else they are a random sample with known ``pi``.
+    """
+    edits = sorted(judgements.edits)
+    if not 1 <= n <= len(edits):
+        raise UsageError(f"--edits: expected 1 to {len(edits)}, as many as the run has; found {n}")
+    names = {e: _stratum(e, judgements, rows, by) for e in edits}
+    strata: dict[str, list[str]] = {}
+    for edit in edits:
+        strata.setdefault(names[edit], []).append(edit)
+    sizes = _allocate({k: len(v) for k, v in strata.items()}, n)
+    content = {
+        "schema": "isr.plan/1",
+        "edits": sha256_json([[e, judgements.edits[e].sha256] for e in edits]),
+        "by": list(by),
+        "strata": {k: [sizes[k], len(v)] for k, v in sorted(strata.items())},
+        "seed": seed,
+        "guideline": guideline,
+    }
+    if "verdict" in by:
+        content["instrument"] = {
+            "judge": judgements.judge,
+            "rubrics": dict(judgements.rubrics),
+            "rule": judgements.rule,
+        }
+    plan, rng = sha256_json(content), np.random.default_rng(seed)
+    drawn: list[Label] = []
+    for stratum, members in sorted(strata.items()):
+        chosen = rng.choice(len(members), size=sizes[stratum], replace=False)
+        for index in sorted(chosen.tolist()):
+            info = judgements.edits[members[index]]
+            drawn.append(
+                Label(
+                    members[index],
+                    "",
+                    edit_sha256=info.sha256,
+                    image_id=info.image_id,
+                    pi=sizes[stratum] / len(members),
+                    stratum=stratum,
+                    plan=plan,
+                    guideline=guideline,
+                )
+            )
+    design = "within_verdict" if "verdict" in by else "random"
+    shown = {r.edit_id: {k: rows[r.edit_id].get(k, "") for k in SHOWN} for r in drawn}
+    counts = {k: (sizes[k], len(v)) for k, v in sorted(strata.items())}
+    return Sample(plan, design, counts, tuple(drawn), shown, content)
+
+
+def _stratum(
+    edit: str, judgements: Judgements, rows: Mapping[str, Mapping[str, str]], by: Sequence[str]
+) -> str:
+    words = {1: "immunized", 0: "not immunized"}
+    parts = [
+        words.get(int(judgements.outcomes[edit]), "undecided") if c == "verdict" else rows[edit].get(c, "")
+        for c in by
+    ]
+    return " / ".join(p or "(empty)" for p in parts)
+
+
+def _allocate(sizes: Mapping[str, int], n: int) -> dict[str, int]:
+    """Shares of ``n`` in proportion to sizes, at least 1 and at most the stratum (largest remainders)."""
+    if n < len(sizes):
+        raise UsageError(
+            f"--edits: expected at least one per stratum ({len(sizes)}); found {n}; use fewer columns"
+        )
+    total = sum(sizes.values())
+    out = {k: max(1, n * size // total) for k, size in sizes.items()}
+    order = sorted(sizes, key=lambda k: (-((n * sizes[k] / total) % 1), k))
+    while (left := n - sum(out.values())) != 0:
+        step = 1 if left > 0 else -1
+        able = [k for k in order if (out[k] < sizes[k] if step > 0 else out[k] > 1)]
+        for k in able[: abs(left)] if step > 0 else sorted(able, key=lambda k: -out[k])[: abs(left)]:
+            out[k] += step
+    return out
+
+
+def write_sample(sample: Sample, out: Path, *, raters: int = TABLE_I[1], seed: int = 0) -> list[Path]:
+    """One sheet per rater in an order of its own, tasks for Label Studio, and the plan. Returns the files."""
+    out.mkdir(parents=True, exist_ok=True)
+    files = []
+    for number in range(1, raters + 1):
+        order = np.random.default_rng([seed, number]).permutation(len(sample.rows))
+        rows = [
+            replace(sample.rows[i], rater=f"rater{number}", extra=dict(sample.shown[sample.rows[i].edit_id]))
+            for i in order
+        ]
+        files.append(out / f"labels-rater{number}.csv")
+        write_labels(files[-1], Labels(tuple(rows)))
+    tasks = [
+        {
+            "edit_id": r.edit_id,
+            "edit": sample.shown[r.edit_id]["file_name"],
+            "source": sample.shown[r.edit_id]["source_file_name"],
+            "prompt": sample.shown[r.edit_id]["prompt"],
+            "edit_sha256": r.edit_sha256,
+            "image_id": r.image_id,
+            "pi": repr(r.pi),
+            "stratum": r.stratum,
+            "plan": r.plan,
+            "guideline": r.guideline,
+        }
+        for r in sample.rows
+    ]
+    contents = {
+        "labelstudio-tasks.json": export_tasks(tasks),
+        "labelstudio-config.xml": CONFIG,
+        "plan.json": json.dumps({"plan": sample.plan, "design": sample.design, **sample.content}, indent=1)
+        + "\n",
+    }
+    for name, text in contents.items():
+        (out / name).write_text(text, "utf-8")
+        files.append(out / name)
+    return files

@@ -1,0 +1,253 @@
+"""What judges said, edit by edit: from the folders of runs, from answer stores, and from recorded answers."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isr.canonical import sha256_bytes, short
+from isr.errors import InputError, Problem
+from isr.parsing import parse, recorded_answer
+from isr.result import Result
+from isr.rubrics import load_pair, load_rubric
+from isr.runs import FinishedRun, read_run
+from isr.store import Store
+from isr.types import Answer, Question, Tri, Unit, Verdict
+
+QUESTIONS = tuple(q.value for q in Question)
+OUTCOME = {1.0: Tri.YES, 0.0: Tri.NO}
+
+
+@dataclass(frozen=True, slots=True)
+class EditInfo:
+    """What is known of a judged edit: its image, the digest of its file, its other columns."""
+
+    image_id: str = ""
+    sha256: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Judgements:
+    """All that one judge said. ``verdicts``: question -> edit_id -> verdict; empty for a panel as a whole.
+
+    ``judge`` is the digest of the judge's identity, ``rubrics`` the digest of the rubric of each question.
+    """
+
+    name: str
+    judge: str
+    rubrics: Mapping[str, str]
+    verdicts: Mapping[str, Mapping[str, Verdict]]
+    outcomes: Mapping[str, Tri]
+    edits: Mapping[str, EditInfo]
+    rule: str = "single"
+    signature: str = ""
+
+    @property
+    def identity(self) -> str:
+        """Judge, rubrics and rule in one line, for a study's signature."""
+        parts = [f"{self.name}={short(self.judge)}", *(f"{q}:{short(d)}" for q, d in self.rubrics.items())]
+        return ",".join(parts if self.rule == "single" else [*parts, f"rule:{self.rule}"])
+
+    def code(self, question: str, edit: str) -> int | None:
+        """1 fails (immunized), 0 fine (not immunized), -1 undecided; ``None`` where the judge has no answer."""
+        if question == "outcome":
+            return int(self.outcomes[edit]) if edit in self.outcomes else None
+        verdict = self.verdicts.get(question, {}).get(edit)
+        return None if verdict is None else int(verdict.tri)
+
+    def reasons(self, question: str, edits: Sequence[str]) -> dict[str, int]:
+        """Why answers to a question are undecided, counted."""
+        asked = QUESTIONS if question == "outcome" else (question,)
+        found = (self.verdicts.get(q, {}).get(e) for e in edits for q in asked)
+        return dict(sorted(Counter(v.reason for v in found if v is not None and v.reason).items()))
+
+
+def _derived(verdicts: Mapping[str, Mapping[str, Verdict]]) -> dict[str, Tri]:
+    """Immunized where either question fails; undecided unless both are decided."""
+    out: dict[str, Tri] = {}
+    for edit in sorted(set.union(*(set(v) for v in verdicts.values()))) if verdicts else ():
+        both = [v[edit].tri if edit in v else Tri.UNKNOWN for v in (verdicts.get(q, {}) for q in QUESTIONS)]
+        out[edit] = Tri.UNKNOWN if Tri.UNKNOWN in both else max(both)
+    return out
+
+
+def read_source(
+    path: Path,
+    *,
+    name: str = "",
+    rubrics: Sequence[str] = (),
+    pixels: Mapping[str, str] | None = None,
+) -> list[Judgements]:
+    """The judges in a run's folder, an answer store (``.db``) or recorded answers (``.jsonl``).
+
+    name: for a source of one judge. rubrics: by which recorded answers are read. pixels: digest of an edit's
+    file -> edit_id, by which the answers of a store find their edits. Raises ``InputError``.
+    """
+    if path.suffix == ".jsonl":
+        return [read_recorded(path, name=name or path.stem, rubrics=rubrics)]
+    if path.suffix == ".db":
+        found = read_store(path, pixels or {})
+    else:
+        found = list(_of_run(path, read_run(path), Result.load(path)))
+    if name and len(found) == 1:
+        one = found[0]
+        return [Judgements(name, *(getattr(one, f) for f in list(Judgements.__dataclass_fields__)[1:]))]
+    return found
+
+
+# --------------------------------------------------------------------------- runs
+
+
+def _of_run(path: Path, run: FinishedRun, result: Result) -> Iterator[Judgements]:
+    """Every member of the run's panel, and the panel itself where it has several."""
+    rows = {
+        row.columns["edit_id"]: row for _, rows in sorted(run.treatments.items()) for row in rows.values()
+    }
+    known = {*Unit._fields, "edit_id", "arm", "file_name", "prompt", "outcome"}
+    edits = {
+        e: EditInfo(
+            row.unit.image_id,
+            row.columns.get("edit_sha256", ""),
+            {k: v for k, v in row.columns.items() if k not in known - {"editor"}},
+        )
+        for e, row in rows.items()
+    }
+    digests = {r["question"]: r["digest"] for r in result.rubrics}
+    several = len(result.judges) > 1
+    for judge in result.judges:
+        name = str(judge["name"])
+        verdicts = {q: {e: _joined(row.columns, f"{name}:{q}") for e, row in rows.items()} for q in QUESTIONS}
+        outcomes = _derived(verdicts) if several else _outcomes(run)
+        yield Judgements(
+            name, str(judge["digest"]), digests, verdicts, outcomes, edits, signature=run.signature
+        )
+    if several:
+        digest = sha256_bytes("+".join(sorted(str(j["digest"]) for j in result.judges)).encode())
+        yield Judgements(
+            f"panel ({result.rule})", digest, digests, {}, _outcomes(run), edits, result.rule, run.signature
+        )
+
+
+def _outcomes(run: FinishedRun) -> dict[str, Tri]:
+    rows = (row for rows in run.treatments.values() for row in rows.values())
+    return {row.columns["edit_id"]: OUTCOME.get(row.outcome, Tri.UNKNOWN) for row in rows}
+
+
+def _joined(columns: Mapping[str, str], name: str) -> Verdict:
+    """The repeats of one question as one verdict, by the rule of ``outcomes.Ballot``."""
+    values = columns.get(name, "").split("|")
+    reasons = [r for r in columns.get(f"{name}_reason", "").split("|") if r]
+    if "undecided" in values or values == [""]:
+        return Verdict("undecided", reasons[0] if reasons else "not_asked")
+    scores = [s for s in columns.get(f"{name}_score", "").split("|") if s]
+    score = round(sum(map(int, scores)) / len(scores)) if len(scores) == len(values) else None
+    return Verdict("fails" if 2 * values.count("fails") > len(values) else "fine", score=score)
+
+
+# --------------------------------------------------------------------------- stores
+
+
+def read_store(path: Path, pixels: Mapping[str, str]) -> list[Judgements]:
+    """The judges whose answers are in a store; the first answer to the first repeat counts.
+
+    An answer belongs to the label of the same pixels; others are left out. Raises ``InputError`` where a store
+    holds answers of a judge to several rubrics of one question, or to several instructions about one edit.
+    """
+    if not pixels:
+        problem = Problem(
+            str(path), "edit_sha256", "labels with the digest of each edit", "none", "give the run"
+        )
+        raise InputError("a store names edits by their pixels only", [problem])
+    by_judge: dict[str, dict[str, dict[str, Verdict]]] = {}
+    rubrics: dict[str, dict[str, str]] = {}
+    names: dict[str, str] = {}
+    prompts: dict[tuple[str, str, str], str] = {}
+    problems: list[Problem] = []
+    with Store(path, read_only=True) as store:
+        for row in store.export():
+            body = row["request"]
+            edit = pixels.get(body["images"].get("edit", ""))
+            if edit is None or body["repeat"] or row["ask"]:
+                continue
+            rubric = load_rubric(row["rubric"])
+            question, judge = rubric.question.value, body["judge"]
+            names[judge] = str(row["judge"].get("model") or row["judge"].get("backend"))
+            if rubrics.setdefault(judge, {}).setdefault(question, rubric.digest) != rubric.digest:
+                problems.append(_several(path, f"rubrics of {question} by {names[judge]}"))
+            if prompts.setdefault((judge, question, edit), body["prompt"]) != body["prompt"]:
+                problems.append(_several(path, f"instructions about {edit} by {names[judge]}"))
+            verdicts = by_judge.setdefault(judge, {}).setdefault(question, {})
+            verdicts.setdefault(edit, parse(Answer(**row["answer"]), rubric))
+    if problems:
+        raise InputError(f"{path}: {len(problems)} problem(s)", list(dict.fromkeys(problems)))
+    return [
+        Judgements(names[j], j, rubrics[j], v, _derived(v), {e: EditInfo() for q in v.values() for e in q})
+        for j, v in by_judge.items()
+    ]
+
+
+def _several(path: Path, found: str) -> Problem:
+    return Problem(str(path), "", "one of each", f"several {found}", "give the run's folder instead")
+
+
+# --------------------------------------------------------------------------- recorded answers
+
+
+def read_recorded(path: Path, *, name: str, rubrics: Sequence[str]) -> Judgements:
+    """Recorded VIEScore-style answers: one line per edit, two scores and a reasoning for each question.
+
+    ``{"edit_id", "semantic": {"scores": [a, b], "reasoning"}, "perceptual": {...}, "image_id"?, "editor"?}``.
+    Scores stand in the order of the grades in the rubric's decision. Other shapes are undecided, never repaired.
+    """
+    if not rubrics:
+        fix = 'rubrics = ["viescore-sc/v1", "viescore-pq/v1"]'
+        raise InputError(
+            f"{path}: expected the rubrics by which to read recorded answers; found none; say {fix}"
+        )
+    pair = load_pair(tuple(rubrics))
+    verdicts: dict[str, dict[str, Verdict]] = {q: {} for q in QUESTIONS}
+    edits: dict[str, EditInfo] = {}
+    problems: list[Problem] = []
+    data = _bytes(path)
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        row = _object(line)
+        edit = row.get("edit_id") if row is not None else None
+        if row is None or not isinstance(edit, str) or not edit or edit in edits:
+            found = line[:60].decode("utf-8", "replace")
+            problems.append(
+                Problem(f"{path.name}:{number}", "edit_id", "one object per edit", found, "correct the line")
+            )
+            continue
+        columns = {k: v for k, v in row.items() if isinstance(v, str)}
+        edits[edit] = EditInfo(columns.get("image_id", ""), columns.get("edit_sha256", ""), columns)
+        for question, rubric in pair.items():
+            if question.value in row:
+                verdicts[question.value][edit] = parse(recorded_answer(row[question.value], rubric), rubric)
+    if problems:
+        raise InputError(f"{path}: {len(problems)} problem(s)", problems)
+    digests = {q.value: r.digest for q, r in pair.items()}
+    return Judgements(name, sha256_bytes(data), digests, verdicts, _derived(verdicts), edits)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: expected recorded answers; found {error.strerror}; check the path"
+        ) from error
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None

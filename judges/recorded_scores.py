@@ -1,0 +1,72 @@
+"""Recorded VIEScore-style answers as a judge: two scores per question, found by the path of the edit.
+
+``engine.answers`` names a JSONL file with one line per edit: ``{"edit_id", "semantic": {"scores": [a, b],
+"reasoning"}, "perceptual": {...}}``; ``edit_id`` is the edit's path in the directory. It serves rubrics that
+decide by grades, such as ``viescore-sc/v1``, and asks nobody. Malformed answers are handed on as recorded.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isr.errors import CardError, Problem, TransportError
+from isr.parsing import recorded_answer
+from isr.types import Answer
+
+if TYPE_CHECKING:
+    from isr.cards import Card
+    from isr.images import Prepared
+    from isr.requests import Request
+
+
+def open_judge(card: Card) -> RecordedScores:
+    """A judge that repeats the answers in ``engine.answers``. Raises ``CardError`` with every bad line."""
+    path = card.engine.get("answers")
+    if not isinstance(path, str) or not path:
+        raise CardError(
+            f"{card.name}: expected engine.answers, a JSONL file; found none; --set engine.answers=FILE"
+        )
+    return RecordedScores(Path(path), card)
+
+
+class RecordedScores:
+    """Answers from a file, by edit and question."""
+
+    def __init__(self, path: Path, card: Card) -> None:
+        self.path = path
+        self._rows: dict[str, dict[str, Any]] = {}
+        problems: list[Problem] = []
+        try:
+            lines = path.read_bytes().split(b"\n")
+        except OSError as error:
+            raise CardError(
+                f"{card.name}: expected answers in {path}; found {error.strerror}; check the path"
+            ) from None
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                known = self._rows.setdefault(row["edit_id"], row) is row
+            except (ValueError, KeyError, TypeError, RecursionError):
+                known = False
+            if not known:
+                problems.append(
+                    Problem(
+                        f"{path}:{number}", "edit_id", "one object per edit", "another line", "correct it"
+                    )
+                )
+        if problems:
+            raise CardError(f"{path}: {len(problems)} line(s) are no recorded answers", problems)
+
+    async def ask(self, request: Request, images: Prepared) -> Answer:
+        """The recorded answer to the question about this edit."""
+        row = self._rows.get(request.images["edit"].path, {})
+        if request.question.value not in row:
+            raise TransportError("not_asked", f"{self.path}: no recorded answer", retryable=False)
+        return recorded_answer(row[request.question.value], request.template.rubric)
+
+    async def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,480 @@
+"""`isr agree` and `isr calibrate` from end to end: runs and stores over real HTTP, labels, plans, thresholds."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import isr
+from isr.agreeing import Choices, agree
+from isr.calibrating import Settings, auc, correct, learn, youden
+from isr.calibration.correction import Calibration, corrected_rate
+from isr.calibration.labels import Label, Labels, Mark, write_labels
+from isr.intervals import rate_interval
+from isr.sources import Judgements, read_source
+from isr.studies import guideline_version, pixels_of, read_study
+from tests.chat_server import serving
+from tests.directories import card_text, make_directory
+
+WORD = {"fails": "fine", "fine": "fails"}
+
+
+def command(*args: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "isr", *map(str, args)], capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """120 edits of 40 images by two methods judged by one judge; the card stays beside the run."""
+    root = tmp_path_factory.mktemp("agree")
+    make_directory(root / "e", images=40, prompts=3, methods=("sifm", "noise"), controls=False)
+    with serving() as server:
+        (root / "judge.toml").write_text(card_text(server.base_url))
+        isr.score(root / "e", judge=str(root / "judge.toml"))
+        yield root / "e.isr"
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    with (run / "edits.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def label_rows(
+    run: Path, wrong: float = 0.15, raters: tuple[str, ...] = ("a", "b", "c"), **more: Any
+) -> Labels:
+    """People who contradict the judge now and then, each on their own."""
+    rng, out = np.random.default_rng(0), []
+    for row in rows_of(run):
+        for rater in raters:
+            marks = [row[f"judge:{q}"] for q in ("semantic", "perceptual")]
+            said = [Mark(WORD[m] if rng.random() < wrong else m) for m in marks]
+            out.append(
+                Label(
+                    row["edit_id"],
+                    rater,
+                    *said,
+                    edit_sha256=row["edit_sha256"],
+                    image_id=row["image_id"],
+                    **more,
+                )
+            )
+    return Labels(tuple(out))
+
+
+def judged(run: Path) -> Judgements:
+    return read_source(run)[-1]
+
+
+def test_a_run_and_its_store_say_the_same(run: Path, tmp_path: Path) -> None:
+    labels = label_rows(run)
+    by_run = judged(run)
+    by_store = read_source(run / "isr.db", pixels=pixels_of(labels))
+    assert len(by_store) == 1
+    for question in ("semantic", "perceptual", "outcome"):
+        codes = {e: by_run.code(question, e) for e in by_run.edits}
+        assert codes == {e: by_store[0].code(question, e) for e in by_run.edits}
+    assert (by_store[0].judge, by_store[0].rubrics) == (by_run.judge, by_run.rubrics)
+    with pytest.raises(isr.InputError, match="a store names edits by their pixels only"):
+        read_source(run / "isr.db")
+
+
+def test_the_command_prints_a_table_and_writes_both_files(run: Path, tmp_path: Path) -> None:
+    write_labels(tmp_path / "labels.csv", label_rows(run))
+    done = command(
+        "agree",
+        "--labels",
+        tmp_path / "labels.csv",
+        "--judge",
+        run,
+        "--out",
+        tmp_path / "o",
+        "--by",
+        "method",
+    )
+    assert done.returncode == 0, done.stderr
+    for words in (
+        "720 labels by 3 raters of 240 edits", "held-out rater with rest", "always '", "human-human", "human-MLLM",
+        "final ISR verdict", "edits on which judges and people disagree most", "signature: isr=",
+    ):  # fmt: skip
+        assert words in done.stdout, words
+    assert "MLLM-MLLM" in done.stdout
+    made = json.loads((tmp_path / "o" / "agreement.json").read_text())
+    assert made["questions"]["semantic"]["judges"][0]["by"][0]["group"] == "noise"
+    assert (tmp_path / "o" / "table.txt").read_text() == done.stdout
+
+
+def test_two_judges_are_compared_on_the_same_edits(run: Path) -> None:
+    one = judged(run)
+    rng = np.random.default_rng(1)
+    flipped = {
+        q: {e: replace(v, value=WORD[v.value]) if rng.random() < 0.4 else v for e, v in verdicts.items()}
+        for q, verdicts in one.verdicts.items()
+    }
+    labels = label_rows(run, wrong=0.1)
+    other = replace(one, name="worse", verdicts=flipped)
+    found = agree(labels, [one, other], Choices(by="method")).questions["semantic"]
+    d = found.differences[0]
+    values = {j.judge: j.agreement.kappa.value for j in found.judges}
+    assert d.coefficient.value == pytest.approx(values["judge"] - values["worse"])
+    assert d.p_holm < 0.001
+    assert set(found.table_one) == {"human-human", "MLLM-MLLM", "human-MLLM"}
+    # three raters who err alone by 10 % on this question: chance that two say the same is .9^2 + .1^2
+    assert found.table_one["human-human"].value == pytest.approx(0.82, abs=0.05)
+    assert (
+        found.judges[0].ceiling.human.value < found.judges[0].ceiling.judge.value
+    )  # here the judge is the truth
+
+
+def test_labels_belong_to_pixels(run: Path) -> None:
+    labels = label_rows(run)
+    moved = replace(labels.rows[0], edit_sha256="sha256:" + "0" * 64)
+    first = labels.rows[0].edit_id
+    others = tuple(r for r in labels.rows if r.edit_id != first)
+    for function in (
+        lambda x: agree(x, [judged(run)], Choices()),
+        lambda x: correct(judged(run), x, Settings("random")),
+    ):
+        with pytest.raises(isr.InputError, match=r"1 label\(s\) of other images"):
+            function(Labels((moved, *others)))
+
+
+def test_edits_in_common_are_needed(run: Path) -> None:
+    with pytest.raises(isr.InputError, match="expected edits in common"):
+        agree(Labels((Label("nowhere", "a", Mark("fine"), Mark("fine")),)), [judged(run)], Choices())
+    assert command("agree").returncode == 2
+    assert "expected a study file, or --labels" in command("agree").stderr
+
+
+def test_guidelines_apart(run: Path, tmp_path: Path) -> None:
+    mixed = (
+        *label_rows(run, raters=("a",), guideline="v1").rows,
+        *label_rows(run, raters=("b",), guideline="v2").rows,
+    )
+    write_labels(tmp_path / "l.csv", Labels(mixed))
+    done = command("agree", "--labels", tmp_path / "l.csv", "--judge", run)
+    assert done.returncode == 2
+    assert "v1 (240), v2 (240)" in done.stderr
+    done = command("agree", "--labels", tmp_path / "l.csv", "--judge", run, "--pool-guidelines")
+    assert "note: labels of several guidelines were pooled: v1+v2" in done.stdout
+    assert "guideline=v1+v2" in done.stdout
+
+
+def test_a_guideline_carries_its_digest(tmp_path: Path) -> None:
+    assert guideline_version("semantic/v1").startswith("semantic/v1:sha256:42f5bb")
+    (tmp_path / "guide.md").write_text("look")
+    assert guideline_version(str(tmp_path / "guide.md")).startswith("guide.md:sha256:")
+    assert guideline_version("our own, 2026") == "our own, 2026"
+    assert guideline_version("") == ""
+
+
+# Plans
+
+
+def test_a_template_draws_strata_with_known_probabilities(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "plan"
+    done = command(
+        "agree",
+        "--template",
+        "table-i",
+        "--judge",
+        run,
+        "--out",
+        out,
+        "--strata",
+        "method",
+        "--guideline",
+        "g1",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "150 edits of 240, 3 raters" in done.stdout
+    with (out / "labels-rater1.csv").open(newline="") as file:
+        first = list(csv.DictReader(file))
+    with (out / "labels-rater2.csv").open(newline="") as file:
+        second = list(csv.DictReader(file))
+    assert {r["edit_id"] for r in first} == {r["edit_id"] for r in second}
+    assert [r["edit_id"] for r in first] != [r["edit_id"] for r in second]
+    assert {r["pi"] for r in first} == {repr(75 / 120)}
+    shown = {(r["semantic"], r["perceptual"], r["guideline"]) for r in first}
+    assert shown == {("", "", "g1")}
+    assert all(r["file_name"] and r["source_file_name"] and r["prompt"] and r["edit_sha256"] for r in first)
+    tasks = json.loads((out / "labelstudio-tasks.json").read_text())
+    assert len(tasks) == 150
+    again = command(
+        "agree",
+        "--template",
+        "table-i",
+        "--judge",
+        run,
+        "--out",
+        tmp_path / "p2",
+        "--strata",
+        "method",
+        "--guideline",
+        "g1",
+    )
+    assert again.stdout.splitlines()[0] == done.stdout.splitlines()[0]
+    assert command("agree", "--template", "table-i", "--out", out).returncode == 2
+    assert (
+        "--edits"
+        in command("agree", "--template", "table-i", "--judge", run, "--out", out, "--edits", "999").stderr
+    )
+
+
+def test_labels_within_verdict_hold_for_the_judge_that_made_the_strata(run: Path, tmp_path: Path) -> None:
+    done = command(
+        "agree",
+        "--template",
+        "table-i",
+        "--judge",
+        run,
+        "--out",
+        tmp_path,
+        "--strata",
+        "verdict",
+        "--edits",
+        "100",
+    )
+    assert "within_verdict" in done.stdout
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    with (tmp_path / "labels-rater1.csv").open(newline="") as file:
+        drawn = {r["edit_id"]: r for r in csv.DictReader(file)}
+    rows = tuple(
+        replace(r, plan=drawn[r.edit_id]["plan"], pi=float(drawn[r.edit_id]["pi"]))
+        for r in label_rows(run).rows
+        if r.edit_id in drawn
+    )
+    labels, one = Labels(rows), judged(run)
+    report = correct(one, labels, Settings("within_verdict"), plan=plan)
+    assert report.rates["outcome"].corrected.method.startswith("post-stratified")
+    assert report.rates["outcome"].sensitivity.low is None
+    with pytest.raises(isr.DesignError, match="give it with --plan"):
+        correct(one, labels, Settings("within_verdict"))
+    with pytest.raises(isr.DesignError, match="expected the plan of the labels"):
+        correct(one, labels, Settings("within_verdict"), plan={**plan, "seed": 9})
+    with pytest.raises(isr.DesignError, match="found another instrument"):
+        correct(replace(one, judge="sha256:0"), labels, Settings("within_verdict"), plan=plan)
+    with pytest.raises(isr.DesignError, match="labels drawn at random"):
+        learn(one, labels, Settings("within_verdict"))
+
+
+# Corrections
+
+
+def test_the_corrected_rate_is_that_of_the_estimator(run: Path) -> None:
+    one, labels = judged(run), label_rows(run)
+    edits = sorted(one.edits)
+    some = labels.of_edits(np.random.default_rng(2).choice(edits, 100, replace=False).tolist())
+    report = correct(one, some, Settings("random"))
+    for question, rate in report.rates.items():
+        j = np.array([one.code(question, e) for e in edits])
+        y = np.array([labels.codes([e], question)[0].sum() >= 2 for e in edits], float)
+        marked = np.array([e in some.edits for e in edits])
+        image = [one.edits[e].image_id for e in edits]
+        assert rate.corrected == corrected_rate(j, y, marked, image, label_design="random")
+        assert rate.raw == rate_interval(j, image)
+        assert rate.labels == 100
+    assert "|design=random|" in report.signature
+
+
+def test_unequal_probabilities_are_weighted(run: Path) -> None:
+    one, labels = judged(run), label_rows(run)
+    pi = {e: 0.9 if i % 2 else 0.3 for i, e in enumerate(sorted(one.edits))}
+    rows = tuple(replace(r, pi=pi[r.edit_id]) for r in labels.rows)
+    plain, weighted = (
+        correct(one, x, Settings("random")).rates["outcome"].corrected for x in (labels, Labels(rows))
+    )
+    assert plain.low != weighted.low
+    some = (replace(rows[0], pi=None), *(r for r in rows[1:] if r.edit_id != rows[0].edit_id))
+    assert (
+        "'pi' of every labelled edit, or of none"
+        in correct(one, Labels(some), Settings("random")).rates["outcome"].refused
+    )
+
+
+def test_external_labels_need_the_same_instrument_and_other_edits(run: Path) -> None:
+    one, labels = judged(run), label_rows(run)
+    edits = sorted(one.edits)
+    target, rest = edits[:90], edits[90:]
+    report = correct(one, labels, Settings("external", by="method"), edits=target)
+    j = np.array([one.code("outcome", e) for e in rest])
+    y = np.array([labels.codes([e], "outcome")[0].sum() >= 2 for e in rest], float)
+    counts = Calibration.from_rows(j, y, [one.edits[e].image_id for e in rest])
+    expected = corrected_rate(
+        [one.code("outcome", e) for e in target], None, None, [one.edits[e].image_id for e in target],
+        label_design="external", calibration=counts,
+    )  # fmt: skip
+    assert report.rates["outcome"].corrected == expected
+    assert {h.rate for h in report.rates["outcome"].homogeneity} == {"sensitivity", "specificity"}
+    with pytest.raises(isr.DesignError, match="error rates hold for one instrument"):
+        correct(one, labels, Settings("external"), judged=replace(one, judge="sha256:0"))
+    with pytest.raises(isr.DesignError, match="edits outside the target"):
+        correct(one, labels, Settings("external"))
+
+
+def test_the_guard_refuses_and_says_why(run: Path) -> None:
+    one = judged(run)
+    immunized = [e for e in sorted(one.edits) if one.code("outcome", e) == 1]
+    report = correct(one, label_rows(run).of_edits(immunized[:30]), Settings("random"))
+    assert report.rates["outcome"].corrected is None
+    assert "no label among the edits with verdict 0" in report.rates["outcome"].refused
+
+
+# Study files
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "labels"),
+        ('[labels]\nfile = "l.csv"\n', "judges"),
+        ('[labels]\nfile = "l.csv"\n[[judges]]\nname = "j"\n', "one of run, store, recorded"),
+        ('[labels]\nfile = "l.csv"\n[[judges]]\nrun = "a"\nstore = "b"\n', "one of run, store, recorded"),
+        ('[labels]\nfile = "l.csv"\nconsensus = "mean"\n[[judges]]\nrun = "a"\n', "labels.consensus"),
+        ('level = 95\n[labels]\nfile = "l.csv"\n[[judges]]\nrun = "a"\n', "level"),
+        ("a = ", "TOML"),
+    ],
+)
+def test_malformed_study_files(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(text)
+    with pytest.raises(isr.InputError) as caught:
+        read_study(path)
+    assert told in str(caught.value)
+
+
+def test_a_study_file_re_runs_what_options_say(run: Path, tmp_path: Path) -> None:
+    write_labels(tmp_path / "labels.csv", label_rows(run))
+    text = f"""
+[labels]
+file = "labels.csv"
+guideline = "semantic/v1"
+[[judges]]
+name = "mine"
+run = "{run}"
+[[judges]]
+name = "again"
+store = "{run / "isr.db"}"
+[analysis]
+by = "method"
+"""
+    (tmp_path / "study.toml").write_text(text)
+    done = command("agree", tmp_path / "study.toml")
+    assert done.returncode == 0, done.stderr
+    assert "judge=mine=sha256:" in done.stdout
+    assert "guideline=semantic/v1:sha256:42f5bb" in done.stdout
+    assert "mine - again: percent 1.00" in done.stdout
+    assert command("agree", tmp_path / "study.toml", "--labels", tmp_path / "labels.csv").returncode == 2
+
+
+# Thresholds
+
+
+def test_youden_and_auc_by_hand() -> None:
+    p, y = np.array([0.1, 0.2, 0.6, 0.7, 0.9]), np.array([0, 0, 1, 0, 1])
+    # sens + spec - 1: .6 gives 1 - 1/3, .9 gives 1/2
+    assert youden(p, y) == pytest.approx(0.4)
+    assert auc(p, y) == pytest.approx(5 / 6)
+    assert auc(np.ones(5), y) == 0.5
+
+
+def test_a_calibration_decides_in_place_of_the_rubric_and_only_for_its_judge(
+    run: Path, tmp_path: Path
+) -> None:
+    labels, cal = tmp_path / "labels.csv", tmp_path / "cal.toml"
+    write_labels(labels, label_rows(run))
+    done = command("calibrate", run, "--labels", labels, "--design", "random", "--out", cal)
+    assert done.returncode == 0, done.stderr
+    assert "learnt thresholds of judge" in done.stdout
+    made = tomllib.loads(cal.read_text())
+    assert made["semantic"]["report"]["sensitivity"][0] > 0.5
+    directory, store, card = run.parent / "e", run / "isr.db", run.parent / "judge.toml"
+    # a threshold above every probability turns every decided verdict into `fine`, without asking anybody
+    never = tmp_path / "never.toml"
+    text = cal.read_text()
+    for question in ("semantic", "perceptual"):
+        text = text.replace(f"threshold = {made[question]['threshold']!r}", "threshold = 1.0")
+    never.write_text(text)
+    args = (
+        "score",
+        directory,
+        "--judge",
+        card,
+        "--store",
+        store,
+        "--out",
+        tmp_path / "o",
+        "--quiet",
+        "--json",
+    )
+    scored = command(*args, "--calibration", never)
+    assert scored.returncode == 0, scored.stderr
+    result = json.loads(scored.stdout)
+    assert "|calibration=sha256:" in result["signature"]
+    assert [t["estimates"]["isr"]["value"] for t in result["treatments"]] == [0, 0]
+    with_cal = json.loads(command(*args, "--calibration", cal).stdout)
+    assert with_cal["signature"] != result["signature"]
+    refused = command(*args, "--calibration", cal, "--set", "decoding.temperature=1.0")
+    assert refused.returncode == 2
+    assert "expected a calibration of this run's judge" in refused.stderr
+    other = tmp_path / "other.toml"
+    other.write_text(cal.read_text().replace(made["semantic"]["rubric_digest"], "sha256:0"))
+    assert "expected a calibration for semantic/v1" in command(*args, "--calibration", other).stderr
+    broken = tmp_path / "broken.toml"
+    broken.write_text("schema = 1")
+    told = command(*args, "--calibration", broken).stderr
+    assert "problem(s)" in told
+    assert "judge_digest" in told
+
+
+@pytest.mark.parametrize("kind", ["isotonic", "platt"])
+def test_a_calibration_file_is_read_as_it_was_written(run: Path, tmp_path: Path, kind: Any) -> None:
+    from isr.recalibration import read_recalibration, write_recalibration
+
+    made = learn(judged(run), label_rows(run), Settings("random"), kind=kind)
+    write_recalibration(tmp_path / "c.toml", made)
+    again = read_recalibration(tmp_path / "c.toml")
+    assert again.digest == made.digest
+    assert again.decisions == made.decisions
+
+
+# Panels and repeats
+
+
+def test_a_panel_is_read_as_its_members_and_as_a_whole(tmp_path: Path) -> None:
+    make_directory(tmp_path / "e", images=6, prompts=2, controls=False)
+    with serving() as server:
+        for name, seed in (("one", 0), ("two", 1)):
+            text = card_text(server.base_url).replace("max_tokens = 512", f"max_tokens = 512\nseed = {seed}")
+            (tmp_path / f"{name}.toml").write_text(text)
+        (tmp_path / "panel.toml").write_text(
+            f'backend = "panel"\nrule = "strict"\nmembers = ["{tmp_path}/one.toml", "{tmp_path}/two.toml"]\n'
+        )
+        isr.score(tmp_path / "e", judge=str(tmp_path / "panel.toml"), repeats=3)
+    found = read_source(tmp_path / "e.isr")
+    assert [j.name for j in found] == ["one", "two", "panel (strict)"]
+    assert found[2].verdicts == {}
+    assert found[2].rule == "strict"
+    for edit in found[0].edits:
+        members = [j.code("outcome", edit) for j in found[:2]]
+        assert found[2].code("outcome", edit) == min(members)
+        assert members[0] == max(found[0].code(q, edit) for q in ("semantic", "perceptual"))
+        assert found[2].code("semantic", edit) is None
+    rows = tuple(Label(e, "a", Mark("fails"), Mark("fine")) for e in found[0].edits)
+    study = agree(Labels(rows), found, Choices())
+    panel = next(j for j in study.questions["semantic"].judges if j.judge == "panel (strict)")
+    assert panel.unanswered == 12
+    assert panel.agreement.kappa.value is None
+    corrected = correct(found[2], Labels(rows), Settings("random"))
+    assert list(corrected.rates) == ["outcome"]
