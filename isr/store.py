@@ -212,7 +212,9 @@ class Store:
             try:
                 rows = self._reader.execute(sql.format(",".join("?" * len(some))), some).fetchall()
             except sqlite3.Error as error:
-                raise StoreError(f"{self.path}: cannot be read ({error}); isr store verify says more") from error
+                raise StoreError(
+                    f"{self.path}: cannot be read ({error}); isr store verify says more"
+                ) from error
             yield from rows
 
 
