@@ -115,24 +115,13 @@ def command(directory: Path, by: str, dry_run: bool, as_json: bool, quiet: bool,
 
 def _run(options: Any, quiet: bool) -> Run:
     import asyncio
-    import signal
 
-    from isr.cli._progress import watching
+    from isr.cli._progress import interruptible, watching
     from isr.scoring import Watch, run
 
     async def work() -> Run:
         watch = Watch()
-        loop = asyncio.get_running_loop()
-
-        def interrupt() -> None:
-            if watch.interrupt.is_set():
-                raise KeyboardInterrupt
-            watch.interrupt.set()
-            loop.remove_signal_handler(signal.SIGINT)
-            click.echo("isr: stopping; waiting for answers in flight (Ctrl-C again: at once)", err=True)
-
-        for name in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(name, interrupt)
+        interruptible(watch)
         with watching(watch, quiet):
             return await run(options, watch)
 

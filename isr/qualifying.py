@@ -1,0 +1,658 @@
+"""Is a judge awake? Asks it about probe edits, and says whether it is fit to be believed.
+
+Every probe has a mark that was fixed beforehand, and an interval clustered on the image. An undecided answer
+never counts as passing; it is counted by its reason. What a judge does well here it may still do badly on real
+edits: probes can show that a judge is unfit, agreement with people shows that it is good (docs/qualify.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from isr.calibration.agreement import mean_interval
+from isr.canonical import short
+from isr.cards import Card, Panel, load_panel
+from isr.directory import load_edits
+from isr.errors import InputError, Problem, TransportError, UsageError
+from isr.estimates import estimate_of
+from isr.images import POLICY
+from isr.intervals import difference_interval, rate_interval
+from isr.judging import Plan, judge_all, judged_edits
+from isr.parsing import PARSER_VERSION, TRANSPORT_REASONS
+from isr.probes import ASKED, DOSES, LEGIBLE_SIDE, PROBES_VERSION, write_probes
+from isr.requests import requests_for
+from isr.rubrics import Rubric, load_pair, load_rubric, names
+from isr.scoring import Options, Watch, open_panel, write_text
+from isr.store import Store
+from isr.types import Arm, Edit, Estimate, Question, Verdict
+from isr.version import __version__
+
+SCHEMA = "isr.qualification/1"
+MARKS_VERSION = 1  # raised with every change of a mark or of how a probe is evaluated
+FILE = "qualification.json"
+FOLDER = "qualify"  # in a results' folder: one folder for each judge
+IMAGES, REPEATS, LEVEL = 12, 3, 0.95
+CHANCE = 0.5  # an interval of a rate that reaches down to it tells no judge from a coin
+FALL = 0.1  # a rate that falls by more from one strength to the next does not rise with the strength
+
+SEMANTIC, PERCEPTUAL = Question.SEMANTIC, Question.PERCEPTUAL
+PASSED, DOUBTFUL, FAILED, NOT_TESTED, NOT_APPLICABLE = (
+    "passed", "doubtful", "failed", "not tested", "not applicable",
+)  # fmt: skip
+FIT, RESERVED, UNFIT = "fit", "fit with reservations", "unfit"
+
+Place = tuple[str, str, Question]  # probe, variant, question
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One completed request of the probes: what was asked (``content``, without the judge), and the verdict."""
+
+    probe: str
+    variant: str
+    image: str
+    question: Question
+    rubric: str
+    repeat: int
+    content: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Answers:
+    """All verdicts on the probes, found by place and image."""
+
+    given: Sequence[Given]
+    rubrics: Mapping[Question, Rubric]
+    first: dict[Place, dict[str, Verdict]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        asked = {r.name for r in self.rubrics.values()}
+        for g in self.given:
+            if g.repeat == 0 and g.rubric in asked:
+                self.first.setdefault((g.probe, g.variant, g.question), {})[g.image] = g.verdict
+
+    def at(self, probe: str, question: Question, variant: str = "") -> dict[str, Verdict]:
+        """By image; empty where the probe was not made."""
+        return self.first.get((probe, variant, question), {})
+
+    def variants(self, probe: str) -> list[str]:
+        return sorted({variant for name, variant, _ in self.first if name == probe})
+
+
+@dataclass
+class Measured:
+    """What one probe is rated on: a number in [-1, 1] for each of its cases, with the image it belongs to."""
+
+    cases: list[tuple[str, float]] = field(default_factory=list)
+    undecided: Counter[str] = field(default_factory=Counter)
+    refused: int = 0  # refusals that are a right answer; no cases
+    notes: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+    flaw: str = ""  # what keeps a value above the mark from passing
+    untested: str = ""  # why there is no case, where that is the data's doing
+
+    def see(self, verdict: Verdict) -> None:
+        if verdict.reason:
+            self.undecided[verdict.reason] += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One probe with its mark. ``essential``: a judge that fails it is unfit.
+
+    ``kind``: a rate (of right answers, or of verdicts that held), or a difference of two rates.
+    """
+
+    name: str
+    asks: str
+    mark: float
+    essential: bool
+    measure: Callable[[Answers], Measured]
+    kind: str = "rate"
+
+
+# --------------------------------------------------------------------------- what is measured
+
+
+def _must(
+    *places: tuple[str, Question, str], refusal_is_right: bool = False
+) -> Callable[[Answers], Measured]:
+    """Share of right answers: ``places`` are (probe, question, verdict). Undecided is not right.
+
+    ``refusal_is_right``: the prompt is the probe's own invention, so a judge may say that it does not judge it;
+    its refusals are counted and are no cases. Any other undecided answer counts against the judge.
+    """
+
+    def measure(answers: Answers) -> Measured:
+        out = Measured()
+        for probe, question, right in places:
+            for variant in answers.variants(probe):
+                for image, verdict in answers.at(probe, question, variant).items():
+                    out.see(verdict)
+                    if refusal_is_right and verdict.reason == "refusal":
+                        out.refused += 1
+                    else:
+                        out.cases.append((image, float(verdict.value == right)))
+        return out
+
+    return measure
+
+
+def _strongest(kind: str) -> Callable[[Answers], Measured]:
+    """Share of ``fails`` at the highest strength, with the rates at all strengths."""
+    strengths = [f"{s:g}" for s in DOSES[kind]]
+
+    def measure(answers: Answers) -> Measured:
+        out = Measured(details={"fails_by_strength": _rates(answers, kind)})
+        for image, verdict in answers.at(kind, PERCEPTUAL, strengths[-1]).items():
+            out.see(verdict)
+            out.cases.append((image, float(verdict.value == "fails")))
+        return out
+
+    return measure
+
+
+def _rates(answers: Answers, kind: str) -> dict[str, float | None]:
+    """Share of ``fails`` among the decided by strength, ``0`` being the source itself."""
+    doses = {"0": answers.at("unchanged", PERCEPTUAL)}
+    doses |= {f"{s:g}": answers.at(kind, PERCEPTUAL, f"{s:g}") for s in DOSES[kind]}
+    return {strength: _fails(found.values()) for strength, found in doses.items()}
+
+
+def _fails(verdicts: Any) -> float | None:
+    decided = [v.value == "fails" for v in verdicts if v.value != "undecided"]
+    return sum(decided) / len(decided) if decided else None
+
+
+def _dose(answers: Answers) -> Measured:
+    """``fails`` at the highest strength minus ``fails`` on the source itself, by image and kind."""
+    out = Measured()
+    for kind, strengths in DOSES.items():
+        clean = answers.at("unchanged", PERCEPTUAL)
+        _subtract(out, answers.at(kind, PERCEPTUAL, f"{strengths[-1]:g}"), clean)
+        rates = [r for r in _rates(answers, kind).values() if r is not None]
+        if any(later < earlier - FALL for earlier, later in pairwise(rates)):
+            out.flaw = "; ".join(filter(None, (out.flaw, f"{kind}: the rate of fails falls with strength")))
+    return out
+
+
+def _more_fails(probe: str, than: str) -> Callable[[Answers], Measured]:
+    """Semantic ``fails`` on one probe minus those on another, paired by image."""
+
+    def measure(answers: Answers) -> Measured:
+        out, some, other = Measured(), answers.at(probe, SEMANTIC), answers.at(than, SEMANTIC)
+        _subtract(out, some, other)
+        out.details["fails"] = {probe: _fails(some.values()), than: _fails(other.values())}
+        if out.details["fails"][than] == 1:
+            out.notes.append("no edit is fine to this judge; take control edits that do show what was asked")
+        return out
+
+    return measure
+
+
+def _subtract(out: Measured, more: Mapping[str, Verdict], less: Mapping[str, Verdict]) -> None:
+    """Adds the paired differences; a pair with an undecided answer shows no difference."""
+    for image in more:
+        pair = more[image], less[image]
+        for verdict in pair:
+            out.see(verdict)
+        decided = all(v.value != "undecided" for v in pair)
+        gap = float(pair[0].value == "fails") - float(pair[1].value == "fails")
+        out.cases.append((image, gap if decided else 0.0))
+
+
+def _same(one: Verdict, other: Verdict) -> float:
+    """1 if both are decided, and alike."""
+    return float(one.value == other.value != "undecided")
+
+
+def _obeys(probe: str, order: str) -> Callable[[Answers], Measured]:
+    """Share of verdicts that a text ordering ``order`` does not move from what they are beside a neutral text.
+
+    Only answers that the order could move are cases: where the judge says ``order`` anyway, nothing is seen.
+    """
+
+    def measure(answers: Answers) -> Measured:
+        out, already, made = Measured(), 0, False
+        for question in Question:
+            neutral = answers.at(probe, question, "neutral")
+            ordered = answers.at(probe, question, f"order-{order}")
+            for image, before in neutral.items():
+                made = True
+                if before.value == order:
+                    already += 1
+                    continue
+                out.see(before)
+                out.see(ordered[image])
+                out.cases.append((image, _same(before, ordered[image])))
+        if already:
+            out.notes.append(f"{already} answers were {order!r} without the order too, and show nothing")
+        if not made:
+            out.untested = f"images with a side under {LEGIBLE_SIDE} pixels: no text can be read in them"
+        elif not out.cases:
+            out.untested = f"the judge says {order!r} to all of them without the order, too"
+        return out
+
+    return measure
+
+
+def _held(probe: str) -> Callable[[Answers], Measured]:
+    """Share of verdicts on the edit that stay after a change nobody sees."""
+
+    def measure(answers: Answers) -> Measured:
+        out = Measured()
+        for question in Question:
+            own = answers.at("own", question)
+            for variant in answers.variants(probe):
+                for image, verdict in answers.at(probe, question, variant).items():
+                    out.see(own[image])
+                    out.see(verdict)
+                    out.cases.append((image, _same(own[image], verdict)))
+        return out
+
+    return measure
+
+
+def _repeated(answers: Answers) -> Measured:
+    """Share of identical requests to which every answer is decided and the same; the flip rate beside it."""
+    asked = {r.name for r in answers.rubrics.values()}
+    found: dict[tuple[str, Question], list[Verdict]] = {}
+    for g in answers.given:
+        if g.probe == "own" and g.rubric in asked:
+            found.setdefault((g.image, g.question), []).append(g.verdict)
+    out, flips = Measured(), []
+    for (image, _), verdicts in found.items():
+        for verdict in verdicts:
+            out.see(verdict)
+        alike = {v.value for v in verdicts} in ({"fails"}, {"fine"})
+        out.cases.append((image, float(alike)))
+        pairs = [(a, b) for i, a in enumerate(verdicts) for b in verdicts[i + 1 :]]
+        flips.append((image, sum(1 - _same(a, b) for a, b in pairs) / len(pairs)))
+    interval = mean_interval([f for _, f in flips], [i for i, _ in flips], level=LEVEL)
+    out.details["flip_rate"] = estimate_of(interval, LEVEL).as_dict()
+    return out
+
+
+def _paraphrased(answers: Answers) -> Measured:
+    """Share of verdicts on the edit that are the same under every other published version of the rubric."""
+    out = Measured()
+    for question, rubric in answers.rubrics.items():
+        own = answers.at("own", question)
+        others = [
+            g
+            for g in answers.given
+            if g.probe == "own" and g.question is question and g.rubric != rubric.name and not g.repeat
+        ]
+        for g in others:
+            out.see(g.verdict)
+            out.cases.append((g.image, _same(own[g.image], g.verdict)))
+        if not others:
+            out.notes.append(f"{rubric.name} is the only published version of its rubric")
+    return out
+
+
+CHECKS = (
+    Check("unchanged", "the source as its own edit fails the prompt", 0.9, True, _must(("unchanged", SEMANTIC, "fails"))),
+    Check("undamaged", "the source as its own edit is not degraded", 0.9, True, _must(("unchanged", PERCEPTUAL, "fine"))),
+    Check("told-apart", "the unchanged source fails the prompt more often than the edit", 0.25, True, _more_fails("unchanged", "own"), "difference"),
+    Check("black", "a black picture is degraded", 0.9, True, _must(("black", PERCEPTUAL, "fails"))),
+    Check("black-content", "a black picture shows nothing that was asked for", 0.8, False, _must(("black", SEMANTIC, "fails"))),
+    *(Check(kind, f"heavy {kind}: degraded", 0.9, True, _strongest(kind)) for kind in DOSES),
+    Check("dose", "the rate of degraded rises with the strength of noise, blur, blocks", 0.7, True, _dose, "difference"),
+    Check("other-image", "an edit of another image fails the prompt more often than the edit", 0.25, False, _more_fails("other-image", "own"), "difference"),
+    Check("other-prompt", "the edit fails another prompt of its image", 0.7, False, _must(("other-prompt", SEMANTIC, "fails"))),
+    Check("unrelated", "the edit does not show what has nothing to do with it", 0.9, True, _must(("unrelated", SEMANTIC, "fails"), refusal_is_right=True)),
+    Check("nonsense", "the edit does not show what means nothing", 0.8, False, _must(("nonsense", SEMANTIC, "fails"), refusal_is_right=True)),
+    Check("known", "an edit that is right by construction is fine", 0.8, True, _must(("known", SEMANTIC, "fine"), refusal_is_right=True)),
+    Check("order-fine", "a text in the image ordering 'fine' moves no verdict", 0.9, True, _obeys("text-on-source", "fine")),
+    Check("order-fails", "a text in the image ordering 'fails' moves no verdict", 0.9, True, _obeys("text-on-edit", "fails")),
+    Check("repeats", "identical requests have identical verdicts", 0.9, True, _repeated),
+    Check("reencoded", "JPEG at quality 90 moves no verdict", 0.9, False, _held("reencoded")),
+    Check("mild-noise", "noise that nobody sees moves no verdict", 0.9, False, _held("mild-noise")),
+    Check("rubric-versions", "other published versions of the rubric give the same verdict", 0.8, False, _paraphrased),
+)  # fmt: skip
+"""All probes. The marks are below 1 because one slip in a dozen images must not condemn a judge, and far above
+what a judge reaches without looking (0.5 at best where the two questions have opposite right answers, and 0 for
+differences). Not essential are probes whose right answer depends on the images (an edit of another image may show
+by chance what was asked), that no rubric decides in advance, or that cost precision but not validity."""
+
+
+# --------------------------------------------------------------------------- what follows from it
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The outcome of one probe."""
+
+    check: Check
+    status: str
+    estimate: Estimate | None
+    undecided: Mapping[str, int]
+    refused: int
+    details: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        c = self.check
+        return {
+            "name": c.name,
+            "asks": c.asks,
+            "status": self.status,
+            "essential": c.essential,
+            "kind": c.kind,
+            "mark": c.mark,
+            "estimate": self.estimate.as_dict() if self.estimate else None,
+            "undecided": dict(sorted(self.undecided.items())),
+            "refused": self.refused,
+            **self.details,
+            "notes": list(self.notes),
+        }
+
+
+def evaluate(check: Check, answers: Answers) -> Found:
+    """One probe against its mark.
+
+    passed: the value reaches the mark, and its interval lies above chance (0.5 for a rate, 0 for a difference).
+    failed: the value is below the mark, and so is the upper end of its interval. doubtful: neither.
+    not applicable: the judge refused every case and may, or there is nothing to compare with. not tested: the
+    data do not allow it.
+    """
+    m = check.measure(answers)
+    rest = (m.undecided, m.refused, m.details)
+    if not m.cases:
+        if m.untested:
+            return Found(check, NOT_TESTED, None, *rest, (m.untested,))
+        why = "the judge refused all of them, which is a right answer here" if m.refused else "nothing to ask"
+        return Found(check, NOT_APPLICABLE, None, *rest, tuple(m.notes) or (why,))
+    images, values = [i for i, _ in m.cases], [v for _, v in m.cases]
+    interval = difference_interval if check.kind == "difference" else rate_interval
+    estimate = estimate_of(interval(values, images, level=LEVEL), LEVEL)
+    if m.refused:
+        m.notes.append(f"{m.refused} refused, which is a right answer here")
+    status, why = _status(check, estimate)
+    if status == PASSED and m.flaw:
+        status, why = DOUBTFUL, m.flaw
+    return Found(check, status, estimate, *rest, (*m.notes, *([why] if why else [])))
+
+
+def _status(check: Check, estimate: Estimate) -> tuple[str, str]:
+    value, low, high = estimate.value, estimate.low, estimate.high
+    assert value is not None
+    if value < check.mark:
+        if high is not None and high < check.mark:
+            return FAILED, ""
+        return DOUBTFUL, f"below the mark of {check.mark:g}, but not clearly"
+    chance = 0.0 if check.kind == "difference" else CHANCE
+    if low is None or low <= chance:
+        return DOUBTFUL, f"the interval reaches down to chance ({chance:g}); take more images"
+    return PASSED, ""
+
+
+@dataclass(frozen=True, slots=True)
+class Qualification:
+    """The verdict on a judge, with every probe behind it."""
+
+    signature: str
+    judge: Mapping[str, Any]
+    rubrics: tuple[Mapping[str, str], ...]
+    data: Mapping[str, Any]
+    found: tuple[Found, ...]
+
+    @property
+    def verdict(self) -> str:
+        """``unfit``: an essential probe is failed. ``fit with reservations``: anything else is not passed that applies."""
+        if any(f.status == FAILED and f.check.essential for f in self.found):
+            return UNFIT
+        open_ = [f for f in self.found if f.status in (FAILED, DOUBTFUL)]
+        blind = [f for f in self.found if f.status == NOT_TESTED and f.check.essential]
+        return RESERVED if open_ or blind else FIT
+
+    @property
+    def reservations(self) -> list[str]:
+        """Names of the probes that were failed, left in doubt or could not be tested."""
+        return [
+            f"{f.check.name} ({f.status})" for f in self.found if f.status in (FAILED, DOUBTFUL, NOT_TESTED)
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "signature": self.signature,
+            "judge": dict(self.judge),
+            "rubrics": [dict(r) for r in self.rubrics],
+            "data": dict(self.data),
+            "verdict": self.verdict,
+            "reservations": self.reservations,
+            "probes": [f.as_dict() for f in self.found],
+        }
+
+    def to_json(self) -> str:
+        """The bytes of ``qualification.json``; the same whenever the answers are the same."""
+        return json.dumps(self.as_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def render(q: Qualification) -> str:
+    """The qualification as a readable table."""
+    return "\n".join(_lines(q)) + "\n"
+
+
+def _lines(q: Qualification) -> Iterator[str]:
+    yield f"{q.judge['name']}: {q.verdict.upper()}"
+    yield f"{q.data['images']} images, {q.data['answers']} answers; marks and meanings: docs/qualify.md"
+    yield ""
+    yield f"  {'probe':16}{'status':16}{'value':>8}  {f'{LEVEL:.0%} interval':>17}{'mark':>6}{'n':>5}"
+    for f in q.found:
+        yield _row(f)
+        for note in f.notes:
+            yield f"  {'':16}{note}"
+        if f.undecided:
+            reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(f.undecided.items()))
+            yield f"  {'':16}undecided: {reasons}"
+    yield ""
+    yield "  * a judge that fails it is unfit"
+    yield f"signature: {q.signature}"
+
+
+def _row(f: Found) -> str:
+    name = f"{f.check.name}{'*' if f.check.essential else ''}"
+    e = f.estimate
+    if e is None or e.value is None:
+        return f"  {name:16}{f.status:16}{'-':>8}"
+    span = "no interval" if e.low is None or e.high is None else f"{e.low:.1%} to {e.high:.1%}"
+    return f"  {name:16}{f.status:16}{e.value:>8.1%}  {span:>17}{f.check.mark:>6.0%}{e.n:>5}"
+
+
+# --------------------------------------------------------------------------- asking
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ``isr qualify`` is asked to do; fields as its options."""
+
+    judge: str
+    directory: Path
+    sets: tuple[str, ...] = ()
+    out: Path | None = None
+    store: Path | None = None
+    rubrics: tuple[str, ...] = ()
+    images: int = IMAGES
+    repeats: int = REPEATS
+    seed: int = 0
+    budget_usd: float | None = None
+
+    @property
+    def options(self) -> Options:
+        return Options(self.directory, self.judge, self.sets, budget_usd=self.budget_usd)
+
+    def folder(self, card: Card) -> Path:
+        """Where the qualification of a judge goes; ``isr score`` finds it there."""
+        return self.out or self.options.out_dir / FOLDER / card.name
+
+    def store_path(self) -> Path:
+        """The store of ``isr score`` on the same directory: what it knows already is not asked again."""
+        return self.store or self.options.store_path
+
+
+def _check_request(request: Request) -> None:
+    for name, value, least in (("images", request.images, 2), ("repeats", request.repeats, 2)):
+        if value < least:
+            raise UsageError(f"--{name}: expected at least {least}; found {value}")
+
+
+def open_card(request: Request) -> Card:
+    """The judge that is to be qualified, its key there. Raises ``UsageError`` for a panel."""
+    panel = load_panel(request.judge, request.sets)
+    if len(panel.members) > 1:
+        members = ", ".join(c.name for c in panel.members)
+        raise UsageError(f"{panel.name}: expected a judge; found a panel; qualify its members: {members}")
+    return open_panel(request.options).members[0]
+
+
+async def qualify(request: Request, watch: Watch | None = None) -> tuple[Qualification, Answers]:
+    """Makes the probes, asks what the store has no answer to, and writes ``qualification.json``.
+
+    Raises ``IsrError``; ``TransportError`` if requests got no reply: run again, and only those are asked.
+    """
+    watch = watch or Watch()
+    _check_request(request)
+    rubrics = load_pair(request.rubrics) if request.rubrics else load_pair()
+    card = open_card(request)
+    out = request.folder(card)
+    watch.stage("making probes")
+    edits, digest = await asyncio.to_thread(_make, request, out, watch)
+    plans = _plans(request, out / "probes", edits, rubrics, Panel(card.name, (card,), "single"))
+    given: list[Given] = []
+    with Store(request.store_path()) as store:
+        watch.stage("asking about the probes")
+        for plan in plans:
+            left = None if request.budget_usd is None else request.budget_usd - watch.progress.usd
+            await judge_all(plan, store, budget_usd=left, progress=watch.progress, interrupt=watch.interrupt)
+        for plan in plans:
+            given += _given(plan, store, watch)
+    _require_complete(given, watch)
+    answers = Answers(given, rubrics)
+    found = tuple(evaluate(check, answers) for check in CHECKS)
+    done = Qualification(
+        _signature(request, card, rubrics, digest),
+        {"name": card.name, "digest": card.digest, **card.identity, "reported_models": _models(watch)},
+        tuple({"name": r.name, "question": r.question.value, "digest": r.digest} for r in rubrics.values()),
+        {
+            "probes": digest,
+            "images": len({g.image for g in given}),
+            "answers": len(given),
+            "seed": request.seed,
+        },
+        found,
+    )
+    write_text(out / FILE, done.to_json())
+    return done, answers
+
+
+def _make(request: Request, out: Path, watch: Watch) -> tuple[tuple[Edit, ...], str]:
+    directory = load_edits(
+        request.directory, cache=request.options.out_dir / "cache.db", on_progress=watch.rows
+    )
+    write_probes(directory, out / "probes", images=request.images, seed=request.seed)
+    probes = load_edits(out / "probes", cache=out / "cache.db")
+    return probes.edits, probes.digest
+
+
+def _plans(
+    request: Request, root: Path, edits: Sequence[Edit], rubrics: Mapping[Question, Rubric], panel: Panel
+) -> list[Plan]:
+    """Each probe with the questions that it is about; the edits themselves repeatedly, and under all versions."""
+    groups: dict[tuple[Question, ...], list[Edit]] = {}
+    for edit in edits:
+        groups.setdefault(ASKED[edit.treatment.method], []).append(edit)
+    own = [e for e in edits if e.treatment.method == "own"]
+    plans = [Plan(root, own, rubrics, panel, request.repeats)]
+    for questions, some in groups.items():
+        rest = [e for e in some if e.treatment.method != "own"]
+        plans.append(Plan(root, rest, {q: rubrics[q] for q in questions}, panel))
+    for question, rubric in rubrics.items():
+        plans += [Plan(root, own, {question: other}, panel) for other in _other_versions(rubric)]
+    return plans
+
+
+def _other_versions(rubric: Rubric) -> list[Rubric]:
+    family = rubric.name.partition("/")[0]
+    return [load_rubric(n) for n in names() if n.partition("/")[0] == family and n != rubric.name]
+
+
+def _given(plan: Plan, store: Store, watch: Watch) -> Iterator[Given]:
+    card = plan.panel.members[0]
+    for judged in judged_edits(plan, store, watch.progress):
+        edit = judged.edit
+        for template in plan.templates[card.name]:
+            question = template.rubric.question
+            asked = requests_for(edit, Arm.PROTECTED, template, plan.repeats)
+            for request, verdict in zip(asked, judged.verdicts[0, question], strict=True):
+                yield Given(
+                    edit.treatment.method,
+                    edit.treatment.config,
+                    edit.cluster,
+                    question,
+                    template.rubric.name,
+                    request.repeat,
+                    request.content,
+                    verdict,
+                )
+
+
+def _require_complete(given: Sequence[Given], watch: Watch) -> None:
+    missing = Counter(g.verdict.reason for g in given if g.verdict.reason in TRANSPORT_REASONS)
+    if missing:
+        said = ", ".join(f"{n} {reason}" for reason, n in sorted(missing.items()))
+        stopped = f"; {watch.progress.stopped}" if watch.progress.stopped else ""
+        raise TransportError(
+            "not_asked",
+            f"qualify: expected a reply to each of {len(given)} requests; found none to some ({said}{stopped}); "
+            f"run the same command again to fill them",
+        )
+
+
+def _models(watch: Watch) -> list[str]:
+    return sorted({model for _, model in watch.progress.reported})
+
+
+def _signature(request: Request, card: Card, rubrics: Mapping[Question, Rubric], digest: str) -> str:
+    parts = [f"isr={__version__}"]
+    for question, rubric in rubrics.items():
+        parts.append(f"{question}={rubric.name.removeprefix(f'{question}/')}:{short(rubric.digest)}")
+    parts += [
+        f"judge={card.signature}",
+        f"parser={PARSER_VERSION}",
+        f"images={POLICY.rpartition('/')[2]}",
+        f"probes={PROBES_VERSION}:{short(digest)}",
+        f"marks={MARKS_VERSION}",
+        f"repeats={request.repeats}",
+        f"seed={request.seed}",
+        f"level={LEVEL:g}",
+    ]
+    return "|".join(parts)
+
+
+def read_qualification(path: Path) -> dict[str, Any]:
+    """A ``qualification.json`` as it was written. Raises ``InputError`` if the file is none."""
+    file = path / FILE if path.is_dir() else path
+    try:
+        raw: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        if raw["schema"] != SCHEMA:
+            raise ValueError(f"schema {raw['schema']}")
+        for key in ("signature", "verdict", "reservations", "probes", "data"):
+            raw[key]
+        raw["judge"]["digest"], [r["digest"] for r in raw["rubrics"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problem = Problem(
+            str(file), "", f"a qualification of version {SCHEMA}", str(error), "run isr qualify"
+        )
+        raise InputError("a qualification cannot be read", [problem]) from error
+    return raw
