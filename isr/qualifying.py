@@ -20,13 +20,14 @@ from isr.calibration.agreement import mean_interval
 from isr.canonical import short
 from isr.cards import Card, Panel, load_panel
 from isr.directory import load_edits
-from isr.errors import InputError, Problem, TransportError, UsageError
+from isr.errors import TransportError, UsageError
 from isr.estimates import estimate_of
 from isr.images import POLICY
 from isr.intervals import difference_interval, rate_interval
 from isr.judging import Plan, judge_all, judged_edits
 from isr.parsing import PARSER_VERSION, TRANSPORT_REASONS
 from isr.probes import ASKED, DOSES, LEGIBLE_SIDE, PROBES_VERSION, write_probes
+from isr.qualification import FILE, FOLDER, NOT_APPLICABLE, PASSED, SCHEMA
 from isr.requests import requests_for
 from isr.rubrics import Rubric, load_pair, load_rubric, names
 from isr.scoring import Options, Watch, open_panel, write_text
@@ -34,18 +35,13 @@ from isr.store import Store
 from isr.types import Arm, Edit, Estimate, Question, Verdict
 from isr.version import __version__
 
-SCHEMA = "isr.qualification/1"
 MARKS_VERSION = 1  # raised with every change of a mark or of how a probe is evaluated
-FILE = "qualification.json"
-FOLDER = "qualify"  # in a results' folder: one folder for each judge
 IMAGES, REPEATS, LEVEL = 12, 3, 0.95
 CHANCE = 0.5  # an interval of a rate that reaches down to it tells no judge from a coin
 FALL = 0.1  # a rate that falls by more from one strength to the next does not rise with the strength
 
 SEMANTIC, PERCEPTUAL = Question.SEMANTIC, Question.PERCEPTUAL
-PASSED, DOUBTFUL, FAILED, NOT_TESTED, NOT_APPLICABLE = (
-    "passed", "doubtful", "failed", "not tested", "not applicable",
-)  # fmt: skip
+DOUBTFUL, FAILED, NOT_TESTED = "doubtful", "failed", "not tested"
 FIT, RESERVED, UNFIT = "fit", "fit with reservations", "unfit"
 
 Place = tuple[str, str, Question]  # probe, variant, question
@@ -638,21 +634,3 @@ def _signature(request: Request, card: Card, rubrics: Mapping[Question, Rubric],
         f"level={LEVEL:g}",
     ]
     return "|".join(parts)
-
-
-def read_qualification(path: Path) -> dict[str, Any]:
-    """A ``qualification.json`` as it was written. Raises ``InputError`` if the file is none."""
-    file = path / FILE if path.is_dir() else path
-    try:
-        raw: dict[str, Any] = json.loads(file.read_text("utf-8"))
-        if raw["schema"] != SCHEMA:
-            raise ValueError(f"schema {raw['schema']}")
-        for key in ("signature", "verdict", "reservations", "probes", "data"):
-            raw[key]
-        raw["judge"]["digest"], [r["digest"] for r in raw["rubrics"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        problem = Problem(
-            str(file), "", f"a qualification of version {SCHEMA}", str(error), "run isr qualify"
-        )
-        raise InputError("a qualification cannot be read", [problem]) from error
-    return raw

@@ -27,6 +27,7 @@ from isr.judges import backend_of
 from isr.judging import Plan, Progress, judge_all, judged_edits, missing_requests
 from isr.parsing import ANSWER_REASONS, TRANSPORT_REASONS
 from isr.prices import image_tokens, require_prices, text_tokens, usd
+from isr.qualification import Qualified, qualifications
 from isr.result import EditsTable, Result, Tally
 from isr.rubrics import load_pair
 from isr.store import Store
@@ -57,6 +58,7 @@ class Options:
     limit: int | None = None
     budget_usd: float | None = None
     skip_invalid: bool = False
+    qualifications: tuple[Path, ...] = ()
 
     @property
     def out_dir(self) -> Path:
@@ -100,6 +102,7 @@ class Run:
     out: Path
     seconds: Mapping[str, float]  # by stage: loading, checking, judging, estimating
     interrupted: bool = False
+    qualified: tuple[Qualified, ...] = ()  # what is known about each judge
 
     @property
     def exit_code(self) -> int:
@@ -201,8 +204,9 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
     panel = open_panel(options)
     clock.lap("loading")
     plan, directory, settings, by = await asyncio.to_thread(prepare, options, panel, watch)
-    clock.lap("checking")
     out = options.out_dir
+    qualified = qualifications(panel.members, list(plan.rubrics.values()), out, options.qualifications)
+    clock.lap("checking")
     out.mkdir(parents=True, exist_ok=True)
     with Store(options.store_path) as store:
         watch.stage("judging")
@@ -214,7 +218,9 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
         result = await asyncio.to_thread(_evaluate, plan, directory, settings, by, store, watch.progress, out)
     interrupted = watch.interrupt.is_set() and not watch.progress.stopped
     clock.lap("estimating")
-    done = Run(result, watch.progress, out, clock.laps, interrupted)
+    reported = {j["name"]: j["reported_models"] for j in result.judges}
+    qualified = tuple(q.beside(reported[q.judge]) for q in qualified)
+    done = Run(result, watch.progress, out, clock.laps, interrupted, qualified)
     write_text(out / "result.json", result.to_json())
     write_text(out / "run.json", json.dumps(_run_record(options, done), indent=1) + "\n")
     return done
@@ -275,6 +281,7 @@ def _run_record(options: Options, done: Run) -> dict[str, Any]:
             "completion_tokens": progress.completion_tokens,
             "usd": round(progress.usd, 6) if progress.priced else None,
         },
+        "qualification": [q.as_dict() for q in done.qualified],
         "options": {"judge": options.judge, "set": list(options.sets), "limit": options.limit},
         "versions": {"isr": __version__, "python": platform.python_version(), "platform": sys.platform},
     }
@@ -385,7 +392,7 @@ async def ascore(directory: str | Path, *, judge: str = "", **options: Any) -> R
     for key, kind in (
         ("out", Path),
         ("store", Path),
-        *((k, tuple) for k in ("rubrics", "by", "reask", "sets")),
+        *((k, tuple) for k in ("rubrics", "by", "reask", "sets", "qualifications")),
     ):
         if fields.get(key) is not None:
             fields[key] = kind(fields[key])

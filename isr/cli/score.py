@@ -80,6 +80,14 @@ _PATH = click.Path(path_type=Path)
 @click.option("--limit", type=int, metavar="N", help="Score only the first N edits.")
 @click.option("--budget-usd", type=float, metavar="USD", help="Stop before this run costs more.")
 @click.option("--skip-invalid", is_flag=True, help="Go on without invalid rows, and say so in the result.")
+@click.option(
+    "--qualification",
+    "qualifications",
+    multiple=True,
+    type=_PATH,
+    metavar="FILE",
+    help="A qualification.json to print with the result. Default: those in the results' folder (isr qualify).",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be asked and what it would cost; ask nobody.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
@@ -102,7 +110,7 @@ def command(directory: Path, by: str, dry_run: bool, as_json: bool, quiet: bool,
     """
     from isr.scoring import Options
 
-    for key in ("sets", "rubrics", "reask"):
+    for key in ("sets", "rubrics", "reask", "qualifications"):
         fields[key] = tuple(fields[key])
     options = Options(directory, by=tuple(c.strip() for c in by.split(",") if c.strip()), **fields)
     if dry_run:
@@ -133,6 +141,8 @@ def _print_run(done: Run, as_json: bool) -> None:
 
     click.echo(done.result.to_json() if as_json else render(done.result), nl=False)
     if not as_json:
+        for judge in done.qualified:
+            click.echo(judge.text())
         click.echo(f"results: {done.out}")
     unfinished = ", ".join(f"{n} {reason}" for reason, n in sorted(done.unfinished.items()))
     if done.progress.stopped:
