@@ -108,3 +108,130 @@ def test_a_sound_judge_is_fit_and_is_asked_nothing_twice(
     assert qualify(card(server), scenes, *args).returncode == 0
     assert server.stats()["calls"] == calls
     assert (tmp_path / "q" / "qualification.json").read_bytes() == first
+
+
+def test_a_frozen_anchor_raises_an_alarm_when_the_judge_changes(
+    tmp_path: Path, scenes: Path, server: Running, card: Callable[..., str]
+) -> None:
+    server.change(behaviour="sound", reports="")
+    judge, anchor = card(server), tmp_path / "anchor.json"
+    args = ("--out", str(tmp_path / "q"), "--store", str(tmp_path / "isr.db"), "--images", "8")
+    assert qualify(judge, scenes, *args, "--anchor", str(anchor)).returncode == 0
+    against = ("--out", str(tmp_path / "q"), "--against", str(anchor), "--json")
+
+    def drift(occasion: str, code: int) -> Any:
+        done = qualify(judge, scenes, *against, "--occasion", occasion)
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout)["drift"]
+
+    before = server.stats()["calls"]
+    same = drift("same", 0)
+    asked = len(json.loads(anchor.read_text())["answers"])
+    assert server.stats()["calls"] == before + asked  # everything is asked anew
+    assert (same["alarm"], same["changed"]["value"], same["unmatched"]) == (False, 0.0, 0)
+    assert drift("same", 0) == same
+    assert server.stats()["calls"] == before + asked  # and an occasion goes on where it stopped
+    server.change(behaviour="fails")
+    other = drift("stricter", 1)
+    assert other["alarm"]
+    towards = next(s for s in other["shifts"] if s["name"] == "verdicts towards fails")
+    # all 8 images move the same way: 2 of 2^8 sign patterns reach that far
+    assert towards["p_value"] == pytest.approx(2 / 2**8)
+    assert towards["p_value"] < towards["p_holm"] <= 3 * 2 / 2**8
+    assert any("no repeat of a request differed" in alarm for alarm in other["alarms"])
+    server.change(behaviour="sound", reports="test-model-2")
+    renamed = drift("renamed", 1)
+    assert renamed["alarms"] == ["another model answers: test-model-2; it was test-model"]
+    server.change(reports="")
+    done = qualify("shapes-oracle", scenes, "--against", str(anchor), "--out", str(tmp_path / "o"))
+    assert done.returncode == 2
+    assert "another identity" in done.stderr
+
+
+def test_score_prints_what_is_known_about_its_judge(
+    tmp_path: Path, scenes: Path, server: Running, card: Callable[..., str]
+) -> None:
+    server.change(behaviour="obedient", reports="")
+    edits = tmp_path / "e"
+    shutil.copytree(scenes, edits)
+    judge = card(server)
+
+    def score(*args: str) -> tuple[str, Any]:
+        command = [sys.executable, "-m", "isr", "score", str(edits), "--judge", judge, "--quiet", *args]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        if done.returncode:
+            return done.stderr, None
+        return done.stdout, json.loads((tmp_path / "e.isr" / "run.json").read_text())["qualification"]
+
+    text, known = score()
+    assert "judge judge: not qualified under these rubrics" in text
+    assert known == [
+        {"judge": "judge", "verdict": None, "probes_passed": 0, "probes_applicable": 0, "reservations": [], "signature": "", "reported_models": []}
+    ]  # fmt: skip
+    first, calls = (tmp_path / "e.isr" / "result.json").read_bytes(), server.stats()["calls"]
+    assert qualify(judge, edits, "--images", "8").returncode == 1
+    raw = read_qualification(tmp_path / "e.isr" / "qualify" / "judge")
+    # isr score had asked about every edit once: its answers on control edits are the first of the repeats
+    assert server.stats()["calls"] - calls == raw["data"]["answers"] - 2 * IMAGES
+    text, known = score()
+    assert "judge judge: unfit" in text
+    assert "order-fine (failed)" in text
+    assert known[0]["signature"] == raw["signature"]
+    assert (tmp_path / "e.isr" / "result.json").read_bytes() == first
+    server.change(reports="test-model-2")
+    _, known = score("--repeats", "3")
+    assert any("test-model-2" in r for r in known[0]["reservations"])
+    server.change(reports="")
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(raw | {"judge": raw["judge"] | {"digest": "sha256:0"}}))
+    text, _ = score("--qualification", str(other))
+    assert "leave the option out" in text
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--images", "1"], "--images: expected at least 2"),
+        (["--repeats", "1"], "--repeats: expected at least 2"),
+        (["--against", "none.json"], "an anchor cannot be read"),
+        (["--rubric", "semantic/v1"], "one for semantic and one for perceptual"),
+    ],
+)
+def test_bad_values_are_named_before_anything_is_spent(
+    tmp_path: Path, scenes: Path, server: Running, card: Callable[..., str], args: list[str], words: str
+) -> None:
+    before = server.stats()["calls"]
+    done = qualify(card(server), scenes, "--out", str(tmp_path / "q"), *args)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert server.stats()["calls"] == before
+
+
+def test_a_panel_is_qualified_member_by_member(tmp_path: Path, scenes: Path) -> None:
+    done = qualify("gemini-successors", scenes, "--out", str(tmp_path / "q"))
+    assert done.returncode == 2
+    assert "qualify its members: " in done.stderr
+
+
+def test_the_directory_must_be_named_where_there_is_no_example(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "isr", "qualify", "shapes-oracle"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "EDIT_DIR: expected an edit directory" in done.stderr
+
+
+def test_requests_without_a_reply_are_no_qualification(
+    tmp_path: Path, scenes: Path, card: Callable[..., str]
+) -> None:
+    out = tmp_path / "q"
+    args = ("--out", str(out), "--store", str(tmp_path / "isr.db"), "--images", "2")
+    with serving(faults="down") as down:
+        judge = card(down, max_attempts=1)
+        done = qualify(judge, scenes, *args)
+        assert done.returncode == 3
+        assert "run the same command again" in done.stderr
+        assert not (out / "qualification.json").exists()
+        down.change(faults={}, behaviour="sound")
+        assert qualify(judge, scenes, *args).returncode == 0
+    assert read_qualification(out)["verdict"] == "fit with reservations"  # two images are too few for more
