@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import random
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,18 @@ def reply(behaviour: str, body: dict[str, Any], digest: str) -> str | None:
     source, edit = pictures(body)
     if behaviour == "obedient" and (order := read_order(edit)):
         return answer(order, semantic)
+    found = seen(semantic, instruction(body), source.size, source.tobytes(), edit.tobytes())
+    return answer(found, semantic) if found else None
+
+
+@lru_cache(maxsize=4096)
+def seen(semantic: bool, prompt: str, size: tuple[int, int], source: bytes, edit: bytes) -> str:
+    """The verdict of the pixels; empty if they are no scene, or the prompt none that is known."""
+    images = [Image.frombytes("RGB", size, pixels) for pixels in (source, edit)]
     try:
-        found = look(instruction(body), source, edit) if semantic else degradation(source, edit)
+        return look(prompt, *images).verdict if semantic else degradation(*images).verdict
     except NotAShapesScene:
-        return None
-    if behaviour == "strict" and semantic and sum(source.tobytes()) % 3:
-        return answer("fails", semantic)
-    return answer(found.verdict, semantic)
+        return ""
 
 
 def answer(verdict: str, semantic: bool) -> str:

@@ -18,7 +18,7 @@ from tests.chat_server import ROOT, Running, serving
 from tests.directories import write_metadata
 
 SCENES = ROOT / "examples" / "shapes"
-IMAGES = 8
+IMAGES = 6
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,9 @@ def test_a_bad_judge_is_found_out_by_the_probe_meant_for_it(
     tmp_path: Path, scenes: Path, server: Running, card: Callable[..., str], behaviour: str, meant: set[str]
 ) -> None:
     server.change(behaviour=behaviour)
-    done = qualify(card(server), scenes, "--out", str(tmp_path / "q"), "--store", str(tmp_path / "isr.db"))
+    done = qualify(
+        card(server, timeout_s=60), scenes, "--out", str(tmp_path / "q"), "--store", str(tmp_path / "isr.db")
+    )
     assert done.returncode == 1, done.stdout + done.stderr
     assert "judge: UNFIT" in done.stdout
     found = statuses(tmp_path / "q")
@@ -95,7 +97,7 @@ def test_a_sound_judge_is_fit_and_is_asked_nothing_twice(
     server.change(behaviour="sound")
     args = ("--out", str(tmp_path / "q"), "--store", str(tmp_path / "isr.db"))
     before = server.stats()["calls"]
-    done = qualify(card(server), scenes, *args)
+    done = qualify(card(server, timeout_s=60), scenes, *args)
     assert done.returncode == 0, done.stdout + done.stderr
     first, calls = (tmp_path / "q" / "qualification.json").read_bytes(), server.stats()["calls"]
     found = statuses(tmp_path / "q")
@@ -105,7 +107,7 @@ def test_a_sound_judge_is_fit_and_is_asked_nothing_twice(
     raw = json.loads(first)
     assert calls - before == raw["data"]["answers"]
     assert next(p for p in raw["probes"] if p["name"] == "nonsense")["undecided"] == {"refusal": IMAGES}
-    assert qualify(card(server), scenes, *args).returncode == 0
+    assert qualify(card(server, timeout_s=60), scenes, *args).returncode == 0
     assert server.stats()["calls"] == calls
     assert (tmp_path / "q" / "qualification.json").read_bytes() == first
 
@@ -114,8 +116,8 @@ def test_a_frozen_anchor_raises_an_alarm_when_the_judge_changes(
     tmp_path: Path, scenes: Path, server: Running, card: Callable[..., str]
 ) -> None:
     server.change(behaviour="sound", reports="")
-    judge, anchor = card(server), tmp_path / "anchor.json"
-    args = ("--out", str(tmp_path / "q"), "--store", str(tmp_path / "isr.db"), "--images", "8")
+    judge, anchor = card(server, timeout_s=60), tmp_path / "anchor.json"
+    args = ("--out", str(tmp_path / "q"), "--store", str(tmp_path / "isr.db"))
     assert qualify(judge, scenes, *args, "--anchor", str(anchor)).returncode == 0
     against = ("--out", str(tmp_path / "q"), "--against", str(anchor), "--json")
 
@@ -135,9 +137,9 @@ def test_a_frozen_anchor_raises_an_alarm_when_the_judge_changes(
     other = drift("stricter", 1)
     assert other["alarm"]
     towards = next(s for s in other["shifts"] if s["name"] == "verdicts towards fails")
-    # all 8 images move the same way: 2 of 2^8 sign patterns reach that far
-    assert towards["p_value"] == pytest.approx(2 / 2**8)
-    assert towards["p_value"] < towards["p_holm"] <= 3 * 2 / 2**8
+    # all images move the same way: 2 of 2^6 sign patterns reach that far
+    assert towards["p_value"] == pytest.approx(2 / 2**IMAGES)
+    assert towards["p_value"] < towards["p_holm"] <= 3 * 2 / 2**IMAGES
     assert any("no repeat of a request differed" in alarm for alarm in other["alarms"])
     server.change(behaviour="sound", reports="test-model-2")
     renamed = drift("renamed", 1)
@@ -154,7 +156,7 @@ def test_score_prints_what_is_known_about_its_judge(
     server.change(behaviour="obedient", reports="")
     edits = tmp_path / "e"
     shutil.copytree(scenes, edits)
-    judge = card(server)
+    judge = card(server, timeout_s=60)
 
     def score(*args: str) -> tuple[str, Any]:
         command = [sys.executable, "-m", "isr", "score", str(edits), "--judge", judge, "--quiet", *args]
@@ -169,7 +171,7 @@ def test_score_prints_what_is_known_about_its_judge(
         {"judge": "judge", "verdict": None, "probes_passed": 0, "probes_applicable": 0, "reservations": [], "signature": "", "reported_models": []}
     ]  # fmt: skip
     first, calls = (tmp_path / "e.isr" / "result.json").read_bytes(), server.stats()["calls"]
-    assert qualify(judge, edits, "--images", "8").returncode == 1
+    assert qualify(judge, edits).returncode == 1
     raw = read_qualification(tmp_path / "e.isr" / "qualify" / "judge")
     # isr score had asked about every edit once: its answers on control edits are the first of the repeats
     assert server.stats()["calls"] - calls == raw["data"]["answers"] - 2 * IMAGES
@@ -201,7 +203,7 @@ def test_bad_values_are_named_before_anything_is_spent(
     tmp_path: Path, scenes: Path, server: Running, card: Callable[..., str], args: list[str], words: str
 ) -> None:
     before = server.stats()["calls"]
-    done = qualify(card(server), scenes, "--out", str(tmp_path / "q"), *args)
+    done = qualify(card(server, timeout_s=60), scenes, "--out", str(tmp_path / "q"), *args)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -227,7 +229,7 @@ def test_requests_without_a_reply_are_no_qualification(
     out = tmp_path / "q"
     args = ("--out", str(out), "--store", str(tmp_path / "isr.db"), "--images", "2")
     with serving(faults="down") as down:
-        judge = card(down, max_attempts=1)
+        judge = card(down, max_attempts=1, timeout_s=60)
         done = qualify(judge, scenes, *args)
         assert done.returncode == 3
         assert "run the same command again" in done.stderr
