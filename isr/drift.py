@@ -19,7 +19,8 @@ from isr.calibration.comparison import holm, sign_flip_test
 from isr.errors import InputError, Problem, UsageError
 from isr.estimates import estimate_of
 from isr.intervals import rate_interval
-from isr.qualifying import LEVEL, Answers, Given, Qualification, Request, qualify
+from isr.marks import LEVEL, Answers, Given
+from isr.qualifying import Qualification, Request, open_card, qualify
 from isr.scoring import Watch, write_text
 from isr.types import Estimate
 
@@ -245,8 +246,6 @@ async def qualify_and_compare(
     With ``against`` the probes are those of the anchor, and everything is asked anew, in a store of the
     occasion. Raises ``IsrError``.
     """
-    from isr.qualifying import open_card
-
     if against is None:
         done, answers = await qualify(request, watch)
         if anchor is not None:

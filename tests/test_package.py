@@ -57,7 +57,7 @@ def test_data_flows_one_way() -> None:
         "errors", "types", "canonical", "version", "images", "metadata", "scan", "rubrics", "directory", "initialise",
         "cards", "access", "requests", "prices", "parsing", "store", "judges", "retrying", "judging", "intervals",
         "outcomes", "estimates", "metric", "distortion", "result", "table", "qualification", "scoring", "checking", "runs", "comparing",
-        "probes", "qualifying", "drift",
+        "probes", "marks", "qualifying", "drift",
     ]  # fmt: skip
     files = {f.name.removesuffix(".py") for f in resources.files("isr").iterdir() if f.name.endswith(".py")}
     assert files - {"__init__", "__main__"} == set(order) - {"judges"}

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from isr.marks import CHECKS
 from isr.qualification import read_qualification
-from isr.qualifying import CHECKS
 from tests.chat_server import ROOT, Running, serving
 from tests.directories import write_metadata
 
