@@ -162,6 +162,11 @@ class Drift:
             change = "-" if s.change is None else f"{s.change:+.3f}"
             yield f"  {s.name:28}{change:>8}  p {p}, Holm {adjusted} ({s.n} answers)"
         yield f"  undecided: {self.undecided[0]} then, {self.undecided[1]} now"
+        if self.unmatched:
+            yield (
+                f"  {self.unmatched} frozen answers are about probes that were not made alike now, and are not "
+                f"compared; check EDIT_DIR and the versions of isr and Pillow"
+            )
 
 
 def compare(anchor: Anchor, now: Sequence[Frozen], models: Sequence[str]) -> Drift:

@@ -95,6 +95,13 @@ def test_another_model_name_is_an_alarm() -> None:
     assert drift.alarms == ("another model answers: m-2; it was m",)
 
 
+def test_probes_that_are_made_otherwise_now_are_counted() -> None:
+    drift = compare(anchor(answers(9)), answers(8), ["m"])
+    assert drift.unmatched == 4  # the answers of one image
+    assert "4 frozen answers are about probes that were not made alike" in drift.text()
+    assert "not made alike" not in compare(anchor(answers(9)), answers(9), ["m"]).text()
+
+
 def test_nothing_in_common_is_an_error() -> None:
     with pytest.raises(UsageError, match="use the same EDIT_DIR"):
         compare(anchor(answers(2)), [], ["m"])
