@@ -6,6 +6,7 @@ often and taking the majority can help.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from isr.errors import StatisticsError
 from isr.intervals import Interval, codes
 
 FEW_REPEATS = 3
+NOISE_ALLOWED = 0.05  # share of a verdict's variance below which more votes are not worth their price
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +81,35 @@ def retest_reliability(verdicts: ArrayLike, image: ArrayLike, *, level: float = 
     )
 
 
-__all__ = ["MISSING", "Reliability", "retest_reliability"]
+def votes_needed(between: float, within: float) -> int | None:
+    """The least odd number K of votes with ``(within/K) / (between + within/K) <= NOISE_ALLOWED``; None if none is.
+
+    Rounded to 1e-9 first, so that a bound that is met exactly is not missed by an ulp.
+    """
+    if between <= 0:
+        return None if within > 0 else 1
+    least = within * (1 - NOISE_ALLOWED) / (NOISE_ALLOWED * between)
+    votes = max(1, math.ceil(round(least, 9)))
+    return votes + 1 - votes % 2
+
+
+def advice(found: Reliability) -> str:
+    """Whether asking more often would pay, in one sentence."""
+    if found.noise_share is None or found.between is None or found.within is None:
+        if found.between == found.within == 0:
+            return "every repeat says the same: one vote is enough"
+        return "too few answers to say whether more votes would pay"
+    share = f"{found.noise_share:.0%} of a single verdict's variance is noise"
+    needed = votes_needed(found.between, found.within)
+    if needed is None:
+        return f"{share}: the verdicts are like draws from one urn, and no number of votes helps"
+    if needed == 1:
+        return f"{share}: one vote is enough"
+    if needed <= found.repeats:
+        return f"{share}: {needed} votes are enough, {found.repeats} were asked"
+    return (
+        f"{share}, {found.voting_share:.0%} with {found.repeats} votes: more would pay, up to about {needed}"
+    )
+
+
+__all__ = ["MISSING", "Reliability", "advice", "retest_reliability", "votes_needed"]

@@ -162,16 +162,21 @@ def _estimate(interval: Interval, frame: Frame, settings: Settings) -> Estimate:
         notes.append(f"design effect {interval.design_effect:.2f}, effective n {interval.n_effective:.1f}")
     if frame.sourceless.any():
         notes.append(NO_SOURCE)
+    return replace(estimate_of(interval, settings.level), notes=tuple(notes))
+
+
+def estimate_of(interval: Interval, level: float) -> Estimate:
+    """An interval as an estimate, at the level at which it was made."""
     return Estimate(
         interval.value,
         interval.low,
         interval.high,
-        settings.level,
+        level,
         interval.method,
         interval.n,
         interval.clusters,
         None,
-        tuple(notes),
+        interval.notes,
     )
 
 

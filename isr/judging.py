@@ -137,7 +137,7 @@ async def judge_all(
     Raises ``JudgeError`` if a judge cannot be used at all, ``StoreError`` if an answer could not be kept.
     """
     progress = progress or Progress()
-    progress.total = plan.size()
+    progress.total += plan.size()
     budget = Budget(budget_usd)
     runs = [
         _JudgeRun(card, plan, store, budget, progress, interrupt or asyncio.Event())

@@ -22,9 +22,9 @@ _SHAPES = (1, 1.25, 4 / 3, 1.5, 16 / 9, 2, 3, 4)  # longer side : shorter side
 def openai_tiles(width: int, height: int, base: int = 85, tile: int = 170) -> int:
     """gpt-4o and gpt-4.1 at detail "high": within 2048 px, short side to 768 px at most, 512 px tiles (OpenAI, 2025)."""
     scale = min(1.0, 2048 / max(width, height))
-    width, height = round(width * scale), round(height * scale)
+    width, height = max(1, round(width * scale)), max(1, round(height * scale))
     scale = min(1.0, 768 / min(width, height))
-    width, height = round(width * scale), round(height * scale)
+    width, height = max(1, round(width * scale)), max(1, round(height * scale))
     return base + tile * math.ceil(width / 512) * math.ceil(height / 512)
 
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from isr.calibration.agreement import MISSING
+from isr.calibration.reliability import advice, retest_reliability
 from isr.canonical import short
 from isr.directory import EditDirectory
 from isr.distortion import measure
@@ -26,6 +28,7 @@ from isr.estimates import (
     Settings,
     as_dicts,
     control_estimate,
+    estimate_of,
     mean_grade,
     rate_estimate,
     treatment_estimates,
@@ -180,9 +183,8 @@ class Tally:
         }
         self.ballots = {arm: Ballot.empty(judges, len(edits)) for arm, edits in self.edits.items()}
         self.grades = {arm: np.full((judges, len(edits)), np.nan) for arm, edits in self.edits.items()}
-        self.unanimous = {
-            arm: np.zeros((judges, len(QUESTIONS), len(edits)), np.bool_) for arm, edits in self.edits.items()
-        }
+        shape = (judges, len(QUESTIONS), len(plan.edits), plan.repeats if plan.repeats > 1 else 0)
+        self.repeats = np.full(shape, MISSING, np.int8)  # verdicts on protected edits: 1 fails, 0 fine
         self.reasons: dict[Arm, list[tuple[int, Reason]]] = {arm: [] for arm in Arm}
         self._next = dict.fromkeys(Arm, 0)
 
@@ -192,8 +194,9 @@ class Tally:
         self._next[arm] += 1
         for (judge, question), verdicts in judged.verdicts.items():
             self.ballots[arm].cast(judge, question, row, verdicts)
-            at = (judge, QUESTIONS.index(question), row)
-            self.unanimous[arm][at] = len({v.value for v in verdicts}) == 1
+            if arm is Arm.PROTECTED and len(verdicts) > 1:
+                said = [MISSING if v.reason else int(v.value == "fails") for v in verdicts]
+                self.repeats[judge, QUESTIONS.index(question), row] = said
             kept = [v.grades["source_kept"] for v in verdicts if "source_kept" in v.grades]
             if kept:
                 self.grades[arm][judge, row] = sum(kept) / len(kept)
@@ -341,28 +344,40 @@ class Tally:
         return {"edits": n, "decided": decided, "undecided": undecided, "headline": headline}
 
     def _reliability(self, frames: Mapping[Arm, Frame]) -> tuple[dict[str, Any], ...]:
-        """How often repeats of one question are not unanimous; nothing without repeats."""
+        """How well repeats of one question agree, and whether more votes would pay; nothing without repeats."""
         if self.plan.repeats < 2:
             return ()
         out = []
         for number, card in enumerate(self.plan.panel.members):
             hot = card.decoding.temperature != 0 or "temperature" in card.decoding.omit
             for q, question in enumerate(QUESTIONS):
-                ballot = self.ballots[Arm.PROTECTED]
-                known = ballot.decided[number, q]
-                flips = ~self.unanimous[Arm.PROTECTED][number, q][known]
                 out.append(
                     {
                         "judge": card.name,
                         "question": question.value,
                         "repeats": self.plan.repeats,
                         "measures": "test-retest reliability" if hot else "serving noise at temperature 0",
-                        "not_unanimous": rate_estimate(
-                            flips, frames[Arm.PROTECTED].take(known), self.settings
-                        ),
+                        **self._retest(number, q, frames[Arm.PROTECTED]),
                     }
                 )
         return tuple(out)
+
+    def _retest(self, judge: int, question: int, frame: Frame) -> dict[str, Any]:
+        """The figures of one judge and question (docs/statistics.md); of edits with an undecided repeat, too."""
+        verdicts, known = self.repeats[judge, question], self.ballots[Arm.PROTECTED].decided[judge, question]
+        level = self.settings.level
+        flips = (verdicts[known] != verdicts[known, :1]).any(axis=1)
+        found = retest_reliability(verdicts, frame.image, level=level)
+        return {
+            "not_unanimous": rate_estimate(flips, frame.take(known), self.settings),
+            "flip_rate": estimate_of(found.flip_rate, level),
+            "alpha": estimate_of(found.alpha, level),
+            "edits": found.edits,
+            "noise_share": found.noise_share,
+            "voting_share": found.voting_share,
+            "advice": advice(found),
+            "notes": list(found.notes),
+        }
 
     def _reported(self, judge: str, progress: Progress | None) -> list[str]:
         return sorted({m for j, m in progress.reported if j == judge}) if progress else []

@@ -29,6 +29,7 @@ from isr.judges import backend_of
 from isr.judging import Plan, Progress, judge_all, judged_edits, missing_requests
 from isr.parsing import ANSWER_REASONS, TRANSPORT_REASONS
 from isr.prices import image_tokens, require_prices, text_tokens, usd
+from isr.qualification import Qualified, qualifications
 from isr.recalibration import read_recalibration, require_match
 from isr.result import EditsTable, Result, Tally
 from isr.rubrics import load_pair
@@ -62,6 +63,7 @@ class Options:
     budget_usd: float | None = None
     skip_invalid: bool = False
     calibrations: tuple[Path, ...] = ()
+    qualifications: tuple[Path, ...] = ()
 
     @property
     def out_dir(self) -> Path:
@@ -106,6 +108,7 @@ class Run:
     seconds: Mapping[str, float]  # by stage: loading, checking, judging, estimating
     interrupted: bool = False
     trouble: IsrError | None = None  # why a judge could not go on
+    qualified: tuple[Qualified, ...] = ()  # what is known about each judge
 
     @property
     def exit_code(self) -> int:
@@ -240,6 +243,7 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
     out = _writable(options.out_dir)
     clock.lap("loading")
     plan, directory, settings, by = await asyncio.to_thread(prepare, options, panel, watch)
+    qualified = qualifications(panel.members, list(plan.rubrics.values()), out, options.qualifications)
     clock.lap("checking")
     trouble: IsrError | None = None
     with Store(options.store_path) as store:
@@ -257,7 +261,9 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
         result = await asyncio.to_thread(_evaluate, plan, directory, settings, by, store, watch.progress, out)
     interrupted = watch.interrupt.is_set() and not watch.progress.stopped
     clock.lap("estimating")
-    done = Run(result, watch.progress, out, clock.laps, interrupted, trouble)
+    reported = {j["name"]: j["reported_models"] for j in result.judges}
+    qualified = tuple(q.beside(reported[q.judge]) for q in qualified)
+    done = Run(result, watch.progress, out, clock.laps, interrupted, trouble, qualified)
     write_text(out / "result.json", result.to_json())
     write_text(out / "run.json", json.dumps(_run_record(options, done), indent=1) + "\n")
     return done
@@ -331,6 +337,7 @@ def _run_record(options: Options, done: Run) -> dict[str, Any]:
             "completion_tokens": progress.completion_tokens,
             "usd": round(progress.usd, 6) if progress.priced else None,
         },
+        "qualification": [q.as_dict() for q in done.qualified],
         "options": {"judge": options.judge, "set": list(options.sets), "limit": options.limit},
         "versions": {"isr": __version__, "python": platform.python_version(), "platform": sys.platform},
     }
@@ -469,5 +476,6 @@ def _options(directory: str | Path, judge: str | Path, given: Mapping[str, Any])
     for name in ("out", "store"):
         if fields.get(name) is not None:
             fields[name] = Path(fields[name])
-    fields["calibrations"] = tuple(map(Path, fields.get("calibrations") or ()))
+    for name in ("calibrations", "qualifications"):
+        fields[name] = tuple(map(Path, fields.get(name) or ()))
     return Options(Path(directory), str(judge), **fields)

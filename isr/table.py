@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from isr.result import Part, Result, TreatmentPart
 from isr.types import Estimate
@@ -45,14 +46,26 @@ def _lines(result: Result) -> Iterator[str]:
         yield ""
         yield "no control edits: how often the editor fails by itself is not known"
     for entry in result.reliability:
-        e = entry["not_unanimous"]
         yield ""
-        yield f"{entry['repeats']} repeats, {entry['judge']}, {entry['question']}: {_value('', e)} not unanimous, "
-        yield f"  {_interval('', e)} ({entry['measures']})"
+        yield from _reliability(entry)
     yield ""
     for note in result.notes:
         yield f"note: {note}"
     yield f"signature: {result.signature}"
+
+
+def _reliability(entry: Mapping[str, Any]) -> Iterator[str]:
+    e, flips, alpha = (entry[name] for name in ("not_unanimous", "flip_rate", "alpha"))
+    yield f"{entry['repeats']} repeats, {entry['judge']}, {entry['question']} ({entry['measures']})"
+    yield f"  {'not unanimous':22}{_value('', e):>10}  {_interval('', e):>18}{e.n:>8}{e.clusters:>8}"
+    yield f"  {'flip rate':22}{_value('', flips):>10}  {_interval('', flips):>18}{flips.n:>8}{flips.clusters:>8}"
+    if alpha.value is None:
+        yield f"  {'alpha across repeats':22}{'-':>10}  {'; '.join(alpha.notes)}"
+    else:
+        span = "no interval" if alpha.low is None else f"{alpha.low:.3f} to {alpha.high:.3f}"
+        yield f"  {'alpha across repeats':22}{alpha.value:>10.3f}  {span:>18}{alpha.n:>8}{alpha.clusters:>8}"
+    yield f"  {entry['advice']}"
+    yield f"  {'; '.join(entry['notes'])}"
 
 
 def _title(part: TreatmentPart) -> str:

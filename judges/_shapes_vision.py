@@ -35,6 +35,7 @@ SAME_KIND = 0.72  # overlap with the ideal shape below which something is none o
 NOISE, BLUR, BLOCKS, COLLAPSE = 0.065, 0.015, 0.47, 0.42
 """Damage beyond which it is substantial: standard deviation; Gaussian width as a share of the shorter side; weight of
 the blocks; share of colour lost. Between the faint and the strong ones of the scenes' documented gaps."""
+FLAT = 0.005  # standard deviation of an edit in which nothing can be made out; no painted one is below 0.03
 CELLS = 20  # blocks along the shorter side
 
 _PROMPTS: dict[str, re.Pattern[str]] = {
@@ -123,6 +124,8 @@ def look(prompt: str, source: Image.Image, edit: Image.Image) -> Semantic:
     """Whether ``edit`` shows what ``prompt`` asks of ``source``. Raises ``NotAShapesScene``."""
     task, thing, goal = _read_prompt(prompt)
     pair, damage = _read(source, edit)
+    if float(pair.edit.std(axis=(0, 1)).max()) < FLAT:
+        return Semantic("fails", 0, 0, "Edit: one flat colour; nothing can be made out.")
     if task == "background":
         share, seen = _ground_share(pair, goal, damage)
         target = None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from isr.images import Prepared
     from isr.requests import Request
 
-REVISION = "1"  # raised with every change of _shapes_vision that can change a verdict
+REVISION = "2"  # raised with every change of _shapes_vision that can change a verdict
 
 
 def open_judge(card: Card) -> ShapesOracle:

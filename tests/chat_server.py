@@ -85,6 +85,8 @@ class Server:
     outage_until: float = 0.0
     tokens: float = 1.0
     refilled: float = 0.0
+    behaviour: str = ""  # of tests.behaviours; without one, answers are drawn from the digest of the body
+    reports: str = ""  # the name of the model in answers, if another than the one asked for
 
     def fault_of(self, digest: str) -> str:
         draw = random.Random(f"{self.seed}:{digest}").random()
@@ -198,6 +200,11 @@ class Server:
             "missing_field": json.dumps({k: v for k, v in fields.items() if k != "score"}),
             "contradiction": json.dumps({**fields, "score": 4 if fails else 0}),
         }.get(fault, good)
+        if self.behaviour:
+            from tests.behaviours import reply
+
+            text = reply(self.behaviour, body, digest)
+            fault = "structured_refusal" if text is None else ""
         message = {"role": "assistant", "content": text}
         if fault == "structured_refusal":
             message["refusal"] = "I cannot evaluate this."
@@ -205,7 +212,7 @@ class Server:
             "id": f"chatcmpl-{digest[:12]}",
             "object": "chat.completion",
             "created": 1,
-            "model": self.model,
+            "model": self.reports or self.model,
             "system_fingerprint": "fp_test",
             "choices": [
                 {
@@ -299,6 +306,7 @@ def main() -> None:
     parser.add_argument("--slow-s", type=float, default=30.0)
     parser.add_argument("--retry-after", default="0.05")
     parser.add_argument("--long-retry-after", default="0.3")
+    parser.add_argument("--behaviour", default="")
     args = vars(parser.parse_args())
     asyncio.run(_serve(Server(faults=FAULTS[args.pop("faults")], **args)))
 

@@ -16,7 +16,7 @@ from isr.cli import cli
 from tests.chat_server import Running, serving
 from tests.directories import make_directory, write_metadata
 
-COMMANDS = ["init", "judges", "prompts", "score", "store", "validate"]
+COMMANDS = ["init", "judges", "prompts", "qualify", "score", "store", "validate"]
 
 
 def isr_command(*args: str, **options: str) -> subprocess.CompletedProcess[str]:

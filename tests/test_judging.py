@@ -17,6 +17,7 @@ import pytest
 import isr
 from isr.access import allow
 from isr.store import Store
+from isr.table import render
 from tests.chat_server import TRANSIENT, serving
 from tests.directories import make_directory
 
@@ -179,6 +180,14 @@ def test_repeats_take_a_majority_and_use_further_seeds(tmp_path: Path, card: Cal
     # the server fails two thirds of all bodies, so unanimity has probability 8/27 + 1/27 = 1/3
     assert 0.3 < entry["not_unanimous"].value < 0.95
     assert entry["not_unanimous"].low < entry["not_unanimous"].value < entry["not_unanimous"].high
+    # two of three answers differ in two of three pairs: with K = 3 the flip rate is 2/3 of the share not unanimous
+    assert entry["flip_rate"].value == pytest.approx(2 / 3 * entry["not_unanimous"].value)
+    assert entry["noise_share"] > 0.5
+    assert "of a single verdict's variance is noise" in entry["advice"]
+    text = render(thrice)
+    assert "alpha across repeats" in text
+    assert entry["advice"] in text
+    assert isr.Result.load(tmp_path / "e.isr").to_json() == thrice.to_json()
 
 
 def test_reask_asks_once_more_and_says_so(tmp_path: Path, card: Callable[..., str]) -> None:

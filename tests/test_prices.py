@@ -169,3 +169,8 @@ def test_a_budget_needs_prices() -> None:
     with pytest.raises(UsageError, match=r"card\(s\) bare, half; found none") as caught:
         require_prices((bare, priced(input=1.0, output=2.0), half))
     assert caught.value.exit_code == 2
+
+
+def test_an_image_one_pixel_wide_still_fills_tiles() -> None:
+    # 1 x 4096 is halved to (at least) 1 x 2048: four tiles of 170, and 85
+    assert RULES["openai-tiles"](1, 4096) == 85 + 4 * 170

@@ -47,6 +47,24 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def interruptible(watch: Watch) -> None:
+    """Ctrl-C ends the run that is watched once its answers in flight are in; a second one at once. Inside a loop."""
+    import asyncio
+    import signal
+
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        if watch.interrupt.is_set():
+            raise KeyboardInterrupt
+        watch.interrupt.set()
+        loop.remove_signal_handler(signal.SIGINT)
+        click.echo("isr: stopping; waiting for answers in flight (Ctrl-C again: at once)", err=True)
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, interrupt)
+
+
 @contextmanager
 def watching(watch: Watch, quiet: bool = False) -> Iterator[None]:
     """Shows what ``watch`` sees until the block ends."""

@@ -88,6 +88,14 @@ _PATH = click.Path(path_type=Path)
 @click.option("--limit", type=int, metavar="N", help="Score only the first N edits.")
 @click.option("--budget-usd", type=float, metavar="USD", help="Stop before this run costs more.")
 @click.option("--skip-invalid", is_flag=True, help="Go on without invalid rows, and say so in the result.")
+@click.option(
+    "--qualification",
+    "qualifications",
+    multiple=True,
+    type=_PATH,
+    metavar="FILE",
+    help="A qualification.json to print with the result. Default: those in the results' folder (isr qualify).",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be asked and what it would cost; ask nobody.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
@@ -110,7 +118,7 @@ def command(directory: Path, by: str, dry_run: bool, as_json: bool, quiet: bool,
     """
     from isr.scoring import Options
 
-    for key in ("sets", "rubrics", "reask", "calibrations"):
+    for key in ("sets", "rubrics", "reask", "calibrations", "qualifications"):
         fields[key] = tuple(fields[key])
     options = Options(directory, by=tuple(c.strip() for c in by.split(",") if c.strip()), **fields)
     if dry_run:
@@ -123,24 +131,13 @@ def command(directory: Path, by: str, dry_run: bool, as_json: bool, quiet: bool,
 
 def _run(options: Any, quiet: bool) -> Run:
     import asyncio
-    import signal
 
-    from isr.cli._progress import watching
+    from isr.cli._progress import interruptible, watching
     from isr.scoring import Watch, run
 
     async def work() -> Run:
         watch = Watch()
-        loop = asyncio.get_running_loop()
-
-        def interrupt() -> None:
-            if watch.interrupt.is_set():
-                raise KeyboardInterrupt
-            watch.interrupt.set()
-            loop.remove_signal_handler(signal.SIGINT)
-            click.echo("isr: stopping; waiting for answers in flight (Ctrl-C again: at once)", err=True)
-
-        for name in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(name, interrupt)
+        interruptible(watch)
         with watching(watch, quiet):
             return await run(options, watch)
 
@@ -152,6 +149,8 @@ def _print_run(done: Run, as_json: bool) -> None:
 
     click.echo(done.result.to_json() if as_json else render(done.result), nl=False)
     if not as_json:
+        for judge in done.qualified:
+            click.echo(judge.text())
         click.echo(f"results: {done.out}")
     unfinished = ", ".join(f"{n} {reason}" for reason, n in sorted(done.unfinished.items()))
     if done.progress.stopped:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isr.calibration.reliability import MISSING, retest_reliability
+from isr.calibration.reliability import MISSING, advice, retest_reliability, votes_needed
 from isr.errors import StatisticsError
 
 
@@ -48,3 +48,34 @@ def test_too_little_to_say() -> None:
     assert any("2 repeats" in note for note in none.notes)
     with pytest.raises(StatisticsError, match="one image per edit"):
         retest_reliability([[1, 0]], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("between", "within", "votes"),
+    [
+        (0.19, 0.01, 1),  # 0.01 / 0.2 = 0.05 exactly
+        (0.19, 0.0, 1),
+        (0.19, 0.03, 3),  # 0.03 / 3 = 0.01 as above
+        (0.19, 0.04, 5),  # four votes would do; repeats are odd
+        (0.0, 0.25, None),
+    ],
+)
+def test_votes_needed_until_a_twentieth_of_the_variance_is_noise(
+    between: float, within: float, votes: int | None
+) -> None:
+    assert votes_needed(between, within) == votes
+
+
+def test_the_advice_says_whether_more_votes_would_pay() -> None:
+    image = np.arange(40)
+    steady = np.repeat(np.arange(40)[:, None] % 2, 3, axis=1)
+    assert advice(retest_reliability(steady, image)).endswith("one vote is enough")
+    assert advice(retest_reliability(np.ones((40, 3), dtype=int), image)).startswith(
+        "every repeat says the same"
+    )
+    noisy = steady.copy()
+    noisy[::4, 0] ^= 1  # every fourth edit flips once in three
+    assert "more would pay, up to about" in advice(retest_reliability(noisy, image))
+    urn = np.tile([[0, 1, 0], [1, 0, 1]], (20, 1))
+    assert "no number of votes helps" in advice(retest_reliability(urn, image))
+    assert "too few" in advice(retest_reliability(steady[:1], image[:1]))

@@ -1,0 +1,290 @@
+"""Is a judge awake? Asks it about probe edits, and says whether it is fit to be believed.
+
+What a judge does well here it may still do badly on real edits: probes can show that a judge is unfit, agreement
+with people shows that it is good (docs/qualify.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isr.canonical import short
+from isr.cards import Card, Panel, load_panel
+from isr.directory import load_edits
+from isr.errors import TransportError, UsageError
+from isr.images import POLICY
+from isr.judging import Plan, judge_all, judged_edits
+from isr.marks import (
+    CHECKS,
+    DOUBTFUL,
+    FAILED,
+    LEVEL,
+    MARKS_VERSION,
+    NOT_TESTED,
+    Answers,
+    Found,
+    Given,
+    evaluate,
+)
+from isr.parsing import PARSER_VERSION, TRANSPORT_REASONS
+from isr.probes import ASKED, PROBES_VERSION, write_probes
+from isr.qualification import FILE, FOLDER, SCHEMA
+from isr.requests import requests_for
+from isr.rubrics import Rubric, load_pair, load_rubric, names
+from isr.scoring import Options, Watch, open_panel, write_text
+from isr.store import Store
+from isr.types import Arm, Edit, Question
+from isr.version import __version__
+
+IMAGES, REPEATS = 12, 3
+FIT, RESERVED, UNFIT = "fit", "fit with reservations", "unfit"
+
+
+@dataclass(frozen=True, slots=True)
+class Qualification:
+    """The verdict on a judge, with every probe behind it."""
+
+    signature: str
+    judge: Mapping[str, Any]
+    rubrics: tuple[Mapping[str, str], ...]
+    data: Mapping[str, Any]
+    found: tuple[Found, ...]
+
+    @property
+    def verdict(self) -> str:
+        """``unfit``: an essential probe is failed. ``fit with reservations``: anything else is not passed that applies."""
+        if any(f.status == FAILED and f.check.essential for f in self.found):
+            return UNFIT
+        open_ = [f for f in self.found if f.status in (FAILED, DOUBTFUL)]
+        blind = [f for f in self.found if f.status == NOT_TESTED and f.check.essential]
+        return RESERVED if open_ or blind else FIT
+
+    @property
+    def reservations(self) -> list[str]:
+        """Names of the probes that were failed, left in doubt or could not be tested."""
+        return [
+            f"{f.check.name} ({f.status})" for f in self.found if f.status in (FAILED, DOUBTFUL, NOT_TESTED)
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "signature": self.signature,
+            "judge": dict(self.judge),
+            "rubrics": [dict(r) for r in self.rubrics],
+            "data": dict(self.data),
+            "verdict": self.verdict,
+            "reservations": self.reservations,
+            "probes": [f.as_dict() for f in self.found],
+        }
+
+    def to_json(self) -> str:
+        """The bytes of ``qualification.json``; the same whenever the answers are the same."""
+        return json.dumps(self.as_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def render(q: Qualification) -> str:
+    """The qualification as a readable table."""
+    return "\n".join(_lines(q)) + "\n"
+
+
+def _lines(q: Qualification) -> Iterator[str]:
+    yield f"{q.judge['name']}: {q.verdict.upper()}"
+    yield f"{q.data['images']} images, {q.data['answers']} answers; marks and meanings: docs/qualify.md"
+    yield ""
+    yield f"  {'probe':16}{'status':16}{'value':>8}  {f'{LEVEL:.0%} interval':>17}{'mark':>6}{'n':>5}"
+    for f in q.found:
+        yield _row(f)
+        for note in f.notes:
+            yield f"  {'':16}{note}"
+        if f.undecided:
+            reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(f.undecided.items()))
+            yield f"  {'':16}undecided: {reasons}"
+    yield ""
+    yield "  * a judge that fails it is unfit"
+    yield f"signature: {q.signature}"
+
+
+def _row(f: Found) -> str:
+    name = f"{f.check.name}{'*' if f.check.essential else ''}"
+    e = f.estimate
+    if e is None or e.value is None:
+        return f"  {name:16}{f.status:16}{'-':>8}"
+    span = "no interval" if e.low is None or e.high is None else f"{e.low:.1%} to {e.high:.1%}"
+    return f"  {name:16}{f.status:16}{e.value:>8.1%}  {span:>17}{f.check.mark:>6.0%}{e.n:>5}"
+
+
+# --------------------------------------------------------------------------- asking
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ``isr qualify`` is asked to do; fields as its options."""
+
+    judge: str
+    directory: Path
+    sets: tuple[str, ...] = ()
+    out: Path | None = None
+    store: Path | None = None
+    rubrics: tuple[str, ...] = ()
+    images: int = IMAGES
+    repeats: int = REPEATS
+    seed: int = 0
+    budget_usd: float | None = None
+
+    @property
+    def options(self) -> Options:
+        return Options(self.directory, self.judge, self.sets, budget_usd=self.budget_usd)
+
+    def folder(self, card: Card) -> Path:
+        """Where the qualification of a judge goes; ``isr score`` finds it there."""
+        return self.out or self.options.out_dir / FOLDER / card.name
+
+    def store_path(self) -> Path:
+        """The store of ``isr score`` on the same directory: what it knows already is not asked again."""
+        return self.store or self.options.store_path
+
+
+def _check_request(request: Request) -> None:
+    for name, value, least in (("images", request.images, 2), ("repeats", request.repeats, 2)):
+        if value < least:
+            raise UsageError(f"--{name}: expected at least {least}; found {value}")
+
+
+def open_card(request: Request) -> Card:
+    """The judge that is to be qualified, its key there. Raises ``UsageError`` for a panel."""
+    panel = load_panel(request.judge, request.sets)
+    if len(panel.members) > 1:
+        members = ", ".join(c.name for c in panel.members)
+        raise UsageError(f"{panel.name}: expected a judge; found a panel; qualify its members: {members}")
+    return open_panel(request.options).members[0]
+
+
+async def qualify(request: Request, watch: Watch | None = None) -> tuple[Qualification, Answers]:
+    """Makes the probes, asks what the store has no answer to, and writes ``qualification.json``.
+
+    Raises ``IsrError``; ``TransportError`` if requests got no reply: run again, and only those are asked.
+    """
+    watch = watch or Watch()
+    _check_request(request)
+    rubrics = load_pair(request.rubrics) if request.rubrics else load_pair()
+    card = open_card(request)
+    out = request.folder(card)
+    watch.stage("making probes")
+    edits, digest = await asyncio.to_thread(_make, request, out, watch)
+    plans = _plans(request, out / "probes", edits, rubrics, Panel(card.name, (card,), "single"))
+    given: list[Given] = []
+    with Store(request.store_path()) as store:
+        watch.stage("asking about the probes")
+        for plan in plans:
+            left = None if request.budget_usd is None else request.budget_usd - watch.progress.usd
+            await judge_all(plan, store, budget_usd=left, progress=watch.progress, interrupt=watch.interrupt)
+        for plan in plans:
+            given += _given(plan, store, watch)
+    _require_complete(given, watch)
+    answers = Answers(given, rubrics)
+    found = tuple(evaluate(check, answers) for check in CHECKS)
+    done = Qualification(
+        _signature(request, card, rubrics, digest),
+        {"name": card.name, "digest": card.digest, **card.identity, "reported_models": _models(watch)},
+        tuple({"name": r.name, "question": r.question.value, "digest": r.digest} for r in rubrics.values()),
+        {
+            "probes": digest,
+            "images": len({g.image for g in given}),
+            "answers": len(given),
+            "seed": request.seed,
+        },
+        found,
+    )
+    write_text(out / FILE, done.to_json())
+    return done, answers
+
+
+def _make(request: Request, out: Path, watch: Watch) -> tuple[tuple[Edit, ...], str]:
+    directory = load_edits(
+        request.directory, cache=request.options.out_dir / "cache.db", on_progress=watch.rows
+    )
+    write_probes(directory, out / "probes", images=request.images, seed=request.seed)
+    probes = load_edits(out / "probes", cache=out / "cache.db")
+    return probes.edits, probes.digest
+
+
+def _plans(
+    request: Request, root: Path, edits: Sequence[Edit], rubrics: Mapping[Question, Rubric], panel: Panel
+) -> list[Plan]:
+    """Each probe with the questions that it is about; the edits themselves repeatedly, and under all versions."""
+    groups: dict[tuple[Question, ...], list[Edit]] = {}
+    for edit in edits:
+        groups.setdefault(ASKED[edit.treatment.method], []).append(edit)
+    own = [e for e in edits if e.treatment.method == "own"]
+    plans = [Plan(root, own, rubrics, panel, request.repeats)]
+    for questions, some in groups.items():
+        rest = [e for e in some if e.treatment.method != "own"]
+        plans.append(Plan(root, rest, {q: rubrics[q] for q in questions}, panel))
+    for question, rubric in rubrics.items():
+        plans += [Plan(root, own, {question: other}, panel) for other in _other_versions(rubric)]
+    return plans
+
+
+def _other_versions(rubric: Rubric) -> list[Rubric]:
+    family = rubric.name.partition("/")[0]
+    return [load_rubric(n) for n in names() if n.partition("/")[0] == family and n != rubric.name]
+
+
+def _given(plan: Plan, store: Store, watch: Watch) -> Iterator[Given]:
+    card = plan.panel.members[0]
+    for judged in judged_edits(plan, store, watch.progress):
+        edit = judged.edit
+        for template in plan.templates[card.name]:
+            question = template.rubric.question
+            asked = requests_for(edit, Arm.PROTECTED, template, plan.repeats)
+            for request, verdict in zip(asked, judged.verdicts[0, question], strict=True):
+                yield Given(
+                    edit.treatment.method,
+                    edit.treatment.config,
+                    edit.cluster,
+                    question,
+                    template.rubric.name,
+                    request.repeat,
+                    request.content,
+                    verdict,
+                )
+
+
+def _require_complete(given: Sequence[Given], watch: Watch) -> None:
+    missing = Counter(g.verdict.reason for g in given if g.verdict.reason in TRANSPORT_REASONS)
+    if missing:
+        said = ", ".join(f"{n} {reason}" for reason, n in sorted(missing.items()))
+        stopped = f"; {watch.progress.stopped}" if watch.progress.stopped else ""
+        raise TransportError(
+            "not_asked",
+            f"qualify: expected a reply to each of {len(given)} requests; found none to some ({said}{stopped}); "
+            f"run the same command again to fill them",
+        )
+
+
+def _models(watch: Watch) -> list[str]:
+    return sorted({model for _, model in watch.progress.reported})
+
+
+def _signature(request: Request, card: Card, rubrics: Mapping[Question, Rubric], digest: str) -> str:
+    parts = [f"isr={__version__}"]
+    for question, rubric in rubrics.items():
+        parts.append(f"{question}={rubric.name.removeprefix(f'{question}/')}:{short(rubric.digest)}")
+    parts += [
+        f"judge={card.signature}",
+        f"parser={PARSER_VERSION}",
+        f"images={POLICY.rpartition('/')[2]}",
+        f"probes={PROBES_VERSION}:{short(digest)}",
+        f"marks={MARKS_VERSION}",
+        f"repeats={request.repeats}",
+        f"seed={request.seed}",
+        f"level={LEVEL:g}",
+    ]
+    return "|".join(parts)
