@@ -147,7 +147,7 @@ def mcnemar(only_first: int, only_second: int) -> McNemar:
     b, c = int(only_first), int(only_second)
     if b < 0 or c < 0:
         raise StatisticsError(f"mcnemar: expected counts of at least 0, found {b} and {c}")
-    note = "takes edits as independent: type-I error reaches 16-19 % at nominal 5 % with 5 edits per image"
+    note = "takes edits as independent: type-I error is far above nominal where edits of an image go together"
     n, low = b + c, min(b, c)
     if n == 0:
         return McNemar(b, c, 1.0, 1.0, None, None, f"{note}; no discordant pair")

@@ -21,7 +21,7 @@ arrays ``(..., n)`` with the edits of an image side by side and evaluate many da
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,17 +30,21 @@ from scipy.special import ndtri, stdtrit
 from isr.errors import DesignError, StatisticsError
 from isr.intervals import (
     PRIOR_ICC,
+    PRIOR_IMAGES,
     Interval,
     codes,
     cr1_variance,
     design_effect,
     korn_graubard,
     logit_t,
+    satterthwaite_df,
+    touched_images,
     zero_limit,
 )
 from isr.types import Bools, Floats, Ints
 
 LabelDesign = Literal["random", "within_verdict", "external", "weights"]
+CalibrationDesign = Literal["random", "within_label", "within_verdict"]
 Estimator = Literal["auto", "post-stratified", "ppi++", "rogan-gladen"]
 
 FEW_EFFECTIVE = 2.0
@@ -87,13 +91,8 @@ def _cluster_variance(phi: Floats, starts: Ints) -> Floats:
 
 
 def _label_df(labelled: Bools, starts: Ints) -> Floats:
-    """Labelled images - 1 where whole images were labelled, else the smaller of images and labels, - 1."""
-    size = np.diff(np.append(starts, labelled.shape[-1]))
-    hit = image_sums(labelled, starts)
-    some, whole = hit > 0, hit == size
-    by_image = (some == whole).all(axis=-1) & (~some).any(axis=-1)
-    spread = np.minimum(starts.size, hit.sum(axis=-1)) - 1.0
-    return np.asarray(np.where(by_image, some.sum(axis=-1) - 1.0, spread), dtype=np.float64)
+    """Labelled images - 1: 0 where all labels are in one image, which has no variance between images."""
+    return np.asarray((image_sums(labelled, starts) > 0).sum(axis=-1) - 1.0, dtype=np.float64)
 
 
 def _label_worth(weight: Floats, starts: Ints) -> Floats:
@@ -147,9 +146,7 @@ def arrange(
     if marks.dtype.kind != "b":
         raise StatisticsError(f"{where}: labelled: expected true or false per edit, found {marks.dtype}")
     if not np.isfinite(f).all():
-        raise StatisticsError(
-            f"{where}: judge: expected a number per edit; drop undecided edits or make them a stratum"
-        )
+        raise StatisticsError(f"{where}: judge: {_FINITE}")
     if not np.isfinite(y[marks]).all():
         raise StatisticsError(f"{where}: human: an edit marked as labelled has no label; unmark it")
     y = np.where(marks, y, 0.0)
@@ -159,7 +156,12 @@ def arrange(
     return Labelled(f[order], y[order], marks[order], starts, order.astype(np.int64))
 
 
+_FINITE = "expected a number per edit; drop undecided edits or make them a stratum (strata=)"
+
+
 def _zero_one(where: str, name: str, values: Floats) -> None:
+    if np.isnan(values).any():
+        raise StatisticsError(f"{where}: {name}: {_FINITE}")
     if not np.isin(values, (0.0, 1.0)).all():
         raise StatisticsError(f"{where}: {name}: expected 0 or 1 for every edit, found other values")
 
@@ -258,11 +260,14 @@ def post_stratified(
     """The people's rate, post-stratified by the judge's verdict; see :func:`post_stratified_core`.
 
     judge, human, labelled, image: (n,); ``human`` is read where ``labelled``. strata: other strata than the
-    verdict, such as bins of a score or undecided as a third one. Valid for labels drawn at random, or at random
-    within strata, or with known ``probabilities`` (n,) of being labelled. DesignError where a stratum has none.
+    verdict, such as bins of a score or undecided as a third one (``judge`` is then not read). Valid for labels
+    drawn at random, or at random within strata, or with known ``probabilities`` (n,) of being labelled.
+    DesignError where a stratum has none.
     """
     where = "post_stratified"
-    keys = codes(np.asarray(judge if strata is None else strata))
+    if strata is None:
+        _zero_one(where, "judge", np.asarray(judge, dtype=np.float64))
+    keys = _strata(where, judge if strata is None else strata)
     rows = arrange(where, keys, human, labelled, image)
     text = f"post-stratified by {'verdict' if strata is None else 'stratum'}, logit-t, clustered by image_id"
     if rows.judge.size == 0:
@@ -276,6 +281,14 @@ def post_stratified(
     pi = _probabilities(where, probabilities, rows)
     core = post_stratified_core(stratum, rows.human, rows.labelled, rows.starts, len(names), probability=pi)
     return _finish(core, text, rows, level, (f"{int(rows.labelled.sum())} labels", *notes))
+
+
+def _strata(where: str, values: ArrayLike) -> Ints:
+    array = np.asarray(values)
+    # NaN differs from itself, whether a float or an object
+    if any(x is None for x in array.tolist()) if array.dtype.kind == "O" else (array != array).any():
+        raise StatisticsError(f"{where}: strata: expected a name per edit, found none; name the undecided")
+    return codes(array)
 
 
 def _stratum_names(values: ArrayLike, keys: Ints, kind: str) -> list[str]:
@@ -398,6 +411,8 @@ def ppi(
     text = "PPI++, logit-t, clustered by image_id"
     if rows.judge.size == 0:
         return _no_interval(None, text, 0, 0, "no edit: there is no rate")
+    if not ((rows.judge >= 0) & (rows.judge <= 1)).all():
+        raise StatisticsError(f"{where}: score: expected numbers in [0, 1]; divide by the top of the scale")
     _zero_one(where, "human", rows.human)
     if not rows.labelled.any():
         raise DesignError(
@@ -413,28 +428,67 @@ def ppi(
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How a judge did on labelled edits of another experiment, chosen without looking at its verdicts.
+    """How a judge did on labelled edits of another experiment.
 
     Of ``positives`` edits that people call immunized, the judge said so for ``true_positives``; likewise
     negatives. Real numbers are allowed: :meth:`from_rows` divides by the design effects of the images.
+    label_design: how the labelled edits were drawn: "random"; "within_label" (at random among those that people
+    call immunized and among the others, which leaves both error rates unbiased); "within_verdict" is refused by
+    Rogan-Gladen, and so is None, for selection by verdict biases both error rates. images: how many images the
+    labels come from, None if unknown; they bound the degrees of freedom.
     """
 
     true_positives: float
     positives: float
     true_negatives: float
     negatives: float
+    label_design: CalibrationDesign | None = None
+    images: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, right, count in (
+            ("positives", self.true_positives, self.positives),
+            ("negatives", self.true_negatives, self.negatives),
+        ):
+            if not (0 <= right <= count * (1 + 1e-9) < np.inf):
+                raise StatisticsError(
+                    f"Calibration: true_{name}, {name}: expected 0 <= true_{name} <= {name}, found {right!r} and {count!r}"
+                )
+        if self.label_design not in (None, *get_args(CalibrationDesign)):
+            raise DesignError(
+                f"Calibration: label_design: expected one of {', '.join(get_args(CalibrationDesign))}; "
+                f"found {self.label_design!r}"
+            )
 
     @property
     def sensitivity(self) -> float:
+        self._both("positives", self.positives)
         return self.true_positives / self.positives
 
     @property
     def specificity(self) -> float:
+        self._both("negatives", self.negatives)
         return self.true_negatives / self.negatives
 
+    def _both(self, name: str, count: float) -> None:
+        if count <= 0:
+            raise DesignError(
+                f"Calibration: {name}: found none; Rogan-Gladen needs labelled edits of both kinds"
+            )
+
     @staticmethod
-    def from_rows(judge: ArrayLike, human: ArrayLike, image: ArrayLike) -> Calibration:
-        """Counts at effective size: within each human label, n over the design effect of being right."""
+    def from_rows(
+        judge: ArrayLike,
+        human: ArrayLike,
+        image: ArrayLike,
+        *,
+        label_design: CalibrationDesign | None = None,
+    ) -> Calibration:
+        """Counts at effective size: within each human label, n over the design effect of being right.
+
+        Where the data cannot tell it (all right, all wrong, one image) an intra-image correlation of one half
+        is supposed, as for rates.
+        """
         f, y, group = np.asarray(judge, dtype=np.float64), np.asarray(human, dtype=np.float64), codes(image)
         if f.ndim != 1 or y.shape != f.shape or group.shape != f.shape:
             raise StatisticsError(
@@ -451,20 +505,30 @@ class Calibration:
                 raise DesignError(
                     f"Calibration.from_rows: people call no edit {word}; Rogan-Gladen needs labelled edits of both kinds"
                 )
-            n_eff = n / max(_deff(right, codes(group[own])), 1.0)
+            inside = codes(group[own])
+            sums, sizes = np.bincount(inside, weights=right), np.bincount(inside)
+            order = np.lexsort((sizes, sums))
+            n_eff = n / float(prudent_deff(sums[order], sizes[order]))
             counts += [float(right.mean()) * n_eff, n_eff]
-        return Calibration(*counts)
+        return Calibration(
+            counts[0], counts[1], counts[2], counts[3], label_design, images=int(np.unique(group).size)
+        )
 
 
-def _deff(values: Floats, group: Ints) -> float:
-    """Design effect of a mean by image; 1 where it cannot be estimated."""
-    sizes = np.bincount(group)
-    if sizes.size < 2 or values.size < 2:
-        return 1.0
-    sums = np.bincount(group, weights=values)
-    order = np.lexsort((sizes, sums))
-    found = float(design_effect(cr1_variance(sums[order], sizes[order]), values.mean(), values.size))
-    return found if np.isfinite(found) else 1.0
+def prudent_deff(sums: ArrayLike, sizes: ArrayLike) -> Floats:
+    """Design effect of a rate from per-image sums, images on the last axis; at least 1.
+
+    Raised towards ``D0 = 1 + (m - 1) / 2`` where the rarer outcome occurs in few images, and ``D0`` where there
+    is one outcome or one image only: rules 2 and 3 of :mod:`isr.intervals`.
+    """
+    s, w = np.broadcast_arrays(np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64))
+    n = w.sum(axis=-1)
+    prior = np.maximum(1 + PRIOR_ICC * ((w * w).sum(axis=-1) / n - 1), 1.0)
+    seen = design_effect(cr1_variance(s, w), s.sum(axis=-1) / n, np.maximum(n, 1.5))
+    seen = np.where(np.isfinite(seen), np.maximum(seen, 1.0), 1.0)
+    share = np.maximum(1 - touched_images(s, w) / PRIOR_IMAGES, 0.0) if s.shape[-1] > 1 else np.ones(n.shape)
+    out: Floats = seen + share * np.maximum(prior - seen, 0.0)
+    return out
 
 
 class Corrected(NamedTuple):
@@ -490,15 +554,18 @@ def rogan_gladen_core(
     m0: ArrayLike,
     m1: ArrayLike,
     crit: ArrayLike,
+    *,
+    floor: ArrayLike = 0.0,
 ) -> Corrected:
     """Delta method (Rogan and Gladen 1978, eq. 5): ``theta +- crit sqrt(V)``, clipped to [0, 1].
 
-    ``V = [V_p + (1-theta)^2 q0(1-q0)/m0 + theta^2 q1(1-q1)/m1] / (q0+q1-1)^2``, ``V_p`` clustered.
+    ``V = [V_p + (1-theta)^2 q0(1-q0)/m0 + theta^2 q1(1-q1)/m1] / (q0+q1-1)^2``, ``V_p`` clustered; the bracket
+    is at least ``floor``, so that a judge without error or a rate of 0 does not give a zero width.
     """
     pp, v, s0, s1, n0, n1 = (np.asarray(x, dtype=np.float64) for x in (p, variance, q0, q1, m0, m1))
     theta = rogan_gladen_value(pp, s0, s1)
     inner = v + (1 - theta) ** 2 * s0 * (1 - s0) / n0 + theta**2 * s1 * (1 - s1) / n1
-    half = np.asarray(crit) * np.sqrt(inner) / np.abs(s0 + s1 - 1)
+    half = np.asarray(crit) * np.sqrt(np.maximum(inner, floor)) / np.abs(s0 + s1 - 1)
     return Corrected(theta, np.clip(theta - half, 0.0, 1.0), np.clip(theta + half, 0.0, 1.0))
 
 
@@ -544,6 +611,57 @@ def informative(calibration: Calibration, *, level: float = 0.95) -> float:
     return float(q0 + q1 - 1 + ndtri((1 - level) / 2) * np.sqrt(spread))
 
 
+class External(NamedTuple):
+    """Rogan-Gladen from outside labels: estimate (not clipped), endpoints, effective n of the judge's rate, df."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+    n: Floats
+    df: Floats
+
+
+def external_core(
+    sums: ArrayLike,
+    sizes: ArrayLike,
+    q0: ArrayLike,
+    q1: ArrayLike,
+    m0: ArrayLike,
+    m1: ArrayLike,
+    *,
+    images: int | None = None,
+    method: Literal["lee", "delta"] = "lee",
+    level: float = 0.95,
+) -> External:
+    """Rogan-Gladen from per-image sums of verdicts (..., G) and outside error rates; G >= 2.
+
+    The judge's rate counts ``n = N / D`` edits, ``D`` by :func:`prudent_deff`. t with
+    G - 1 df, or fewer where the calibration labels come from few ``images``: Satterthwaite's df of the judge's
+    part (G - 1) and of that of the error rates (images - 1). Both parts are smoothed where they enter the df
+    and where they floor the delta method.
+    """
+    s, w = np.broadcast_arrays(np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64))
+    s0, s1, n0, n1 = (np.asarray(x, dtype=np.float64) for x in (q0, q1, m0, m1))
+    total, groups = w.sum(axis=-1), s.shape[-1]
+    p, n = s.sum(axis=-1) / total, total / prudent_deff(s, w)
+    z2 = float(ndtri((1 - level) / 2)) ** 2
+    p_a = (n * p + z2 / 2) / (n + z2)
+    own = p_a * (1 - p_a) / (n + z2)
+    s0_a, s1_a = (n0 * s0 + 1) / (n0 + 2), (n1 * s1 + 1) / (n1 + 2)
+    theta = np.clip((p + s0_a - 1) / (s0_a + s1_a - 1), 0.0, 1.0)
+    errors = (1 - theta) ** 2 * s0_a * (1 - s0_a) / (n0 + 2) + theta**2 * s1_a * (1 - s1_a) / (n1 + 2)
+    df = np.full(np.shape(own), groups - 1.0)
+    if images is not None:
+        df = np.minimum(df, satterthwaite_df(own, errors, groups, images))
+    crit = -stdtrit(df, (1 - level) / 2)
+    if method == "lee":
+        found = lee_core(p, n, s0, s1, n0, n1, crit, level=level)
+    else:
+        variance = np.maximum(cr1_variance(s, w), p * (1 - p) / np.maximum(n - 1, 1.0))
+        found = rogan_gladen_core(p, variance, s0, s1, n0, n1, crit, floor=own + errors)
+    return External(found.value, found.low, found.high, n, df)
+
+
 def rogan_gladen(
     judge: ArrayLike,
     image: ArrayLike,
@@ -552,10 +670,11 @@ def rogan_gladen(
     method: Literal["lee", "delta"] = "lee",
     level: float = 0.95,
 ) -> Interval:
-    """The people's rate from the judge's rate and its error rates in another experiment.
+    """The people's rate from the judge's rate and its error rates in another experiment; see :func:`external_core`.
 
     judge, image: (n,) 0/1 verdicts of the test set. Where sensitivity + specificity - 1 is not clearly above
-    0 the judge carries no information: no value, interval [0, 1], and a note that says so.
+    0 the judge carries no information: no value, interval [0, 1], and a note that says so. DesignError unless
+    ``calibration`` declares labels that were drawn without looking at verdicts.
     """
     f, group = np.asarray(judge, dtype=np.float64), codes(image)
     label = "Lee-adjusted" if method == "lee" else "delta"
@@ -564,34 +683,56 @@ def rogan_gladen(
         raise StatisticsError(
             f"rogan_gladen: image: expected one entry per edit ({f.size}), found {group.shape}"
         )
+    _check_calibration("rogan_gladen", calibration)
     if f.size == 0:
         return _no_interval(None, text, 0, 0, "no edit: there is no rate")
     _zero_one("rogan_gladen", "judge", f)
     n, sizes = f.size, np.bincount(group)
+    q0, q1, m0, m1 = (
+        calibration.specificity,
+        calibration.sensitivity,
+        calibration.negatives,
+        calibration.positives,
+    )
     if informative(calibration, level=level) <= 0:
         note = "sensitivity + specificity - 1 is not clearly above 0: this judge says nothing about the rate"
         return Interval(None, 0.0, 1.0, text, n, sizes.size, None, None, (note,))
-    if not calibration.positives > 0 or not calibration.negatives > 0:
-        raise DesignError("rogan_gladen: calibration: needs labelled edits of both kinds")
-    p, q0, q1 = float(f.mean()), calibration.specificity, calibration.sensitivity
+    p = float(f.mean())
     value = float(np.clip(rogan_gladen_value(p, q0, q1), 0.0, 1.0))
     if sizes.size < 2:
         return _no_interval(
             value, text, n, 1, "one image: variance between images cannot be estimated, no interval"
         )
+    if calibration.images is not None and calibration.images < 2:
+        return _no_interval(value, text, n, sizes.size, "calibration labels in one image: no interval")
     sums = np.bincount(group, weights=f)
     order = np.lexsort((sizes, sums))
-    floored = max(float(cr1_variance(sums[order], sizes[order])), p * (1 - p) / max(n - 1, 1))
-    n_eff = n / max(_deff(f, group), 1.0)
-    crit = -float(stdtrit(sizes.size - 1, (1 - level) / 2))
-    m0, m1 = calibration.negatives, calibration.positives
-    if method == "lee":
-        core = lee_core(p, n_eff, q0, q1, m0, m1, crit, level=level)
-    else:
-        core = rogan_gladen_core(p, floored, q0, q1, m0, m1, crit)
-    notes = (f"sensitivity {q1:.3f}, specificity {q0:.3f} from {m0 + m1:.1f} effective labels",)
+    core = external_core(
+        sums[order], sizes[order], q0, q1, m0, m1, images=calibration.images, method=method, level=level
+    )
+    n_eff = float(core.n)
+    notes: tuple[str, ...] = (
+        f"sensitivity {q1:.3f}, specificity {q0:.3f} from {m0 + m1:.1f} effective labels",
+    )
+    if calibration.images is None:
+        notes += ("the number of images of the calibration labels is unknown: taken as independent edits",)
     low, high = min(float(core.low), value), max(float(core.high), value)
     return Interval(value, low, high, text, n, sizes.size, n / n_eff, n_eff, notes)
+
+
+def _check_calibration(where: str, calibration: Calibration) -> None:
+    """Refuse labels of one kind, and labels that were or may have been selected by verdict."""
+    if not calibration.positives > 0 or not calibration.negatives > 0:
+        word = "immunized" if not calibration.positives > 0 else "not immunized"
+        raise DesignError(
+            f"{where}: calibration: no labelled edit that people call {word}; Rogan-Gladen needs labelled edits of both kinds"
+        )
+    if calibration.label_design not in ("random", "within_label"):
+        raise DesignError(
+            f"{where}: calibration: label_design={calibration.label_design!r}; labels selected by verdict bias sensitivity "
+            "and specificity, so Rogan-Gladen needs Calibration(..., label_design='random') or 'within_label', and "
+            "labels drawn that way"
+        )
 
 
 def rogan_gladen_joint_core(judge: Floats, human: Floats, labelled: Bools, starts: Ints) -> Core:
@@ -681,7 +822,8 @@ def corrected_rate(
     """The people's rate by the estimator that fits how labels were drawn, or DesignError.
 
     judge: (n,) 0/1 verdicts. human, labelled: (n,), None for the external design. score: (n,) graded scores in
-    [0, 1], which choose PPI++. calibration: error rates from another experiment. probabilities: (n,) known
+    [0, 1], which choose PPI++ and are refused where it is biased. calibration: error rates from another
+    experiment, which declares how its labels were drawn. probabilities: (n,) known
     inclusion probabilities. ``estimator`` asks for one by name; it is refused where the design makes it biased.
     """
     where = "corrected_rate"
@@ -690,6 +832,12 @@ def corrected_rate(
             f"{where}: label_design: expected one of {', '.join(_VALID)}; found {label_design!r}"
         )
     chosen = _choose(where, label_design, estimator, score is not None)
+    _zero_one(where, "judge", np.asarray(judge, dtype=np.float64))
+    if score is not None and chosen != "ppi++":
+        raise DesignError(
+            f"{where}: score= is read by ppi++ only, which needs {_NEEDS['ppi++']}; leave it out for {chosen} with "
+            f"label_design={label_design!r}, or use its bins as strata of post_stratified"
+        )
     inside = labelled is not None and bool(np.asarray(labelled).any())
     if label_design == "external":
         if inside:
@@ -699,7 +847,8 @@ def corrected_rate(
             )
         if calibration is None:
             raise DesignError(
-                f"{where}: label_design='external' needs calibration= (sensitivity and specificity counts)"
+                f"{where}: label_design='external' needs calibration= (sensitivity and specificity counts, and how the "
+                "labels were drawn)"
             )
         return rogan_gladen(judge, image, calibration, level=level)
     if calibration is not None:
@@ -803,14 +952,7 @@ def corrected_difference(
         raise DesignError(
             f"{where}: probabilities= and label_design='weights' belong together; give both or neither"
         )
-    ja, jb, ya, yb = (np.asarray(x, dtype=np.float64) for x in (judge_a, judge_b, human_a, human_b))
-    shapes = {ja.shape, jb.shape, ya.shape, yb.shape}
-    if len(shapes) != 1:
-        raise StatisticsError(
-            f"{where}: expected verdicts and labels of one length, found {sorted(map(str, shapes))}"
-        )
-    _zero_one(where, "judge_a", ja)
-    _zero_one(where, "judge_b", jb)
+    ja, jb, ya, yb = _outcomes(where, judge_a, judge_b, human_a, human_b, labelled)
     chosen = _choose(where, label_design, estimator, label_design != "within_verdict")
     if chosen == "rogan-gladen":
         raise DesignError(
@@ -843,6 +985,21 @@ def corrected_difference(
         return _no_interval(value, text, n, images, "labels in fewer than two images: no interval")
     low, high = (float(x) for x in linear(core, level=level))
     return Interval(value, low, high, text, n, images, None, None, notes)
+
+
+def _outcomes(where: str, *columns: ArrayLike) -> tuple[Floats, Floats, Floats, Floats]:
+    """Verdicts on A and B, labels on A and B, checked to be 0 or 1 (labels where both are labelled)."""
+    ja, jb, ya, yb = (np.asarray(x, dtype=np.float64) for x in columns[:4])
+    marks = np.asarray(columns[4])
+    if len({x.shape for x in (ja, jb, ya, yb, marks)}) != 1:
+        found = sorted({str(x.shape) for x in (ja, jb, ya, yb, marks)})
+        raise StatisticsError(f"{where}: expected verdicts and labels of one length, found {found}")
+    for name, values in (("judge_a", ja), ("judge_b", jb)):
+        _zero_one(where, name, values)
+    if marks.dtype.kind == "b":  # arrange refuses the rest
+        for name, values in (("human_a", ya[marks]), ("human_b", yb[marks])):
+            _zero_one(where, name, values)
+    return ja, jb, ya, yb
 
 
 def linear(core: Core, *, level: float = 0.95) -> tuple[Floats, Floats]:

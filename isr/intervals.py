@@ -23,8 +23,10 @@ The default (``logit-t``) is built from four rules:
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -51,6 +53,8 @@ FEW_IMAGES = 5
 """Below this number of images with the rarer outcome the normal theory of the logit is not trusted."""
 PRIOR_IMAGES = 6.0
 """The supposed design effect counts ``1 - T / PRIOR_IMAGES`` with the rarer outcome in ``T`` images."""
+MANY_PAIRS = 1_000
+"""From this number of Clopper-Pearson intervals on equal ones are computed once."""
 FEW_PROMPTS = 10
 """Below this number of prompts Satterthwaite's df is not trusted and ``min(G, H) - 1`` is used."""
 MANY_DISTINCT = 30
@@ -111,6 +115,14 @@ def clopper_pearson(k: ArrayLike, n: ArrayLike, *, level: float = 0.95) -> tuple
 
 
 def _beta_interval(k: Floats, n: Floats, tail: float) -> tuple[Floats, Floats]:
+    if k.size > MANY_PAIRS and k.shape == n.shape:  # few distinct pairs in a simulation, and each is dear
+        pairs, place = np.unique(k + 1j * n, return_inverse=True)
+        low, high = _beta_quantiles(pairs.real, pairs.imag, tail)
+        return low[place].reshape(k.shape), high[place].reshape(k.shape)
+    return _beta_quantiles(k, n, tail)
+
+
+def _beta_quantiles(k: Floats, n: Floats, tail: float) -> tuple[Floats, Floats]:
     low = np.where(k <= 0, 0.0, betaincinv(np.where(k <= 0, 1.0, k), n - k + 1, tail))
     high = np.where(k >= n, 1.0, betaincinv(k + 1, np.where(k >= n, 1.0, n - k), 1 - tail))
     return low, high
@@ -608,10 +620,15 @@ def codes(values: ArrayLike | Sequence[Any]) -> Ints:
 
 
 def _codes_of_names(names: Sequence[Any]) -> Ints:
-    known = dict.fromkeys(names)
-    order = sorted(known) if all(type(v) is str for v in known) else list(known)
-    rank = {v: i for i, v in enumerate(order)}
-    return np.array([rank[v] for v in names], dtype=np.int64)
+    known: defaultdict[Any, int] = defaultdict(count().__next__)  # numbers names as they come, in one pass
+    met = np.fromiter(map(known.__getitem__, names), dtype=np.int64, count=len(names))
+    if not all(type(v) is str for v in known):
+        return met
+    rank = np.empty(len(known), dtype=np.int64)
+    rank[np.fromiter(map(known.__getitem__, sorted(known)), dtype=np.int64, count=len(known))] = np.arange(
+        len(known)
+    )
+    return np.asarray(rank[met], dtype=np.int64)
 
 
 class Rows(NamedTuple):
@@ -827,7 +844,10 @@ def _default(grouped: Groupings, level: float) -> tuple[float, float, float, str
     failed, total = float(s.sum()), float(w.sum())
     below, low_note = _made(core.low_by, "lower", total - failed, "spared")
     above, high_note = _made(core.high_by, "upper", failed, "failing")
-    label = below if below == above else f"{below} (low), {above} (high)"
+    if failed <= 0 or failed >= total:  # the other endpoint is 0 or 1
+        label, low_note, high_note = (above, (), high_note) if failed <= 0 else (below, low_note, ())
+    else:
+        label = below if below == above else f"{below} (low), {above} (high)"
     return float(core.low), float(core.high), variance, label, (*low_note, *high_note)
 
 
@@ -836,7 +856,7 @@ def _made(by: Made, which: str, own: float, what: str) -> tuple[str, tuple[str, 
     rule, kept, deff = RULES[int(by.rule)], float(by.kept), float(by.deff)
     if rule == RULES[2]:
         text = f"exact limit with no {what} edit, a design effect of {deff:.2f} supposed"
-        return rule, (f"{which} endpoint: {text}",)
+        return f"zero-{'failure' if what == 'failing' else 'spared'} limit", (f"{which} endpoint: {text}",)
     raised, fewer = bool(by.raised), kept < own * (1 - 1e-9)
     if not raised and not fewer:
         return rule, ()

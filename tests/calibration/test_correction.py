@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from isr.calibration import correction as co
 from isr.errors import DesignError, StatisticsError
-from isr.intervals import Interval
+from isr.intervals import Interval, rate_interval
 
 IMAGE = np.repeat(np.arange(40), 5)
 
@@ -144,7 +144,7 @@ def test_partly_labelled_images_share_one_sum() -> None:
         (j == v).mean() ** 2 * smooth[v] * (1 - smooth[v]) / (marks & (j == v)).sum() for v in smooth
     )
     assert float(core.variance) == pytest.approx(max(variance, floor))
-    assert float(core.df) == 39
+    assert float(core.df) == np.unique(image[labelled]).size - 1
 
 
 def test_whole_labelled_images_give_their_own_degrees_of_freedom() -> None:
@@ -202,6 +202,75 @@ def test_lee_never_has_zero_width_nor_misses_its_estimate() -> None:
     assert high == 1.0
 
 
+@pytest.mark.parametrize("method", ["lee", "delta"])
+@pytest.mark.parametrize("value", [0, 1])
+def test_outside_labels_are_no_surer_at_the_edge_than_the_plain_rate(method: str, value: int) -> None:
+    """A judge without error in 1,000 labels and one verdict only: Lee gave [0, 2.2 %], delta [0, 0]."""
+    table = co.Calibration(500, 500, 500, 500, "random")
+    found = co.rogan_gladen(np.full(200, value), IMAGE, table, method=method)  # type: ignore[arg-type]
+    low, high = ends(found)
+    plain = ends(rate_interval(np.full(200, value), IMAGE))
+    assert found.value == value
+    if method == "lee":
+        assert high - low > 0.95 * (plain[1] - plain[0])
+    else:
+        assert high - low > 0.6 * (plain[1] - plain[0])
+    assert found.design_effect == pytest.approx(3.0)  # supposed: 1 + (5 - 1) / 2
+
+
+def test_few_calibration_images_widen_the_interval() -> None:
+    rng = np.random.default_rng(0)
+    judge = (rng.random(200) < 0.4).astype(float)
+    widths = []
+    for images in (None, 100, 8, 3):
+        low, high = ends(co.rogan_gladen(judge, IMAGE, co.Calibration(40, 50, 45, 50, "random", images)))
+        widths.append(high - low)
+    assert widths[0] == widths[1] < widths[2] < widths[3]
+    one = co.rogan_gladen(judge, IMAGE, co.Calibration(40, 50, 45, 50, "random", 1))
+    assert (one.low, one.high) == (None, None)
+    assert "calibration labels in one image" in one.notes[0]
+
+
+def test_calibration_rows_that_cannot_tell_their_design_effect_suppose_one() -> None:
+    human = np.repeat([1.0, 0.0], 50)
+    right = co.Calibration.from_rows(human, human, np.arange(100) // 5)
+    assert (right.positives, right.images) == (pytest.approx(50 / 3), 20)
+    assert right.sensitivity == pytest.approx(1.0)
+    one = co.Calibration.from_rows(human, human, np.zeros(100, dtype=int))
+    assert one.positives == pytest.approx(50 / (1 + 49 / 2))
+    assert one.images == 1
+
+
+@pytest.mark.parametrize(
+    "counts", [(80, 50, 45, 50), (40, 50, -1, 50), (40, float("nan"), 45, 50), (40, 50, 45, np.inf)]
+)
+def test_impossible_calibration_counts_are_named(counts) -> None:
+    with pytest.raises(StatisticsError, match="expected 0 <= true_"):
+        co.Calibration(*counts)
+
+
+def test_calibration_without_one_kind_says_so() -> None:
+    for counts, word in (((0, 0, 50, 50), "immunized"), ((50, 50, 0, 0), "not immunized")):
+        table = co.Calibration(*counts, "random")
+        with pytest.raises(DesignError, match=f"no labelled edit that people call {word};"):
+            co.rogan_gladen(np.zeros(10), np.arange(10), table)
+    with pytest.raises(DesignError, match="both kinds"):
+        _ = co.Calibration(0, 0, 50, 50).sensitivity
+
+
+@pytest.mark.parametrize("design", [None, "within_verdict"])
+def test_rogan_gladen_needs_calibration_labels_drawn_without_looking_at_verdicts(design) -> None:
+    table = co.Calibration(40, 50, 45, 50, design)
+    with pytest.raises(DesignError, match=r"selected by verdict bias.*label_design='random'"):
+        co.rogan_gladen(np.tile([1, 0], 100), IMAGE, table)
+    with pytest.raises(DesignError, match="selected by verdict"):
+        co.corrected_rate(np.tile([1, 0], 100), None, None, IMAGE, label_design="external", calibration=table)
+    with pytest.raises(DesignError, match="random, within_label, within_verdict"):
+        co.Calibration(40, 50, 45, 50, "convenience")  # type: ignore[arg-type]
+    by_label = co.Calibration(40, 50, 45, 50, "within_label")
+    assert co.rogan_gladen(np.tile([1, 0], 100), IMAGE, by_label).value is not None
+
+
 def test_calibration_from_rows_counts_effective_labels() -> None:
     human = np.r_[np.ones(50), np.zeros(50)]
     judge = np.r_[np.ones(40), np.zeros(10), np.zeros(50)]
@@ -240,6 +309,23 @@ def test_a_judge_without_error_in_the_labels_keeps_a_width() -> None:
         found = co.corrected_rate(y, y, labelled, IMAGE, label_design="random", estimator=estimator)  # type: ignore[arg-type]
         low, high = ends(found)
         assert high - low > 0.03, estimator
+
+
+def test_labels_in_one_image_give_no_interval() -> None:
+    judge, human = np.tile([1.0, 0.0], 100), np.tile([1.0, 0.0], 100)
+    for size in (1, 2, 5):  # partly and wholly labelled: the same rule
+        labelled = np.zeros(200, dtype=bool)
+        labelled[:size] = True
+        for estimator in ("post-stratified", "ppi++"):
+            if size == 1 and estimator == "post-stratified":
+                continue
+            found = co.corrected_rate(
+                judge, human, labelled, IMAGE, label_design="random", estimator=estimator
+            )  # type: ignore[arg-type]
+            assert (found.low, found.high) == (None, None)
+            assert found.notes == ("labels in fewer than two images: no interval",)
+    labelled[5:7] = True
+    assert co.corrected_rate(judge, human, labelled, IMAGE, label_design="random").low is not None
 
 
 def test_no_immunized_edit_at_all_keeps_a_limit_of_the_labels() -> None:
@@ -289,6 +375,21 @@ def test_the_guard_refuses_contradictions() -> None:
     with pytest.raises(DesignError, match="belong together"):
         co.corrected_rate(
             judge, human, labelled, image, label_design="random", probabilities=np.full(200, 0.5)
+        )
+
+
+@pytest.mark.parametrize(("design", "estimator"), [("within_verdict", "auto"), ("random", "post-stratified")])
+def test_a_score_that_would_not_be_read_is_refused(design: str, estimator: str) -> None:
+    judge, human, labelled, image = sample()
+    with pytest.raises(DesignError, match="score= is read by ppi"):
+        co.corrected_rate(
+            judge,
+            human,
+            labelled,
+            image,
+            label_design=design,  # type: ignore[arg-type]
+            estimator=estimator,  # type: ignore[arg-type]
+            score=judge * 0.5,
         )
 
 
@@ -359,6 +460,24 @@ def test_broken_arrays_are_named() -> None:
         co.post_stratified(judge, human, labelled, image[:5])
     with pytest.raises(StatisticsError, match="0 or 1"):
         co.post_stratified(judge, np.where(labelled, 0.5, 0.0), labelled, image)
+    for broken in (np.nan, 2.0):
+        odd = judge.copy()
+        odd[3] = broken
+        for call in (
+            lambda odd=odd: co.post_stratified(odd, human, labelled, image),
+            lambda odd=odd: co.corrected_rate(odd, human, labelled, image, label_design="within_verdict"),
+            lambda odd=odd: co.corrected_rate(
+                odd, human, labelled, image, label_design="random", estimator="ppi++"
+            ),
+        ):
+            with pytest.raises(StatisticsError, match=r"judge: expected (0 or 1|a number)"):
+                call()
+    with pytest.raises(StatisticsError, match="strata: expected a name"):
+        co.post_stratified(judge, human, labelled, image, strata=np.where(judge == 1, np.nan, 0.0))
+    with pytest.raises(StatisticsError, match="strata: expected a name"):
+        co.post_stratified(judge, human, labelled, image, strata=np.where(judge == 1, None, "a"))
+    with pytest.raises(StatisticsError, match=r"score: expected numbers in \[0, 1\]"):
+        co.corrected_rate(judge, human, labelled, image, label_design="random", score=judge * 100)
     with pytest.raises(StatisticsError, match=r"\(0, 1\]"):
         co.post_stratified(judge, human, labelled, image, probabilities=np.full(200, 2.0))
 
@@ -415,6 +534,12 @@ def test_difference_guard() -> None:
         co.corrected_difference(
             ja, jb, ya, yb, labelled, image, label_design="within_verdict", estimator="ppi++"
         )
+    with pytest.raises(StatisticsError, match="human_a: expected 0 or 1"):
+        co.corrected_difference(ja, jb, ya * 10, yb, labelled, image, label_design="random")
+    with pytest.raises(StatisticsError, match="one length"):
+        co.corrected_difference(ja, jb, ya[:5], yb, labelled, image, label_design="random")
+    unread = np.where(labelled, ya, np.nan)  # labels that do not exist are not read
+    assert co.corrected_difference(ja, jb, unread, yb, labelled, image, label_design="random").low is not None
     none = np.zeros(0)
     empty = co.corrected_difference(none, none, none, none, none.astype(bool), none, label_design="random")
     assert empty.value is None
