@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from isr.agreeing import column_of, image_of
 from isr.calibration.agreement import MISSING, jackknife
-from isr.calibration.correction import Calibration, Estimator, corrected_rate
+from isr.calibration.correction import Calibration, CalibrationDesign, Estimator, corrected_rate
 from isr.calibration.labels import Consensus, Labels, consensus, one_guideline
 from isr.calibration.scores import (
     brier,
@@ -94,11 +94,18 @@ class Rows:
     image: np.ndarray
     group: np.ndarray
     pi: Floats
+    drawn: CalibrationDesign = "random"  # how labels of another experiment were chosen
 
     def take(self, keep: Bools) -> Rows:
         edits = tuple(e for e, k in zip(self.edits, keep, strict=True) if k)
         return Rows(
-            edits, self.judge[keep], self.human[keep], self.image[keep], self.group[keep], self.pi[keep]
+            edits,
+            self.judge[keep],
+            self.human[keep],
+            self.image[keep],
+            self.group[keep],
+            self.pi[keep],
+            self.drawn,
         )
 
 
@@ -161,7 +168,11 @@ def correct(
         if settings.design == "external":
             inside = frozenset(chosen)
             others = [e for e in labels.edits if e in source.edits and e not in inside]
-            outside = rows_of(source, labels, question, settings, others)
+            # labels that name strata were drawn by verdict: the guard refuses them here
+            drawn: CalibrationDesign = (
+                "within_verdict" if any(r.plan or r.stratum for r in labels.rows) else "random"
+            )
+            outside = replace(rows_of(source, labels, question, settings, others), drawn=drawn)
         known = rows if outside is None else outside
         if (known.human != MISSING).any():
             rates[question] = _correct(question, rows, outside, settings)
@@ -259,7 +270,9 @@ def _correct(question: str, rows: Rows, outside: Rows | None, settings: Settings
 def _estimate(rows: Rows, outside: Rows | None, settings: Settings) -> Interval:
     level = settings.level
     if outside is not None:
-        counts = Calibration.from_rows(outside.judge, outside.human, outside.image)
+        counts = Calibration.from_rows(
+            outside.judge, outside.human, outside.image, label_design=outside.drawn
+        )
         return corrected_rate(
             rows.judge, None, None, rows.image, label_design="external", calibration=counts, level=level
         )

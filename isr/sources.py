@@ -166,17 +166,21 @@ def read_store(path: Path, pixels: Mapping[str, str]) -> list[Judgements]:
     by_judge: dict[str, dict[str, dict[str, Verdict]]] = {}
     rubrics: dict[str, dict[str, str]] = {}
     names: dict[str, str] = {}
+    backends: dict[str, str] = {}
     prompts: dict[tuple[str, str, str], str] = {}
     problems: list[Problem] = []
     with Store(path, read_only=True) as store:
         for row in store.export():
+            if "part" in row:
+                backends[row["part"]] = str(row["body"].get("backend", ""))
+                continue
             body = row["request"]
             edit = pixels.get(body["images"].get("edit", ""))
             if edit is None or body["repeat"] or row["ask"]:
                 continue
             rubric = load_rubric(row["rubric"])
             question, judge = rubric.question.value, body["judge"]
-            names[judge] = str(row["judge"].get("model") or row["judge"].get("backend"))
+            names[judge] = row["model"] or backends[judge]
             if rubrics.setdefault(judge, {}).setdefault(question, rubric.digest) != rubric.digest:
                 problems.append(_several(path, f"rubrics of {question} by {names[judge]}"))
             if prompts.setdefault((judge, question, edit), body["prompt"]) != body["prompt"]:

@@ -172,7 +172,7 @@ def test_guidelines_apart(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_guideline_carries_its_digest(tmp_path: Path) -> None:
-    assert guideline_version("semantic/v1").startswith("semantic/v1:sha256:42f5bb")
+    assert guideline_version("semantic/v1").startswith("semantic/v1:sha256:9342596")
     (tmp_path / "guide.md").write_text("look")
     assert guideline_version(str(tmp_path / "guide.md")).startswith("guide.md:sha256:")
     assert guideline_version("our own, 2026") == "our own, 2026"
@@ -310,7 +310,7 @@ def test_external_labels_need_the_same_instrument_and_other_edits(run: Path) -> 
     report = correct(one, labels, Settings("external", by="method"), edits=target)
     j = np.array([one.code("outcome", e) for e in rest])
     y = np.array([labels.codes([e], "outcome")[0].sum() >= 2 for e in rest], float)
-    counts = Calibration.from_rows(j, y, [one.edits[e].image_id for e in rest])
+    counts = Calibration.from_rows(j, y, [one.edits[e].image_id for e in rest], label_design="random")
     expected = corrected_rate(
         [one.code("outcome", e) for e in target], None, None, [one.edits[e].image_id for e in target],
         label_design="external", calibration=counts,
@@ -321,6 +321,9 @@ def test_external_labels_need_the_same_instrument_and_other_edits(run: Path) -> 
         correct(one, labels, Settings("external"), judged=replace(one, judge="sha256:0"))
     with pytest.raises(isr.DesignError, match="edits outside the target"):
         correct(one, labels, Settings("external"))
+    by_verdict = Labels(tuple(replace(r, stratum="fails") for r in labels.rows))
+    refused = correct(one, by_verdict, Settings("external"), edits=target).rates["outcome"].refused
+    assert "labels selected by verdict bias sensitivity" in refused
 
 
 def test_the_guard_refuses_and_says_why(run: Path) -> None:
@@ -373,7 +376,7 @@ by = "method"
     done = command("agree", tmp_path / "study.toml")
     assert done.returncode == 0, done.stderr
     assert "judge=mine=sha256:" in done.stdout
-    assert "guideline=semantic/v1:sha256:42f5bb" in done.stdout
+    assert "guideline=semantic/v1:sha256:9342596" in done.stdout
     assert "mine - again: percent 1.00" in done.stdout
     assert command("agree", tmp_path / "study.toml", "--labels", tmp_path / "labels.csv").returncode == 2
 

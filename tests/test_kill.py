@@ -69,7 +69,7 @@ def test_kill_at_random_moments(tmp_path: Path, card: Callable[..., str]) -> Non
 def test_interrupt_ends_cleanly_with_what_it_has(tmp_path: Path, card: Callable[..., str]) -> None:
     make_directory(tmp_path / "e", images=30, prompts=3)  # 360 requests
     with serving(latency_s=0.05) as server:
-        judge = card(server, concurrency=4)
+        judge = card(server, concurrency=4, timeout_s=60)
         command = [sys.executable, "-m", "isr", "score", str(tmp_path / "e"), "--judge", judge]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         wait_for_answers(server, 30, process)  # type: ignore[arg-type]
@@ -122,7 +122,13 @@ except KeyboardInterrupt:
 def test_an_interrupt_in_a_notebook_stops_the_run(tmp_path: Path, card: Callable[..., str]) -> None:
     make_directory(tmp_path / "e", images=30, prompts=3)  # 360 requests
     with serving(latency_s=0.05) as server:
-        command = [sys.executable, "-c", NOTEBOOK, str(tmp_path / "e"), card(server, concurrency=4)]
+        command = [
+            sys.executable,
+            "-c",
+            NOTEBOOK,
+            str(tmp_path / "e"),
+            card(server, concurrency=4, timeout_s=60),
+        ]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         wait_for_answers(server, 30, process)  # type: ignore[arg-type]
         process.send_signal(signal.SIGINT)

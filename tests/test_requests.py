@@ -41,7 +41,7 @@ def test_the_key_is_pinned() -> None:
     assert told.stdout.strip() == BASE.key.hex() == PINNED
 
 
-PINNED = "9c712650b9872a47b2d8a9b0718d3335cda5393b7e3f01262c4f79e1c00ea471"
+PINNED = "8effded486263901be04b515096fb3857da1ceac93c807acd329e7ac960a097a"
 
 
 @pytest.mark.parametrize(

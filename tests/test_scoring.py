@@ -74,12 +74,12 @@ def test_two_methods_are_two_treatments_and_controls_count_once(
 
 
 def test_estimates_agree_with_the_table_of_edits(tmp_path: Path, card: Callable[..., str]) -> None:
-    make_directory(tmp_path / "e", images=10, prompts=3)
+    make_directory(tmp_path / "e", images=30, prompts=3)
     with serving(faults="lessons", seed=6) as server:
         result = isr.score(tmp_path / "e", judge=card(server))
     with (tmp_path / "e.isr" / "edits.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 60
+    assert len(rows) == 180
     outcome = {(r["edit_id"], r["arm"]): r["outcome"] for r in rows}
     protected = [o for (_, arm), o in outcome.items() if arm == "protected" and o != "undecided"]
     e = result.treatments[0].estimates
