@@ -151,7 +151,7 @@ def correct(
     for one in (target, source):
         check_pixels(labels, one)
     warnings = [*_check_plan(labels, target, settings, plan)]
-    if (source.judge, dict(source.rubrics)) != (target.judge, dict(target.rubrics)):
+    if source.instrument != target.instrument:
         raise DesignError(
             f"isr calibrate: expected labelled edits judged by the target's judge and rubrics ({target.identity}); "
             f"found {source.identity}; error rates hold for one instrument"
@@ -174,6 +174,7 @@ def correct(
             )
             outside = replace(rows_of(source, labels, question, settings, others), drawn=drawn)
         known = rows if outside is None else outside
+        warnings += _left_out(question, known, labels)
         if (known.human != MISSING).any():
             rates[question] = _correct(question, rows, outside, settings)
             warnings += [
@@ -203,10 +204,27 @@ def correct(
     return CorrectionReport("|".join(parts), rates, tuple(dict.fromkeys(warnings)))
 
 
+def _left_out(question: str, rows: Rows, labels: Labels) -> Iterator[str]:
+    """Labelled edits that give the estimate nothing: they are seldom a random part of the labels."""
+    labelled = set(labels.edits)
+    here = [e in labelled for e in rows.edits]
+    unsettled = int(sum(h and y == MISSING for h, y in zip(here, rows.human, strict=True)))
+    if unsettled:
+        yield (
+            f"{question}: {unsettled} of {sum(here)} labelled edits have no consensus (a tie, or cannot_tell) and are "
+            "left out; if they are harder than the rest, the corrected rate and the error rates are biased"
+        )
+
+
 def _check_plan(
     labels: Labels, target: Judgements, settings: Settings, plan: Mapping[str, Any] | None
 ) -> Iterator[str]:
     """Labels drawn within verdict hold for the instrument whose verdicts made the strata, and for no other."""
+    if settings.design == "random" and any((r.plan or r.stratum) and r.pi is None for r in labels.rows):
+        raise DesignError(
+            "isr calibrate: labels that name a plan or a stratum were not drawn at random from all edits; expected "
+            "--design within_verdict with their --plan, or their inclusion probabilities in the column pi"
+        )
     if settings.design != "within_verdict":
         return
     plans = labels.plans
@@ -224,10 +242,9 @@ def _check_plan(
         raise DesignError(
             f"--plan: expected the plan of the labels ({', '.join(map(short, plans))}); found {short(digest)}"
         )
-    made = {"judge": target.judge, "rubrics": dict(target.rubrics), "rule": target.rule}
-    if content.get("instrument") != made:
+    if content.get("instrument") != target.instrument:
         raise DesignError(
-            "--plan: expected strata made by the verdicts of this judge, rubrics and rule; found another instrument; "
+            "--plan: expected strata made by the verdicts of this judge, rubrics, rule and thresholds; found another instrument; "
             "labels within verdict hold only for the one that made the strata: draw anew, or use labels drawn at random"
         )
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 from isr.cards import Card, Panel
@@ -218,8 +218,10 @@ class _JudgeRun:
 
     async def _missing(self) -> AsyncIterator[tuple[Request, int]]:
         """(request, ask number) for everything that is still to be asked, looked up a chunk at a time."""
-        judged = self._from_anywhere(list(arms_of(self.plan.edits)))
+        judged = arms_of(self.plan.edits)
+        order = random.Random(os.getpid())  # noqa: S311  (processes on one store seldom meet at a request)
         while chunk := list(islice(judged, CHUNK)):
+            order.shuffle(chunk)
             requests = list({r.key: r for r in self.plan.requests(self.card, chunk)}.values())
             asked = await asyncio.to_thread(self._asked, requests)
             for request in requests:
@@ -232,11 +234,6 @@ class _JudgeRun:
                     continue
                 self.in_flight.add(request.key)
                 yield request, ask
-
-    def _from_anywhere(self, judged: list[tuple[Edit, Arm]]) -> Iterator[tuple[Edit, Arm]]:
-        """All of it, from a place that other processes on the same store hardly begin at as well."""
-        start = random.Random(os.getpid()).randrange(len(judged)) if judged else 0  # noqa: S311
-        return chain(islice(judged, start, None), islice(judged, start))
 
     def _asked(self, requests: Sequence[Request]) -> dict[bytes, int | None]:
         """For each key with answers: ``None`` if it needs no more, else the number of the next ask."""

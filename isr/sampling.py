@@ -64,11 +64,7 @@ def draw(
         "guideline": guideline,
     }
     if "verdict" in by:
-        content["instrument"] = {
-            "judge": judgements.judge,
-            "rubrics": dict(judgements.rubrics),
-            "rule": judgements.rule,
-        }
+        content["instrument"] = judgements.instrument
     plan, rng = sha256_json(content), np.random.default_rng(seed)
     drawn: list[Label] = []
     for stratum, members in sorted(strata.items()):

@@ -18,6 +18,7 @@ from isr.runs import FinishedRun, read_run
 from isr.store import Store
 from isr.types import Answer, Question, Tri, Unit, Verdict
 
+DECIDING = ("calibration", "repeats", "reask")  # parts of a run's signature
 QUESTIONS = tuple(q.value for q in Question)
 OUTCOME = {1.0: Tri.YES, 0.0: Tri.NO}
 
@@ -49,9 +50,22 @@ class Judgements:
 
     @property
     def identity(self) -> str:
-        """Judge, rubrics and rule in one line, for a study's signature."""
+        """Judge, rubrics, rule and whatever else makes its verdicts, in one line, for a study's signature."""
         parts = [f"{self.name}={short(self.judge)}", *(f"{q}:{short(d)}" for q, d in self.rubrics.items())]
-        return ",".join(parts if self.rule == "single" else [*parts, f"rule:{self.rule}"])
+        rule = () if self.rule == "single" else (f"rule:{self.rule}",)
+        return ",".join([*parts, *rule, *self.settings])
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The run's settings that change verdicts: thresholds of a calibration, repeats, a second ask."""
+        parts = (p.partition("=") for p in self.signature.split("|"))
+        return tuple(f"{k}:{v}" for k, _, v in parts if k in DECIDING and (k, v) != ("repeats", "1"))
+
+    @property
+    def instrument(self) -> dict[str, Any]:
+        """By what the verdicts were made; strata and error rates hold for this and for nothing else."""
+        made = {"judge": self.judge, "rubrics": dict(self.rubrics), "rule": self.rule}
+        return made | ({"settings": list(self.settings)} if self.settings else {})
 
     def code(self, question: str, edit: str) -> int | None:
         """1 fails (immunized), 0 fine (not immunized), -1 undecided; ``None`` where the judge has no answer."""

@@ -481,3 +481,38 @@ def test_a_panel_is_read_as_its_members_and_as_a_whole(tmp_path: Path) -> None:
     assert panel.agreement.kappa.value is None
     corrected = correct(found[2], Labels(rows), Settings("random"))
     assert list(corrected.rates) == ["outcome"]
+
+
+def test_thresholds_and_repeats_belong_to_the_instrument(run: Path) -> None:
+    one, labels = judged(run), label_rows(run)
+    edits = sorted(one.edits)
+    for part in ("calibration=sha256:0123456789ab", "repeats=3", "reask=refusal"):
+        other = replace(one, signature=f"{one.signature}|{part}")
+        assert other.identity != one.identity
+        assert other.instrument != one.instrument
+        with pytest.raises(isr.DesignError, match="error rates hold for one instrument"):
+            correct(one, labels, Settings("external"), judged=other, edits=edits[:90])
+    assert replace(one, signature=f"{one.signature}|repeats=1").identity == one.identity
+
+
+def test_labels_with_a_plan_are_not_random(run: Path) -> None:
+    one, labels = judged(run), label_rows(run)
+    planned = Labels(tuple(replace(r, plan="sha256:00", stratum="fails", pi=None) for r in labels.rows))
+    with pytest.raises(isr.DesignError, match="were not drawn at random from all edits"):
+        correct(one, planned, Settings("random"))
+
+
+def test_labels_without_consensus_are_told(run: Path) -> None:
+    one, labels = judged(run), label_rows(run)
+    first = min(one.edits)
+    rows = tuple(replace(r, semantic=Mark("cannot_tell")) if r.edit_id == first else r for r in labels.rows)
+    report = correct(one, Labels(rows), Settings("random"))
+    assert any("semantic: 1 of" in w and "have no consensus" in w for w in report.warnings)
+
+
+def test_a_store_cannot_be_corrected_and_bad_outputs_are_told(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("edit_id,rater,semantic,perceptual\nx,a,fails,fine\n")
+    args = ("calibrate", str(run / "isr.db"), "--labels", str(tmp_path / "l.csv"), "--design", "random")
+    done = subprocess.run([sys.executable, "-m", "isr", *args], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "found a store" in done.stderr

@@ -63,3 +63,9 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        place = error.filename or "a file"
+        click.echo(
+            f"isr: {place}: {error.strerror or error}; check the path, the disk and its permissions", err=True
+        )
+        sys.exit(2)

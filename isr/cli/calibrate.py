@@ -94,10 +94,16 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
     import json
 
     from isr.calibrating import Settings, correct, learn, where_edits
+    from isr.errors import UsageError
     from isr.recalibration import write_recalibration
     from isr.sources import read_source
     from isr.studies import guideline_version, load_labels, option_scales, pixels_of
 
+    if run.suffix == ".db":
+        raise UsageError(
+            f"{run}: expected a run's folder or recorded answers, which say what all the edits are; found a store, "
+            f"which would take the labelled edits for all of them"
+        )
     guideline = guideline_version(options["guideline"])
     labels = load_labels(options["labels_path"], scales=option_scales(options["scales"]), guideline=guideline)
     pixels = pixels_of(labels)
