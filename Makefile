@@ -1,6 +1,9 @@
 # Two commands do all: `make demo` and `make test`. Each makes the virtual environment it needs.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+TORCH := 2.13.0
+TORCHVISION := 0.28.0
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: demo test ci lint types slow wheel imports links bench clean
@@ -41,12 +44,20 @@ bench: .venv/dev
 
 .venv/core: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	$(PIP) -e .
 	@touch $@
 
-.venv/dev: pyproject.toml
+# torch first and alone: some machines keep a CPU build of exactly this version, which later ranges then accept.
+# torchvision's wheel is made for CUDA's torch; the shim lets its Python part load beside the CPU's.
+.venv/torch: tests/torchvision_shim.py
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	$(PIP) 'torch==$(TORCH)'
+	$(PIP) --no-deps 'torchvision==$(TORCHVISION)'
+	$(BIN)/python tests/torchvision_shim.py
+	@touch $@
+
+.venv/dev: pyproject.toml .venv/torch
+	$(PIP) -e '.[dev]'
 	@touch $@ .venv/core
 
 clean:
