@@ -82,10 +82,25 @@ class Request:
         return content_digest(self.template.rubric.digest, self.body)
 
     def user_parts(self) -> Iterator[tuple[str, str]]:
-        """``("text", words)`` and ``("image", role)`` in the order in which the judge gets them."""
-        quoted = json.dumps(self.prompt, ensure_ascii=False)
+        """``("text", words)`` and ``("image", role)`` in the order in which the judge gets them.
+
+        The edit prompt is quoted as a JSON string in which ``<`` is escaped: no model may take a part of it for
+        one of its own marks (``<image>``, ``<|im_end|>``).
+        """
+        quoted = json.dumps(self.prompt, ensure_ascii=False).replace("<", "\\u003c")
         for part in self.template.rubric.user:
             yield ("image", part.image) if part.image else ("text", part.text.replace(PLACEHOLDER, quoted))
+
+
+def arranged(request: Request, layout: str) -> list[tuple[tuple[str, ...], str]]:
+    """(roles, text) pairs in the order in which a judge gets them; side by side puts one picture first."""
+    parts = list(request.user_parts())
+    if layout == "separate":
+        return [((value,), "") if kind == "image" else ((), value) for kind, value in parts]
+    roles = tuple(value for kind, value in parts if kind == "image")
+    names = " | ".join(role.upper() for role in roles)
+    last = [value for kind, value in parts if kind == "text"][-1]
+    return [((), f"One picture shows, from left to right: {names}."), (roles, ""), ((), last)]
 
 
 def content_digest(rubric_digest: str, body: Mapping[str, Any]) -> str:
