@@ -55,7 +55,7 @@ def test_data_flows_one_way() -> None:
     """Each module imports only what stands before it in the flow of the design."""
     order = [
         "errors", "types", "canonical", "version", "images", "metadata", "scan", "rubrics", "directory", "initialise",
-        "cards", "access", "requests", "prices", "graded", "parsing", "store", "recalibration", "judges", "retrying", "judging", "intervals",
+        "cards", "access", "requests", "prices", "graded", "parsing", "store", "recalibration", "judges", "serving", "retrying", "judging", "intervals",
         "outcomes", "estimates", "metric", "distortion", "result", "table", "qualification", "scoring", "checking", "runs", "comparing",
         "sources", "studies", "agreeing", "calibrating", "sampling", "probes", "marks", "qualifying", "drift",
     ]  # fmt: skip

@@ -1,0 +1,148 @@
+"""A vLLM server for a judge card: its exact command, and its life while something is judged."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from isr.access import is_loopback
+from isr.cards import Card
+from isr.errors import JudgeError, UsageError
+from isr.judges._local import engine_options
+from isr.judges.vllm_engine import VllmOptions
+
+MODULE = "vllm.entrypoints.openai.api_server"
+LOCAL = "http://127.0.0.1:8000/v1"
+GRACE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """What to start, and where it will listen. A key travels in the environment, never in the command."""
+
+    base_url: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    key: str = field(default="", repr=False)
+
+    @property
+    def command(self) -> str:
+        """The command as it is typed into a shell."""
+        words = [f"{k}={shlex.quote(v)}" for k, v in self.environment.items()]
+        return " ".join([*words, shlex.join(self.argv)])
+
+
+def server_of(card: Card, python: str = "python") -> Server:
+    """The vLLM server that serves a card's model as the card says. Raises ``CardError``, ``UsageError``."""
+    if card.backend not in ("openai_chat", "vllm_engine"):
+        raise UsageError(
+            f"{card.name}: expected a card of openai_chat or vllm_engine; found {card.backend}, which vLLM does "
+            f"not serve"
+        )
+    url = urlsplit(card.endpoint.base_url or LOCAL)
+    if not is_loopback(url.hostname or ""):
+        raise UsageError(
+            f"{card.name}: expected an endpoint on this machine, such as {LOCAL}; found {url.hostname}, which "
+            f"others serve; use --set endpoint.base_url={LOCAL}"
+        )
+    options = engine_options(card, VllmOptions)
+    args = options.engine_args(card)
+    argv = [python, "-m", MODULE, "--served-model-name", card.served_name]
+    argv += ["--host", url.hostname or "127.0.0.1", "--port", str(url.port or 80)]
+    for name, value in args.items():
+        argv += _flag(name, value)
+    environment = {"VLLM_BATCH_INVARIANT": "1"} if options.batch_invariant else {}
+    key = os.environ.get(card.endpoint.api_key_env, "") if card.endpoint.api_key_env else ""
+    return Server(card.endpoint.base_url or LOCAL, tuple(argv), environment, key)
+
+
+def _flag(name: str, value: object) -> list[str]:
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return [flag] if value else [f"--no-{flag[2:]}"]
+    if isinstance(value, dict | list):
+        return [flag, json.dumps(value, separators=(",", ":"))]
+    return [flag, str(value)]
+
+
+@contextmanager
+def running(server: Server, wait_s: float = 900.0) -> Iterator[None]:
+    """Starts the server, waits until it answers, and stops it with all its processes in the end.
+
+    Raises ``JudgeError`` if it ends by itself or does not answer in time.
+    """
+    environment = {**os.environ, "VLLM_NO_USAGE_STATS": "1", **server.environment}
+    if server.key:
+        environment["VLLM_API_KEY"] = server.key
+    try:
+        process = subprocess.Popen(  # noqa: S603  (the command of a card that the user names)
+            server.argv, env=environment, stdout=sys.stderr.fileno(), start_new_session=True
+        )
+    except OSError as error:
+        raise JudgeError(
+            f"{server.argv[0]}: cannot be started ({error.strerror}); use --python PATH"
+        ) from error
+    try:
+        _wait(server, process, wait_s)
+        yield
+    finally:
+        _stop(process)
+
+
+def _wait(server: Server, process: subprocess.Popen[bytes], wait_s: float) -> None:
+    until = time.monotonic() + wait_s
+    while not _answers(server):
+        if process.poll() is not None:
+            raise JudgeError(
+                f"the server ended with exit code {process.returncode} before it answered; its own messages are "
+                f"above (vLLM must be installed in {server.argv[0]}; --python names another)"
+            )
+        if time.monotonic() > until:
+            raise JudgeError(
+                f"the server did not answer at {server.base_url} within {wait_s:g} s; use --wait"
+            )
+        time.sleep(0.5)
+
+
+def _answers(server: Server) -> bool:
+    """Whether the server lists its models. No proxy of the environment is asked: this is a machine's own address."""
+    request = urllib.request.Request(f"{server.base_url.rstrip('/')}/models")  # noqa: S310
+    if server.key:
+        request.add_header("Authorization", f"Bearer {server.key}")
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5) as reply:
+            return bool(json.load(reply).get("data"))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Asks the whole group to end, and ends it after a while."""
+    for number, patience in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, GRACE_S)):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            continue
+        if number == signal.SIGTERM:
+            time.sleep(0.2)
+
+
+def run_beside(server: Server, command: Sequence[str], wait_s: float) -> int:
+    """Runs a command while the server is up; its exit code."""
+    with running(server, wait_s):
+        return subprocess.run(list(command), check=False).returncode  # noqa: S603
