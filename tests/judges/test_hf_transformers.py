@@ -33,12 +33,12 @@ from isr.requests import Request
 from isr.rubrics import load_pair, load_rubric
 from isr.store import Store
 from isr.types import Answer, Question
+from tests import local_judges
 from tests.checkpoints import FAMILIES, make
 from tests.directories import make_directory
+from tests.local_judges import SHORT, answers_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-
-SHORT = ("shapes-semantic/v1", "shapes-perceptual/v1")
 
 
 @pytest.fixture(scope="session")
@@ -54,28 +54,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
     return of
 
 
-def write_card(
-    path: Path, model: Path, *, decoding: str = "max_tokens = 400", images: str = "", **engine: Any
-) -> str:
-    """A card for a folder; ``engine`` fields as TOML values."""
-    engine = {"dtype": "float32", "batch_size": 4, **engine}
-    lines = "\n".join(f"{k} = {json.dumps(v)}" for k, v in engine.items())
-    path.write_text(
-        f'backend = "hf_transformers"\nmodel = "{model}"\n[decoding]\n{decoding}\n[images]\n{images}\n'
-        f"[engine]\n{lines}\n[limits]\nconcurrency = 8\n",
-        "utf-8",
-    )
-    return str(path)
-
-
-def answers_of(out: Path) -> list[tuple[str, Answer]]:
-    """(question, answer) of everything in a run's store."""
-    exported = subprocess.run(
-        [sys.executable, "-m", "isr", "store", "export", str(out)], capture_output=True, text=True, check=True
-    ).stdout
-    rows = [json.loads(line) for line in exported.splitlines()]
-    parts = {r["part"]: r["body"] for r in rows if "part" in r}
-    return [(parts[r["request"]["rubric"]]["rubric"], Answer(**r["answer"])) for r in rows if "answer" in r]
+def write_card(path: Path, model: Path, **fields: Any) -> str:
+    """A card of this backend."""
+    given = {"dtype": "float32", "batch_size": 4, **fields}
+    return str(local_judges.write_card(path, "hf_transformers", model, **given))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
