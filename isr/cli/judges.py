@@ -28,7 +28,7 @@ def command(ctx: click.Context) -> None:
         for name in builtin_names():
             card = load_card(name)
             retires = f"; retires {card.retires_on}" if card.retires_on else ""
-            click.echo(f"{name:20} {card.backend:14} needs {card.needs}{retires}")
+            click.echo(f"{name:27} {card.backend:16} needs {card.needs}{retires}")
 
 
 @command.command()
