@@ -10,9 +10,12 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
+import multiprocessing
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -41,6 +44,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("isr")
 
+_GUARD = """
+import os, signal, sys
+sys.stdin.read()  # ends when the run ends, whatever ended it
+for pid in map(int, sys.argv[1:]):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+"""
 MOST_DEATHS = 3  # of the engine in one run; then the judge is given up
 _TOO_LONG = ("maximum model length", "max_model_len", "context length", "longer than", "too long")
 
@@ -215,7 +227,7 @@ class _Engine:
                 f"its own messages are above; check the card's model, revision and engine"
             ) from error
         self.marks = marks_of(self.processor.tokenizer)
-        self._params: dict[bytes, Any] = {}
+        self._guard = _guarded([p.pid for p in multiprocessing.active_children() if p.pid])
 
     @property
     def served(self) -> dict[str, str]:
@@ -238,6 +250,8 @@ class _Engine:
         """Ends the engine's processes, once: its destructor would do it again when its modules are gone."""
         self._engine.shutdown()
         self._engine.shutdown = _nothing
+        self._guard.kill()
+        self._guard.communicate()
 
     async def generate(self, request: Request, talk: Conversation, name: str) -> Any:
         """The finished output of one request."""
@@ -291,3 +305,13 @@ def _vllm_version() -> str:
 
 def _nothing(*_: object, **__: object) -> None:
     return None
+
+
+def _guarded(pids: Sequence[int]) -> subprocess.Popen[bytes]:
+    """A process that ends the engine's when this one is gone: killed, it could not, and they would keep their memory."""
+    return subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", _GUARD, *map(str, pids)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )

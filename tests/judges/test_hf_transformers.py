@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -282,6 +283,54 @@ def test_warnings_name_what_is_not_pinned_and_what_runs_foreign_code(
         open_judge(load_card(str(path)))
     assert "no revision is pinned" in caplog.text
     assert "trust_remote_code runs Python code" in caplog.text
+
+
+KILLED = """
+    import sys
+    from isr.judges import hf_transformers
+    real, finished = hf_transformers._Model.generate, sys.argv[1]
+    def told(self, requests, inputs):
+        out = real(self, requests, inputs)
+        with open(finished, "a") as file:
+            file.write("answer\\n" * len(out))
+        return out
+    hf_transformers._Model.generate = told
+    from isr.cli import main
+    sys.argv = ["isr", *sys.argv[2:]]
+    main()
+"""
+
+
+@pytest.mark.slow
+def test_a_kill_loses_at_most_a_batch(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    make_directory(tmp_path / "edits", images=10, prompts=3, controls=False)
+    size = 3
+    card = write_card(tmp_path / "judge.toml", checkpoint("llava"), batch_size=size)
+    finished = tmp_path / "finished"
+    words = [word for name in SHORT for word in ("--rubric", name)]
+    command = ["score", str(tmp_path / "edits"), "--judge", card, *words, "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(KILLED), str(finished), *command],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    until = time.monotonic() + 120
+    while not finished.exists() or len(finished.read_text().splitlines()) < 5 * size:
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    with Store(tmp_path / "out/isr.db") as store:
+        kept = store.count()
+        assert not list(store.verify())
+    assert 0 < kept < 60
+    assert len(finished.read_text().splitlines()) - kept <= size
+    assert (
+        subprocess.run([sys.executable, "-m", "isr", *command], check=False, capture_output=True).returncode
+        == 0
+    )
+    with Store(tmp_path / "out/isr.db", read_only=True) as store:
+        assert store.count() == 60
 
 
 WITHOUT_TORCHVISION = """

@@ -49,7 +49,7 @@ def test_every_family_answers_in_the_schema(
     (tmp_path / "edits/metadata.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), "utf-8")
     card = write_card(
         tmp_path / "judge.toml", "vllm_engine", checkpoint(family), concurrency=CONCURRENCY,
-        decoding="max_tokens = 400\nlogprobs = 10", **ENGINE,
+        decoding="max_tokens = 300\nlogprobs = 10", **ENGINE,
     )  # fmt: skip
     done = isr("score", tmp_path / "edits", "--judge", card, *RUBRICS, "--out", tmp_path / "out", "--json")
     assert done.returncode == 3, done.stderr  # the long one got no answer
@@ -132,7 +132,7 @@ def group_lives(group: int) -> bool:
 
 
 DYING = """
-    import os, signal, subprocess, sys, threading
+    import multiprocessing, os, signal, sys
     from isr.judges import vllm_engine
     real = vllm_engine._Engine.generate
     asked = 0
@@ -140,8 +140,8 @@ DYING = """
         global asked
         asked += 1
         if asked == 5:  # as the kernel does it to a process that takes too much memory
-            for pid in subprocess.run(["pgrep", "-g", str(os.getpgid(0)), "-f", "EngineCore"], capture_output=True, text=True).stdout.split():
-                os.kill(int(pid), signal.SIGKILL)
+            for process in multiprocessing.active_children():
+                os.kill(process.pid, signal.SIGKILL)
         return await real(self, request, talk, name)
     vllm_engine._Engine.generate = dying
     from isr.cli import main
@@ -166,7 +166,7 @@ def test_an_engine_that_dies_is_started_again(checkpoint: Callable[[str], Path],
     ]
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(DYING), *command],
-        capture_output=True, text=True, check=False, start_new_session=True,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "the engine's process ended" in done.stderr
