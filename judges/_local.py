@@ -39,6 +39,7 @@ Options = TypeVar("Options", bound=EngineOptions)
 def engine_options(card: Card, kind: type[Options]) -> Options:
     """The card's ``[engine]`` as the backend's options. Raises ``CardError`` with every problem at once."""
     problems = []
+    options: Options | None = None
     if not card.model:
         problems.append(Problem(card.name, "model", "a folder or a hub id", "none", "edit the card"))
     try:
@@ -51,8 +52,7 @@ def engine_options(card: Card, kind: type[Options]) -> Options:
             expected = f"one of {known}" if unknown else e["msg"]
             found = "another field" if unknown else repr(e["input"])[:80]
             problems.append(Problem(card.name, field, expected, found, "edit the card"))
-        options = kind.model_construct()
-    if problems:
+    if options is None or problems:
         raise CardError(f"{card.name}: {len(problems)} problem(s)", problems)
     if options.trust_remote_code:
         log.warning(

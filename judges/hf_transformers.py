@@ -232,15 +232,15 @@ class _Model:
 
     def __init__(self, card: Card, options: TransformersOptions) -> None:
         import torch
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-        from transformers.utils import logging as hf_logging
+        import transformers
 
-        hf_logging.disable_progress_bar()
+        hub: Any = transformers  # its types are its own
+        hub.utils.logging.disable_progress_bar()
         self.card, self.options = card, options
         source = self._source()
         try:
-            self.processor = AutoProcessor.from_pretrained(**source)
-            self.model = AutoModelForImageTextToText.from_pretrained(
+            self.processor = hub.AutoProcessor.from_pretrained(**source)
+            self.model = hub.AutoModelForImageTextToText.from_pretrained(
                 **source,
                 dtype=options.dtype if options.dtype == "auto" else getattr(torch, options.dtype),
                 device_map=options.device_map if torch.cuda.is_available() else "cpu",
@@ -338,7 +338,7 @@ class _Model:
 
     def _processors(self, requests: Sequence[Request]) -> list[Any]:
         """What is done to the logits before each token: the schema's mask, then the sampling noise."""
-        out = []
+        out: list[Any] = []
         schemas = [schema_of(r) for r in requests]
         if schemas[0] is not None:  # one card asks in one form
             from xgrammar.contrib.hf import LogitsProcessor

@@ -208,14 +208,15 @@ class _Engine:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ["VLLM_BATCH_INVARIANT"] = "1" if options.batch_invariant else "0"
-        from transformers import AutoProcessor
+        import transformers
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
+        hub: Any = transformers  # its types are its own
         self.card, self.options = card, options
         args = options.engine_args(card)
         try:
-            self.processor = AutoProcessor.from_pretrained(
+            self.processor = hub.AutoProcessor.from_pretrained(
                 args["model"], revision=args.get("revision"), trust_remote_code=options.trust_remote_code
             )
             self._engine = AsyncLLM.from_engine_args(
