@@ -15,7 +15,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,7 @@ for pid in map(int, sys.argv[1:]):
     except ProcessLookupError:
         pass
 """
-MOST_DEATHS = 3  # of the engine in one run; then the judge is given up
+MOST_DEATHS = 3  # of the engine, one after the other; then the judge is given up
 _TOO_LONG = ("maximum model length", "max_model_len", "context length", "longer than", "too long")
 
 
@@ -105,25 +106,33 @@ def open_judge(card: Card) -> VllmEngine:
 
 
 class VllmEngine:
-    """One engine; as many requests in it as the card's ``limits.concurrency``."""
+    """One engine; as many requests in it as the card's ``limits.concurrency``.
+
+    Where the engine's process ends (out of memory, or killed), a new one is started and what was in it is asked
+    again, each request alone: the one under which the engine ends again is the one that does not fit.
+    """
 
     def __init__(self, card: Card, options: VllmOptions) -> None:
         self.card, self.options = card, options
         self._engine: _Engine | None = None
         self._starting = asyncio.Lock()
-        self._deaths = 0
+        self._window = _Window()
+        self._suspects: set[bytes] = set()
+        self._deaths = 0  # in a row, without an answer between them
         self._asked = 0
 
     async def ask(self, request: Request, images: Prepared) -> Answer:
         """The model's reply. Raises ``TransportError`` for a prompt that the engine refuses or a lost engine."""
-        engine = await self._started()
-        talk = await conversation(request, images, engine.marks)
-        self._asked += 1
-        began = time.perf_counter()
-        try:
-            output = await engine.generate(request, talk, f"isr-{self._asked}")
-        except Exception as error:
-            raise await self._mapped(error, engine) from error
+        async with self._window.place(alone=request.key in self._suspects):
+            engine = await self._started()
+            talk = await conversation(request, images, engine.marks)
+            self._asked += 1
+            began = time.perf_counter()
+            try:
+                output = await engine.generate(request, talk, f"isr-{self._asked}")
+            except Exception as error:
+                raise await self._mapped(error, engine, request) from error
+        self._deaths = 0
         written = output.outputs[0]
         return Answer(
             written.text,
@@ -151,13 +160,13 @@ class VllmEngine:
                 self._engine = await asyncio.to_thread(_Engine, self.card, self.options)
         return self._engine
 
-    async def _mapped(self, error: Exception, engine: _Engine) -> IsrError:
+    async def _mapped(self, error: Exception, engine: _Engine, request: Request) -> IsrError:
         """The one place where vLLM's exceptions become ours."""
         from vllm.v1.engine.exceptions import EngineDeadError
 
         said = _first_line(error)
         if isinstance(error, EngineDeadError):
-            return await self._died(engine)
+            return await self._died(engine, request)
         if any(words in str(error) for words in _TOO_LONG):
             fix = "lower images.max_side, or raise engine.max_model_len"
             return TransportError("too_long", f"{self.card.name}: {said}; {fix}", retryable=False)
@@ -167,21 +176,48 @@ class VllmEngine:
             return TransportError("rejected", f"{self.card.name}: {said}", retryable=False)
         return TransportError("server_error", f"{self.card.name}: {type(error).__name__}: {said}")
 
-    async def _died(self, engine: _Engine) -> IsrError:
-        """The engine's process ended (out of memory, or killed): what was in it is asked again in a new one."""
+    async def _died(self, engine: _Engine, request: Request) -> IsrError:
+        """What the end of the engine's process means for one of the requests that were in it."""
         async with self._starting:
             if self._engine is engine:
                 self._engine = None
                 self._deaths += 1
-                log.warning("%s: the engine's process ended; %s", self.card.name, "see its message above")
+                log.warning("%s: the engine's process ended; it is started again", self.card.name)
                 await asyncio.to_thread(engine.stop)
-        if self._deaths >= MOST_DEATHS:
+        said = f"{self.card.name}: the engine's process ended"
+        if self._deaths > MOST_DEATHS:
             return JudgeError(
-                f"{self.card.name}: the engine's process ended {self._deaths} times; lower "
-                f"engine.gpu_memory_utilization, engine.max_num_seqs or images.max_side, then run again "
-                f"(what was received is kept)"
+                f"{said} {self._deaths} times without an answer; lower engine.gpu_memory_utilization, "
+                f"engine.max_num_seqs or images.max_side, then run again (what was received is kept)"
             )
-        return TransportError("out_of_memory", f"{self.card.name}: the engine's process ended")
+        if request.key in self._suspects:
+            return TransportError("out_of_memory", f"{said} under this request alone", retryable=False)
+        self._suspects.add(request.key)
+        return TransportError("out_of_memory", said)
+
+
+class _Window:
+    """Places for requests in the engine; one that must be alone waits for the others, and they for it."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Condition()
+        self._inside = 0
+        self._alone = False
+
+    @asynccontextmanager
+    async def place(self, alone: bool) -> AsyncIterator[None]:
+        """A place in the engine."""
+        async with self._free:
+            await self._free.wait_for(lambda: not self._alone and not (alone and self._inside))
+            self._inside += 1
+            self._alone = alone
+        try:
+            yield
+        finally:
+            async with self._free:
+                self._inside -= 1
+                self._alone = False if alone else self._alone
+                self._free.notify_all()
 
 
 def _first_line(error: BaseException) -> str:

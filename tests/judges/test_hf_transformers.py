@@ -87,6 +87,15 @@ def test_every_family_answers_in_the_schema(
     assert counts["decided"] + len({u["reason"] for u in counts["undecided"]}) >= 1
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "auto"])
+def test_half_precision(dtype: str, checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    make_directory(tmp_path / "edits", images=1, prompts=1, controls=False)
+    card = write_card(tmp_path / "judge.toml", checkpoint("llava"), dtype=dtype)
+    isr.score(tmp_path / "edits", judge=card, rubrics=SHORT, out=tmp_path / "out")
+    found = {answer.served["dtype"] for _, answer in answers_of(tmp_path / "out")}
+    assert found == {"float32" if dtype == "auto" else dtype}  # auto: as the checkpoint says
+
+
 def test_truncated_answers_are_undecided_and_counted(
     checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:

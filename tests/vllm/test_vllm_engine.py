@@ -135,12 +135,9 @@ DYING = """
     import multiprocessing, os, signal, sys
     from isr.judges import vllm_engine
     real = vllm_engine._Engine.generate
-    asked = 0
     async def dying(self, request, talk, name):
-        global asked
-        asked += 1
-        if asked == 5:  # as the kernel does it to a process that takes too much memory
-            for process in multiprocessing.active_children():
+        if request.prompt == "make it colour 1" and request.question == "semantic":
+            for process in multiprocessing.active_children():  # as the kernel does it where memory runs out
                 os.kill(process.pid, signal.SIGKILL)
         return await real(self, request, talk, name)
     vllm_engine._Engine.generate = dying
@@ -150,8 +147,10 @@ DYING = """
 """
 
 
-def test_an_engine_that_dies_is_started_again(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
-    make_directory(tmp_path / "edits", images=4, prompts=2, controls=False)
+def test_a_request_that_ends_the_engine_is_found_and_the_others_are_answered(
+    checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    make_directory(tmp_path / "edits", images=1, prompts=4, controls=False)
     card = write_card(
         tmp_path / "judge.toml", "vllm_engine", checkpoint("llava"), concurrency=CONCURRENCY, **ENGINE
     )
@@ -165,9 +164,11 @@ def test_an_engine_that_dies_is_started_again(checkpoint: Callable[[str], Path],
         str(tmp_path / "out"),
     ]
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(DYING), *command],
+        [sys.executable, "-c", textwrap.dedent(DYING), *command, "--json"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 3, done.stderr
     assert "the engine's process ended" in done.stderr
-    check_answers(tmp_path / "out", 16)
+    undecided = json.loads(done.stdout)["treatments"][0]["counts"]["undecided"]
+    assert [(u["question"], u["n"]) for u in undecided if u["reason"] == "out_of_memory"] == [("semantic", 1)]
+    check_answers(tmp_path / "out", 7)
