@@ -1,6 +1,6 @@
 """What `isr` adds to a local judge: requests per second through it, against a bare loop over the same engine.
 
-Both sides answer the same requests with the same loaded engine, decode the same image files, and build the same
+Both sides answer the same requests with the same loaded engine, decode each image file once, and build the same
 prompts; `isr` also looks requests up, keeps every answer durably and parses it. Rounds alternate in one process, and
 the ratio of the medians is what counts.
 
@@ -46,9 +46,18 @@ class Loaded:
         """Stays."""
 
 
-def talk_of(request: Request, root: Path) -> Conversation:
-    """The conversation of a request, its images decoded from their files, without any of isr's caches."""
-    images = [decode((root / ref.path).read_bytes()) for ref in request.images.values()]
+Pictures = dict[str, Any]
+
+
+def pictures_of(requests: list[Request], root: Path) -> Pictures:
+    """All images of some requests, each decoded once."""
+    paths = {ref.path for r in requests for ref in r.images.values()}
+    return {path: decode((root / path).read_bytes()) for path in paths}
+
+
+def talk_of(request: Request, pictures: Pictures) -> Conversation:
+    """The conversation of a request, without any of isr's code for it."""
+    images = [pictures[ref.path] for ref in request.images.values()]
     system = [{"type": "text", "text": request.template.body["system"]}]
     content = [
         {"type": "image"} if kind == "image" else {"type": "text", "text": text}
@@ -62,9 +71,10 @@ def talk_of(request: Request, root: Path) -> Conversation:
 async def bare_transformers(judge: Any, requests: list[Request], root: Path) -> None:
     """Batches one after the other: read, process, generate."""
     model, size = judge._model, judge.options.batch_size
+    pictures = pictures_of(requests, root)
     for start in range(0, len(requests), size):
         batch = requests[start : start + size]
-        inputs = model.inputs([talk_of(r, root) for r in batch])
+        inputs = model.inputs([talk_of(r, pictures) for r in batch])
         answers = model.generate(batch, inputs)
         assert len(answers) == len(batch)
 
@@ -72,10 +82,11 @@ async def bare_transformers(judge: Any, requests: list[Request], root: Path) -> 
 async def bare_vllm(judge: Any, requests: list[Request], root: Path) -> None:
     """As many requests in the engine as the card says, each started when one is finished."""
     window = asyncio.Semaphore(judge.card.limits.concurrency)
+    pictures = pictures_of(requests, root)
 
     async def one(number: int, request: Request) -> None:
         async with window:
-            talk = talk_of(request, root)
+            talk = talk_of(request, pictures)
             await judge._engine.generate(request, talk, f"bare-{time.monotonic_ns()}-{number}")
 
     await asyncio.gather(*(one(n, r) for n, r in enumerate(requests)))
@@ -104,7 +115,9 @@ async def measure(backend: str, edits: int, rounds: int, folder: Path) -> None:
     first = requests[0]
     files = {role: (ref.path, ref.sha256) for role, ref in first.images.items()}
     await judge.ask(first, Prepared(encoder, files))  # loads the weights
-    assert (await conversation(first, Prepared(encoder, files), ())).messages == talk_of(first, root).messages
+    assert (await conversation(first, Prepared(encoder, files), ())).messages == talk_of(
+        first, pictures_of([first], root)
+    ).messages
     bare = bare_transformers if backend == "transformers" else bare_vllm
     await bare(judge, requests[: 2 * card.limits.concurrency], root)  # warm
     times: dict[str, list[float]] = {"bare loop": [], "through isr": []}

@@ -161,7 +161,7 @@ class Card(_Section):
 
     @property
     def served_name(self) -> str:
-        """The name under which a server offers this model: a path of this machine is never sent."""
+        """The name under which a server offers this model: the card's own, where the model is a folder."""
         return self.model if self.checkpoint is None else self.name
 
     @property
@@ -180,7 +180,7 @@ def _is_relative(model: str) -> bool:
     return model.startswith(("./", "../"))
 
 
-CHECKPOINT_FILES = (".json", ".jinja", ".model", ".safetensors", ".txt")
+CHECKPOINT_FILES = (".json", ".jinja", ".model", ".py", ".safetensors", ".txt")
 
 
 def checkpoint_digest(card: Card) -> str:
@@ -192,7 +192,13 @@ def checkpoint_digest(card: Card) -> str:
             f"{card.name}: 'model' expected a folder with config.json and safetensors; found none at {card.model!r} "
             f"({folder}); check the path"
         )
-    files = {p.relative_to(folder).as_posix(): _digest_of(str(p), p.stat().st_mtime_ns) for p in found}
+    try:
+        files = {p.relative_to(folder).as_posix(): _digest_of(str(p), p.stat().st_mtime_ns) for p in found}
+    except OSError as error:
+        raise CardError(
+            f"{card.name}: 'model' expected readable files in {card.model!r}; found {error.filename} "
+            f"({error.strerror}); mend or remove it"
+        ) from None
     return "checkpoint:" + sha256_json(files)
 
 

@@ -27,7 +27,7 @@ def p_yes(steps: Iterable[Step], rubric: Rubric) -> float | None:
 
     The tokens at the first place at which the two words part are summed by the word that they begin or finish;
     a token that begins both (an ``f``) is followed. ``None`` where the rubric asks for no verdict, where none
-    was written, or where none of the likeliest tokens belongs to either word.
+    was written, or where one of the words is not among the likeliest tokens: how unlikely it is, is not known then.
     """
     if rubric.decision is not None:
         return None
@@ -44,9 +44,12 @@ def p_yes(steps: Iterable[Step], rubric: Rubric) -> float | None:
                 mass[words[0]] += path * math.exp(min(logprob, 0.0))
         if len(_begun(before + step.text, found[-1].end())) != 2:
             break
-        path *= math.exp(min(step.likeliest.get(step.text, 0.0), 0.0))
-    total = mass[FAILS] + mass[FINE]
-    return mass[FAILS] / total if total > 0 else None
+        if step.text not in step.likeliest:
+            return None
+        path *= math.exp(min(step.likeliest[step.text], 0.0))
+    if not (mass[FAILS] > 0 and mass[FINE] > 0):
+        return None
+    return mass[FAILS] / (mass[FAILS] + mass[FINE])
 
 
 def _from(steps: list[Step], at: int) -> Iterator[tuple[Step, str]]:
@@ -71,8 +74,12 @@ def steps_of_completion(payload: Mapping[str, Any]) -> list[Step]:
     try:
         content = payload["choices"][0]["logprobs"]["content"]
         return [
-            Step(str(c["token"]), {str(t["token"]): float(t["logprob"]) for t in c.get("top_logprobs") or ()})
-            for c in content
+            Step(str(c["token"]), {str(t["token"]): float(t["logprob"]) for t in _places(c)}) for c in content
         ]
     except (KeyError, IndexError, TypeError, ValueError):
         return []
+
+
+def _places(written: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The likeliest tokens at a place, and the one that was written there."""
+    return [written, *(written.get("top_logprobs") or ())]

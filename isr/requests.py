@@ -20,6 +20,7 @@ from isr.rubrics import PLACEHOLDER, Rubric
 from isr.types import Arm, Edit, ImageRef, Question
 
 SCHEMA = "isr.request/1"
+ESCAPED = {"<": "\\u003c", "[": "\\u005b"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Request:
     @cached_property
     def body(self) -> dict[str, Any]:
         """The canonical request; images, rubric and judge stand in it by their digests."""
-        return {
+        body = {
             "schema": SCHEMA,
             "images_policy": POLICY,
             "rubric": self.template.digest,
@@ -70,6 +71,20 @@ class Request:
             "images": {role: ref.sha256 for role, ref in self.images.items()},
             "repeat": self.repeat,
         }
+        if any(mark in self.prompt for mark in ESCAPED):  # which were once sent as they are
+            body["quoting"] = 2
+        return body
+
+    @property
+    def quoted(self) -> str:
+        """The edit prompt as a JSON string, in which ``<`` and ``[`` are escaped.
+
+        Most models' own marks begin with them (``<image>``, ``<|im_end|>``, ``[INST]``): none may be taken out of data.
+        """
+        text = json.dumps(self.prompt, ensure_ascii=False)
+        for mark, escape in ESCAPED.items():
+            text = text.replace(mark, escape)
+        return text
 
     @cached_property
     def key(self) -> bytes:
@@ -82,12 +97,8 @@ class Request:
         return content_digest(self.template.rubric.digest, self.body)
 
     def user_parts(self) -> Iterator[tuple[str, str]]:
-        """``("text", words)`` and ``("image", role)`` in the order in which the judge gets them.
-
-        The edit prompt is quoted as a JSON string in which ``<`` is escaped: no model may take a part of it for
-        one of its own marks (``<image>``, ``<|im_end|>``).
-        """
-        quoted = json.dumps(self.prompt, ensure_ascii=False).replace("<", "\\u003c")
+        """``("text", words)`` and ``("image", role)`` in the order in which the judge gets them."""
+        quoted = self.quoted
         for part in self.template.rubric.user:
             yield ("image", part.image) if part.image else ("text", part.text.replace(PLACEHOLDER, quoted))
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from isr.errors import CardError, MissingExtraError, Problem
+from isr.cards import Decoding
+from isr.errors import CardError, JudgeError, MissingExtraError, Problem
 from isr.requests import arranged
 
 if TYPE_CHECKING:
@@ -96,6 +99,7 @@ async def conversation(request: Request, prepared: Prepared, marks: Iterable[str
     content: list[dict[str, Any]] = []
     images: list[Image.Image] = []
     digests: dict[str, str] = {}
+    safe = without_marks(request.quoted, marks)
     for roles, text in arranged(request, request.template.card.images.layout):
         if roles:
             picture = await prepared.picture(*roles)
@@ -103,7 +107,7 @@ async def conversation(request: Request, prepared: Prepared, marks: Iterable[str
             digests["+".join(roles)] = picture.sha256
             content.append({"type": "image"})
         else:
-            content.append({"type": "text", "text": without_marks(text, marks)})
+            content.append({"type": "text", "text": text.replace(request.quoted, safe)})
     system = [{"type": "text", "text": request.template.body["system"]}]
     messages = [{"role": "system", "content": system}, {"role": "user", "content": content}]
     return Conversation(messages, images, digests)
@@ -125,15 +129,25 @@ def marks_of(tokenizer: Any) -> tuple[str, ...]:
 
 
 def rendered(processor: Any, messages: list[dict[str, Any]]) -> str:
-    """The conversation in the model's own chat format; the rubric joins the user's words where it knows no system."""
+    """The conversation in the model's own chat format; the rubric joins the user's words where it knows no system.
+
+    Raises ``JudgeError`` for a format in which the rubric would be lost.
+    """
     from jinja2 import TemplateError
 
-    try:
-        return str(processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
-    except TemplateError:
-        system, user = messages
-        joined = [{"role": "user", "content": [*system["content"], *user["content"]]}]
-        return str(processor.apply_chat_template(joined, add_generation_prompt=True, tokenize=False))
+    system, user = messages
+    joined = [{"role": "user", "content": [*system["content"], *user["content"]]}]
+    for form in (messages, joined):
+        try:
+            text = str(processor.apply_chat_template(form, add_generation_prompt=True, tokenize=False))
+        except TemplateError:
+            continue
+        if system["content"][0]["text"] in text:
+            return text
+    raise JudgeError(
+        "the model's chat template expected to show the whole rubric; it drops it; use a checkpoint with another "
+        "chat_template.jinja"
+    )
 
 
 def seed_of(card: Card, request: Request) -> int | None:
@@ -148,8 +162,64 @@ def seed_of(card: Card, request: Request) -> int | None:
 
 
 def schema_of(request: Request) -> dict[str, Any] | None:
-    """The JSON schema to which decoding is held: the rubric's, any object, or none (asked for in words)."""
+    """The JSON schema to which decoding is held: the rubric's, any object, or none (asked for in words).
+
+    Of a string with a length xgrammar makes one that may hold control characters, which are no JSON: an answer with
+    one is undecided (``not_json``). (As a pattern it would forbid them, but xgrammar 0.2 fails on such patterns.)
+    """
     form: Mapping[str, Any] | None = request.template.body["response_format"]
     if form is None:
         return None
     return form["json_schema"]["schema"] if form["type"] == "json_schema" else {"type": "object"}
+
+
+def refuse_fields(card: Card, *fields: str) -> None:
+    """Raises ``CardError`` for fields of ``[decoding]`` that are set and that the backend would ignore."""
+    plain = Decoding()
+    set_ = [f for f in fields if getattr(card.decoding, f) != getattr(plain, f)]
+    if set_:
+        problems = [
+            Problem(
+                card.name,
+                f"decoding.{f}",
+                f"nothing: {card.backend} has no use for it",
+                "a value",
+                "remove it",
+            )
+            for f in set_
+        ]
+        raise CardError(f"{card.name}: {len(problems)} problem(s)", problems)
+
+
+_WATCH = """
+import os, signal, sys
+pids = [int(word) for line in sys.stdin for word in line.split()]  # until the run ends, whatever ends it
+for pid in pids:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+"""
+
+
+class Guard:
+    """A process that ends others when this one is gone: killed, it could not, and they would keep their memory."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-c", _WATCH],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def watch(self, pids: Iterable[int]) -> None:
+        """These processes end with this one; a negative number is a whole group, as for ``kill``."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{' '.join(map(str, pids))}\n".encode())
+        self._process.stdin.flush()
+
+    def dismiss(self) -> None:
+        """Ends the guard and nothing else."""
+        self._process.kill()
+        self._process.communicate()

@@ -11,7 +11,7 @@ import importlib.util
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,7 +19,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from isr.canonical import canonical_json
-from isr.errors import CardError, JudgeError, MissingExtraError, TransportError
+from isr.errors import CardError, IsrError, JudgeError, MissingExtraError, TransportError
 from isr.graded import Step, p_yes
 from isr.judges._local import (
     Conversation,
@@ -28,6 +28,7 @@ from isr.judges._local import (
     engine_options,
     marks_of,
     missing,
+    refuse_fields,
     rendered,
     schema_of,
     seed_of,
@@ -60,6 +61,7 @@ class TransformersOptions(EngineOptions):
 def open_judge(card: Card) -> Transformers:
     """A judge in this process; its weights are loaded at the first question. Raises ``CardError``."""
     options = engine_options(card, TransformersOptions)
+    refuse_fields(card, "extra", "omit", "reasoning_effort")
     if options.dtype not in DTYPES or options.batch_size < 1:
         raise CardError(
             f"{card.name}: 'engine' expected dtype out of {', '.join(DTYPES)} and a batch_size of at least 1; "
@@ -134,18 +136,27 @@ class Transformers:
 
     async def _prepare(self) -> None:
         while True:
-            batch = await self._collected()
-            try:
-                inputs = await asyncio.to_thread(_some(self._model).inputs, [a.talk for a in batch])
-            except Exception as error:
-                _fail(batch, _mapped(error, self.card))
-                continue
-            await self._ready.put((batch, inputs))
+            for ready in await self._prepared(await self._collected()):
+                await self._ready.put(ready)
+
+    async def _prepared(self, batch: list[_Asked]) -> list[tuple[list[_Asked], Mapping[str, Any]]]:
+        """The batch with its tensors, in parts where one of its requests cannot be prepared: that one is refused."""
+        try:
+            return [(batch, await asyncio.to_thread(_some(self._model).inputs, [a.talk for a in batch]))]
+        except Exception as error:
+            if isinstance(error, IsrError) or len(batch) == 1:
+                _fail(batch, _mapped(error, self.card, "rejected"))
+                return []
+        half = len(batch) // 2
+        return [*await self._prepared(batch[:half]), *await self._prepared(batch[half:])]
 
     async def _generate(self) -> None:
         while True:
             batch, inputs = await self._ready.get()
-            await self._answer(batch, inputs)
+            try:
+                await self._answer(batch, inputs)
+            except Exception as error:  # whatever it is, nobody may wait for ever
+                _fail(batch, _mapped(error, self.card))
 
     async def _answer(self, batch: list[_Asked], inputs: Mapping[str, Any]) -> None:
         """Answers a batch. What is too long is taken out; what does not fit into memory is halved, down to one."""
@@ -157,18 +168,21 @@ class Transformers:
                     _fail([asked], _too_long(self.card, n, model.longest))
             await self._again([a for a, fit in zip(batch, fits, strict=True) if fit])
             return
+        answers: list[Answer] | None = None
         try:
             answers = await asyncio.to_thread(model.generate, [a.request for a in batch], inputs)
         except Exception as error:
-            model.free()
-            if _out_of_memory(error) and len(batch) > 1:
-                self._batch_size = max(1, len(batch) // 2)
-                said = "%s: a batch of %d did not fit into memory; going on with %d"
-                log.warning(said, self.card.name, len(batch), self._batch_size)
-                await self._again(batch[: self._batch_size])
-                await self._again(batch[self._batch_size :])
-            else:
+            if not (_out_of_memory(error) and len(batch) > 1):
                 _fail(batch, _mapped(error, self.card))
+                return
+        if answers is None:  # here the error, whose frames held the batch's memory, is gone
+            del inputs
+            model.free()
+            self._batch_size = max(1, len(batch) // 2)
+            said = "%s: a batch of %d did not fit into memory; going on with %d"
+            log.warning(said, self.card.name, len(batch), self._batch_size)
+            await self._again(batch[: self._batch_size])
+            await self._again(batch[self._batch_size :])
             return
         for asked, answer in zip(batch, answers, strict=True):
             if not asked.future.done():
@@ -177,8 +191,8 @@ class Transformers:
     async def _again(self, batch: list[_Asked]) -> None:
         """Prepares and answers a part of a batch."""
         if batch:
-            inputs = await asyncio.to_thread(_some(self._model).inputs, [a.talk for a in batch])
-            await self._answer(batch, inputs)
+            for some, inputs in await self._prepared(batch):
+                await self._answer(some, inputs)
 
 
 def lengths(inputs: Mapping[str, Any]) -> list[int]:
@@ -213,14 +227,17 @@ def _out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or cpu
 
 
-def _mapped(error: Exception, card: Card) -> Exception:
+def _mapped(error: Exception, card: Card, otherwise: str = "") -> Exception:
     """The one place where errors of the model become ours: a request's own are undecided, the rest end the run."""
+    if isinstance(error, IsrError):
+        return error
     if _out_of_memory(error):
         said = f"{card.name}: one request alone does not fit into memory ({_first_line(error)})"
         return TransportError("out_of_memory", said, retryable=False)
-    if isinstance(error, TransportError | JudgeError | MissingExtraError):
-        return error
-    return JudgeError(f"{card.name}: {type(error).__name__}: {_first_line(error)}")
+    said = f"{card.name}: {type(error).__name__}: {_first_line(error)}"
+    if otherwise:
+        return TransportError(otherwise, f"the model's processor refused a request ({said})", retryable=False)
+    return JudgeError(said)
 
 
 def _first_line(error: BaseException) -> str:
@@ -238,22 +255,32 @@ class _Model:
         hub.utils.logging.disable_progress_bar()
         self.card, self.options = card, options
         source = self._source()
+        here = options.device_map != "auto" or torch.cuda.is_available()
         try:
             self.processor = hub.AutoProcessor.from_pretrained(**source)
-            self.model = hub.AutoModelForImageTextToText.from_pretrained(
+            self.model, told = hub.AutoModelForImageTextToText.from_pretrained(
                 **source,
                 dtype=options.dtype if options.dtype == "auto" else getattr(torch, options.dtype),
-                device_map=options.device_map if torch.cuda.is_available() else "cpu",
+                device_map=options.device_map if here else "cpu",
                 attn_implementation=options.attn_implementation,
                 use_safetensors=True,
-            ).eval()
+                output_loading_info=True,
+            )
         except ImportError as error:
             raise _missing_package(error, card) from error
-        except (OSError, ValueError) as error:
+        except Exception as error:  # a checkpoint can be broken in any way
             raise JudgeError(
-                f"{card.name}: {card.model!r} cannot be loaded ({_first_line(error)}); expected a checkpoint of an "
-                f"image-text model with safetensors, a processor and a chat template; check model and revision"
+                f"{card.name}: {card.model!r} cannot be loaded ({type(error).__name__}: {_first_line(error)}); expected "
+                f"a checkpoint of an image-text model with safetensors, a processor and a chat template; check model "
+                f"and revision"
             ) from error
+        absent = sorted(map(str, [*told["missing_keys"], *told["mismatched_keys"]]))
+        if absent:
+            raise JudgeError(
+                f"{card.name}: {card.model!r} expected weights for the whole model; found none, or of another shape, "
+                f"for {len(absent)} of its tensors ({', '.join(absent[:3])}, ...); use a complete checkpoint"
+            )
+        self.model.eval()
         self.tokenizer = self.processor.tokenizer
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token_id is None:
@@ -263,6 +290,13 @@ class _Model:
                 f"{card.name}: {card.model!r} has no chat template; add chat_template.jinja to the folder"
             )
         self.marks = marks_of(self.tokenizer)
+        said = self.model.generation_config.eos_token_id
+        ends = [*(said if isinstance(said, list) else [said]), self.tokenizer.eos_token_id]
+        self.eos = sorted({i for i in ends if i is not None})
+        # the checkpoint's own penalties and samplers are not the card's decoding
+        self.model.generation_config = hub.GenerationConfig(
+            eos_token_id=self.eos, pad_token_id=self.tokenizer.pad_token_id
+        )
         self._torch: Any = torch
         self._grammars: dict[bytes, Any] = {}
 
@@ -279,12 +313,6 @@ class _Model:
         """Gives cached memory back after a batch that did not fit."""
         if self._torch.cuda.is_available():
             self._torch.cuda.empty_cache()
-
-    @cached_property
-    def eos(self) -> list[int]:
-        said = self.model.generation_config.eos_token_id
-        ids = said if isinstance(said, list) else [said]
-        return [i for i in (*ids, self.tokenizer.eos_token_id) if i is not None]
 
     @cached_property
     def longest(self) -> int:
@@ -311,39 +339,31 @@ class _Model:
         decoding, prompts = self.card.decoding, lengths(inputs)
         width = inputs["input_ids"].shape[1]
         began = time.perf_counter()
+        seen = _Likeliest(decoding.logprobs)
         with self._torch.inference_mode():
             out = self.model.generate(
                 **{k: v.to(self.model.device) for k, v in inputs.items()},
                 max_new_tokens=min(decoding.max_tokens, self.longest - min(prompts)),
                 do_sample=False,
-                num_beams=1,
-                repetition_penalty=1.0,
-                temperature=None,
-                top_p=None,
-                top_k=None,
-                pad_token_id=self.tokenizer.pad_token_id,
-                eos_token_id=self.eos,
-                logits_processor=self._processors(requests),
-                return_dict_in_generate=True,
-                output_logits=bool(decoding.logprobs),
+                logits_processor=self._processors(requests, seen),
             )
         took = time.perf_counter() - began
-        written = [
-            row[: self.longest - n] for row, n in zip(out.sequences[:, width:].tolist(), prompts, strict=True)
+        written = [row[: self.longest - n] for row, n in zip(out[:, width:].tolist(), prompts, strict=True)]
+        return [
+            self._answer(*one, seen, row, took)
+            for row, one in enumerate(zip(requests, written, prompts, strict=True))
         ]
-        logits = (
-            self._torch.stack(out.logits, 1).float().cpu() if decoding.logprobs else [None] * len(requests)
-        )
-        return [self._answer(*one, took) for one in zip(requests, written, logits, prompts, strict=True)]
 
-    def _processors(self, requests: Sequence[Request]) -> list[Any]:
-        """What is done to the logits before each token: the schema's mask, then the sampling noise."""
+    def _processors(self, requests: Sequence[Request], seen: _Likeliest) -> list[Any]:
+        """What is done to the logits before each token: the schema's mask, a look, then the sampling noise."""
         out: list[Any] = []
         schemas = [schema_of(r) for r in requests]
         if schemas[0] is not None:  # one card asks in one form
             from xgrammar.contrib.hf import LogitsProcessor
 
             out.append(LogitsProcessor([self._grammar(s) for s in schemas if s is not None]))
+        if self.card.decoding.logprobs:
+            out.append(seen)
         temperature = self.card.decoding.temperature or 0.0
         if temperature > 0:
             out.append(_Gumbel(temperature, [seed_of(self.card, r) for r in requests]))
@@ -367,10 +387,11 @@ class _Model:
         )
         return xgrammar.GrammarCompiler(known)
 
-    def _answer(self, request: Request, ids: list[int], logits: Any, prompt: int, took: float) -> Answer:
+    def _answer(
+        self, request: Request, ids: list[int], prompt: int, seen: _Likeliest, row: int, took: float
+    ) -> Answer:
         ends = [i for i, token in enumerate(ids) if token in self.eos]
         ids = ids[: ends[0]] if ends else ids
-        steps = [] if logits is None else self._steps(ids, logits)
         return Answer(
             self.tokenizer.decode(ids, skip_special_tokens=True),
             "stop" if ends else "length",
@@ -378,20 +399,8 @@ class _Model:
             usage={"prompt_tokens": prompt, "completion_tokens": len(ids) + bool(ends)},
             received_at=datetime.now(UTC).isoformat(timespec="seconds"),
             latency_s=round(took, 4),
-            p_yes=p_yes(steps, request.template.rubric) if steps else None,
+            p_yes=p_yes(seen.steps(row, ids, self.tokenizer.decode), request.template.rubric),
         )
-
-    def _steps(self, ids: list[int], logits: torch.Tensor) -> list[Step]:
-        logprobs, likeliest = (
-            logits[: len(ids)].log_softmax(-1).topk(min(self.card.decoding.logprobs, logits.shape[-1]))
-        )
-        return [
-            Step(
-                self.tokenizer.decode([i]),
-                {self.tokenizer.decode([t]): p for p, t in zip(ps, ts, strict=True)},
-            )
-            for i, ps, ts in zip(ids, logprobs.tolist(), likeliest.tolist(), strict=True)
-        ]
 
     @cached_property
     def _served(self) -> dict[str, str]:
@@ -403,6 +412,7 @@ class _Model:
             "revision": commit,
             "backend_version": f"transformers {version('transformers')}, torch {version('torch')}{held}",
             "dtype": str(self.model.dtype).removeprefix("torch."),
+            "processor": f"{type(self.processor.image_processor).__name__}, pillow {version('pillow')}",
             "device": self._torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         }
         return {k: v for k, v in told.items() if v}
@@ -417,6 +427,27 @@ def _missing_package(error: ImportError, card: Card) -> MissingExtraError:
     if package:
         return missing(package, EXTRA, f"the processor of {card.model!r} needs it")
     return MissingExtraError(f"{card.name}: {card.model!r} cannot be loaded ({_first_line(error)})")
+
+
+class _Likeliest:
+    """Keeps the likeliest tokens of each row at each place, after the schema's mask and before any noise."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._places: list[tuple[list[list[float]], list[list[int]]]] = []
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        logprobs = scores.float().log_softmax(-1)
+        values, tokens = logprobs.topk(min(self._most, scores.shape[-1]))
+        self._places.append((values.tolist(), tokens.tolist()))
+        return scores
+
+    def steps(self, row: int, ids: Sequence[int], text_of: Callable[[list[int]], str]) -> list[Step]:
+        """The tokens of one row with the likeliest ones at their places."""
+        return [
+            Step(text_of([i]), {text_of([t]): p for p, t in zip(values[row], tokens[row], strict=True)})
+            for i, (values, tokens) in zip(ids, self._places, strict=False)
+        ]
 
 
 class _Gumbel:

@@ -12,10 +12,8 @@ import importlib.util
 import logging
 import multiprocessing
 import os
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -23,15 +21,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from isr.errors import IsrError, JudgeError, TransportError
+from isr.errors import CardError, IsrError, JudgeError, TransportError
 from isr.graded import Step, p_yes
 from isr.judges._local import (
     Conversation,
     EngineOptions,
+    Guard,
     conversation,
     engine_options,
     marks_of,
     missing,
+    refuse_fields,
     rendered,
     schema_of,
     seed_of,
@@ -45,16 +45,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("isr")
 
-_GUARD = """
-import os, signal, sys
-sys.stdin.read()  # ends when the run ends, whatever ended it
-for pid in map(int, sys.argv[1:]):
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-"""
 MOST_DEATHS = 3  # of the engine, one after the other; then the judge is given up
+_NEVER = {
+    "hf_token",
+    "code_revision",
+    "hf_config_path",
+    "tokenizer",
+    "allowed_local_media_path",
+    "served_model_name",
+}
+_FINISHED = {"stop": "stop", "length": "length", "repetition": "stop"}
 _TOO_LONG = ("maximum model length", "max_model_len", "context length", "longer than", "too long")
 
 
@@ -74,7 +74,7 @@ class VllmOptions(EngineOptions):
         """The fields of vLLM's ``EngineArgs`` for a card; a server is started with the same ones."""
         folder = card.checkpoint
         side_by_side = card.images.layout == "side_by_side"
-        given = {
+        given: dict[str, Any] = {
             "model": card.model if folder is None else str(folder),
             "revision": card.revision or None if folder is None else None,
             "tokenizer_revision": card.revision or None if folder is None else None,
@@ -92,14 +92,22 @@ class VllmOptions(EngineOptions):
             "limit_mm_per_prompt": {"image": 1 if side_by_side else 2},
             "mm_processor_kwargs": dict(card.images.processor) or None,
             "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
-            **self.args,
+            "generation_config": "vllm",  # the checkpoint's own penalties are not the card's decoding
         }
-        return {k: v for k, v in given.items() if v is not None}
+        taken = sorted((set(given) | _NEVER) & set(self.args))
+        if taken:
+            raise CardError(
+                f"{card.name}: 'engine.args' expected fields that the card has no place for; found "
+                f"{', '.join(taken)}; say it by the card's own fields"
+            )
+        return {k: v for k, v in {**given, **self.args}.items() if v is not None}
 
 
 def open_judge(card: Card) -> VllmEngine:
     """A judge in this process; the engine starts at the first question. Raises ``CardError``."""
     options = engine_options(card, VllmOptions)
+    refuse_fields(card, "omit", "reasoning_effort")
+    options.engine_args(card)
     if importlib.util.find_spec("vllm") is None:
         raise missing("vllm", "vllm")
     return VllmEngine(card, options)
@@ -134,9 +142,13 @@ class VllmEngine:
                 raise await self._mapped(error, engine, request) from error
         self._deaths = 0
         written = output.outputs[0]
+        if written.finish_reason not in _FINISHED:  # "error", "abort": the engine's failure is no answer
+            raise TransportError(
+                "server_error", f"{self.card.name}: the engine ended a request ({written.finish_reason})"
+            )
         return Answer(
             written.text,
-            "length" if written.finish_reason == "length" else str(written.finish_reason),
+            _FINISHED[written.finish_reason],
             served=engine.served,
             usage={
                 "prompt_tokens": len(output.prompt_token_ids),
@@ -165,6 +177,8 @@ class VllmEngine:
         from vllm.v1.engine.exceptions import EngineDeadError
 
         said = _first_line(error)
+        if isinstance(error, IsrError):
+            return error
         if isinstance(error, EngineDeadError):
             return await self._died(engine, request)
         if any(words in str(error) for words in _TOO_LONG):
@@ -172,7 +186,7 @@ class VllmEngine:
             return TransportError("too_long", f"{self.card.name}: {said}; {fix}", retryable=False)
         if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
             return TransportError("out_of_memory", f"{self.card.name}: {said}", retryable=False)
-        if isinstance(error, ValueError):
+        if isinstance(error, ValueError | TypeError):
             return TransportError("rejected", f"{self.card.name}: {said}", retryable=False)
         return TransportError("server_error", f"{self.card.name}: {type(error).__name__}: {said}")
 
@@ -197,26 +211,31 @@ class VllmEngine:
 
 
 class _Window:
-    """Places for requests in the engine; one that must be alone waits for the others, and they for it."""
+    """Places for requests in the engine; one that must be alone waits for those inside, and new ones wait for it."""
 
     def __init__(self) -> None:
         self._free = asyncio.Condition()
         self._inside = 0
-        self._alone = False
+        self._alone = 0  # waiting or inside
 
     @asynccontextmanager
     async def place(self, alone: bool) -> AsyncIterator[None]:
         """A place in the engine."""
         async with self._free:
-            await self._free.wait_for(lambda: not self._alone and not (alone and self._inside))
+            self._alone += alone
+            try:
+                await self._free.wait_for(lambda: not self._inside if alone else not self._alone)
+            except BaseException:
+                self._alone -= alone
+                self._free.notify_all()
+                raise
             self._inside += 1
-            self._alone = alone
         try:
             yield
         finally:
             async with self._free:
                 self._inside -= 1
-                self._alone = False if alone else self._alone
+                self._alone -= alone
                 self._free.notify_all()
 
 
@@ -251,6 +270,7 @@ class _Engine:
         hub: Any = transformers  # its types are its own
         self.card, self.options = card, options
         args = options.engine_args(card)
+        self._guard = Guard()
         try:
             self.processor = hub.AutoProcessor.from_pretrained(
                 args["model"], revision=args.get("revision"), trust_remote_code=options.trust_remote_code
@@ -258,13 +278,13 @@ class _Engine:
             self._engine = AsyncLLM.from_engine_args(
                 AsyncEngineArgs(**args, disable_log_stats=True, enable_log_requests=False)
             )
-        except (TypeError, OSError, ValueError, RuntimeError, ImportError) as error:
+            self._guard.watch([p.pid for p in multiprocessing.active_children() if p.pid])
+        except Exception as error:  # a checkpoint, or a machine, can be unfit in any way
             raise JudgeError(
                 f"{card.name}: vLLM cannot start with {card.model!r} ({type(error).__name__}: {_first_line(error)}); "
                 f"its own messages are above; check the card's model, revision and engine"
             ) from error
         self.marks = marks_of(self.processor.tokenizer)
-        self._guard = _guarded([p.pid for p in multiprocessing.active_children() if p.pid])
 
     @property
     def served(self) -> dict[str, str]:
@@ -279,6 +299,7 @@ class _Engine:
             "backend_version": f"vllm {_vllm_version()}, torch {version('torch')}",
             "dtype": str(config.dtype).removeprefix("torch."),
             "device": device,
+            "processor": f"{type(self.processor.image_processor).__name__}, pillow {version('pillow')}",
             "batch_invariant": "1" if self.options.batch_invariant else "",
         }
         return {k: v for k, v in told.items() if v}
@@ -287,8 +308,7 @@ class _Engine:
         """Ends the engine's processes, once: its destructor would do it again when its modules are gone."""
         self._engine.shutdown()
         self._engine.shutdown = _nothing
-        self._guard.kill()
-        self._guard.communicate()
+        self._guard.dismiss()
 
     async def generate(self, request: Request, talk: Conversation, name: str) -> Any:
         """The finished output of one request."""
@@ -308,10 +328,12 @@ class _Engine:
             **decoding.extra,
         )
         prompt = await self._rendered(talk)
-        last = None
         async for output in self._engine.generate(prompt, params, name):
-            last = output
-        return last
+            if output.finished:
+                return output
+        raise TransportError(
+            "server_error", f"{self.card.name}: the engine ended a request without an output"
+        )
 
     async def _rendered(self, talk: Conversation) -> Any:
         """The prompt as the engine takes it: text with images, which are known to its caches by their digests."""
@@ -342,13 +364,3 @@ def _vllm_version() -> str:
 
 def _nothing(*_: object, **__: object) -> None:
     return None
-
-
-def _guarded(pids: Sequence[int]) -> subprocess.Popen[bytes]:
-    """A process that ends the engine's when this one is gone: killed, it could not, and they would keep their memory."""
-    return subprocess.Popen(  # noqa: S603
-        [sys.executable, "-c", _GUARD, *map(str, pids)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )

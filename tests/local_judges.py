@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -44,3 +45,10 @@ def answers_of(out: Path) -> list[tuple[str, Answer]]:
     rows = [json.loads(line) for line in exported.splitlines()]
     parts = {r["part"]: r["body"] for r in rows if "part" in r}
     return [(parts[r["request"]["rubric"]]["rubric"], Answer(**r["answer"])) for r in rows if "answer" in r]
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -57,6 +57,9 @@ def test_undefined_is_none() -> None:
     assert p_yes([], RUBRIC) is None
     assert p_yes([step('{"reasoning": "cut off')], RUBRIC) is None
     assert p_yes(written(step("maybe", maybe=1.0)), RUBRIC) is None
+    # the other word is beyond the tokens that were told: not 1, but not known
+    assert p_yes(written(step("fails", fails=0.6, x=0.4)), RUBRIC) is None
+    assert p_yes(written(step("f", g=0.5), step("ine", ine=0.75, ails=0.25)), RUBRIC) is None
     assert p_yes(written(step("fails", fails=0.9, fine=0.1)), load_rubric("viescore-sc/v1")) is None
 
 

@@ -116,6 +116,7 @@ def serve(
 
     With a COMMAND the server lives as long as the command runs, and the exit code is the command's.
     """
+    import signal
     import sys
 
     from isr.cards import load_card
@@ -130,20 +131,13 @@ def serve(
         click.echo(server.command)
         return
     click.echo(server.command, err=True)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # both end the server, too
     if then:
         raise SystemExit(run_beside(server, then, wait_s))
     with running(server, wait_s):
         click.echo(f"isr: {card.name} answers at {server.base_url}; Ctrl-C stops it", err=True)
         try:
-            _until_stopped()
+            while True:
+                signal.pause()
         except KeyboardInterrupt:
             click.echo("isr: stopping the server", err=True)
-
-
-def _until_stopped() -> None:
-    """Waits for Ctrl-C, or for a request to end, which is taken as one."""
-    import signal
-
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    while True:
-        signal.pause()

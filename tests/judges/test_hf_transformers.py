@@ -21,6 +21,8 @@ pytest.importorskip("torch", reason="the extra 'transformers' is not installed")
 pytest.importorskip("transformers", reason="the extra 'transformers' is not installed")
 
 import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import isr
 from isr.cards import load_card, load_panel
@@ -210,6 +212,43 @@ def test_out_of_memory_halves_the_batch_and_ends_nothing(
     assert sizes[-1] <= 2
 
 
+def test_an_image_that_the_processor_refuses_is_undecided_and_ends_nothing(
+    checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Qwen's processor refuses pictures more than 200 times as long as wide."""
+    make_directory(tmp_path / "edits", images=2, prompts=2, controls=False, size=40)
+    Image.new("RGB", (900, 4)).save(tmp_path / "edits/edits/0-0-0.png")
+    card = write_card(tmp_path / "judge.toml", checkpoint("qwen2_5_vl"))
+    result = isr.score(tmp_path / "edits", judge=card, rubrics=SHORT, out=tmp_path / "out")
+    undecided = result.treatments[0].counts["undecided"]
+    assert [u["n"] for u in undecided if u["reason"] == "rejected"] == [1, 1]
+    assert len(answers_of(tmp_path / "out")) == 6
+
+
+def test_a_failure_after_a_failure_leaves_nobody_waiting(
+    checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from isr.judges import hf_transformers
+
+    make_directory(tmp_path / "edits", images=1, prompts=2, controls=False)
+    real, calls = hf_transformers._Model.inputs, []
+
+    def failing(self: Any, talks: Any) -> Any:
+        calls.append(len(talks))
+        if len(calls) > 1:
+            raise MemoryError
+        return real(self, talks)
+
+    def out_of_memory(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(hf_transformers._Model, "inputs", failing)
+    monkeypatch.setattr(hf_transformers._Model, "generate", out_of_memory)
+    card = write_card(tmp_path / "judge.toml", checkpoint("llava"))
+    result = isr.score(tmp_path / "edits", judge=card, rubrics=SHORT, out=tmp_path / "out")
+    assert {u["reason"] for u in result.treatments[0].counts["undecided"]} == {"out_of_memory"}
+
+
 def test_p_yes_stands_beside_the_verdict(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
     make_directory(tmp_path / "edits", images=2, prompts=1, controls=False)
     card = write_card(
@@ -279,6 +318,99 @@ def test_weights_in_a_pickle_are_refused(checkpoint: Callable[[str], Path], tmp_
     judge = open_judge(load_card(card))
     with pytest.raises(JudgeError, match="expected a checkpoint of an image-text model with safetensors"):
         asyncio.run(_ask_all(judge, requests_of(tmp_path / "edits", card)[:1], tmp_path / "edits"))
+
+
+def test_a_checkpoint_without_all_weights_is_refused(
+    checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """transformers would make up the missing ones, and go on."""
+    shutil.copytree(checkpoint("llava"), tmp_path / "model")
+    weights = load_file(tmp_path / "model/model.safetensors")
+    kept = {k: v for k, v in weights.items() if "multi_modal_projector" not in k}
+    save_file(kept, tmp_path / "model/model.safetensors", metadata={"format": "pt"})
+    make_directory(tmp_path / "edits", images=1, prompts=1, controls=False)
+    card = write_card(tmp_path / "judge.toml", tmp_path / "model")
+    with pytest.raises(JudgeError, match=r"for 4 of its tensors .*multi_modal_projector"):
+        asyncio.run(
+            _ask_all(
+                open_judge(load_card(card)), requests_of(tmp_path / "edits", card)[:1], tmp_path / "edits"
+            )
+        )
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_broken_checkpoint_is_one_clear_error(
+    file: str, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    shutil.copytree(checkpoint("llava"), tmp_path / "model")
+    (tmp_path / "model" / file).write_bytes(b"[1, 2]")
+    make_directory(tmp_path / "edits", images=1, prompts=1, controls=False)
+    card = write_card(tmp_path / "judge.toml", tmp_path / "model")
+    with pytest.raises(JudgeError, match="cannot be loaded"):
+        asyncio.run(
+            _ask_all(
+                open_judge(load_card(card)), requests_of(tmp_path / "edits", card)[:1], tmp_path / "edits"
+            )
+        )
+
+
+def test_a_chat_template_that_drops_the_rubric_is_refused_or_worked_around(
+    checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    make_directory(tmp_path / "edits", images=1, prompts=1, controls=False)
+    shutil.copytree(checkpoint("llava"), tmp_path / "model")
+    template = tmp_path / "model/chat_template.jinja"
+    card = write_card(tmp_path / "judge.toml", tmp_path / "model")
+    requests = requests_of(tmp_path / "edits", card)[:1]
+    without_system = template.read_text().replace(
+        "in messages %}", "in messages if m['role'] == 'user' %}", 1
+    )
+    template.write_text(without_system)
+    said = asyncio.run(_ask_all(open_judge(load_card(card)), requests, tmp_path / "edits"))[0]
+    assert said.usage["prompt_tokens"] > 100  # the rubric came with the user's words
+    template.write_text("{% for m in messages %}<image>\n<image>\n{% endfor %}")
+    with pytest.raises(JudgeError, match="expected to show the whole rubric"):
+        asyncio.run(_ask_all(open_judge(load_card(card)), requests, tmp_path / "edits"))
+
+
+def test_the_checkpoints_own_decoding_is_not_used(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    make_directory(tmp_path / "edits", images=1, prompts=2, controls=False)
+    said = []
+    for more in (
+        {},
+        {"repetition_penalty": 1.8, "min_new_tokens": 300, "no_repeat_ngram_size": 2, "do_sample": True},
+    ):
+        folder = tmp_path / f"model{len(more)}"
+        shutil.copytree(checkpoint("llava"), folder)
+        config = json.loads((folder / "generation_config.json").read_text())
+        (folder / "generation_config.json").write_text(json.dumps({**config, **more}))
+        card = write_card(tmp_path / "judge.toml", folder)
+        requests = requests_of(tmp_path / "edits", card)
+        said.append(
+            [a.text for a in asyncio.run(_ask_all(open_judge(load_card(card)), requests, tmp_path / "edits"))]
+        )
+    assert said[0] == said[1]
+
+
+def test_fields_that_the_backend_ignores_are_refused(tmp_path: Path) -> None:
+    decoding = 'reasoning_effort = "low"\n[decoding.extra]\ntop_p = 0.5'
+    card = write_card(tmp_path / "judge.toml", tmp_path, decoding=decoding)
+    with pytest.raises(CardError) as caught:
+        open_judge(load_card(card))
+    assert [p.field for p in caught.value.problems] == ["decoding.extra", "decoding.reasoning_effort"]
+
+
+def test_code_beside_the_weights_is_part_of_the_identity(
+    checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    shutil.copytree(checkpoint("llava"), tmp_path / "model")
+    path = write_card(tmp_path / "judge.toml", tmp_path / "model")
+    before = load_card(path).digest
+    (tmp_path / "model/modeling_mine.py").write_text("x = 1\n")
+    assert load_card(path).digest != before
+    (tmp_path / "model/broken.json").symlink_to(tmp_path / "nowhere.json")
+    with pytest.raises(CardError, match="expected readable files"):
+        _ = load_card(path).identity
 
 
 def test_warnings_name_what_is_not_pinned_and_what_runs_foreign_code(

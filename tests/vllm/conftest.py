@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -56,10 +55,3 @@ def isr(*words: object) -> subprocess.CompletedProcess[str]:
     """The command, as a user runs it."""
     command = [sys.executable, "-m", "isr", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ.copy())
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.directories import make_directory
-from tests.local_judges import write_card
-from tests.vllm.conftest import ENGINE, free_port, isr
+from tests.local_judges import free_port, write_card
+from tests.vllm.conftest import ENGINE, isr
 from tests.vllm.test_vllm_engine import RUBRICS, check_answers
 
 pytestmark = pytest.mark.usefixtures("environment")
