@@ -41,7 +41,7 @@ class Budget:
     @property
     def levels(self) -> int:
         """Whole 8-bit levels that an L-inf budget allows: 7 for 0.03."""
-        return int(math.floor(self.eps * LEVELS + 1e-9))
+        return math.floor(self.eps * LEVELS + 1e-9)
 
 
 def project(delta: Tensor, budget: Budget) -> Tensor:

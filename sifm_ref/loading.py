@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -140,12 +140,22 @@ def wrap(cls: type[Editor], pipe: Any, settings: Settings, *, adapter_name: str,
     for part in pipe.components.values():
         if isinstance(part, torch.nn.Module):
             part.requires_grad_(False).eval()
-    shown = adapter_name if place == cls.default else f"{adapter_name}={Path(place).name}"
-    editor = cls(pipe, name=settings.name or shown, settings=_typed(cls, settings, adapter_name))
+    chosen = _typed(cls, settings, adapter_name)
+    editor = cls(pipe, name=settings.name or shown_name(cls, adapter_name, place, chosen), settings=chosen)
     editor.identity = {"adapter": adapter_name, "dtype": settings.dtype, **fingerprint(place, pipe)}
     if isinstance(editor, WhiteBox):
         editor.memory = settings.memory
     return editor
+
+
+def shown_name(cls: type[Editor], name: str, place: str, chosen: Mapping[str, Any]) -> str:
+    """What an editor is called where nobody says: adapter, checkpoint unless it is the default, changed settings.
+
+    Two editors that would edit differently get two names, so that their edits are never taken for one unit.
+    """
+    known = place == cls.default or Path(place).name == name
+    changed = ",".join(f"{k}={v}" for k, v in sorted(chosen.items()) if v != cls.defaults[k])
+    return (name if known else f"{name}={Path(place).name}") + (f"[{changed}]" if changed else "")
 
 
 def _typed(cls: type[Editor], settings: Settings, name: str) -> dict[str, Any]:

@@ -30,9 +30,6 @@ def noise(
 ) -> Immunized:
     """Images (B, 3, H, W) with independent uniform noise: in [-eps, eps] (L-inf), or of length eps (L2)."""
     draw = noise.uniform(scene.source.shape[1:], scene.source)
-    if budget.norm == "linf":
-        delta = draw * budget.eps
-    else:
-        delta = project(draw * 1e6, budget)
+    delta = draw * budget.eps if budget.norm == "linf" else project(draw * 1e6, budget)
     callback(1, None)
     return Immunized((scene.source + delta).clamp(0, 1))

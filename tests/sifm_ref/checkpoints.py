@@ -168,7 +168,7 @@ def flux_kontext() -> FluxKontextPipeline:
 
 def qwen_image_edit() -> QwenImageEditPipeline:
     """Its processor needs torchvision; its own resizing to a megapixel makes it slow."""
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2VLProcessor
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
     from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
 
@@ -203,7 +203,7 @@ def qwen_image_edit() -> QwenImageEditPipeline:
     images = Qwen2VLImageProcessorPil(
         min_pixels=28 * 28, max_pixels=56 * 56, patch_size=14, merge_size=2, temporal_patch_size=2
     )
-    processor = Qwen2_5_VLProcessor(
+    processor = Qwen2VLProcessor(
         image_processor=images, tokenizer=tokenizer, video_processor=Qwen2VLVideoProcessor(), chat_template=""
     )
     return QwenImageEditPipeline(
