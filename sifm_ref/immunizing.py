@@ -84,7 +84,7 @@ def immunize(
     """The number of images in ``job.out`` after the run; those that were there before are left as they are.
 
     Writes ``sources/``, ``protected/``, ``metadata.jsonl`` and ``immunize.json``. Raises ``InputError`` at the end if
-    an optimised method left an image unchanged, with every such image.
+    a method left images unchanged, with every such image.
     """
     pictures = find_pictures(job.images)
     masks = _masks(job, editor, pictures)
@@ -230,7 +230,7 @@ def _protect(
         if editor.masked:
             write_png(job.out / "masks" / f"{picture.image_id}.png", shapes[number])
             row["mask_file_name"] = f"masks/{picture.image_id}.png"
-        row["unchanged"] = measured.changed == 0 and result.losses != ()
+        row["unchanged"] = measured.changed == 0
         rows.append((row, seconds / len(batch), peak))
     return rows
 
@@ -248,7 +248,7 @@ def _as_immunized(found: Any, source: Any, name: str) -> Immunized:
     from sifm_ref.scene import Immunized
 
     if isinstance(found, Tensor):
-        found = Immunized(found, (found.new_zeros(len(found)),))
+        found = Immunized(found)
     if not isinstance(found, Immunized) or found.image.shape != source.shape:
         shape = getattr(getattr(found, "image", found), "shape", None)
         raise UsageError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import metadata
@@ -14,6 +15,7 @@ from isr.canonical import canonical_json, sha256_json
 from isr.errors import InputError, UsageError
 from sifm_ref.pictures import write_whole
 
+_NAME = re.compile(r"\w[\w.-]*")
 FOLDER = ".records"
 METADATA = "metadata.jsonl"
 PACKAGES = ("isr-eval", "torch", "diffusers", "transformers")
@@ -118,6 +120,11 @@ def read_rows(root: Path, *, made_by: str) -> list[dict[str, Any]]:
     faults = []
     inside = root.resolve()
     for number, row in enumerate(rows, 1):
+        name = str(row.get("image_id", "")) if isinstance(row, dict) else ""
+        if not _NAME.fullmatch(name):
+            faults.append(
+                f"  {METADATA}:{number}: 'image_id': expected letters, digits, _, - and .; found {name!r}"
+            )
         for column in ("file_name", "source_file_name", "mask_file_name"):
             name = row.get(column, "") if isinstance(row, dict) else ""
             if column == "mask_file_name" and not name:

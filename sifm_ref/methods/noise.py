@@ -16,7 +16,6 @@ class Config:
 
 
 PRESETS = {"uniform": Config()}
-OPTIMISED = False
 
 
 def noise(

@@ -68,5 +68,8 @@ def samples(gradient: Tensor, count: int = 6, seed: int = 0) -> list[tuple[int, 
     """Places in a gradient (1, 3, H, W): half of them anywhere, half among the largest."""
     flat = gradient.abs().flatten()
     draw = np.random.default_rng(seed)
-    some = [*draw.choice(flat.numel(), count // 2, replace=False), *flat.topk(count - count // 2).indices.tolist()]
+    some = [
+        *draw.choice(flat.numel(), count // 2, replace=False),
+        *flat.topk(count - count // 2).indices.tolist(),
+    ]
     return [tuple(int(i) for i in np.unravel_index(int(s), tuple(gradient.shape))) for s in some]

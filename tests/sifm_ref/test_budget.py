@@ -45,7 +45,10 @@ def test_what_was_never_projected_is_brought_back(
     budget = Budget(eps, norm)  # type: ignore[arg-type]
     saved = obeying(source, np.clip(source / 255 + delta, 0, 1), budget)
     assert measure(source, saved).within(budget)
-    towards = np.abs(saved.astype(int) - source) <= np.abs(np.clip(source / 255 + delta, 0, 1) * 255 - source) + 1e-2
+    towards = (
+        np.abs(saved.astype(int) - source)
+        <= np.abs(np.clip(source / 255 + delta, 0, 1) * 255 - source) + 1e-2
+    )
     assert towards.all()
 
 
@@ -64,9 +67,7 @@ def test_whole_levels_survive_floating_point() -> None:
     assert (to_8bit(source, moved).astype(int) - source == 7).all()
 
 
-@given(
-    hnp.arrays(np.float64, (2, 3, 4, 4), elements=st.floats(-2, 2)), EPS, st.sampled_from(["linf", "l2"])
-)
+@given(hnp.arrays(np.float64, (2, 3, 4, 4), elements=st.floats(-2, 2)), EPS, st.sampled_from(["linf", "l2"]))
 @settings(deadline=None)
 def test_projection_is_inside_and_idempotent(delta: np.ndarray, eps: float, norm: str) -> None:
     budget = Budget(eps, norm)  # type: ignore[arg-type]

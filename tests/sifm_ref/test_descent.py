@@ -96,7 +96,9 @@ def test_gradients_are_averaged_over_fresh_noise() -> None:
         noise=Noise([1, 2]),
     )  # fmt: skip
     mean = sum(drawn[:3]) / 3
-    torch.testing.assert_close(found.image, SOURCE - 0.1 * mean / mean.flatten(1).norm(dim=1)[:, None, None, None])
+    torch.testing.assert_close(
+        found.image, SOURCE - 0.1 * mean / mean.flatten(1).norm(dim=1)[:, None, None, None]
+    )
 
 
 def test_where_keeps_the_rest_clean() -> None:
@@ -122,7 +124,9 @@ def test_overflow_is_an_error() -> None:
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"step_size": 0.0}, {"repeats": 0}, {"start": "one"}, {"schedule": "cosine"}])
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 0}, {"step_size": 0.0}, {"repeats": 0}, {"start": "one"}, {"schedule": "cosine"}]
+)
 def test_settings_that_cannot_be(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="descent: expected"):
         Descent(**wrong)

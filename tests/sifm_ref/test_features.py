@@ -25,7 +25,11 @@ def answer(box: Any) -> Any:
 def test_patterns_name_layers_in_the_networks_order(editor: Any) -> None:
     network = editor("sd_img2img").predictor
     found = layer_names(network, ["up_blocks.*", "mid_block"])
-    assert found == ("up_blocks.0", "up_blocks.1", "mid_block") or found == ("mid_block", "up_blocks.0", "up_blocks.1")
+    assert found == ("up_blocks.0", "up_blocks.1", "mid_block") or found == (
+        "mid_block",
+        "up_blocks.0",
+        "up_blocks.1",
+    )
     with pytest.raises(UsageError, match=r"'mid_blok': no such layer; near it: mid_block"):
         layer_names(network, ["mid_blok", "mid_block"])
 

@@ -28,7 +28,9 @@ def objective(name: str, editor: WhiteBox, **changes: Any) -> Callable[[Any, Any
         "sifm": lambda: sifm.Objective(editor, place, config, noise()).gradient,
         "semantic_attack": lambda: semantic_attack.Objective(editor, place, config, noise()).gradient,
         "photoguard_encoder": lambda: gradient_of(photoguard_encoder.encoder_loss(editor, place, config)),
-        "photoguard_diffusion": lambda: gradient_of(photoguard_diffusion.diffusion_loss(editor, place, config)),
+        "photoguard_diffusion": lambda: gradient_of(
+            photoguard_diffusion.diffusion_loss(editor, place, config)
+        ),
         "editshield": lambda: gradient_of(editshield.editshield_loss(editor, place, config)),
         "mist": lambda: gradient_of(mist.mist_loss(editor, place, config)),
     }

@@ -126,7 +126,9 @@ def test_sifm_terms_by_hand() -> None:
     assert norm_of(f, Config(norm="l2", norm_reduction="sum")).item() == 5
     assert norm_of(f, Config(norm="l2")).item() == pytest.approx(5 / 2**0.5)
     assert divergence_of(f, c, Config()).item() == pytest.approx((9 + 64) / 2)
-    assert divergence_of(f, c, Config(divergence="l2", divergence_reduction="sum")).item() == pytest.approx(73**0.5)
+    assert divergence_of(f, c, Config(divergence="l2", divergence_reduction="sum")).item() == pytest.approx(
+        73**0.5
+    )
     assert divergence_of(f, c, Config(divergence="cosine")).item() == pytest.approx(1 + 16 / 20)
 
 
@@ -149,7 +151,12 @@ def test_presets_are_the_papers_ablations() -> None:
     assert found["paper"].descent.steps == 100
     assert found["divergence_only"].weight_norm == 0
     assert found["norm_only"].lam == 0
-    assert [method("sifm", f"lambda_{v}").config.lam for v in ("0.001", "0.01", "0.1", "1")] == [0.001, 0.01, 0.1, 1]
+    assert [method("sifm", f"lambda_{v}").config.lam for v in ("0.001", "0.01", "0.1", "1")] == [
+        0.001,
+        0.01,
+        0.1,
+        1,
+    ]
 
 
 def test_attention_is_the_processors_own(editor: Any) -> None:
@@ -188,7 +195,9 @@ def test_settings_as_texts() -> None:
     assert found.config.layers == ("mid_block", "up_blocks.1")
     assert found.config.descent.steps == 7
     assert found.config.lam == 2.0
-    with pytest.raises(UsageError, match=r"(?s)2 setting\(s\).*lama=1.*expected a field out of layers.*descent.steps=x"):
+    with pytest.raises(
+        UsageError, match=r"(?s)2 setting\(s\).*lama=1.*expected a field out of layers.*descent.steps=x"
+    ):
         method("sifm", "", {"lama": "1", "descent.steps": "x"})
     with pytest.raises(UsageError, match="did you mean sifm"):
         method("sfim")
