@@ -158,7 +158,7 @@ class WhiteBox(Editor):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Images in [0, 1] (not clipped) from scaled latents."""
-        return (self.vae.decode(self.unscaled(latents).to(self.dtype)).sample + 1) / 2  # type: ignore[no-any-return]
+        return (self.vae.decode(self.unscaled(latents).to(self.dtype)).sample + 1) / 2
 
     def look(self, images: Tensor, mask: Tensor | None = None, noise: Noise | None = None) -> Look:
         """What the editor makes of images, one VAE encode for all timesteps; ``noise`` as in ``encode``."""

@@ -82,7 +82,7 @@ def load(spec: str, settings: Settings | None = None) -> Editor:
     pipeline = getattr(cls, "loads", None) or cls.pipelines[0]
     nothing = dict.fromkeys(cls.dropped)
     if "safety_checker" in nothing:
-        nothing["requires_safety_checker"] = False  # type: ignore[assignment]
+        nothing["requires_safety_checker"] = False
     local = Path(place).is_dir()
     try:
         with _silent() if local else nullcontext():

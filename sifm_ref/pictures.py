@@ -141,7 +141,7 @@ def to_tensor(images: Sequence[Image.Image], device: object, dtype: object) -> T
 
     arrays = np.stack([np.asarray(i, np.uint8) for i in images])
     found = torch.from_numpy(arrays).permute(0, 3, 1, 2).to(device=device, dtype=dtype)  # type: ignore[call-overload]
-    return found / 255  # type: ignore[no-any-return]
+    return found / 255
 
 
 def to_array(images: Tensor) -> NDArray[np.float64]:

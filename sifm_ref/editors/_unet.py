@@ -51,10 +51,10 @@ class UNetEditor(WhiteBox):
         return (q @ k.transpose(-1, -2) * module.scale).softmax(dim=-1)
 
     def scaled(self, raw: Tensor) -> Tensor:
-        return raw * self.vae.config.scaling_factor  # type: ignore[no-any-return]
+        return raw * self.vae.config.scaling_factor
 
     def unscaled(self, latents: Tensor) -> Tensor:
-        return latents / self.vae.config.scaling_factor  # type: ignore[no-any-return]
+        return latents / self.vae.config.scaling_factor
 
     @torch.no_grad()
     def text(self, prompts: Sequence[str]) -> Text:

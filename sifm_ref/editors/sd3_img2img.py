@@ -65,11 +65,11 @@ class Adapter(WhiteBox):
 
     def scaled(self, raw: Tensor) -> Tensor:
         config = self.vae.config
-        return (raw - (config.shift_factor or 0.0)) * config.scaling_factor  # type: ignore[no-any-return]
+        return (raw - (config.shift_factor or 0.0)) * config.scaling_factor
 
     def unscaled(self, latents: Tensor) -> Tensor:
         config = self.vae.config
-        return latents / config.scaling_factor + (config.shift_factor or 0.0)  # type: ignore[no-any-return]
+        return latents / config.scaling_factor + (config.shift_factor or 0.0)
 
     @torch.no_grad()
     def text(self, prompts: Sequence[str]) -> Text:

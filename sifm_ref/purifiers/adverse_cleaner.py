@@ -67,7 +67,7 @@ def guided_filter(guide: Array, image: Array, radius: int, eps: float) -> Array:
     m = mean(guide)
     covariance = mean(guide[..., :, None] * guide[..., None, :]) - m[..., :, None] * m[..., None, :]
     cross = mean(guide[..., :, None] * image[..., None, :]) - m[..., :, None] * mean(image)[..., None, :]
-    a = np.linalg.solve(covariance + eps * np.eye(3), cross)  # (H, W, guide channel, image channel)
-    b = mean(image) - np.einsum("hwg,hwgc->hwc", m, a)
-    out: Array = np.einsum("hwg,hwgc->hwc", guide, mean(a)) + mean(b)
+    a: Array = np.asarray(np.linalg.solve(covariance + eps * np.eye(3), cross), np.float64)  # (H, W, guide channel, image channel)
+    b = mean(image) - (m[..., None] * a).sum(axis=2)
+    out: Array = (guide[..., None] * mean(a)).sum(axis=2) + mean(b)
     return out

@@ -17,7 +17,7 @@ def vae(image: Image.Image, *, seed: int, editor: Any, checkpoint: str = "") -> 
     import numpy as np
     import torch
 
-    model = loaded(checkpoint) if checkpoint else getattr(editor.pipe, "vae", None)
+    model: Any = loaded(checkpoint) if checkpoint else getattr(editor.pipe, "vae", None)
     if not hasattr(getattr(model, "config", None), "block_out_channels"):
         raise UsageError(
             f"purifier vae: {editor.name} has no VAE for images; name one: vae:checkpoint=FOLDER"

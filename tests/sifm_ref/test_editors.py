@@ -200,7 +200,7 @@ def test_names_tell_editors_apart(checkpoint: Callable[[str], Path], tmp_path: P
 
 
 def test_errors_say_what_to_do(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="expected one of .*sd_img2img.*, a folder or a hub id; found 'sd'"):
+    with pytest.raises(UsageError, match=r"expected one of .*sd_img2img.*, a folder or a hub id; found 'sd'"):
         parse("sd")
     with pytest.raises(InputError, match=r"model_index\.json: expected a diffusers checkpoint"):
         parse(str(tmp_path))

@@ -12,8 +12,15 @@ pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
 from sifm_ref.descent import gradient_of  # noqa: E402
 from sifm_ref.editor import Memory, WhiteBox  # noqa: E402
-from sifm_ref.methods import editshield, mist, photoguard_diffusion, photoguard_encoder, sds  # noqa: E402
-from sifm_ref.methods import semantic_attack, sifm  # noqa: E402
+from sifm_ref.methods import (  # noqa: E402
+    editshield,
+    mist,
+    photoguard_diffusion,
+    photoguard_encoder,
+    sds,
+    semantic_attack,
+    sifm,
+)
 from tests.sifm_ref.conftest import WHITE  # noqa: E402
 from tests.sifm_ref.scenes import noise, quick, samples, scene  # noqa: E402
 
