@@ -67,7 +67,9 @@ def guided_filter(guide: Array, image: Array, radius: int, eps: float) -> Array:
     m = mean(guide)
     covariance = mean(guide[..., :, None] * guide[..., None, :]) - m[..., :, None] * m[..., None, :]
     cross = mean(guide[..., :, None] * image[..., None, :]) - m[..., :, None] * mean(image)[..., None, :]
-    a: Array = np.asarray(np.linalg.solve(covariance + eps * np.eye(3), cross), np.float64)  # (H, W, guide channel, image channel)
+    a: Array = np.asarray(
+        np.linalg.solve(covariance + eps * np.eye(3), cross), np.float64
+    )  # (H, W, guide channel, image channel)
     b = mean(image) - (m[..., None] * a).sum(axis=2)
     out: Array = (guide[..., None] * mean(a)).sum(axis=2) + mean(b)
     return out
