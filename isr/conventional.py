@@ -100,9 +100,7 @@ def lpips_vgg() -> Metric:
     network = vgg16(weights=None)
     network.load_state_dict(weights(VGG16_Weights.IMAGENET1K_V1.url, True))
     linear = weights(LPIPS_WEIGHTS, False)
-    return ContentLoss(  # type: ignore[no-any-return]
-        network.features.eval(), list(LPIPS_LAYERS), linear, normalize_features=True
-    )
+    return ContentLoss(network.features.eval(), list(LPIPS_LAYERS), linear, normalize_features=True)
 
 
 def annotate(
@@ -203,7 +201,8 @@ class _Cache:
             torch.from_numpy(np.asarray(i, np.uint8).copy()).permute(2, 0, 1)[None].float() / 255
             for i in images
         )
-        found, why = {}, ""
+        found: dict[str, float] = {}
+        why = ""
         with torch.inference_mode():
             for name in names:
                 try:

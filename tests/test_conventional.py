@@ -15,9 +15,9 @@ from scipy.stats import spearmanr
 
 pytest.importorskip("piq", reason="needs isr-eval[metrics]")
 
-from isr import conventional  # noqa: E402
-from isr.cli import cli  # noqa: E402
-from isr.errors import MissingExtraError  # noqa: E402
+from isr import conventional
+from isr.cli import cli
+from isr.errors import MissingExtraError
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPES = ROOT / "examples" / "shapes"
