@@ -5,24 +5,22 @@
 
 Straightforward: for every timestep a VAE encode, the whole U-Net with its hook, a backward pass to the pixels;
 gradients added. Ours: one VAE encode, the U-Net up to the hooked layer, backward passes to the latents, one through
-the VAE. Weights are random: time and memory do not depend on them. Each row runs in a process of its own, so that
-memory is its own peak; gradients are compared through files.
+the VAE. Weights are random: time and memory do not depend on them. Seconds are of processor time on one thread, the
+rows taking turns, so that other work on the machine counts as little as can be; memory is what the process grows by.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import resource
-import statistics
-import subprocess
-import sys
-import tempfile
+import ctypes
+import gc
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 TIMESTEPS = (200, 400, 600, 800)
+SIDES = {"tiny": 32, "sd15": 256}  # the tiny U-Net is made for latents of 16 x 16
 ROWS = {
     "straightforward": "per timestep: encode, whole U-Net, backward",
     "ours": "timesteps one by one",
@@ -89,7 +87,7 @@ def editor(kind: str) -> tuple[Any, int]:
             drawn = torch.randn(1, 77, width, generator=torch.Generator().manual_seed(1))
             return {"encoder_hidden_states": drawn.expand(len(prompts), -1, -1)}
 
-    return Blank(pipe, name=kind), 64 if small else 256
+    return Blank(pipe, name=kind), SIDES[kind]
 
 
 def straightforward(box: Any, goal: Any, x: Any) -> Any:
@@ -134,8 +132,22 @@ def bare(box: Any, goal: Any, x: Any, size: int) -> Any:
     return torch.autograd.grad(raw, image, gradient)[0]
 
 
-def measure(kind: str, row: str, repeats: int, out: Path) -> None:
-    """Runs one row and writes its seconds, its memory and its gradient."""
+def peak_mib(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What ``work`` returns, and by how many MiB the process grew at most while it ran (Linux)."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
+    before = _status("VmRSS")
+    return work(), (_status("VmHWM") - before) / 1024
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+
+def report(kind: str, repeats: int) -> None:
+    """Runs all rows in turn, as often as asked, and prints their table."""
     import torch
 
     from sifm_ref.editor import Memory
@@ -143,70 +155,52 @@ def measure(kind: str, row: str, repeats: int, out: Path) -> None:
     from sifm_ref.noise import Noise
     from sifm_ref.scene import Scene
 
-    torch.set_num_threads(1 if kind == "tiny" else torch.get_num_threads())
+    torch.set_num_threads(1)
     box, side = editor(kind)
-    box.memory = Memory(4 if "batched" in row else 1, "checkpointed" in row)
     draw = torch.Generator().manual_seed(2)
     source = (torch.rand(1, 3, side, side, generator=draw) * 255).round() / 255
     goal = Objective(box, Scene(source, ("",)), Config(timesteps=TIMESTEPS), Noise([3]))
     x = (source + 0.01 * torch.randn(source.shape, generator=draw)).clamp(0, 1)
-    work = {
+    work: dict[str, Callable[[], Any]] = {
         "straightforward": lambda: straightforward(box, goal, x),
-        "bare": lambda: bare(box, goal, x, box.memory.timestep_batch),
-    }.get(row.partition(",")[0], lambda: goal.gradient(x, Noise([3]))[1])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    work()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        gradient = work()
-        times.append(time.perf_counter() - began)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    torch.save(gradient, out.with_suffix(".pt"))
-    out.write_text(json.dumps({"seconds": times, "mib": (peak - before) / 1024, "all": peak / 1024}))
-
-
-def report(kind: str, repeats: int, rows: list[str]) -> None:
-    """Runs the rows one after the other, each in a process, and prints their table."""
-    import torch
-
-    side = 64 if kind == "tiny" else 256
+        "bare": lambda: bare(box, goal, x, 1),
+        "bare, batched": lambda: bare(box, goal, x, len(TIMESTEPS)),
+    }
+    memory: dict[str, float] = {}
+    seconds: dict[str, list[float]] = {row: [] for row in ROWS}
+    gradients: dict[str, Any] = {}
+    for number in range(1 + repeats):  # the first time for memory only: what resets its mark costs time
+        for row in ROWS:
+            box.memory = Memory(len(TIMESTEPS) if "batched" in row else 1, "checkpointed" in row)
+            run = work.get(row, lambda: goal.gradient(x, Noise([3]))[1])
+            if number == 0:
+                gradients[row], memory[row] = peak_mib(run)
+                continue
+            began = time.process_time()
+            run()
+            seconds[row].append(time.process_time() - began)
+    best = {row: min(found) for row, found in seconds.items()}
+    first = gradients["straightforward"]
     print(
-        f"\n{kind}: {side} x {side} px, {len(TIMESTEPS)} timesteps, median of {repeats}, torch {torch.__version__}"
+        f"{kind}: {side} x {side} px, {len(TIMESTEPS)} timesteps, best of {repeats}, torch {torch.__version__}"
     )
-    print(f"  {'':20}{'s / iteration':>14}{'times faster':>14}{'peak MiB':>10}{'gradient':>12}")
-    found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for number, row in enumerate(rows):
-            out = Path(folder) / f"{number}.json"
-            command = [sys.executable, __file__, "--editor", kind, "--row", row, "--repeats", str(repeats)]
-            subprocess.run([*command, "--out", str(out)], check=True)
-            found[row] = {**json.loads(out.read_text()), "gradient": torch.load(out.with_suffix(".pt"))}
-            first = found[rows[0]]
-            seconds = statistics.median(found[row]["seconds"])
-            faster = statistics.median(first["seconds"]) / seconds
-            error = (found[row]["gradient"] - first["gradient"]).norm() / first["gradient"].norm()
-            shown = "" if row.startswith("bare") else f"{float(error):.1e}"
-            print(f"  {row:20}{seconds:14.4f}{faster:14.2f}{found[row]['mib']:10.0f}{shown:>12}", flush=True)
+    print(f"  {'':20}{'CPU s / iter.':>14}{'times faster':>14}{'peak MiB':>10}{'gradient':>12}")
+    for row in ROWS:
+        error = float((gradients[row] - first).norm() / first.norm())
+        shown = "" if row.startswith("bare") else f"{error:.1e}"
+        faster = best["straightforward"] / best[row]
+        print(f"  {row:20}{best[row]:14.4f}{faster:14.2f}{memory[row]:10.0f}{shown:>12}")
     for ours, least in (("ours", "bare"), ("ours, batched", "bare, batched")):
-        if ours in found and least in found:
-            ratio = min(found[ours]["seconds"]) / min(found[least]["seconds"])
-            print(f"  {ours} takes {ratio:.2f} times as long as {least} (best of {repeats} each)")
+        print(f"  {ours} takes {best[ours] / best[least]:.2f} times as long as {least}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--editor", choices=["tiny", "sd15"], help="default: both")
-    parser.add_argument("--repeats", type=int, help="default: 20 and 3")
-    parser.add_argument("--row", choices=list(ROWS), help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--editor", choices=list(SIDES), help="default: both")
+    parser.add_argument("--repeats", type=int, help="default: 20 (tiny) and 2")
     given = parser.parse_args()
-    for kind in [given.editor] if given.editor else ["tiny", "sd15"]:
-        repeats = given.repeats or {"tiny": 20, "sd15": 3}[kind]
-        if given.row:
-            measure(kind, given.row, repeats, given.out)
-        else:
-            report(kind, repeats, list(ROWS))
+    for kind in [given.editor] if given.editor else list(SIDES):
+        report(kind, given.repeats or {"tiny": 20, "sd15": 2}[kind])
 
 
 if __name__ == "__main__":

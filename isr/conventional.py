@@ -136,10 +136,7 @@ def _annotated(
             if edit is not None and row["arm"] == Arm.PROTECTED.value:
                 pairs = {"edit": (edit.edited, edit.control), "protected": (edit.protected, edit.source)}
                 for name, (one, other) in pairs.items():
-                    if stop():
-                        found, why = {}, "interrupted"
-                    else:
-                        found, why = cache.measure(root, one, other)
+                    found, why = ({}, "interrupted") if stop() else cache.measure(root, one, other)
                     values |= {f"{name}:{metric}": f"{value:.6g}" for metric, value in found.items()}
                     if why:
                         said.blank[why] = said.blank.get(why, 0) + 1

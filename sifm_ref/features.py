@@ -64,9 +64,8 @@ def outputs(
         if len(found) == len(layers) and not whole:
             raise _Reached
 
-    modules = dict(network.named_modules())
     for name in layers:
-        handles.append(modules[name].register_forward_hook(partial(keep, name)))
+        handles.append(network.get_submodule(name).register_forward_hook(partial(keep, name)))
     try:
         run()
     except _Reached:

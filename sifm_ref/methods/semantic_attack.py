@@ -117,14 +117,14 @@ def attention_maps(
 ) -> list[Tensor]:
     """Attention probabilities (B, heads, positions, tokens) of each layer; the network stops at the deepest."""
     found: list[Tensor] = []
-    modules = dict(editor.predictor.named_modules())
 
     def keep(module: Any, args: Any, kwargs: Any) -> None:
         found.append(editor.attention(module, args, kwargs))
         if len(found) == len(layers):
             raise _Reached
 
-    handles = [modules[n].register_forward_pre_hook(keep, with_kwargs=True) for n in layers]
+    places = [editor.predictor.get_submodule(n) for n in layers]
+    handles = [place.register_forward_pre_hook(keep, with_kwargs=True) for place in places]
     try:
         editor.predict(noisy, t, text, condition)
     except _Reached:
