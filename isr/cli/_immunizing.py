@@ -191,6 +191,7 @@ def run(
     budget, size = Budget(eps, norm), Resize(resolution, resize)
     names = {p.image_id: p.path.stem for p in find_pictures(images)}
     texts = prompts_for(prompts_in(prompts), names) if prompts else {}
+    share = shard_of(shard)
     if batch < 1:
         raise UsageError(f"--batch: expected at least 1; found {batch}")
     meter = Meter("images", quiet)
@@ -207,7 +208,7 @@ def run(
     )
     if not isinstance(opened, WhiteBox):
         raise UsageError(f"--editor {editor}: expected one whose steps can be differentiated; it only edits")
-    job = Job(images, out, chosen, budget, seed, size, texts, masks, batch, shard_of(shard), resume)
+    job = Job(images, out, chosen, budget, seed, size, texts, masks, batch, share, resume)
     meter.stage(
         f"immunizing {len(names)} images with {chosen.name} ({chosen.preset or 'own'}) on {opened.name}"
     )

@@ -105,7 +105,6 @@ def test_mistakes_are_told_before_anything_is_loaded(photos: Path, tmp_path: Pat
     assert "expected I/N" in said("--shard", "2/2", *ready)
     assert "KEY=VALUE" in said("--set", "layers", *ready)
     assert "at least 1" in said("--batch", 0, *ready)
-    assert "only edits" in said("--editor", tmp_path / "none", "--out", tmp_path / "out") or True
     assert not (tmp_path / "out").exists()
     done = run("edit", tmp_path, "--editor", "x", "--prompts", tmp_path / "none.csv", "--out", tmp_path / "e")
     assert "expected a CSV" in str(done.exception)
@@ -132,20 +131,20 @@ def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, photos: Path, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted_in_a_shell_and_resumed(
     checkpoint: Callable[[str], Path], tmp_path: Path, number: signal.Signals
 ) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     for n in range(8):
-        Image.fromarray(picture(64, 64, n)).save(photos / f"{n}.png")
+        Image.fromarray(picture(16, 16, n)).save(photos / f"{n}.png")
     command = [
         sys.executable, "-m", "isr", "immunize", str(photos), "--editor", str(checkpoint("instruct_pix2pix")),
-        "--out", str(tmp_path / "out"), "--steps", "20", "--resolution", "64",
+        "--out", str(tmp_path / "out"), "--steps", "10", "--resolution", "16", "--set", "timesteps=300",
     ]  # fmt: skip
     running = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not list((tmp_path / "out" / ".records").glob("*.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
     running.send_signal(number)
