@@ -104,7 +104,7 @@ def straightforward(box: Any, goal: Any, x: Any) -> Any:
         noisy = box.noised(raw * box.vae.config.scaling_factor, goal._draws[t], at)
         box.predictor(torch.cat([noisy, raw], 1), at, goal.text["encoder_hidden_states"])
         handle.remove()
-        features, clean = held[0].float().flatten(1), goal._clean[t][0]
+        features, clean = held[0].float().flatten(1), goal._at([t]).clean[0]
         loss = features.abs().mean() - 0.1 * (features - clean).square().mean()
         total += torch.autograd.grad(loss, image)[0]
     return total / len(TIMESTEPS)

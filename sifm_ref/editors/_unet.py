@@ -70,8 +70,8 @@ class UNetEditor(WhiteBox):
 
     def _signal(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """sqrt(alpha-bar) and sqrt(1 - alpha-bar) at ``t``; at -1, clean."""
-        bars = self.pipe.scheduler.alphas_cumprod.to(like.device, torch.float64)
-        bar = torch.where(t < 0, torch.ones_like(bars[0]), bars[t.clamp_min(0)])[:, None, None, None]
+        bars = self.pipe.scheduler.alphas_cumprod.double()
+        bar = torch.cat([bars, bars.new_ones(1)]).to(like.device)[t][:, None, None, None]  # place -1: clean
         return bar.sqrt().to(like.dtype), (1 - bar).sqrt().to(like.dtype)
 
     def noised(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:

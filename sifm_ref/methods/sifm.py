@@ -116,6 +116,16 @@ def sifm(
     )
 
 
+@dataclass(slots=True)
+class _Given:
+    """Timesteps, noise, text and clean features of one pass."""
+
+    t: Tensor
+    drawn: Tensor
+    text: Text
+    clean: list[Tensor] = field(default_factory=list)
+
+
 class Objective:
     """``L_total`` of eq. 7 and its gradient for one scene, with what is the same in all iterations computed once."""
 
@@ -129,6 +139,7 @@ class Objective:
         shape = self._clean_look.latents.shape[1:]
         like = self._clean_look.latents
         self._draws = {t: self._fixed.normal(shape, like) for t in config.timesteps}
+        self._given: dict[tuple[int, ...], _Given] = {}
         self._clean = {} if config.noise == "fresh" else self._clean_features()
 
     def gradient(self, x: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
@@ -136,6 +147,7 @@ class Objective:
         if self.config.noise == "fresh":
             like = self._clean_look.latents
             self._draws = {t: noise.normal(like.shape[1:], like) for t in self.config.timesteps}
+            self._given.clear()
             self._clean = self._clean_features()
         while True:
             try:
@@ -166,8 +178,7 @@ class Objective:
 
     def _loss(self, look: Look, timesteps: Sequence[int]) -> Tensor:
         """The share of some timesteps in eq. 7: (B,)."""
-        features = self._phi(look, timesteps)
-        clean = [torch.cat(parts) for parts in zip(*(self._clean[t] for t in timesteps), strict=True)]
+        features, clean = self._phi(look, timesteps), self._at(timesteps).clean
         terms = [self._terms(f, c) for f, c in zip(features, clean, strict=True)]
         total = sum(terms[1:], terms[0]) / len(terms)
         by_timestep: Tensor = total.unflatten(0, (len(timesteps), -1))
@@ -183,8 +194,21 @@ class Objective:
                 divergence = divergence / divergence_of(clean, torch.zeros_like(clean), self.config)
         return self.config.weight_norm * norm - self.config.lam * divergence
 
+    def _at(self, timesteps: Sequence[int]) -> _Given:
+        """What a pass at these timesteps is given, made once."""
+        key = tuple(timesteps)
+        if key not in self._given:
+            drawn = torch.cat([self._draws[t] for t in key])
+            t = torch.tensor(key, device=drawn.device).repeat_interleave(len(drawn) // len(key))
+            self._given[key] = _Given(t, drawn, repeated(self.text, len(key)))
+        given = self._given[key]
+        if not given.clean and all(t in self._clean for t in key):
+            given.clean = [torch.cat(some) for some in zip(*(self._clean[t] for t in key), strict=True)]
+        return given
+
     @torch.no_grad()
     def _clean_features(self) -> dict[int, list[Tensor]]:
+        self._clean = {}
         return {t: self._phi(self._clean_look, [t]) for t in self.config.timesteps}
 
     def _phi(self, look: Look, timesteps: Sequence[int]) -> list[Tensor]:
@@ -202,15 +226,13 @@ class Objective:
 
     def _features(self, look: Look, timesteps: Sequence[int]) -> list[Tensor]:
         config, editor, times = self.config, self.editor, len(timesteps)
-        drawn = torch.cat([self._draws[t] for t in timesteps])
-        batch = len(drawn) // times
-        t = torch.tensor(timesteps, device=drawn.device).repeat_interleave(batch)
+        given = self._at(timesteps)
+        t, drawn, text = given.t, given.drawn, given.text
         canvas = look.latents if config.canvas == "protected" else self._clean_look.latents
         noisy = drawn if config.canvas == "noise" else editor.noised(canvas.repeat(times, 1, 1, 1), drawn, t)
         condition = look.condition if config.condition == "protected" else self._clean_look.condition
         if condition is not None:
             condition = condition.repeat(times, 1, 1, 1)
-        text: Text = repeated(self.text, times)
 
         def run() -> Tensor:
             return editor.predict(noisy, t, text, condition)
