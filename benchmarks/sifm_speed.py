@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import gc
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -44,36 +45,49 @@ def editor(kind: str) -> tuple[Any, int]:
     from sifm_ref.editors.instruct_pix2pix import Adapter
 
     torch.manual_seed(0)
+    made = torch.device(
+        "meta"
+    )  # the usual initialisation of a billion weights takes longer than an iteration
     small = kind == "tiny"
     scheduler = DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, steps_offset=1
     )
-    unet = UNet2DConditionModel(
-        sample_size=32,
-        in_channels=8,
-        out_channels=4,
-        cross_attention_dim=32 if small else 768,
-        block_out_channels=(16, 32) if small else (320, 640, 1280, 1280),
-        norm_num_groups=8 if small else 32,
-        attention_head_dim=4 if small else 8,
-        layers_per_block=1 if small else 2,
-        down_block_types=("CrossAttnDownBlock2D",) * 2
-        if small
-        else (*["CrossAttnDownBlock2D"] * 3, "DownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D",) * 2 if small else ("UpBlock2D", *["CrossAttnUpBlock2D"] * 3),
-    )
+    with made:
+        unet = UNet2DConditionModel(
+            sample_size=32,
+            in_channels=8,
+            out_channels=4,
+            cross_attention_dim=32 if small else 768,
+            block_out_channels=(16, 32) if small else (320, 640, 1280, 1280),
+            norm_num_groups=8 if small else 32,
+            attention_head_dim=4 if small else 8,
+            layers_per_block=1 if small else 2,
+            down_block_types=("CrossAttnDownBlock2D",) * 2
+            if small
+            else (*["CrossAttnDownBlock2D"] * 3, "DownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D",) * 2
+            if small
+            else ("UpBlock2D", *["CrossAttnUpBlock2D"] * 3),
+        )
     channels = (16, 32) if small else (128, 256, 512, 512)
-    vae = AutoencoderKL(
-        block_out_channels=channels,
-        down_block_types=("DownEncoderBlock2D",) * len(channels),
-        up_block_types=("UpDecoderBlock2D",) * len(channels),
-        layers_per_block=1 if small else 2,
-        latent_channels=4,
-        norm_num_groups=8 if small else 32,
-    )
+    with made:
+        vae = AutoencoderKL(
+            block_out_channels=channels,
+            down_block_types=("DownEncoderBlock2D",) * len(channels),
+            up_block_types=("UpDecoderBlock2D",) * len(channels),
+            layers_per_block=1 if small else 2,
+            latent_channels=4,
+            norm_num_groups=8 if small else 32,
+        )
     vae.decoder = None  # an iteration never decodes
     for part in (unet, vae):
-        part.requires_grad_(False).eval()
+        part.to_empty(device="cpu").requires_grad_(False).eval()
+        for name, weights in part.named_parameters():
+            if weights.dim() > 1:
+                bound = (3 / weights[0].numel()) ** 0.5
+                weights.uniform_(-bound, bound)
+            else:
+                weights.fill_(float(name.endswith("weight")))
     pipe = StableDiffusionInstructPix2PixPipeline.__new__(StableDiffusionInstructPix2PixPipeline)
     pipe.__dict__.update(unet=unet, vae=vae, scheduler=scheduler, vae_scale_factor=2 ** (len(channels) - 1))
 
@@ -146,8 +160,8 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
-def report(kind: str, repeats: int) -> None:
-    """Runs all rows in turn, as often as asked, and prints their table."""
+def report(kind: str, repeats: int, rows: list[str]) -> None:
+    """Runs the rows in turn, as often as asked, and prints their table; 0 repeats: once, memory and time together."""
     import torch
 
     from sifm_ref.editor import Memory
@@ -167,30 +181,34 @@ def report(kind: str, repeats: int) -> None:
         "bare, batched": lambda: bare(box, goal, x, len(TIMESTEPS)),
     }
     memory: dict[str, float] = {}
-    seconds: dict[str, list[float]] = {row: [] for row in ROWS}
+    seconds: dict[str, list[float]] = {row: [] for row in rows}
     gradients: dict[str, Any] = {}
     for number in range(1 + repeats):  # the first time for memory only: what resets its mark costs time
-        for row in ROWS:
+        for row in rows:
             box.memory = Memory(len(TIMESTEPS) if "batched" in row else 1, "checkpointed" in row)
             run = work.get(row, lambda: goal.gradient(x, Noise([3]))[1])
+            began = time.process_time()
             if number == 0:
                 gradients[row], memory[row] = peak_mib(run)
-                continue
-            began = time.process_time()
-            run()
-            seconds[row].append(time.process_time() - began)
+            else:
+                run()
+            if number or not repeats:
+                seconds[row].append(time.process_time() - began)
+                print(f"  {row}: {seconds[row][-1]:.4f} CPU s", file=sys.stderr, flush=True)
     best = {row: min(found) for row, found in seconds.items()}
     first = gradients["straightforward"]
     print(
-        f"{kind}: {side} x {side} px, {len(TIMESTEPS)} timesteps, best of {repeats}, torch {torch.__version__}"
+        f"{kind}: {side} x {side} px, {len(TIMESTEPS)} timesteps, best of {max(1, repeats)}, torch {torch.__version__}"
     )
     print(f"  {'':20}{'CPU s / iter.':>14}{'times faster':>14}{'peak MiB':>10}{'gradient':>12}")
-    for row in ROWS:
+    for row in rows:
         error = float((gradients[row] - first).norm() / first.norm())
         shown = "" if row.startswith("bare") else f"{error:.1e}"
         faster = best["straightforward"] / best[row]
         print(f"  {row:20}{best[row]:14.4f}{faster:14.2f}{memory[row]:10.0f}{shown:>12}")
     for ours, least in (("ours", "bare"), ("ours, batched", "bare, batched")):
+        if not {ours, least} <= set(rows):
+            continue
         print(f"  {ours} takes {best[ours] / best[least]:.2f} times as long as {least}")
 
 
@@ -198,9 +216,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--editor", choices=list(SIDES), help="default: both")
     parser.add_argument("--repeats", type=int, help="default: 20 (tiny) and 2")
+    parser.add_argument(
+        "--rows", nargs="*", choices=list(ROWS), help="default: all; the first is always needed"
+    )
     given = parser.parse_args()
     for kind in [given.editor] if given.editor else list(SIDES):
-        report(kind, given.repeats or {"tiny": 20, "sd15": 2}[kind])
+        repeats = {"tiny": 20, "sd15": 2}[kind] if given.repeats is None else given.repeats
+        report(kind, repeats, [row for row in ROWS if not given.rows or row in given.rows])
 
 
 if __name__ == "__main__":

@@ -55,15 +55,15 @@ class Descent:
         return self.step_size * (1 - (1 - DECAYED) * number / self.steps)
 
 
-def gradient_of(loss: Loss) -> Gradient:
-    """The gradient of a differentiable ``loss(x, noise) -> (B,)``, image by image."""
+def gradient_of(loss: Loss, scale: float = 1.0) -> Gradient:
+    """The gradient of a differentiable ``loss(x, noise) -> (B,)``, image by image. ``scale``: ``features.loss_scale``."""
 
     def gradient(x: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             value = loss(x, noise)
-            (found,) = torch.autograd.grad(value.sum(), x)
-        return value.detach(), found
+            (found,) = torch.autograd.grad(scale * value.sum(), x)
+        return value.detach(), found / scale if scale != 1 else found
 
     return gradient
 

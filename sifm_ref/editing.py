@@ -13,7 +13,7 @@ from PIL import Image
 
 from isr.canonical import canonical_json, sha256_bytes, sha256_json
 from isr.errors import InputError, Problem
-from sifm_ref.pictures import read_rgb, slug, write_png
+from sifm_ref.pictures import central_mask, read_rgb, slug, write_png
 from sifm_ref.records import Records, read_rows, versions
 from sifm_ref.registry import Purifier
 
@@ -124,6 +124,8 @@ def _edit_one(
             _copy(origin, target)
     control = out / "controls" / f"{unit.name}.png"
     mask = read_rgb(unit.mask).convert("L") if unit.mask else None
+    if mask is None and editor.masked:
+        mask = central_mask(read_rgb(unit.source).size)
     if not control.is_file():
         write_png(control, _edited(unit, unit.source, mask, editor))
     write_png(out / "edits" / f"{key}.png", _edited(unit, path, mask, editor))

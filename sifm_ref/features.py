@@ -15,6 +15,8 @@ from torch.utils.checkpoint import checkpoint
 
 from isr.errors import UsageError
 
+HALF_SCALE = 1024.0
+
 Pick = Callable[[Any], Tensor]
 
 
@@ -25,6 +27,11 @@ class _Reached(Exception):
 def accumulating(x: Tensor) -> Tensor:
     """``x`` in a type in which sums do not overflow: float32, or float64 where it is that already."""
     return x if x.dtype is torch.float64 else x.float()
+
+
+def loss_scale(editor: Any) -> float:
+    """By how much a loss is multiplied before it is differentiated: in fp16, small gradients would vanish."""
+    return HALF_SCALE if getattr(editor, "dtype", None) is torch.float16 else 1.0
 
 
 def layer_names(network: Any, patterns: Sequence[str]) -> tuple[str, ...]:
@@ -97,12 +104,16 @@ def checkpointed(units: Iterable[tuple[str, Any]], hooked: Sequence[str] = ()) -
 
 
 def split_gradient(
-    inputs: Tensor, parts: Sequence[Tensor], losses: Iterable[Callable[[Sequence[Tensor]], Tensor]]
+    inputs: Tensor,
+    parts: Sequence[Tensor],
+    losses: Iterable[Callable[[Sequence[Tensor]], Tensor]],
+    scale: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """The sum of losses (B,) that see ``inputs`` only through ``parts``, and its gradient with respect to ``inputs``.
 
     Each loss is run and differentiated by itself down to the parts, so that memory holds one of them at a time, and
-    what lies between ``inputs`` and the parts (the VAE's encoder) is run and differentiated once for all.
+    what lies between ``inputs`` and the parts (the VAE's encoder) is run and differentiated once for all. ``scale``: see
+    ``loss_scale``.
     """
     leaves = [part.detach().requires_grad_(part.requires_grad) for part in parts]
     live = [leaf for leaf in leaves if leaf.requires_grad]
@@ -110,7 +121,7 @@ def split_gradient(
     total: Tensor | None = None
     for loss in losses:
         value = loss(leaves)
-        found = torch.autograd.grad(value.sum(), live, allow_unused=True)
+        found = torch.autograd.grad(scale * value.sum(), live, allow_unused=True)
         for kept, one in zip(sums, found, strict=True):
             if one is not None:
                 kept += one
@@ -118,4 +129,4 @@ def split_gradient(
     if total is None:
         raise ValueError("expected at least one loss; found none")
     (gradient,) = torch.autograd.grad([p for p in parts if p.requires_grad], inputs, sums)
-    return total, gradient
+    return total, gradient / scale if scale != 1 else gradient

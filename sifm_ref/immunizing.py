@@ -271,6 +271,7 @@ def _row(
         "config": job.method.digest(job.budget.norm),
         "eps": job.budget.eps,
         "surrogate": editor.name,
+        "adaptation": job.method.adaptation(editor),
         "surrogate_prompt": job.prompts.get(picture.image_id, ""),
         "budget_norm": job.budget.norm,
         "measured_linf": round(measured.linf, 8),

@@ -27,6 +27,9 @@ class Method:
     config: Any = None
     preset: str = ""
     code: str = ""  # digest of a foreign file's bytes
+    adaptation: Callable[[Any], str] = lambda editor: (
+        ""
+    )  # what an editor makes of it that its authors did not
 
     def digest(self, norm: str) -> str:
         """``preset-<12 hex>`` of everything but the budget's radius that decides what the method does."""
@@ -82,7 +85,7 @@ def method(spec: str, preset: str = "", settings: Mapping[str, str] | None = Non
         )
     chosen = preset or next(iter(presets), "")
     config = changed(presets.get(chosen), settings or {}, f"method {name}")
-    return Method(name, found, config, chosen, code)
+    return Method(name, found, config, chosen, code, getattr(module, "adaptation", lambda editor: ""))
 
 
 def _loaded(path: Path) -> ModuleType:

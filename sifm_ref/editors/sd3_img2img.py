@@ -92,7 +92,7 @@ class Adapter(WhiteBox):
         return [place for place, token in enumerate(ids) if token not in special]
 
     def noised(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        sigma = (t.to(latents.dtype) / self.timesteps)[:, None, None, None]
+        sigma = (t.double() / self.timesteps).to(latents.dtype)[:, None, None, None]
         return (1 - sigma) * latents + sigma * noise
 
     def target(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from isr.errors import UsageError
 from sifm_ref.budget import Budget
 from sifm_ref.descent import Descent, Loss, gradient_of, projected_gradient
 from sifm_ref.editor import WhiteBox
-from sifm_ref.features import accumulating
+from sifm_ref.features import accumulating, loss_scale
 from sifm_ref.noise import Noise
 from sifm_ref.scene import Callback, Immunized, Scene, silent
 
@@ -44,6 +44,11 @@ PRESETS = {
 }
 
 
+def adaptation(editor: WhiteBox) -> str:
+    """What is ours beside the released attack."""
+    return "EditShield's loss by projected gradients; the released loop is Adam without projection"
+
+
 def editshield(
     editor: WhiteBox,
     scene: Scene,
@@ -60,7 +65,7 @@ def editshield(
     uniform noise, as the squared distance has no gradient at the source.
     """
     return projected_gradient(
-        gradient_of(editshield_loss(editor, scene, config)),
+        gradient_of(editshield_loss(editor, scene, config), loss_scale(editor)),
         scene.source,
         budget=budget,
         descent=config.descent,

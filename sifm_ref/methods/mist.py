@@ -10,7 +10,7 @@ from torch import Tensor
 from sifm_ref.budget import Budget
 from sifm_ref.descent import Descent, Loss, gradient_of, projected_gradient
 from sifm_ref.editor import WhiteBox
-from sifm_ref.features import accumulating
+from sifm_ref.features import accumulating, loss_scale
 from sifm_ref.noise import Noise
 from sifm_ref.scene import Callback, Immunized, Scene, silent
 
@@ -35,6 +35,11 @@ PRESETS = {
 }
 
 
+def adaptation(editor: WhiteBox) -> str:
+    """What is ours beside the released attack."""
+    return "Mist's losses with a target pattern of our own"
+
+
 def mist(
     editor: WhiteBox,
     scene: Scene,
@@ -50,7 +55,7 @@ def mist(
     timestep and noise for each gradient. An ADAPTATION in its target picture and, as SD 1.x is not meant, its editor.
     """
     return projected_gradient(
-        gradient_of(mist_loss(editor, scene, config)),
+        gradient_of(mist_loss(editor, scene, config), loss_scale(editor)),
         scene.source,
         budget=budget,
         descent=config.descent,

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from sifm_ref.budget import Budget
 from sifm_ref.descent import Descent, Loss, gradient_of, projected_gradient
 from sifm_ref.editor import Look, Text, WhiteBox
-from sifm_ref.features import accumulating
+from sifm_ref.features import accumulating, loss_scale
 from sifm_ref.noise import Noise
 from sifm_ref.scene import Callback, Immunized, Scene, silent
 
@@ -36,6 +36,15 @@ PRESETS = {
 }
 
 
+def adaptation(editor: WhiteBox) -> str:
+    """What is ours, on this editor, beside the released attack."""
+    return (
+        ""
+        if editor.masked
+        else "PhotoGuard's diffusion attack is released for inpainting; here through this edit"
+    )
+
+
 def photoguard_diffusion(
     editor: WhiteBox,
     scene: Scene,
@@ -52,7 +61,7 @@ def photoguard_diffusion(
     edit that those editors make. Every gradient draws fresh noise.
     """
     return projected_gradient(
-        gradient_of(diffusion_loss(editor, scene, config)),
+        gradient_of(diffusion_loss(editor, scene, config), loss_scale(editor)),
         scene.source,
         budget=budget,
         descent=config.descent,

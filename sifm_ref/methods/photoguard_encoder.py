@@ -11,7 +11,7 @@ from torch import Tensor
 from sifm_ref.budget import Budget
 from sifm_ref.descent import Descent, gradient_of, projected_gradient
 from sifm_ref.editor import WhiteBox
-from sifm_ref.features import accumulating
+from sifm_ref.features import accumulating, loss_scale
 from sifm_ref.noise import Noise
 from sifm_ref.scene import Callback, Immunized, Scene, silent
 
@@ -52,7 +52,7 @@ def photoguard_encoder(
     loss = encoder_loss(editor, scene, config)
     where = None if scene.mask is None else 1 - scene.mask
     return projected_gradient(
-        gradient_of(loss),
+        gradient_of(loss, loss_scale(editor)),
         scene.source,
         budget=budget,
         descent=config.descent,

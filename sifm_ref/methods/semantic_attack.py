@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 from sifm_ref.budget import Budget
 from sifm_ref.descent import Descent, projected_gradient
 from sifm_ref.editor import Look, Text, WhiteBox
-from sifm_ref.features import accumulating, split_gradient
+from sifm_ref.features import accumulating, loss_scale, split_gradient
 from sifm_ref.noise import Noise
 from sifm_ref.scene import Callback, Immunized, Scene, silent
 
@@ -35,6 +35,11 @@ class Config:
 
 
 PRESETS = {"shared": Config()}
+
+
+def adaptation(editor: WhiteBox) -> str:
+    """What is ours beside the paper, which came without code."""
+    return "Semantic Attack without official code: step, timesteps and threshold are ours"
 
 
 class _Reached(Exception):
@@ -90,7 +95,12 @@ class Objective:
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             look = self.editor.look(x, self.scene.mask)
-            return split_gradient(x, look.parts, (partial(self._loss, t) for t in self.config.timesteps))
+            return split_gradient(
+                x,
+                look.parts,
+                (partial(self._loss, t) for t in self.config.timesteps),
+                loss_scale(self.editor),
+            )
 
     def _loss(self, t: int, parts: Any) -> Tensor:
         masked = (self._map(Look(*parts), t) * self.mask).abs()

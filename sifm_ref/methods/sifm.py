@@ -14,7 +14,14 @@ from isr.errors import UsageError
 from sifm_ref.budget import Budget
 from sifm_ref.descent import Descent, projected_gradient
 from sifm_ref.editor import Look, Text, WhiteBox, repeated
-from sifm_ref.features import accumulating, checkpointed, layer_names, outputs, split_gradient
+from sifm_ref.features import (
+    accumulating,
+    checkpointed,
+    layer_names,
+    loss_scale,
+    outputs,
+    split_gradient,
+)
 from sifm_ref.noise import Noise
 from sifm_ref.scene import Callback, Immunized, Scene, silent
 
@@ -154,7 +161,7 @@ class Objective:
                 with torch.enable_grad():
                     x = x.detach().requires_grad_()
                     look = self._look(x)
-                    return split_gradient(x, look.parts, self._losses(look))
+                    return split_gradient(x, look.parts, self._losses(look), loss_scale(self.editor))
             except torch.OutOfMemoryError:
                 if self._batch() == 1:
                     raise

@@ -16,6 +16,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+pytest.importorskip("torch", reason="needs isr-eval[sifm]")
+pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
+
 from isr.cli import cli
 from tests.sifm_ref.photographs import write
 from tests.sifm_ref.scenes import picture

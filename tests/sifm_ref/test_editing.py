@@ -148,6 +148,13 @@ def test_different_sources_under_one_name(editor: Any, protected: tuple[Path, Pa
         edit(Job((protected[0], tmp_path / "large"), tmp_path / "edits", PROMPTS), box)
 
 
+def test_an_inpainting_editor_without_masks_repaints_the_middle(
+    editor: Any, protected: tuple[Path, Path], tmp_path: Path
+) -> None:
+    edit(Job(protected[:1], tmp_path / "edits", PROMPTS[:1]), editor("sd_inpaint"))
+    assert len(load_edits(tmp_path / "edits").edits) == 5
+
+
 def test_prompts_of_the_surrogate() -> None:
     prompts = (Prompt("*", "any"), Prompt("b", "own"), Prompt("b", "second"))
     assert prompts_for(prompts, {"x__a": "a", "x__b": "b"}) == {"x__a": "any", "x__b": "own"}

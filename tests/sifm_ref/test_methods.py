@@ -204,3 +204,42 @@ def test_settings_as_texts() -> None:
     with pytest.raises(UsageError, match="has paper, balanced"):
         method("sifm", "papers")
     assert found.digest("linf") != method("sifm", "balanced").digest("linf")
+
+
+def test_half_precision_gradients_are_scaled() -> None:
+    """1 / 81,920 squared is below fp16's smallest number: unscaled, such a gradient is zero."""
+    from sifm_ref.descent import gradient_of
+    from sifm_ref.features import HALF_SCALE
+
+    def loss(x: Any, noise: Any) -> Any:
+        return 1e-8 * x.half().float().flatten(1).sum(dim=1)
+
+    x = torch.ones(1, 3, 2, 2)
+    assert gradient_of(loss)(x, None)[1].abs().max() == 0
+    torch.testing.assert_close(
+        gradient_of(loss, HALF_SCALE)(x, None)[1], torch.full_like(x, 1e-8), rtol=1e-2, atol=0
+    )
+
+
+def test_adaptations_say_so(editor: Any) -> None:
+    assert "inpainting" in method("photoguard_diffusion").adaptation(editor("instruct_pix2pix"))
+    assert method("photoguard_diffusion").adaptation(editor("sd_inpaint")) == ""
+    assert "Adam" in method("editshield").adaptation(editor("sd_img2img"))
+    assert method("sifm").adaptation(editor("sd_img2img")) == ""
+
+
+def test_methods_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry point ``sifm_ref.methods`` is found by its name, like a file."""
+    from importlib import metadata
+
+    point = metadata.EntryPoint("theirs", "sifm_ref.methods.noise:noise", "sifm_ref.methods")
+
+    def entry_points(*, group: str, **more: str) -> Any:
+        found = [point] if group == "sifm_ref.methods" else []
+        return [p for p in found if more.get("name", p.name) == p.name]
+
+    monkeypatch.setattr(metadata, "entry_points", entry_points)
+    assert "theirs" in names("methods")
+    found = method("theirs")
+    assert found.function is method("noise").function
+    assert found.name == "theirs"

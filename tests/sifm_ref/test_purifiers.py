@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest.importorskip("torch", reason="needs isr-eval[sifm]")
+pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
+
 from isr.errors import UsageError
 from sifm_ref.purifiers.adverse_cleaner import bilateral, guided_filter
 from sifm_ref.registry import names, purifier
