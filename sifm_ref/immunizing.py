@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -86,7 +85,7 @@ def immunize(
     Writes ``sources/``, ``protected/``, ``metadata.jsonl`` and ``immunize.json``. Raises ``InputError`` at the end if
     a method left images unchanged, with every such image.
     """
-    pictures = find_pictures(job.images)
+    pictures = find_pictures(job.images, job.out)
     masks = _masks(job, editor, pictures)
     records = Records(job.out, "immunize", _what(job, editor), resume=job.resume)
     batches = _batches(pictures, job, editor.multiple)
@@ -298,11 +297,15 @@ def _begin() -> float:
 
 
 def _end(began: float) -> tuple[float, int]:
-    """Seconds since, and the peak of memory: of the GPU where there is one, else of the process."""
+    """Seconds since, and the peak of memory: of the GPU where there is one, else of the process; 0: not known."""
     import torch
 
     if torch.cuda.is_available():
         torch.cuda.synchronize()
         return time.perf_counter() - began, torch.cuda.max_memory_allocated()
+    try:
+        import resource
+    except ImportError:  # Windows
+        return time.perf_counter() - began, 0
     unit = 1 if sys.platform == "darwin" else 1024
     return time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -76,8 +76,10 @@ class Picture:
     size: tuple[int, int]  # width and height, EXIF orientation applied
 
 
-def find_pictures(place: Path) -> list[Picture]:
+def find_pictures(place: Path, without: Path | None = None) -> list[Picture]:
     """The photographs of a folder and the folders in it, in order of name; or the one file.
+
+    Hidden files and what lies in ``without`` (the output of a run, which may be in the folder) are left out.
 
     Raises ``InputError`` that lists every file that should be a picture and cannot be read, or if there is none.
     """
@@ -86,6 +88,13 @@ def find_pictures(place: Path) -> list[Picture]:
     elif place.is_dir():
         root = place
         files = sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        hidden = [any(part.startswith(".") for part in p.relative_to(root).parts) for p in files]
+        apart = without.resolve() if without else None
+        files = [
+            p
+            for p, h in zip(files, hidden, strict=True)
+            if not h and not (apart and p.resolve().is_relative_to(apart))
+        ]
     else:
         raise InputError(f"{place}: expected a folder of images; found nothing there; check the path")
     if not files:

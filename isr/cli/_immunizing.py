@@ -189,7 +189,7 @@ def run(
     settings |= {} if step_size is None else {"descent.step_size": repr(step_size)}
     chosen = method(spec, preset, _applicable(spec, settings, sets))
     budget, size = Budget(eps, norm), Resize(resolution, resize)
-    names = {p.image_id: p.path.stem for p in find_pictures(images)}
+    names = {p.image_id: p.path.stem for p in find_pictures(images, out)}
     texts = prompts_for(prompts_in(prompts), names) if prompts else {}
     share = shard_of(shard)
     if batch < 1:

@@ -87,7 +87,7 @@ def command(
     isr immunize photos/ --method photoguard_encoder --editor ./my-checkpoint --out pge/
     isr immunize photos/ --method mine.py:protect --editor hq_edit --dtype fp16 --out mine/
     isr immunize photos/ --preset balanced --set layers=mid_block,down_blocks.2 --editor sd3_img2img --out b/
-    CUDA_VISIBLE_DEVICES=1 isr immunize photos/ --editor hq_edit --out sifm/ --shard 1/2 --resume
+    CUDA_VISIBLE_DEVICES=1 isr immunize photos/ --editor hq_edit --out sifm/ --shard 1/2 --resume   # and 0/2 on the other
     isr immunize . --list
     """
     from isr.cli._immunizing import list_methods, run

@@ -206,6 +206,13 @@ def test_what_is_no_picture_is_listed(tmp_path: Path) -> None:
         find_pictures(tmp_path / "nowhere" if (tmp_path / "empty").mkdir() else tmp_path / "empty")
 
 
+def test_an_output_inside_the_folder_is_no_input(editor: Any, tmp_path: Path) -> None:
+    task = job(tmp_path, "noise", out=tmp_path / "photos" / "out")
+    box = editor("instruct_pix2pix")
+    assert immunize(task, box) == 5
+    assert immunize(replace(task, resume=True), box) == 5
+
+
 def test_names_that_collide_are_told_apart(tmp_path: Path) -> None:
     for name in ("a.png", "a.bmp", "b c.png", "b_c.png"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
