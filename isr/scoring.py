@@ -21,6 +21,7 @@ from typing import Any, TypeVar, get_args
 
 from isr.access import check_pair, endpoint_key, read_config
 from isr.cards import Panel, builtin_names, load_card, load_panel
+from isr.conventional import Measured, annotate, require_piq
 from isr.directory import EditDirectory, columns, load_edits
 from isr.errors import Interrupted, IsrError, JudgeError, SecretError, UsageError
 from isr.estimates import Settings
@@ -64,6 +65,7 @@ class Options:
     skip_invalid: bool = False
     calibrations: tuple[Path, ...] = ()
     qualifications: tuple[Path, ...] = ()
+    metrics: bool = False
 
     @property
     def out_dir(self) -> Path:
@@ -109,6 +111,7 @@ class Run:
     interrupted: bool = False
     trouble: IsrError | None = None  # why a judge could not go on
     qualified: tuple[Qualified, ...] = ()  # what is known about each judge
+    measured: Measured | None = None  # conventional metrics, where they were asked for
 
     @property
     def exit_code(self) -> int:
@@ -239,6 +242,8 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
     """
     watch = watch or Watch()
     clock = Clock()
+    if options.metrics:
+        require_piq()
     panel = open_panel(options)
     out = _writable(options.out_dir)
     clock.lap("loading")
@@ -259,11 +264,16 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
         clock.lap("judging")
         watch.stage("estimating")
         result = await asyncio.to_thread(_evaluate, plan, directory, settings, by, store, watch.progress, out)
-    interrupted = watch.interrupt.is_set() and not watch.progress.stopped
     clock.lap("estimating")
+    measured = None
+    if options.metrics:
+        watch.stage("measuring")
+        measured = await asyncio.to_thread(annotate, out, plan, stop=watch.interrupt.is_set)
+        clock.lap("measuring")
+    interrupted = watch.interrupt.is_set() and not watch.progress.stopped
     reported = {j["name"]: j["reported_models"] for j in result.judges}
     qualified = tuple(q.beside(reported[q.judge]) for q in qualified)
-    done = Run(result, watch.progress, out, clock.laps, interrupted, trouble, qualified)
+    done = Run(result, watch.progress, out, clock.laps, interrupted, trouble, qualified, measured)
     write_text(out / "result.json", result.to_json())
     write_text(out / "run.json", json.dumps(_run_record(options, done), indent=1) + "\n")
     return done

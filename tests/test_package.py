@@ -56,7 +56,7 @@ def test_data_flows_one_way() -> None:
     order = [
         "errors", "types", "canonical", "version", "images", "metadata", "scan", "rubrics", "directory", "initialise",
         "cards", "access", "requests", "prices", "graded", "parsing", "store", "recalibration", "judges", "serving", "retrying", "judging", "intervals",
-        "outcomes", "estimates", "metric", "distortion", "result", "table", "qualification", "scoring", "checking", "runs", "comparing",
+        "outcomes", "estimates", "metric", "distortion", "result", "table", "qualification", "conventional", "scoring", "checking", "runs", "comparing",
         "sources", "studies", "agreeing", "calibrating", "sampling", "probes", "marks", "qualifying", "drift",
     ]  # fmt: skip
     files = {f.name.removesuffix(".py") for f in resources.files("isr").iterdir() if f.name.endswith(".py")}

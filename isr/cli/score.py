@@ -96,6 +96,11 @@ _PATH = click.Path(path_type=Path)
     metavar="FILE",
     help="A qualification.json to print with the result. Default: those in the results' folder (isr qualify).",
 )
+@click.option(
+    "--metrics",
+    is_flag=True,
+    help="Also PSNR, SSIM, VIFp, FSIM, LPIPS of edit and control edit, with their rank correlation to the outcome.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be asked and what it would cost; ask nobody.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
@@ -149,6 +154,10 @@ def _print_run(done: Run, as_json: bool) -> None:
 
     click.echo(done.result.to_json() if as_json else render(done.result), nl=False)
     if not as_json:
+        if done.measured is not None:
+            from isr.conventional import table
+
+            click.echo(table(done.measured))
         for judge in done.qualified:
             click.echo(judge.text())
         click.echo(f"results: {done.out}")

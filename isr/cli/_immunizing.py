@@ -1,0 +1,301 @@
+"""What ``isr immunize`` and ``isr edit`` have in common: reading their options, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from isr.cli._progress import LINE_EVERY_S, _duration
+from isr.errors import UsageError
+
+if TYPE_CHECKING:
+    from sifm_ref.editing import Prompt
+    from sifm_ref.editor import Editor
+
+
+class Meter:
+    """Progress of images or edits: done, rate, time left, memory. On a terminal one line that is written over."""
+
+    def __init__(self, what: str, quiet: bool) -> None:
+        self._what, self._quiet = what, quiet
+        self._tty = sys.stderr.isatty()
+        self._began = self._said = time.monotonic()
+        self.fresh = self.there = 0
+        self.seconds: list[float] = []
+        self.peak = 0
+        self._step = ""
+
+    def stage(self, text: str) -> None:
+        """Says what begins."""
+        if not self._quiet:
+            click.echo(f"isr: {text}", err=True)
+        self._began = self._said = time.monotonic()
+
+    def step(self, text: str) -> None:
+        """What happens within one result; shown now and then."""
+        self._step = text
+        if time.monotonic() - self._said > (0.2 if self._tty else LINE_EVERY_S):
+            self._show(text)
+
+    def done(self, name: str, number: int, total: int, seconds: float, peak: int, fresh: bool) -> None:
+        """One result is there. Images say their time and memory each; ``total`` is this process's."""
+        if not fresh:
+            self.there += 1
+            return
+        self.fresh += 1
+        self.seconds.append(seconds)
+        self.peak = max(self.peak, peak)
+        left = sum(self.seconds) / len(self.seconds) * (total - number)
+        rate = self.fresh / max(time.monotonic() - self._began, 1e-9)
+        text = f"{number}/{total} {name}: {seconds:.1f} s"
+        text += f", {peak / 2**30:.2f} GiB" if peak else ""
+        text += f"; {rate:.2f} {self._what}/s, {_duration(left)} left"
+        self._show(text, last=True)
+
+    def _show(self, text: str, last: bool = False) -> None:
+        self._said = time.monotonic()
+        if self._quiet:
+            return
+        if self._tty:
+            click.echo(f"\r\x1b[Kisr: {text}", err=True, nl=last)
+        else:
+            click.echo(f"isr: {text}", err=True)
+
+
+@contextmanager
+def interruptible(out: Path) -> Iterator[None]:
+    """Says how to go on if the block is interrupted; a request to terminate is an interruption."""
+    import signal
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(
+            f"\nisr: interrupted; what is done is in {out}; go on with the same command and --resume",
+            err=True,
+        )
+        raise SystemExit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    """``KEY=VALUE`` texts as a dictionary. Raises ``UsageError``."""
+    out = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not key or not sign:
+            raise UsageError(f"{option} {text}: expected KEY=VALUE")
+        out[key] = value
+    return out
+
+
+def shard_of(text: str) -> tuple[int, int]:
+    """``1/4`` as (1, 4). Raises ``UsageError``."""
+    first, sign, second = text.partition("/")
+    if not (sign and first.isdigit() and second.isdigit() and int(first) < int(second)):
+        raise UsageError(f"--shard {text}: expected I/N with I from 0 to N-1, e.g. 0/2 and 1/2")
+    return int(first), int(second)
+
+
+def prompts_in(path: Path) -> tuple[Prompt, ...]:
+    """The table of prompts (``isr init`` reads the same)."""
+    from isr.initialise import read_prompts
+    from sifm_ref.editing import Prompt
+
+    return tuple(
+        Prompt(r.name, r.prompt, r.columns.get("prompt_id", ""), {k: v for k, v in r.columns.items() if k != "prompt_id"})
+        for r in read_prompts(path)
+    )  # fmt: skip
+
+
+def open_editor(spec: str, sets: Sequence[str], meter: Meter, option: str, **settings: Any) -> Editor:
+    """The editor that the options name, with a word on stderr: loading takes a while."""
+    from sifm_ref.editor import Settings
+    from sifm_ref.loading import load
+
+    meter.stage(f"loading {spec}")
+    return load(spec, Settings(settings=pairs(sets, option), **settings))
+
+
+def list_methods() -> str:
+    """Methods with presets, editors and purifiers, as text."""
+    from sifm_ref.registry import method, names
+    from sifm_ref.registry import module_of as module
+
+    lines = ["methods (--method NAME --preset PRESET):"]
+    for name in names("methods"):
+        method(name)
+        lines.append(f"  {name:22} {', '.join(module('methods', name).PRESETS)}")
+    lines.append("editors (--editor NAME, or NAME=CHECKPOINT):")
+    for name in names("editors"):
+        adapter = module("editors", name).Adapter
+        lines.append(f"  {name:22} {adapter.default}")
+    lines.append(f"purifiers (isr edit --purifier NAME): {', '.join(names('purifiers'))}")
+    return "\n".join(lines) + "\n"
+
+
+def run(
+    images: Path,
+    spec: str,
+    editor: str,
+    out: Path,
+    *,
+    as_json: bool,
+    quiet: bool,
+    preset: str,
+    sets: Sequence[str],
+    editor_sets: Sequence[str],
+    eps: float,
+    norm: Any,
+    steps: int | None,
+    step_size: float | None,
+    prompts: Path | None,
+    masks: Path | None,
+    resolution: int,
+    resize: Any,
+    seed: int,
+    dtype: str,
+    device: str,
+    revision: str | None,
+    batch: int,
+    timestep_batch: int,
+    checkpoint_activations: bool,
+    shard: str,
+    resume: bool,
+) -> None:
+    """``isr immunize`` with its options read."""
+    from sifm_ref.budget import Budget
+    from sifm_ref.editing import prompts_for
+    from sifm_ref.editor import Memory, WhiteBox
+    from sifm_ref.immunizing import Done, Job, Step, immunize
+    from sifm_ref.pictures import Resize, find_pictures
+    from sifm_ref.registry import method, require_torch
+
+    require_torch()
+    settings = pairs(sets, "--set")
+    settings |= {} if steps is None else {"descent.steps": str(steps)}
+    settings |= {} if step_size is None else {"descent.step_size": repr(step_size)}
+    chosen = method(spec, preset, _applicable(spec, settings, sets))
+    budget, size = Budget(eps, norm), Resize(resolution, resize)
+    names = {p.image_id: p.path.stem for p in find_pictures(images, out)}
+    texts = prompts_for(prompts_in(prompts), names) if prompts else {}
+    share = shard_of(shard)
+    if batch < 1:
+        raise UsageError(f"--batch: expected at least 1; found {batch}")
+    meter = Meter("images", quiet)
+    memory = Memory(timestep_batch, checkpoint_activations)
+    opened = open_editor(
+        editor,
+        editor_sets,
+        meter,
+        "--editor-set",
+        dtype=dtype,
+        device=device,
+        revision=revision,
+        memory=memory,
+    )
+    if not isinstance(opened, WhiteBox):
+        raise UsageError(f"--editor {editor}: expected one whose steps can be differentiated; it only edits")
+    job = Job(images, out, chosen, budget, seed, size, texts, masks, batch, share, resume)
+    meter.stage(
+        f"immunizing {len(names)} images with {chosen.name} ({chosen.preset or 'own'}) on {opened.name}"
+    )
+
+    def on_step(step: Step) -> None:
+        loss = "" if step.loss is None else f", loss {step.loss:.5g}"
+        meter.step(f"step {step.step}{loss}")
+
+    def on_image(done: Done) -> None:
+        meter.done(
+            str(done.row["image_id"]), done.number, done.total, done.seconds, done.peak_bytes, done.fresh
+        )
+
+    with interruptible(out):
+        there = immunize(job, opened, on_image=on_image, on_step=on_step)
+    _say(out, there, meter, as_json, f"isr edit {out} --editor ... --prompts prompts.csv --out edits/")
+
+
+def _applicable(spec: str, settings: dict[str, str], sets: Sequence[str]) -> dict[str, str]:
+    """``--steps`` and ``--step-size`` mean nothing to a method without a loop, such as noise."""
+    from sifm_ref.registry import method
+
+    if not hasattr(method(spec).config, "descent") and not any(s.startswith("descent.") for s in sets):
+        return {k: v for k, v in settings.items() if not k.startswith("descent.")}
+    return settings
+
+
+def run_edit(
+    directories: Sequence[Path],
+    editor: str,
+    *,
+    as_json: bool,
+    quiet: bool,
+    prompts: Path,
+    out: Path,
+    sets: Sequence[str],
+    seeds: str,
+    purifiers: Sequence[str],
+    name: str,
+    dtype: str,
+    device: str,
+    revision: str | None,
+    shard: str,
+    resume: bool,
+) -> None:
+    """``isr edit`` with its options read."""
+    from sifm_ref.editing import Done, Job, edit
+    from sifm_ref.registry import purifier, require_torch
+
+    require_torch()
+    numbers = [s.strip() for s in seeds.split(",")]
+    if not all(n.isdigit() for n in numbers):
+        raise UsageError(f"--seeds {seeds}: expected whole numbers with commas, e.g. 0,1,2")
+    attacks = tuple({(a.text if a else ""): a for a in map(purifier, purifiers or ("none",))}.values())
+    job = Job(
+        tuple(directories),
+        out,
+        prompts_in(prompts),
+        tuple(dict.fromkeys(map(int, numbers))),
+        attacks,
+        shard_of(shard),
+        resume,
+    )
+    meter = Meter("edits", quiet)
+    opened = open_editor(
+        editor, sets, meter, "--set", dtype=dtype, device=device, revision=revision, name=name
+    )
+    meter.stage(f"editing with {opened.name}")
+
+    def on_edit(done: Done) -> None:
+        meter.done(str(done.row["edit_id"]), done.number, done.total, done.seconds, 0, done.fresh)
+
+    with interruptible(out):
+        there = edit(job, opened, on_edit=on_edit)
+    _say(out, there, meter, as_json, f"isr score {out} --judge CARD")
+
+
+def _say(out: Path, there: int, meter: Meter, as_json: bool, then: str) -> None:
+    mean = sum(meter.seconds) / len(meter.seconds) if meter.seconds else 0.0
+    if as_json:
+        said = {
+            "out": str(out),
+            "rows": there,
+            "new": meter.fresh,
+            "seconds_each": round(mean, 3),
+            "peak_bytes": meter.peak,
+        }
+        click.echo(json.dumps(said, indent=1))
+        return
+    click.echo(f"{out}: {there} rows, {meter.fresh} new, {mean:.2f} s each; next: {then}")

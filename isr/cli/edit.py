@@ -1,0 +1,67 @@
+"""``isr edit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(short_help="Edit protected images and their sources; writes an edit directory for isr score.")
+@click.argument("directories", nargs=-1, required=True, metavar="DIR...", type=_PATH)
+@click.option("--editor", required=True, metavar="NAME[=CHECKPOINT]|CHECKPOINT", help="What makes the edits.")
+@click.option(
+    "--prompts",
+    required=True,
+    type=_PATH,
+    metavar="CSV",
+    help="Columns name (an image's; * for all), prompt, and if wanted prompt_id and others, which are kept.",
+)
+@click.option("--out", required=True, type=_PATH, help="The edit directory to write.")
+@click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting of the editor, e.g. steps=20."
+)
+@click.option("--seeds", default="0", show_default=True, metavar="N,N...", help="An edit for each.")
+@click.option(
+    "--purifier",
+    "purifiers",
+    multiple=True,
+    metavar="NAME[:KEY=VALUE,...]",
+    help="Attack the protection first, e.g. jpeg:quality=75; repeat for several; none: as it is (the default).",
+)
+@click.option(
+    "--name", default="", help="What the editor is called in the metadata. Default: from its checkpoint."
+)
+@click.option("--dtype", default="fp32", show_default=True, type=click.Choice(["fp32", "fp16", "bf16"]))
+@click.option(
+    "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps."
+)
+@click.option("--revision", metavar="COMMIT", help="Of a checkpoint on the hub.")
+@click.option(
+    "--shard", default="0/1", show_default=True, metavar="I/N", help="This process's share of the work."
+)
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run in --out.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+def command(directories: tuple[Path, ...], editor: str, as_json: bool, quiet: bool, **given: Any) -> None:
+    """Edit what isr immunize wrote in each DIR, and the unprotected sources with the same prompt and seed.
+
+    With --purifier, both are purified before they are edited. Directories of several methods share their control
+    edits. The result is an edit directory: next, isr score OUT --judge CARD.
+
+    \b
+    Purifiers: jpeg, resize, crop_resize, gaussian_noise, gaussian_blur, median, vae, adverse_cleaner,
+    jpeg_downscale, img2img.
+
+    \b
+    isr edit sifm/ --editor instruct_pix2pix --prompts prompts.csv --out edits/
+    isr edit sifm/ pge/ noise/ --editor hq_edit --prompts prompts.csv --out edits/ --set steps=20 --seeds 0,1,2
+    isr edit sifm/ --editor ./my-checkpoint --prompts prompts.csv --out edits/ --purifier none \\
+        --purifier jpeg:quality=75 --purifier gaussian_noise:sigma=0.05
+    """
+    from isr.cli._immunizing import run_edit
+
+    run_edit(directories, editor, as_json=as_json, quiet=quiet, **given)

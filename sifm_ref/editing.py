@@ -1,0 +1,240 @@
+"""Edits protected images and their sources alike: an edit directory that ``isr score`` takes as it is."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from isr.canonical import canonical_json, sha256_bytes, sha256_json
+from isr.errors import InputError, Problem
+from sifm_ref.pictures import central_mask, read_rgb, slug, write_png
+from sifm_ref.records import Records, read_rows, versions
+from sifm_ref.registry import Purifier
+
+if TYPE_CHECKING:
+    from sifm_ref.editor import Editor
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """An edit instruction for the image ``name`` (its id, or the stem of its file; ``*``: for every image)."""
+
+    name: str
+    text: str
+    prompt_id: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return self.prompt_id or f"tx-{sha256_bytes(self.text.encode())[7:23]}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to edit: directories of ``isr immunize``, with every prompt, seed and purifier (``None``: as it is)."""
+
+    directories: tuple[Path, ...]
+    out: Path
+    prompts: tuple[Prompt, ...]
+    seeds: tuple[int, ...] = (0,)
+    purifiers: tuple[Purifier | None, ...] = (None,)
+    shard: tuple[int, int] = (0, 1)
+    resume: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One edit: its row, its number among this process's, and how long it took (its control edit included)."""
+
+    row: Mapping[str, Any]
+    number: int
+    total: int
+    seconds: float
+    fresh: bool = True
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """One edit's unit with all treatments of it; the control edit is made once."""
+
+    image_id: str
+    source: Path
+    mask: Path | None
+    prompt: Prompt
+    seed: int
+    purifier: Purifier | None
+    treated: tuple[tuple[Path, Mapping[str, Any]], ...]
+
+    @property
+    def name(self) -> str:
+        purified = self.purifier.text if self.purifier else ""
+        return slug(self.image_id, self.prompt.id, f"s{self.seed}", purified)
+
+
+def edit(job: Job, editor: Editor, *, on_edit: Callable[[Done], None] = lambda done: None) -> int:
+    """The number of edits in ``job.out`` after the run; those that were there before are left as they are.
+
+    Writes ``edits/``, ``controls/``, ``sources/``, ``protected/``, ``metadata.jsonl`` and ``edit.json``. An edit and
+    its control edit have the same prompt, seed and purifier. Raises ``InputError`` with every prompt and image that
+    did not find its other half, and where directories hold different sources under one name.
+    """
+    units = _units(job)
+    records = Records(job.out, "edit", _what(job, editor), resume=job.resume)
+    mine = units[job.shard[0] :: job.shard[1]]
+    total, number = sum(len(u.treated) for u in mine), 0
+    try:
+        for unit in mine:
+            for path, before in unit.treated:
+                number += 1
+                key = _key(unit, before)
+                if records.has(key):
+                    on_edit(Done({"edit_id": key}, number, total, 0.0, fresh=False))
+                    continue
+                began = time.perf_counter()
+                row = _edit_one(unit, path, before, key, job, editor)
+                records.add(key, row)
+                on_edit(Done(row, number, total, time.perf_counter() - began))
+    finally:
+        there = records.finish()
+    return there
+
+
+def _key(unit: _Unit, before: Mapping[str, Any]) -> str:
+    treatment = [str(before.get(k, "")) for k in ("method", "config", "eps", "surrogate")]
+    name = slug(unit.name, str(before.get("method", "")), str(before.get("config", "")))
+    return f"{name}_{sha256_json(treatment)[7:13]}"
+
+
+def _edit_one(
+    unit: _Unit, path: Path, before: Mapping[str, Any], key: str, job: Job, editor: Editor
+) -> dict[str, Any]:
+    out = job.out
+    source, protected = (
+        out / "sources" / f"{unit.image_id}.png",
+        out / "protected" / f"{_protected(before)}.png",
+    )
+    for target, origin in ((source, unit.source), (protected, path)):
+        if not target.is_file():
+            _copy(origin, target)
+    control = out / "controls" / f"{unit.name}.png"
+    mask = read_rgb(unit.mask).convert("L") if unit.mask else None
+    if mask is None and editor.masked:
+        mask = central_mask(read_rgb(unit.source).size)
+    if not control.is_file():
+        write_png(control, _edited(unit, unit.source, mask, editor))
+    write_png(out / "edits" / f"{key}.png", _edited(unit, path, mask, editor))
+    row = {
+        "file_name": f"edits/{key}.png",
+        "prompt": unit.prompt.text,
+        "source_file_name": source.relative_to(out).as_posix(),
+        "control_file_name": control.relative_to(out).as_posix(),
+        "protected_file_name": protected.relative_to(out).as_posix(),
+        "image_id": unit.image_id,
+        "prompt_id": unit.prompt.id,
+        "editor": editor.name,
+        "seed": unit.seed,
+        "purifier": unit.purifier.text if unit.purifier else "",
+        "edit_id": key,
+    }
+    kept = {k: v for k, v in before.items() if k not in row and k != "mask_file_name"}
+    return {
+        **row,
+        **kept,
+        **unit.prompt.columns,
+        "editor_settings": canonical_json(dict(editor.settings)).decode(),
+        "edit_versions": " ".join(f"{k}={v}" for k, v in versions().items() if v),
+    }
+
+
+def _protected(before: Mapping[str, Any]) -> str:
+    treatment = [str(before.get(k, "")) for k in ("method", "config", "eps", "surrogate")]
+    return f"{slug(str(before['image_id']), treatment[0])}_{sha256_json(treatment)[7:13]}"
+
+
+def _copy(origin: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.copyfile(origin, partial)
+    partial.replace(target)
+
+
+def _edited(unit: _Unit, path: Path, mask: Image.Image | None, editor: Editor) -> Image.Image:
+    """The edit of a picture, purified first if the unit says so. Its size is the picture's."""
+    image = read_rgb(path)
+    if unit.purifier is not None:
+        purified = unit.purifier(image, seed=unit.seed, editor=editor).convert("RGB")
+        image = purified if purified.size == image.size else purified.resize(image.size)
+    made = editor.edit(image, unit.prompt.text, unit.seed, mask).convert("RGB")
+    return made if made.size == image.size else made.resize(image.size, Image.Resampling.LANCZOS)
+
+
+def _what(job: Job, editor: Editor) -> dict[str, Any]:
+    return {
+        "directories": [str(d) for d in job.directories],
+        "prompts": [[p.name, p.text, p.id] for p in job.prompts],
+        "seeds": list(job.seeds),
+        "purifiers": [p.text if p else "" for p in job.purifiers],
+        "editor_name": editor.name,
+        "editor": editor.identity,
+        "editor_settings": dict(editor.settings),
+    }
+
+
+def _units(job: Job) -> list[_Unit]:
+    images: dict[str, list[tuple[Path, Mapping[str, Any]]]] = {}
+    sources: dict[str, tuple[Path, str]] = {}
+    masks: dict[str, Path] = {}
+    stems: dict[str, set[str]] = {}
+    problems = []
+    for root in job.directories:
+        for row in read_rows(root, made_by="immunize"):
+            name, source = str(row["image_id"]), root / row["source_file_name"]
+            digest = sha256_bytes(source.read_bytes())
+            if sources.setdefault(name, (source, digest))[1] != digest:
+                problems.append(
+                    Problem(str(source), "image_id", "the source of that name once", "another", "rename one")
+                )
+            images.setdefault(name, []).append((root / row["file_name"], row))
+            stems.setdefault(name, set()).update({name, Path(str(row.get("original_file", name))).stem})
+            if row.get("mask_file_name"):
+                masks[name] = root / row["mask_file_name"]
+    wanted = {n: [p for p in job.prompts if p.name == "*" or p.name in stems[n]] for n in images}
+    problems += [
+        Problem(n, "prompt", "a prompt for this image", "none", "add a row with its name, or with *")
+        for n, found in wanted.items()
+        if not found
+    ]
+    known = {s for some in stems.values() for s in some} | {"*"}
+    problems += [
+        Problem(
+            f"prompt for {p.name}", "name", "an image of that name", "none", "correct the name or drop it"
+        )
+        for p in job.prompts
+        if p.name not in known
+    ]
+    if problems:
+        raise InputError("prompts and images: nothing was edited", problems)
+    return [
+        _Unit(name, sources[name][0], masks.get(name), prompt, seed, purifier, tuple(images[name]))
+        for name in sorted(images)
+        for prompt in wanted[name]
+        for seed in job.seeds
+        for purifier in job.purifiers
+    ]
+
+
+def prompts_for(prompts: Sequence[Prompt], names: Mapping[str, str]) -> dict[str, str]:
+    """For each image id (with its file's stem) the first prompt that is meant for it; none, no entry."""
+    out = {}
+    for image_id, stem in names.items():
+        found = next((p.text for p in prompts if p.name in (image_id, stem)), None)
+        found = found or next((p.text for p in prompts if p.name == "*"), None)
+        if found:
+            out[image_id] = found
+    return out

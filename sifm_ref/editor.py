@@ -1,0 +1,222 @@
+"""What an editor is: a diffusion pipeline that edits, and for white boxes the differentiable steps inside it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from isr.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from sifm_ref.noise import Noise
+
+Text = Mapping[str, "Tensor"]
+
+
+@dataclass
+class Memory:
+    """How memory is traded for time; nothing here changes what is computed.
+
+    ``timestep_batch``: timesteps in one pass of the noise predictor; 0: as many as fit. ``checkpoint``: activations
+    are computed again in the backward pass instead of being kept.
+    """
+
+    timestep_batch: int = 0
+    checkpoint: bool = False
+
+
+@dataclass(frozen=True)
+class Look:
+    """What an editor makes of images once: ``latents`` (B, C, h, w), scaled, and its ``condition``, where it has one."""
+
+    latents: Tensor
+    condition: Tensor | None = None
+
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """The tensors through which everything later sees the images."""
+        return (self.latents,) if self.condition is None else (self.latents, self.condition)
+
+
+class Editor(ABC):
+    """A loaded pipeline behind one interface. ``name`` goes into the metadata, ``settings`` with it.
+
+    Class fields of an adapter: ``pipelines``, the diffusers classes it adapts; ``default``, the hub id that its bare
+    name means; ``defaults``, its settings for an edit with their values.
+    """
+
+    pipelines: ClassVar[tuple[str, ...]]
+    default: ClassVar[str]
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    dropped: ClassVar[tuple[str, ...]] = ()  # components that are left out when the pipeline is loaded
+    masked: ClassVar[bool] = False  # whether it needs a mask of what to repaint
+
+    def __init__(self, pipe: Any, *, name: str, settings: Mapping[str, Any] | None = None) -> None:
+        self.pipe = pipe
+        self.name = name
+        self.settings = {**self.defaults, **(settings or {})}
+        self.identity: dict[str, Any] = {}
+        unknown = sorted(set(self.settings) - set(self.defaults))
+        if unknown:
+            raise UsageError(
+                f"editor {name}: expected settings out of {', '.join(self.defaults)}; found {', '.join(unknown)}"
+            )
+
+    @property
+    @abstractmethod
+    def multiple(self) -> int:
+        """Sides of images must be multiples of this number of pixels."""
+
+    @abstractmethod
+    def edit(self, image: Image, prompt: str, seed: int, mask: Image | None = None) -> Image:
+        """The edit of an RGB image; equal arguments, equal edit. ``mask``: white where it is repainted."""
+
+    @property
+    def device(self) -> Any:
+        return self.pipe._execution_device
+
+
+class WhiteBox(Editor):
+    """An editor whose steps can be differentiated. All tensors are in the type of its weights."""
+
+    sees_condition: ClassVar[bool] = (
+        False  # whether the noise predictor sees the image beside the noisy latents
+    )
+    timesteps: ClassVar[int] = 1000
+
+    def __init__(self, pipe: Any, *, name: str, settings: Mapping[str, Any] | None = None) -> None:
+        super().__init__(pipe, name=name, settings=settings)
+        self.memory = Memory()
+
+    @property
+    @abstractmethod
+    def predictor(self) -> Any:
+        """The noise predictor (U-Net or transformer): the network whose layers have names."""
+
+    @property
+    def vae(self) -> Any:
+        return self.pipe.vae
+
+    @property
+    def dtype(self) -> Any:
+        return self.vae.dtype
+
+    @property
+    @abstractmethod
+    def layers(self) -> tuple[str, ...]:
+        """The layers that a method uses if nothing else is said."""
+
+    @staticmethod
+    @abstractmethod
+    def feature(output: Any) -> Tensor:
+        """The image's features in what a layer returns."""
+
+    @abstractmethod
+    def attention_layers(self) -> list[str]:
+        """Names of the layers in which the image attends to the text."""
+
+    @abstractmethod
+    def attention(self, module: Any, args: Any, kwargs: Mapping[str, Any]) -> Tensor:
+        """Attention probabilities (B, heads, image positions, text tokens) from the inputs of such a layer."""
+
+    @abstractmethod
+    def units(self) -> Iterator[tuple[str, Any]]:
+        """Modules of the noise predictor that checkpointing may run again."""
+
+    def vae_units(self) -> Iterator[tuple[str, Any]]:
+        """Modules of the VAE's encoder that checkpointing may run again."""
+        for name, module in self.vae.encoder.named_modules():
+            if name.count(".") == 3 and ".resnets." in name:
+                yield name, module
+
+    def encode(self, images: Tensor, noise: Noise | None = None) -> Tensor:
+        """Raw latents of images (B, 3, H, W) in [0, 1]: the posterior's mode, or a sample drawn with ``noise``."""
+        from contextlib import nullcontext
+
+        from sifm_ref.features import checkpointed
+
+        with checkpointed(self.vae_units()) if self.memory.checkpoint else nullcontext():
+            posterior = self.vae.encode((2 * images - 1).to(self.dtype)).latent_dist
+        if noise is None:
+            mode: Tensor = posterior.mode()
+            return mode
+        mean: Tensor = posterior.mean
+        return mean + posterior.std * noise.normal(mean.shape[1:], mean)
+
+    @abstractmethod
+    def scaled(self, raw: Tensor) -> Tensor:
+        """Raw latents on the scale on which noise is added."""
+
+    @abstractmethod
+    def unscaled(self, latents: Tensor) -> Tensor:
+        """The inverse of ``scaled``."""
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images in [0, 1] (not clipped) from scaled latents."""
+        return (self.vae.decode(self.unscaled(latents).to(self.dtype)).sample + 1) / 2
+
+    def look(self, images: Tensor, mask: Tensor | None = None, noise: Noise | None = None) -> Look:
+        """What the editor makes of images, one VAE encode for all timesteps; ``noise`` as in ``encode``."""
+        return Look(self.scaled(self.encode(images, noise)))
+
+    def blank(self, look: Look) -> Tensor | None:
+        """The condition that stands for no image, in guidance; ``None`` where guidance drops the text only."""
+        return look.condition
+
+    @abstractmethod
+    def text(self, prompts: Sequence[str]) -> Text:
+        """Embeddings of prompts, the batch in front of every tensor."""
+
+    @abstractmethod
+    def token_rows(self, prompt: str) -> list[int]:
+        """Places, among the text tokens of ``text``, of the prompt's own words."""
+
+    @abstractmethod
+    def noised(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """Latents at timestep ``t`` (B,) in [0, 1000): ``latents`` with ``noise`` mixed in as in training."""
+
+    @abstractmethod
+    def target(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """What the noise predictor was trained to answer at ``t``."""
+
+    @abstractmethod
+    def predict(self, noisy: Tensor, t: Tensor, text: Text, condition: Tensor | None) -> Tensor:
+        """The noise predictor's answer (B, C, h, w); no guidance."""
+
+    @abstractmethod
+    def guided(self, noisy: Tensor, t: Tensor, text: Text, empty: Text, look: Look) -> Tensor:
+        """The answer with the editor's guidance, as in an edit."""
+
+    @abstractmethod
+    def schedule(self, steps: int) -> list[int]:
+        """Descending timesteps of a short edit."""
+
+    @abstractmethod
+    def advance(self, noisy: Tensor, answer: Tensor, t: int, after: int, eta: float, noise: Tensor) -> Tensor:
+        """Latents one step later: at timestep ``after`` (-1: clean), by DDIM or Euler."""
+
+    def start(self, look: Look, noise: Tensor, t: Tensor) -> Tensor:
+        """Latents with which an edit begins at timestep ``t``: noised ones, or pure noise."""
+        return noise if self.sees_condition else self.noised(look.latents, noise, t)
+
+
+def repeated(text: Text, times: int) -> Text:
+    """A text's embeddings for ``times`` copies of a batch, one after the other."""
+    return text if times == 1 else {k: v.repeat(times, *[1] * (v.dim() - 1)) for k, v in text.items()}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an editor is loaded. ``dtype``: fp32, fp16 or bf16. ``settings``: its own, for an edit."""
+
+    dtype: str = "fp32"
+    device: str = "auto"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    revision: str | None = None
+    memory: Memory = field(default_factory=Memory)
+    name: str = ""

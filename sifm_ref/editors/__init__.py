@@ -1,0 +1,1 @@
+"""Editors: one file each, found by its name, with a class ``Adapter`` made from a loaded diffusers pipeline."""

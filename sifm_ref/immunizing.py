@@ -1,0 +1,311 @@
+"""Carries a folder of photographs through a method: sources and protected images with what was measured of them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from isr.errors import InputError, Problem, UsageError
+from sifm_ref.budget import Budget, Measured, measure, obeying
+from sifm_ref.pictures import (
+    Picture,
+    Resize,
+    central_mask,
+    find_pictures,
+    read_rgb,
+    to_array,
+    to_tensor,
+    write_png,
+)
+from sifm_ref.records import Records, versions
+from sifm_ref.registry import Method, plain
+
+if TYPE_CHECKING:
+    from sifm_ref.editor import WhiteBox
+    from sifm_ref.scene import Immunized
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to do. ``prompts``: the text of each image id; ``masks``: pictures by image id, white where repainted.
+
+    ``shard``: this process's number and how many share the work; ``batch``: images of one size at a time.
+    """
+
+    images: Path
+    out: Path
+    method: Method
+    budget: Budget = field(default_factory=Budget)
+    seed: int = 0
+    resize: Resize = field(default_factory=Resize)
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    masks: Path | None = None
+    batch: int = 1
+    shard: tuple[int, int] = (0, 1)
+    resume: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One image: its row, whether it was there before, and what it cost."""
+
+    row: Mapping[str, Any]
+    number: int
+    total: int
+    seconds: float
+    peak_bytes: int
+    fresh: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Progress inside a batch."""
+
+    step: int
+    loss: float | None
+    images: int
+
+
+def immunize(
+    job: Job,
+    editor: WhiteBox,
+    *,
+    on_image: Callable[[Done], None] = lambda done: None,
+    on_step: Callable[[Step], None] = lambda step: None,
+) -> int:
+    """The number of images in ``job.out`` after the run; those that were there before are left as they are.
+
+    Writes ``sources/``, ``protected/``, ``metadata.jsonl`` and ``immunize.json``. Raises ``InputError`` at the end if
+    a method left images unchanged, with every such image.
+    """
+    pictures = find_pictures(job.images, job.out)
+    masks = _masks(job, editor, pictures)
+    records = Records(job.out, "immunize", _what(job, editor), resume=job.resume)
+    batches = _batches(pictures, job, editor.multiple)
+    mine = batches[job.shard[0] :: job.shard[1]]
+    total, number = sum(map(len, mine)), 0
+    unchanged: list[Problem] = []
+    try:
+        for batch in mine:
+            waiting = [p for p in batch if not records.has(p.image_id)]
+            for picture in batch:
+                if picture not in waiting:
+                    number += 1
+                    on_image(Done({"image_id": picture.image_id}, number, total, 0.0, 0, fresh=False))
+            if not waiting:
+                continue
+            for row, seconds, peak in _protect(batch, job, editor, masks, on_step):
+                if row["image_id"] not in {p.image_id for p in waiting}:
+                    continue
+                number += 1
+                if row.pop("unchanged"):
+                    unchanged.append(_unchanged(row, job))
+                    continue
+                records.add(row["image_id"], row)
+                on_image(Done(row, number, total, seconds, peak))
+    finally:
+        there = records.finish()
+    if unchanged:
+        raise InputError(
+            f"{job.out}: {len(unchanged)} image(s) were left unchanged by {job.method.name} and are not in the "
+            "metadata",
+            unchanged,
+        )
+    return there
+
+
+def _unchanged(row: Mapping[str, Any], job: Job) -> Problem:
+    return Problem(
+        str(row["original_file"]),
+        "",
+        f"a perturbation within {job.budget.eps}",
+        "none: every sample equals the source's once it is saved",
+        "start from noise (--set descent.start=uniform), take larger or more steps, or another loss",
+    )
+
+
+def _what(job: Job, editor: WhiteBox) -> dict[str, Any]:
+    return {
+        "method": job.method.name,
+        "preset": job.method.preset,
+        "config": plain(job.method.config),
+        "config_digest": job.method.digest(job.budget.norm),
+        "code": job.method.code,
+        "budget": asdict(job.budget),
+        "seed": job.seed,
+        "resize": asdict(job.resize),
+        "batch": job.batch,
+        "surrogate": editor.name,
+        "editor": editor.identity,
+        "editor_settings": dict(editor.settings),
+        "prompts": dict(sorted(job.prompts.items())),
+        "masks": str(job.masks or ""),
+    }
+
+
+def _batches(pictures: Sequence[Picture], job: Job, multiple: int) -> list[list[Picture]]:
+    """Pictures of one working size together, always the same ones, whatever is done already."""
+    by_size: dict[tuple[int, int], list[Picture]] = {}
+    for picture in pictures:
+        by_size.setdefault(job.resize.size(*picture.size, multiple), []).append(picture)
+    out = []
+    for size in sorted(by_size):
+        some = by_size[size]
+        out += [some[i : i + job.batch] for i in range(0, len(some), max(1, job.batch))]
+    return out
+
+
+def _masks(job: Job, editor: WhiteBox, pictures: Sequence[Picture]) -> dict[str, Path]:
+    if not editor.masked or job.masks is None:
+        return {}
+    if not job.masks.is_dir():
+        raise UsageError(f"--masks {job.masks}: expected a folder; found none there; check the path")
+    stems = {p.stem: p for p in sorted(job.masks.iterdir()) if p.is_file()}
+    found = {p.image_id: stems[n] for p in pictures for n in (p.path.stem, p.image_id) if n in stems}
+    lacking = [p for p in pictures if p.image_id not in found]
+    if lacking:
+        raise InputError(
+            f"--masks {job.masks}: {len(lacking)} image(s) without a mask",
+            [Problem(str(p.path), "", "a mask of its name", "none", "add it") for p in lacking],
+        )
+    return found
+
+
+def _protect(
+    batch: Sequence[Picture],
+    job: Job,
+    editor: WhiteBox,
+    masks: Mapping[str, Path],
+    on_step: Callable[[Step], None],
+) -> list[tuple[dict[str, Any], float, int]]:
+    """Rows of one batch, its files written; seconds and peak memory of each image."""
+    import torch
+
+    from sifm_ref.noise import Noise, seed_of
+    from sifm_ref.scene import Scene
+
+    images = [job.resize.apply(read_rgb(p.path), editor.multiple) for p in batch]
+    shapes = [_mask(masks.get(p.image_id), i.size) for p, i in zip(batch, images, strict=True)]
+    working = torch.float64 if editor.dtype is torch.float64 else torch.float32
+    source = to_tensor(images, editor.device, working)
+    mask = None
+    if editor.masked:
+        mask = (to_tensor([m.convert("RGB") for m in shapes], editor.device, working)[:, :1] >= 0.5).to(
+            working
+        )
+    scene = Scene(source, tuple(job.prompts.get(p.image_id, "") for p in batch), mask)
+    noise = Noise([seed_of(job.seed, p.image_id) for p in batch])
+    began = _begin()
+
+    def callback(step: int, loss: Any) -> None:
+        on_step(Step(step, None if loss is None else float(loss.mean()), len(batch)))
+
+    found = job.method.function(
+        editor, scene, budget=job.budget, config=job.method.config, noise=noise, callback=callback
+    )
+    seconds, peak = _end(began)
+    result = _as_immunized(found, source, job.method.name)
+    rows = []
+    arrays, ends = to_array(result.image), result.ends()
+    for number, (picture, image) in enumerate(zip(batch, images, strict=True)):
+        original = np.asarray(image, np.uint8)
+        protected = obeying(original, arrays[number], job.budget)
+        measured = measure(original, protected)
+        assert measured.within(job.budget), (picture.image_id, measured)
+        write_png(job.out / "sources" / f"{picture.image_id}.png", image)
+        write_png(job.out / "protected" / f"{picture.image_id}.png", protected)
+        row = _row(picture, image, job, editor, measured)
+        row["immunize_seconds"] = round(seconds / len(batch), 3)
+        if ends is not None:
+            first, last = float(ends[0][number]), float(ends[1][number])
+            row |= {"loss_first": first, "loss_last": last, "loss_fell": last < first}
+        if editor.masked:
+            write_png(job.out / "masks" / f"{picture.image_id}.png", shapes[number])
+            row["mask_file_name"] = f"masks/{picture.image_id}.png"
+        row["unchanged"] = measured.changed == 0
+        rows.append((row, seconds / len(batch), peak))
+    return rows
+
+
+def _mask(path: Path | None, size: tuple[int, int]) -> Image.Image:
+    if path is None:
+        return central_mask(size)
+    mask = read_rgb(path).convert("L").resize(size, Image.Resampling.NEAREST)
+    return mask.point(lambda v: 255 * (v >= 128))
+
+
+def _as_immunized(found: Any, source: Any, name: str) -> Immunized:
+    from torch import Tensor
+
+    from sifm_ref.scene import Immunized
+
+    if isinstance(found, Tensor):
+        found = Immunized(found)
+    if not isinstance(found, Immunized) or found.image.shape != source.shape:
+        shape = getattr(getattr(found, "image", found), "shape", None)
+        raise UsageError(
+            f"method {name}: expected images of shape {tuple(source.shape)}; found {type(found).__name__} {shape}"
+        )
+    if not bool(found.image.isfinite().all()):
+        raise UsageError(f"method {name}: expected finite images; found NaN or infinity")
+    return found
+
+
+def _row(
+    picture: Picture, image: Image.Image, job: Job, editor: WhiteBox, measured: Measured
+) -> dict[str, Any]:
+    said = versions()
+    return {
+        "file_name": f"protected/{picture.image_id}.png",
+        "source_file_name": f"sources/{picture.image_id}.png",
+        "image_id": picture.image_id,
+        "method": job.method.name,
+        "config": job.method.digest(job.budget.norm),
+        "eps": job.budget.eps,
+        "surrogate": editor.name,
+        "adaptation": job.method.adaptation(editor),
+        "surrogate_prompt": job.prompts.get(picture.image_id, ""),
+        "budget_norm": job.budget.norm,
+        "measured_linf": round(measured.linf, 8),
+        "measured_l2": round(measured.l2, 6),
+        "measured_psnr": None if measured.psnr == float("inf") else round(measured.psnr, 4),
+        "measured_ssim": round(measured.ssim, 6),
+        "immunize_seed": job.seed,
+        "immunize_versions": " ".join(f"{k}={v}" for k, v in said.items() if v),
+        "width": image.width,
+        "height": image.height,
+        "original_file": picture.path.name,
+        "original_width": picture.size[0],
+        "original_height": picture.size[1],
+        "resize": f"{job.resize.policy}:{job.resize.resolution}",
+    }
+
+
+def _begin() -> float:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    return time.perf_counter()
+
+
+def _end(began: float) -> tuple[float, int]:
+    """Seconds since, and the peak of memory: of the GPU where there is one, else of the process; 0: not known."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+        return time.perf_counter() - began, torch.cuda.max_memory_allocated()
+    try:
+        import resource
+    except ImportError:  # Windows
+        return time.perf_counter() - began, 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

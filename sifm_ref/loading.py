@@ -1,0 +1,196 @@
+"""Loads editors: any local folder or hub id, safetensors only, no code that comes with a checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from isr.errors import InputError, UsageError
+from sifm_ref.editor import Editor, Settings, WhiteBox
+from sifm_ref.registry import module_of, names, require_torch
+
+DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "fp64": "float64"}
+_ENDS = 1 << 16
+
+
+def adapter(name: str) -> type[Editor]:
+    """The adapter behind a name. Raises ``UsageError`` if there is none."""
+    require_torch()
+    found: type[Editor] = module_of("editors", name).Adapter
+    return found
+
+
+def parse(spec: str) -> tuple[str, str]:
+    """(adapter, folder or hub id) of ``name``, ``name=place``, or a place whose files say what it is."""
+    name, sign, place = spec.partition("=")
+    if sign and place:
+        return name, place
+    if spec in names("editors"):
+        return spec, adapter(spec).default
+    index = Path(spec) / "model_index.json"
+    if Path(spec).is_dir():
+        try:
+            cls = json.loads(index.read_text("utf-8"))["_class_name"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{index}: expected a diffusers checkpoint; found {type(error).__name__}; check the folder"
+            ) from error
+    elif "/" in spec:
+        cls = _class_on_hub(spec)
+    else:
+        raise UsageError(
+            f"editor: expected one of {', '.join(names('editors'))}, a folder or a hub id; found {spec!r}"
+        )
+    for known in names("editors"):
+        if cls in adapter(known).pipelines:
+            return known, spec
+    raise UsageError(
+        f"editor {spec}: expected a pipeline that an adapter knows; found {cls!r}; name one: NAME={spec}"
+    )
+
+
+def _class_on_hub(repo: str) -> str:
+    from diffusers import DiffusionPipeline
+
+    try:
+        config = DiffusionPipeline.load_config(repo)
+    except (
+        Exception
+    ) as error:  # the hub's client raises many kinds; all mean that the repository cannot be had
+        raise InputError(f"editor {repo}: expected a hub id that can be reached; found {error}") from error
+    return str(config["_class_name"])
+
+
+def load(spec: str, settings: Settings | None = None) -> Editor:
+    """The editor that ``spec`` means (see ``parse``), its weights loaded and frozen.
+
+    Raises ``UsageError`` for a wrong name or setting, ``InputError`` where the files are not there or hold no
+    safetensors.
+    """
+    import diffusers
+    import torch
+
+    settings = settings or Settings()
+    name, place = parse(spec)
+    cls = adapter(name)
+    if settings.dtype not in DTYPES:
+        raise UsageError(f"dtype: expected one of {', '.join(DTYPES)}; found {settings.dtype!r}")
+    pipeline = getattr(cls, "loads", None) or cls.pipelines[0]
+    nothing = dict.fromkeys(cls.dropped)
+    if "safety_checker" in nothing:
+        nothing["requires_safety_checker"] = False
+    local = Path(place).is_dir()
+    try:
+        with _silent() if local else nullcontext():
+            pipe = getattr(diffusers, pipeline).from_pretrained(
+                place,
+                use_safetensors=True,
+                local_files_only=local,
+                revision=settings.revision,
+                **{_dtype_keyword(): getattr(torch, DTYPES[settings.dtype])},
+                **nothing,
+            )
+    except (OSError, ValueError, KeyError) as error:
+        text = str(error).strip().splitlines()
+        raise InputError(
+            f"editor {spec}: expected a checkpoint for {pipeline} with safetensors; "
+            f"found {type(error).__name__}: {' '.join(text)[:300]}; check the name, the files and the connection"
+        ) from error
+    return wrap(cls, pipe, settings, adapter_name=name, place=place)
+
+
+def _dtype_keyword() -> str:
+    """diffusers renamed ``torch_dtype`` to ``dtype``; the old name warns where the new one is known."""
+    from diffusers.utils import deprecation_utils
+
+    return "dtype" if hasattr(deprecation_utils, "_resolve_dtype") else "torch_dtype"
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without the libraries' progress bars, which a local folder needs none of."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        diffusers_logging.enable_progress_bar()
+        transformers_logging.enable_progress_bar()
+
+
+def wrap(cls: type[Editor], pipe: Any, settings: Settings, *, adapter_name: str, place: str) -> Editor:
+    """An editor around a pipeline that is loaded already: moved, frozen, its progress bars silent."""
+    import torch
+
+    device = settings.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        pipe.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device: expected one that is there; found {device!r} ({error})") from error
+    pipe.set_progress_bar_config(disable=True)
+    for part in pipe.components.values():
+        if isinstance(part, torch.nn.Module):
+            part.requires_grad_(False).eval()
+    chosen = _typed(cls, settings, adapter_name)
+    editor = cls(pipe, name=settings.name or shown_name(cls, adapter_name, place, chosen), settings=chosen)
+    editor.identity = {"adapter": adapter_name, "dtype": settings.dtype, **fingerprint(place, pipe)}
+    if isinstance(editor, WhiteBox):
+        editor.memory = settings.memory
+    return editor
+
+
+def shown_name(cls: type[Editor], name: str, place: str, chosen: Mapping[str, Any]) -> str:
+    """What an editor is called where nobody says: adapter, checkpoint unless it is the default, changed settings.
+
+    Two editors that would edit differently get two names, so that their edits are never taken for one unit.
+    """
+    known = place == cls.default or Path(place).name == name
+    changed = ",".join(f"{k}={v}" for k, v in sorted(chosen.items()) if v != cls.defaults[k])
+    return (name if known else f"{name}={Path(place).name}") + (f"[{changed}]" if changed else "")
+
+
+def _typed(cls: type[Editor], settings: Settings, name: str) -> dict[str, Any]:
+    from sifm_ref.registry import like
+
+    faults, out = [], {}
+    for key, value in settings.settings.items():
+        try:
+            default = cls.defaults[key]
+            out[key] = like(default, value) if isinstance(value, str) else value
+        except KeyError:
+            faults.append(f"  {key}: expected one of {', '.join(cls.defaults)}")
+        except ValueError as error:
+            faults.append(f"  {key}: {error}")
+    if faults:
+        raise UsageError("\n".join([f"editor {name}: {len(faults)} setting(s) that cannot be", *faults]))
+    return out
+
+
+def fingerprint(place: str, pipe: Any = None) -> dict[str, str]:
+    """What tells checkpoints apart: a local folder's by its files (small ones whole, of large ones size and both
+    ends); a hub's by its id and commit."""
+    folder = Path(place)
+    if not folder.is_dir():
+        commit = str(getattr(getattr(pipe, "config", None), "_commit_hash", "") or "")
+        return {"checkpoint": place, "commit": commit}
+    total = hashlib.sha256()
+    for file in sorted(
+        p for p in folder.rglob("*") if p.suffix in (".json", ".safetensors", ".txt", ".model")
+    ):
+        size = file.stat().st_size
+        total.update(f"{file.relative_to(folder).as_posix()}\0{size}\0".encode())
+        with file.open("rb") as opened:
+            total.update(opened.read(_ENDS))
+            if size > _ENDS:
+                opened.seek(max(_ENDS, size - _ENDS))
+                total.update(opened.read(_ENDS))
+    return {"checkpoint": folder.name, "fingerprint": f"sha256:{total.hexdigest()[:16]}"}

@@ -1,0 +1,6 @@
+"""Protections: one file each, found by its name. A method is one function
+
+``method(editor, scene, *, budget, config, noise, callback) -> Immunized``
+
+in a file of its name, beside a frozen dataclass ``Config`` and a dictionary ``PRESETS`` whose first entry is the default.
+"""

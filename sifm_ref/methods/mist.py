@@ -1,0 +1,95 @@
+"""Mist (Liang and Wu 2023): the latent is drawn to that of a pattern while the editor's denoising loss grows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from sifm_ref.budget import Budget
+from sifm_ref.descent import Descent, Loss, gradient_of, projected_gradient
+from sifm_ref.editor import WhiteBox
+from sifm_ref.features import accumulating, loss_scale
+from sifm_ref.noise import Noise
+from sifm_ref.scene import Callback, Immunized, Scene, silent
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """``weight``: of the denoising loss (a mean) beside the textural one (a sum). ``prompt`` of the denoiser.
+
+    ``period``: pixels of the target pattern's tiles. The released target picture is not ours to ship; a pattern of the
+    same kind (small, high contrast, repeated) stands for it.
+    """
+
+    weight: float = 1e4
+    prompt: str = "a painting"
+    period: int = 32
+    descent: Descent = field(default_factory=lambda: Descent(start="uniform"))
+
+
+PRESETS = {
+    "shared": Config(),
+    "textural": Config(weight=0.0),
+}
+
+
+def adaptation(editor: WhiteBox) -> str:
+    """What is ours beside the released attack."""
+    return "Mist's losses with a target pattern of our own"
+
+
+def mist(
+    editor: WhiteBox,
+    scene: Scene,
+    *,
+    budget: Budget,
+    config: Config,
+    noise: Noise,
+    callback: Callback = silent,
+) -> Immunized:
+    """Images (B, 3, H, W) that minimise ``sum (z - z_target)^2 - w * L_denoise`` in the budget.
+
+    Liang and Wu 2023 and ``mist_v3.py``: ``z`` a scaled sample of the VAE's posterior, ``L_denoise`` at one fresh
+    timestep and noise for each gradient. An ADAPTATION in its target picture and, as SD 1.x is not meant, its editor.
+    """
+    return projected_gradient(
+        gradient_of(mist_loss(editor, scene, config), loss_scale(editor)),
+        scene.source,
+        budget=budget,
+        descent=config.descent,
+        noise=noise,
+        callback=callback,
+        where=None if scene.mask is None else 1 - scene.mask,
+    )
+
+
+def mist_loss(editor: WhiteBox, scene: Scene, config: Config) -> Loss:
+    """The loss ``(x, noise) -> (B,)`` that is minimised; it draws a timestep and noise from ``noise``."""
+    text = editor.text([config.prompt] * len(scene.prompts))
+    with torch.no_grad():
+        goal = accumulating(editor.look(pattern(scene.source, config.period), scene.mask).latents)
+
+    def loss(x: Tensor, noise: Noise) -> Tensor:
+        look = editor.look(x, scene.mask, noise)
+        textural = (accumulating(look.latents) - goal).square().flatten(1).sum(dim=1)
+        if config.weight == 0:
+            return textural
+        t = noise.integers(0, editor.timesteps, x.device)
+        drawn = noise.normal(look.latents.shape[1:], look.latents)
+        answer = editor.predict(editor.noised(look.latents, drawn, t), t, text, look.condition)
+        error = accumulating(answer - editor.target(look.latents, drawn, t)).square().flatten(1).mean(dim=1)
+        return textural - config.weight * error
+
+    return loss
+
+
+def pattern(like: Tensor, period: int) -> Tensor:
+    """A repeated high-contrast glyph, (B, 3, H, W) in {0, 1}: rings crossed by diagonals."""
+    height, width = like.shape[-2:]
+    y = torch.arange(height, device=like.device).view(-1, 1) % period - period / 2
+    x = torch.arange(width, device=like.device).view(1, -1) % period - period / 2
+    rings = ((x.square() + y.square()).sqrt() // max(1, period // 8)) % 2
+    stripes = ((x + y) // max(1, period // 8)) % 2
+    return torch.logical_xor(rings > 0, stripes > 0).to(like).expand_as(like)

@@ -1,0 +1,89 @@
+"""SDS (Xue et al. 2024, "Toward effective protection ... via score distillation"): the cheap latent direction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from isr.errors import UsageError
+from sifm_ref.budget import Budget
+from sifm_ref.descent import Descent, projected_gradient
+from sifm_ref.editor import WhiteBox
+from sifm_ref.features import accumulating
+from sifm_ref.noise import Noise
+from sifm_ref.scene import Callback, Immunized, Scene, silent
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """``mode``: ``-`` descends the denoising loss (the paper's finding: smoother, stronger), ``+`` ascends it.
+    ``low``, ``high``: the range from which one timestep is drawn for each gradient."""
+
+    mode: str = "-"
+    prompt: str = "a photo"
+    low: int = 20
+    high: int = 980
+    descent: Descent = field(default_factory=lambda: Descent(start="zero"))
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("+", "-") or not 0 <= self.low < self.high <= 1000:
+            raise UsageError(
+                "sds: expected mode + or - and 0 <= low < high <= 1000; "
+                f"found {self.mode!r}, {self.low} and {self.high}"
+            )
+
+
+PRESETS = {"descend": Config(), "ascend": Config(mode="+")}
+
+
+def sds(
+    editor: WhiteBox,
+    scene: Scene,
+    *,
+    budget: Budget,
+    config: Config,
+    noise: Noise,
+    callback: Callback = silent,
+) -> Immunized:
+    """Images (B, 3, H, W) that follow ``(eps_theta(z_t) - eps)^T dz/dx`` in the budget; the trace is ``||eps_theta - eps||^2``.
+
+    Xue et al. 2024 and ``Diff-Protect`` (``configs/attack/base.yaml``): the denoising loss's gradient without the
+    noise predictor's Jacobian, so only the VAE is differentiated. It is the gradient of no function.
+    """
+
+    def gradient(x: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        return sds_direction(editor, scene, config, x, noise)
+
+    return projected_gradient(
+        gradient,
+        scene.source,
+        budget=budget,
+        descent=config.descent,
+        noise=noise,
+        callback=callback,
+        where=None if scene.mask is None else 1 - scene.mask,
+    )
+
+
+def sds_direction(
+    editor: WhiteBox, scene: Scene, config: Config, x: Tensor, noise: Noise
+) -> tuple[Tensor, Tensor]:
+    """The trace (B,) and the direction (B, 3, H, W) of the inner product ``<answer - target, z(x)>``.
+
+    An editor that sees the image beside the noisy latents is shown ``x`` there, undifferentiated as the rest of it.
+    """
+    text = editor.text([config.prompt] * len(scene.prompts))
+    sign = 1.0 if config.mode == "-" else -1.0
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        look = editor.look(x, scene.mask)
+        with torch.no_grad():
+            t = noise.integers(config.low, config.high, x.device)
+            drawn = noise.normal(look.latents.shape[1:], look.latents)
+            answer = editor.predict(editor.noised(look.latents, drawn, t), t, text, look.condition)
+            error = answer - editor.target(look.latents, drawn, t)
+        (direction,) = torch.autograd.grad(look.latents, x, sign * error)
+    trace: Tensor = sign * accumulating(error).square().flatten(1).mean(dim=1)
+    return trace, direction

@@ -1,0 +1,16 @@
+"""JPEG compression; quality 75 as in BlurGuard's and DIA's evaluations (70 to 90 are usual)."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from PIL import Image
+
+
+def jpeg(image: Image.Image, *, seed: int, editor: Any, quality: int = 75) -> Image.Image:
+    """The image after JPEG compression with Pillow's encoder, 4:2:0 chroma."""
+    held = io.BytesIO()
+    image.save(held, "JPEG", quality=quality)
+    held.seek(0)
+    return Image.open(held).convert("RGB")

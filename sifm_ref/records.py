@@ -1,0 +1,137 @@
+"""What a run has done so far, one small file for each result: it can be interrupted, resumed and shared out."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from isr.canonical import canonical_json, sha256_json
+from isr.errors import InputError, UsageError
+from sifm_ref.pictures import write_whole
+
+_NAME = re.compile(r"\w[\w.-]*")
+FOLDER = ".records"
+METADATA = "metadata.jsonl"
+PACKAGES = ("isr-eval", "torch", "diffusers", "transformers")
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what computes."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = ""
+    return found
+
+
+class Records:
+    """The rows of an output directory that are done. ``what`` decides whether a run may go on in it."""
+
+    def __init__(self, root: Path, name: str, what: Mapping[str, Any], *, resume: bool) -> None:
+        self.root = root
+        self._file = root / f"{name}.json"
+        said = {"schema": f"sifm_ref.{name}/1", "digest": sha256_json(what), **what}
+        if self._file.is_file():
+            self._continue(said, resume)
+        elif root.is_dir() and any(root.iterdir()):
+            raise UsageError(f"--out {root}: expected a new or empty folder; found files; choose another")
+        else:
+            self._write(self._file, {**said, "versions": versions()}, indent=1)
+
+    def _continue(self, said: Mapping[str, Any], resume: bool) -> None:
+        try:
+            before = json.loads(self._file.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self._file}: expected the record of a run; found {error}") from error
+        if not any(self.rows()):
+            self._write(self._file, {**said, "versions": versions()}, indent=1)
+            return
+        if not resume:
+            raise UsageError(
+                f"--out {self.root}: expected a new folder; found a run; add --resume to go on with it"
+            )
+        if before.get("digest") != said["digest"]:
+            now = json.loads(canonical_json(said))
+            differ = sorted(
+                k for k in {*now, *before} - {"digest", "versions"} if now.get(k) != before.get(k)
+            )
+            lines = [f"  {k}: now {_brief(now.get(k))}; then {_brief(before.get(k))}" for k in differ]
+            raise UsageError(
+                "\n".join(
+                    [f"--resume: {self.root} was begun with other settings; choose another --out", *lines]
+                )
+            )
+
+    def _path(self, key: str) -> Path:
+        return self.root / FOLDER / f"{key}.json"
+
+    def has(self, key: str) -> bool:
+        """Whether this result is done, and its files are there."""
+        try:
+            row = json.loads(self._path(key).read_text("utf-8"))
+        except (OSError, ValueError):
+            return False
+        return all((self.root / v).is_file() for k, v in row.items() if k.endswith("file_name"))
+
+    def add(self, key: str, row: Mapping[str, Any]) -> None:
+        """A result that is done: its files are written before."""
+        self._write(self._path(key), row)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """All results that are done, in order of name."""
+        for file in sorted((self.root / FOLDER).glob("*.json")):
+            yield json.loads(file.read_text("utf-8"))
+
+    def finish(self) -> int:
+        """Writes ``metadata.jsonl`` with every row that is done, whichever process did it; how many they are."""
+        lines = [json.dumps(row, ensure_ascii=False) for row in self.rows()]
+        if lines:
+            write_whole(self.root / METADATA, ("\n".join(lines) + "\n").encode())
+        return len(lines)
+
+    @staticmethod
+    def _write(path: Path, value: Mapping[str, Any], indent: int | None = None) -> None:
+        write_whole(path, (json.dumps(value, ensure_ascii=False, indent=indent) + "\n").encode())
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def read_rows(root: Path, *, made_by: str) -> list[dict[str, Any]]:
+    """The rows of a directory that ``isr immunize`` wrote. Raises ``InputError`` if it is none, or a path leads out."""
+    path = root / METADATA
+    try:
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: expected what isr {made_by} writes; found {error}; make it with: isr {made_by}"
+        ) from error
+    faults = []
+    inside = root.resolve()
+    for number, row in enumerate(rows, 1):
+        name = str(row.get("image_id", "")) if isinstance(row, dict) else ""
+        if not _NAME.fullmatch(name):
+            faults.append(
+                f"  {METADATA}:{number}: 'image_id': expected letters, digits, _, - and .; found {name!r}"
+            )
+        for column in ("file_name", "source_file_name", "mask_file_name"):
+            name = row.get(column, "") if isinstance(row, dict) else ""
+            if column == "mask_file_name" and not name:
+                continue
+            target = (root / str(name)).resolve()
+            if not name or not target.is_relative_to(inside) or not target.is_file():
+                faults.append(f"  {METADATA}:{number}: {column!r}: expected a file in {root}; found {name!r}")
+    if faults or not rows:
+        raise InputError("\n".join([f"{path}: {len(faults) or 'no'} row(s) that cannot be used", *faults]))
+    return rows

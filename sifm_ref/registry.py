@@ -1,0 +1,202 @@
+"""Finds methods, editors and purifiers by name: a file of this package, an entry point, or (methods) a file's path."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from importlib import import_module, metadata, resources
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from isr.canonical import sha256_bytes, sha256_json
+from isr.errors import MissingExtraError, UsageError
+
+Kind = Literal["methods", "editors", "purifiers"]
+EXTRA = "pip install 'isr-eval[sifm]'"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method's function with its configuration. ``preset`` names where ``config`` began; ``""``: it has none."""
+
+    name: str
+    function: Callable[..., Any]
+    config: Any = None
+    preset: str = ""
+    code: str = ""  # digest of a foreign file's bytes
+    adaptation: Callable[[Any], str] = lambda editor: (
+        ""
+    )  # what an editor makes of it that its authors did not
+
+    def digest(self, norm: str) -> str:
+        """``preset-<12 hex>`` of everything but the budget's radius that decides what the method does."""
+        said = [self.name, self.code, plain(self.config), norm]
+        return f"{self.preset or 'own'}-{sha256_json(said)[7:19]}"
+
+
+def require_torch() -> None:
+    """Raises ``MissingExtraError`` unless the packages of the extra ``sifm`` are there."""
+    missing = [name for name in ("torch", "diffusers", "transformers") if not importlib.util.find_spec(name)]
+    if missing:
+        raise MissingExtraError(f"sifm_ref: expected {', '.join(missing)}; found none; {EXTRA}")
+
+
+def names(kind: Kind) -> list[str]:
+    """What there is of a kind: files whose names begin with a letter, then entry points."""
+    files = (f.name for f in resources.files(f"sifm_ref.{kind}").iterdir())
+    own = [f[:-3] for f in files if f.endswith(".py") and not f.startswith("_")]
+    return sorted({*own, *(e.name for e in metadata.entry_points(group=f"sifm_ref.{kind}"))})
+
+
+def module_of(kind: Kind, name: str) -> ModuleType:
+    """The module behind a name. Raises ``UsageError`` with the nearest names there are."""
+    if name not in names(kind):
+        near = difflib.get_close_matches(name, names(kind), 1)
+        hint = f"did you mean {near[0]}?" if near else "choose one of them"
+        raise UsageError(f"{kind[:-1]}: expected one of {', '.join(names(kind))}; found {name!r}; {hint}")
+    for entry in metadata.entry_points(group=f"sifm_ref.{kind}", name=name):
+        return import_module(entry.value.partition(":")[0])
+    return import_module(f"sifm_ref.{kind}.{name}")
+
+
+def method(spec: str, preset: str = "", settings: Mapping[str, str] | None = None) -> Method:
+    """The method that ``spec`` names (``sifm``, or ``path.py:function``), with a preset and changed fields."""
+    if ":" in spec:
+        path, _, function = spec.rpartition(":")
+        module, code = _loaded(Path(path)), sha256_bytes(Path(path).read_bytes())
+        name = function
+    else:
+        require_torch()
+        module, name, code = module_of("methods", spec), spec, ""
+        function = next(
+            (e.value.partition(":")[2] for e in metadata.entry_points(group="sifm_ref.methods", name=spec)),
+            "",
+        )
+    found = getattr(module, function or name, None)
+    if not callable(found):
+        raise UsageError(f"method {spec}: expected a function {function or name}; found none; check the name")
+    presets: Mapping[str, Any] = getattr(module, "PRESETS", {})
+    if preset and preset not in presets:
+        raise UsageError(
+            f"preset: method {name} has {', '.join(presets) or 'no presets'}; found {preset!r}; choose one"
+        )
+    chosen = preset or next(iter(presets), "")
+    config = changed(presets.get(chosen), settings or {}, f"method {name}")
+    return Method(name, found, config, chosen, code, getattr(module, "adaptation", lambda editor: ""))
+
+
+def _loaded(path: Path) -> ModuleType:
+    if path.suffix != ".py" or not path.is_file():
+        raise UsageError(f"method: expected path.py:function; found {str(path)!r}, which is no Python file")
+    spec = importlib.util.spec_from_file_location(f"sifm_ref_own_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def plain(value: Any) -> Any:
+    """A configuration as JSON values."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    return [plain(v) for v in value] if isinstance(value, tuple | list) else value
+
+
+def changed(config: Any, settings: Mapping[str, str], where: str) -> Any:
+    """A frozen configuration with fields replaced, given as texts: ``{"descent.steps": "10"}``.
+
+    Raises ``UsageError`` that lists every unknown field and every value of a wrong type.
+    """
+    faults: list[str] = []
+    for name, text in settings.items():
+        try:
+            config = _with(config, name.split("."), text)
+        except (KeyError, ValueError) as error:
+            faults.append(f"  {name}={text}: {error.args[0]}")
+    if faults:
+        raise UsageError("\n".join([f"{where}: {len(faults)} setting(s) that cannot be", *faults]))
+    return config
+
+
+def _with(config: Any, path: list[str], text: str) -> Any:
+    known = [f.name for f in fields(config)] if is_dataclass(config) else []
+    if path[0] not in known:
+        raise KeyError(f"expected a field out of {', '.join(known) or '(it has none)'}; found {path[0]!r}")
+    assert not isinstance(config, type)
+    now = getattr(config, path[0])
+    if len(path) > 1:
+        return replace(config, **{path[0]: _with(now, path[1:], text)})
+    if is_dataclass(now):
+        inner = ", ".join(f"{path[0]}.{f.name}" for f in fields(now))
+        raise ValueError(f"expected one of {inner}")
+    return replace(config, **{path[0]: like(now, text)})
+
+
+def like(now: Any, text: str) -> Any:
+    """``text`` as a value of the type of ``now``; ``ValueError`` says what was expected."""
+    if isinstance(now, bool):
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"expected true or false; found {text!r}")
+        return text.lower() == "true"
+    if isinstance(now, tuple):
+        parts = [p.strip() for p in text.split(",") if p.strip()]
+        return tuple(like(now[0], p) for p in parts) if now else tuple(parts)
+    for kind in (int, float):
+        if isinstance(now, kind):
+            try:
+                return kind(text)
+            except ValueError:
+                raise ValueError(f"expected a number ({kind.__name__}); found {text!r}") from None
+    return text
+
+
+@dataclass(frozen=True)
+class Purifier:
+    """A purifier with its parameters; ``text`` is its canonical name: ``jpeg:quality=75``."""
+
+    name: str
+    function: Callable[..., Any]
+    parameters: Mapping[str, Any]
+
+    @property
+    def text(self) -> str:
+        parts = ",".join(f"{k}={v}" for k, v in sorted(self.parameters.items()))
+        return f"{self.name}:{parts}" if parts else self.name
+
+    def __call__(self, image: Any, *, seed: int, editor: Any) -> Any:
+        return self.function(image, seed=seed, editor=editor, **self.parameters)
+
+
+def purifier(spec: str) -> Purifier | None:
+    """The purifier that ``name:key=value,...`` means, defaults filled in; ``None`` for ``""`` and ``none``."""
+    import inspect
+
+    name, _, rest = spec.partition(":")
+    if name in ("", "none"):
+        return None
+    function = getattr(module_of("purifiers", name), name)
+    defaults = {
+        p.name: p.default
+        for p in inspect.signature(function).parameters.values()
+        if p.kind is p.KEYWORD_ONLY and p.default is not p.empty
+    }
+    faults = []
+    for part in filter(None, rest.split(",")):
+        key, _, value = part.partition("=")
+        if key not in defaults:
+            faults.append(f"  {key}: expected one of {', '.join(defaults) or '(it has none)'}")
+            continue
+        try:
+            defaults[key] = like(defaults[key], value)
+        except ValueError as error:
+            faults.append(f"  {key}: {error}")
+    if faults:
+        raise UsageError("\n".join([f"purifier {name}: {len(faults)} parameter(s) that cannot be", *faults]))
+    return Purifier(name, function, defaults)

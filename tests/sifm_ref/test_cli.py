@@ -1,0 +1,168 @@
+"""``isr immunize`` and ``isr edit`` as a user types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+pytest.importorskip("torch", reason="needs isr-eval[sifm]")
+pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
+
+from isr.cli import cli
+from tests.sifm_ref.photographs import write
+from tests.sifm_ref.scenes import picture
+
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+
+
+def run(*args: object) -> Any:
+    return CliRunner().invoke(cli, list(map(str, args)))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    write(tmp_path / "photos")
+    (tmp_path / "prompts.csv").write_text(
+        "name,prompt,prompt_id,split\n*,make the circle red,red,seen\ngrey,turn day into night,,unseen\n"
+    )
+    return tmp_path / "photos"
+
+
+def test_from_photographs_to_a_score(photos: Path, checkpoint: Callable[[str], Path]) -> None:
+    """Every column and file is where the design says; the judge refuses what is no painted scene, and says so."""
+    root, folder = photos.parent, checkpoint("instruct_pix2pix")
+    for name, more in (("sifm", ("--preset", "balanced", "--set", "timesteps=300")), ("noise", ())):
+        done = run(
+            "immunize", photos, "--method", name, "--editor", folder, "--out", root / name, "--steps", 2,
+            "--resolution", 48, "--prompts", root / "prompts.csv", *more,
+        )  # fmt: skip
+        assert done.exit_code == 0, done.output
+        assert "5 rows, 5 new" in done.stdout
+        assert "GiB" in done.stderr
+    done = run(
+        "edit", root / "sifm", root / "noise", "--editor", f"instruct_pix2pix={folder}", "--prompts",
+        root / "prompts.csv", "--out", root / "edits", "--set", "steps=2", "--purifier", "none", "--purifier",
+        "jpeg:quality=60", "--json", "--quiet",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["rows"] == 6 * 2 * 2
+    assert done.stderr == ""
+    valid = run("validate", root / "edits", "--json")
+    assert json.loads(valid.stdout)["units_with_control"] == 12
+    scored = run(
+        "score", root / "edits", "--judge", "shapes-oracle", "--by", "split,purifier", "--quiet", "--json"
+    )
+    assert scored.exit_code == 0, scored.output
+    result = json.loads(scored.stdout)
+    assert [t["method"] for t in result["treatments"]] == ["noise", "sifm"]
+    assert result["treatments"][1]["config"].startswith("balanced-")
+    assert result["treatments"][1]["surrogate"] == "instruct_pix2pix"
+    assert {p.name for p in (root / "edits").iterdir()} == {
+        ".records", "controls", "edit.json", "edits", "metadata.jsonl", "protected", "sources",
+    }  # fmt: skip
+
+
+def test_a_method_of_ones_own(photos: Path, checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    own = tmp_path / "mine.py"
+    own.write_text(
+        "from dataclasses import dataclass\n"
+        "@dataclass(frozen=True)\n"
+        "class Config:\n"
+        "    shift: float = 0.01\n"
+        "PRESETS = {'up': Config(), 'down': Config(-0.01)}\n"
+        "def lift(editor, scene, *, budget, config, noise, callback):\n"
+        "    return scene.source + config.shift\n"
+    )
+    args = ("immunize", photos, "--editor", checkpoint("sd_img2img"), "--resolution", 32)
+    done = run(
+        *args, "--method", f"{own}:lift", "--preset", "down", "--set", "shift=-0.02", "--out", tmp_path / "o"
+    )
+    assert done.exit_code == 0, done.output
+    row = json.loads((tmp_path / "o" / "metadata.jsonl").read_text().splitlines()[0])
+    assert row["measured_linf"] == round(5 / 255, 8)  # 0.02 is 5.1 levels; rounded toward the source
+    assert row["method"] == "lift"
+
+
+def test_mistakes_are_told_before_anything_is_loaded(photos: Path, tmp_path: Path) -> None:
+    def said(*args: object) -> str:
+        done = run("immunize", photos, *args)
+        assert done.exit_code != 0
+        return f"{done.exception} {done.output}"
+
+    ready = ("--editor", "sd_img2img", "--out", tmp_path / "out")
+    assert "--editor and --out" in said("--method", "sifm")
+    assert "did you mean sifm" in said("--method", "sfim", *ready)
+    assert "expected a field out of layers" in said("--set", "layer=mid_block", *ready)
+    assert "pixel units" in said("--eps", "8", *ready)
+    assert "expected I/N" in said("--shard", "2/2", *ready)
+    assert "KEY=VALUE" in said("--set", "layers", *ready)
+    assert "at least 1" in said("--batch", 0, *ready)
+    assert not (tmp_path / "out").exists()
+    done = run("edit", tmp_path, "--editor", "x", "--prompts", tmp_path / "none.csv", "--out", tmp_path / "e")
+    assert "expected a CSV" in str(done.exception)
+
+
+def test_an_editor_that_only_edits(photos: Path, checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    done = run("immunize", photos, "--editor", checkpoint("flux_kontext"), "--out", tmp_path / "out")
+    assert "it only edits" in str(done.exception)
+
+
+def test_the_list() -> None:
+    done = run("immunize", ".", "--list")
+    assert done.exit_code == 0
+    for word in ("sifm", "balanced", "photoguard_diffusion", "hq_edit", "adverse_cleaner", "timbrooks"):
+        assert word in done.output
+
+
+def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, photos: Path, tmp_path: Path) -> None:
+    from sifm_ref import registry
+
+    monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: None)
+    done = run("immunize", photos, "--editor", "sd_img2img", "--out", tmp_path / "out")
+    assert "isr-eval[sifm]" in str(done.exception)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_in_a_shell_and_resumed(
+    checkpoint: Callable[[str], Path], tmp_path: Path, number: signal.Signals
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for n in range(8):
+        Image.fromarray(picture(16, 16, n)).save(photos / f"{n}.png")
+    command = [
+        sys.executable, "-m", "isr", "immunize", str(photos), "--editor", str(checkpoint("instruct_pix2pix")),
+        "--out", str(tmp_path / "out"), "--steps", "10", "--resolution", "16", "--set", "timesteps=300",
+    ]  # fmt: skip
+    running = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / "out" / ".records").glob("*.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running.send_signal(number)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == (-9 if number is signal.SIGKILL else 130)
+    kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "protected").glob("[0-9].png")}
+    assert 0 < len(kept) < 8
+    if number is not signal.SIGKILL:
+        assert "--resume" in said
+        assert (tmp_path / "out" / "metadata.jsonl").is_file()
+    again = subprocess.run(
+        [*command, "--resume"], env=ENVIRONMENT, capture_output=True, text=True, check=True
+    )
+    done = len(list((tmp_path / "out" / ".records").glob("*.json")))
+    assert done == 8
+    assert "8 rows" in again.stdout
+    assert "8 new" not in again.stdout
+    assert len((tmp_path / "out" / "metadata.jsonl").read_text().splitlines()) == 8

@@ -1,0 +1,161 @@
+"""Edit directories out of protected images."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs isr-eval[sifm]")
+pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
+
+from isr.directory import load_edits  # noqa: E402
+from isr.errors import InputError  # noqa: E402
+from sifm_ref.editing import Done, Job, Prompt, edit, prompts_for  # noqa: E402
+from sifm_ref.immunizing import Job as Immunize  # noqa: E402
+from sifm_ref.immunizing import immunize  # noqa: E402
+from sifm_ref.pictures import Resize  # noqa: E402
+from sifm_ref.registry import purifier  # noqa: E402
+from tests.sifm_ref.photographs import write  # noqa: E402
+from tests.sifm_ref.scenes import quick  # noqa: E402
+
+PROMPTS = (
+    Prompt("*", "make the circle red", "red"),
+    Prompt("grey", "turn day into night", columns={"split": "unseen"}),
+)
+
+
+@pytest.fixture(scope="module")
+def protected(editor: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two treatments of one folder."""
+    root = tmp_path_factory.mktemp("protected")
+    write(root / "photos")
+    for name in ("noise", "photoguard_encoder"):
+        immunize(
+            Immunize(root / "photos", root / name, quick(name), resize=Resize(16)), editor("instruct_pix2pix")
+        )
+    return root / "noise", root / "photoguard_encoder"
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
+
+
+def test_the_directory_is_taken_as_it_is(editor: Any, protected: tuple[Path, Path], tmp_path: Path) -> None:
+    attack = purifier("jpeg:quality=30")
+    job = Job(protected, tmp_path / "edits", PROMPTS, (0, 5), (None, attack))
+    done: list[Done] = []
+    assert edit(job, editor("instruct_pix2pix"), on_edit=done.append) == (5 + 1) * 2 * 2 * 2
+    found = load_edits(tmp_path / "edits")
+    assert len(found.edits) == 48
+    assert len({e.unit for e in found.edits}) == 24
+    assert {e.unit.purifier for e in found.edits} == {"", "jpeg:quality=30"}
+    assert {e.unit.seed for e in found.edits} == {"0", "5"}
+    assert {e.treatment.method for e in found.edits} == {"noise", "photoguard_encoder"}
+    assert {e.treatment.eps for e in found.edits} == {"0.03"}
+    assert {e.split for e in found.edits} == {"", "unseen"}
+    for one in found.edits:
+        assert one.source
+        assert one.control
+        assert one.protected
+        assert "measured_psnr" in one.extra
+    assert len(list((tmp_path / "edits" / "controls").iterdir())) == 24
+    assert done[-1].number == done[-1].total == 48
+    immunized = rows(protected[0])
+    assert "prompt" not in immunized[0]
+
+
+def test_edits_are_the_editors_own(editor: Any, protected: tuple[Path, Path], tmp_path: Path) -> None:
+    """Control and edit: same prompt, seed and purifier; a purified arm's control is the edit of the purified source."""
+    from PIL import Image
+
+    box, attack = editor("instruct_pix2pix"), purifier("gaussian_noise:sigma=0.05")
+    assert attack is not None
+    job = Job(protected[:1], tmp_path / "edits", PROMPTS[:1], (3,), (attack,))
+    edit(job, box)
+    row = next(r for r in rows(tmp_path / "edits") if r["image_id"] == "portrait")
+    for column, origin in (("file_name", "protected_file_name"), ("control_file_name", "source_file_name")):
+        with Image.open(tmp_path / "edits" / row[origin]) as image:
+            expected = box.edit(attack(image, seed=3, editor=box), "make the circle red", 3)
+        with Image.open(tmp_path / "edits" / row[column]) as made:
+            assert made.tobytes() == expected.tobytes()
+            assert made.size == expected.size
+
+
+def test_resuming(editor: Any, protected: tuple[Path, Path], tmp_path: Path) -> None:
+    box = editor("instruct_pix2pix")
+    whole = Job(protected, tmp_path / "whole", PROMPTS)
+    edit(whole, box)
+    job = replace(whole, out=tmp_path / "part")
+
+    def stop(done: Done) -> None:
+        if done.number == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        edit(job, box, on_edit=stop)
+    assert len(rows(job.out)) == 3
+    load_edits(job.out)
+    fresh: list[bool] = []
+    edit(replace(job, resume=True), box, on_edit=lambda d: fresh.append(d.fresh))
+    assert fresh.count(False) == 3
+    assert rows(job.out) == rows(whole.out)
+    for file in (tmp_path / "whole").rglob("*.png"):
+        assert file.read_bytes() == (job.out / file.relative_to(tmp_path / "whole")).read_bytes()
+
+
+def test_shards_of_units(editor: Any, protected: tuple[Path, Path], tmp_path: Path) -> None:
+    box = editor("instruct_pix2pix")
+    job = Job(protected, tmp_path / "edits", PROMPTS, shard=(0, 2))
+    assert edit(job, box) == 6
+    assert edit(replace(job, shard=(1, 2), resume=True), box) == 12
+
+
+def test_what_does_not_match_is_listed(editor: Any, protected: tuple[Path, Path], tmp_path: Path) -> None:
+    wrong = (Prompt("grey", "a"), Prompt("gray", "b"))
+    with pytest.raises(
+        InputError, match=r"(?s)landscape.*a prompt for this image.*prompt for gray.*an image of that name"
+    ):
+        edit(Job(protected, tmp_path / "edits", wrong), editor("instruct_pix2pix"))
+    assert not (tmp_path / "edits").exists()
+
+
+def test_a_path_may_not_lead_out(editor: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "evil"
+    folder.mkdir()
+    (tmp_path / "secret.png").write_bytes(b"x")
+    row = {"file_name": "../secret.png", "source_file_name": "../secret.png", "image_id": "a"}
+    (folder / "metadata.jsonl").write_text(json.dumps(row))
+    with pytest.raises(InputError, match="expected a file in"):
+        edit(Job((folder,), tmp_path / "edits", PROMPTS), editor("instruct_pix2pix"))
+    (folder / "in.png").write_bytes(b"x")
+    row = {"file_name": "in.png", "source_file_name": "in.png", "image_id": "../out"}
+    (folder / "metadata.jsonl").write_text(json.dumps(row))
+    with pytest.raises(InputError, match="'image_id': expected letters"):
+        edit(Job((folder,), tmp_path / "edits", PROMPTS), editor("instruct_pix2pix"))
+    with pytest.raises(InputError, match="isr immunize"):
+        edit(Job((tmp_path,), tmp_path / "edits", PROMPTS), editor("instruct_pix2pix"))
+
+
+def test_different_sources_under_one_name(editor: Any, protected: tuple[Path, Path], tmp_path: Path) -> None:
+    box = editor("instruct_pix2pix")
+    photos = protected[0].parent / "photos"
+    immunize(Immunize(photos, tmp_path / "large", quick("noise"), resize=Resize(24)), box)
+    with pytest.raises(InputError, match="the source of that name once"):
+        edit(Job((protected[0], tmp_path / "large"), tmp_path / "edits", PROMPTS), box)
+
+
+def test_an_inpainting_editor_without_masks_repaints_the_middle(
+    editor: Any, protected: tuple[Path, Path], tmp_path: Path
+) -> None:
+    edit(Job(protected[:1], tmp_path / "edits", PROMPTS[:1]), editor("sd_inpaint"))
+    assert len(load_edits(tmp_path / "edits").edits) == 5
+
+
+def test_prompts_of_the_surrogate() -> None:
+    prompts = (Prompt("*", "any"), Prompt("b", "own"), Prompt("b", "second"))
+    assert prompts_for(prompts, {"x__a": "a", "x__b": "b"}) == {"x__a": "any", "x__b": "own"}
+    assert prompts_for(prompts[1:], {"x__a": "a"}) == {}

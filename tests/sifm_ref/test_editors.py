@@ -1,0 +1,231 @@
+"""Adapters against the pipelines and schedulers that they adapt."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch", reason="needs isr-eval[sifm]")
+pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
+
+from isr.errors import InputError, UsageError  # noqa: E402
+from sifm_ref.editor import Settings, WhiteBox  # noqa: E402
+from sifm_ref.loading import load, parse  # noqa: E402
+from sifm_ref.pictures import central_mask  # noqa: E402
+from sifm_ref.registry import names  # noqa: E402
+from tests.sifm_ref.conftest import BLACK, QUICK, WHITE  # noqa: E402
+from tests.sifm_ref.scenes import noise, picture, scene  # noqa: E402
+
+
+def image(width: int = 32, height: int = 16) -> Image.Image:
+    return Image.fromarray(picture(height, width))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *WHITE,
+        "flux_kontext",
+        pytest.param("qwen_image_edit", marks=pytest.mark.slow),  # sees a megapixel, whatever it is given
+    ],
+)
+def test_every_editor_edits(editor: Any, name: str) -> None:
+    if name == "qwen_image_edit":
+        pytest.importorskip("torchvision", reason="its processor needs torchvision")
+    box, mask = editor(name), central_mask((32, 16))
+    one = box.edit(image(), "make the circle red", 3, mask)
+    assert one.size == (32, 16)
+    assert one.tobytes() == box.edit(image(), "make the circle red", 3, mask).tobytes()
+    assert one.tobytes() != box.edit(image(), "make the circle red", 4, mask).tobytes()
+    assert isinstance(box, WhiteBox) == (name in WHITE)
+    assert not any(p.requires_grad for p in box.pipe.components["vae"].parameters())
+
+
+def test_inpainting_pastes_back_what_it_must_not_touch(editor: Any) -> None:
+    mask = central_mask((32, 16))
+    made = np.asarray(editor("sd_inpaint").edit(image(), "a cat", 0, mask))
+    kept = np.asarray(mask) == 0
+    assert (made[kept] == np.asarray(image())[kept]).all()
+    assert (made[~kept] != np.asarray(image())[~kept]).any()
+    with pytest.raises(UsageError, match="--masks"):
+        editor("sd_inpaint").edit(image(), "a cat", 0)
+
+
+@pytest.mark.parametrize("name", ["instruct_pix2pix", "sd_img2img", "sd_inpaint"])
+def test_ddpm_noise_and_ddim_steps_are_the_schedulers(editor: Any, name: str) -> None:
+    box = editor(name, "fp64")
+    scheduler = box.pipe.scheduler
+    scheduler.set_timesteps(10)
+    place = scene(box)
+    z = box.look(place.source, place.mask).latents
+    drawn = noise().normal(z.shape[1:], z)
+    t = torch.tensor([501])
+    torch.testing.assert_close(
+        box.noised(z, drawn, t), scheduler.add_noise(z, drawn, t), rtol=1e-6, atol=1e-6
+    )
+    for eta in (0.0, 1.0):
+        mine = box.advance(z, 0.3 * drawn, 501, 401, eta, drawn)
+        theirs = scheduler.step(0.3 * drawn, 501, z, eta=eta, variance_noise=drawn).prev_sample
+        torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-6)
+    times = box.schedule(4)
+    assert times == sorted(times, reverse=True)
+    assert times[0] == round(1000 * box.settings.get("strength", 1.0)) - 1
+
+
+def test_velocity_prediction(editor: Any) -> None:
+    box = editor("sd_img2img", "fp64")
+    scheduler, z = box.pipe.scheduler, torch.randn(1, 4, 2, 2, dtype=torch.float64)
+    drawn, t = torch.randn_like(z), torch.tensor([300])
+    scheduler.register_to_config(prediction_type="v_prediction")
+    try:
+        target = box.target(z, drawn, t)
+        torch.testing.assert_close(target, scheduler.get_velocity(z, drawn, t), rtol=1e-6, atol=1e-6)
+        clean = box.advance(box.noised(z, drawn, t), target, 300, -1, 0.0, drawn)
+        torch.testing.assert_close(clean, z, rtol=1e-6, atol=1e-6)
+    finally:
+        scheduler.register_to_config(prediction_type="epsilon")
+
+
+def test_the_target_undoes_the_noise(editor: Any) -> None:
+    """With the right answer, one step from any timestep arrives at the clean latents."""
+    for name in WHITE:
+        box = editor(name, "fp64")
+        z = torch.randn(1, 4, 2, 2, dtype=torch.float64)
+        drawn = torch.randn_like(z)
+        answer = box.target(z, drawn, torch.tensor([300]))
+        clean = box.advance(box.noised(z, drawn, torch.tensor([300])), answer, 300, -1, 0.0, drawn)
+        torch.testing.assert_close(clean, z)
+
+
+def test_flow_noise_is_the_schedulers(editor: Any) -> None:
+    box = editor("sd3_img2img", "fp64")
+    scheduler = box.pipe.scheduler
+    scheduler.set_timesteps(10)
+    t = scheduler.timesteps[4]
+    z = torch.randn(1, 4, 2, 2, dtype=torch.float64)
+    drawn = torch.randn_like(z)
+    theirs = scheduler.scale_noise(z, t[None], drawn)
+    torch.testing.assert_close(box.noised(z, drawn, t[None].double()), theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_the_white_box_is_the_editor(editor: Any) -> None:
+    """Guidance, order and scales: an unrolled edit from the pipeline's own noise is the pipeline's edit."""
+    from dataclasses import replace
+
+    from sifm_ref.methods.photoguard_diffusion import Config, unrolled
+
+    box = editor("instruct_pix2pix")
+    picture_, steps = image(), 4
+    generator = torch.Generator().manual_seed(5)
+    latents = torch.randn(1, 4, 8, 16, generator=generator)
+    scheduler = box.pipe.scheduler
+    scheduler.set_timesteps(steps)
+    times = scheduler.timesteps.tolist()
+    theirs = box.pipe(
+        prompt="make the circle red", image=picture_, num_inference_steps=steps, latents=latents,
+        guidance_scale=7.5, image_guidance_scale=1.5, output_type="pt",
+    ).images  # fmt: skip
+    source = torch.from_numpy(np.asarray(picture_).copy()).permute(2, 0, 1)[None].float() / 255
+
+    class Given:
+        def normal(self, shape: Any, like: Any) -> Any:
+            return latents
+
+    kept = box.schedule
+    box.schedule = lambda steps: times
+    # the scheduler's last step goes to its first alpha, not to clean
+    bars = scheduler.alphas_cumprod
+    try:
+        with torch.no_grad():
+            look = box.look(source)
+            made = unrolled(
+                box, look, box.text(["make the circle red"]), box.text([""]),
+                replace(Config(), eta=0.0), Given(),  # type: ignore[arg-type]
+            )  # fmt: skip
+    finally:
+        box.schedule = kept
+    assert float(bars[0]) == pytest.approx(1, abs=2e-3)
+    assert (made.clamp(0, 1) - theirs).abs().max() < 0.02
+
+
+def test_conditions(editor: Any) -> None:
+    place = scene(editor("instruct_pix2pix"))
+    look = editor("instruct_pix2pix").look(place.source)
+    torch.testing.assert_close(
+        look.latents, look.condition * editor("instruct_pix2pix").vae.config.scaling_factor
+    )
+    box = editor("sd_inpaint")
+    place = scene(box)
+    shown = box.look(place.source, place.mask)
+    assert shown.condition.shape[1] == 5
+    assert set(shown.condition[:, 0].unique().tolist()) == {0.0, 1.0}
+    repainted = place.source.clone()
+    repainted[..., :8] = 0.9
+    torch.testing.assert_close(box.look(repainted, place.mask).latents, shown.latents)
+
+
+def test_words_of_a_prompt(editor: Any) -> None:
+    for name in ("sd_img2img", "sd3_img2img"):
+        rows = editor(name).token_rows("make the circle red")
+        assert rows == list(range(1, 1 + len(rows)))
+        assert len(rows) >= 4
+
+
+def test_every_adapter_is_found_by_its_checkpoint(checkpoint: Callable[[str], Path]) -> None:
+    for name in (*WHITE, "flux_kontext"):
+        assert parse(str(checkpoint(name))) == (name, str(checkpoint(name)))
+    assert parse("hq_edit=x/y") == ("hq_edit", "x/y")
+    assert parse("hq_edit")[1] == "UCSC-VLAA/HQ-Edit"
+    assert set(names("editors")) >= {*WHITE, *BLACK, "hq_edit"}
+
+
+def test_names_tell_editors_apart(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = checkpoint("sd_img2img")
+    assert load(str(folder)).name == "sd_img2img"
+    assert load(str(folder), Settings(settings={"strength": "0.9"})).name == "sd_img2img[strength=0.9]"
+    other = shutil.copytree(folder, tmp_path / "mine")
+    one = load(f"sd_img2img={other}")
+    assert one.name == "sd_img2img=mine"
+    assert one.identity["fingerprint"] == load(str(folder)).identity["fingerprint"]
+    config = json.loads((other / "unet" / "config.json").read_text())
+    (other / "unet" / "config.json").write_text(json.dumps({**config, "note": 1}))
+    assert load(f"sd_img2img={other}").identity["fingerprint"] != one.identity["fingerprint"]
+
+
+def test_errors_say_what_to_do(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"expected one of .*sd_img2img.*, a folder or a hub id; found 'sd'"):
+        parse("sd")
+    with pytest.raises(InputError, match=r"model_index\.json: expected a diffusers checkpoint"):
+        parse(str(tmp_path))
+    with pytest.raises(UsageError, match=r"(?s)2 setting\(s\).*stepss.*guidance: expected a number"):
+        load(str(checkpoint("sd_img2img")), Settings(settings={"stepss": "1", "guidance": "much"}))
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableCascadePipeline"}')
+    with pytest.raises(UsageError, match="'StableCascadePipeline'; name one"):
+        parse(str(tmp_path))
+    with pytest.raises(UsageError, match="dtype: expected one of fp32"):
+        load(str(checkpoint("sd_img2img")), Settings(dtype="int8"))
+
+
+@pytest.mark.filterwarnings("ignore:Defaulting to unsafe serialization:UserWarning")
+def test_weights_that_are_no_safetensors_are_refused(
+    checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(checkpoint("sd_img2img"), tmp_path / "pickled")
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    torch.save({}, folder / "unet" / "diffusion_pytorch_model.bin")
+    with pytest.raises(InputError, match="with safetensors"):
+        load(f"sd_img2img={folder}")
+
+
+def test_the_quick_settings_are_settings() -> None:
+    from sifm_ref.loading import adapter
+
+    for name, settings in QUICK.items():
+        assert set(settings) <= set(adapter(name).defaults)

@@ -1,0 +1,155 @@
+"""Gradients of every method against finite differences, in float64, on real (tiny) pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs isr-eval[sifm]")
+pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
+
+from sifm_ref.descent import gradient_of  # noqa: E402
+from sifm_ref.editor import Memory, WhiteBox  # noqa: E402
+from sifm_ref.methods import (  # noqa: E402
+    editshield,
+    mist,
+    photoguard_diffusion,
+    photoguard_encoder,
+    sds,
+    semantic_attack,
+    sifm,
+)
+from tests.sifm_ref.conftest import WHITE  # noqa: E402
+from tests.sifm_ref.scenes import noise, quick, samples, scene  # noqa: E402
+
+STEP = 1e-5
+TOLERANCE = 1e-3
+
+
+def objective(name: str, editor: WhiteBox, **changes: Any) -> Callable[[Any, Any], Any]:
+    """(loss, gradient) of a method at an image with given noise."""
+    place, config = scene(editor), quick(name, **changes).config
+    made = {
+        "sifm": lambda: sifm.Objective(editor, place, config, noise()).gradient,
+        "semantic_attack": lambda: semantic_attack.Objective(editor, place, config, noise()).gradient,
+        "photoguard_encoder": lambda: gradient_of(photoguard_encoder.encoder_loss(editor, place, config)),
+        "photoguard_diffusion": lambda: gradient_of(
+            photoguard_diffusion.diffusion_loss(editor, place, config)
+        ),
+        "editshield": lambda: gradient_of(editshield.editshield_loss(editor, place, config)),
+        "mist": lambda: gradient_of(mist.mist_loss(editor, place, config)),
+    }
+    return made[name]()
+
+
+def moved(editor: WhiteBox, seed: int = 3) -> Any:
+    """An image near the scene's source, inside the open cube."""
+    source = scene(editor).source
+    draw = torch.randn(source.shape, generator=torch.Generator().manual_seed(seed), dtype=source.dtype)
+    return (source + 0.02 * draw).clamp(0.01, 0.99)
+
+
+def assert_agree(gradient: Callable[[Any, Any], Any], x: Any) -> None:
+    _, found = gradient(x, noise(seed=11))
+    assert found.abs().max() > 0
+    for place in samples(found):
+        plus, minus = x.clone(), x.clone()
+        plus[place] += STEP
+        minus[place] -= STEP
+        difference = gradient(plus, noise(seed=11))[0] - gradient(minus, noise(seed=11))[0]
+        expected = float(difference.sum()) / (2 * STEP)
+        floor = 1e-6 * float(found.abs().max())
+        assert abs(float(found[place]) - expected) <= TOLERANCE * abs(expected) + floor, (place, expected)
+
+
+@pytest.mark.parametrize("name", WHITE)
+@pytest.mark.parametrize(
+    "method",
+    ["sifm", "semantic_attack", "photoguard_encoder", "photoguard_diffusion", "editshield", "mist"],
+)
+def test_every_gradient_agrees_with_finite_differences(editor: Any, name: str, method: str) -> None:
+    box = editor(name, "fp64")
+    assert_agree(objective(method, box), moved(box))
+
+
+@pytest.mark.parametrize("transform", ["center_crop", "gaussian", "rotation"])
+def test_editshield_through_its_transformations(editor: Any, transform: str) -> None:
+    box = editor("instruct_pix2pix", "fp64")
+    assert_agree(objective("editshield", box, transform=transform), moved(box))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"divergence": "cosine", "norm": "l2"},
+        {"divergence": "l2", "divergence_reduction": "sum", "norm_reduction": "sum"},
+        {"scale": "clean", "lam": 1.0},
+        {"latent": "sample"},
+        {"noise": "fresh"},
+        {"canvas": "noise"},
+        {"canvas": "source"},
+        {"condition": "source"},
+        {"combine": "terms", "layers": ("mid_block", "down_blocks.0.resnets.0", "up_blocks.1")},
+        {"combine": "features", "layers": ("mid_block.resnets.0", "mid_block.attentions.0")},
+    ],
+    ids=str,
+)
+def test_every_choice_of_sifm(editor: Any, changes: dict[str, Any]) -> None:
+    box = editor("instruct_pix2pix", "fp64")
+    assert_agree(objective("sifm", box, **changes), moved(box))
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("instruct_pix2pix", ("mid_block",)),
+        ("instruct_pix2pix", ("down_blocks.1.resnets.0.conv2", "up_blocks.0.attentions.1")),
+        ("sd3_img2img", ("transformer_blocks.2",)),
+        ("sd3_img2img", ("transformer_blocks.1.attn", "transformer_blocks.3")),
+    ],
+)
+@pytest.mark.parametrize("batch", [1, 2])
+def test_checkpointed_and_batched_gradients_of_hooked_features(
+    editor: Any, name: str, layers: tuple[str, ...], batch: int
+) -> None:
+    box = editor(name, "fp64")
+    plain = objective("sifm", box, layers=layers, combine="terms")
+    x = moved(box)
+    loss, expected = plain(x, noise())
+    box.memory = Memory(timestep_batch=batch, checkpoint=True)
+    saving = objective("sifm", box, layers=layers, combine="terms")
+    again, found = saving(x, noise())
+    torch.testing.assert_close(again, loss, rtol=1e-10, atol=0)
+    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-12)
+    assert_agree(saving, x)
+
+
+@pytest.mark.parametrize("name", WHITE)
+@pytest.mark.parametrize("mode", ["-", "+"])
+def test_the_direction_of_sds_is_that_of_its_inner_product(editor: Any, name: str, mode: str) -> None:
+    """``<sign (answer - target), z(x)>`` with the bracket held fixed: the VAE is differentiated, nothing else."""
+    box = editor(name, "fp64")
+    place, x = scene(box), moved(box)
+    config = quick("sds", mode=mode).config
+    _, found = sds.sds_direction(box, place, config, x, noise(seed=5))
+    with torch.no_grad():
+        drawing = noise(seed=5)
+        look = box.look(x, place.mask)
+        t = drawing.integers(config.low, config.high, x.device)
+        drawn = drawing.normal(look.latents.shape[1:], look.latents)
+        text = box.text([config.prompt])
+        held = box.predict(box.noised(look.latents, drawn, t), t, text, look.condition)
+        held = (1 if mode == "-" else -1) * (held - box.target(look.latents, drawn, t))
+
+        def inner(image: Any) -> float:
+            return float((held * box.look(image, place.mask).latents).sum())
+
+        for where in samples(found):
+            plus, minus = x.clone(), x.clone()
+            plus[where] += STEP
+            minus[where] -= STEP
+            expected = (inner(plus) - inner(minus)) / (2 * STEP)
+            floor = 1e-6 * float(found.abs().max())
+            assert abs(float(found[where]) - expected) <= TOLERANCE * abs(expected) + floor

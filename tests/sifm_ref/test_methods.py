@@ -1,0 +1,245 @@
+"""Every method on every white box: budget, determinism, what it promises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs isr-eval[sifm]")
+pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
+
+from isr.errors import UsageError  # noqa: E402
+from sifm_ref.budget import Budget, measure, obeying  # noqa: E402
+from sifm_ref.descent import Descent  # noqa: E402
+from sifm_ref.editor import Memory  # noqa: E402
+from sifm_ref.pictures import to_array  # noqa: E402
+from sifm_ref.registry import method, names  # noqa: E402
+from tests.sifm_ref.conftest import WHITE  # noqa: E402
+from tests.sifm_ref.scenes import METHODS, noise, quick, scene  # noqa: E402
+
+
+def protect(name: str, box: Any, *, batch: int = 1, budget: Budget | None = None, **changes: Any) -> Any:
+    found = quick(name, **changes)
+    return found.function(
+        box, scene(box, batch=batch), budget=budget or Budget(), config=found.config, noise=noise(batch)
+    )
+
+
+def test_the_files_are_the_methods() -> None:
+    assert set(METHODS) <= set(names("methods"))
+    for name in METHODS:
+        found = method(name)
+        assert found.function.__doc__
+        assert found.preset
+
+
+@pytest.mark.parametrize("name", WHITE)
+@pytest.mark.parametrize("which", METHODS)
+def test_every_method_on_every_white_box(editor: Any, name: str, which: str) -> None:
+    box = editor(name)
+    place = scene(box)
+    found, again = protect(which, box), protect(which, box)
+    assert torch.equal(found.image, again.image)
+    source, image = to_array(place.source)[0], to_array(found.image)[0]
+    original = np.rint(source * 255).astype(np.uint8)
+    measured = measure(original, obeying(original, image, Budget()))
+    assert measured.within(Budget())
+    assert 0 < measured.linf <= 7 / 255
+    assert measured.psnr > 29
+    assert found.image.min() >= 0
+    assert found.image.max() <= 1
+    assert bool(found.losses) == (which != "noise")
+    if place.mask is not None and which != "noise":
+        assert ((found.image - place.source) * place.mask).abs().max() == 0
+
+
+@pytest.mark.parametrize("which", METHODS)
+def test_an_l2_budget(editor: Any, which: str) -> None:
+    box, budget = editor("instruct_pix2pix"), Budget(0.5, "l2")
+    changes = {} if which == "noise" else {"descent": Descent(3, 0.2, start="tiny")}
+    found = protect(which, box, budget=budget, **changes)
+    assert (found.image - scene(box).source).norm() <= 0.5 * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("which", ["sifm", "photoguard_encoder", "photoguard_diffusion", "semantic_attack"])
+def test_the_loss_falls(editor: Any, which: str) -> None:
+    found = protect(which, editor("sd_img2img"), descent=Descent(10, 1 / 255, start="tiny"))
+    first, last = found.ends()
+    assert (last < first).all()
+
+
+def test_images_of_a_batch_are_protected_as_alone(editor: Any) -> None:
+    """Each has its own noise; the batch changes the last digits only, so few signs."""
+    box = editor("sd_img2img", "fp64")
+    both = protect("sifm", box, batch=2)
+    alone = quick("sifm")
+    place = scene(box, batch=2)
+    second = alone.function(
+        box, replace(place, source=place.source[1:], prompts=place.prompts[1:]),
+        budget=Budget(), config=alone.config, noise=noise(1, seed=8),
+    )  # fmt: skip
+    torch.testing.assert_close(both.image[1:], second.image)
+
+
+def test_timesteps_together_are_as_one_by_one(editor: Any) -> None:
+    box = editor("instruct_pix2pix", "fp64")
+    single = protect("sifm", box)
+    box.memory = Memory(timestep_batch=2)
+    torch.testing.assert_close(protect("sifm", box).image, single.image)
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+def test_half_precision(editor: Any, dtype: str) -> None:
+    found = protect("sifm", editor("instruct_pix2pix", dtype))
+    assert found.image.dtype is torch.float32
+    assert found.image.isfinite().all()
+    assert found.losses[0].dtype is torch.float32
+
+
+def test_divergence_alone_never_moves_from_zero(editor: Any) -> None:
+    """Algorithm 1 as it is written: a squared distance has no gradient at its minimum."""
+    box = editor("sd_img2img")
+    still = protect("sifm", box, weight_norm=0.0, descent=Descent(3))
+    assert torch.equal(still.image, scene(box).source)
+    moved = protect("sifm", box, weight_norm=0.0, descent=Descent(3, start="tiny"))
+    assert (moved.image - scene(box).source).abs().max() > 1 / 255
+
+
+def test_sifm_must_see_what_it_protects(editor: Any) -> None:
+    with pytest.raises(UsageError, match="canvas=protected"):
+        protect("sifm", editor("sd_img2img"), canvas="noise")
+    with pytest.raises(UsageError, match="canvas=protected"):
+        protect("sifm", editor("instruct_pix2pix"), canvas="source", condition="source")
+    with pytest.raises(UsageError, match="layers of one shape"):
+        protect("sifm", editor("sd_img2img"), layers=("mid_block", "up_blocks.1"))
+
+
+def test_sifm_terms_by_hand() -> None:
+    from sifm_ref.methods.sifm import Config, divergence_of, norm_of
+
+    f, c = torch.tensor([[3.0, -4.0]]), torch.tensor([[0.0, 4.0]])
+    assert norm_of(f, Config()).item() == 3.5
+    assert norm_of(f, Config(norm_reduction="sum")).item() == 7
+    assert norm_of(f, Config(norm="l2", norm_reduction="sum")).item() == 5
+    assert norm_of(f, Config(norm="l2")).item() == pytest.approx(5 / 2**0.5)
+    assert divergence_of(f, c, Config()).item() == pytest.approx((9 + 64) / 2)
+    assert divergence_of(f, c, Config(divergence="l2", divergence_reduction="sum")).item() == pytest.approx(
+        73**0.5
+    )
+    assert divergence_of(f, c, Config(divergence="cosine")).item() == pytest.approx(1 + 16 / 20)
+
+
+def test_balanced_terms_do_not_know_the_scale_of_a_layer(editor: Any) -> None:
+    """Features twice as large: the same loss, so lambda means the same."""
+    from sifm_ref.methods.sifm import PRESETS, Objective
+
+    goal = Objective.__new__(Objective)
+    goal.config = PRESETS["balanced"]
+    draw = torch.Generator().manual_seed(0)
+    f, c = torch.randn(2, 50, generator=draw), torch.randn(2, 50, generator=draw)
+    torch.testing.assert_close(goal._terms(f, c), goal._terms(2 * f, 2 * c))
+    wide = torch.cat([f, f], 1), torch.cat([c, c], 1)
+    torch.testing.assert_close(goal._terms(f, c), goal._terms(*wide))
+
+
+def test_presets_are_the_papers_ablations() -> None:
+    found = {n: method("sifm", n).config for n in ("paper", "divergence_only", "norm_only")}
+    assert found["paper"].lam == 0.1
+    assert found["paper"].descent.steps == 100
+    assert found["divergence_only"].weight_norm == 0
+    assert found["norm_only"].lam == 0
+    assert [method("sifm", f"lambda_{v}").config.lam for v in ("0.001", "0.01", "0.1", "1")] == [
+        0.001,
+        0.01,
+        0.1,
+        1,
+    ]
+
+
+def test_attention_is_the_processors_own(editor: Any) -> None:
+    """The maps of SA are the probabilities that diffusers computes."""
+    box = editor("sd_img2img")
+    module = dict(box.predictor.named_modules())[box.attention_layers()[0]]
+    image, text = torch.randn(1, 6, module.to_q.in_features), torch.randn(1, 5, module.to_k.in_features)
+    mine = box.attention(module, (image,), {"encoder_hidden_states": text})
+    q, k = (module.head_to_batch_dim(x) for x in (module.to_q(image), module.to_k(text)))
+    torch.testing.assert_close(mine[0], module.get_attention_scores(q, k))
+
+
+def test_joint_attention_looks_at_the_text(editor: Any) -> None:
+    box = editor("sd3_img2img")
+    module = dict(box.predictor.named_modules())[box.attention_layers()[0]]
+    image, text = torch.randn(1, 6, 32), torch.randn(1, 5, 32)
+    mine = box.attention(module, (), {"hidden_states": image, "encoder_hidden_states": text})
+    assert mine.shape == (1, 4, 6, 5)
+    seen = {}
+    kept = torch.nn.functional.scaled_dot_product_attention
+
+    def spy(q: Any, k: Any, v: Any, **kw: Any) -> Any:
+        seen["p"] = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1)
+        return kept(q, k, v, **kw)
+
+    torch.nn.functional.scaled_dot_product_attention = spy
+    try:
+        module(hidden_states=image, encoder_hidden_states=text)
+    finally:
+        torch.nn.functional.scaled_dot_product_attention = kept
+    torch.testing.assert_close(mine, seen["p"][:, :, :6, 6:])
+
+
+def test_settings_as_texts() -> None:
+    found = method("sifm", "balanced", {"layers": "mid_block,up_blocks.1", "descent.steps": "7", "lam": "2"})
+    assert found.config.layers == ("mid_block", "up_blocks.1")
+    assert found.config.descent.steps == 7
+    assert found.config.lam == 2.0
+    with pytest.raises(
+        UsageError, match=r"(?s)2 setting\(s\).*lama=1.*expected a field out of layers.*descent.steps=x"
+    ):
+        method("sifm", "", {"lama": "1", "descent.steps": "x"})
+    with pytest.raises(UsageError, match="did you mean sifm"):
+        method("sfim")
+    with pytest.raises(UsageError, match="has paper, balanced"):
+        method("sifm", "papers")
+    assert found.digest("linf") != method("sifm", "balanced").digest("linf")
+
+
+def test_half_precision_gradients_are_scaled() -> None:
+    """1 / 81,920 squared is below fp16's smallest number: unscaled, such a gradient is zero."""
+    from sifm_ref.descent import gradient_of
+    from sifm_ref.features import HALF_SCALE
+
+    def loss(x: Any, noise: Any) -> Any:
+        return 1e-8 * x.half().float().flatten(1).sum(dim=1)
+
+    x = torch.ones(1, 3, 2, 2)
+    assert gradient_of(loss)(x, None)[1].abs().max() == 0
+    torch.testing.assert_close(
+        gradient_of(loss, HALF_SCALE)(x, None)[1], torch.full_like(x, 1e-8), rtol=1e-2, atol=0
+    )
+
+
+def test_adaptations_say_so(editor: Any) -> None:
+    assert "inpainting" in method("photoguard_diffusion").adaptation(editor("instruct_pix2pix"))
+    assert method("photoguard_diffusion").adaptation(editor("sd_inpaint")) == ""
+    assert "Adam" in method("editshield").adaptation(editor("sd_img2img"))
+    assert method("sifm").adaptation(editor("sd_img2img")) == ""
+
+
+def test_methods_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry point ``sifm_ref.methods`` is found by its name, like a file."""
+    from importlib import metadata
+
+    point = metadata.EntryPoint("theirs", "sifm_ref.methods.noise:noise", "sifm_ref.methods")
+
+    def entry_points(*, group: str, **more: str) -> Any:
+        found = [point] if group == "sifm_ref.methods" else []
+        return [p for p in found if more.get("name", p.name) == p.name]
+
+    monkeypatch.setattr(metadata, "entry_points", entry_points)
+    assert "theirs" in names("methods")
+    found = method("theirs")
+    assert found.function is method("noise").function
+    assert found.name == "theirs"

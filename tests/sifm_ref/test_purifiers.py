@@ -1,0 +1,122 @@
+"""Purifiers: sizes, determinism, filters against their definitions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch", reason="needs isr-eval[sifm]")
+pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
+
+from isr.errors import UsageError
+from sifm_ref.purifiers.adverse_cleaner import bilateral, guided_filter
+from sifm_ref.registry import names, purifier
+from tests.sifm_ref.scenes import picture
+
+PLAIN = (
+    "adverse_cleaner:rounds=2,guided=1",
+    "crop_resize",
+    "gaussian_blur",
+    "gaussian_noise",
+    "jpeg",
+    "jpeg_downscale",
+    "median",
+    "resize",
+)
+
+
+def test_the_purifiers_are_the_files() -> None:
+    assert set(names("purifiers")) == {*(p.partition(":")[0] for p in PLAIN), "vae", "img2img"}
+
+
+@pytest.mark.parametrize("spec", PLAIN)
+def test_a_purified_picture_is_the_same_picture(spec: str) -> None:
+    image = Image.fromarray(picture(37, 51))
+    attack = purifier(spec)
+    assert attack is not None
+    made = attack(image, seed=1, editor=None)
+    assert made.size == image.size
+    assert made.mode == "RGB"
+    assert made.tobytes() == attack(image, seed=1, editor=None).tobytes()
+    assert made.tobytes() != image.tobytes()
+    assert np.abs(np.asarray(made, float) - np.asarray(image, float)).mean() < 25
+
+
+def test_noise_has_its_seed_and_its_size() -> None:
+    attack = purifier("gaussian_noise:sigma=0.05")
+    assert attack is not None
+    flat = Image.new("RGB", (100, 100), (128, 128, 128))
+    one, two = (np.asarray(attack(flat, seed=s, editor=None), float) - 128 for s in (1, 2))
+    assert one.std() == pytest.approx(0.05 * 255, rel=0.03)
+    assert (one != two).any()
+
+
+def test_a_bilateral_filter_by_its_definition() -> None:
+    image = picture(6, 7).astype(float)
+    made = bilateral(image, 5, 8.0, 8.0)
+    padded = np.pad(image, ((2, 2), (2, 2), (0, 0)), "reflect")
+    for y, x in ((0, 0), (3, 4), (5, 6)):
+        total, weights = np.zeros(3), 0.0
+        for dy in range(-2, 3):
+            for dx in range(-2, 3):
+                if dy * dy + dx * dx > 4:
+                    continue
+                other = padded[y + 2 + dy, x + 2 + dx]
+                colour = np.abs(other - image[y, x]).sum()
+                w = np.exp(-(colour**2) / (2 * 64) - (dy * dy + dx * dx) / (2 * 64))
+                total, weights = total + w * other, weights + w
+        np.testing.assert_allclose(made[y, x], total / weights)
+
+
+def test_a_guided_filter_by_least_squares() -> None:
+    """In the middle of a picture: the mean, over all windows that hold the pixel, of ridge regressions on the guide."""
+    draw = np.random.default_rng(0)
+    guide, image = draw.uniform(0, 255, (9, 9, 3)), draw.uniform(0, 255, (9, 9, 3))
+    made = guided_filter(guide, image, 1, 16.0)
+    answers = []
+    for cy in range(3, 6):
+        for cx in range(3, 6):
+            g = guide[cy - 1 : cy + 2, cx - 1 : cx + 2].reshape(9, 3)
+            p = image[cy - 1 : cy + 2, cx - 1 : cx + 2].reshape(9, 3)
+            centred = g - g.mean(0)
+            a = np.linalg.solve(centred.T @ centred / 9 + 16 * np.eye(3), centred.T @ (p - p.mean(0)) / 9)
+            answers.append(guide[4, 4] @ a + p.mean(0) - g.mean(0) @ a)
+    np.testing.assert_allclose(made[4, 4], np.mean(answers, axis=0))
+
+
+def test_names_and_parameters() -> None:
+    found = purifier("jpeg")
+    assert found is not None
+    assert found.text == "jpeg:quality=75"
+    assert purifier("none") is None
+    assert purifier("") is None
+    with pytest.raises(UsageError, match="did you mean jpeg"):
+        purifier("jpg")
+    with pytest.raises(
+        UsageError, match=r"(?s)2 parameter\(s\).*q: expected one of quality.*quality: expected a number"
+    ):
+        purifier("jpeg:q=1,quality=high")
+    with pytest.raises(UsageError, match="odd number"):
+        purifier("median:size=2")(Image.new("RGB", (8, 8)), seed=0, editor=None)  # type: ignore[misc]
+
+
+def test_the_vae_round_trip_and_img2img(editor: Any, checkpoint: Any) -> None:
+    image = Image.fromarray(picture(16, 24))
+    box = editor("instruct_pix2pix")
+    own = purifier("vae")
+    given = purifier(f"vae:checkpoint={checkpoint('instruct_pix2pix')}")
+    assert own is not None
+    assert given is not None
+    made = own(image, seed=0, editor=box)
+    assert made.size == image.size
+    assert made.tobytes() == given(image, seed=0, editor=None).tobytes()
+    denoise = purifier(f"img2img:checkpoint={checkpoint('sd_img2img')},steps=20")
+    assert denoise is not None
+    weak = denoise(image, seed=0, editor=box)
+    assert weak.size == image.size
+    assert weak.tobytes() == denoise(image, seed=0, editor=box).tobytes()
+    with pytest.raises(UsageError, match="image-to-image"):
+        purifier(f"img2img:checkpoint={checkpoint('instruct_pix2pix')}")(image, seed=0, editor=box)  # type: ignore[misc]
