@@ -261,14 +261,14 @@ class _Model:
             self.model, told = hub.AutoModelForImageTextToText.from_pretrained(
                 **source,
                 dtype=options.dtype if options.dtype == "auto" else getattr(torch, options.dtype),
-                device_map=options.device_map if here else "cpu",
+                device_map=options.device_map if here else None,  # which needs accelerate; the CPU does not
                 attn_implementation=options.attn_implementation,
                 use_safetensors=True,
                 output_loading_info=True,
             )
-        except ImportError as error:
-            raise _missing_package(error, card) from error
         except Exception as error:  # a checkpoint can be broken in any way
+            if isinstance(error, ImportError) or "requires `accelerate`" in str(error):
+                raise _missing_package(error, card) from error
             raise JudgeError(
                 f"{card.name}: {card.model!r} cannot be loaded ({type(error).__name__}: {_first_line(error)}); expected "
                 f"a checkpoint of an image-text model with safetensors, a processor and a chat template; check model "
@@ -418,7 +418,7 @@ class _Model:
         return {k: v for k, v in told.items() if v}
 
 
-def _missing_package(error: ImportError, card: Card) -> MissingExtraError:
+def _missing_package(error: Exception, card: Card) -> MissingExtraError:
     """Names the package that a family of models needs beside the extra: some processors import torchvision."""
     said = str(error)
     package = next(
