@@ -86,7 +86,7 @@ SHARD = 500
 
 def squash(pixels: Pixels) -> Pixels:
     """The image at the judge's size, exactly as the saved image processor resizes it."""
-    return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    return np.array(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
 def scene_row(scene: Scene) -> tuple[list[int], list[int], int]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -22,19 +23,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import numpy as np
 import torch
 from batches import HALF_COLOUR, HALF_KIND, IGNORED, Conversations, Labels, pairs, single_images
-from data import DAMAGES, GRID, PATCH, Cache, write_cache
+from data import DAMAGES, GRID, PATCH, SHARD, Cache, write_cache
 from evaluate import cases, report, verdicts
 from network import make_model, make_processor, make_tokenizer, pick_device, save
 from seeds import TRAIN, VALIDATION
 from texts import RUBRICS, every_prompt, messages
-from torch import nn
+from torch import distributed, multiprocessing, nn
 from torch.nn import functional
 
 from isr.rubrics import load_rubric
 
 VISION_LAYERS, VISION_WIDTH = 4, 128
 TEXT_LAYERS, TEXT_WIDTH = 4, 128
-SIGHT_SHARE = 0.3
+SIGHT_SHARE = 0.23
 """Share of the time for the first stage."""
 PROBED = {"kinds": 5.0, "colours": 2.0, "ground": 1.0, "damage": 1.0}
 """What the first stage asks, and the weights of its losses."""
@@ -46,7 +47,8 @@ FLOOR = 0.1
 """Added to the variance of each component of the patches before it is made one."""
 MUON_RATE, ADAM_RATE, VISION_SHARE = 2e-3, 1e-3, 0.3
 """Largest learning rates, and what the vision tower gets of them in the second stage."""
-SIGHT_BATCH, PAIR_BATCH = 24, 8
+SIGHT_BATCH, PAIR_BATCH = 24, 16
+"""Images, and pairs of images, in a step of all processes together."""
 WARM_UP = 150
 """Steps until a stage's learning rate is at its largest."""
 CHECKPOINT_EVERY, LOOK_EVERY = 120.0, 600.0
@@ -112,15 +114,16 @@ class Run:
 
 
 class Trainer:
-    """The model with its optimizers, its clock and its checkpoint."""
+    """The model with its optimizers, its clock and its checkpoint; one of several that work on the same steps."""
 
-    def __init__(self, args: argparse.Namespace, cache: Cache, processor, model) -> None:
-        self.args, self.cache, self.processor = args, cache, processor
+    def __init__(self, args: argparse.Namespace, rank: int, cache: Cache, processor, model) -> None:
+        self.args, self.rank, self.cache, self.processor = args, rank, cache, processor
         self.device = pick_device()
         self.model, self.probes = model.to(self.device), Probes(VISION_WIDTH).to(self.device)
         self.talk = Conversations(processor)
         self.positions, self.mask = (t.to(self.device) for t in self.talk.layout())
         self.run = Run()
+        self.took = 0.0
         self.limits = (60 * args.minutes * SIGHT_SHARE, 60 * args.minutes)
         self.checkpoint = args.work / "checkpoint.pt"
         self.optimizers = self._make_optimizers()
@@ -153,10 +156,19 @@ class Trainer:
         self.optimizers = self._make_optimizers()
         for optimizer, found in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(found)
-        say(f"goes on from stage {self.run.stage}, step {self.run.step}, {self.run.seconds / 60:.1f} min")
+        self.say(
+            f"goes on from stage {self.run.stage}, step {self.run.step}, {self.run.seconds / 60:.1f} min"
+        )
+
+    def say(self, text: str) -> None:
+        """A line of progress, from the first process."""
+        if self.rank == 0:
+            say(text)
 
     def write_checkpoint(self) -> None:
         """The whole state, for a later run; and the model as it would be published."""
+        if self.rank > 0:
+            return
         state = {
             "run": vars(self.run),
             "model": self.model.state_dict(),
@@ -182,14 +194,14 @@ class Trainer:
 
     def see(self, rng: np.random.Generator) -> dict[str, float]:
         """One step of the first stage."""
-        pixels, labels = single_images(self.cache, rng, SIGHT_BATCH, self.processor)
+        pixels, labels = single_images(self.cache, rng, SIGHT_BATCH // self.args.processes, self.processor)
         loss, right = self.probes(self._patches(pixels.to(self.device)), labels.to(self.device))
         self._descend(loss)
         return {"loss": loss.item(), **right}
 
     def judge(self, rng: np.random.Generator) -> dict[str, float]:
         """One step of the second stage."""
-        batch = pairs(self.cache, self.talk, rng, PAIR_BATCH, self.processor)
+        batch = pairs(self.cache, self.talk, rng, PAIR_BATCH // self.args.processes, self.processor)
         tokens, labels = batch.tokens.to(self.device), batch.labels.to(self.device)
         patches = self._patches(batch.pixels.to(self.device))
         sight, right = self.probes(patches, batch.seen.to(self.device))
@@ -217,10 +229,23 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         loss.backward()
+        self._share()
         for group in self._groups():
             nn.utils.clip_grad_norm_(group["params"], 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
+
+    def _share(self) -> None:
+        """Means over all processes: of the gradients, and of the last step's time, so that their clocks agree."""
+        if self.args.processes > 1:
+            found = [p.grad for group in self._groups() for p in group["params"] if p.grad is not None]
+            flat = torch.cat([*(g.flatten() for g in found), torch.tensor([self.took])])
+            distributed.all_reduce(flat)
+            flat /= self.args.processes
+            for grad, mean in zip(found, flat[:-1].split([g.numel() for g in found]), strict=True):
+                grad.copy_(mean.view_as(grad))
+            self.took = float(flat[-1])
+        self.run.seconds += self.took
 
     def stage(self, number: int) -> None:
         """One stage to the end of its time, with progress, checkpoints and looks at validation edits."""
@@ -234,17 +259,18 @@ class Trainer:
         while self.run.seconds < end:
             clock = time.monotonic()
             self._set_rate(begin, end)
-            rng = np.random.default_rng([self.args.seed, number, self.run.step])
+            rng = np.random.default_rng([self.args.seed, number, self.run.step, self.rank])
             found = self.see(rng) if number == 1 else self.judge(rng)
             mean = {k: 0.96 * mean.get(k, v) + 0.04 * v for k, v in found.items()}
             self.run.step += 1
-            took = time.monotonic() - clock
-            self.run.seconds += took
+            self.took = time.monotonic() - clock
             if self.run.seconds - told > 15:
                 told = self.run.seconds
                 state = " ".join(f"{k} {v:.3f}" for k, v in mean.items())
                 left = (self.limits[1] - self.run.seconds) / 60
-                say(f"stage {number} step {self.run.step} {size / took:.0f}/s, {left:.1f} min left: {state}")
+                self.say(
+                    f"stage {number} step {self.run.step} {size / self.took:.0f}/s, {left:.1f} min left: {state}"
+                )
             if self.run.seconds - saved > CHECKPOINT_EVERY:
                 saved = self.run.seconds
                 self.write_checkpoint()
@@ -255,6 +281,8 @@ class Trainer:
 
     def look(self, images: int) -> None:
         """Accuracy on validation edits of both ranges, by greedy generation; its time is not counted."""
+        if self.rank > 0:
+            return
         self.model.eval()
         some = [c for j in (False, True) for c in cases(VALIDATION.start, images, j)]
         said = {question: verdicts(self.model, self.processor, some, question) for question in RUBRICS}
@@ -289,6 +317,32 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S', time.gmtime())} {text}", file=sys.stderr, flush=True)
 
 
+def work(rank: int, args: argparse.Namespace, stems: list[Path]) -> None:
+    """One process of a run."""
+    torch.set_flush_denormal(True)  # before the first thread, which takes it over
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) // args.processes))
+    torch.manual_seed(args.seed)
+    if args.processes > 1:
+        distributed.init_process_group(
+            "gloo", init_method=f"file://{args.meeting}", rank=rank, world_size=args.processes
+        )
+    processor = make_processor(make_tokenizer(corpus()))
+    model = make_model(processor.tokenizer, VISION_LAYERS, TEXT_LAYERS, VISION_WIDTH, TEXT_WIDTH)
+    trainer = Trainer(args, rank, Cache(stems), processor, model)
+    size = sum(p.numel() for p in model.parameters()) / 1e6
+    shared = len(trainer.talk.prefix)
+    trainer.say(
+        f"{size:.2f} million parameters; {trainer.talk.length} tokens a sequence, {shared} of them shared"
+    )
+    if trainer.run.step == 0 and trainer.run.stage == 1:
+        first = np.random.default_rng([args.seed])
+        start_sight(model, single_images(trainer.cache, first, 400, processor)[0].to(trainer.device))
+    for number in (1, 2):
+        if trainer.run.stage <= number:
+            trainer.stage(number)
+    trainer.look(50)
+
+
 def main(argv: list[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(description="Train a tiny judge of rendered scenes.")
@@ -305,31 +359,22 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--first", type=int, default=TRAIN.start, help="seed of the first scene")
     parser.add_argument("--workers", type=int, default=2, help="processes that paint")
+    parser.add_argument("--processes", type=int, help="processes that train; default 1 on a GPU, else 2")
     args = parser.parse_args(argv)
-    args.work = args.work or args.out.with_name(f"{args.out.name}-work")
+    args.work = (args.work or args.out.with_name(f"{args.out.name}-work")).resolve()
+    args.processes = args.processes or (1 if torch.cuda.is_available() else 2)
     if args.first not in TRAIN or args.first + args.scenes - 1 not in TRAIN:
         parser.error(f"training seeds are {TRAIN.start} to {TRAIN.stop - 1}")
-    torch.set_flush_denormal(True)  # before the first thread, which takes it over
-    torch.set_num_threads(2)
-    torch.manual_seed(args.seed)
     stems = []
     for stem in write_cache(args.work / "cache", args.first, args.scenes, args.workers):
         stems.append(stem)
         if len(stems) % 8 == 0:
-            say(f"{len(stems)} of {math.ceil(args.scenes / 500)} shards painted")
-    processor = make_processor(make_tokenizer(corpus()))
-    model = make_model(processor.tokenizer, VISION_LAYERS, TEXT_LAYERS, VISION_WIDTH, TEXT_WIDTH)
-    say(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} million parameters on {pick_device()}")
-    trainer = Trainer(args, Cache(stems), processor, model)
-    if trainer.run.step == 0:
-        start_sight(
-            model, single_images(trainer.cache, np.random.default_rng([args.seed]), 400, processor)[0]
-        )
-    say(f"{trainer.talk.length} tokens in a sequence, {len(trainer.talk.prefix)} of them shared")
-    for number in (1, 2):
-        if trainer.run.stage <= number:
-            trainer.stage(number)
-    trainer.look(50)
+            say(f"{len(stems)} of {math.ceil(args.scenes / SHARD)} shards painted")
+    args.meeting = args.work / f"meeting-{os.getpid()}"
+    if args.processes > 1:
+        multiprocessing.spawn(work, (args, stems), nprocs=args.processes)
+    else:
+        work(0, args, stems)
     return 0
 
 
