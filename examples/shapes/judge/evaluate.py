@@ -6,6 +6,7 @@ python examples/shapes/judge/evaluate.py --model examples/shapes/judge/model --i
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections import defaultdict
@@ -83,14 +84,14 @@ def verdicts(model, processor, some: Sequence[Case], question: str, batch: int =
 
 
 def kappa(pairs: Iterable[tuple[str, str]]) -> float:
-    """Cohen's kappa between two raters of the same things (Cohen 1960); 1.0 where both only ever say one thing."""
+    """Cohen's kappa between two raters of the same things (Cohen 1960); NaN where both only ever say one thing."""
     pairs = list(pairs)
     said = sorted({value for pair in pairs for value in pair})
     agreed = sum(a == b for a, b in pairs) / len(pairs)
     chance = sum(
         sum(a == s for a, _ in pairs) * sum(b == s for _, b in pairs) / len(pairs) ** 2 for s in said
     )
-    return 1.0 if chance == 1 else (agreed - chance) / (1 - chance)
+    return math.nan if chance == 1 else (agreed - chance) / (1 - chance)
 
 
 def report(some: Sequence[Case], said: dict[str, list[str]]) -> str:
