@@ -343,6 +343,7 @@ def _run_record(options: Options, done: Run) -> dict[str, Any]:
             "judge": options.judge,
             "set": list(options.sets),
             "limit": options.limit,
+            "calibrations": [str(p.resolve()) for p in options.calibrations],
         },
         "versions": {"isr": __version__, "python": platform.python_version(), "platform": sys.platform},
     }

@@ -35,7 +35,7 @@ class Assets:
     mode: Mode = "auto"
     most: int = EMBED_MOST
     urls: list[str] = field(default_factory=lambda: [""])
-    bytes: int = 0
+    spent: int = 0
     full: bool = False
     _known: dict[str, int] = field(default_factory=dict)
 
@@ -99,10 +99,10 @@ class Assets:
 
     def _kept(self, made: tuple[str, bytes]) -> str:
         kind, data = made
-        if self.mode == "auto" and self.bytes + len(data) > self.most:
+        if self.mode == "auto" and self.spent + len(data) > self.most:
             self.full = True
             return ""
-        self.bytes += len(data)
+        self.spent += len(data)
         return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 

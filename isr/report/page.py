@@ -64,7 +64,7 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
     ]
     drawn += found.figures if found else ()
     style, script = _static("report.css"), _static("report.js")
-    return _environment().get_template("report.html").render(
+    page: str = _environment().get_template("report.html").render(
         title=options.title or ", ".join(dict.fromkeys(r.name for r in runs)),
         runs=runs,
         blocks=rows,
@@ -94,6 +94,7 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
         span=_span,
         cell=_cell,
     )  # fmt: skip
+    return page
 
 
 def _tables(runs: Sequence[ReportRun]) -> dict[str, dict[str, str]]:
