@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from isr.canonical import sha256_bytes
-from isr.cards import Panel, load_panel
+from isr.cards import Card, Panel, load_panel
 from isr.directory import EditDirectory, load_edits
 from isr.errors import InputError, Problem, UsageError
 from isr.judging import Plan, arms_of
@@ -188,10 +188,7 @@ def _files(
         file = resources.files("isr.prompts").joinpath(stem, f"{version}.toml")
         yield f"rubrics/{rubric.name}.toml", file.read_bytes()
     for card in plan.panel.members:
-        yield (
-            f"cards/{card.name}.json",
-            _text({"card": card.model_dump(mode="json"), "identity": card.identity}),
-        )
+        yield f"cards/{card.name}.json", _text({"card": _card_fields(card), "identity": card.identity})
     for number, path in enumerate((contents.record.get("options") or {}).get("calibrations", ()), 1):
         yield f"calibrations/{number}.toml", Path(path).read_bytes()
     metadata = metadata_file(plan.root)
@@ -203,6 +200,16 @@ def _files(
     if images:
         for name, ref in {image_name(r): r for r in image_refs(contents.directory.edits)}.items():
             yield name, _image(plan.root, ref)
+
+
+def _card_fields(card: Card) -> dict[str, Any]:
+    """A card without addresses and without names of places on one machine; its identity says what they held."""
+    fields = card.model_dump(mode="json", exclude={"endpoint"})
+    if card.checkpoint is not None:
+        fields["model"] = f"./{card.checkpoint.name}"
+    if isinstance(answers := fields["engine"].get("answers"), str):
+        fields["engine"] = {**fields["engine"], "answers": Path(answers).name}
+    return fields
 
 
 def image_name(ref: ImageRef) -> str:

@@ -167,11 +167,25 @@ def _card(bundle: Bundle, name: str, found: Verification) -> Card:
     """A judge's card with the identity that was recorded: local weights need not be here."""
     raw = bundle.json(f"cards/{name}.json")
     card = Card.model_validate_json(_dumps(raw["card"]), strict=True)
-    plain = card.checkpoint is None and "answers" not in card.engine
-    if plain and card.identity != raw["identity"]:
+    if _own(card, card.checkpoint is not None) != _without_files(raw["identity"], card):
         found.faults.append(f"cards/{name}.json: the card and the judge's identity do not belong together")
     card.__dict__["identity"] = raw["identity"]  # what the cached property would hold where the weights are
     return card
+
+
+def _own(card: Card, weights: bool) -> dict[str, Any]:
+    """The identity that a card has by itself; what stands for files is left out."""
+    bare = card.model_copy(update={"model": "" if weights else card.model, "engine": _no_file(card.engine)})
+    return _without_files(bare.identity, card)
+
+
+def _without_files(identity: Mapping[str, Any], card: Card) -> dict[str, Any]:
+    rest = {**identity, "engine": _no_file(identity["engine"])}
+    return rest if card.checkpoint is None else {**rest, "model": ""}
+
+
+def _no_file(engine: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in engine.items() if k != "answers"}
 
 
 def _dumps(value: Any) -> str:
@@ -301,12 +315,12 @@ def _but_version(signature: str) -> str:
 
 
 def agreeing_digits(a: float, b: float) -> int:
-    """Significant digits to which two numbers agree when rounded; 17 if they are equal."""
+    """Significant digits on which two numbers agree; 17 if they are equal."""
     if a == b:
         return 17
     if not (math.isfinite(a) and math.isfinite(b)):
         return 0
-    return next((d for d in range(16, 0, -1) if f"{a:.{d - 1}e}" == f"{b:.{d - 1}e}"), 0)
+    return min(max(math.floor(-math.log10(abs(a - b) / max(abs(a), abs(b)))), 0), 16)
 
 
 # --------------------------------------------------------------------------- images

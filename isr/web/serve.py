@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -32,8 +32,9 @@ def guarded(app: Any, port: int, token: str = "") -> tuple[uvicorn.Config, socke
 
 
 def run(config: uvicorn.Config, listening: socket.socket) -> None:
-    """Serves until Ctrl-C."""
-    uvicorn.Server(config).run(sockets=[listening])
+    """Serves until Ctrl-C, which is how it is meant to end."""
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 @contextmanager
