@@ -10,7 +10,10 @@ from typing import Any
 import isr
 from tests.directories import make_directory, write_metadata
 
-HOSTILE = '</script><script>window.pwned = 1</script><img src=x onerror="window.pwned=1"> "q" \' & שלום 🎨 \u202e' + "x" * 10_000
+HOSTILE = (
+    '</script><script>window.pwned = 1</script><img src=x onerror="window.pwned=1"> "q" \' & שלום 🎨 \u202e'
+    + "x" * 10_000
+)
 
 
 def recorded_run(
@@ -45,8 +48,12 @@ def recorded_run(
     for number, request in enumerate(plan.requests(panel.members[0], arms_of(plan.edits))):
         said = dict(say(number) if say else answer(number))
         grades = {"source_kept": 3} if request.question == "semantic" else {}
-        text = json.dumps({"reasoning": said["reasoning"], "score": said["score"], **grades, "verdict": said["verdict"]})
-        lines.append(json.dumps({"content": request.content, "answer": {"text": text, "finish_reason": "stop"}}))
+        text = json.dumps(
+            {"reasoning": said["reasoning"], "score": said["score"], **grades, "verdict": said["verdict"]}
+        )
+        lines.append(
+            json.dumps({"content": request.content, "answer": {"text": text, "finish_reason": "stop"}})
+        )
     answers.write_text("\n".join(lines) + "\n", "utf-8")
     isr.score(edits, judge=str(card), out=root / "edits.isr", **options)
     return root / "edits.isr"
@@ -55,4 +62,8 @@ def recorded_run(
 def answer(number: int) -> dict[str, Any]:
     """A plausible answer: about a third fail."""
     fails = number * 7 % 10 < 4
-    return {"reasoning": f"what I saw, {number}", "score": 0 if fails else 3, "verdict": "fails" if fails else "fine"}
+    return {
+        "reasoning": f"what I saw, {number}",
+        "score": 0 if fails else 3,
+        "verdict": "fails" if fails else "fine",
+    }

@@ -16,7 +16,17 @@ from isr.calibration.labels import read_labels
 from isr.calibration.labelstudio import import_labels
 from isr.directory import load_edits
 from isr.errors import UsageError
-from isr.labelling import LabelStore, Study, export, folded, import_into, labels_of, order_for, plan_study, rater_reports
+from isr.labelling import (
+    LabelStore,
+    Study,
+    export,
+    folded,
+    import_into,
+    labels_of,
+    order_for,
+    plan_study,
+    rater_reports,
+)
 from isr.rubrics import load_pair
 from isr.sources import read_source
 from tests.runs import recorded_run
@@ -33,7 +43,9 @@ def planned(run: Path, out: Path, **options: object) -> Study:
     return plan_study(load_edits(run.parent / "edits"), RUBRICS, out, **options)  # type: ignore[arg-type]
 
 
-def answer(store: LabelStore, rater: str, semantic: str = "fine", perceptual: str = "fails", note: str = "") -> None:
+def answer(
+    store: LabelStore, rater: str, semantic: str = "fine", perceptual: str = "fails", note: str = ""
+) -> None:
     at = store.state(rater).position
     for question, value in (("semantic", semantic), ("perceptual", perceptual)):
         store.add(rater, uuid.uuid4().hex, at, "mark", question, value)
@@ -64,7 +76,9 @@ def test_orders_are_each_raters_own_and_repeats_stand_far_apart(run: Path, tmp_p
 def test_designs_keep_their_probabilities_and_calibrate_takes_them(run: Path, tmp_path: Path) -> None:
     (judge,) = read_source(run)
     for design, judges in (("random", []), ("within_verdict", [judge])):
-        study = planned(run, tmp_path / design, design=design, judges=judges, edits=16, attention=0, controls=0, repeat=0)
+        study = planned(
+            run, tmp_path / design, design=design, judges=judges, edits=16, attention=0, controls=0, repeat=0
+        )
         pis = {i.pi for i in study.items}
         assert all(p is not None and 0 < p <= 1 for p in pis)
         with LabelStore(tmp_path / design) as store:
@@ -89,7 +103,9 @@ def test_disagreement_draws_more_of_what_is_disputed(run: Path, tmp_path: Path) 
         say=lambda n: {"reasoning": "", "score": 0 if n % 9 == 0 else 3, "verdict": "fails" if n % 9 == 0 else "fine"},
     )  # fmt: skip
     judges = [read_source(p)[0] for p in (run, other)]
-    study = planned(run, tmp_path, design="disagreement", judges=judges, edits=12, attention=0, controls=0, disputed=0.75)
+    study = planned(
+        run, tmp_path, design="disagreement", judges=judges, edits=12, attention=0, controls=0, disputed=0.75
+    )
     strata = {s: [i.pi for i in study.items if i.stratum == s] for s in ("disputed", "agreed")}
     assert len(strata["disputed"]) + len(strata["agreed"]) == 12
     assert {len(set(p)) for p in strata.values()} == {1}
@@ -134,7 +150,9 @@ def test_undo_leaves_what_would_be_there_without_what_was_undone(keys: Sequence[
             marks = {k[0] for k in stack[len(stack) - stack[::-1].index("done") if "done" in stack else 0 :]}
             if not {"s", "p"} <= marks:
                 continue
-        events.append((position, "mark" if mark else key, word if mark else "", key[1:] if mark else "", 0.0, ""))
+        events.append(
+            (position, "mark" if mark else key, word if mark else "", key[1:] if mark else "", 0.0, "")
+        )
         if key == "undo":
             stack = stack[:-1]
         else:
@@ -161,7 +179,13 @@ def test_exports_are_read_again_and_raters_are_reported(run: Path, tmp_path: Pat
             if item.kind == "attention":
                 answer(store, "ann", item.expected.get("semantic", "fine"), item.expected["perceptual"])
             else:
-                answer(store, "ann", "cannot_tell" if number == 0 else "fails", "fine", note="what?" if number == 0 else "")
+                answer(
+                    store,
+                    "ann",
+                    "cannot_tell" if number == 0 else "fails",
+                    "fine",
+                    note="what?" if number == 0 else "",
+                )
         assert store.state("ann").finished
         files = {f.name for f in export(store, tmp_path)}
         assert files == {"labels.csv", "labels-controls.csv", "label-studio.json", "plan.json", "raters.json"}
@@ -181,7 +205,9 @@ def test_exports_are_read_again_and_raters_are_reported(run: Path, tmp_path: Pat
         for name in ("labels.csv", "label-studio.json"):
             with LabelStore(tmp_path / f"again-{name}") as again:
                 again.begin(study)
-                read = read_labels(tmp_path / name) if name.endswith("csv") else import_labels(tmp_path / name)
+                read = (
+                    read_labels(tmp_path / name) if name.endswith("csv") else import_labels(tmp_path / name)
+                )
                 assert import_into(again, read) == {"ann": 20}
                 back = labels_of(again)
                 assert {(r.edit_id, r.semantic, r.perceptual) for r in back.rows} == {

@@ -58,7 +58,9 @@ def test_a_bundle_verifies_and_has_the_same_bytes_again(bundle: Path, run: Path,
     again = tmp_path / "again" / "run.zip"
     write_bundle(gather(run), run / "isr.db", again, images=True)
     assert again.read_bytes() == bundle.read_bytes()
-    text = b"".join(zipfile.ZipFile(bundle).read(n) for n in zipfile.ZipFile(bundle).namelist() if n.endswith("json"))
+    text = b"".join(
+        zipfile.ZipFile(bundle).read(n) for n in zipfile.ZipFile(bundle).namelist() if n.endswith("json")
+    )
     assert str(tmp_path).encode() not in text
 
 
@@ -112,13 +114,19 @@ def test_a_changed_rubric_image_card_or_edit_is_found_by_name(bundle: Path, reli
         fields = json.loads(archive.read("edits.jsonl").splitlines()[0])
     path, digest = fields["images"]["edited"]
     wanted = {
-        "rubrics/semantic/v1.toml": (b"You evaluate edits", b"You always praise edits", "rubrics/semantic/v1.toml"),
+        "rubrics/semantic/v1.toml": (
+            b"You evaluate edits",
+            b"You always praise edits",
+            "rubrics/semantic/v1.toml",
+        ),
         f"images/{digest.partition(':')[2]}": (b"IDAT", b"IDAX", f"image {path}"),
         "cards/recorded.json": (b'"temperature": 0.0', b'"temperature": 0.5', "cards/recorded.json"),
         "edits.jsonl": (b"make it colour 1", b"make it colour 9", "edits.jsonl"),
     }
     for target, (old, new, named) in wanted.items():
-        changed = rewritten(bundle, lambda n, d, t=target, o=old, w=new: d.replace(o, w, 1) if n == t else d, relist=relist)  # type: ignore[misc]
+        changed = rewritten(
+            bundle, lambda n, d, t=target, o=old, w=new: d.replace(o, w, 1) if n == t else d, relist=relist
+        )  # type: ignore[misc]
         faults = found(changed).faults
         assert any(f.startswith(named) for f in faults), (target, faults)
 
@@ -176,7 +184,9 @@ def test_a_directory_that_has_changed_is_not_bundled(run: Path, tmp_path: Path) 
 
 def test_the_commands_and_a_sample_asked_again(run: Path, tmp_path: Path) -> None:
     def isr(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "isr", *arguments], capture_output=True, text=True, timeout=120)
+        return subprocess.run(
+            [sys.executable, "-m", "isr", *arguments], capture_output=True, text=True, timeout=120
+        )
 
     made = isr("bundle", str(run), "--images", "--out", str(tmp_path / "b.zip"))
     assert made.returncode == 0, made.stderr

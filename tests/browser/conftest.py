@@ -104,4 +104,4 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
     yield open_page
     for context in contexts:
         context.close()
-    assert troubles == []
+    assert "\n".join(troubles) == ""

@@ -46,10 +46,19 @@ def token_of(served: Served) -> str:
 
 
 def test_a_wrong_or_missing_token_gets_403(served: Served) -> None:
-    for path in ("/", "/?token=", "/?token=wrong", "/static/label.js", "/api/state?rater=ann", "/picture/ann/0/edit"):
+    for path in (
+        "/",
+        "/?token=",
+        "/?token=wrong",
+        "/static/label.js",
+        "/api/state?rater=ann",
+        "/picture/ann/0/edit",
+    ):
         assert ask(served, path)[0] == 403
         assert ask(served, path, token="wrong")[0] == 403
-    assert ask(served, f"/api/state?rater=ann&token={token_of(served)}")[0] == 403  # a token opens the page only
+    assert (
+        ask(served, f"/api/state?rater=ann&token={token_of(served)}")[0] == 403
+    )  # a token opens the page only
     status, headers, _ = ask(served, f"/?token={token_of(served)}")
     assert status == 200
     assert "HttpOnly; SameSite=Strict" in headers["set-cookie"]
@@ -60,7 +69,12 @@ def test_a_foreign_host_or_origin_is_refused(served: Served) -> None:
     token = token_of(served)
     assert ask(served, "/", token=token)[0] == 200
     assert ask(served, "/", token=token, Origin=served.origin)[0] == 200
-    for headers in ({"Host": "evil.example"}, {"Host": "127.0.0.1"}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
+    for headers in (
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+    ):
         assert ask(served, "/", token=token, **headers)[0] == 403
         assert ask(served, "/api/sign-in", token=token, body={"rater": "eve"}, **headers)[0] == 403
 
@@ -92,7 +106,12 @@ def test_pictures_follow_no_link_out(tmp_path: Path) -> None:
     (tmp_path / "outside.png").write_bytes((tmp_path / "edits/edits/0-0-0.png").read_bytes())
     (tmp_path / "edits" / "link.png").symlink_to(tmp_path / "outside.png")
     pictures = Pictures(tmp_path / "edits", tmp_path / "study")
-    for path, there in (("edits/0-0-0.png", True), ("../outside.png", False), ("link.png", False), ("/etc/passwd", False)):
+    for path, there in (
+        ("edits/0-0-0.png", True),
+        ("../outside.png", False),
+        ("link.png", False),
+        ("/etc/passwd", False),
+    ):
         item = Item("edit", "e", "p", path, "")
         assert (pictures.get(item, "edit") is not None) is there
 
@@ -100,7 +119,14 @@ def test_pictures_follow_no_link_out(tmp_path: Path) -> None:
 def test_what_is_sent_is_checked(served: Served) -> None:
     token = token_of(served)
     ask(served, "/api/sign-in", token=token, body={"rater": "bo"})
-    good = {"rater": "bo", "id": "12345678", "position": 0, "action": "mark", "question": "semantic", "value": "fails"}
+    good = {
+        "rater": "bo",
+        "id": "12345678",
+        "position": 0,
+        "action": "mark",
+        "question": "semantic",
+        "value": "fails",
+    }
     assert ask(served, "/api/click", token=token, body=good)[0] == 200
     for change in ({"position": -1}, {"id": ""}, {"more": 1}, {"seconds": "x"}, {"value": "y" * 3000}):
         assert ask(served, "/api/click", token=token, body=good | change)[0] == 422

@@ -341,7 +341,12 @@
     waiting = true;
     requestAnimationFrame(() => { waiting = false; draw(); });
   }, { passive: true });
-  addEventListener("resize", layout);
+  const reach = () => document.querySelectorAll(".wide").forEach((box) => {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  });
+  reach();
+  addEventListener("resize", () => { layout(); reach(); });
   const begin = async () => {
     const data = await unpack();
     ({ texts, judges, runs } = data);

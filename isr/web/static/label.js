@@ -45,8 +45,7 @@
       const base = `/picture/${encodeURIComponent(state.rater)}/${state.position}`;
       if (state.source) $("source").src = `${base}/source`;
       $("edit").src = `${base}/edit`;
-      const ahead = new Image();
-      ahead.src = `/picture/${encodeURIComponent(state.rater)}/${state.position + 1}/edit`;
+      if (state.position + 1 < state.total) new Image().src = `/picture/${encodeURIComponent(state.rater)}/${state.position + 1}/edit`;
     }
     document.querySelectorAll("fieldset button").forEach((button) => {
       const question = button.closest("fieldset").dataset.question;
