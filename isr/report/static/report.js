@@ -18,6 +18,12 @@
     return element;
   };
 
+  /* what scrolls can be reached with the keyboard */
+  const reach = (selector) => document.querySelectorAll(selector).forEach((box) => {
+    if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight + 1) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  });
+
   /* theme ----------------------------------------------------------------- */
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const show = (isDark) => {
@@ -264,6 +270,7 @@
       box.append(make("div", { class: "verdict" }, make("h3", { text: `${judges[x.judge]}, ${x.question}: ${VERDICTS[x.value]}${why}` }),
         x.score ? make("p", { class: "soft", text: `score ${x.score} of 4` }) : "", make("p", { dir: "auto", text: x.reasoning || "no reasoning was given" })));
     });
+    reach("#viewer-prompt, .verdict p");
   };
   const large = (entry, place) => {
     const url = images[entry.img[place]];
@@ -341,12 +348,8 @@
     waiting = true;
     requestAnimationFrame(() => { waiting = false; draw(); });
   }, { passive: true });
-  const reach = () => document.querySelectorAll(".wide").forEach((box) => {
-    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
-    else box.removeAttribute("tabindex");
-  });
-  reach();
-  addEventListener("resize", () => { layout(); reach(); });
+  reach(".wide");
+  addEventListener("resize", () => { layout(); reach(".wide"); });
   const begin = async () => {
     const data = await unpack();
     ({ texts, judges, runs } = data);
