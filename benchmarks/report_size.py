@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import random
 import shutil
 import tempfile
@@ -20,11 +21,69 @@ from isr.report.page import Options, write_report
 from isr.report.runs import read_report_run
 from tests.runs import recorded_run
 
-WORDS = (
-    "the source shows a red car in a wet street the edit keeps sky houses and people but paints a blurred patch over "
-    "the left door colour is wrong noise covers background face is distorted hands are fused texture looks natural "
-    "what was asked for is plainly visible only half of it was changed nothing else was touched light is softer"
-).split()
+WORDS = [
+    "the",
+    "source",
+    "shows",
+    "a",
+    "red",
+    "car",
+    "in",
+    "a",
+    "wet",
+    "street",
+    "the",
+    "edit",
+    "keeps",
+    "sky",
+    "houses",
+    "and",
+    "people",
+    "but",
+    "paints",
+    "a",
+    "blurred",
+    "patch",
+    "over",
+    "the",
+    "left",
+    "door",
+    "colour",
+    "is",
+    "wrong",
+    "noise",
+    "covers",
+    "background",
+    "face",
+    "is",
+    "distorted",
+    "hands",
+    "are",
+    "fused",
+    "texture",
+    "looks",
+    "natural",
+    "what",
+    "was",
+    "asked",
+    "for",
+    "is",
+    "plainly",
+    "visible",
+    "only",
+    "half",
+    "of",
+    "it",
+    "was",
+    "changed",
+    "nothing",
+    "else",
+    "was",
+    "touched",
+    "light",
+    "is",
+    "softer",
+]
 
 
 def enlarged(run: Path, edits: int, rng: random.Random) -> Path:
@@ -33,13 +92,15 @@ def enlarged(run: Path, edits: int, rng: random.Random) -> Path:
         rows = list(csv.DictReader(file))
     prompts = [f"make the {rng.choice(WORDS)} {rng.choice(WORDS)} {rng.choice(WORDS)}" for _ in range(200)]
     pattern = next(r for r in rows if r["arm"] == "protected")
-    out = []
+    root, out = run.parent / "edits", []
+    picture = root / pattern["file_name"]
     for number in range(edits):
         image, prompt = divmod(number, 20)
         new = dict(pattern) | {
             "edit_id": f"image-{image:05}-{prompt:02}",
             "image_id": f"image-{image:05}",
             "prompt": prompts[number % 200],
+            "prompt_id": f"prompt-{number % 200}",
             "file_name": f"edits/{image:05}-{prompt:02}.png",
             "source_file_name": f"sources/{image:05}.png",
             "split": rng.choice(["seen", "unseen"]),
@@ -50,7 +111,17 @@ def enlarged(run: Path, edits: int, rng: random.Random) -> Path:
             new[f"recorded:{question}"] = rng.choice(["fails", "fine", "fine"])
             new[f"recorded:{question}_reasoning"] = " ".join(rng.choices(WORDS, k=rng.randint(20, 50)))
             new[f"recorded:{question}_score"] = str(rng.randint(0, 4))
-        out.append(new)
+        control = new | {
+            "arm": "control",
+            "file_name": f"controls/{image:05}-{prompt:02}.png",
+            "edit_sha256": "",
+        }
+        control |= dict.fromkeys(("method", "config", "eps", "surrogate"), "") | {"outcome": "not_immunized"}
+        out += [new, control]
+        for column, row in (("file_name", new), ("source_file_name", new), ("file_name", control)):
+            path = root / row[column]
+            if not path.exists():
+                os.link(picture, path)
     with (run / "edits.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -67,7 +138,13 @@ def paint(file: Path) -> tuple[float, float, float] | str:
     chromium = shutil.which("chromium")
     if chromium is None:
         return "no chromium: apt-get install chromium"
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    flags = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+    ]
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=flags)
         page = browser.new_page()
@@ -77,7 +154,12 @@ def paint(file: Path) -> tuple[float, float, float] | str:
         ready = page.evaluate("performance.now()")
         page.evaluate("document.getElementById('gallery').scrollIntoView({behavior: 'instant'})")
         slowest = 0.0
-        for element, value in (("f-text", "blurred"), ("f-outcome", "0"), ("f-verdict", "semantic"), ("f-sort", "prompt")):
+        for element, value in (
+            ("f-text", "blurred"),
+            ("f-outcome", "0"),
+            ("f-verdict", "semantic"),
+            ("f-sort", "prompt"),
+        ):
             slowest = max(slowest, page.evaluate(_FILTER, [element, value]))
         browser.close()
     return first, ready, slowest
@@ -103,12 +185,31 @@ def main() -> None:
             began = time.perf_counter()
             file = write_report([read_report_run(run)], run / "report.html", Options(assets=mode))  # type: ignore[arg-type]
             seconds = time.perf_counter() - began
-            print(json.dumps({"assets": mode, "edits": edits, "seconds": round(seconds, 1), "MB": round(file.stat().st_size / 1e6, 2)}))
+            print(
+                json.dumps(
+                    {
+                        "assets": mode,
+                        "edits": edits,
+                        "seconds": round(seconds, 1),
+                        "MB": round(file.stat().st_size / 1e6, 2),
+                    }
+                )
+            )
         found = paint(file)
         if isinstance(found, str):
             print(found)
         else:
-            print(json.dumps(dict(zip(("first_paint_ms", "ready_ms", "slowest_filter_ms"), map(round, found), strict=True))))
+            print(
+                json.dumps(
+                    dict(
+                        zip(
+                            ("first_paint_ms", "ready_ms", "slowest_filter_ms"),
+                            map(round, found),
+                            strict=True,
+                        )
+                    )
+                )
+            )
 
 
 if __name__ == "__main__":

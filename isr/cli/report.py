@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
     from isr.report.runs import read_report_run
 
     found = [read_report_run(path, data) for path in runs]
-    printed = {
+    printed: dict[str, Callable[[], str]] = {
         "as_latex": lambda: latex(found),
         "as_csv": lambda: estimates_csv(found),
         "as_methods": lambda: "\n\n".join(methods(run) for run in found) + "\n",

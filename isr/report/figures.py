@@ -46,9 +46,9 @@ def _text(x: float, y: float, text: str, size: int = 13, **kw: str) -> str:
     return f"<text x='{x:.1f}' y='{y:.1f}' font-size='{size}'{attributes}>{escape(text)}</text>"
 
 
-def _document(height: float, title: str, parts: Iterable[str]) -> str:
+def _document(height: float, title: str, parts: Iterable[str], width: int = WIDTH) -> str:
     return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height:.0f}' width='{WIDTH}' "
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height:.0f}' width='{width}' "
         f"height='{height:.0f}' role='img' {FONT} fill='{INK}'><title>{escape(title)}</title>"
         f"<rect width='100%' height='100%' fill='#fff'/>{''.join(parts)}</svg>"
     )
@@ -203,14 +203,12 @@ def reliability(name: str, title: str, points: Sequence[tuple[float, float, int]
                 left - 8, top + side * (1 - tick) + 4, f"{tick:.0%}", 12, text_anchor="end", fill=SOFT
             )
         yield _text(left + side / 2, top + side + 42, axis, 12, text_anchor="middle")
-        yield _text(
-            left + side + 24, top + 14, "share of edits that people call a failure (up)", 12, fill=SOFT
-        )
-        yield _text(left + side + 24, top + 32, "area: number of labelled edits", 12, fill=SOFT)
+        note = "up: share that people call a failure; area: edits"
+        yield _text(left + side / 2, top + side + 62, note, 11, text_anchor="middle", fill=SOFT)
 
     return Figure(
         name,
         title,
-        _document(top + side + 60, title, parts()),
+        _document(top + side + 78, title, parts(), 440),
         table((axis, "share of people", "edits"), points),
     )

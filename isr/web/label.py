@@ -7,7 +7,7 @@ names than that, so neither method nor arm nor judge can be read anywhere in the
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,11 @@ def make_app(store: LabelStore, root: Path, rubrics: Sequence[Rubric]) -> FastAP
 
     @app.post("/api/sign-in")
     def sign_in(body: SignIn) -> Response:
-        return _answer(lambda: (store.sign_in(body.rater.strip()), store.state(body.rater.strip()))[1])
+        def work() -> State:
+            store.sign_in(body.rater.strip())
+            return store.state(body.rater.strip())
+
+        return _answer(work)
 
     @app.post("/api/click")
     def click(body: Click) -> Response:
@@ -81,7 +85,7 @@ def make_app(store: LabelStore, root: Path, rubrics: Sequence[Rubric]) -> FastAP
     return app
 
 
-def _answer(work: Any) -> Response:
+def _answer(work: Callable[[], State]) -> Response:
     try:
         found = work()
     except UsageError as error:

@@ -168,7 +168,7 @@
     const width = grid.clientWidth;
     columns = Math.max(1, Math.floor((width + GAP) / (500 + GAP)));
     const wide = (width - GAP * (columns - 1)) / columns;
-    height = Math.round(Math.min((wide - 50) / 4, 160) + 118);
+    height = Math.round(Math.min((wide - 50) / 4, 160) + (width < 660 ? 138 : 118));
     grid.style.height = `${Math.max(Math.ceil(shown.length / columns) * (height + GAP), 60)}px`;
     cards.forEach((card) => card.remove());
     cards = new Map();
