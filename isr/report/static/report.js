@@ -166,7 +166,7 @@
   let columns = 1, height = 230, focused = 0, cards = new Map();
   const layout = () => {
     const width = grid.clientWidth;
-    columns = Math.max(1, Math.floor((width + GAP) / (500 + GAP)));
+    columns = Math.max(1, Math.floor((width + GAP) / (440 + GAP)));
     const wide = (width - GAP * (columns - 1)) / columns;
     height = Math.round(Math.min((wide - 50) / 4, 160) + (width < 660 ? 138 : 118));
     grid.style.height = `${Math.max(Math.ceil(shown.length / columns) * (height + GAP), 60)}px`;
