@@ -51,7 +51,7 @@ def processor(batches: ModuleType) -> object:
 
 def painted(judge: SimpleNamespace, plan: str) -> Iterator[SimpleNamespace]:
     """Edits of one plan with their prompts, rows and truths, from both ranges of looks."""
-    for seed in range(10):
+    for seed in range(4):
         spread = (judge.world.TUNING, judge.world.JITTERED)[seed % 2]
         rng = np.random.default_rng([judge.seeds.TRAIN.start + seed, 9])
         scene = judge.world.draw_scene(rng, spread)
