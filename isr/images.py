@@ -23,9 +23,10 @@ import struct
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -209,11 +210,24 @@ def encode(data: bytes, policy: ImagePolicy) -> Encoded:
     return _passed_through(data, policy) or encode_pixels(decode(data), policy)
 
 
-def encode_pixels(image: Image.Image, policy: ImagePolicy) -> Encoded:
-    """The bytes to send for an RGB image: resized only if too large, PNG unless the card says JPEG."""
+def fitted(image: Image.Image, policy: ImagePolicy) -> Image.Image:
+    """The RGB image, made smaller only if it is larger than the policy allows."""
     if max(image.size) > policy.max_side:
         image = image.copy()
         image.thumbnail((policy.max_side, policy.max_side), Image.Resampling.LANCZOS, reducing_gap=None)
+    return image
+
+
+def picture(blobs: list[bytes], policy: ImagePolicy) -> Image.Image:
+    """The RGB pixels that a judge gets of an image file, or of several side by side: what ``encode`` would send."""
+    images = [decode(b) for b in blobs]
+    image = fitted(images[0] if len(images) == 1 else side_by_side(images), policy)
+    return decode(encode_pixels(image, policy).data) if policy.format == "jpeg" else image
+
+
+def encode_pixels(image: Image.Image, policy: ImagePolicy) -> Encoded:
+    """The bytes to send for an RGB image: resized only if too large, PNG unless the card says JPEG."""
+    image = fitted(image, policy)
     buffer = io.BytesIO()
     if policy.format == "jpeg":
         image.save(buffer, "JPEG", quality=policy.quality, subsampling=0)
@@ -267,33 +281,41 @@ class Sent:
     sha256: str
 
 
-class Encoder:
-    """Encodes images for one policy on worker threads, each image once while it is in use.
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image as a judge in this process gets it: its pixels, and their digest."""
 
-    Keeps at most ``budget`` bytes of encoded images, the longest unused going first, so that both questions,
-    all repeats and the other arms of a source reuse the bytes and memory stays bounded.
-    """
+    image: Image.Image
+    sha256: str
 
-    def __init__(self, root: Path, policy: ImagePolicy, budget: int = 64 * 2**20) -> None:
-        self.root, self.policy, self.budget = root, policy, budget
-        self._held: OrderedDict[tuple[str, ...], asyncio.Future[Sent]] = OrderedDict()
+
+T = TypeVar("T")
+
+
+class _Kept(Generic[T]):
+    """Values made on worker threads, each once while it is in use; the longest unused go first beyond ``budget`` bytes."""
+
+    def __init__(
+        self, make: Callable[[tuple[tuple[str, str], ...]], T], size: Callable[[T], int], budget: int
+    ) -> None:
+        self._make, self._size, self._budget = make, size, budget
+        self._held: OrderedDict[tuple[str, ...], asyncio.Future[T]] = OrderedDict()
         self._bytes = 0
 
-    async def sent(self, files: tuple[tuple[str, str], ...]) -> Sent:
-        """One image, or several side by side, as it is sent. Raises ``ImageProblem``."""
+    async def get(self, files: tuple[tuple[str, str], ...]) -> T:
         key = tuple(digest for _, digest in files)
         future = self._held.get(key)
         if future is None:
             future = asyncio.get_running_loop().create_future()
             self._held[key] = future
             try:
-                result = await asyncio.to_thread(self._encode, files)
+                result = await asyncio.to_thread(self._make, files)
             except BaseException as error:
                 del self._held[key]
                 future.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
                 future.exception()  # seen: nobody else may be waiting
                 raise
-            self._bytes += len(result.url)
+            self._bytes += self._size(result)
             future.set_result(result)
             self._forget_oldest()
         else:
@@ -301,15 +323,43 @@ class Encoder:
         return await asyncio.shield(future)
 
     def _forget_oldest(self) -> None:
-        while self._bytes > self.budget and len(self._held) > 1:
+        while self._bytes > self._budget and len(self._held) > 1:
             key, future = next(iter(self._held.items()))
             if not future.done():
                 return
             del self._held[key]
-            self._bytes -= len(future.result().url)
+            self._bytes -= self._size(future.result())
+
+
+class Encoder:
+    """Prepares images for one policy: encoded for judges behind an endpoint, as pixels for judges in this process.
+
+    Both questions, all repeats and the other arms of a source reuse them, and memory stays bounded by ``budget``
+    bytes of each kind.
+    """
+
+    def __init__(self, root: Path, policy: ImagePolicy, budget: int = 64 * 2**20) -> None:
+        self.root, self.policy = root, policy
+        self._sent = _Kept(self._encode, lambda sent: len(sent.url), budget)
+        self._pictures = _Kept(self._picture, lambda p: 3 * p.image.width * p.image.height, budget)
+
+    async def sent(self, files: tuple[tuple[str, str], ...]) -> Sent:
+        """One image, or several side by side, as it is sent. Raises ``ImageProblem``."""
+        return await self._sent.get(files)
+
+    async def picture(self, files: tuple[tuple[str, str], ...]) -> Picture:
+        """The pixels of one image, or of several side by side, under the policy. Raises ``ImageProblem``."""
+        return await self._pictures.get(files)
+
+    def _read(self, files: tuple[tuple[str, str], ...]) -> list[bytes]:
+        return [read_checked(self.root, path, digest) for path, digest in files]
+
+    def _picture(self, files: tuple[tuple[str, str], ...]) -> Picture:
+        image = picture(self._read(files), self.policy)
+        return Picture(image, pixel_digest(image))
 
     def _encode(self, files: tuple[tuple[str, str], ...]) -> Sent:
-        blobs = [read_checked(self.root, path, digest) for path, digest in files]
+        blobs = self._read(files)
         if len(blobs) == 1:
             image = encode(blobs[0], self.policy)
         else:
@@ -328,6 +378,10 @@ class Prepared:
     async def sent(self, *roles: str) -> Sent:
         """The image of a role as it is sent; several roles are put side by side."""
         return await self.encoder.sent(tuple(self.files[role] for role in roles))
+
+    async def picture(self, *roles: str) -> Picture:
+        """The pixels of a role as the card's policy has them; several roles are put side by side."""
+        return await self.encoder.picture(tuple(self.files[role] for role in roles))
 
     def pixels(self, role: str) -> Image.Image:
         """The normalised RGB pixels of a role, for judges that look at pixels themselves."""

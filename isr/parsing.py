@@ -23,7 +23,16 @@ ANSWER_REASONS = (
     "contradiction",
 )
 # ... and because no completed reply was received (run again to fill).
-TRANSPORT_REASONS = ("rate_limited", "server_error", "timeout", "connection", "rejected", "not_asked")
+TRANSPORT_REASONS = (
+    "rate_limited",
+    "server_error",
+    "timeout",
+    "connection",
+    "rejected",
+    "too_long",
+    "out_of_memory",
+    "not_asked",
+)
 
 _FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
 _REFUSAL = re.compile(
@@ -66,7 +75,7 @@ def parse(answer: Answer, rubric: Rubric) -> Verdict:
     score, value = grades.pop("score", None), fields["verdict"]
     if _contradict(rubric, score, value):
         return _undecided("contradiction", text)
-    return Verdict(value, score=score, grades=grades, reasoning=reasoning)
+    return Verdict(value, score=score, grades=grades, reasoning=reasoning, p_yes=answer.p_yes)
 
 
 def _undecided(reason: str, text: str = "") -> Verdict:

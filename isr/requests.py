@@ -20,6 +20,7 @@ from isr.rubrics import PLACEHOLDER, Rubric
 from isr.types import Arm, Edit, ImageRef, Question
 
 SCHEMA = "isr.request/1"
+ESCAPED = {"<": "\\u003c", "[": "\\u005b"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Request:
     @cached_property
     def body(self) -> dict[str, Any]:
         """The canonical request; images, rubric and judge stand in it by their digests."""
-        return {
+        body = {
             "schema": SCHEMA,
             "images_policy": POLICY,
             "rubric": self.template.digest,
@@ -70,6 +71,20 @@ class Request:
             "images": {role: ref.sha256 for role, ref in self.images.items()},
             "repeat": self.repeat,
         }
+        if any(mark in self.prompt for mark in ESCAPED):  # which were once sent as they are
+            body["quoting"] = 2
+        return body
+
+    @property
+    def quoted(self) -> str:
+        """The edit prompt as a JSON string, in which ``<`` and ``[`` are escaped.
+
+        Most models' own marks begin with them (``<image>``, ``<|im_end|>``, ``[INST]``): none may be taken out of data.
+        """
+        text = json.dumps(self.prompt, ensure_ascii=False)
+        for mark, escape in ESCAPED.items():
+            text = text.replace(mark, escape)
+        return text
 
     @cached_property
     def key(self) -> bytes:
@@ -83,9 +98,20 @@ class Request:
 
     def user_parts(self) -> Iterator[tuple[str, str]]:
         """``("text", words)`` and ``("image", role)`` in the order in which the judge gets them."""
-        quoted = json.dumps(self.prompt, ensure_ascii=False)
+        quoted = self.quoted
         for part in self.template.rubric.user:
             yield ("image", part.image) if part.image else ("text", part.text.replace(PLACEHOLDER, quoted))
+
+
+def arranged(request: Request, layout: str) -> list[tuple[tuple[str, ...], str]]:
+    """(roles, text) pairs in the order in which a judge gets them; side by side puts one picture first."""
+    parts = list(request.user_parts())
+    if layout == "separate":
+        return [((value,), "") if kind == "image" else ((), value) for kind, value in parts]
+    roles = tuple(value for kind, value in parts if kind == "image")
+    names = " | ".join(role.upper() for role in roles)
+    last = [value for kind, value in parts if kind == "text"][-1]
+    return [((), f"One picture shows, from left to right: {names}."), (roles, ""), ((), last)]
 
 
 def content_digest(rubric_digest: str, body: Mapping[str, Any]) -> str:

@@ -437,7 +437,13 @@ class EditsTable:
         ]
         for card in plan.panel.members:
             for question in Question:
-                names = ("", "_reason", "_score", "_reasoning")
+                names = (
+                    "",
+                    "_reason",
+                    "_score",
+                    "_reasoning",
+                    *(["_p_yes"] if card.decoding.logprobs else []),
+                )
                 self._columns += [f"{card.name}:{question}{n}" for n in names]
             self._columns.append(f"{card.name}:source_kept")
         self._extra = extra
@@ -461,7 +467,7 @@ class EditsTable:
         row += [edit.split, *(edit.extra.get(n, "") for n in self._extra)]
         row += [shown.sha256 if shown else "", *self._distortion(judged)]
         row.append(_outcome(judged, self._plan))
-        for number in range(len(self._plan.panel.members)):
+        for number, card in enumerate(self._plan.panel.members):
             for question in Question:
                 verdicts = judged.verdicts[number, question]
                 row += [
@@ -470,6 +476,8 @@ class EditsTable:
                     "|".join(str(v.score) for v in verdicts if v.score is not None),
                     " | ".join(v.reasoning for v in verdicts),
                 ]
+                if card.decoding.logprobs:
+                    row.append("|".join(f"{v.p_yes:.6f}" for v in verdicts if v.p_yes is not None))
             kept = [
                 str(v.grades["source_kept"])
                 for v in judged.verdicts[number, Question.SEMANTIC]

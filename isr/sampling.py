@@ -41,9 +41,11 @@ def draw(
     by: Sequence[str] = ("editor", "method"),
     seed: int = 0,
     guideline: str = "",
+    shares: Mapping[str, float] | None = None,
 ) -> Sample:
     """``n`` edits of a run, each stratum in proportion to its size (largest remainders), at least one of each.
 
+    shares: parts of ``n`` for some strata instead; the known ``pi`` then differ, and calibration weights by them.
     by: columns of the run, or ``verdict`` for the judge's outcome; then the labels hold only for this judge,
     rubric and rule (design ``within_verdict``), else they are a random sample with known ``pi``.
     """
@@ -54,7 +56,8 @@ def draw(
     strata: dict[str, list[str]] = {}
     for edit in edits:
         strata.setdefault(names[edit], []).append(edit)
-    sizes = _allocate({k: len(v) for k, v in strata.items()}, n)
+    counted = {k: len(v) for k, v in strata.items()}
+    sizes = _allocate(counted, n) if shares is None else _shared(counted, n, shares)
     content = {
         "schema": "isr.plan/1",
         "edits": sha256_json([[e, judgements.edits[e].sha256] for e in edits]),
@@ -63,6 +66,8 @@ def draw(
         "seed": seed,
         "guideline": guideline,
     }
+    if shares is not None:
+        content["shares"] = dict(sorted(shares.items()))
     if "verdict" in by:
         content["instrument"] = judgements.instrument
     plan, rng = sha256_json(content), np.random.default_rng(seed)
@@ -114,6 +119,18 @@ def _allocate(sizes: Mapping[str, int], n: int) -> dict[str, int]:
         able = [k for k in order if (out[k] < sizes[k] if step > 0 else out[k] > 1)]
         for k in able[: abs(left)] if step > 0 else sorted(able, key=lambda k: -out[k])[: abs(left)]:
             out[k] += step
+    return out
+
+
+def _shared(sizes: Mapping[str, int], n: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """As many of each stratum as its share of ``n`` asks for; what a stratum lacks goes to the others."""
+    out = {k: min(size, max(1, round(n * shares.get(k, 0.0)))) for k, size in sizes.items()}
+    while (left := n - sum(out.values())) != 0:
+        able = [k for k in sizes if (out[k] < sizes[k] if left > 0 else out[k] > 1)]
+        if not able:
+            break
+        best = max(able, key=lambda k: (sizes[k] - out[k] if left > 0 else out[k], k))
+        out[best] += 1 if left > 0 else -1
     return out
 
 

@@ -348,9 +348,23 @@ def _run_record(options: Options, done: Run) -> dict[str, Any]:
             "usd": round(progress.usd, 6) if progress.priced else None,
         },
         "qualification": [q.as_dict() for q in done.qualified],
-        "options": {"judge": options.judge, "set": list(options.sets), "limit": options.limit},
+        "options": {
+            "directory": _beside(options.directory, done.out),
+            "judge": options.judge,
+            "set": list(options.sets),
+            "limit": options.limit,
+            "calibrations": [str(p.resolve()) for p in options.calibrations],
+        },
         "versions": {"isr": __version__, "python": platform.python_version(), "platform": sys.platform},
     }
+
+
+def _beside(directory: Path, out: Path) -> str:
+    """The edit directory as seen from the results; they may be moved together."""
+    try:
+        return Path(os.path.relpath(directory, out)).as_posix()
+    except ValueError:  # another drive
+        return ""
 
 
 @dataclass(frozen=True)

@@ -404,7 +404,11 @@ def _text(value: Any) -> str:
 def _fields(answer: Answer) -> dict[str, Any]:
     """The answer's fields as JSON values, those without a value left out."""
     fields = {name: getattr(answer, name) for name in Answer.__slots__}
-    return {name: v for name, v in fields.items() if v or name in ("text", "finish_reason")}
+    return {
+        name: v
+        for name, v in fields.items()
+        if v or name in ("text", "finish_reason") or (name == "p_yes" and v is not None)
+    }
 
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:

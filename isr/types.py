@@ -106,6 +106,7 @@ class Verdict:
     score: int | None = None
     grades: Mapping[str, int] = field(default_factory=dict)
     reasoning: str = ""
+    p_yes: float | None = None  # the judge's probability of ``fails``, where it was asked for
 
     @property
     def tri(self) -> Tri:
@@ -152,7 +153,8 @@ class Answer:
     """A judge's completed reply, whatever it says. It is terminal: nothing in it makes it be asked again.
 
     ``served`` says who answered (model, fingerprint, request_id, host, backend_version), ``usage`` what it
-    took (prompt_tokens, completion_tokens), ``sent`` the digest of each image as it was sent, by role.
+    took (prompt_tokens, completion_tokens), ``sent`` the digest of each image as it was sent, by role. ``p_yes``
+    is the probability of the verdict ``fails`` against ``fine``, from the logprobs of the verdict's tokens.
     """
 
     text: str
@@ -163,3 +165,4 @@ class Answer:
     sent: Mapping[str, str] = field(default_factory=dict)
     received_at: str = ""
     latency_s: float = 0.0
+    p_yes: float | None = None

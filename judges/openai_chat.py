@@ -33,6 +33,8 @@ from isr.errors import (
     SecretError,
     TransportError,
 )
+from isr.graded import p_yes, steps_of_completion
+from isr.requests import arranged
 from isr.types import Answer
 
 if TYPE_CHECKING:
@@ -117,6 +119,7 @@ class OpenAIChat:
             sent=sent,
             received_at=datetime.now(UTC).isoformat(timespec="seconds"),
             latency_s=round(time.perf_counter() - began, 4),
+            p_yes=p_yes(steps_of_completion(payload), request.template.rubric),
         )
 
     async def close(self) -> None:
@@ -128,7 +131,7 @@ class OpenAIChat:
             name = served.removeprefix("models/")
             if not name.startswith(self.card.serves):
                 raise ModelNotFoundError(
-                    f"{self.card.endpoint.host} answered as {self._clean(name)[:200]!r} where {self.card.model!r} was asked; "
+                    f"{self.card.endpoint.host} answered as {self._clean(name)[:200]!r} where {self.card.served_name!r} was asked; "
                     f"that is another judge: use a card for it (its answer was not kept)"
                 )
 
@@ -138,7 +141,7 @@ class OpenAIChat:
         urls: list[bytes] = []
         sent: dict[str, str] = {}
         content: list[dict[str, Any]] = []
-        for roles, text in _pieces(request, self.card.images.layout):
+        for roles, text in arranged(request, self.card.images.layout):
             if roles:
                 image = await images.sent(*roles)
                 urls.append(image.url)
@@ -157,7 +160,7 @@ class OpenAIChat:
         decoding = self.card.decoding
         template = request.template.body
         payload: dict[str, Any] = {
-            "model": self.card.model,
+            "model": self.card.served_name,
             "messages": [
                 {"role": "system", "content": template["system"]},
                 {"role": "user", "content": content},
@@ -167,6 +170,8 @@ class OpenAIChat:
             "seed": None if decoding.seed is None else decoding.seed + request.repeat,
             "reasoning_effort": decoding.reasoning_effort,
             "response_format": template["response_format"],
+            "logprobs": True if decoding.logprobs else None,
+            "top_logprobs": decoding.logprobs or None,
         }
         payload = {k: v for k, v in payload.items() if v is not None and k not in decoding.omit}
         return {**payload, **decoding.extra}
@@ -216,17 +221,6 @@ def _http_client(card: Card) -> httpx2.AsyncClient:
             f"{card.name}: expected the address of an http proxy in HTTPS_PROXY or ALL_PROXY; "
             f"found something else; correct or unset them"
         ) from None
-
-
-def _pieces(request: Request, layout: str) -> list[tuple[tuple[str, ...], str]]:
-    """(roles, text) pairs in the order in which they are sent; side by side puts one picture first."""
-    parts = list(request.user_parts())
-    if layout == "separate":
-        return [((value,), "") if kind == "image" else ((), value) for kind, value in parts]
-    roles = tuple(value for kind, value in parts if kind == "image")
-    names = " | ".join(role.upper() for role in roles)
-    last = [value for kind, value in parts if kind == "text"][-1]
-    return [((), f"One picture shows, from left to right: {names}."), (roles, ""), ((), last)]
 
 
 def _json_body(response: httpx2.Response, card: Card, clean: _Cleaner) -> Mapping[str, Any]:
@@ -392,7 +386,7 @@ def _map_status(error: openai.APIStatusError, card: Card, clean: _Cleaner) -> Is
         return _quota_error(card, str(status))
     if status == 404:
         return ModelNotFoundError(
-            f"{host} does not serve {card.model!r} at {urlsplit(card.endpoint.base_url).path} ({said or status}); "
+            f"{host} does not serve {card.served_name!r} at {urlsplit(card.endpoint.base_url).path} ({said or status}); "
             f"check model and base_url in the card {card.name}"
         )
     if status == 429:

@@ -15,6 +15,9 @@ BANNED = (
     "scipy.stats",
     "matplotlib",
     "pyarrow",
+    "fastapi",
+    "jinja2",
+    "uvicorn",
 )
 SNIPPETS = {
     "import isr": "import isr",

@@ -16,7 +16,9 @@ from isr.cli import cli
 from tests.chat_server import Running, serving
 from tests.directories import make_directory, write_metadata
 
-COMMANDS = ["init", "judges", "prompts", "qualify", "score", "store", "validate"]
+COMMANDS = [
+    "bundle", "init", "judges", "label", "prompts", "qualify", "report", "score", "store", "validate", "verify",
+]  # fmt: skip
 
 
 def isr_command(*args: str, **options: str) -> subprocess.CompletedProcess[str]:

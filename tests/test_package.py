@@ -55,9 +55,9 @@ def test_data_flows_one_way() -> None:
     """Each module imports only what stands before it in the flow of the design."""
     order = [
         "errors", "types", "canonical", "version", "images", "metadata", "scan", "rubrics", "directory", "initialise",
-        "cards", "access", "requests", "prices", "parsing", "store", "recalibration", "judges", "retrying", "judging", "intervals",
+        "cards", "access", "requests", "prices", "graded", "parsing", "store", "recalibration", "judges", "serving", "retrying", "judging", "intervals",
         "outcomes", "estimates", "metric", "distortion", "result", "table", "qualification", "conventional", "scoring", "checking", "runs", "comparing",
-        "sources", "studies", "agreeing", "calibrating", "sampling", "probes", "marks", "qualifying", "drift",
+        "sources", "studies", "agreeing", "calibrating", "sampling", "probes", "marks", "qualifying", "drift", "bundling", "verifying", "labelling",
     ]  # fmt: skip
     files = {f.name.removesuffix(".py") for f in resources.files("isr").iterdir() if f.name.endswith(".py")}
     assert files - {"__init__", "__main__"} == set(order) - {"judges"}

@@ -44,6 +44,12 @@ def test_the_key_is_pinned() -> None:
 PINNED = "8effded486263901be04b515096fb3857da1ceac93c807acd329e7ac960a097a"
 
 
+def test_fields_that_came_later_leave_older_identities_as_they_were() -> None:
+    identity = BASE.template.card.identity
+    assert "logprobs" not in identity["decoding"]
+    assert "processor" not in identity["images"]
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -79,12 +85,14 @@ IDENTITY: dict[str, dict[str, Any]] = {
             "structured": "json_object",
             "omit": ("seed",),
             "extra": {"top_p": 0.9},
+            "logprobs": 5,
         }.items()
     },
     **{
         f"images.{name}": {"images": Images(**{name: value})}
         for name, value in {
             "max_side": 512, "format": "jpeg", "quality": 90, "layout": "side_by_side", "detail": "low",
+            "processor": {"max_pixels": 1000},
         }.items()
     },
 }  # fmt: skip
@@ -106,6 +114,7 @@ def test_the_key_changes_with_each_field_of_the_judge(field: str) -> None:
 
 OTHER: dict[str, dict[str, Any]] = {
     "name": {"name": "another"},
+    "folder": {"folder": "/elsewhere"},
     "endpoint": {"endpoint": Endpoint(base_url="https://example.org/v1", api_key_env="OTHER")},
     "limits": {"limits": Limits(concurrency=1, timeout_s=1, max_attempts=1, requests_per_minute=1)},
     "price": {"price": Price(input=1, output=2, image_tokens="qwen3-vl")},

@@ -9,6 +9,10 @@ trap 'rm -rf "$away"' EXIT
 "$python" -m venv "$away/venv"
 "$away/venv/bin/python" -m pip install -q --disable-pip-version-check "$away"/isr_eval-*.whl
 cp -r examples/shapes "$away/shapes"
+# a bundle made here, by this checkout, to be verified there
+"$python" -m isr score examples/shapes --judge shapes-oracle --out "$away/here.isr" --quiet --no-report > /dev/null
+"$python" -m isr bundle "$away/here.isr" --images --out "$away/here.zip" > /dev/null
+rm -rf "$away/here.isr"
 cd "$away"
 venv/bin/python - <<'PY'
 from importlib.metadata import files
@@ -22,4 +26,6 @@ venv/bin/python -c "
 import json
 e = json.load(open('result.json'))['treatments'][0]['estimates']['isr']
 assert 0 < e['low'] < e['value'] < e['high'] < 1, e"
-echo "the wheel installs isr and sifm_ref only, and scores examples/shapes from elsewhere"
+test -s shapes.isr/report.html
+venv/bin/isr verify here.zip --rejudge 20 --judge shapes-oracle
+echo "the wheel installs isr and sifm_ref only, scores examples/shapes from elsewhere, and verifies a bundle"

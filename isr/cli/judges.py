@@ -19,6 +19,7 @@ def command(ctx: click.Context) -> None:
     isr judges
     isr judges show gpt-4.1
     isr judges check qwen2.5-vl-7b
+    isr judges serve qwen2.5-vl-7b
     isr judges allow api.example.org EXAMPLE_KEY
     """
     if ctx.invoked_subcommand is None:
@@ -27,7 +28,7 @@ def command(ctx: click.Context) -> None:
         for name in builtin_names():
             card = load_card(name)
             retires = f"; retires {card.retires_on}" if card.retires_on else ""
-            click.echo(f"{name:20} {card.backend:14} needs {card.needs}{retires}")
+            click.echo(f"{name:27} {card.backend:16} needs {card.needs}{retires}")
 
 
 @command.command()
@@ -94,3 +95,49 @@ def allow(host: str, variable: str) -> None:
 
     path = record(host, variable)
     click.echo(f"{variable} may be sent to {host} (recorded in {path})")
+
+
+@command.command(context_settings={"ignore_unknown_options": True})
+@click.argument("name")
+@click.argument("then", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override one field of the card.")
+@click.option("--run", "start", is_flag=True, help="Start the server, wait for it, stop it in the end.")
+@click.option("--python", default="", metavar="PATH", help="The Python in which vLLM is installed.")
+@click.option("--wait", "wait_s", default=900.0, show_default=True, help="Seconds to wait for the server.")
+def serve(
+    name: str, then: tuple[str, ...], sets: tuple[str, ...], start: bool, python: str, wait_s: float
+) -> None:
+    """Print the vLLM server's command for a card; with --run, start it.
+
+    \b
+    isr judges serve qwen2.5-vl-7b
+    isr judges serve qwen2.5-vl-7b --run
+    isr judges serve qwen2.5-vl-7b --run -- isr score EDIT_DIR --judge qwen2.5-vl-7b
+
+    With a COMMAND the server lives as long as the command runs, and the exit code is the command's.
+    """
+    import signal
+    import sys
+
+    from isr.cards import load_card
+    from isr.errors import UsageError
+    from isr.serving import run_beside, running, server_of
+
+    if then and not start:
+        raise UsageError("isr judges serve: a COMMAND needs --run")
+    card = load_card(name, sets)
+    server = server_of(card, python or (sys.executable if start else "python"))
+    if not start:
+        click.echo(server.command)
+        return
+    click.echo(server.command, err=True)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # both end the server, too
+    if then:
+        raise SystemExit(run_beside(server, then, wait_s))
+    with running(server, wait_s):
+        click.echo(f"isr: {card.name} answers at {server.base_url}; Ctrl-C stops it", err=True)
+        try:
+            while True:
+                signal.pause()
+        except KeyboardInterrupt:
+            click.echo("isr: stopping the server", err=True)

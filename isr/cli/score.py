@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from isr.scoring import DryRun, Run
 
 _PATH = click.Path(path_type=Path)
@@ -102,12 +104,23 @@ _PATH = click.Path(path_type=Path)
     help="Also PSNR, SSIM, VIFp, FSIM, LPIPS of edit and control edit, with their rank correlation to the outcome.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be asked and what it would cost; ask nobody.")
+@click.option("--no-report", is_flag=True, help="Write no report.html.")
+@click.option("--watch", is_flag=True, help="Show the run in a browser while it goes on (extra: label).")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
-def command(directory: Path, by: str, dry_run: bool, as_json: bool, quiet: bool, **fields: Any) -> None:
+def command(
+    directory: Path,
+    by: str,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    no_report: bool,
+    watch: bool,
+    **fields: Any,
+) -> None:
     """Judge every edit in EDIT_DIR and estimate the Immunization Success Rate.
 
-    Writes result.json, run.json and edits.csv to the results' folder and prints a table. Every answer is kept
+    Writes result.json, run.json, edits.csv and report.html to the results' folder and prints a table. Every answer is kept
     as it arrives: an interrupted run goes on where it stopped when it is started again, and answers that are
     there are never asked or paid for twice.
 
@@ -129,13 +142,16 @@ def command(directory: Path, by: str, dry_run: bool, as_json: bool, quiet: bool,
     if dry_run:
         _print_dry_run(options, as_json, quiet)
         return
-    done = _run(options, quiet)
+    done = _run(options, quiet, watch)
     _print_run(done, as_json)
+    if not no_report:
+        _write_report(done, directory, as_json)
     raise SystemExit(done.exit_code)
 
 
-def _run(options: Any, quiet: bool) -> Run:
+def _run(options: Any, quiet: bool, live: bool) -> Run:
     import asyncio
+    from contextlib import nullcontext
 
     from isr.cli._progress import interruptible, watching
     from isr.scoring import Watch, run
@@ -143,17 +159,40 @@ def _run(options: Any, quiet: bool) -> Run:
     async def work() -> Run:
         watch = Watch()
         interruptible(watch)
-        with watching(watch, quiet):
+        with watching(watch, quiet), _live(options, watch) if live else nullcontext():
             return await run(options, watch)
 
     return asyncio.run(work())
 
 
+def _live(options: Any, watch: Any) -> AbstractContextManager[None]:
+    from isr.web.live import watching_run
+
+    return watching_run(options.out_dir, options.store_path, options.directory, watch.progress)
+
+
+def _write_report(done: Run, directory: Path, as_json: bool) -> None:
+    """Writes report.html beside the result; a result is never lost to a report that cannot be written."""
+    from isr.errors import IsrError
+    from isr.report.page import write_report
+    from isr.report.runs import read_report_run
+
+    try:
+        file = write_report([read_report_run(done.out, directory)], done.out / "report.html")
+    except (IsrError, OSError) as error:
+        click.echo(f"isr: no report was written: {error}", err=True)
+        return
+    if not as_json:
+        click.echo(f"report: {file}")
+
+
 def _print_run(done: Run, as_json: bool) -> None:
+    from isr.report.forest import text_forest
     from isr.table import render
 
     click.echo(done.result.to_json() if as_json else render(done.result), nl=False)
     if not as_json:
+        click.echo("\n" + text_forest(done.result))
         if done.measured is not None:
             from isr.conventional import table
 

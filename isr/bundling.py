@@ -1,0 +1,428 @@
+"""Bundles: one zip with everything that a reviewer needs to recompute a run's numbers without a network.
+
+A bundle has the same bytes whenever the run is the same. Nothing in it is ever unpacked under a name of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import IO, Any
+
+from isr.canonical import sha256_bytes
+from isr.cards import Card, Panel, load_panel
+from isr.directory import EditDirectory, load_edits
+from isr.errors import InputError, Problem, UsageError
+from isr.judging import Plan, arms_of
+from isr.metadata import metadata_file
+from isr.recalibration import read_recalibration
+from isr.result import Result
+from isr.rubrics import load_rubric
+from isr.store import Store
+from isr.types import Edit, ImageRef, Treatment, Unit
+from isr.version import __version__
+
+SCHEMA = "isr.bundle/1"
+MANIFEST = "bundle.json"
+ROLES = ("edited", "source", "control", "protected")
+_DATE = (1980, 1, 1, 0, 0, 0)
+MAX_FILES = 500_000
+MAX_BYTES = 64 * 2**30  # unpacked, all files
+MAX_TEXT = 2 * 2**30  # unpacked, one file
+MAX_RATIO = 200  # unpacked over packed, of a file above RATIO_FROM
+RATIO_FROM = 2**20
+
+_README = """A bundle of the isr toolkit: what a reviewer needs to recompute every number of one run offline.
+
+    pip install isr-eval
+    isr verify {name}
+    isr verify {name} --rejudge 50 --judge JUDGE     (asks a judge of your own again; needs the images)
+
+bundle.json    settings, judges, the SHA-256 of every file here
+result.json    the result as it was reported
+edits.csv      every edit with its verdicts
+edits.jsonl    every edit with the SHA-256 of its images
+answers.jsonl  every answer of the judges as it was received, with the request that it answers
+rubrics/       the judging prompts in full          cards/      the judges' cards
+metadata/      the edit directory's own table       labels/     labels of people, if any
+images/        the images by their SHA-256, if they were included
+"""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What goes into a bundle, found again from a finished run."""
+
+    folder: Path
+    result: Result
+    record: Mapping[str, Any]
+    plan: Plan
+    directory: EditDirectory
+
+
+def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
+    """The contents of a run's bundle. Raises ``InputError`` or ``UsageError`` where they are not what was scored.
+
+    data: the edit directory, by default the one on record. judge: the card, by default the one on record.
+    """
+    result = Result.load(folder)
+    record = _json(folder / "run.json")
+    options: Mapping[str, Any] = record.get("options") or {}
+    root = data or folder / str(options.get("directory") or "../" + folder.name.removesuffix(".isr"))
+    panel = load_panel(judge or str(options.get("judge", "")), tuple(options.get("set", ())))
+    _same_judges(panel, result)
+    rubrics = [load_rubric(str(r["name"])) for r in result.rubrics]
+    directory = load_edits(
+        root,
+        rubrics=[r.name for r in rubrics],
+        skip_invalid=bool(result.data["skipped"]),
+        cache=folder / "cache.db",
+    )
+    if directory.digest != result.data["digest"]:
+        raise UsageError(
+            f"{root}: expected the edits that were scored ({result.data['digest'][:19]}); found others "
+            f"({directory.digest[:19]}); score again, or restore the images and the metadata"
+        )
+    settings = signature_parts(result.signature)
+    edits = directory.edits[: int(settings["limit"])] if "limit" in settings else directory.edits
+    reask = frozenset(settings["reask"].split(",")) if "reask" in settings else frozenset[str]()
+    calibrations = tuple(read_recalibration(Path(p)) for p in options.get("calibrations", ()))
+    plan = Plan(
+        root,
+        edits,
+        {r.question: r for r in rubrics},
+        panel,
+        int(settings.get("repeats", "1")),
+        reask,
+        calibrations,
+    )
+    return Contents(folder, result, record, plan, directory)
+
+
+def signature_parts(signature: str) -> dict[str, str]:
+    """The parts of a signature by name."""
+    return dict(p.split("=", 1) for p in signature.split("|"))
+
+
+def _same_judges(panel: Panel, result: Result) -> None:
+    found = {c.name: c.digest for c in panel.members}
+    wanted = {str(j["name"]): str(j["digest"]) for j in result.judges}
+    if found != wanted:
+        raise UsageError(
+            f"--judge: expected the judges of the run ({', '.join(f'{n}:{d[:19]}' for n, d in wanted.items())}); "
+            f"found {', '.join(f'{n}:{d[:19]}' for n, d in found.items())}; give the card that the run was scored with"
+        )
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "a run cannot be read",
+            [Problem(str(file), "", "the record of a run", str(error), "run isr score again")],
+        ) from error
+    return raw if isinstance(raw, dict) else {}
+
+
+# --------------------------------------------------------------------------- writing
+
+
+def write_bundle(
+    contents: Contents, store_path: Path, out: Path, *, images: bool = False, labels: Sequence[Path] = ()
+) -> dict[str, str]:
+    """Writes the zip, whole or not at all. Returns the SHA-256 of every file in it."""
+    partial = out.with_name(f"{out.name}.{os.getpid()}.partial")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    digests: dict[str, str] = {}
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+            for name, data in _files(contents, store_path, out.name, images, labels):
+                if name in digests:
+                    raise UsageError(f"{name}: expected one file of that name; found two; rename one of them")
+                _add(archive, name, data)
+                digests[name] = sha256_bytes(data)
+            _add(archive, MANIFEST, _text(_manifest(contents, digests)))
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
+    return digests
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    info = zipfile.ZipInfo(name, _DATE)
+    info.external_attr = 0o644 << 16
+    info.compress_type = zipfile.ZIP_STORED if name.startswith("images/") else zipfile.ZIP_DEFLATED
+    archive.writestr(info, data)
+
+
+def _text(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(
+        "utf-8", "replace"
+    )
+
+
+def _files(
+    contents: Contents, store_path: Path, name: str, images: bool, labels: Sequence[Path]
+) -> Iterator[tuple[str, bytes]]:
+    plan, folder = contents.plan, contents.folder
+    yield "README.txt", _README.format(name=name).encode()
+    yield "result.json", (folder / "result.json").read_bytes()
+    yield "edits.csv", (folder / "edits.csv").read_bytes()
+    yield "run.json", _text(_without_paths(contents.record))
+    yield (
+        "edits.jsonl",
+        "".join(
+            json.dumps(edit_fields(e), ensure_ascii=False) + "\n" for e in contents.directory.edits
+        ).encode(),
+    )
+    yield "answers.jsonl", b"".join(_answers(plan, store_path))
+    for rubric in plan.rubrics.values():
+        stem, version = rubric.name.split("/")
+        file = resources.files("isr.prompts").joinpath(stem, f"{version}.toml")
+        yield f"rubrics/{rubric.name}.toml", file.read_bytes()
+    for card in plan.panel.members:
+        yield f"cards/{card.name}.json", _text({"card": _card_fields(card), "identity": card.identity})
+    for number, path in enumerate((contents.record.get("options") or {}).get("calibrations", ()), 1):
+        yield f"calibrations/{number}.toml", Path(path).read_bytes()
+    metadata = metadata_file(plan.root)
+    yield f"metadata/{metadata.name}", metadata.read_bytes()
+    for path in sorted(folder.glob("qualify/*/qualification.json")):
+        yield f"qualify/{path.parent.name}.json", path.read_bytes()
+    for path in labels:
+        yield f"labels/{path.name}", path.read_bytes()
+    if images:
+        for name, ref in {image_name(r): r for r in image_refs(contents.directory.edits)}.items():
+            yield name, _image(plan.root, ref)
+
+
+def _card_fields(card: Card) -> dict[str, Any]:
+    """A card without addresses and without names of places on one machine; its identity says what they held."""
+    fields = card.model_dump(mode="json", exclude={"endpoint"})
+    if card.checkpoint is not None:
+        fields["model"] = f"./{card.checkpoint.name}"
+    if isinstance(answers := fields["engine"].get("answers"), str):
+        fields["engine"] = {**fields["engine"], "answers": Path(answers).name}
+    return fields
+
+
+def image_name(ref: ImageRef) -> str:
+    """Where an image lies in a bundle: under its digest, so that equal images are there once."""
+    return f"images/{ref.sha256.partition(':')[2]}"
+
+
+def _image(root: Path, ref: ImageRef) -> bytes:
+    data = (root / ref.path).read_bytes()
+    if sha256_bytes(data) != ref.sha256:
+        raise UsageError(
+            f"{ref.path}: expected the file as it was a moment ago; found other bytes; try again"
+        )
+    return data
+
+
+def _without_paths(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a run without what names places on one machine."""
+    options = {
+        k: v for k, v in (record.get("options") or {}).items() if k not in ("directory", "calibrations")
+    }
+    return {**record, "options": {**options, "judge": Path(str(options.get("judge", ""))).name}}
+
+
+def _answers(plan: Plan, store_path: Path) -> Iterator[bytes]:
+    """The export of a store, as far as it belongs to the run."""
+    keys = {
+        request.key.hex()
+        for card in plan.panel.members
+        for request in plan.requests(card, arms_of(plan.edits))
+    }
+    parts = {c.digest for c in plan.panel.members} | {t.digest for ts in plan.templates.values() for t in ts}
+    with Store(store_path, read_only=True) as store:
+        for row in store.export():
+            if row.get("key") in keys or row.get("part") in parts:
+                yield (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+
+
+def edit_fields(edit: Edit) -> dict[str, Any]:
+    """An edit as JSON values: its columns, and path and digest of each image."""
+    refs = {role: getattr(edit, role) for role in ROLES}
+    return {
+        "edit_id": edit.edit_id,
+        "prompt": edit.prompt,
+        "unit": list(edit.unit),
+        "treatment": list(edit.treatment),
+        "split": edit.split,
+        "extra": dict(edit.extra),
+        "images": {role: [ref.path, ref.sha256] for role, ref in refs.items() if ref is not None},
+    }
+
+
+def edit_of(fields: Mapping[str, Any]) -> Edit:
+    """The edit in ``edit_fields``. Raises ``KeyError``, ``TypeError`` or ``ValueError`` if it is none."""
+    refs = {role: ImageRef(str(path), str(digest)) for role, (path, digest) in fields["images"].items()}
+    texts = [*fields["unit"], *fields["treatment"], fields["edit_id"], fields["prompt"], fields["split"]]
+    if not all(isinstance(t, str) for t in [*texts, *fields["extra"].values()]) or set(refs) - set(ROLES):
+        raise ValueError("a column that is no text")
+    unit, treatment = Unit(*fields["unit"]), Treatment(*fields["treatment"])
+    return Edit(
+        fields["edit_id"], fields["prompt"], unit, treatment, refs["edited"], refs.get("source"),
+        refs.get("control"), refs.get("protected"), fields["split"], dict(fields["extra"]),
+    )  # fmt: skip
+
+
+def image_refs(edits: Iterable[Edit]) -> list[ImageRef]:
+    """Every image of some edits once, by path."""
+    found = {ref.path: ref for e in edits for role in ROLES if (ref := getattr(e, role)) is not None}
+    return [found[path] for path in sorted(found)]
+
+
+def _manifest(contents: Contents, digests: Mapping[str, str]) -> dict[str, Any]:
+    result, plan = contents.result, contents.plan
+    groups = [g.by for t in result.treatments for g in t.groups][:1]
+    return {
+        "schema": SCHEMA,
+        "signature": result.signature,
+        "versions": {"isr": __version__},
+        "panel": {
+            "name": plan.panel.name,
+            "rule": plan.panel.rule,
+            "members": [c.name for c in plan.panel.members],
+        },
+        "rubrics": {q.value: r.name for q, r in plan.rubrics.items()},
+        "by": list(groups[0]) if groups else [],
+        "skipped": [list(s) for s in contents.directory.skipped_names],
+        "skipped_rows": len({p.where for p in contents.directory.skipped}),
+        "calibrations": sum(n.startswith("calibrations/") for n in digests),
+        "files": dict(sorted(digests.items())),
+    }
+
+
+# --------------------------------------------------------------------------- reading
+
+
+class Bundle:
+    """A bundle opened for reading; hostile archives are refused before anything in them is read.
+
+    Raises ``InputError`` for what is no zip, or holds a path that leaves it, a link, a file twice, an encrypted
+    or unknown kind of file, or more bytes than a bundle can have.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile, ValueError) as error:
+            raise InputError(f"{path}: expected a bundle; found no zip that can be read ({error})") from error
+        problems = list(_hostile(path, self._archive.infolist()))
+        if problems:
+            self._archive.close()
+            raise InputError(f"{path}: refused, {len(problems)} problem(s)", problems[:50])
+        self._infos = {i.filename: i for i in self._archive.infolist()}
+
+    def __enter__(self) -> Bundle:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._archive.close()
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(self._infos)
+
+    def open(self, name: str) -> IO[bytes]:
+        """A file for reading. Raises ``InputError`` if there is none."""
+        if name not in self._infos:
+            raise InputError(
+                "a bundle cannot be read",
+                [Problem(str(self.path), name, "a file of a bundle", "none", "make the bundle again")],
+            )
+        return self._archive.open(self._infos[name])
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file, never more than it says. Raises ``InputError`` if they are damaged."""
+        try:
+            with self.open(name) as file:
+                size = self._infos[name].file_size
+                data = file.read(size + 1)
+            if len(data) != size:
+                raise zipfile.BadZipFile("another size than it says")
+        except (
+            zipfile.BadZipFile,
+            OSError,
+            EOFError,
+            NotImplementedError,
+            RuntimeError,
+            ValueError,
+        ) as error:
+            problem = Problem(str(self.path), name, "a sound file", str(error), "fetch the bundle again")
+            raise InputError("a bundle cannot be read", [problem]) from error
+        return data
+
+    def json(self, name: str) -> Any:
+        """The JSON value in a file. Raises ``InputError`` if it is none."""
+        try:
+            return json.loads(self.read(name))
+        except (ValueError, RecursionError) as error:
+            problem = Problem(str(self.path), name, "JSON", str(error)[:80], "fetch the bundle again")
+            raise InputError("a bundle cannot be read", [problem]) from error
+
+    def lines(self, name: str) -> Iterator[tuple[str, Any]]:
+        """(where, value) of a file with one JSON value in each line. Raises ``InputError`` at the first bad one."""
+        for number, line in enumerate(self.read(name).split(b"\n"), 1):
+            if line.strip():
+                try:
+                    yield f"{name}:{number}", json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    problem = Problem(
+                        f"{name}:{number}", "", "JSON", str(error)[:80], "fetch the bundle again"
+                    )
+                    raise InputError("a bundle cannot be read", [problem]) from error
+
+
+def _hostile(path: Path, infos: Sequence[zipfile.ZipInfo]) -> Iterator[Problem]:
+    def wrong(name: str, expected: str, found: str) -> Problem:
+        return Problem(str(path), name[:200], expected, found, "do not trust this file")
+
+    if len(infos) > MAX_FILES:
+        yield wrong("", f"at most {MAX_FILES:,} files", f"{len(infos):,}")
+        return
+    if sum(i.file_size for i in infos) > MAX_BYTES:
+        yield wrong("", f"at most {MAX_BYTES // 2**30} GiB unpacked", "more")
+    seen: set[str] = set()
+    for info in infos:
+        name = info.filename
+        if name in seen:
+            yield wrong(name, "each file once", "a file twice")
+        seen.add(name)
+        if not _safe(info.orig_filename):
+            yield wrong(name, "a relative path inside the bundle", "one that leaves it")
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG) or name.endswith("/"):
+            yield wrong(name, "a plain file", "a link, a folder or something else")
+        if info.flag_bits & 0x1:
+            yield wrong(name, "a file that is not encrypted", "an encrypted one")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            yield wrong(name, "a stored or deflated file", "another compression")
+        ratio = info.file_size / max(info.compress_size, 1)
+        if info.file_size > MAX_TEXT or (info.file_size > RATIO_FROM and ratio > MAX_RATIO):
+            yield wrong(
+                name,
+                "a file of sane size",
+                f"{info.file_size:,} bytes packed into {info.compress_size:,}: a bomb?",
+            )
+
+
+def _safe(name: str) -> bool:
+    parts = name.split("/")
+    return (
+        bool(name)
+        and not any(c in name for c in "\\:\0")
+        and not name.startswith("/")
+        and not any(p in ("", ".", "..") for p in parts)
+        and all(c.isprintable() for c in name)
+    )

@@ -1,0 +1,55 @@
+"""``isr bundle``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(short_help="One zip from which a reviewer recomputes every number of a run.")
+@click.argument("run", type=_PATH)
+@click.option(
+    "--out", type=_PATH, metavar="FILE", help="Default: the run's name with .bundle.zip, beside it."
+)
+@click.option("--data", type=_PATH, metavar="EDIT_DIR", help="Default: as recorded by the run.")
+@click.option(
+    "--judge", default="", metavar="CARD", help="The card of the run. Default: as recorded by the run."
+)
+@click.option("--store", type=_PATH, help="The answer store. Default: isr.db in the run's folder.")
+@click.option(
+    "--labels", "labels", multiple=True, type=_PATH, help="Labels to put in. Default: labels.csv of the run."
+)
+@click.option("--images", is_flag=True, help="Put the images themselves in, not only their digests.")
+def command(
+    run: Path,
+    out: Path | None,
+    data: Path | None,
+    judge: str,
+    store: Path | None,
+    labels: tuple[Path, ...],
+    images: bool,
+) -> None:
+    """Pack a finished RUN: answers as received, rubrics, judge cards, metadata, labels, digests of all images.
+
+    \b
+    isr bundle edits.isr
+    isr bundle edits.isr --images --out for-reviewers.zip
+    isr verify edits.bundle.zip
+    """
+    from isr.bundling import gather, write_bundle
+
+    contents = gather(run, data, judge)
+    file = out or run.resolve().with_name(f"{run.resolve().name.removesuffix('.isr')}.bundle.zip")
+    own = run / "labels.csv"
+    digests = write_bundle(
+        contents,
+        store or run / "isr.db",
+        file,
+        images=images,
+        labels=labels or ((own,) if own.is_file() else ()),
+    )
+    click.echo(f"bundle: {file} ({file.stat().st_size / 1e6:.1f} MB, {len(digests)} files)")
+    click.echo(f"to verify it: isr verify {file.name}")

@@ -1,0 +1,134 @@
+"""``isr label``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(short_help="A local page on which people label edits, blinded, with nothing lost.")
+@click.argument("directory", metavar="EDIT_DIR", type=_PATH)
+@click.option("--out", type=_PATH, help="The study's folder. Default: EDIT_DIR.labels beside the data.")
+@click.option(
+    "--design", default="random", show_default=True,
+    type=click.Choice(["random", "within_verdict", "disagreement"]),
+    help="How edits are drawn; the probabilities are kept for isr calibrate.",
+)  # fmt: skip
+@click.option("--judge", "judges", multiple=True, type=_PATH, metavar="RUN", help="Finished runs to draw by.")
+@click.option("--edits", default=150, show_default=True, help="Edits of protected images to label.")
+@click.option("--strata", default="", metavar="COLUMNS", help="Draw in proportion within these columns.")
+@click.option(
+    "--controls", default=0.2, show_default=True, help="Control edits mixed in, as a share of the edits."
+)
+@click.option(
+    "--repeat", default=0.1, show_default=True, help="Share of the edits that each rater sees twice."
+)
+@click.option("--attention", default=4, show_default=True, help="Attention checks.")
+@click.option("--disputed", default=0.5, show_default=True, help="Share of disputed edits, for disagreement.")
+@click.option("--rubric", "rubrics", multiple=True, metavar="NAME/vN", help="Whose questions are asked.")
+@click.option("--seed", default=0, show_default=True, help="Of the draw and of every rater's order.")
+@click.option("--port", default=0, help="Default: a free one.")
+@click.option("--export", "exporting", is_flag=True, help="Write labels.csv and the rest, and end.")
+@click.option(
+    "--import",
+    "imported",
+    type=_PATH,
+    metavar="FILE",
+    help="Take in labels of a .csv, .jsonl or Label Studio's .json, and end.",
+)
+def command(
+    directory: Path, out: Path | None, exporting: bool, imported: Path | None, port: int, **options: Any
+) -> None:
+    """Serve a labelling page for EDIT_DIR on 127.0.0.1; raters open the address that is printed.
+
+    The study is planned at the first start and kept: started again, raters go on under their names. The page asks
+    the two questions of the rubrics and shows source, edit and prompt; never the method, nor what a judge said.
+
+    \b
+    isr label edits/ --edits 150
+    isr label edits/ --design within_verdict --judge edits.isr
+    isr label edits/ --design disagreement --judge a.isr --judge b.isr
+    isr label edits/ --export
+    isr agree --labels edits.labels/labels.csv --judge edits.isr
+    """
+    import os
+
+    from isr.labelling import LabelStore, export, import_into
+
+    folder = out or Path(f"{os.path.normpath(directory)}.labels")
+    if not exporting and imported is None:
+        from isr.web.guard import require_extra
+
+        require_extra()
+    with LabelStore(folder) as store:
+        if not store.begun:
+            _plan(directory, folder, store, options)
+        if imported is not None:
+            from isr.studies import load_labels
+
+            for rater, count in import_into(store, load_labels(imported)).items():
+                click.echo(f"{rater}: {count} labels taken in")
+        if exporting or imported is not None:
+            for file in export(store, folder):
+                click.echo(str(file))
+            _reports(store)
+            return
+        _serve(directory, store, port)
+        for file in export(store, folder):
+            click.echo(str(file))
+        _reports(store)
+
+
+def _plan(directory: Path, folder: Path, store: Any, options: dict[str, Any]) -> None:
+    from isr.directory import load_edits, read_settings
+    from isr.labelling import plan_study
+    from isr.rubrics import load_pair
+    from isr.sources import read_source
+
+    rubrics = load_pair(options["rubrics"] or read_settings(directory).rubrics)
+    edits = load_edits(directory, rubrics=[r.name for r in rubrics.values()], cache=folder / "cache.db")
+    judges = [j for path in options["judges"] for j in read_source(path)]
+    names = ("design", "edits", "controls", "repeat", "attention", "disputed", "seed")
+    strata = [c.strip() for c in options["strata"].split(",") if c.strip()]
+    study = plan_study(
+        edits, list(rubrics.values()), folder, judges=judges, strata=strata, **{n: options[n] for n in names}
+    )
+    store.begin(study)
+    kinds = [i.kind for i in study.items]
+    click.echo(
+        f"planned: {kinds.count('edit')} of {len(edits.edits)} edits, {kinds.count('control')} control edits, "
+        f"{kinds.count('attention')} attention checks, plan {str(study.plan['plan'])[:19]}"
+    )
+
+
+def _serve(directory: Path, store: Any, port: int) -> None:
+    from isr.rubrics import load_rubric
+    from isr.web.label import make_app
+    from isr.web.serve import guarded, run
+
+    names = [part.rpartition(":sha256:")[0] for part in store.study().guideline.split("+")]
+    config, listening, address = guarded(make_app(store, directory, [load_rubric(n) for n in names]), port)
+    click.echo(f"labels: {store.folder}")
+    click.echo(f"open: {address}")
+    click.echo("Ctrl-C ends it; every click is on disk already")
+    run(config, listening)
+
+
+def _reports(store: Any) -> None:
+    from isr.labelling import rater_reports
+
+    for r in rater_reports(store):
+        checks = r["attention"]
+        same = ", ".join(
+            f"{q} {c['same']:.0%} of {c['n']}"
+            for q, c in r["self_consistency"].items()
+            if c["same"] is not None
+        )
+        click.echo(
+            f"{r['rater']}: {r['done']} of {r['of']}; attention checks {checks['passed']} of {checks['of']}; "
+            f"the same again: {same or 'no repeats yet'}"
+        )

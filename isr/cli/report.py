@@ -1,0 +1,75 @@
+"""``isr report``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(short_help="One HTML file of one run or several; tables and sentences for a paper.")
+@click.argument("runs", nargs=-1, required=True, type=_PATH, metavar="RUN...")
+@click.option("--out", type=_PATH, metavar="FILE", help="Default: report.html in the first run's folder.")
+@click.option(
+    "--data", type=_PATH, metavar="EDIT_DIR", help="Where the images are. Default: as recorded by the run."
+)
+@click.option("--labels", type=_PATH, help="Labels of people. Default: labels.csv beside the run.")
+@click.option(
+    "--assets",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "link", "embed", "none"]),
+    help="Pictures: embedded while they are few, as links, all embedded, or none.",
+)
+@click.option("--title", default="", help="Default: the names of the runs.")
+@click.option("--latex", "as_latex", is_flag=True, help="Print the table for a paper, and write nothing.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print every estimate as CSV, and write nothing.")
+@click.option("--methods", "as_methods", is_flag=True, help="Print the methods sentence, and write nothing.")
+@click.option("--serve", is_flag=True, help="Show the run in a browser while it goes on (extra: label).")
+@click.option("--port", default=0, help="Of --serve. Default: a free one.")
+def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **options: Any) -> None:
+    """Write report.html for one RUN, or one report for several.
+
+    The file needs no network and opens from disk. Pictures are embedded up to 12 MB and linked beyond that.
+
+    \b
+    isr report edits.isr
+    isr report sifm.isr photoguard.isr --out methods.html
+    isr report edits.isr --latex
+    isr report edits.isr --methods
+    isr report edits.isr --serve
+    """
+    if options["serve"]:
+        _serve(runs, options["port"])
+        return
+    from isr.report.page import Options, write_report
+    from isr.report.paper import estimates_csv, latex, methods
+    from isr.report.runs import read_report_run
+
+    found = [read_report_run(path, data) for path in runs]
+    printed: dict[str, Callable[[], str]] = {
+        "as_latex": lambda: latex(found),
+        "as_csv": lambda: estimates_csv(found),
+        "as_methods": lambda: "\n\n".join(methods(run) for run in found) + "\n",
+    }
+    for name, text in printed.items():
+        if options[name]:
+            click.echo(text(), nl=False)
+    if any(options[name] for name in printed):
+        return
+    file = out or found[0].folder / "report.html"
+    write_report(found, file, Options(options["assets"], options["labels"], options["title"]))
+    click.echo(f"report: {file} ({file.stat().st_size / 1e6:.1f} MB)")
+
+
+def _serve(runs: tuple[Path, ...], port: int) -> None:
+    from isr.errors import UsageError
+    from isr.web.live import watch_folder
+
+    if len(runs) != 1:
+        raise UsageError(f"--serve: expected one run; found {len(runs)}; give one folder")
+    watch_folder(runs[0], port)

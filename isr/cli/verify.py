@@ -1,0 +1,77 @@
+"""``isr verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(short_help="Recompute a bundle's result, offline; ask a judge of your own about a sample.")
+@click.argument("bundle", type=_PATH)
+@click.option(
+    "--data", type=_PATH, metavar="EDIT_DIR", help="A folder of the images, if they are not in the bundle."
+)
+@click.option("--rejudge", type=click.IntRange(1), metavar="N", help="Ask --judge about N random edits.")
+@click.option("--judge", default="", metavar="CARD", help="Of --rejudge: a judge of your own.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override one field of the card.")
+@click.option("--seed", default=0, show_default=True, help="Of the sample of --rejudge.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    bundle: Path,
+    data: Path | None,
+    rejudge: int | None,
+    judge: str,
+    sets: tuple[str, ...],
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Recompute the result from the raw answers in BUNDLE and say what was proved, and what was not.
+
+    \b
+    Exit codes: 0 everything is as it was reported; 2 something is not, and is named.
+
+    \b
+    isr verify edits.bundle.zip
+    isr verify edits.bundle.zip --data edits/
+    isr verify edits.bundle.zip --rejudge 50 --judge qwen2.5-vl-7b
+    """
+    import json
+
+    from isr.bundling import Bundle
+    from isr.errors import UsageError
+    from isr.verifying import lines, verify
+    from isr.verifying import rejudge as ask_again
+
+    if (rejudge is None) != (not judge):
+        raise UsageError("isr verify: expected --rejudge N and --judge CARD together; found one of them")
+    with Bundle(bundle) as opened:
+        found, parts = verify(opened, data)
+        if rejudge is not None:
+            from isr.access import check_pair
+            from isr.cards import load_panel
+
+            panel = load_panel(judge, sets)
+            for card in panel.members:
+                check_pair(card)
+            found.rejudged = ask_again(opened, parts, panel, rejudge, data=data, seed=seed)
+            found.proved.append(
+                f"a sample of the answers: {panel.name} was asked again about {rejudge} random edits, with the agreement above"
+            )
+            found.unproved.append("the answers about the other edits")
+    click.echo(json.dumps(_plain(found), indent=1) if as_json else "\n".join(lines(found)))
+    raise SystemExit(0 if found.sound else 2)
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "schema": "isr.verification/1",
+        "verified": found.sound,
+        **{name: getattr(found, name) for name in ("faults", "proved", "unproved", "notes")},
+        "rejudged": None if found.rejudged is None else asdict(found.rejudged),
+    }

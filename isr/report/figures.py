@@ -1,0 +1,214 @@
+"""Figures as standalone SVG files and their data as CSV. Colours are those of the light theme, so that they print."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from isr.report.forest import Block, Row, percent
+
+INK, SOFT, LINE, ACCENT = "#1b1b1a", "#6b6a66", "#d9d7d0", "#1f5f8b"
+TONES = {
+    "semantic only": "#1f5f8b",
+    "perceptual only": "#7fa8c4",
+    "both": "#123a55",
+    "neither": "#e3e1da",
+    "undecided": "#b9892f",
+}
+FONT = "font-family='system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif'"
+WIDTH = 860
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that can be taken out of the report: ``svg`` stands alone, ``csv`` holds every number in it."""
+
+    name: str
+    title: str
+    svg: str
+    csv: str
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """CSV text; ``None`` is an empty cell."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(["" if c is None else c for c in row] for row in rows)
+    return out.getvalue()
+
+
+def _text(x: float, y: float, text: str, size: int = 13, **kw: str) -> str:
+    attributes = "".join(f" {k.replace('_', '-')}='{v}'" for k, v in kw.items())
+    return f"<text x='{x:.1f}' y='{y:.1f}' font-size='{size}'{attributes}>{escape(text)}</text>"
+
+
+def _document(height: float, title: str, parts: Iterable[str], width: int = WIDTH) -> str:
+    return (
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height:.0f}' width='{width}' "
+        f"height='{height:.0f}' role='img' {FONT} fill='{INK}'><title>{escape(title)}</title>"
+        f"<rect width='100%' height='100%' fill='#fff'/>{''.join(parts)}</svg>"
+    )
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def forest(blocks: Sequence[Block], level: float, signature: str) -> Figure:
+    """The forest plot of all rows. The thin line is the interval, the pale band the bounds with undecided edits."""
+    left, right = 270.0, 590.0
+
+    def x(value: float) -> float:
+        return left + value * (right - left)
+
+    def parts() -> Iterator[str]:
+        y = 40.0
+        for block in blocks:
+            yield _text(0 + 16, y, _cut(block.title, 90), 13, font_weight="600")
+            y += 24
+            for row in block.rows:
+                yield from _forest_row(row, x, y)
+                y += 26
+            y += 14
+        for tick in (0, 0.25, 0.5, 0.75, 1):
+            yield f"<line x1='{x(tick):.1f}' x2='{x(tick):.1f}' y1='48' y2='{y - 8:.1f}' stroke='{LINE}' stroke-width='1' opacity='.7'/>"
+            yield _text(x(tick), y + 8, f"{tick:.0%}", 12, text_anchor="middle", fill=SOFT)
+        yield _text(16, y + 40, _cut(f"{level:.0%} intervals. {signature}", 150), 9, fill=SOFT)
+
+    height = 40 + sum(38 + 26 * len(b.rows) for b in blocks) + 56
+    header = (
+        "block",
+        "row",
+        "kind",
+        "value",
+        "low",
+        "high",
+        "level",
+        "bound_low",
+        "bound_high",
+        "n",
+        "images",
+    )
+    data = [
+        (
+            b.title,
+            r.label,
+            r.kind,
+            r.value,
+            r.low,
+            r.high,
+            level,
+            *(r.bounds or (None, None)),
+            r.n,
+            r.clusters,
+        )
+        for b in blocks
+        for r in b.rows
+    ]
+    return Figure(
+        "forest",
+        "Immunization Success Rate with intervals",
+        _document(height, "Forest plot", parts()),
+        table(header, data),
+    )
+
+
+def _forest_row(row: Row, x: object, y: float) -> Iterator[str]:
+    at = x if callable(x) else float
+    yield _text(16 + 14 * row.depth, y, _cut(row.label, 34), 13, fill=SOFT if row.depth else INK)
+    if row.bounds is not None and row.bounds[1] > row.bounds[0]:
+        a, b = at(row.bounds[0]), at(row.bounds[1])
+        yield f"<rect x='{a:.1f}' y='{y - 10:.1f}' width='{b - a:.1f}' height='12' fill='{ACCENT}' opacity='.14'/>"
+    if row.low is not None and row.high is not None:
+        yield f"<line x1='{at(row.low):.1f}' x2='{at(row.high):.1f}' y1='{y - 4:.1f}' y2='{y - 4:.1f}' stroke='{ACCENT}' stroke-width='{2 if row.depth == 0 else 1.5}'/>"
+    if row.value is not None:
+        hollow = row.kind.startswith("control")
+        yield (
+            f"<circle cx='{at(row.value):.1f}' cy='{y - 4:.1f}' r='{5 if row.depth == 0 else 3.5}' "
+            f"fill='{'#fff' if hollow else ACCENT}' stroke='{ACCENT}' stroke-width='2'/>"
+        )
+    span = row.note or (
+        "no interval" if row.low is None or row.high is None else f"{percent(row.low)} to {percent(row.high)}"
+    )
+    yield _text(
+        664, y, percent(row.value), 13, text_anchor="end", font_weight="600" if row.depth == 0 else "400"
+    )
+    yield _text(676, y, _cut(span, 22), 12, fill=SOFT)
+    yield _text(844, y, f"n {row.n}", 12, text_anchor="end", fill=SOFT)
+
+
+def decomposition(rows: Sequence[tuple[str, Mapping[str, int]]]) -> Figure:
+    """Stacked bars: edits by which question fails. rows: (label, edits by part)."""
+
+    def parts() -> Iterator[str]:
+        y = 24.0
+        at = 16.0
+        for name, tone in TONES.items():
+            yield f"<rect x='{at}' y='{y - 10}' width='11' height='11' fill='{tone}'/>"
+            yield _text(at + 17, y, name, 12)
+            at += 40 + 7.2 * len(name)
+        y += 34
+        for label, shares in rows:
+            total = sum(shares.values()) or 1
+            yield _text(16, y, _cut(label, 34))
+            at = 270.0
+            for name, tone in TONES.items():
+                wide = 570.0 * shares.get(name, 0) / total
+                if wide:
+                    yield f"<rect x='{at:.1f}' y='{y - 14:.1f}' width='{wide:.1f}' height='20' fill='{tone}'/>"
+                    if wide > 34:
+                        dark = name in ("neither", "perceptual only", "undecided")
+                        yield _text(
+                            at + wide / 2,
+                            y,
+                            str(shares[name]),
+                            11,
+                            text_anchor="middle",
+                            fill=INK if dark else "#fff",
+                        )
+                at += wide
+            y += 32
+
+    data = [(label, *(s.get(n, 0) for n in TONES), sum(s.values())) for label, s in rows]
+    return Figure(
+        "decomposition",
+        "Which question fails",
+        _document(48 + 32 * len(rows), "Decomposition", parts()),
+        table(("edits", *TONES, "all"), data),
+    )
+
+
+def reliability(name: str, title: str, points: Sequence[tuple[float, float, int]], axis: str) -> Figure:
+    """Share of edits that people call a failure against the judge's probability or score. points: (x, share, n)."""
+    left, top, side = 80.0, 30.0, 300.0
+
+    def parts() -> Iterator[str]:
+        yield f"<rect x='{left}' y='{top}' width='{side}' height='{side}' fill='none' stroke='{LINE}'/>"
+        yield f"<line x1='{left}' y1='{top + side}' x2='{left + side}' y2='{top}' stroke='{LINE}' stroke-dasharray='4 4'/>"
+        most = max((n for _, _, n in points), default=1)
+        for a, b, n in points:
+            yield (
+                f"<circle cx='{left + side * a:.1f}' cy='{top + side * (1 - b):.1f}' r='{3 + 9 * (n / most) ** 0.5:.1f}' "
+                f"fill='{ACCENT}' fill-opacity='.55' stroke='{ACCENT}'/>"
+            )
+        for tick in (0, 0.5, 1):
+            yield _text(
+                left + side * tick, top + side + 20, f"{tick:.0%}", 12, text_anchor="middle", fill=SOFT
+            )
+            yield _text(
+                left - 8, top + side * (1 - tick) + 4, f"{tick:.0%}", 12, text_anchor="end", fill=SOFT
+            )
+        yield _text(left + side / 2, top + side + 42, axis, 12, text_anchor="middle")
+        note = "up: share that people call a failure; area: edits"
+        yield _text(left + side / 2, top + side + 62, note, 11, text_anchor="middle", fill=SOFT)
+
+    return Figure(
+        name,
+        title,
+        _document(top + side + 78, title, parts(), 440),
+        table((axis, "share of people", "edits"), points),
+    )

@@ -1,0 +1,163 @@
+"""The rows of a forest plot: every method, split, editor and judge with its interval, and as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from isr.intervals import Interval
+from isr.report.runs import ReportRun, codes, judge_codes
+from isr.result import Result, TreatmentPart
+from isr.types import Estimate, Treatment
+
+Kind = Literal["isr", "control", "group", "judge", "control group"]
+GROUPS = ("split", "editor", "purifier")
+MOST_VALUES = 12  # of a column that is taken apart without being asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a forest plot. ``bounds``: the value with all undecided edits at one extreme, then at the other."""
+
+    kind: Kind
+    label: str
+    value: float | None
+    low: float | None
+    high: float | None
+    bounds: tuple[float, float] | None
+    n: int
+    clusters: int
+    note: str = ""
+    headline: str = "value"
+
+    @property
+    def depth(self) -> int:
+        return 0 if self.kind in ("isr", "control") else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows under one title: a treatment, or the control edits of a run."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+def plain(text: str) -> str:
+    """Text of a data directory without control characters."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def treatment_title(treatment: Treatment) -> str:
+    """``sifm, eps 0.03``: the method and whatever else the directory says about it."""
+    t = treatment
+    rest = [f"{k} {v}" for k, v in (("eps", t.eps), ("config", t.config), ("surrogate", t.surrogate)) if v]
+    return plain(", ".join([t.method or "(no method named)", *rest]))
+
+
+def row_of(kind: Kind, label: str, e: Estimate, headline: str = "value") -> Row:
+    note = "; ".join(e.notes) if e.value is None else ""
+    return Row(kind, plain(label), e.value, e.low, e.high, e.bounds, e.n, e.clusters, note, headline)
+
+
+def _measured(kind: Kind, label: str, found: Interval, undecided: int) -> Row:
+    bounds = None
+    total = found.n + undecided
+    if found.value is not None and total:
+        sure = found.value * found.n
+        bounds = (sure / total, (sure + undecided) / total)
+    note = "; ".join(found.notes) if found.value is None else ""
+    return Row(
+        kind, plain(label), found.value, found.low, found.high, bounds, found.n, found.clusters, note,
+        "bounds" if undecided > 0.05 * total else "value",
+    )  # fmt: skip
+
+
+def blocks(runs: Sequence[ReportRun]) -> list[Block]:
+    """One block for each treatment of each run, one for the control edits of each run."""
+    out = []
+    for run in runs:
+        prefix = f"{run.name}: " if len(runs) > 1 else ""
+        for part in run.result.treatments:
+            out.append(Block(prefix + treatment_title(part.treatment), tuple(_treatment(run, part))))
+        if run.result.control is not None:
+            control = run.result.control
+            rows = [row_of("control", "Control edits", control.estimates["control"], control.headline)]
+            rows += _groups(run, run.controls, "control group")
+            out.append(Block(prefix + "no protection", tuple(rows)))
+    return out
+
+
+def _treatment(run: ReportRun, part: TreatmentPart) -> Iterator[Row]:
+    yield row_of("isr", "ISR", part.estimates["isr"], part.headline)
+    rows = run.of(part.treatment)
+    if len(run.judges) > 1:
+        for judge in run.judges:
+            yield _rate(run, "judge", f"by {judge} alone", rows, judge_codes(rows, judge))
+    yield from _groups(run, rows, "group")
+
+
+def _groups(run: ReportRun, rows: Sequence[Mapping[str, str]], kind: Kind) -> Iterator[Row]:
+    columns = list(dict.fromkeys([*GROUPS, *_grouped(run.result)]))
+    for column in columns:
+        values = sorted({r.get(column, "") for r in rows})
+        if not 1 < len(values) <= MOST_VALUES:
+            continue
+        for value in values:
+            some = [r for r in rows if r.get(column, "") == value]
+            yield _rate(run, kind, f"{column} {value or '(empty)'}", some, codes(some))
+
+
+def _grouped(result: Result) -> Iterator[str]:
+    """The columns that the run was asked to group by."""
+    for part in result.treatments:
+        for group in part.groups:
+            yield from group.by
+
+
+def _rate(
+    run: ReportRun, kind: Kind, label: str, rows: Sequence[Mapping[str, str]], said: Sequence[int | None]
+) -> Row:
+    return _measured(kind, label, run.rate(rows, said), sum(c is None for c in said))
+
+
+# --------------------------------------------------------------------------- as text
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}%"
+
+
+def text_forest(result: Result, width: int = 41) -> str:
+    """A small forest plot of a result for a terminal: one line for each treatment and the control edits."""
+    rows = [
+        row_of("isr", treatment_title(p.treatment), p.estimates["isr"], p.headline) for p in result.treatments
+    ]
+    if result.control is not None:
+        rows.append(row_of("control", "control edits", result.control.estimates["control"]))
+    label = min(max((len(r.label) for r in rows), default=0), 34)
+    lines = [_text_row(r, label, width) for r in rows]
+    axis = "".join("|" if i % ((width - 1) // 4) == 0 else "-" for i in range(width))
+    ends = f"0%{'50%':^{width - 6}}100%"
+    return "\n".join([*lines, f"  {'':{label}}  {axis}", f"  {'':{label}}  {ends}"]) + "\n"
+
+
+def _text_row(row: Row, label: int, width: int) -> str:
+    cells = [" "] * width
+
+    def at(value: float) -> int:
+        return min(max(round(value * (width - 1)), 0), width - 1)
+
+    if row.bounds is not None:
+        cells[at(row.bounds[0]) : at(row.bounds[1]) + 1] = "." * (at(row.bounds[1]) - at(row.bounds[0]) + 1)
+    if row.low is not None and row.high is not None:
+        cells[at(row.low) : at(row.high) + 1] = "-" * (at(row.high) - at(row.low) + 1)
+        cells[at(row.low)], cells[at(row.high)] = "[", "]"
+    if row.value is not None:
+        cells[at(row.value)] = "o" if row.kind == "control" else "#"
+    span = (
+        "no interval" if row.low is None or row.high is None else f"{percent(row.low)} to {percent(row.high)}"
+    )
+    name = row.label if len(row.label) <= label else row.label[: label - 1] + "~"
+    return f"  {name:{label}}  {''.join(cells)}  {percent(row.value):>6}  {span}, n {row.n}"

@@ -1,0 +1,137 @@
+"""The gallery's data: one entry per edit with its pictures, verdicts and labels, as compact JSON.
+
+Texts stand once in a table and are named by number: 10,000 edits repeat a few prompts, methods and reasonings.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from isr.calibration.labels import Labels
+from isr.report.assets import Assets
+from isr.report.forest import treatment_title
+from isr.report.runs import ReportRun, majority
+from isr.types import Treatment, Unit
+
+OUTCOMES = ("immunized", "not_immunized", "undecided")
+VERDICTS = ("fails", "fine", "undecided")
+QUESTIONS = ("semantic", "perceptual")
+
+
+class Texts:
+    """Numbers for texts, in the order of their first use."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, int] = {"": 0}
+
+    def __call__(self, text: str) -> int:
+        return self.known.setdefault(text, len(self.known))
+
+
+def gallery(runs: Sequence[ReportRun], assets: Assets, labels: Labels | None = None) -> dict[str, Any]:
+    """Everything that the gallery shows. The same edit in several runs is one entry with all their judges."""
+    text = Texts()
+    names = [
+        [f"{j} ({run.name})" if sum(j in other.judges for other in runs) > 1 else j for j in run.judges]
+        for run in runs
+    ]
+    judges = [name for some in names for name in some]
+    offsets = [sum(len(n) for n in names[:i]) for i in range(len(runs))]
+    said = _labels(labels)
+    entries: dict[tuple[str, ...], dict[str, Any]] = {}
+    for number, run in enumerate(runs):
+        controls = {tuple(r[c] for c in Unit._fields): r for r in run.controls}
+        titles = {t: treatment_title(t) for t in run.treatments}
+        for row in (r for r in run.rows if r["arm"] == "protected"):
+            key = (row["edit_id"], row.get("edit_sha256", ""))
+            entry = entries.get(key)
+            if entry is None:
+                control = controls.get(tuple(row[c] for c in Unit._fields))
+                entry = _entry(run, row, control, titles, text, assets, said)
+                entry["o"] = [None] * len(runs)
+                entry["v"] = [None] * len(judges)
+                entries[key] = entry
+            entry["o"][number] = OUTCOMES.index(row["outcome"])
+            for i, judge in enumerate(run.judges):
+                entry["v"][offsets[number] + i] = _verdicts(row, judge, text)
+    return {
+        "runs": [r.name for r in runs],
+        "judges": judges,
+        "texts": list(text.known),
+        "entries": [_row(e) for e in entries.values()],
+    }
+
+
+_FIELDS = ("id", "p", "m", "e", "s", "img", "c", "o", "v", "l")
+
+
+def _row(entry: Mapping[str, Any]) -> list[Any]:
+    """An entry without its keys; the page names the places again."""
+    return [entry[name] for name in _FIELDS]
+
+
+def _entry(
+    run: ReportRun,
+    row: Mapping[str, str],
+    control: Mapping[str, str] | None,
+    titles: Mapping[Treatment, str],
+    text: Texts,
+    assets: Assets,
+    said: Mapping[str, list[list[str]]],
+) -> dict[str, Any]:
+    source = row.get("source_file_name", "")
+    protected = run.protected_images.get(row["edit_id"], "")
+    own = treatment_title(Treatment(*(row[c] for c in Treatment._fields)))
+    images = [
+        assets.add(run.root, p)
+        for p in (source, protected, control["file_name"] if control else "", row["file_name"])
+    ]
+    return {
+        "id": row["edit_id"],
+        "p": text(row["prompt"]),
+        "m": text(own),
+        "e": text(row.get("editor", "")),
+        "s": text(row.get("split", "")),
+        "img": [*images, assets.difference(run.root, source, protected)],
+        "c": None if control is None else OUTCOMES.index(control["outcome"]),
+        "l": [[text(cell) for cell in label] for label in said.get(row["edit_id"], [])] or None,
+    }
+
+
+def _verdicts(row: Mapping[str, str], judge: str, text: Texts) -> list[Any]:
+    """For each question: verdict, reason of an undecided one, score, reasoning."""
+    out: list[Any] = []
+    for question in QUESTIONS:
+        name = f"{judge}:{question}"
+        out += [
+            VERDICTS.index(majority(row.get(name, ""))),
+            text(row.get(f"{name}_reason", "")),
+            text(row.get(f"{name}_score", "")),
+            text(row.get(f"{name}_reasoning", "")),
+        ]
+    return out
+
+
+def _labels(labels: Labels | None) -> dict[str, list[list[str]]]:
+    out: dict[str, list[list[str]]] = {}
+    for label in labels.rows if labels else ():
+        out.setdefault(label.edit_id, []).append([label.rater, label.semantic.value, label.perceptual.value])
+    return out
+
+
+def packed(value: Any) -> str:
+    """JSON, deflated, in base64: safe in any place of a page, and an eighth of the size."""
+    body = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return base64.b64encode(zlib.compress(body.encode("utf-8", "replace"), 9)).decode()
+
+
+def script_json(value: Any) -> str:
+    """JSON that can stand in a script element: nothing in it ends the element or is read as markup."""
+    body = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        body = body.replace(character, f"\\u{ord(character):04x}")
+    return body

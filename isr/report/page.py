@@ -1,0 +1,319 @@
+"""The report as one HTML file that opens from disk: no network, no inline handler, every text escaped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from isr.calibration.agreement import Agreement, agreement
+from isr.cards import load_card
+from isr.errors import IsrError
+from isr.report import figures
+from isr.report.assets import Assets, Mode
+from isr.report.figures import Figure
+from isr.report.forest import Block, blocks, percent, treatment_title
+from isr.report.gallery import gallery, packed, script_json
+from isr.report.paper import estimates_csv, latex, methods
+from isr.report.people import People, find_labels, people
+from isr.report.runs import ReportRun, judge_codes
+from isr.result import Part
+from isr.rubrics import Rubric, load_rubric
+from isr.scoring import write_text
+from isr.table import ROWS
+from isr.types import Estimate
+
+PARTS = tuple(figures.TONES)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a report is made. ``labels``: a file; by default the one beside the run."""
+
+    assets: Mode = "auto"
+    labels: Path | None = None
+    title: str = ""
+
+
+def write_report(runs: Sequence[ReportRun], out: Path, options: Options | None = None) -> Path:
+    """Writes the report of one run or several to the file ``out``, whole or not at all."""
+    options = options or Options()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(out, render(runs, out.parent, options))
+    return out
+
+
+def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
+    """The HTML of a report that will lie in ``folder``."""
+    file = options.labels or find_labels(runs)
+    found = people(runs, file) if file is not None else None
+    assets = Assets(folder, options.assets)
+    data = gallery(runs, assets, found.labels if found else None)
+    rows = blocks(runs)
+    level = runs[0].level
+    bars = list(_decompositions(runs))
+    drawn = [
+        figures.forest(rows, level, " ; ".join(r.result.signature for r in runs)),
+        figures.decomposition(bars),
+    ]
+    drawn += found.figures if found else ()
+    style, script = _static("report.css"), _static("report.js")
+    page: str = _environment().get_template("report.html").render(
+        title=options.title or ", ".join(dict.fromkeys(r.name for r in runs)),
+        runs=runs,
+        blocks=rows,
+        hero=[(b, row) for b in rows for row in b.rows if row.depth == 0],
+        level=level,
+        parts=PARTS,
+        bars=bars,
+        estimates=list(_estimates(runs)),
+        undecided=list(_undecided(runs)),
+        reliability=[(run, entry) for run in runs for entry in run.result.reliability],
+        people=found,
+        pairs=list(_pairs(runs)),
+        judges=list(_judges(runs)),
+        rubrics=_rubrics(runs),
+        costs=list(_costs(runs)),
+        figures={f.name: f for f in drawn},
+        packed=packed(data),
+        images=script_json(assets.urls),
+        entries=len(data["entries"]),
+        downloads=script_json({f.name: {"svg": f.svg, "csv": f.csv} for f in drawn} | _tables(runs)),
+        methods=[methods(run) for run in runs],
+        latex=latex(runs),
+        pinned=any(r.result.control is None for r in runs),
+        style=style,
+        script=script,
+        policy=policy(style, script),
+        span=_span,
+        cell=_cell,
+    )  # fmt: skip
+    return page
+
+
+def _tables(runs: Sequence[ReportRun]) -> dict[str, dict[str, str]]:
+    return {"estimates": {"csv": estimates_csv(runs)}}
+
+
+def policy(style: str, script: str) -> str:
+    """The page's Content-Security-Policy: its own script and style by digest, pictures from itself and the disk."""
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style)]
+    return (
+        f"default-src 'none'; script-src 'sha256-{hashes[0]}'; style-src 'sha256-{hashes[1]}'; "
+        "img-src data: blob: file: 'self'; base-uri 'none'; form-action 'none'"
+    )
+
+
+@lru_cache(maxsize=8)
+def _static(name: str) -> str:
+    return resources.files("isr.report").joinpath("static", name).read_text("utf-8")
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Any:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def load(name: str) -> str:
+        return resources.files("isr.report").joinpath("templates", name).read_text("utf-8")
+
+    made = Environment(
+        loader=FunctionLoader(load),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["percent"] = percent
+    made.filters["own"] = Markup  # text of this package, not of the data
+    made.filters["at"] = lambda value: f"{100 * min(max(value, 0.0), 1.0):.2f}%"
+    made.filters["reason"] = lambda text: text.replace("_", " ")
+    made.filters["title_of"] = treatment_title
+    return made
+
+
+def _span(e: Any, uplift: bool = False) -> str:
+    """An interval in words."""
+    if e is None or e.low is None or e.high is None:
+        return "no interval"
+    return (
+        f"{100 * e.low:+.1f} to {100 * e.high:+.1f} pp"
+        if uplift
+        else f"{percent(e.low)} to {percent(e.high)}"
+    )
+
+
+def _cell(i: Any) -> str:
+    """A coefficient with its interval."""
+    if i is None or i.value is None:
+        return "–"
+    return f"{i.value:.2f}" + ("" if i.low is None or i.high is None else f" ({i.low:.2f} to {i.high:.2f})")
+
+
+def _decompositions(runs: Sequence[ReportRun]) -> Iterator[tuple[str, dict[str, int]]]:
+    for run in runs:
+        prefix = f"{run.name}: " if len(runs) > 1 else ""
+        for part in run.result.treatments:
+            yield prefix + treatment_title(part.treatment), _counted(part, "isr")
+        if run.result.control is not None:
+            yield f"{prefix}control edits", _counted(run.result.control, "control")
+
+
+def _counted(part: Part, name: str) -> dict[str, int]:
+    """Edits by which question fails, from the rates on their common denominator."""
+    n = int(part.counts["decided"])
+
+    def of(key: str) -> int:
+        e = part.estimates.get(key)
+        return 0 if e is None or e.value is None else round(e.value * n)
+
+    both, semantic, perceptual = of(f"{name}_both"), of(f"{name}_semantic"), of(f"{name}_perceptual")
+    found = {"semantic only": semantic - both, "perceptual only": perceptual - both, "both": both}
+    return found | {"neither": n - sum(found.values()), "undecided": int(part.counts["edits"]) - n}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One estimate of the table of numbers."""
+
+    name: str
+    label: str
+    estimate: Estimate
+
+    @property
+    def value(self) -> str:
+        e = self.estimate
+        if e.value is None:
+            return "–"
+        return f"{100 * e.value:+.1f} pp" if self.name == "uplift" else percent(e.value)
+
+    @property
+    def bounds(self) -> str:
+        b = self.estimate.bounds
+        if b is None:
+            return ""
+        if self.name == "uplift":
+            return f"{100 * b[0]:+.1f} to {100 * b[1]:+.1f} pp"
+        return f"{percent(b[0])} to {percent(b[1])}"
+
+
+def _estimates(runs: Sequence[ReportRun]) -> Iterator[tuple[str, list[Line]]]:
+    for run in runs:
+        prefix = f"{run.name}: " if len(runs) > 1 else ""
+        parts: list[tuple[str, Part]] = [(treatment_title(t.treatment), t) for t in run.result.treatments]
+        if run.result.control is not None:
+            parts.append(("control edits (made without protection)", run.result.control))
+        for title, part in parts:
+            yield (
+                prefix + title,
+                [Line(n, label.strip(), part.estimates[n]) for n, label in ROWS if n in part.estimates],
+            )
+
+
+def _undecided(runs: Sequence[ReportRun]) -> Iterator[tuple[str, str, int, int, list[Mapping[str, Any]]]]:
+    for run in runs:
+        prefix = f"{run.name}: " if len(runs) > 1 else ""
+        parts: list[tuple[str, Part]] = [(treatment_title(t.treatment), t) for t in run.result.treatments]
+        if run.result.control is not None:
+            parts.append(("control edits", run.result.control))
+        for title, part in parts:
+            edits, decided = int(part.counts["edits"]), int(part.counts["decided"])
+            if edits > decided or part.counts["undecided"]:
+                yield prefix + title, part.headline, edits - decided, edits, list(part.counts["undecided"])
+
+
+def _pairs(runs: Sequence[ReportRun]) -> Iterator[tuple[str, str, Agreement]]:
+    """Every two judges on the protected edits that both decide; judges of other runs where the edits are the same."""
+    said: dict[str, dict[tuple[str, str], int]] = {}
+    image: dict[tuple[str, str], str] = {}
+    for run in runs:
+        rows = [r for r in run.rows if r["arm"] == "protected"]
+        keys = [(r["edit_id"], r.get("edit_sha256", "")) for r in rows]
+        image |= {k: r["image_id"] for k, r in zip(keys, rows, strict=True)}
+        for judge in run.judges:
+            name = f"{judge} ({run.name})" if judge in said else judge
+            said[name] = {k: c for k, c in zip(keys, judge_codes(rows, judge), strict=True) if c is not None}
+    for a, b in combinations(said, 2):
+        both = sorted(set(said[a]) & set(said[b]))
+        if both:
+            yield (
+                a,
+                b,
+                agreement([said[a][k] for k in both], [said[b][k] for k in both], [image[k] for k in both]),
+            )
+
+
+def _judges(runs: Sequence[ReportRun]) -> Iterator[dict[str, Any]]:
+    """Each judge with its identity, its card's words where the card is at hand, its probes."""
+    seen: set[tuple[str, str]] = set()
+    for run in runs:
+        for judge in run.result.judges:
+            key = (str(judge["name"]), str(judge["digest"]))
+            if key in seen:
+                continue
+            seen.add(key)
+            probes = run.probes.get(key[0])
+            qualified = next(
+                (q for q in run.record.get("qualification", []) if q.get("judge") == key[0]), None
+            )
+            yield {"judge": judge, "card": _card_words(*key), "probes": probes, "qualified": qualified}
+
+
+def _card_words(name: str, digest: str) -> dict[str, str]:
+    """Words of a built-in card of that name, if it is this judge still."""
+    try:
+        card = load_card(name)
+        if card.digest != digest:
+            return {}
+    except IsrError:
+        return {}
+    words = {
+        "verified on": card.verified_on,
+        "retires on": card.retires_on,
+        "notes": card.notes,
+        "needs": card.needs,
+    }
+    return {k: v for k, v in words.items() if v}
+
+
+def _rubrics(runs: Sequence[ReportRun]) -> list[tuple[Mapping[str, Any], Rubric | None]]:
+    """Every rubric with its text; without one where this package does not hold that version."""
+    found: dict[str, tuple[Mapping[str, Any], Rubric | None]] = {}
+    for run in runs:
+        for entry in run.result.rubrics:
+            try:
+                rubric: Rubric | None = load_rubric(str(entry["name"]))
+            except IsrError:
+                rubric = None
+            same = rubric is not None and rubric.digest == entry["digest"]
+            found[str(entry["digest"])] = (entry, rubric if same else None)
+    return list(found.values())
+
+
+def _costs(runs: Sequence[ReportRun]) -> Iterator[tuple[ReportRun, list[tuple[str, str]]]]:
+    for run in runs:
+        record = run.record
+        usage, requests = record.get("usage") or {}, record.get("requests") or {}
+        seconds = sum((record.get("seconds") or {}).values())
+        usd = usage.get("usd")
+        tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
+        yield (
+            run,
+            [
+                ("finished", str(record.get("finished_at", "not recorded"))),
+                ("answers asked for in this run", f"{requests.get('answered', 0):,}"),
+                ("answers already there", f"{requests.get('from_store', 0):,}"),
+                ("tokens", f"{tokens:,}"),
+                ("cost", "no price in the card" if usd is None else f"{usd:.4f} USD"),
+                ("time", f"{seconds:.0f} s"),
+            ],
+        )
+
+
+__all__ = ["Block", "Figure", "Options", "People", "render", "write_report"]

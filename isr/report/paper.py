@@ -1,0 +1,155 @@
+"""What goes into a paper: a LaTeX table, the same as CSV, and a methods sentence that is ready to paste."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from isr.canonical import short
+from isr.report.figures import table
+from isr.report.forest import treatment_title
+from isr.report.runs import ReportRun
+from isr.result import Part
+from isr.table import ROWS
+from isr.types import Estimate
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#",
+    "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+}  # fmt: skip
+_LABELS = {
+    "logit-t": "logit-t intervals with standard errors clustered by source image",
+    "korn-graubard": "Korn-Graubard intervals clustered by source image",
+    "wilson": "Wilson intervals, edits taken as independent",
+    "clopper-pearson": "Clopper-Pearson intervals, edits taken as independent",
+    "jeffreys": "Jeffreys intervals, edits taken as independent",
+}
+
+
+def tex(text: str) -> str:
+    """Text with LaTeX's special characters escaped."""
+    return "".join(_SPECIAL.get(c, c) for c in text if c.isprintable())
+
+
+def _parts(runs: Sequence[ReportRun]) -> Iterator[tuple[ReportRun, str, Part]]:
+    for run in runs:
+        for part in run.result.treatments:
+            yield run, treatment_title(part.treatment), part
+        if run.result.control is not None:
+            yield run, "control (no protection)", run.result.control
+
+
+def latex(runs: Sequence[ReportRun]) -> str:
+    """A table with booktabs' rules: rate, interval, decomposition, uplift, n, images, undecided."""
+    several = len(runs) > 1
+    head = ["run"] if several else []
+    head += [
+        "method",
+        "ISR (\\%)",
+        "semantic",
+        "perceptual",
+        "both",
+        "uplift (pp)",
+        "$n$",
+        "images",
+        "undecided",
+    ]
+    lines = [
+        "% " + r"\usepackage{booktabs}",
+        *(f"% {r.name}: {r.result.signature}".replace("\n", " ") for r in runs),
+        r"\begin{tabular}{" + "l" * (1 + several) + "rrrrrrrr" + "}",
+        r"\toprule",
+        " & ".join(head) + r" \\",
+        r"\midrule",
+    ]
+    for run, title, part in _parts(runs):
+        control = "control" in part.estimates
+        name = "control" if control else "isr"
+        e = part.estimates
+        undecided = part.counts["edits"] - part.counts["decided"]
+        cells = [tex(run.name)] if several else []
+        cells += [tex(title), _tex_rate(e.get(name), part.headline)]
+        cells += [_bare(e.get(f"{name}_{kind}")) for kind in ("semantic", "perceptual", "both")]
+        cells += [_tex_uplift(e.get("uplift")), str(e[name].n), str(e[name].clusters), str(undecided)]
+        lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _tex_rate(e: Estimate | None, headline: str) -> str:
+    if e is None:
+        return "--"
+    if headline == "bounds" and e.bounds is not None:
+        return f"between {100 * e.bounds[0]:.1f} and {100 * e.bounds[1]:.1f}"
+    if e.value is None:
+        return "--"
+    span = "" if e.low is None or e.high is None else f" [{100 * e.low:.1f}, {100 * e.high:.1f}]"
+    return f"{100 * e.value:.1f}{span}"
+
+
+def _bare(e: Estimate | None) -> str:
+    return "--" if e is None or e.value is None else f"{100 * e.value:.1f}"
+
+
+def _tex_uplift(e: Estimate | None) -> str:
+    if e is None or e.value is None:
+        return "--"
+    span = "" if e.low is None or e.high is None else f" [{100 * e.low:+.1f}, {100 * e.high:+.1f}]"
+    return f"${100 * e.value:+.1f}$" + span
+
+
+def estimates_csv(runs: Sequence[ReportRun]) -> str:
+    """Every estimate of every run with its interval, bounds, n and signature, unrounded."""
+    header = (
+        "run", "part", "estimate", "value", "low", "high", "level", "bound_low", "bound_high", "n", "images",
+        "edits", "decided", "method", "notes", "signature",
+    )  # fmt: skip
+    rows = [
+        (
+            run.name, title, name, e.value, e.low, e.high, e.level, *(e.bounds or (None, None)), e.n, e.clusters,
+            part.counts["edits"], part.counts["decided"], e.method, "; ".join(e.notes), run.result.signature,
+        )
+        for run, title, part in _parts(runs)
+        for name, _ in ROWS
+        if (e := part.estimates.get(name)) is not None
+    ]  # fmt: skip
+    return table(header, rows)
+
+
+def methods(run: ReportRun) -> str:
+    """The sentences that a paper's methods section needs: judge, rubrics, rule, interval, n, images, undecided."""
+    result, s = run.result, run.settings
+    judges = " and ".join(f"{j['name']} ({short(str(j['digest']))})" for j in result.judges)
+    rubrics = " and ".join(f"{r['name']} ({short(str(r['digest']))})" for r in result.rubrics)
+    rule = f", joined by the rule '{result.rule}'" if len(result.judges) > 1 else ""
+    repeats = (
+        f", each question asked {s['repeats']} times and the majority taken"
+        if s.get("repeats", "1") != "1"
+        else ""
+    )
+    interval = _LABELS.get(s.get("interval", ""), s.get("interval", ""))
+    parts = []
+    for part in result.treatments:
+        e = part.estimates["isr"]
+        parts.append(f"{treatment_title(part.treatment)}: {_said(e, part)}")
+    control = ""
+    if result.control is not None:
+        c = result.control
+        control = f" Without protection the same edits fail at {_said(c.estimates['control'], c)}."
+    return (
+        f"We report the Immunization Success Rate (ISR; arXiv 2512.14320), the share of edits of protected images that "
+        f"fail the instruction or are substantially degraded, measured with isr {s.get('isr', '')}. Edits were judged "
+        f"by {judges}{rule}, with the rubrics {rubrics}{repeats}. We give {run.level:.0%} {interval}, over "
+        f"{result.data['edits']} edits of {result.data['images']} source images. {'; '.join(parts)}.{control} "
+        f"Edits without a usable answer are counted as undecided and are in no point estimate. "
+        f"Signature: {result.signature}."
+    )
+
+
+def _said(e: Estimate, part: Part) -> str:
+    undecided = part.counts["edits"] - part.counts["decided"]
+    tail = f"n = {e.n} edits of {e.clusters} images, {undecided} undecided"
+    if part.headline == "bounds" and e.bounds is not None:
+        return f"between {e.bounds[0]:.1%} and {e.bounds[1]:.1%} ({tail})"
+    if e.value is None:
+        return f"no value ({'; '.join(e.notes)})"
+    span = "no interval" if e.low is None or e.high is None else f"{e.low:.1%} to {e.high:.1%}"
+    return f"{e.value:.1%} ({span}; {tail})"

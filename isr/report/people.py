@@ -1,0 +1,105 @@
+"""What a report says about labels: agreement of each judge with people, of people with each other, reliability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from isr.agreeing import AgreementStudy, Choices, agree
+from isr.calibration.labels import Labels
+from isr.calibration.scores import calibration_curve
+from isr.errors import IsrError
+from isr.report.figures import Figure, reliability
+from isr.report.runs import ReportRun, majority
+from isr.sources import read_source
+from isr.studies import load_labels, named_apart
+from isr.types import Question
+
+SCORE_TOP = 4
+
+
+@dataclass(frozen=True)
+class People:
+    """Labels and what follows from them; ``trouble`` says why agreement could not be measured."""
+
+    labels: Labels
+    file: str
+    study: AgreementStudy | None
+    figures: tuple[Figure, ...]
+    trouble: str = ""
+
+
+def find_labels(runs: Sequence[ReportRun]) -> Path | None:
+    """``labels.csv`` in a run's folder, or in ``DIR.labels`` beside its edit directory."""
+    for run in runs:
+        beside = [run.folder / "labels.csv"]
+        if run.root is not None:
+            beside.append(run.root.parent / f"{run.root.resolve().name}.labels" / "labels.csv")
+        for path in beside:
+            if path.is_file():
+                return path
+    return None
+
+
+def people(runs: Sequence[ReportRun], file: Path) -> People:
+    """Agreement and reliability from a file of labels. Raises ``InputError`` if the file cannot be read."""
+    labels = load_labels(file)
+    try:
+        judges = named_apart([j for run in runs for j in read_source(run.folder)])
+        study = agree(labels, judges, Choices(consensus="majority", level=runs[0].level))
+    except IsrError as error:
+        return People(labels, file.name, None, (), str(error))
+    return People(labels, file.name, study, tuple(_figures(runs, labels)))
+
+
+def _figures(runs: Sequence[ReportRun], labels: Labels) -> list[Figure]:
+    from isr.calibration.labels import consensus
+
+    edits = labels.edits
+    out: list[Figure] = []
+    for run in runs:
+        rows = {r["edit_id"]: r for r in run.rows if r["arm"] == "protected"}
+        known = [e for e in edits if e in rows]
+        for judge in run.judges:
+            for question in Question:
+                truth = consensus(labels.codes(known, question.value))
+                name = f"{judge}:{question.value}"
+                column, axis = f"{name}_p_yes", "the judge's probability of a failure"
+                said = [_number(rows[e].get(column, "")) for e in known]
+                if all(s is None for s in said):
+                    axis = f"the judge's score, as 1 - score / {SCORE_TOP}"
+                    said = [_score(rows[e].get(f"{name}_score", "")) for e in known]
+                use = [
+                    i
+                    for i, e in enumerate(known)
+                    if said[i] is not None
+                    and truth[i] >= 0
+                    and majority(rows[e].get(name, "")) != "undecided"
+                ]
+                if not use:
+                    continue
+                x = np.array([said[i] for i in use], np.float64).clip(0, 1)
+                bins = calibration_curve(x, truth[use], bins=10)
+                points = [
+                    (float(s), float(r), int(n))
+                    for n, r, s in zip(bins.n, bins.rate, bins.score, strict=True)
+                ]
+                title = f"{judge}, {question.value}"
+                out.append(reliability(f"reliability-{len(out) + 1}", title, points, axis))
+    return out
+
+
+def _number(cell: str) -> float | None:
+    try:
+        values = [float(c) for c in cell.split("|") if c]
+    except ValueError:
+        return None
+    return sum(values) / len(values) if values else None
+
+
+def _score(cell: str) -> float | None:
+    value = _number(cell)
+    return None if value is None else 1 - value / SCORE_TOP

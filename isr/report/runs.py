@@ -1,0 +1,191 @@
+"""Finished runs as the report needs them: result, rows of ``edits.csv``, costs, qualifications, and where images are."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from isr.errors import InputError, Problem
+from isr.intervals import Interval, rate_interval
+from isr.metadata import metadata_file, read_rows
+from isr.qualification import FILE, FOLDER, read_qualification
+from isr.result import Result
+from isr.types import Arm, Treatment
+
+RATES = {"immunized": 1, "not_immunized": 0}
+FAILS = {"fails": 1, "fine": 0}
+
+
+@dataclass(frozen=True)
+class ReportRun:
+    """One run. ``root`` is its edit directory, ``None`` where it is not known."""
+
+    folder: Path
+    name: str
+    result: Result
+    rows: Sequence[Mapping[str, str]]
+    record: Mapping[str, Any]
+    root: Path | None
+    probes: Mapping[str, Mapping[str, Any]]  # judge -> qualification.json
+
+    @property
+    def judges(self) -> list[str]:
+        return [str(j["name"]) for j in self.result.judges]
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """The parts of the signature by name."""
+        return dict(p.split("=", 1) for p in self.result.signature.split("|"))
+
+    @property
+    def level(self) -> float:
+        return float(self.settings.get("level", "0.95"))
+
+    @cached_property
+    def treatments(self) -> list[Treatment]:
+        """In the order of the result."""
+        return [t.treatment for t in self.result.treatments]
+
+    def of(self, treatment: Treatment) -> list[Mapping[str, str]]:
+        """The rows of the protected edits of one treatment."""
+        wanted = _key(treatment)
+        return [
+            r
+            for r in self.rows
+            if r["arm"] == Arm.PROTECTED and _key(r[c] for c in Treatment._fields) == wanted
+        ]
+
+    @property
+    def controls(self) -> list[Mapping[str, str]]:
+        return [r for r in self.rows if r["arm"] == Arm.CONTROL]
+
+    @cached_property
+    def protected_images(self) -> dict[str, str]:
+        """edit_id -> path of the protected image, read from the metadata."""
+        if self.root is None:
+            return {}
+        try:
+            rows = [r.values for r in read_rows(metadata_file(self.root))]
+        except (InputError, OSError):
+            return {}
+        return {
+            v.get("edit_id", v.get("file_name", "")): v["protected_file_name"]
+            for v in rows
+            if "protected_file_name" in v
+        }
+
+    def rate(self, rows: Sequence[Mapping[str, str]], codes: Sequence[int | None]) -> Interval:
+        """The rate of the decided codes by the run's own kind of interval."""
+        kept = [(r, c) for r, c in zip(rows, codes, strict=True) if c is not None]
+        s = self.settings
+        options: dict[str, Any] = {"method": s.get("interval", "logit-t"), "level": self.level}
+        if s.get("estimand", "edit-mean") != "edit-mean":
+            options["estimand"] = s["estimand"]
+        if s.get("prompts") == "random":
+            options |= {"prompts": "random", "prompt": [r["prompt_id"] for r, _ in kept]}
+        return rate_interval([c for _, c in kept], [r["image_id"] for r, _ in kept], **options)
+
+
+def _key(values: Any) -> tuple[str, ...]:
+    """A treatment's fields with numbers in one spelling: ``result.json`` holds 0.03 as a number."""
+    return tuple(_spelt(str(v)) for v in values)
+
+
+def _spelt(text: str) -> str:
+    try:
+        return repr(float(text))
+    except ValueError:
+        return text
+
+
+def read_report_run(path: Path, data: Path | None = None) -> ReportRun:
+    """The run in a results' folder. Raises ``InputError`` if its files are not those of ``isr score``.
+
+    data: the edit directory; by default that of the run's record, else the folder's name without ``.isr``.
+    """
+    folder = path if path.is_dir() else path.parent
+    result = Result.load(folder)
+    rows = _rows(folder / "edits.csv")
+    record = _record(folder / "run.json")
+    root = data if data is not None else _root(folder, record)
+    if data is not None and not data.is_dir():
+        raise InputError(f"--data {data}: expected the edit directory; found no folder; check the path")
+    return ReportRun(
+        folder, folder.name.removesuffix(".isr"), result, rows, record, root, _probes(folder, result)
+    )
+
+
+def _rows(file: Path) -> list[Mapping[str, str]]:
+    needed = {"edit_id", "arm", "file_name", "prompt", "outcome", "image_id"}
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            csv.field_size_limit(16 * 2**20)
+            reader = csv.DictReader(lines)
+            if missing := needed - set(reader.fieldnames or ()):
+                raise ValueError(f"no column {', '.join(sorted(missing))}")
+            return list(reader)
+    except (OSError, ValueError, csv.Error) as error:
+        problem = Problem(str(file), "", "the table of edits of a run", str(error), "run isr score again")
+        raise InputError("a run cannot be read", [problem]) from error
+
+
+def _record(file: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _root(folder: Path, record: Mapping[str, Any]) -> Path | None:
+    named = (record.get("options") or {}).get("directory")
+    beside = folder.parent / folder.name.removesuffix(".isr") if folder.name.endswith(".isr") else None
+    for root in (folder / named if isinstance(named, str) and named else None, beside):
+        if root is not None and root.is_dir():
+            return root
+    return None
+
+
+def _probes(folder: Path, result: Result) -> dict[str, Mapping[str, Any]]:
+    """The qualifications beside a run that speak for its judges under its rubrics."""
+    asked = {r["digest"] for r in result.rubrics}
+    judges = {j["digest"]: str(j["name"]) for j in result.judges}
+    found: dict[str, Mapping[str, Any]] = {}
+    for path in sorted((folder / FOLDER).glob(f"*/{FILE}")):
+        try:
+            raw = read_qualification(path)
+        except InputError:
+            continue
+        name = judges.get(raw["judge"]["digest"])
+        if name is not None and {r["digest"] for r in raw["rubrics"]} == asked:
+            found[name] = raw
+    return found
+
+
+def codes(rows: Sequence[Mapping[str, str]]) -> list[int | None]:
+    """1 immunized, 0 not, ``None`` undecided."""
+    return [RATES.get(r["outcome"]) for r in rows]
+
+
+def judge_codes(rows: Sequence[Mapping[str, str]], judge: str) -> list[int | None]:
+    """The outcomes by one judge of a panel alone: 1 where either question fails, ``None`` unless both are decided."""
+    return [_either(r, judge) for r in rows]
+
+
+def _either(row: Mapping[str, str], judge: str) -> int | None:
+    said = [majority(row.get(f"{judge}:{q}", "")) for q in ("semantic", "perceptual")]
+    decided = [FAILS[s] for s in said if s in FAILS]
+    return max(decided) if len(decided) == 2 else None
+
+
+def majority(cell: str) -> str:
+    """The verdict in a cell of repeats: the majority's, ``undecided`` if any of them is."""
+    values = cell.split("|")
+    if not set(values) <= set(FAILS):
+        return "undecided"
+    return "fails" if 2 * values.count("fails") > len(values) else "fine"

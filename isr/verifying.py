@@ -1,0 +1,505 @@
+"""Verifies a bundle: recomputes its result from the raw answers, checks its files and images, and can ask anew.
+
+What a bundle cannot prove by itself is that the judge said what is recorded; a sample asked again speaks for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import math
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isr.bundling import MANIFEST, SCHEMA, Bundle, edit_of, image_name, image_refs, signature_parts
+from isr.calibration.agreement import Agreement, agreement
+from isr.canonical import sha256_bytes
+from isr.cards import Card, Panel
+from isr.directory import EditDirectory
+from isr.errors import InputError, IsrError, Problem, UsageError
+from isr.estimates import Settings
+from isr.judging import Judged, Plan, Progress, judge_all, judged_edits
+from isr.outcomes import Ballot, outcomes
+from isr.recalibration import read_recalibration
+from isr.result import EditsTable, Result, Tally
+from isr.rubrics import Rubric, load_rubric, parse_rubric
+from isr.runs import OUTCOME
+from isr.store import Store
+from isr.types import Arm, Edit, ImageRef, Question
+from isr.version import __version__
+
+MEASURED = ("protected_linf", "protected_psnr")  # columns that need the images
+SHOWN = 20  # differences that are printed
+
+
+@dataclass
+class Verification:
+    """What was found out. ``faults``: everything that is not as it was reported, by name."""
+
+    path: Path
+    faults: list[str] = field(default_factory=list)
+    proved: list[str] = field(default_factory=list)
+    unproved: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    rejudged: Rejudged | None = None
+
+    @property
+    def sound(self) -> bool:
+        return not self.faults
+
+
+@dataclass(frozen=True)
+class Rejudged:
+    """How often another judge agrees with the recorded one, on a random sample of the decided edits."""
+
+    judge: str
+    asked: int
+    undecided: int
+    outcome: Agreement
+    questions: Mapping[str, Agreement]
+
+
+class _Table(EditsTable):
+    """The table of edits without what is measured on images."""
+
+    def _distortion(self, judged: Judged) -> tuple[str, str]:
+        return "", ""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The parts of a bundle, read."""
+
+    manifest: Mapping[str, Any]
+    result: Result
+    raw: Mapping[str, Any]  # result.json as it stands
+    directory: EditDirectory
+    plan: Plan
+    settings: Settings
+
+
+def verify(bundle: Bundle, data: Path | None = None) -> tuple[Verification, Opened]:
+    """Checks files, arithmetic and images. data: a folder of the images, where they are not in the bundle.
+
+    Raises ``InputError`` where the bundle cannot be read at all; everything else is a fault in what is returned.
+    """
+    found = Verification(bundle.path)
+    manifest = bundle.json(MANIFEST)
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        problem = Problem(
+            str(bundle.path), MANIFEST, f"a bundle of version {SCHEMA}", "another", "make it again"
+        )
+        raise InputError("a bundle cannot be read", [problem])
+    _check_files(bundle, manifest, found)
+    with tempfile.TemporaryDirectory() as folder:
+        opened = _open(bundle, manifest, Path(folder), found)
+        _check_arithmetic(bundle, opened, Path(folder), found)
+    _check_images(bundle, opened.directory.edits, data, found)
+    found.unproved.append(
+        "that the judge gave these answers: a bundle that was made up consistently would pass; --rejudge asks a "
+        "judge of your own about a random sample"
+    )
+    return found, opened
+
+
+def _check_files(bundle: Bundle, manifest: Mapping[str, Any], found: Verification) -> None:
+    files: Mapping[str, str] = manifest["files"]
+    missing = sorted(set(files) - set(bundle.names))
+    extra = sorted(set(bundle.names) - set(files) - {MANIFEST})
+    found.faults += [f"{name}: is missing" for name in missing]
+    found.faults += [f"{name}: was added after the bundle was made" for name in extra]
+    changed = [
+        name
+        for name in sorted(set(files) & set(bundle.names))
+        if not name.startswith("images/") and sha256_bytes(bundle.read(name)) != files[name]
+    ]
+    found.faults += [f"{name}: other bytes than when the bundle was made" for name in changed]
+    if not missing and not extra and not changed:
+        found.proved.append(f"files: all {len(files)} are there, with the bytes that the bundle's list names")
+
+
+# --------------------------------------------------------------------------- arithmetic
+
+
+def _open(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found: Verification) -> Opened:
+    raw = bundle.json("result.json")
+    (folder / "result.json").write_bytes(bundle.read("result.json"))
+    result = Result.load(folder / "result.json")
+    try:
+        edits = tuple(edit_of(fields) for _, fields in bundle.lines("edits.jsonl"))
+        skipped = tuple(Problem(f"row {i}", "", "", "", "") for i in range(int(manifest["skipped_rows"])))
+        names = tuple((str(a), str(b)) for a, b in manifest["skipped"])
+        members = tuple(_card(bundle, name, found) for name in manifest["panel"]["members"])
+        panel = Panel(str(manifest["panel"]["name"]), members, str(manifest["panel"]["rule"]))
+        rubrics = {Question(q): _rubric(bundle, name, found) for q, name in manifest["rubrics"].items()}
+        s = signature_parts(result.signature)
+        settings = Settings(float(s["level"]), s["interval"], s["prompts"], s["estimand"])  # type: ignore[arg-type]
+        calibrations = []
+        for number in range(1, int(manifest["calibrations"]) + 1):
+            file = folder / f"calibration-{number}.toml"
+            file.write_bytes(bundle.read(f"calibrations/{number}.toml"))
+            calibrations.append(read_recalibration(file))
+        directory = EditDirectory(folder, edits, skipped=skipped, skipped_names=names)
+        chosen = edits[: int(s["limit"])] if "limit" in s else edits
+        reask = frozenset(s["reask"].split(",")) if "reask" in s else frozenset[str]()
+        plan = Plan(
+            folder,
+            chosen,
+            {q: rubrics[q] for q in Question},
+            panel,
+            int(s["repeats"]),
+            reask,
+            tuple(calibrations),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        problem = Problem(str(bundle.path), "", "the parts of a bundle", repr(error)[:120], "make it again")
+        raise InputError("a bundle cannot be read", [problem]) from error
+    return Opened(manifest, result, raw, directory, plan, settings)
+
+
+def _card(bundle: Bundle, name: str, found: Verification) -> Card:
+    """A judge's card with the identity that was recorded: local weights need not be here."""
+    raw = bundle.json(f"cards/{name}.json")
+    card = Card.model_validate_json(_dumps(raw["card"]), strict=True)
+    if _own(card, card.checkpoint is not None) != _without_files(raw["identity"], card):
+        found.faults.append(f"cards/{name}.json: the card and the judge's identity do not belong together")
+    card.__dict__["identity"] = raw["identity"]  # what the cached property would hold where the weights are
+    return card
+
+
+def _own(card: Card, weights: bool) -> dict[str, Any]:
+    """The identity that a card has by itself; what stands for files is left out."""
+    bare = card.model_copy(update={"model": "" if weights else card.model, "engine": _no_file(card.engine)})
+    return _without_files(bare.identity, card)
+
+
+def _without_files(identity: Mapping[str, Any], card: Card) -> dict[str, Any]:
+    rest = {**identity, "engine": _no_file(identity["engine"])}
+    return rest if card.checkpoint is None else {**rest, "model": ""}
+
+
+def _no_file(engine: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in engine.items() if k != "answers"}
+
+
+def _dumps(value: Any) -> str:
+    import json
+
+    return json.dumps(value)
+
+
+def _rubric(bundle: Bundle, name: str, found: Verification) -> Rubric:
+    rubric = parse_rubric(name, bundle.read(f"rubrics/{name}.toml").decode("utf-8", "replace"))
+    try:
+        published = load_rubric(name).digest
+    except IsrError:
+        found.notes.append(
+            f"rubric {name}: this version of the package does not hold it; the bundle's text was used"
+        )
+        return rubric
+    if published != rubric.digest:
+        found.faults.append(f"rubrics/{name}.toml: another text than the published {name}")
+    return rubric
+
+
+def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verification) -> None:
+    before = len(found.faults)
+    plan, result = opened.plan, opened.result
+    for entry in result.rubrics:
+        held = plan.rubrics[Question(str(entry["question"]))]
+        if held.digest != entry["digest"]:
+            found.faults.append(f"rubrics/{entry['name']}.toml: is not the rubric that the result names")
+    for judge in result.judges:
+        card = next((c for c in plan.panel.members if c.name == judge["name"]), None)
+        if card is None or card.digest != judge["digest"]:
+            found.faults.append(f"cards/{judge['name']}.json: is not the judge that the result names")
+    if opened.directory.digest != result.data["digest"]:
+        found.faults.append("edits.jsonl: these are not the edits that the result names")
+    progress = Progress()
+    table = folder / "edits.csv"
+    with Store(folder / "answers.db") as store:
+        try:
+            count = store.import_rows(bundle.lines("answers.jsonl"))
+        except InputError as error:
+            found.faults += [f"answers.jsonl: {p}" for p in error.problems] or [str(error)]
+            found.unproved.append("arithmetic: the answers cannot be read")
+            return
+        tally = Tally(plan, opened.directory, opened.settings, opened.manifest["by"])
+        writer = _Table(table, plan)
+        try:
+            for judged in judged_edits(plan, store, progress):
+                tally.add(judged)
+                writer.add(judged)
+        finally:
+            writer.close()
+    again = tally.result(progress)
+    found.faults += list(
+        _row_faults(bundle.read("edits.csv").decode("utf-8", "replace"), table.read_text("utf-8"))
+    )
+    found.faults += list(_differences(opened.raw, again.as_dict(), found))
+    if len(found.faults) == before:
+        n = sum(len(t.estimates) for t in result.treatments) + (
+            len(result.control.estimates) if result.control else 0
+        )
+        found.proved.append(
+            f"arithmetic: {count:,} raw answers give the same verdicts for every edit and the same {n} estimates, "
+            "intervals and bounds, to the last digit"
+        )
+
+
+def _row_faults(given: str, made: str) -> Iterator[str]:
+    """Edits whose row in ``edits.csv`` is not what the answers say."""
+    csv.field_size_limit(16 * 2**20)
+    ours, theirs = (
+        {
+            (r["edit_id"], r["arm"]): r
+            for r in csv.DictReader(io.StringIO(text, newline=""))
+            if "arm" in r and r["edit_id"]
+        }
+        for text in (made, given)
+    )
+    for key in sorted(set(ours) | set(theirs)):
+        name = f"edits.csv: {key[0]} ({key[1]})"
+        if key not in theirs or key not in ours:
+            yield f"{name}: {'is missing' if key not in theirs else 'stands for no edit of the bundle'}"
+            continue
+        for column, value in ours[key].items():
+            said = theirs[key].get(column)
+            if column not in MEASURED and said != value:
+                yield f"{name}: {column} is {_short(said)}; the answers say {_short(value)}"
+
+
+def _short(text: object) -> str:
+    shown = "nothing" if text in (None, "") else repr(text)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+def _differences(given: Any, made: Any, found: Verification, at: str = "result.json") -> Iterator[str]:
+    """Values of two results that differ, by their place, with the digits on which they agree."""
+    if isinstance(given, dict) and isinstance(made, dict):
+        for key in dict.fromkeys([*given, *made]):
+            if key in given and key in made:
+                yield from _differences(
+                    given[key], made[key], found, f"{at}: {key}" if at == "result.json" else f"{at}.{key}"
+                )
+            else:
+                yield f"{at}.{key}: {'missing' if key not in given else 'not in what was recomputed'}"
+    elif isinstance(given, list) and isinstance(made, list | tuple):
+        if len(given) != len(made):
+            yield f"{at}: {len(given)} entries; recomputed {len(made)}"
+        for i, (a, b) in enumerate(zip(given, made, strict=False)):
+            yield from _differences(a, b, found, f"{at}[{i}]")
+    elif given != made:
+        if at.endswith(": signature") and _but_version(str(given)) == _but_version(str(made)):
+            found.notes.append(
+                f"made with isr {signature_parts(str(given)).get('isr')}, recomputed with {__version__}"
+            )
+        elif isinstance(given, float) and isinstance(made, float):
+            digits = agreeing_digits(given, made)
+            if digits >= 13:  # another processor may round the last bits otherwise
+                found.notes.append(f"{at}: equal to {digits} significant digits")
+            else:
+                yield f"{at}: {given!r} was reported, {made!r} recomputed: equal to {digits} significant digits"
+        else:
+            yield f"{at}: {_short(given)} was reported, {_short(made)} recomputed"
+
+
+def _but_version(signature: str) -> str:
+    return "|".join(p for p in signature.split("|") if not p.startswith("isr="))
+
+
+def agreeing_digits(a: float, b: float) -> int:
+    """Significant digits on which two numbers agree; 17 if they are equal."""
+    if a == b:
+        return 17
+    if not (math.isfinite(a) and math.isfinite(b)):
+        return 0
+    return min(max(math.floor(-math.log10(abs(a - b) / max(abs(a), abs(b)))), 0), 16)
+
+
+# --------------------------------------------------------------------------- images
+
+
+def _check_images(bundle: Bundle, edits: Sequence[Edit], data: Path | None, found: Verification) -> None:
+    refs, names = image_refs(edits), set(bundle.names)
+    inside = {image_name(r) for r in refs} & names
+    unlisted = sorted(n for n in names if n.startswith("images/") and n not in inside)
+    found.faults += [f"{name}: is the image of no edit" for name in unlisted]
+    if not inside and data is None:
+        found.unproved.append(
+            f"images: {len(refs)} digests are listed, but no image is here; give their folder with --data EDIT_DIR"
+        )
+        return
+    where = "the bundle" if inside else str(data)
+    sound = 0
+    good: dict[str, bool] = {}
+    for ref in refs:
+        if inside:
+            name = image_name(ref)
+            state = "" if name in names else "is missing from the bundle"
+            if not state:
+                if name not in good:
+                    good[name] = sha256_bytes(bundle.read(name)) == ref.sha256
+                state = "" if good[name] else "other bytes than those that were judged"
+        else:
+            state = _file_state(data, ref) if data is not None else ""
+        sound += not state
+        if state:
+            found.faults.append(f"image {ref.path}: {state}")
+    if sound == len(refs):
+        found.proved.append(f"images: all {sound} in {where} are the files that were judged")
+
+
+def _file_state(data: Path, ref: ImageRef) -> str:
+    """Why a file of a folder is not an image that was judged; paths that leave the folder are not followed."""
+    root = data.resolve()
+    file = (root / ref.path).resolve()
+    if not file.is_relative_to(root):
+        return "its path leaves the folder; it was not read"
+    try:
+        return "" if sha256_bytes(file.read_bytes()) == ref.sha256 else "changed since it was judged"
+    except OSError:
+        return "is missing"
+
+
+# --------------------------------------------------------------------------- asking again
+
+
+def rejudge(
+    bundle: Bundle, opened: Opened, panel: Panel, n: int, *, data: Path | None = None, seed: int = 0
+) -> Rejudged:
+    """Asks another judge about ``n`` protected edits, drawn at random among those that were decided.
+
+    Raises ``UsageError`` where their images are not at hand, ``JudgeError`` if the judge cannot be used.
+    """
+    given = {r["edit_id"]: r for r in _rows(bundle) if r["arm"] == Arm.PROTECTED}
+    decided = [
+        e for e in opened.plan.edits if OUTCOME.get(given.get(e.edit_id, {}).get("outcome", "")) in (0.0, 1.0)
+    ]
+    if not 1 <= n <= len(decided):
+        raise UsageError(f"--rejudge: expected 1 to {len(decided)}, as many as were decided; found {n}")
+    chosen = np.random.default_rng(seed).choice(len(decided), size=n, replace=False)
+    edits = tuple(replace(decided[i], control=None) for i in sorted(chosen.tolist()))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        local = [_placed(e, bundle, data, folder) for e in edits]
+        plan = replace(
+            opened.plan,
+            root=folder,
+            edits=local,
+            panel=panel,
+            repeats=1,
+            reask=frozenset(),
+            recalibrations=(),
+        )
+        with Store(folder / "again.db") as store:
+            asyncio.run(judge_all(plan, store))
+            judged = list(judged_edits(plan, store))
+    return _compared(judged, given, panel)
+
+
+def _rows(bundle: Bundle) -> list[dict[str, str]]:
+    csv.field_size_limit(16 * 2**20)
+    return list(csv.DictReader(io.StringIO(bundle.read("edits.csv").decode("utf-8", "replace"), newline="")))
+
+
+def _placed(edit: Edit, bundle: Bundle, data: Path | None, folder: Path) -> Edit:
+    """The edit with its images under names of our own."""
+    moved: dict[str, ImageRef] = {}
+    for role in ("edited", "source"):
+        ref = getattr(edit, role)
+        if ref is None:
+            continue
+        if image_name(ref) in bundle.names:
+            content = bundle.read(image_name(ref))
+        elif data is not None and not _file_state(data, ref):
+            content = (data / ref.path).read_bytes()
+        else:
+            raise UsageError(
+                f"--rejudge: expected the image {ref.path} as it was judged; found none in the bundle"
+                f"{f' nor in {data}' if data else ''}; give its folder with --data EDIT_DIR"
+            )
+        if sha256_bytes(content) != ref.sha256:
+            raise UsageError(f"--rejudge: expected the image {ref.path} as it was judged; found other bytes")
+        name = ref.sha256.partition(":")[2]
+        (folder / name).write_bytes(content)
+        moved[role] = ImageRef(name, ref.sha256)
+    return replace(edit, edited=moved["edited"], source=moved.get("source"), protected=None)
+
+
+def _compared(judged: Sequence[Judged], given: Mapping[str, Mapping[str, str]], panel: Panel) -> Rejudged:
+    words = {"immunized": 1, "not_immunized": 0}
+    image, theirs, ours = [], [], []
+    said: dict[str, list[tuple[str, int, int]]] = {q.value: [] for q in Question}
+    for one in judged:
+        row = given[one.edit.edit_id]
+        ballot = Ballot.empty(len(panel.members), 1)
+        for (judge, question), verdicts in one.verdicts.items():
+            ballot.cast(judge, question, 0, verdicts)
+        word = outcomes(ballot, panel.rule).word(0)
+        if word in words:
+            image.append(one.edit.cluster)
+            theirs.append(words[row["outcome"]])
+            ours.append(words[word])
+        for question in Question:
+            before = [v for k, v in row.items() if k.endswith(f":{question.value}")]
+            now = one.verdicts[0, question][0].value
+            if (
+                len(before) == 1
+                and before[0] in ("fails", "fine")
+                and now in ("fails", "fine")
+                and len(panel.members) == 1
+            ):
+                said[question.value].append(
+                    (one.edit.cluster, int(before[0] == "fails"), int(now == "fails"))
+                )
+    return Rejudged(
+        panel.name,
+        len(judged),
+        len(judged) - len(ours),
+        agreement(ours, theirs, np.array(image, np.str_)),
+        {
+            q: agreement(
+                [c for *_, c in found], [b for _, b, _ in found], np.array([a for a, *_ in found], np.str_)
+            )
+            for q, found in said.items()
+            if found
+        },
+    )
+
+
+# --------------------------------------------------------------------------- in words
+
+
+def lines(found: Verification) -> Iterator[str]:
+    """The verification for people: faults first, then what was proved, then what was not."""
+    yield f"{found.path}: {'verified' if found.sound else f'NOT verified, {len(found.faults)} fault(s)'}"
+    for fault in found.faults[:SHOWN]:
+        yield f"  fault: {fault}"
+    if len(found.faults) > SHOWN:
+        yield f"  ... and {len(found.faults) - SHOWN} more"
+    if found.rejudged is not None:
+        yield from _rejudged_lines(found.rejudged)
+    yield "what was proved"
+    yield from (f"  {p}" for p in found.proved or ["nothing"])
+    yield "what was not proved"
+    yield from (f"  {p}" for p in found.unproved)
+    yield from (f"note: {n}" for n in found.notes)
+
+
+def _rejudged_lines(r: Rejudged) -> Iterator[str]:
+    yield f"asked again: {r.asked} random edits, judge {r.judge}, {r.undecided} undecided by it"
+    for name, a in [("outcome", r.outcome), *r.questions.items()]:
+        p, k = a.percent, a.kappa
+        if p.value is None:
+            yield f"  {name:12} no edit to compare"
+            continue
+        span = "no interval" if p.low is None or p.high is None else f"{p.low:.1%} to {p.high:.1%}"
+        kappa = "undefined" if k.value is None else f"{k.value:.2f}"
+        yield f"  {name:12} the same on {p.value:.1%} ({span}), n {a.n}, images {a.clusters}; kappa {kappa}"

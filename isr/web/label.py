@@ -1,0 +1,134 @@
+"""The labelling page: FastAPI for checked input, Jinja for the one page, SQLite for every click.
+
+The page never learns what an item is: it asks for "what is shown to this rater now", and pictures have no other
+names than that, so neither method nor arm nor judge can be read anywhere in the browser.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from isr.errors import UsageError
+from isr.images import ImageProblem, decode
+from isr.labelling import Item, LabelStore, State
+from isr.rubrics import Rubric
+from isr.web.pages import page, static
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SignIn(_In):
+    rater: str = Field(max_length=60)
+
+
+class Click(_In):
+    rater: str = Field(max_length=60)
+    id: str = Field(min_length=8, max_length=80)
+    position: int = Field(ge=0)
+    action: str = Field(max_length=8)
+    question: str = Field("", max_length=16)
+    value: str = Field("", max_length=2000)
+    seconds: float = Field(0.0, ge=0, allow_inf_nan=False)
+
+
+def make_app(store: LabelStore, root: Path, rubrics: Sequence[Rubric]) -> FastAPI:
+    """The application for a study; ``root``: the edit directory."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    pictures = Pictures(root, store.folder)
+    html = page("label.html", rubrics={r.question.value: r for r in rubrics})
+
+    @app.get("/")
+    def index() -> HTMLResponse:
+        return HTMLResponse(html)
+
+    @app.get("/static/{name}")
+    def file(name: str) -> Response:
+        found = static(name)
+        return Response(status_code=404) if found is None else Response(found[0], media_type=found[1])
+
+    @app.post("/api/sign-in")
+    def sign_in(body: SignIn) -> Response:
+        def work() -> State:
+            store.sign_in(body.rater.strip())
+            return store.state(body.rater.strip())
+
+        return _answer(work)
+
+    @app.post("/api/click")
+    def click(body: Click) -> Response:
+        return _answer(
+            lambda: store.add(
+                body.rater, body.id, body.position, body.action, body.question, body.value, body.seconds
+            )
+        )
+
+    @app.get("/api/state")
+    def state(rater: str) -> Response:
+        return _answer(lambda: store.state(rater))
+
+    @app.get("/picture/{rater}/{position}/{role}")
+    def picture(rater: str, position: int, role: str) -> Response:
+        item = store.item(rater, position)
+        data = pictures.get(item, role) if item is not None else None
+        return Response(status_code=404) if data is None else Response(data, media_type="image/png")
+
+    return app
+
+
+def _answer(work: Callable[[], State]) -> Response:
+    try:
+        found = work()
+    except UsageError as error:
+        return JSONResponse({"error": str(error)}, status_code=409)
+    return JSONResponse(state_fields(found))
+
+
+def state_fields(state: State) -> Mapping[str, Any]:
+    """What the page may know."""
+    return {
+        "rater": state.rater,
+        "position": state.position,
+        "total": state.total,
+        "finished": state.finished,
+        "prompt": state.prompt,
+        "source": state.has_source,
+        "marks": dict(state.marks),
+        "note": state.note,
+    }
+
+
+class Pictures:
+    """The pictures of items as PNG without any metadata; nothing outside the two folders is ever read."""
+
+    def __init__(self, root: Path, own: Path) -> None:
+        self.root, self.own = root.resolve(), own.resolve()
+        self._png = lru_cache(maxsize=64)(self._read)
+
+    def get(self, item: Item, role: str) -> bytes | None:
+        """The picture of a role, or ``None`` where there is none."""
+        if role == "edit":
+            return self._png(self.own if item.kind == "attention" else self.root, item.edit)
+        return self._png(self.root, item.source) if role == "source" and item.source else None
+
+    @staticmethod
+    def _read(folder: Path, path: str) -> bytes | None:
+        file = (folder / path).resolve()
+        if not file.is_relative_to(folder):
+            return None
+        try:
+            image = decode(file.read_bytes())
+        except (ImageProblem, OSError):
+            return None
+        out = io.BytesIO()
+        image.save(out, "PNG", compress_level=1)
+        return out.getvalue()

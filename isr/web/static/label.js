@@ -1,0 +1,136 @@
+"use strict";
+/* One click at a time: a key counts when the server has it on disk, and only then the page goes on. */
+(() => {
+  const $ = (id) => document.getElementById(id);
+  const KEYS = { 1: ["semantic", "fine"], 2: ["semantic", "fails"], 3: ["semantic", "cannot_tell"], q: ["perceptual", "fails"], w: ["perceptual", "fine"], e: ["perceptual", "cannot_tell"] };
+  let state = null, began = 0, queue = [], sending = false;
+  history.replaceState(null, "", "/");
+
+  const id = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (x) => x.toString(16).padStart(2, "0")).join("");
+  const say = (text, bad = false) => {
+    $("status").textContent = text;
+    $("status").classList.toggle("bad", bad);
+  };
+  const post = async (path, body) => {
+    const reply = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+    if (reply.status === 403) throw new Error("This page belongs to an earlier start of the server. Open the new address that the command printed, and sign in with the same name: nothing is lost.");
+    const found = await reply.json().catch(() => ({}));
+    if (!reply.ok) throw Object.assign(new Error(found.error || `The server answered ${reply.status}.`), { final: true });
+    return found;
+  };
+
+  const show = (next) => {
+    const moved = !state || state.position !== next.position || state.rater !== next.rater;
+    state = next;
+    $("sign-in").hidden = true;
+    $("work").hidden = state.finished;
+    $("end").hidden = !state.finished;
+    $("bar").max = state.total;
+    $("bar").value = state.position;
+    $("count").textContent = `${Math.min(state.position + 1, state.total)} of ${state.total}`;
+    $("who").textContent = state.rater;
+    if (state.finished) {
+      $("end-text").textContent = `All ${state.total} are kept under the name ${state.rater}.`;
+      document.documentElement.dataset.position = state.position;
+      document.documentElement.dataset.finished = "true";
+      return;
+    }
+    delete document.documentElement.dataset.finished;
+    if (moved) {
+      began = performance.now();
+      $("prompt").textContent = state.prompt;
+      $("note").value = state.note;
+      $("source-box").hidden = !state.source;
+      document.querySelector(".pictures").classList.toggle("single", !state.source);
+      const base = `/picture/${encodeURIComponent(state.rater)}/${state.position}`;
+      if (state.source) $("source").src = `${base}/source`;
+      $("edit").src = `${base}/edit`;
+      if (state.position + 1 < state.total) new Image().src = `/picture/${encodeURIComponent(state.rater)}/${state.position + 1}/edit`;
+    }
+    document.querySelectorAll("fieldset button").forEach((button) => {
+      const question = button.closest("fieldset").dataset.question;
+      button.setAttribute("aria-pressed", String(state.marks[question] === button.dataset.value));
+    });
+    $("next").disabled = !(state.marks.semantic && state.marks.perceptual);
+    document.documentElement.dataset.position = state.position;
+  };
+
+  /* clicks wait in line; each has an id of its own, so that it can be sent again */
+  const click = (action, question = "", value = "") => {
+    if (!state) return;
+    queue.push({ action, question, value, id: id() });
+    drain();
+  };
+  const drain = async () => {
+    if (sending) return;
+    sending = true;
+    while (queue.length) {
+      const { action, question, value, id: name } = queue[0];
+      if (action === "done" && !(state.marks.semantic && state.marks.perceptual)) {
+        say("Answer both questions first.");
+        queue.shift();
+        continue;
+      }
+      if (action === "mark" && state.marks[question] === value) { queue.shift(); continue; }
+      const seconds = action === "done" ? Math.round((performance.now() - began) / 10) / 100 : 0;
+      try {
+        const next = await post("/api/click", { rater: state.rater, id: name, position: state.position, action, question, value, seconds });
+        queue.shift();
+        say("");
+        show(next);
+      } catch (error) {
+        if (error.final) {
+          queue = [];
+          say(error.message, true);
+          try { show(await (await fetch(`/api/state?rater=${encodeURIComponent(state.rater)}`)).json()); } catch { /* said above */ }
+        } else {
+          say(error instanceof TypeError ? "Not kept yet: the server does not answer. Trying again." : error.message, true);
+          queue.length = 1;
+          await new Promise((done) => setTimeout(done, 1000));
+        }
+      }
+    }
+    sending = false;
+    document.documentElement.dataset.idle = String(performance.now());
+  };
+
+  $("name-form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    try {
+      show(await post("/api/sign-in", { rater: $("name").value.trim() }));
+      document.activeElement.blur();
+    } catch (error) {
+      $("name-trouble").textContent = error instanceof TypeError ? "The server does not answer." : error.message;
+    }
+  });
+  document.querySelectorAll("fieldset button").forEach((button) => button.addEventListener("click", () => {
+    click("mark", button.closest("fieldset").dataset.question, button.dataset.value);
+    button.blur();
+  }));
+  const next = () => click("done");
+  const undo = () => click("undo");
+  $("next").addEventListener("click", () => { next(); document.activeElement.blur(); });
+  $("undo").addEventListener("click", undo);
+  $("end-undo").addEventListener("click", undo);
+  const keepNote = () => { if (state && !state.finished && $("note").value !== state.note) click("note", "", $("note").value); };
+  $("note").addEventListener("change", keepNote);
+  $("note").addEventListener("keydown", (event) => {
+    if (event.key === "Enter" || event.key === "Escape") { event.preventDefault(); $("note").blur(); }
+  });
+  $("help-button").addEventListener("click", () => $("help").showModal());
+  $("help-close").addEventListener("click", () => $("help").close());
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "INPUT" || $("help").open || !state) return;
+    const key = event.key.toLowerCase();
+    if (state.finished && key !== "backspace") return;
+    if (key in KEYS) click("mark", ...KEYS[key]);
+    else if (key === " ") { if (!event.repeat) next(); }
+    else if (key === "backspace") undo();
+    else if (key === "n") $("note").focus();
+    else if (key === "z") $("work").classList.toggle("large");
+    else if (key === "h" || key === "?") $("help").showModal();
+    else return;
+    event.preventDefault();
+  });
+  $("name").focus();
+})();

@@ -1,0 +1,107 @@
+"""A real browser: Debian's chromium, driven by Playwright. Skips with a reason where either is missing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+AXE = "axe-core@4.10.3"
+AXE_FOLDER = Path(__file__).resolve().parents[2] / "build" / "axe"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless chromium."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core, fetched from npm once into ``build/``."""
+    file = AXE_FOLDER / "node_modules" / "axe-core" / "axe.min.js"
+    if not file.is_file():
+        npm = shutil.which("npm")
+        if npm is None:
+            pytest.skip("no npm to fetch axe-core with: apt-get install npm")
+        AXE_FOLDER.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            [npm, "install", "--no-save", "--no-audit", "--no-fund", "--prefix", str(AXE_FOLDER), AXE],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        if done.returncode != 0:
+            pytest.skip(f"npm could not fetch {AXE}: {done.stderr[-200:]}")
+    return file.read_text("utf-8")
+
+
+@pytest.fixture
+def violations(axe: str) -> Callable[[Any], list[str]]:
+    """Serious and critical violations that axe-core finds on a page."""
+
+    def found(page: Any) -> list[str]:
+        page.evaluate(axe)
+        report = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        return [
+            f"{v['id']}: {v['help']}: {json.dumps([n['target'] for n in v['nodes']][:3])}"
+            for v in report["violations"]
+            if v["impact"] in ("serious", "critical")
+        ]
+
+    return found
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens a page in a context of its own; at the end no console error and no request to elsewhere may be left."""
+    contexts: list[Any] = []
+    troubles: list[str] = []
+
+    def open_page(url: str, **options: Any) -> Any:
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        own = url.split("?")[0] if url.startswith("http") else "file:"
+        page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
+        page.on(
+            "console",
+            lambda m: troubles.append(f"console: {m.text}") if m.type in ("error", "warning") else None,
+        )
+        page.on(
+            "request",
+            lambda r: (
+                None
+                if r.url.startswith((own, "data:", "blob:"))
+                else troubles.append(f"request: {r.url[:200]}")
+            ),
+        )
+        page.goto(url)
+        return page
+
+    open_page.troubles = troubles  # type: ignore[attr-defined]
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert "\n".join(troubles) == ""

@@ -1,0 +1,137 @@
+"""The report's numbers, tables and sentences; the page itself is tested in a browser (tests/browser)."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+
+from isr.report.assets import Assets
+from isr.report.figures import forest
+from isr.report.forest import blocks, text_forest
+from isr.report.gallery import packed, script_json
+from isr.report.page import Options, write_report
+from isr.report.paper import estimates_csv, latex, methods, tex
+from isr.report.runs import ReportRun, majority, read_report_run
+from tests.runs import HOSTILE, recorded_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> ReportRun:
+    def change(rows: list[dict[str, object]]) -> None:
+        for number, row in enumerate(rows):
+            row["split"] = ("seen", "unseen")[number % 2]
+        rows[0]["prompt"] = HOSTILE
+
+    folder = recorded_run(tmp_path_factory.mktemp("report"), images=6, prompts=4, change=change)  # type: ignore[arg-type]
+    return read_report_run(folder)
+
+
+def test_the_forest_has_the_results_own_numbers_and_its_splits(run: ReportRun) -> None:
+    treated, control = blocks([run])
+    isr = run.result.treatments[0].estimates["isr"]
+    first = treated.rows[0]
+    assert (first.value, first.low, first.high, first.n) == (isr.value, isr.low, isr.high, isr.n)
+    assert [r.label for r in treated.rows] == ["ISR", "split seen", "split unseen"]
+    assert sum(r.n for r in treated.rows[1:]) == isr.n
+    assert control.rows[0].kind == "control"
+    figure = forest([treated, control], 0.95, run.result.signature)
+    rows = list(csv.DictReader(io.StringIO(figure.csv)))
+    assert float(rows[0]["value"]) == isr.value
+    assert figure.svg.startswith("<svg")
+    drawn = text_forest(run.result).splitlines()
+    assert "#" in drawn[0]
+    assert "o" in drawn[1]
+    assert f"{100 * (isr.value or 0):.1f}%" in drawn[0]
+
+
+def test_the_page_is_one_file_without_any_address(run: ReportRun, tmp_path: Path) -> None:
+    file = write_report([run], tmp_path / "report.html", Options(assets="none"))
+    text = file.read_text()
+    assert "Content-Security-Policy" in text
+    assert not re.search(r"""(src|href|action)=["']?(https?:)?//""", text)
+    assert not re.search(r"<[^>]+\son\w+=", text.split("<script>")[0])
+    data = re.search(r'id="data">([^<]*)<', text)
+    assert data is not None
+    entries = json.loads(zlib.decompress(base64.b64decode(data[1])))["entries"]
+    assert len(entries) == 24
+    assert text.count("<script") == 4
+    for name in ("semantic/v1", "perceptual/v1", run.result.signature.split("|")[3]):
+        assert name in text
+
+
+def test_texts_cannot_end_a_script() -> None:
+    assert "<" not in script_json({"a": "</script><!--", "b": "\u2028&"})
+    assert json.loads(script_json(HOSTILE)) == HOSTILE
+    assert re.fullmatch(r"[A-Za-z0-9+/=]+", packed([HOSTILE]))
+
+
+def test_pictures_stay_inside_the_directory_and_the_limit(run: ReportRun, tmp_path: Path) -> None:
+    assert run.root is not None
+    assets = Assets(tmp_path)
+    assert assets.add(run.root, "../outside.png") == 0
+    assert assets.add(run.root, "/etc/passwd") == 0
+    number = assets.add(run.root, "edits/0-0-0.png")
+    assert assets.urls[number].startswith("data:image/png;base64,")
+    assert assets.add(run.root, "edits/0-0-0.png") == number
+    small = Assets(tmp_path, most=10)
+    linked = small.urls[small.add(run.root, "edits/0-0-0.png")]
+    assert linked.endswith("edits/0-0-0.png")
+    assert "data:" not in linked
+
+
+def test_the_table_and_the_sentence_for_a_paper(run: ReportRun) -> None:
+    isr = run.result.treatments[0].estimates["isr"]
+    table = latex([run])
+    assert table.count("&") == 3 * 8
+    assert f"{100 * (isr.value or 0):.1f} [{100 * (isr.low or 0):.1f}, {100 * (isr.high or 0):.1f}]" in table
+    assert tex("50% of a_b & {c}") == r"50\% of a\_b \& \{c\}"
+    rows = list(csv.DictReader(io.StringIO(estimates_csv([run]))))
+    assert float(rows[0]["value"]) == isr.value
+    assert all(r["signature"] == run.result.signature and r["n"] for r in rows)
+    sentence = methods(run)
+    for word in (
+        "recorded",
+        "semantic/v1 (sha256:",
+        "perceptual/v1",
+        "95%",
+        "24 edits of 6 source images",
+        "undecided",
+        "logit-t",
+        run.result.signature,
+    ):
+        assert word in sentence
+
+
+def test_several_runs_in_one_report(run: ReportRun, tmp_path: Path) -> None:
+    other = read_report_run(recorded_run(tmp_path / "other", images=6, prompts=4))
+    file = write_report([run, other], tmp_path / "both.html", Options(assets="link"))
+    assert f"{other.name}: simulated" in file.read_text()
+
+
+def test_the_command(run: ReportRun, tmp_path: Path) -> None:
+    def isr(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "isr", "report", *arguments], capture_output=True, text=True, timeout=60
+        )
+
+    out = tmp_path / "r.html"
+    done = isr(str(run.folder), "--out", str(out), "--assets", "none")
+    assert done.returncode == 0, done.stderr
+    assert out.is_file()
+    assert isr(str(run.folder), "--latex").stdout == latex([run])
+    assert isr(str(tmp_path)).returncode == 2
+
+
+def test_majority() -> None:
+    assert [majority(c) for c in ("fails", "fails|fine|fails", "fine", "", "fine|undecided|fine")] == [
+        "fails", "fails", "fine", "undecided", "undecided",
+    ]  # fmt: skip

@@ -1,0 +1,208 @@
+"""Bundles: verified as they are, found out by name when anything in them is changed, refused when hostile."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from isr.bundling import MANIFEST, Bundle, gather, write_bundle
+from isr.canonical import sha256_bytes
+from isr.errors import InputError, UsageError
+from isr.verifying import Verification, agreeing_digits, verify
+from tests.runs import recorded_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return recorded_run(tmp_path_factory.mktemp("bundle"), by=("editor",))
+
+
+@pytest.fixture
+def bundle(run: Path, tmp_path: Path) -> Path:
+    out = tmp_path / "run.zip"
+    write_bundle(gather(run), run / "isr.db", out, images=True)
+    return out
+
+
+def rewritten(path: Path, change: Callable[[str, bytes], bytes | None], *, relist: bool = False) -> Path:
+    """A copy of a bundle with files changed (``None``: dropped); ``relist`` corrects its list of digests, too."""
+    out = path.with_name("changed.zip")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(out, "w") as new:
+        files = {n: d for n in old.namelist() if (d := change(n, old.read(n))) is not None}
+        if relist:
+            manifest = json.loads(files[MANIFEST])
+            manifest["files"] = {n: sha256_bytes(d) for n, d in files.items() if n != MANIFEST}
+            files[MANIFEST] = json.dumps(manifest).encode()
+        for name, data in files.items():
+            new.writestr(name, data)
+    return out
+
+
+def found(path: Path, data: Path | None = None) -> Verification:
+    with Bundle(path) as opened:
+        return verify(opened, data)[0]
+
+
+def test_a_bundle_verifies_and_has_the_same_bytes_again(bundle: Path, run: Path, tmp_path: Path) -> None:
+    result = found(bundle)
+    assert result.faults == []
+    assert [p.split(":")[0] for p in result.proved] == ["files", "arithmetic", "images"]
+    again = tmp_path / "again" / "run.zip"
+    write_bundle(gather(run), run / "isr.db", again, images=True)
+    assert again.read_bytes() == bundle.read_bytes()
+    text = b"".join(
+        zipfile.ZipFile(bundle).read(n) for n in zipfile.ZipFile(bundle).namelist() if n.endswith("json")
+    )
+    assert str(tmp_path).encode() not in text
+
+
+def test_without_images_they_are_checked_in_a_folder(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "small.zip"
+    write_bundle(gather(run), run / "isr.db", out)
+    assert any("digests are listed" in u for u in found(out).unproved)
+    data = shutil.copytree(run.parent / "edits", tmp_path / "data")
+    assert found(out, data).faults == []
+    (data / "sources" / "1.png").write_bytes(b"other")
+    (data / "edits" / "0-0-0.png").unlink()
+    assert found(out, data).faults == [
+        "image edits/0-0-0.png: is missing",
+        "image sources/1.png: changed since it was judged",
+    ]
+
+
+@pytest.mark.parametrize("relist", [False, True])
+def test_a_changed_verdict_is_found_by_name(bundle: Path, relist: bool) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        if name != "answers.jsonl":
+            return data
+        lines = data.splitlines(keepends=True)
+        at = next(i for i, line in enumerate(lines) if b'\\"verdict\\": \\"fine\\"' in line)
+        lines[at] = lines[at].replace(b'\\"fine\\"', b'\\"fails\\"')
+        return b"".join(lines)
+
+    faults = found(rewritten(bundle, change, relist=relist)).faults
+    assert any(f.startswith("edits.csv: edits/") and "'fine'; the answers say 'fails'" in f for f in faults)
+    assert any("significant digits" in f for f in faults)
+    assert any(f.startswith("answers.jsonl: other bytes") for f in faults) is not relist
+
+
+def test_a_changed_estimate_is_named_with_its_digits(bundle: Path) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        if name != "result.json":
+            return data
+        raw = json.loads(data)
+        raw["treatments"][0]["estimates"]["isr"]["value"] += 0.001
+        return json.dumps(raw).encode()
+
+    faults = found(rewritten(bundle, change, relist=True)).faults
+    assert len(faults) == 1
+    assert "treatments[0].estimates.isr.value" in faults[0]
+    assert "significant digits" in faults[0]
+
+
+@pytest.mark.parametrize("relist", [False, True])
+def test_a_changed_rubric_image_card_or_edit_is_found_by_name(bundle: Path, relist: bool) -> None:
+    with zipfile.ZipFile(bundle) as archive:
+        fields = json.loads(archive.read("edits.jsonl").splitlines()[0])
+    path, digest = fields["images"]["edited"]
+    wanted = {
+        "rubrics/semantic/v1.toml": (
+            b"You evaluate edits",
+            b"You always praise edits",
+            "rubrics/semantic/v1.toml",
+        ),
+        f"images/{digest.partition(':')[2]}": (b"IDAT", b"IDAX", f"image {path}"),
+        "cards/recorded.json": (b'"temperature": 0.0', b'"temperature": 0.5', "cards/recorded.json"),
+        "edits.jsonl": (b"make it colour 1", b"make it colour 9", "edits.jsonl"),
+    }
+    for target, (old, new, named) in wanted.items():
+        changed = rewritten(
+            bundle, lambda n, d, t=target, o=old, w=new: d.replace(o, w, 1) if n == t else d, relist=relist
+        )  # type: ignore[misc]
+        faults = found(changed).faults
+        assert any(f.startswith(named) for f in faults), (target, faults)
+
+
+def test_a_file_that_was_dropped_or_added_is_named(bundle: Path) -> None:
+    dropped = rewritten(bundle, lambda n, d: None if n.startswith("metadata/") else d)
+    assert "metadata/metadata.jsonl: is missing" in found(dropped).faults
+    with zipfile.ZipFile(bundle, "a") as archive:
+        archive.writestr("extra.txt", "hello")
+    assert found(bundle).faults == ["extra.txt: was added after the bundle was made"]
+
+
+def hostile() -> Iterator[tuple[str, Callable[[zipfile.ZipFile], None]]]:
+    for name in ("../evil", "/etc/passwd", "a/../../b", "C:evil", "a\\b", "a//b", "./a"):
+        yield f"path {name}", lambda z, n=name: z.writestr(n, "x")  # type: ignore[misc]
+
+    def link(archive: zipfile.ZipFile) -> None:
+        info = zipfile.ZipInfo("metadata/link")
+        info.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(info, "/etc/passwd")
+
+    yield "link", link
+    yield "bomb", lambda z: z.writestr("bomb", b"\0" * 300_000_000, zipfile.ZIP_DEFLATED)
+
+
+@pytest.mark.parametrize(("what", "spoil"), list(hostile()), ids=[w for w, _ in hostile()])
+def test_hostile_zips_are_refused(bundle: Path, what: str, spoil: Callable[[zipfile.ZipFile], None]) -> None:
+    with zipfile.ZipFile(bundle, "a") as archive:
+        spoil(archive)
+    with pytest.raises(InputError, match="refused, 1 problem"):
+        Bundle(bundle)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_file_twice_and_what_is_no_zip_are_refused(bundle: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundle, "a") as archive:
+        archive.writestr("result.json", "{}")
+    with pytest.raises(InputError, match="each file once"):
+        Bundle(bundle)
+    (tmp_path / "no.zip").write_bytes(b"PK nothing")
+    with pytest.raises(InputError, match="no zip"):
+        Bundle(tmp_path / "no.zip")
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("a.txt", "x")
+    with pytest.raises(InputError, match=MANIFEST), Bundle(tmp_path / "other.zip") as opened:
+        verify(opened)
+
+
+def test_a_directory_that_has_changed_is_not_bundled(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run.parent, tmp_path / "copy")
+    (copy / "edits" / "sources" / "0.png").write_bytes((copy / "edits" / "sources" / "1.png").read_bytes())
+    with pytest.raises(UsageError, match="expected the edits that were scored"):
+        gather(copy / "edits.isr")
+
+
+def test_the_commands_and_a_sample_asked_again(run: Path, tmp_path: Path) -> None:
+    def isr(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "isr", *arguments], capture_output=True, text=True, timeout=120
+        )
+
+    made = isr("bundle", str(run), "--images", "--out", str(tmp_path / "b.zip"))
+    assert made.returncode == 0, made.stderr
+    judge = str(run.parent / "recorded.toml")
+    done = isr("verify", str(tmp_path / "b.zip"), "--rejudge", "6", "--judge", judge)
+    assert done.returncode == 0, done.stderr
+    assert "outcome      the same on 100.0%" in done.stdout
+    assert "n 6, images" in done.stdout
+    spoilt = rewritten(tmp_path / "b.zip", lambda n, d: d + b"\n" if n == "run.json" else d)
+    done = isr("verify", str(spoilt), "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["faults"] == ["run.json: other bytes than when the bundle was made"]
+    assert isr("verify", str(spoilt), "--rejudge", "5").returncode == 2
+
+
+def test_agreeing_digits() -> None:
+    assert agreeing_digits(0.625, 0.625) == 17
+    assert agreeing_digits(0.625, 0.626) == 2  # 0.001 / 0.626 = 0.0016: the third digit differs
+    assert agreeing_digits(1.0, 2.0) == 0
