@@ -27,8 +27,9 @@ class Descent:
 
     ``step_size``: L-inf: the change of a sample in one step; L2: the length of one step; both in [0, 1] units.
     ``schedule``: ``constant``, or ``linear`` down to a hundredth of the first step.
-    ``start``: ``zero``; ``uniform`` in the budget; ``tiny`` uniform noise of a tenth of an 8-bit level, which only
-    breaks the tie at the source. ``repeats``: gradients (of fresh noise, where a method draws any) averaged in a step.
+    ``start``: ``zero``; ``uniform`` in the budget (L2: a random direction, at its full length); ``tiny`` uniform noise of
+    a tenth of an 8-bit level, which only breaks the tie at the source. ``repeats``: gradients (of fresh noise, where a
+    method draws any) averaged in a step.
     """
 
     steps: int = 100
@@ -101,7 +102,7 @@ def projected_gradient(
 def _start(source: Tensor, budget: Budget, descent: Descent, noise: Noise) -> Tensor:
     if descent.start == "zero":
         return torch.zeros_like(source)
-    radius = TINY if descent.start == "tiny" or budget.norm == "l2" else budget.eps
+    radius = TINY if descent.start == "tiny" else budget.eps
     return project(noise.uniform(source.shape[1:], source) * radius, budget)
 
 

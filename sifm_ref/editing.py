@@ -176,7 +176,7 @@ def _edited(unit: _Unit, path: Path, mask: Image.Image | None, editor: Editor) -
 
 def _what(job: Job, editor: Editor) -> dict[str, Any]:
     return {
-        "directories": [str(d) for d in job.directories],
+        "directories": [d.resolve().name for d in job.directories],
         "prompts": [[p.name, p.text, p.id] for p in job.prompts],
         "seeds": list(job.seeds),
         "purifiers": [p.text if p else "" for p in job.purifiers],

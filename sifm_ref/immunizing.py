@@ -146,7 +146,7 @@ def _what(job: Job, editor: WhiteBox) -> dict[str, Any]:
         "editor": editor.identity,
         "editor_settings": dict(editor.settings),
         "prompts": dict(sorted(job.prompts.items())),
-        "masks": str(job.masks or ""),
+        "masks": job.masks.resolve().name if job.masks else "",
     }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem, UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 Policy = Literal["fit", "crop", "keep"]
+LONGEST = 48  # characters of a part of a name, so that five of them make a file name that every disk takes
 POLICIES = ("fit", "crop", "keep")
 
 
@@ -119,12 +121,18 @@ def find_pictures(place: Path, without: Path | None = None) -> list[Picture]:
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", text.replace("/", "__")).strip("._") or "image"
+    return _short(re.sub(r"[^\w.-]+", "_", text.replace("/", "__")).strip("._-") or "image")
 
 
 def slug(*parts: str) -> str:
-    """Parts as a piece of a file name."""
-    return "_".join(re.sub(r"[^\w.-]+", "-", p).strip("-.") for p in parts if p)
+    """Parts as a piece of a file name; of a long one the beginning and a digest."""
+    return "_".join(_short(re.sub(r"[^\w.-]+", "-", p).strip("-.")) for p in parts if p)
+
+
+def _short(text: str) -> str:
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST - 9]}-{sha256_bytes(text.encode())[7:15]}"
 
 
 def read_rgb(path: Path) -> Image.Image:

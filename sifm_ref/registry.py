@@ -159,7 +159,8 @@ def like(now: Any, text: str) -> Any:
 
 @dataclass(frozen=True)
 class Purifier:
-    """A purifier with its parameters; ``text`` is its canonical name: ``jpeg:quality=75``."""
+    """A purifier with its parameters; ``text`` is its canonical name: ``jpeg:quality=75``, with local
+    folders by their names."""
 
     name: str
     function: Callable[..., Any]
@@ -167,7 +168,11 @@ class Purifier:
 
     @property
     def text(self) -> str:
-        parts = ",".join(f"{k}={v}" for k, v in sorted(self.parameters.items()))
+        said = {
+            k: Path(v).name if isinstance(v, str) and v and Path(v).is_dir() else v
+            for k, v in self.parameters.items()
+        }
+        parts = ",".join(f"{k}={v}" for k, v in sorted(said.items()))
         return f"{self.name}:{parts}" if parts else self.name
 
     def __call__(self, image: Any, *, seed: int, editor: Any) -> Any:

@@ -80,6 +80,7 @@ def test_starts() -> None:
     assert begin("zero").max() == 0
     assert 0.09 < begin("uniform").max() <= 0.1
     assert 0 < begin("tiny").max() <= TINY
+    torch.testing.assert_close(begin("uniform", "l2").flatten(1).norm(dim=1), torch.full((2,), 0.1).double())
     assert begin("uniform")[0].ne(begin("uniform")[1]).any()
 
 

@@ -153,3 +153,27 @@ def test_the_direction_of_sds_is_that_of_its_inner_product(editor: Any, name: st
             expected = (inner(plus) - inner(minus)) / (2 * STEP)
             floor = 1e-6 * float(found.abs().max())
             assert abs(float(found[where]) - expected) <= TOLERANCE * abs(expected) + floor
+
+
+def test_one_encode_for_all_timesteps_is_the_straightforward_gradient(editor: Any) -> None:
+    """Written as one first would: for every timestep encode, the whole U-Net, backward to the pixels."""
+    box = editor("instruct_pix2pix")
+    place, config = scene(box), quick("sifm").config
+    goal = sifm.Objective(box, place, config, noise())
+    x = moved(box)
+    total, whole = torch.zeros_like(x), torch.zeros(1)
+    for t in config.timesteps:
+        image = x.detach().requires_grad_()
+        raw = box.vae.encode(2 * image - 1).latent_dist.mode()
+        held: list[Any] = []
+        hook = box.predictor.mid_block.register_forward_hook(lambda *a, held=held: held.append(a[2]))
+        noisy = box.noised(raw * box.vae.config.scaling_factor, goal._draws[t], torch.tensor([t]))
+        box.predictor(torch.cat([noisy, raw], 1), torch.tensor([t]), **goal.text)
+        hook.remove()
+        features, clean = held[0].flatten(1), goal._clean[t][0]
+        loss = features.abs().mean() - config.lam * (features - clean).square().mean()
+        whole += loss.detach() / len(config.timesteps)
+        total += torch.autograd.grad(loss, image)[0] / len(config.timesteps)
+    value, found = goal.gradient(x, noise())
+    torch.testing.assert_close(value, whole, rtol=1e-5, atol=0)
+    assert (found - total).norm() <= 1e-4 * total.norm()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,7 @@ def test_names_and_parameters() -> None:
     assert found is not None
     assert found.text == "jpeg:quality=75"
     assert purifier("none") is None
+    assert "checkpoint=tests," in purifier(f"img2img:checkpoint={Path(__file__).parents[1]}").text  # type: ignore[union-attr]
     assert purifier("") is None
     with pytest.raises(UsageError, match="did you mean jpeg"):
         purifier("jpg")
