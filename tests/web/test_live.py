@@ -51,7 +51,18 @@ def test_a_run_is_watched_while_it_goes_on_and_served_afterwards(
     make_directory(tmp_path / "e", images=6, prompts=3)
     with serving(latency_s=0.3) as server:
         path = card(server, concurrency=4)
-        command = [sys.executable, "-u", "-m", "isr", "score", str(tmp_path / "e"), "--judge", path, "--watch", "--no-report"]
+        command = [
+            sys.executable,
+            "-u",
+            "-m",
+            "isr",
+            "score",
+            str(tmp_path / "e"),
+            "--judge",
+            path,
+            "--watch",
+            "--no-report",
+        ]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
             address = address_in(run, run.stderr)
             end = time.monotonic() + 30
