@@ -11,7 +11,7 @@ RUBRICS := --rubric shapes-semantic/v1 --rubric shapes-perceptual/v1
 OUT := examples/shapes.isr
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo demo-mllm test test-vllm ci lint types slow wheel imports links bench clean
+.PHONY: demo demo-mllm test test-vllm ci lint types slow browser wheel imports links bench clean
 
 demo: .venv/core
 	$(BIN)/isr score examples/shapes --judge shapes-oracle
@@ -50,6 +50,10 @@ wheel: .venv/dev
 
 slow: .venv/dev
 	$(BIN)/python -m pytest -q -m slow
+
+# the report and the labelling page in a real browser; apt-get install chromium npm, or its tests are skipped
+browser: .venv/dev
+	$(BIN)/python -m pytest -q -rs -m slow tests/browser
 
 # a real vLLM on the CPU, in an environment of its own: it pins its torch
 test-vllm: .venv-vllm/ready

@@ -90,12 +90,9 @@ class Assets:
         return quote(os.path.relpath(file, self.page).replace(os.sep, "/"))
 
     def _embedded(self, file: Path) -> str:
-        if file.stat().st_size <= AS_IT_IS:
-            data = file.read_bytes()
-            with Image.open(io.BytesIO(data), formats=tuple(_TYPES)) as image:
-                kind = _TYPES[str(image.format)]
-            return self._kept((kind, data))
-        return self._kept(_thumbnail(decode(file.read_bytes())))
+        data = file.read_bytes()
+        kind = _kind(data) if len(data) <= AS_IT_IS else ""
+        return self._kept((kind, data) if kind else _thumbnail(decode(data)))
 
     def _kept(self, made: tuple[str, bytes]) -> str:
         kind, data = made
@@ -111,6 +108,15 @@ def _inside(root: Path, path: str) -> Path | None:
     real = os.path.realpath(root)
     file = os.path.realpath(os.path.join(real, path))
     return Path(file) if file.startswith(real + os.sep) and os.path.isfile(file) else None
+
+
+def _kind(data: bytes) -> str:
+    """The media type of a picture that every browser shows; ``""`` for any other."""
+    try:
+        with Image.open(io.BytesIO(data), formats=tuple(_TYPES)) as image:
+            return _TYPES.get(str(image.format), "")
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return ""
 
 
 def _thumbnail(image: Image.Image) -> tuple[str, bytes]:

@@ -44,6 +44,7 @@ def listen(port: int) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((HOST, port))
+        made.listen(128)  # whoever is told the address may come before the server is ready
     except OSError as error:
         made.close()
         raise UsageError(

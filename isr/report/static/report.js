@@ -80,6 +80,14 @@
     }
   });
 
+  /* what is folded up on the screen is printed in full */
+  let folded = [];
+  addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("details:not([open])")];
+    folded.forEach((box) => { box.open = true; });
+  });
+  addEventListener("afterprint", () => folded.forEach((box) => { box.open = false; }));
+
   /* data -------------------------------------------------------------------- */
   const images = JSON.parse($("images").textContent);
   const unpack = async () => {
