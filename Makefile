@@ -11,7 +11,7 @@ RUBRICS := --rubric shapes-semantic/v1 --rubric shapes-perceptual/v1
 OUT := examples/shapes.isr
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo demo-mllm test test-vllm ci lint types slow browser wheel imports links bench clean
+.PHONY: demo demo-mllm test test-vllm ci lint types slow axe browser wheel imports links bench clean
 
 demo: .venv/core
 	$(BIN)/isr score examples/shapes --judge shapes-oracle
@@ -48,11 +48,16 @@ imports: .venv/dev
 wheel: .venv/dev
 	PYTHON=$(BIN)/python tests/wheel.sh
 
-slow: .venv/dev
+slow: .venv/dev axe
 	$(BIN)/python -m pytest -q -m slow
 
+# axe-core, with which the browser tests look for barriers; without npm they skip that part
+axe:
+	@test -d build/axe/node_modules || ! command -v npm > /dev/null || \
+	  npm install --no-save --no-audit --no-fund --silent --prefix build/axe axe-core@4.10.3
+
 # the report and the labelling page in a real browser; apt-get install chromium npm, or its tests are skipped
-browser: .venv/dev
+browser: .venv/dev axe
 	$(BIN)/python -m pytest -q -rs -m slow tests/browser
 
 # a real vLLM on the CPU, in an environment of its own: it pins its torch
