@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from isr.scoring import DryRun, Run
 
 _PATH = click.Path(path_type=Path)
+REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to open
 
 
 @click.command(short_help="Judge an edit directory and print its ISR with intervals.")
@@ -173,6 +174,12 @@ def _live(options: Any, watch: Any) -> AbstractContextManager[None]:
 
 def _write_report(done: Run, directory: Path, as_json: bool) -> None:
     """Writes report.html beside the result; a result is never lost to a report that cannot be written."""
+    edits = done.result.data["edits"]
+    if edits > REPORT_MOST:
+        click.echo(
+            f"isr: no report for {edits:,} edits unasked; make it with: isr report {done.out}", err=True
+        )
+        return
     from isr.errors import IsrError
     from isr.report.page import write_report
     from isr.report.runs import read_report_run

@@ -6,7 +6,6 @@ names than that, so neither method nor arm nor judge can be read anywhere in the
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -17,10 +16,9 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from isr.errors import UsageError
-from isr.images import ImageProblem, decode
 from isr.labelling import Item, LabelStore, State
 from isr.rubrics import Rubric
-from isr.web.pages import page, static
+from isr.web.pages import page, read_png, static
 
 
 class _In(BaseModel):
@@ -112,23 +110,10 @@ class Pictures:
 
     def __init__(self, root: Path, own: Path) -> None:
         self.root, self.own = root.resolve(), own.resolve()
-        self._png = lru_cache(maxsize=64)(self._read)
+        self._png = lru_cache(maxsize=64)(read_png)
 
     def get(self, item: Item, role: str) -> bytes | None:
         """The picture of a role, or ``None`` where there is none."""
         if role == "edit":
             return self._png(self.own if item.kind == "attention" else self.root, item.edit)
         return self._png(self.root, item.source) if role == "source" and item.source else None
-
-    @staticmethod
-    def _read(folder: Path, path: str) -> bytes | None:
-        file = (folder / path).resolve()
-        if not file.is_relative_to(folder):
-            return None
-        try:
-            image = decode(file.read_bytes())
-        except (ImageProblem, OSError):
-            return None
-        out = io.BytesIO()
-        image.save(out, "PNG", compress_level=1)
-        return out.getvalue()

@@ -69,12 +69,12 @@ class Reading:
 
     def image(self, digest: str) -> bytes | None:
         """The image of that digest, as PNG; only files of the edit directory are read."""
-        from isr.web.label import Pictures
+        from isr.web.pages import read_png
 
         if self.root is None:
             return None
         rows = self._rows(self.folder / "cache.db", "SELECT path FROM files WHERE sha256 = ? LIMIT 1", digest)
-        return Pictures._read(self.root.resolve(), rows[0][0]) if rows else None
+        return read_png(self.root.resolve(), rows[0][0]) if rows else None
 
     @staticmethod
     def _rows(path: Path, sql: str, *values: Any) -> list[tuple[Any, ...]]:

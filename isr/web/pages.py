@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from importlib import resources
+from pathlib import Path
 from typing import Any
+
+from isr.images import ImageProblem, decode
 
 TYPES = {"css": "text/css", "js": "text/javascript"}
 
@@ -26,3 +30,17 @@ def page(name: str, **values: Any) -> str:
 
     made = Environment(loader=FunctionLoader(load), autoescape=True, undefined=StrictUndefined)
     return made.get_template(name).render(**values)
+
+
+def read_png(folder: Path, path: str) -> bytes | None:
+    """A picture of a resolved folder as PNG without metadata; ``None`` if it is none, or lies outside."""
+    file = (folder / path).resolve()
+    if not file.is_relative_to(folder):
+        return None
+    try:
+        image = decode(file.read_bytes())
+    except (ImageProblem, OSError):
+        return None
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=1)
+    return out.getvalue()

@@ -48,8 +48,8 @@ def address_in(process: subprocess.Popen[str], stream: Any) -> str:
 def test_a_run_is_watched_while_it_goes_on_and_served_afterwards(
     tmp_path: Path, card: Callable[..., str]
 ) -> None:
-    make_directory(tmp_path / "e", images=6, prompts=3)
-    with serving(latency_s=0.3) as server:
+    make_directory(tmp_path / "e", images=4, prompts=3)
+    with serving(latency_s=0.25) as server:
         path = card(server, concurrency=4)
         command = [
             sys.executable,
@@ -69,8 +69,8 @@ def test_a_run_is_watched_while_it_goes_on_and_served_afterwards(
             while not (now := status(address))["newest"]:
                 assert time.monotonic() < end
                 time.sleep(0.1)
-            assert now["total"] == 72
-            assert 0 < now["done"] < 72
+            assert now["total"] == 48
+            assert 0 < now["done"] < 48
             newest = now["newest"][0]
             assert newest["question"] in ("semantic", "perceptual")
             assert newest["prompt"].startswith("make it colour")
@@ -85,6 +85,6 @@ def test_a_run_is_watched_while_it_goes_on_and_served_afterwards(
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as served:
         address = address_in(served, served.stdout)
         try:
-            assert status(address)["done"] == 72
+            assert status(address)["done"] == 48
         finally:
             served.terminate()
