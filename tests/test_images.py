@@ -540,8 +540,8 @@ def test_the_memory_budget_is_kept_and_the_longest_unused_goes_first(
         assert len(encodings) == 5
         for name in files:
             await encoder.sent((files[name],))
-            held = sum(len(f.result().url) for f in encoder._held.values())
-            assert held == encoder._bytes <= encoder.budget
+            held = sum(len(f.result().url) for f in encoder._sent._held.values())
+            assert held == encoder._sent._bytes <= encoder._sent._budget
         return encoder
 
     asyncio.run(ask())
@@ -554,7 +554,7 @@ def test_an_image_over_the_budget_is_still_sent(tmp_path: Path) -> None:
         encoder = Encoder(tmp_path, PNG, budget=1)
         for name in ("a", "b", "a"):
             assert (await encoder.sent((files[name],))).url
-        return len(encoder._held)
+        return len(encoder._sent._held)
 
     assert asyncio.run(ask()) == 1
 
