@@ -20,6 +20,8 @@ from sifm_ref.registry import Purifier
 if TYPE_CHECKING:
     from sifm_ref.editor import Editor
 
+TREATMENT = ("method", "config", "eps", "surrogate")
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -73,8 +75,11 @@ class _Unit:
 
     @property
     def name(self) -> str:
+        """Of its files: readable, and by its digest no other unit's."""
         purified = self.purifier.text if self.purifier else ""
-        return slug(self.image_id, self.prompt.id, f"s{self.seed}", purified)
+        exactly = [self.image_id, self.prompt.id, self.prompt.text, self.seed, purified]
+        readable = slug(self.image_id, self.prompt.id, f"s{self.seed}", purified)
+        return f"{readable}_{sha256_json(exactly)[7:13]}"
 
 
 def edit(job: Job, editor: Editor, *, on_edit: Callable[[Done], None] = lambda done: None) -> int:
@@ -106,9 +111,13 @@ def edit(job: Job, editor: Editor, *, on_edit: Callable[[Done], None] = lambda d
 
 
 def _key(unit: _Unit, before: Mapping[str, Any]) -> str:
-    treatment = [str(before.get(k, "")) for k in ("method", "config", "eps", "surrogate")]
-    name = slug(unit.name, str(before.get("method", "")), str(before.get("config", "")))
+    treatment = _treatment(before)
+    name = slug(unit.name, *treatment[:2])
     return f"{name}_{sha256_json(treatment)[7:13]}"
+
+
+def _treatment(before: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(before.get(k, "")) for k in TREATMENT)
 
 
 def _edit_one(
@@ -153,8 +162,8 @@ def _edit_one(
 
 
 def _protected(before: Mapping[str, Any]) -> str:
-    treatment = [str(before.get(k, "")) for k in ("method", "config", "eps", "surrogate")]
-    return f"{slug(str(before['image_id']), treatment[0])}_{sha256_json(treatment)[7:13]}"
+    exactly = (str(before["image_id"]), *_treatment(before))
+    return f"{slug(*exactly[:2])}_{sha256_json(exactly)[7:13]}"
 
 
 def _copy(origin: Path, target: Path) -> None:
@@ -186,46 +195,105 @@ def _what(job: Job, editor: Editor) -> dict[str, Any]:
     }
 
 
+@dataclass
+class _Images:
+    """What the directories hold, by image id, and what is wrong with it."""
+
+    treated: dict[str, list[tuple[Path, Mapping[str, Any]]]] = field(default_factory=dict)
+    sources: dict[str, tuple[Path, str]] = field(default_factory=dict)
+    masks: dict[str, Path] = field(default_factory=dict)
+    stems: dict[str, set[str]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, root: Path, row: Mapping[str, Any]) -> None:
+        name, source = str(row["image_id"]), root / row["source_file_name"]
+        digest = sha256_bytes(source.read_bytes())
+        if self.sources.setdefault(name, (source, digest))[1] != digest:
+            self.problems.append(
+                Problem(str(source), "image_id", "the source of that name once", "another", "rename one")
+            )
+        self._add_treated(name, root / row["file_name"], row)
+        self.stems.setdefault(name, set()).update({name, Path(str(row.get("original_file", name))).stem})
+        if row.get("mask_file_name"):
+            self.masks[name] = root / row["mask_file_name"]
+
+    def _add_treated(self, name: str, path: Path, row: Mapping[str, Any]) -> None:
+        treated = self.treated.setdefault(name, [])
+        for other, before in treated:
+            if _treatment(before) == _treatment(row):
+                self.problems.append(
+                    Problem(
+                        str(path),
+                        "image_id",
+                        f"{name} once with {', '.join(TREATMENT)} = {', '.join(_treatment(row))}",
+                        f"it in {other} too",
+                        "edit the directories into two folders",
+                    )
+                )
+        treated.append((path, row))
+
+
 def _units(job: Job) -> list[_Unit]:
-    images: dict[str, list[tuple[Path, Mapping[str, Any]]]] = {}
-    sources: dict[str, tuple[Path, str]] = {}
-    masks: dict[str, Path] = {}
-    stems: dict[str, set[str]] = {}
-    problems = []
+    images = _Images()
     for root in job.directories:
         for row in read_rows(root, made_by="immunize"):
-            name, source = str(row["image_id"]), root / row["source_file_name"]
-            digest = sha256_bytes(source.read_bytes())
-            if sources.setdefault(name, (source, digest))[1] != digest:
-                problems.append(
-                    Problem(str(source), "image_id", "the source of that name once", "another", "rename one")
-                )
-            images.setdefault(name, []).append((root / row["file_name"], row))
-            stems.setdefault(name, set()).update({name, Path(str(row.get("original_file", name))).stem})
-            if row.get("mask_file_name"):
-                masks[name] = root / row["mask_file_name"]
-    wanted = {n: [p for p in job.prompts if p.name == "*" or p.name in stems[n]] for n in images}
-    problems += [
-        Problem(n, "prompt", "a prompt for this image", "none", "add a row with its name, or with *")
-        for n, found in wanted.items()
-        if not found
-    ]
-    known = {s for some in stems.values() for s in some} | {"*"}
-    problems += [
-        Problem(
-            f"prompt for {p.name}", "name", "an image of that name", "none", "correct the name or drop it"
-        )
-        for p in job.prompts
-        if p.name not in known
-    ]
+            images.add(root, row)
+    wanted, problems = _wanted(job.prompts, images.stems)
+    problems = [*images.problems, *problems]
     if problems:
         raise InputError("prompts and images: nothing was edited", problems)
-    return [
-        _Unit(name, sources[name][0], masks.get(name), prompt, seed, purifier, tuple(images[name]))
-        for name in sorted(images)
+    units = [
+        _Unit(name, images.sources[name][0], images.masks.get(name), prompt, seed, purifier, tuple(treated))
+        for name, treated in sorted(images.treated.items())
         for prompt in wanted[name]
         for seed in job.seeds
         for purifier in job.purifiers
+    ]
+    keys = [_key(unit, before) for unit in units for _, before in unit.treated]
+    assert len(set(keys)) == len(keys), "two edits of one name"
+    return units
+
+
+def _wanted(
+    prompts: Sequence[Prompt], stems: Mapping[str, set[str]]
+) -> tuple[dict[str, list[Prompt]], list[Problem]]:
+    """The prompts of each image, a repeated row once; and those that find no image, images that find none, clashes."""
+    wanted: dict[str, list[Prompt]] = {n: [] for n in stems}
+    problems = []
+    for name, own in stems.items():
+        by_id: dict[str, Prompt] = {}
+        for prompt in prompts:
+            if prompt.name != "*" and prompt.name not in own:
+                continue
+            first = by_id.setdefault(prompt.id, prompt)
+            if (first.text, first.columns) != (prompt.text, prompt.columns):
+                problems.append(_clash(name, first, prompt))
+        wanted[name] = list(by_id.values())
+    return wanted, [*unmatched(prompts, stems), *problems]
+
+
+def _clash(name: str, first: Prompt, second: Prompt) -> Problem:
+    return Problem(
+        f"prompt {first.id} for {name}",
+        "prompt_id",
+        "one text and one set of columns",
+        f"{first.text!r} {dict(first.columns)} and {second.text!r} {dict(second.columns)}",
+        "give them a prompt_id each, or drop one",
+    )
+
+
+def unmatched(prompts: Sequence[Prompt], stems: Mapping[str, set[str]]) -> list[Problem]:
+    """Images without a prompt, and prompts without an image. ``stems``: the names that each image answers to."""
+    named = {p.name for p in prompts}
+    known = {s for some in stems.values() for s in some} | {"*"}
+    return [
+        Problem(n, "prompt", "a prompt for this image", "none", "add a row with its name, or with *")
+        for n, own in stems.items()
+        if not named & {*own, "*"}
+    ] + [
+        Problem(f"prompt for {n}", "name", "an image of that name", "none", "correct the name or drop it")
+        for n in dict.fromkeys(p.name for p in prompts)
+        if n not in known
     ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch", reason="needs isr-eval[sifm]")
 pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
@@ -70,8 +71,6 @@ def test_the_directory_is_taken_as_it_is(editor: Any, protected: tuple[Path, Pat
 
 def test_edits_are_the_editors_own(editor: Any, protected: tuple[Path, Path], tmp_path: Path) -> None:
     """Control and edit: same prompt, seed and purifier; a purified arm's control is the edit of the purified source."""
-    from PIL import Image
-
     box, attack = editor("instruct_pix2pix"), purifier("gaussian_noise:sigma=0.05")
     assert attack is not None
     job = Job(protected[:1], tmp_path / "edits", PROMPTS[:1], (3,), (attack,))
@@ -159,3 +158,44 @@ def test_prompts_of_the_surrogate() -> None:
     prompts = (Prompt("*", "any"), Prompt("b", "own"), Prompt("b", "second"))
     assert prompts_for(prompts, {"x__a": "a", "x__b": "b"}) == {"x__a": "any", "x__b": "own"}
     assert prompts_for(prompts[1:], {"x__a": "a"}) == {}
+
+
+def handmade(root: Path, *names: str, shade: int = 90, **more: Any) -> Path:
+    """A directory of protected images as ``isr immunize`` leaves it, without the work."""
+    made = []
+    for name in names:
+        row = {
+            "file_name": f"protected/{name}.png", "source_file_name": f"sources/{name}.png", "image_id": name,
+            "method": "noise", "config": "c", "eps": 0.03, "surrogate": "s", "original_file": f"{name}.png", **more,
+        }  # fmt: skip
+        for column, level in (("file_name", shade), ("source_file_name", 80)):
+            (root / row[column]).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (16, 16), (level,) * 3).save(root / row[column])
+        made.append(row)
+    (root / "metadata.jsonl").write_text("".join(json.dumps(r) + "\n" for r in made))
+    return root
+
+
+def test_names_that_look_alike_are_edits_of_their_own(editor: Any, tmp_path: Path) -> None:
+    """``img`` with ``1_2``, ``img_1`` with ``2``; ``p/1`` and ``p-1``."""
+    folder = handmade(tmp_path / "in", "img", "img_1")
+    prompts = (
+        Prompt("img", "a", "1_2"), Prompt("img_1", "b", "2"), Prompt("*", "c", "p/1"), Prompt("*", "d", "p-1"),
+        Prompt("*", "d", "p-1"),
+    )  # fmt: skip
+    assert edit(Job((folder,), tmp_path / "out", prompts), editor("instruct_pix2pix")) == 6
+    found = rows(tmp_path / "out")
+    assert len({r["control_file_name"] for r in found}) == len({r["file_name"] for r in found}) == 6
+    assert {(r["image_id"], r["prompt_id"], r["prompt"]) for r in found} >= {
+        ("img", "1_2", "a"), ("img_1", "2", "b"), ("img", "p/1", "c"), ("img", "p-1", "d"),
+    }  # fmt: skip
+
+
+def test_what_would_be_one_edit_twice_is_listed(editor: Any, tmp_path: Path) -> None:
+    one = handmade(tmp_path / "one", "a", "b", immunize_seed=0)
+    two = handmade(tmp_path / "two", "a", "b", shade=91, immunize_seed=1)
+    prompts = (Prompt("a", "x", "p"), Prompt("*", "y", "p"))
+    with pytest.raises(InputError) as caught:
+        edit(Job((one, two), tmp_path / "out", prompts), editor("instruct_pix2pix"))
+    assert [p.field for p in caught.value.problems] == ["image_id", "image_id", "prompt_id"]
+    assert not (tmp_path / "out").exists()
