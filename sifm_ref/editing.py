@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +12,8 @@ from PIL import Image
 
 from isr.canonical import canonical_json, sha256_bytes, sha256_json
 from isr.errors import InputError, Problem
-from sifm_ref.pictures import central_mask, read_rgb, slug, write_png
-from sifm_ref.records import Records, read_rows, versions
+from sifm_ref.pictures import central_mask, read_rgb, slug, write_png, write_whole
+from sifm_ref.records import FOLDER, Records, read_rows, versions
 from sifm_ref.registry import Purifier
 
 if TYPE_CHECKING:
@@ -72,6 +71,7 @@ class _Unit:
     seed: int
     purifier: Purifier | None
     treated: tuple[tuple[Path, Mapping[str, Any]], ...]
+    origin: Mapping[str, str]  # digests of source and mask
 
     @property
     def name(self) -> str:
@@ -98,11 +98,13 @@ def edit(job: Job, editor: Editor, *, on_edit: Callable[[Done], None] = lambda d
             for path, before in unit.treated:
                 number += 1
                 key = _key(unit, before)
-                if records.has(key):
+                origins = _origins(unit, path)
+                if records.has(key, **origins):
                     on_edit(Done({"edit_id": key}, number, total, 0.0, fresh=False))
                     continue
                 began = time.perf_counter()
-                row = _edit_one(unit, path, before, key, job, editor)
+                records.drop(key)
+                row = {**_edit_one(unit, path, before, key, job, editor), **origins}
                 records.add(key, row)
                 on_edit(Done(row, number, total, time.perf_counter() - began))
     finally:
@@ -129,14 +131,11 @@ def _edit_one(
         out / "protected" / f"{_protected(before)}.png",
     )
     for target, origin in ((source, unit.source), (protected, path)):
-        if not target.is_file():
-            _copy(origin, target)
-    control = out / "controls" / f"{unit.name}.png"
+        _copy(origin, target)
     mask = read_rgb(unit.mask).convert("L") if unit.mask else None
     if mask is None and editor.masked:
         mask = central_mask(read_rgb(unit.source).size)
-    if not control.is_file():
-        write_png(control, _edited(unit, unit.source, mask, editor))
+    control = _control(unit, out, mask, editor)
     write_png(out / "edits" / f"{key}.png", _edited(unit, path, mask, editor))
     row = {
         "file_name": f"edits/{key}.png",
@@ -166,11 +165,27 @@ def _protected(before: Mapping[str, Any]) -> str:
     return f"{slug(*exactly[:2])}_{sha256_json(exactly)[7:13]}"
 
 
+def _origins(unit: _Unit, path: Path) -> dict[str, str]:
+    """Digests of the files that an edit is made from: other pictures under their names are another edit."""
+    return {**unit.origin, "protected_sha256": sha256_bytes(path.read_bytes())}
+
+
 def _copy(origin: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.copyfile(origin, partial)
-    partial.replace(target)
+    """The origin's bytes, unless they are there."""
+    data = origin.read_bytes()
+    if not (target.is_file() and target.read_bytes() == data):
+        write_whole(target, data)
+
+
+def _control(unit: _Unit, out: Path, mask: Image.Image | None, editor: Editor) -> Path:
+    """The edit of the source, made if it is not there or was made of another source or mask."""
+    control = out / "controls" / f"{unit.name}.png"
+    made_of = out / FOLDER / "controls" / f"{unit.name}.json"
+    expected = canonical_json(unit.origin)
+    if not (control.is_file() and made_of.is_file() and made_of.read_bytes() == expected):
+        write_png(control, _edited(unit, unit.source, mask, editor))
+        write_whole(made_of, expected)
+    return control
 
 
 def _edited(unit: _Unit, path: Path, mask: Image.Image | None, editor: Editor) -> Image.Image:
@@ -217,6 +232,11 @@ class _Images:
         if row.get("mask_file_name"):
             self.masks[name] = root / row["mask_file_name"]
 
+    def origin(self, name: str) -> dict[str, str]:
+        mask = self.masks.get(name)
+        digest = sha256_bytes(mask.read_bytes()) if mask else ""
+        return {"source_sha256": self.sources[name][1], "mask_sha256": digest}
+
     def _add_treated(self, name: str, path: Path, row: Mapping[str, Any]) -> None:
         treated = self.treated.setdefault(name, [])
         for other, before in treated:
@@ -243,7 +263,16 @@ def _units(job: Job) -> list[_Unit]:
     if problems:
         raise InputError("prompts and images: nothing was edited", problems)
     units = [
-        _Unit(name, images.sources[name][0], images.masks.get(name), prompt, seed, purifier, tuple(treated))
+        _Unit(
+            name,
+            images.sources[name][0],
+            images.masks.get(name),
+            prompt,
+            seed,
+            purifier,
+            tuple(treated),
+            images.origin(name),
+        )
         for name, treated in sorted(images.treated.items())
         for prompt in wanted[name]
         for seed in job.seeds

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem, UsageError
 from sifm_ref.budget import Budget, Measured, measure, obeying
 from sifm_ref.pictures import (
@@ -94,13 +95,16 @@ def immunize(
     unchanged: list[Problem] = []
     try:
         for batch in mine:
-            waiting = [p for p in batch if not records.has(p.image_id)]
+            origins = {p.image_id: _origin(p, masks) for p in batch}
+            waiting = [p for p in batch if not records.has(p.image_id, **origins[p.image_id])]
             for picture in batch:
                 if picture not in waiting:
                     number += 1
                     on_image(Done({"image_id": picture.image_id}, number, total, 0.0, 0, fresh=False))
             if not waiting:
                 continue
+            for picture in waiting:
+                records.drop(picture.image_id)
             for row, seconds, peak in _protect(batch, job, editor, masks, on_step):
                 if row["image_id"] not in {p.image_id for p in waiting}:
                     continue
@@ -108,6 +112,7 @@ def immunize(
                 if row.pop("unchanged"):
                     unchanged.append(_unchanged(row, job))
                     continue
+                row |= origins[row["image_id"]]
                 records.add(row["image_id"], row)
                 on_image(Done(row, number, total, seconds, peak))
     finally:
@@ -119,6 +124,15 @@ def immunize(
             unchanged,
         )
     return there
+
+
+def _origin(picture: Picture, masks: Mapping[str, Path]) -> dict[str, str]:
+    """Digests of the files that an image is made from: another photograph under its name is another image."""
+    mask = masks.get(picture.image_id)
+    return {
+        "original_sha256": sha256_bytes(picture.path.read_bytes()),
+        "original_mask_sha256": sha256_bytes(mask.read_bytes()) if mask else "",
+    }
 
 
 def _unchanged(row: Mapping[str, Any], job: Job) -> Problem:

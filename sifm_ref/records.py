@@ -74,17 +74,23 @@ class Records:
     def _path(self, key: str) -> Path:
         return self.root / FOLDER / f"{key}.json"
 
-    def has(self, key: str) -> bool:
-        """Whether this result is done, and its files are there."""
+    def has(self, key: str, **expected: object) -> bool:
+        """Whether this result is done, its files are there, and its row says what is ``expected``."""
         try:
             row = json.loads(self._path(key).read_text("utf-8"))
         except (OSError, ValueError):
+            return False
+        if any(row.get(k) != v for k, v in expected.items()):
             return False
         return all((self.root / v).is_file() for k, v in row.items() if k.endswith("file_name"))
 
     def add(self, key: str, row: Mapping[str, Any]) -> None:
         """A result that is done: its files are written before."""
         self._write(self._path(key), row)
+
+    def drop(self, key: str) -> None:
+        """Forgets a result: its files are about to change."""
+        self._path(key).unlink(missing_ok=True)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """All results that are done, in order of name."""

@@ -199,3 +199,27 @@ def test_what_would_be_one_edit_twice_is_listed(editor: Any, tmp_path: Path) -> 
         edit(Job((one, two), tmp_path / "out", prompts), editor("instruct_pix2pix"))
     assert [p.field for p in caught.value.problems] == ["image_id", "image_id", "prompt_id"]
     assert not (tmp_path / "out").exists()
+
+
+def test_what_was_remade_is_edited_again(editor: Any, tmp_path: Path) -> None:
+    """A directory remade under its name: other protected pixels, and another source of one image."""
+    box, folder = editor("instruct_pix2pix"), handmade(tmp_path / "in", "a", "b")
+    job = Job((folder,), tmp_path / "out", PROMPTS[:1], resume=True)
+    edit(job, box)
+    before = {p.name: p.read_bytes() for p in job.out.rglob("*.png")}
+    Image.new("RGB", (16, 16), (95,) * 3).save(folder / "protected" / "a.png")
+    Image.new("RGB", (16, 16), (200, 20, 20)).save(folder / "sources" / "b.png")
+    Image.new("RGB", (16, 16), (205, 20, 20)).save(folder / "protected" / "b.png")
+    fresh: list[bool] = []
+    edit(job, box, on_edit=lambda d: fresh.append(d.fresh))
+    assert fresh == [True, True]
+    for row in rows(job.out):
+        for column, origin in (("source_file_name", "sources"), ("protected_file_name", "protected")):
+            assert (job.out / row[column]).read_bytes() == (
+                folder / origin / f"{row['image_id']}.png"
+            ).read_bytes()
+    changed = {p.parent.name + p.name[0] for p in job.out.rglob("*.png") if p.read_bytes() != before[p.name]}
+    assert changed == {"editsa", "editsb", "controlsb", "sourcesb", "protecteda", "protectedb"}
+    fresh.clear()
+    edit(job, box, on_edit=lambda d: fresh.append(d.fresh))
+    assert fresh == [False, False]

@@ -242,3 +242,14 @@ def test_kinds_of_pictures_become_rgb(tmp_path: Path) -> None:
     clear = Image.new("RGBA", (2, 2), (0, 0, 0, 0))
     clear.save(tmp_path / "clear.png")
     assert np.asarray(read_rgb(tmp_path / "clear.png")).min() == 255
+
+
+def test_a_photograph_that_was_replaced_is_immunized_again(editor: Any, tmp_path: Path) -> None:
+    task = job(tmp_path, "noise", resume=True)
+    box = editor("instruct_pix2pix")
+    immunize(task, box)
+    Image.new("RGB", (60, 41), (90, 120, 30)).save(task.images / "portrait.png")
+    fresh: dict[str, bool] = {}
+    immunize(task, box, on_image=lambda d: fresh.update({d.row["image_id"]: d.fresh}))
+    assert [n for n, new in fresh.items() if new] == ["portrait"]
+    assert np.asarray(Image.open(task.out / "sources" / "portrait.png")).std((0, 1)).max() == 0
