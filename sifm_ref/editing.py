@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from sifm_ref.editor import Editor
 
 TREATMENT = ("method", "config", "eps", "surrogate")
+OWN = frozenset(
+    {
+        *TREATMENT,
+        "image_id",
+        "editor",
+        "seed",
+        "purifier",
+        "edit_id",
+        "editor_settings",
+        "edit_versions",
+        "prompt",
+    }
+)  # columns that a run writes itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,10 +267,12 @@ class _Images:
 
 
 def _units(job: Job) -> list[_Unit]:
+    check_columns(job.prompts)
     images = _Images()
     for root in job.directories:
         for row in read_rows(root, made_by="immunize"):
             images.add(root, row)
+    check_columns(job.prompts, {k for some in images.treated.values() for _, row in some for k in row})
     wanted, problems = _wanted(job.prompts, images.stems)
     problems = [*images.problems, *problems]
     if problems:
@@ -299,6 +314,28 @@ def _wanted(
                 problems.append(_clash(name, first, prompt))
         wanted[name] = list(by_id.values())
     return wanted, [*unmatched(prompts, stems), *problems]
+
+
+def check_columns(prompts: Sequence[Prompt], columns: Iterable[str] = ()) -> None:
+    """Refuses prompts with a column that a run writes itself, or one of ``columns``; ``InputError`` lists all."""
+    taken = OWN.union(columns)
+    found: dict[str, list[str]] = {}
+    for prompt in prompts:
+        for name in prompt.columns:
+            if (
+                name in taken
+                or name.startswith(("measured_", "loss_", "immunize_"))
+                or name.endswith(("file_name", "_sha256"))
+            ):
+                found.setdefault(name, []).append(prompt.id)
+    if found:
+        raise InputError(
+            f"prompts: {len(found)} column(s) that the edits have already; nothing was edited",
+            [
+                Problem(f"prompt {ids[0]}", n, "no such column", f"one with {len(ids)} value(s)", "rename it")
+                for n, ids in sorted(found.items())
+            ],
+        )
 
 
 def _clash(name: str, first: Prompt, second: Prompt) -> Problem:

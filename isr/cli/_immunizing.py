@@ -255,7 +255,7 @@ def run_edit(
     resume: bool,
 ) -> None:
     """``isr edit`` with its options read."""
-    from sifm_ref.editing import Done, Job, edit
+    from sifm_ref.editing import Done, Job, check_columns, edit
     from sifm_ref.registry import purifier, require_torch
 
     require_torch()
@@ -263,10 +263,12 @@ def run_edit(
     if not all(n.isdigit() for n in numbers):
         raise UsageError(f"--seeds {seeds}: expected whole numbers with commas, e.g. 0,1,2")
     attacks = tuple({(a.text if a else ""): a for a in map(purifier, purifiers or ("none",))}.values())
+    texts = prompts_in(prompts)
+    check_columns(texts)  # before an editor is loaded
     job = Job(
         tuple(directories),
         out,
-        prompts_in(prompts),
+        texts,
         tuple(dict.fromkeys(map(int, numbers))),
         attacks,
         shard_of(shard),

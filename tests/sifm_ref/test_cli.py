@@ -111,6 +111,9 @@ def test_mistakes_are_told_before_anything_is_loaded(photos: Path, tmp_path: Pat
     assert not (tmp_path / "out").exists()
     done = run("edit", tmp_path, "--editor", "x", "--prompts", tmp_path / "none.csv", "--out", tmp_path / "e")
     assert "expected a CSV" in str(done.exception)
+    (tmp_path / "own.csv").write_text("name,prompt,seed,method\n*,x,1,mine\n")
+    done = run("edit", tmp_path, "--editor", "x", "--prompts", tmp_path / "own.csv", "--out", tmp_path / "e")
+    assert [p.field for p in done.exception.problems] == ["method", "seed"]
 
 
 def test_an_editor_that_only_edits(photos: Path, checkpoint: Callable[[str], Path], tmp_path: Path) -> None:

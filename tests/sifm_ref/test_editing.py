@@ -223,3 +223,32 @@ def test_what_was_remade_is_edited_again(editor: Any, tmp_path: Path) -> None:
     fresh.clear()
     edit(job, box, on_edit=lambda d: fresh.append(d.fresh))
     assert fresh == [False, False]
+
+
+def test_columns_of_prompts_that_would_overwrite_are_listed(editor: Any, tmp_path: Path) -> None:
+    folder = handmade(tmp_path / "in", "a")
+    columns = {
+        "seed": "7",
+        "method": "mine",
+        "editor": "e",
+        "measured_psnr": "1",
+        "file_name": "x",
+        "topic": "t",
+    }
+    with pytest.raises(InputError) as caught:
+        edit(
+            Job((folder,), tmp_path / "out", (Prompt("*", "x", columns=columns),)), editor("instruct_pix2pix")
+        )
+    assert [p.field for p in caught.value.problems] == [
+        "editor",
+        "file_name",
+        "measured_psnr",
+        "method",
+        "seed",
+    ]
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match="original_file"):
+        edit(
+            Job((folder,), tmp_path / "out", (Prompt("*", "x", columns={"original_file": "y"}),)),
+            editor("instruct_pix2pix"),
+        )
