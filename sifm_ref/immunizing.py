@@ -183,13 +183,40 @@ def _masks(job: Job, editor: WhiteBox, pictures: Sequence[Picture]) -> dict[str,
         raise UsageError(f"--masks {job.masks}: expected a folder; found none there; check the path")
     stems = {p.stem: p for p in sorted(job.masks.iterdir()) if p.is_file()}
     found = {p.image_id: stems[n] for p in pictures for n in (p.path.stem, p.image_id) if n in stems}
-    lacking = [p for p in pictures if p.image_id not in found]
-    if lacking:
+    problems = [
+        Problem(str(p.path), "", "a mask of its name", "none", "add it")
+        for p in pictures
+        if p.image_id not in found
+    ]
+    sizes = {p.image_id: _upright(found[p.image_id]) for p in pictures if p.image_id in found}
+    problems += [
+        Problem(
+            str(found[p.image_id]),
+            "",
+            f"a mask as large as its picture, {_times(p.size)}",
+            _times(sizes[p.image_id]) if sizes[p.image_id] else "no image",
+            "draw it on the photograph, turned as its EXIF says",
+        )
+        for p in pictures
+        if p.image_id in found and sizes[p.image_id] != p.size
+    ]
+    if problems:
         raise InputError(
-            f"--masks {job.masks}: {len(lacking)} image(s) without a mask",
-            [Problem(str(p.path), "", "a mask of its name", "none", "add it") for p in lacking],
+            f"--masks {job.masks}: {len(problems)} image(s) without a mask of their size", problems
         )
     return found
+
+
+def _upright(path: Path) -> tuple[int, ...]:
+    """Width and height, EXIF orientation applied; nothing for what is no image."""
+    try:
+        return read_rgb(path).size
+    except InputError:
+        return ()
+
+
+def _times(size: Sequence[int]) -> str:
+    return " x ".join(map(str, size))
 
 
 def _protect(
@@ -206,7 +233,10 @@ def _protect(
     from sifm_ref.scene import Scene
 
     images = [job.resize.apply(read_rgb(p.path), editor.multiple) for p in batch]
-    shapes = [_mask(masks.get(p.image_id), i.size) for p, i in zip(batch, images, strict=True)]
+    shapes = [
+        _mask(masks.get(p.image_id), i.size, job.resize, editor.multiple)
+        for p, i in zip(batch, images, strict=True)
+    ]
     working = torch.float64 if editor.dtype is torch.float64 else torch.float32
     source = to_tensor(images, editor.device, working)
     mask = None
@@ -248,10 +278,11 @@ def _protect(
     return rows
 
 
-def _mask(path: Path | None, size: tuple[int, int]) -> Image.Image:
+def _mask(path: Path | None, size: tuple[int, int], resize: Resize, multiple: int) -> Image.Image:
+    """A mask brought to the working size as its picture is, black or white."""
     if path is None:
         return central_mask(size)
-    mask = read_rgb(path).convert("L").resize(size, Image.Resampling.NEAREST)
+    mask = resize.apply(read_rgb(path).convert("L"), multiple)
     return mask.point(lambda v: 255 * (v >= 128))
 
 

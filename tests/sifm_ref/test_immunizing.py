@@ -181,11 +181,19 @@ def test_masks_for_inpainting(editor: Any, tmp_path: Path) -> None:
     masks = tmp_path / "masks"
     masks.mkdir()
     write(tmp_path / "photos")
-    for stem in ("grey", "landscape", "portrait", "turned"):
-        Image.new("L", (10, 10), 255).save(masks / f"{stem}.png")
+    for stem, size in {
+        "grey": (33, 33),
+        "landscape": (64, 30),
+        "portrait": (10, 10),
+        "turned": (30, 64),
+    }.items():
+        Image.new("L", size, 255).save(masks / f"{stem}.png")
     box = editor("sd_inpaint")
-    with pytest.raises(InputError, match=r"(?s)1 image\(s\) without a mask.*an image.webp"):
+    with pytest.raises(InputError, match="without a mask of their size") as caught:
         immunize(job(tmp_path, masks=masks), box)
+    assert [(Path(p.where).name, p.found) for p in caught.value.problems] == [
+        ("an image.webp", "none"), ("portrait.png", "10 x 10"),
+    ]  # fmt: skip
     task = job(tmp_path)
     immunize(task, box)
     row = rows(task.out)["grey"]
@@ -253,3 +261,19 @@ def test_a_photograph_that_was_replaced_is_immunized_again(editor: Any, tmp_path
     immunize(task, box, on_image=lambda d: fresh.update({d.row["image_id"]: d.fresh}))
     assert [n for n, new in fresh.items() if new] == ["portrait"]
     assert np.asarray(Image.open(task.out / "sources" / "portrait.png")).std((0, 1)).max() == 0
+
+
+@pytest.mark.parametrize("policy", ["fit", "crop", "keep"])
+def test_a_mask_is_resized_as_its_picture_is(editor: Any, tmp_path: Path, policy: Any) -> None:
+    """A white square in the picture and in the mask: both are at one place in what is written."""
+    square = np.zeros((40, 90), np.uint8)
+    square[8:32, 25:60] = 255
+    for folder in ("photos", "masks"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(square).save(tmp_path / folder / "a.png")
+    task = job(tmp_path, "noise", masks=tmp_path / "masks", resize=Resize(32, policy))
+    immunize(task, editor("sd_inpaint"))
+    mask = np.asarray(Image.open(task.out / "masks" / "a.png"))
+    source = np.asarray(Image.open(task.out / "sources" / "a.png"))[..., 0]
+    assert set(np.unique(mask)) == {0, 255}
+    assert ((source >= 128) == (mask > 0)).all()
