@@ -13,7 +13,7 @@ from PIL import Image
 from isr.canonical import canonical_json, sha256_bytes, sha256_json
 from isr.errors import InputError, Problem
 from sifm_ref.pictures import central_mask, read_rgb, slug, write_png, write_whole
-from sifm_ref.records import FOLDER, Records, read_rows, versions
+from sifm_ref.records import FOLDER, Records, missing, read_rows, versions
 from sifm_ref.registry import Purifier
 
 if TYPE_CHECKING:
@@ -51,7 +51,10 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Job:
-    """What to edit: directories of ``isr immunize``, with every prompt, seed and purifier (``None``: as it is)."""
+    """What to edit: directories of ``isr immunize``, with every prompt, seed and purifier (``None``: as it is).
+
+    ``partial``: also directories in which images are missing.
+    """
 
     directories: tuple[Path, ...]
     out: Path
@@ -60,6 +63,7 @@ class Job:
     purifiers: tuple[Purifier | None, ...] = (None,)
     shard: tuple[int, int] = (0, 1)
     resume: bool = False
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +102,14 @@ class _Unit:
 def edit(job: Job, editor: Editor, *, on_edit: Callable[[Done], None] = lambda done: None) -> int:
     """The number of edits in ``job.out`` after the run; those that were there before are left as they are.
 
-    Writes ``edits/``, ``controls/``, ``sources/``, ``protected/``, ``metadata.jsonl`` and ``edit.json``. An edit and
-    its control edit have the same prompt, seed and purifier. Raises ``InputError`` with every prompt and image that
-    did not find its other half, and where directories hold different sources under one name.
+    Writes ``edits/``, ``controls/``, ``sources/``, ``protected/``, ``edit.json`` and, once all edits of all shards are
+    there, ``metadata.jsonl``. An edit and its control edit have the same prompt, seed and purifier. Raises
+    ``InputError`` with every prompt and image that did not find its other half, every image that a directory lacks,
+    and where directories hold different sources under one name.
     """
     units = _units(job)
-    records = Records(job.out, "edit", _what(job, editor), resume=job.resume)
+    keys = [_key(unit, before) for unit in units for _, before in unit.treated]
+    records = Records(job.out, "edit", _what(job, editor), keys, resume=job.resume)
     mine = units[job.shard[0] :: job.shard[1]]
     total, number = sum(len(u.treated) for u in mine), 0
     try:
@@ -121,7 +127,7 @@ def edit(job: Job, editor: Editor, *, on_edit: Callable[[Done], None] = lambda d
                 records.add(key, row)
                 on_edit(Done(row, number, total, time.perf_counter() - began))
     finally:
-        there = records.finish()
+        there = records.finish(whole=True)
     return there
 
 
@@ -268,12 +274,18 @@ class _Images:
 
 def _units(job: Job) -> list[_Unit]:
     check_columns(job.prompts)
-    images = _Images()
+    images, lacking = _Images(), list[Problem]()
+    held: dict[Path, set[str]] = {}
     for root in job.directories:
-        for row in read_rows(root, made_by="immunize"):
+        rows = read_rows(root, made_by="immunize")
+        for row in rows:
             images.add(root, row)
+        held[root] = {str(row["image_id"]) for row in rows}
+        lacking += missing(root, rows, made_by="immunize")
     check_columns(job.prompts, {k for some in images.treated.values() for _, row in some for k in row})
     wanted, problems = _wanted(job.prompts, images.stems)
+    if not job.partial:
+        images.problems += lacking or _unequal(held)
     problems = [*images.problems, *problems]
     if problems:
         raise InputError("prompts and images: nothing was edited", problems)
@@ -296,6 +308,16 @@ def _units(job: Job) -> list[_Unit]:
     keys = [_key(unit, before) for unit in units for _, before in unit.treated]
     assert len(set(keys)) == len(keys), "two edits of one name"
     return units
+
+
+def _unequal(held: Mapping[Path, set[str]]) -> list[Problem]:
+    """Images that one directory has and another lacks: their scores would be of different pictures."""
+    every = set[str]().union(*held.values())
+    return [
+        Problem(str(root), "image_id", name, "nothing", "immunize the same folder; or edit with --partial")
+        for root, names in held.items()
+        for name in sorted(every - names)
+    ]
 
 
 def _wanted(

@@ -88,7 +88,8 @@ def immunize(
     """
     pictures = find_pictures(job.images, job.out)
     masks = _masks(job, editor, pictures)
-    records = Records(job.out, "immunize", _what(job, editor), resume=job.resume)
+    ids = [p.image_id for p in pictures]
+    records = Records(job.out, "immunize", _what(job, editor), ids, resume=job.resume)
     batches = _batches(pictures, job, editor.multiple)
     mine = batches[job.shard[0] :: job.shard[1]]
     total, number = sum(map(len, mine)), 0
@@ -111,6 +112,7 @@ def immunize(
                 number += 1
                 if row.pop("unchanged"):
                     unchanged.append(_unchanged(row, job))
+                    _remove(row, job.out)
                     continue
                 row |= origins[row["image_id"]]
                 records.add(row["image_id"], row)
@@ -133,6 +135,13 @@ def _origin(picture: Picture, masks: Mapping[str, Path]) -> dict[str, str]:
         "original_sha256": sha256_bytes(picture.path.read_bytes()),
         "original_mask_sha256": sha256_bytes(mask.read_bytes()) if mask else "",
     }
+
+
+def _remove(row: Mapping[str, Any], out: Path) -> None:
+    """Takes away the files of an image that is not in the metadata."""
+    for column, name in row.items():
+        if column.endswith("file_name"):
+            (out / name).unlink(missing_ok=True)
 
 
 def _unchanged(row: Mapping[str, Any], job: Job) -> Problem:

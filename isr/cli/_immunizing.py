@@ -253,6 +253,7 @@ def run_edit(
     revision: str | None,
     shard: str,
     resume: bool,
+    partial: bool,
 ) -> None:
     """``isr edit`` with its options read."""
     from sifm_ref.editing import Done, Job, check_columns, edit
@@ -273,6 +274,7 @@ def run_edit(
         attacks,
         shard_of(shard),
         resume,
+        partial,
     )
     meter = Meter("edits", quiet)
     opened = open_editor(
@@ -285,7 +287,13 @@ def run_edit(
 
     with interruptible(out):
         there = edit(job, opened, on_edit=on_edit)
-    _say(out, there, meter, as_json, f"isr score {out} --judge CARD")
+    whole = (out / "metadata.jsonl").is_file()
+    then = (
+        f"isr score {out} --judge CARD"
+        if whole
+        else "the other shards; metadata.jsonl comes with the last edit"
+    )
+    _say(out, there, meter, as_json, then)
 
 
 def _say(out: Path, there: int, meter: Meter, as_json: bool, then: str) -> None:

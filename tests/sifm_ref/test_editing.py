@@ -96,8 +96,9 @@ def test_resuming(editor: Any, protected: tuple[Path, Path], tmp_path: Path) -> 
 
     with pytest.raises(KeyboardInterrupt):
         edit(job, box, on_edit=stop)
-    assert len(rows(job.out)) == 3
-    load_edits(job.out)
+    assert len(list((job.out / ".records").glob("*.json"))) == 3
+    with pytest.raises(InputError):
+        load_edits(job.out)
     fresh: list[bool] = []
     edit(replace(job, resume=True), box, on_edit=lambda d: fresh.append(d.fresh))
     assert fresh.count(False) == 3
@@ -110,6 +111,7 @@ def test_shards_of_units(editor: Any, protected: tuple[Path, Path], tmp_path: Pa
     box = editor("instruct_pix2pix")
     job = Job(protected, tmp_path / "edits", PROMPTS, shard=(0, 2))
     assert edit(job, box) == 6
+    assert not (tmp_path / "edits" / "metadata.jsonl").exists()
     assert edit(replace(job, shard=(1, 2), resume=True), box) == 12
 
 
@@ -252,3 +254,21 @@ def test_columns_of_prompts_that_would_overwrite_are_listed(editor: Any, tmp_pat
             Job((folder,), tmp_path / "out", (Prompt("*", "x", columns={"original_file": "y"}),)),
             editor("instruct_pix2pix"),
         )
+
+
+def test_what_a_directory_lacks_is_listed(editor: Any, tmp_path: Path) -> None:
+    box = editor("instruct_pix2pix")
+    whole, part = (
+        handmade(tmp_path / "whole", "a", "b"),
+        handmade(tmp_path / "part", "a", surrogate="t"),
+    )
+    job = Job((whole, part), tmp_path / "out", PROMPTS[:1])
+    with pytest.raises(InputError) as caught:
+        edit(job, box)
+    assert [(p.where, p.expected) for p in caught.value.problems] == [(str(part), "b")]
+    (part / "immunize.json").write_text(json.dumps({"keys": ["a", "b", "c"]}))
+    with pytest.raises(InputError, match="--resume") as caught:
+        edit(replace(job, directories=(part,)), box)
+    assert [p.expected for p in caught.value.problems] == ["b", "c"]
+    assert not job.out.exists()
+    assert edit(replace(job, partial=True), box) == 3

@@ -147,6 +147,8 @@ def test_an_unchanged_image_of_an_optimised_method_is_an_error(editor: Any, tmp_
     with pytest.raises(InputError, match="left unchanged"):
         immunize(job(tmp_path, method=small, out=tmp_path / "small"), box)
     assert not (tmp_path / "small" / "metadata.jsonl").exists()
+    assert list((tmp_path / "small").rglob("*.png")) == []
+    assert len(json.loads((tmp_path / "small" / "immunize.json").read_text())["keys"]) == 5
 
 
 def test_a_loss_that_did_not_fall_is_recorded(editor: Any, tmp_path: Path) -> None:
