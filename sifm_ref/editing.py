@@ -386,11 +386,15 @@ def unmatched(prompts: Sequence[Prompt], stems: Mapping[str, set[str]]) -> list[
 
 
 def prompts_for(prompts: Sequence[Prompt], names: Mapping[str, str]) -> dict[str, str]:
-    """For each image id (with its file's stem) the first prompt that is meant for it; none, no entry."""
+    """For each image id (with its file's stem) the first prompt that is meant for it, its own before ``*``.
+
+    Raises ``InputError`` that lists images without a prompt and prompts without an image.
+    """
+    problems = unmatched(prompts, {image_id: {image_id, stem} for image_id, stem in names.items()})
+    if problems:
+        raise InputError("prompts and images: nothing was immunized", problems)
     out = {}
     for image_id, stem in names.items():
-        found = next((p.text for p in prompts if p.name in (image_id, stem)), None)
-        found = found or next((p.text for p in prompts if p.name == "*"), None)
-        if found:
-            out[image_id] = found
+        own = [p.text for p in prompts if p.name in (image_id, stem)]
+        out[image_id] = (own or [p.text for p in prompts if p.name == "*"])[0]
     return out

@@ -159,7 +159,9 @@ def test_an_inpainting_editor_without_masks_repaints_the_middle(
 def test_prompts_of_the_surrogate() -> None:
     prompts = (Prompt("*", "any"), Prompt("b", "own"), Prompt("b", "second"))
     assert prompts_for(prompts, {"x__a": "a", "x__b": "b"}) == {"x__a": "any", "x__b": "own"}
-    assert prompts_for(prompts[1:], {"x__a": "a"}) == {}
+    with pytest.raises(InputError) as caught:
+        prompts_for(prompts[1:], {"x__a": "a"})
+    assert [p.where for p in caught.value.problems] == ["x__a", "prompt for b"]
 
 
 def handmade(root: Path, *names: str, shade: int = 90, **more: Any) -> Path:
