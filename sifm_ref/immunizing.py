@@ -106,9 +106,7 @@ def immunize(
                 continue
             for picture in waiting:
                 records.drop(picture.image_id)
-            for row, seconds, peak in _protect(batch, job, editor, masks, on_step):
-                if row["image_id"] not in {p.image_id for p in waiting}:
-                    continue
+            for row, seconds, peak in _protect(batch, waiting, job, editor, masks, on_step):
                 number += 1
                 if row.pop("unchanged"):
                     unchanged.append(_unchanged(row, job))
@@ -230,12 +228,13 @@ def _times(size: Sequence[int]) -> str:
 
 def _protect(
     batch: Sequence[Picture],
+    waiting: Sequence[Picture],
     job: Job,
     editor: WhiteBox,
     masks: Mapping[str, Path],
     on_step: Callable[[Step], None],
 ) -> list[tuple[dict[str, Any], float, int]]:
-    """Rows of one batch, its files written; seconds and peak memory of each image."""
+    """Rows of those of a batch that are ``waiting``, their files written; seconds and peak memory of each image."""
     import torch
 
     from sifm_ref.noise import Noise, seed_of
@@ -268,6 +267,8 @@ def _protect(
     rows = []
     arrays, ends = to_array(result.image), result.ends()
     for number, (picture, image) in enumerate(zip(batch, images, strict=True)):
+        if picture not in waiting:
+            continue
         original = np.asarray(image, np.uint8)
         protected = obeying(original, arrays[number], job.budget)
         measured = measure(original, protected)

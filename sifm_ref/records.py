@@ -61,9 +61,7 @@ class Records:
             before = json.loads(self._file.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{self._file}: expected the record of a run; found {error}") from error
-        if not any(self.rows()):
-            return
-        if not resume:
+        if any(self.rows()) and not resume:
             raise UsageError(
                 f"--out {self.root}: expected a new folder; found a run; add --resume to go on with it"
             )
@@ -73,11 +71,8 @@ class Records:
                 k for k in {*now, *before} - {"digest", "keys", "versions"} if now.get(k) != before.get(k)
             )
             lines = [f"  {k}: now {_brief(now.get(k))}; then {_brief(before.get(k))}" for k in differ]
-            raise UsageError(
-                "\n".join(
-                    [f"--resume: {self.root} was begun with other settings; choose another --out", *lines]
-                )
-            )
+            begun = "expected a new folder; found a run begun with other settings; choose another"
+            raise UsageError("\n".join([f"--out {self.root}: {begun}", *lines]))
 
     def _path(self, key: str) -> Path:
         return self.root / FOLDER / f"{key}.json"

@@ -122,9 +122,13 @@ def test_an_interrupted_run_goes_on_and_ends_as_an_uninterrupted_one(
     with pytest.raises(UsageError, match=r"(?s)other settings.*seed: now 1; then 0"):
         immunize(replace(task, seed=1, resume=True), box)
     fresh: list[bool] = []
+    (done,) = rows(task.out)
+    finished = task.out / "protected" / f"{done}.png"
+    written = finished.stat().st_mtime_ns
     assert immunize(replace(task, resume=True), box, on_image=lambda d: fresh.append(d.fresh)) == 3
     assert fresh.count(False) == 1
     assert files(task.out) == files(whole.out)
+    assert finished.stat().st_mtime_ns == written
 
 
 def test_shards_share_the_work(editor: Any, tmp_path: Path) -> None:
@@ -279,3 +283,17 @@ def test_a_mask_is_resized_as_its_picture_is(editor: Any, tmp_path: Path, policy
     source = np.asarray(Image.open(task.out / "sources" / "a.png"))[..., 0]
     assert set(np.unique(mask)) == {0, 255}
     assert ((source >= 128) == (mask > 0)).all()
+
+
+def test_a_run_without_a_result_is_not_overwritten_with_other_settings(editor: Any, tmp_path: Path) -> None:
+    box, task = editor("instruct_pix2pix"), job(tmp_path, "noise")
+    own = tmp_path / "own.py"
+    own.write_text(
+        "def fails(editor, scene, *, budget, config, noise, callback):\n    raise ArithmeticError\n"
+    )
+    with pytest.raises(ArithmeticError):
+        immunize(replace(task, method=method(f"{own}:fails")), box)
+    before = (task.out / "immunize.json").read_bytes()
+    with pytest.raises(UsageError, match="other settings"):
+        immunize(task, box)
+    assert (task.out / "immunize.json").read_bytes() == before
