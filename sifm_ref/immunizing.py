@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 class Job:
     """What to do. ``prompts``: the text of each image id; ``masks``: pictures by image id, white where repainted.
 
+    ``pictures``: what ``find_pictures`` found in ``images``, where that is known already.
     ``shard``: this process's number and how many share the work; ``batch``: images of one size at a time.
     """
 
@@ -51,6 +52,7 @@ class Job:
     batch: int = 1
     shard: tuple[int, int] = (0, 1)
     resume: bool = False
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def immunize(
     Writes ``sources/``, ``protected/``, ``metadata.jsonl`` and ``immunize.json``. Raises ``InputError`` at the end if
     a method left images unchanged, with every such image.
     """
-    pictures = find_pictures(job.images, job.out)
+    pictures = job.pictures or find_pictures(job.images, job.out)
     masks = _masks(job, editor, pictures)
     ids = [p.image_id for p in pictures]
     records = Records(job.out, "immunize", _what(job, editor), ids, resume=job.resume)

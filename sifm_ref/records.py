@@ -77,13 +77,18 @@ class Records:
     def _path(self, key: str) -> Path:
         return self.root / FOLDER / f"{key}.json"
 
-    def has(self, key: str, **expected: object) -> bool:
-        """Whether this result is done, its files are there, and its row says what is ``expected``."""
+    def _row(self, key: str) -> dict[str, Any] | None:
+        """The row of a result; None if there is none, or a power cut left a part of it."""
         try:
             row = json.loads(self._path(key).read_text("utf-8"))
         except (OSError, ValueError):
-            return False
-        if any(row.get(k) != v for k, v in expected.items()):
+            return None
+        return row if isinstance(row, dict) else None
+
+    def has(self, key: str, **expected: object) -> bool:
+        """Whether this result is done, its files are there, and its row says what is ``expected``."""
+        row = self._row(key)
+        if row is None or any(row.get(k) != v for k, v in expected.items()):
             return False
         return all((self.root / v).is_file() for k, v in row.items() if k.endswith("file_name"))
 
@@ -99,8 +104,9 @@ class Records:
     def rows(self) -> Iterator[dict[str, Any]]:
         """All results of the run that are done, in order of name."""
         for key in self._keys:
-            if self._path(key).is_file():
-                yield json.loads(self._path(key).read_text("utf-8"))
+            row = self._row(key)
+            if row is not None:
+                yield row
 
     def finish(self, *, whole: bool = False) -> int:
         """Writes ``metadata.jsonl`` with every row that is done, whichever process did it; how many they are.

@@ -180,7 +180,7 @@ def run(
     from sifm_ref.editing import prompts_for
     from sifm_ref.editor import Memory, WhiteBox
     from sifm_ref.immunizing import Done, Job, Step, immunize
-    from sifm_ref.pictures import Resize, find_pictures
+    from sifm_ref.pictures import Resize, find_pictures, passed_over
     from sifm_ref.registry import method, require_torch
 
     require_torch()
@@ -189,7 +189,10 @@ def run(
     settings |= {} if step_size is None else {"descent.step_size": repr(step_size)}
     chosen = method(spec, preset, _applicable(spec, settings, sets))
     budget, size = Budget(eps, norm), Resize(resolution, resize)
-    names = {p.image_id: p.path.stem for p in find_pictures(images, out)}
+    pictures = tuple(find_pictures(images, out))
+    for path in passed_over(images, out):
+        click.echo(f"isr: {path}: not taken: expected PNG, JPEG, WebP, BMP or TIFF; convert it", err=True)
+    names = {p.image_id: p.path.stem for p in pictures}
     texts = prompts_for(prompts_in(prompts), names) if prompts else {}
     share = shard_of(shard)
     if batch < 1:
@@ -208,7 +211,7 @@ def run(
     )
     if not isinstance(opened, WhiteBox):
         raise UsageError(f"--editor {editor}: expected one whose steps can be differentiated; it only edits")
-    job = Job(images, out, chosen, budget, seed, size, texts, masks, batch, share, resume)
+    job = Job(images, out, chosen, budget, seed, size, texts, masks, batch, share, resume, pictures)
     meter.stage(
         f"immunizing {len(names)} images with {chosen.name} ({chosen.preset or 'own'}) on {opened.name}"
     )

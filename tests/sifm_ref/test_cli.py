@@ -105,9 +105,16 @@ def test_mistakes_are_told_before_anything_is_loaded(photos: Path, tmp_path: Pat
     assert "did you mean sifm" in said("--method", "sfim", *ready)
     assert "expected a field out of layers" in said("--set", "layer=mid_block", *ready)
     assert "pixel units" in said("--eps", "8", *ready)
+    assert "one 8-bit level" in said("--eps", "0.0039", *ready)
     assert "expected I/N" in said("--shard", "2/2", *ready)
     assert "KEY=VALUE" in said("--set", "layers", *ready)
     assert "at least 1" in said("--batch", 0, *ready)
+    (photos / "holiday.HEIC").write_bytes(b"x")
+    assert "holiday.HEIC: not taken" in said("--batch", 0, *ready)
+    (tmp_path / "some.csv").write_text("name,prompt\ngrey,x\ngray,y\n")
+    found = said("--prompts", tmp_path / "some.csv", *ready)
+    assert "portrait: 'prompt': expected a prompt" in found
+    assert "prompt for gray: 'name': expected an image" in found
     assert not (tmp_path / "out").exists()
     done = run("edit", tmp_path, "--editor", "x", "--prompts", tmp_path / "none.csv", "--out", tmp_path / "e")
     assert "expected a CSV" in str(done.exception)

@@ -183,6 +183,16 @@ def test_a_loss_that_did_not_fall_is_recorded(editor: Any, tmp_path: Path) -> No
         method(f"{own}:nothing")
 
 
+def test_a_record_that_a_power_cut_left_empty_is_made_again(editor: Any, tmp_path: Path) -> None:
+    box, task = editor("instruct_pix2pix"), job(tmp_path, "noise", resume=True)
+    immunize(task, box)
+    for name in ("grey", "portrait"):
+        (task.out / ".records" / f"{name}.json").write_bytes(b"")
+    fresh: list[bool] = []
+    assert immunize(task, box, on_image=lambda d: fresh.append(d.fresh)) == 5
+    assert fresh.count(True) == 2
+
+
 def test_masks_for_inpainting(editor: Any, tmp_path: Path) -> None:
     masks = tmp_path / "masks"
     masks.mkdir()
