@@ -176,3 +176,22 @@ def test_interrupted_in_a_shell_and_resumed(
     assert "8 rows" in again.stdout
     assert "8 new" not in again.stdout
     assert len((tmp_path / "out" / "metadata.jsonl").read_text().splitlines()) == 8
+
+
+def test_an_incomplete_directory_is_edited_when_asked_for(
+    photos: Path, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder, prompts = checkpoint("instruct_pix2pix"), tmp_path / "all.csv"
+    prompts.write_text("name,prompt\n*,make the circle red\n")
+    common = ("--editor", folder, "--quiet")
+    done = run(
+        "immunize", photos, "--method", "noise", "--out", tmp_path / "n", "--resolution", 16, "--shard", "0/5", *common
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    order = (
+        "edit", tmp_path / "n", "--prompts", prompts, "--out", tmp_path / "e", "--set", "steps=1", *common
+    )  # fmt: skip
+    assert len(run(*order).exception.problems) == 4
+    done = run(*order, "--partial")
+    assert done.exit_code == 0, done.output
+    assert "1 rows" in done.stdout

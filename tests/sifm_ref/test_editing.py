@@ -15,7 +15,7 @@ pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
 from isr.directory import load_edits  # noqa: E402
 from isr.errors import InputError  # noqa: E402
-from sifm_ref.editing import Done, Job, Prompt, edit, prompts_for  # noqa: E402
+from sifm_ref.editing import Done, Job, Prompt, _copy, edit, prompts_for  # noqa: E402
 from sifm_ref.immunizing import Job as Immunize  # noqa: E402
 from sifm_ref.immunizing import immunize  # noqa: E402
 from sifm_ref.pictures import Resize  # noqa: E402
@@ -274,3 +274,15 @@ def test_what_a_directory_lacks_is_listed(editor: Any, tmp_path: Path) -> None:
     assert [p.expected for p in caught.value.problems] == ["b", "c"]
     assert not job.out.exists()
     assert edit(replace(job, partial=True), box) == 3
+
+
+def test_a_copy_keeps_off_another_processs_temporary_file(tmp_path: Path) -> None:
+    origin, target = tmp_path / "a.png", tmp_path / "sources" / "a.png"
+    origin.write_bytes(b"whole")
+    target.parent.mkdir()
+    others = target.with_name(".a.png.partial")
+    others.write_bytes(b"ha")
+    others.chmod(0o400)
+    _copy(origin, target)
+    assert target.read_bytes() == b"whole"
+    assert others.read_bytes() == b"ha"
