@@ -38,6 +38,12 @@ class Budget:
                 "8/255 is written 0.0314, and a budget given on [-1, 1] tensors must be halved"
             )
 
+        if self.norm == "linf" and self.levels < 1:
+            raise UsageError(
+                f"eps: expected at least one 8-bit level, 1/{LEVELS} = 0.00392...; found {self.eps!r}; "
+                "no saved image could differ from its source"
+            )
+
     @property
     def levels(self) -> int:
         """Whole 8-bit levels that an L-inf budget allows: 7 for 0.03."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem, UsageError
 from sifm_ref.budget import Budget, Measured, measure, obeying
 from sifm_ref.pictures import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 class Job:
     """What to do. ``prompts``: the text of each image id; ``masks``: pictures by image id, white where repainted.
 
+    ``pictures``: what ``find_pictures`` found in ``images``, where that is known already.
     ``shard``: this process's number and how many share the work; ``batch``: images of one size at a time.
     """
 
@@ -50,6 +52,7 @@ class Job:
     batch: int = 1
     shard: tuple[int, int] = (0, 1)
     resume: bool = False
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,29 +88,33 @@ def immunize(
     Writes ``sources/``, ``protected/``, ``metadata.jsonl`` and ``immunize.json``. Raises ``InputError`` at the end if
     a method left images unchanged, with every such image.
     """
-    pictures = find_pictures(job.images, job.out)
+    pictures = job.pictures or find_pictures(job.images, job.out)
     masks = _masks(job, editor, pictures)
-    records = Records(job.out, "immunize", _what(job, editor), resume=job.resume)
+    ids = [p.image_id for p in pictures]
+    records = Records(job.out, "immunize", _what(job, editor), ids, resume=job.resume)
     batches = _batches(pictures, job, editor.multiple)
     mine = batches[job.shard[0] :: job.shard[1]]
     total, number = sum(map(len, mine)), 0
     unchanged: list[Problem] = []
     try:
         for batch in mine:
-            waiting = [p for p in batch if not records.has(p.image_id)]
+            origins = {p.image_id: _origin(p, masks) for p in batch}
+            waiting = [p for p in batch if not records.has(p.image_id, **origins[p.image_id])]
             for picture in batch:
                 if picture not in waiting:
                     number += 1
                     on_image(Done({"image_id": picture.image_id}, number, total, 0.0, 0, fresh=False))
             if not waiting:
                 continue
-            for row, seconds, peak in _protect(batch, job, editor, masks, on_step):
-                if row["image_id"] not in {p.image_id for p in waiting}:
-                    continue
+            for picture in waiting:
+                records.drop(picture.image_id)
+            for row, seconds, peak in _protect(batch, waiting, job, editor, masks, on_step):
                 number += 1
                 if row.pop("unchanged"):
                     unchanged.append(_unchanged(row, job))
+                    _remove(row, job.out)
                     continue
+                row |= origins[row["image_id"]]
                 records.add(row["image_id"], row)
                 on_image(Done(row, number, total, seconds, peak))
     finally:
@@ -119,6 +126,22 @@ def immunize(
             unchanged,
         )
     return there
+
+
+def _origin(picture: Picture, masks: Mapping[str, Path]) -> dict[str, str]:
+    """Digests of the files that an image is made from: another photograph under its name is another image."""
+    mask = masks.get(picture.image_id)
+    return {
+        "original_sha256": sha256_bytes(picture.path.read_bytes()),
+        "original_mask_sha256": sha256_bytes(mask.read_bytes()) if mask else "",
+    }
+
+
+def _remove(row: Mapping[str, Any], out: Path) -> None:
+    """Takes away the files of an image that is not in the metadata."""
+    for column, name in row.items():
+        if column.endswith("file_name"):
+            (out / name).unlink(missing_ok=True)
 
 
 def _unchanged(row: Mapping[str, Any], job: Job) -> Problem:
@@ -169,30 +192,61 @@ def _masks(job: Job, editor: WhiteBox, pictures: Sequence[Picture]) -> dict[str,
         raise UsageError(f"--masks {job.masks}: expected a folder; found none there; check the path")
     stems = {p.stem: p for p in sorted(job.masks.iterdir()) if p.is_file()}
     found = {p.image_id: stems[n] for p in pictures for n in (p.path.stem, p.image_id) if n in stems}
-    lacking = [p for p in pictures if p.image_id not in found]
-    if lacking:
+    problems = [
+        Problem(str(p.path), "", "a mask of its name", "none", "add it")
+        for p in pictures
+        if p.image_id not in found
+    ]
+    sizes = {p.image_id: _upright(found[p.image_id]) for p in pictures if p.image_id in found}
+    problems += [
+        Problem(
+            str(found[p.image_id]),
+            "",
+            f"a mask as large as its picture, {_times(p.size)}",
+            _times(sizes[p.image_id]) if sizes[p.image_id] else "no image",
+            "draw it on the photograph, turned as its EXIF says",
+        )
+        for p in pictures
+        if p.image_id in found and sizes[p.image_id] != p.size
+    ]
+    if problems:
         raise InputError(
-            f"--masks {job.masks}: {len(lacking)} image(s) without a mask",
-            [Problem(str(p.path), "", "a mask of its name", "none", "add it") for p in lacking],
+            f"--masks {job.masks}: {len(problems)} image(s) without a mask of their size", problems
         )
     return found
 
 
+def _upright(path: Path) -> tuple[int, ...]:
+    """Width and height, EXIF orientation applied; nothing for what is no image."""
+    try:
+        return read_rgb(path).size
+    except InputError:
+        return ()
+
+
+def _times(size: Sequence[int]) -> str:
+    return " x ".join(map(str, size))
+
+
 def _protect(
     batch: Sequence[Picture],
+    waiting: Sequence[Picture],
     job: Job,
     editor: WhiteBox,
     masks: Mapping[str, Path],
     on_step: Callable[[Step], None],
 ) -> list[tuple[dict[str, Any], float, int]]:
-    """Rows of one batch, its files written; seconds and peak memory of each image."""
+    """Rows of those of a batch that are ``waiting``, their files written; seconds and peak memory of each image."""
     import torch
 
     from sifm_ref.noise import Noise, seed_of
     from sifm_ref.scene import Scene
 
     images = [job.resize.apply(read_rgb(p.path), editor.multiple) for p in batch]
-    shapes = [_mask(masks.get(p.image_id), i.size) for p, i in zip(batch, images, strict=True)]
+    shapes = [
+        _mask(masks.get(p.image_id), i.size, job.resize, editor.multiple)
+        for p, i in zip(batch, images, strict=True)
+    ]
     working = torch.float64 if editor.dtype is torch.float64 else torch.float32
     source = to_tensor(images, editor.device, working)
     mask = None
@@ -215,6 +269,8 @@ def _protect(
     rows = []
     arrays, ends = to_array(result.image), result.ends()
     for number, (picture, image) in enumerate(zip(batch, images, strict=True)):
+        if picture not in waiting:
+            continue
         original = np.asarray(image, np.uint8)
         protected = obeying(original, arrays[number], job.budget)
         measured = measure(original, protected)
@@ -234,10 +290,11 @@ def _protect(
     return rows
 
 
-def _mask(path: Path | None, size: tuple[int, int]) -> Image.Image:
+def _mask(path: Path | None, size: tuple[int, int], resize: Resize, multiple: int) -> Image.Image:
+    """A mask brought to the working size as its picture is, black or white."""
     if path is None:
         return central_mask(size)
-    mask = read_rgb(path).convert("L").resize(size, Image.Resampling.NEAREST)
+    mask = resize.apply(read_rgb(path).convert("L"), multiple)
     return mask.point(lambda v: 255 * (v >= 128))
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+OTHER_SUFFIXES = (".avif", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl")  # pictures that are not taken
 Policy = Literal["fit", "crop", "keep"]
 LONGEST = 48  # characters of a part of a name, so that five of them make a file name that every disk takes
 POLICIES = ("fit", "crop", "keep")
@@ -89,14 +90,7 @@ def find_pictures(place: Path, without: Path | None = None) -> list[Picture]:
         files, root = [place], place.parent
     elif place.is_dir():
         root = place
-        files = sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        hidden = [any(part.startswith(".") for part in p.relative_to(root).parts) for p in files]
-        apart = without.resolve() if without else None
-        files = [
-            p
-            for p, h in zip(files, hidden, strict=True)
-            if not h and not (apart and p.resolve().is_relative_to(apart))
-        ]
+        files = _files(place, without, SUFFIXES)
     else:
         raise InputError(f"{place}: expected a folder of images; found nothing there; check the path")
     if not files:
@@ -118,6 +112,24 @@ def find_pictures(place: Path, without: Path | None = None) -> list[Picture]:
     if problems:
         raise InputError(f"{place}: {len(problems)} file(s) that are no images", problems)
     return found
+
+
+def passed_over(place: Path, without: Path | None = None) -> list[Path]:
+    """Pictures of the folder that ``find_pictures`` does not take, as their kind is another (HEIC, GIF, AVIF ...)."""
+    return _files(place, without, OTHER_SUFFIXES) if place.is_dir() else []
+
+
+def _files(place: Path, without: Path | None, suffixes: Sequence[str]) -> list[Path]:
+    """Files of these kinds, in order of name; none that is hidden or lies in ``without``."""
+    apart = without.resolve() if without else None
+    return sorted(
+        p
+        for p in place.rglob("*")
+        if p.suffix.lower() in suffixes
+        and p.is_file()
+        and not any(part.startswith(".") for part in p.relative_to(place).parts)
+        and not (apart and p.resolve().is_relative_to(apart))
+    )
 
 
 def _slug(text: str) -> str:
@@ -168,10 +180,13 @@ def to_array(images: Tensor) -> NDArray[np.float64]:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file so that it is there whole or not at all."""
+    """Writes a file so that it is there whole or not at all, after a power cut too."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     partial.replace(path)
 
 

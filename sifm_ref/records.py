@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from isr.canonical import canonical_json, sha256_json
-from isr.errors import InputError, UsageError
+from isr.errors import InputError, Problem, UsageError
 from sifm_ref.pictures import write_whole
 
 _NAME = re.compile(r"\w[\w.-]*")
@@ -34,51 +34,61 @@ def versions() -> dict[str, str]:
 
 
 class Records:
-    """The rows of an output directory that are done. ``what`` decides whether a run may go on in it."""
+    """The rows of an output directory that are done. ``what`` decides whether a run may go on in it.
 
-    def __init__(self, root: Path, name: str, what: Mapping[str, Any], *, resume: bool) -> None:
-        self.root = root
+    ``keys``: all results of the run, those of other processes too; its file lists them, so that a lack is seen.
+    """
+
+    def __init__(
+        self, root: Path, name: str, what: Mapping[str, Any], keys: Sequence[str], *, resume: bool
+    ) -> None:
+        self.root, self._keys = root, sorted(keys)
         self._file = root / f"{name}.json"
         said = {"schema": f"sifm_ref.{name}/1", "digest": sha256_json(what), **what}
         if self._file.is_file():
             self._continue(said, resume)
+            self._begin(said)
         elif root.is_dir() and any(root.iterdir()):
             raise UsageError(f"--out {root}: expected a new or empty folder; found files; choose another")
         else:
-            self._write(self._file, {**said, "versions": versions()}, indent=1)
+            self._begin(said)
+
+    def _begin(self, said: Mapping[str, Any]) -> None:
+        self._write(self._file, {**said, "keys": self._keys, "versions": versions()}, indent=1)
 
     def _continue(self, said: Mapping[str, Any], resume: bool) -> None:
         try:
             before = json.loads(self._file.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{self._file}: expected the record of a run; found {error}") from error
-        if not any(self.rows()):
-            self._write(self._file, {**said, "versions": versions()}, indent=1)
-            return
-        if not resume:
+        if any(self.rows()) and not resume:
             raise UsageError(
                 f"--out {self.root}: expected a new folder; found a run; add --resume to go on with it"
             )
         if before.get("digest") != said["digest"]:
             now = json.loads(canonical_json(said))
             differ = sorted(
-                k for k in {*now, *before} - {"digest", "versions"} if now.get(k) != before.get(k)
+                k for k in {*now, *before} - {"digest", "keys", "versions"} if now.get(k) != before.get(k)
             )
             lines = [f"  {k}: now {_brief(now.get(k))}; then {_brief(before.get(k))}" for k in differ]
-            raise UsageError(
-                "\n".join(
-                    [f"--resume: {self.root} was begun with other settings; choose another --out", *lines]
-                )
-            )
+            begun = "expected a new folder; found a run begun with other settings; choose another"
+            raise UsageError("\n".join([f"--out {self.root}: {begun}", *lines]))
 
     def _path(self, key: str) -> Path:
         return self.root / FOLDER / f"{key}.json"
 
-    def has(self, key: str) -> bool:
-        """Whether this result is done, and its files are there."""
+    def _row(self, key: str) -> dict[str, Any] | None:
+        """The row of a result; None if there is none, or a power cut left a part of it."""
         try:
             row = json.loads(self._path(key).read_text("utf-8"))
         except (OSError, ValueError):
+            return None
+        return row if isinstance(row, dict) else None
+
+    def has(self, key: str, **expected: object) -> bool:
+        """Whether this result is done, its files are there, and its row says what is ``expected``."""
+        row = self._row(key)
+        if row is None or any(row.get(k) != v for k, v in expected.items()):
             return False
         return all((self.root / v).is_file() for k, v in row.items() if k.endswith("file_name"))
 
@@ -86,16 +96,28 @@ class Records:
         """A result that is done: its files are written before."""
         self._write(self._path(key), row)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """All results that are done, in order of name."""
-        for file in sorted((self.root / FOLDER).glob("*.json")):
-            yield json.loads(file.read_text("utf-8"))
+    def drop(self, key: str) -> None:
+        """Forgets a result, and the table that may name it: its files are about to change."""
+        self._path(key).unlink(missing_ok=True)
+        (self.root / METADATA).unlink(missing_ok=True)
 
-    def finish(self) -> int:
-        """Writes ``metadata.jsonl`` with every row that is done, whichever process did it; how many they are."""
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """All results of the run that are done, in order of name."""
+        for key in self._keys:
+            row = self._row(key)
+            if row is not None:
+                yield row
+
+    def finish(self, *, whole: bool = False) -> int:
+        """Writes ``metadata.jsonl`` with every row that is done, whichever process did it; how many they are.
+
+        ``whole``: only if all are done; otherwise there is none, so that nothing takes a part for the whole.
+        """
         lines = [json.dumps(row, ensure_ascii=False) for row in self.rows()]
-        if lines:
+        if lines and (len(lines) == len(self._keys) or not whole):
             write_whole(self.root / METADATA, ("\n".join(lines) + "\n").encode())
+        else:
+            (self.root / METADATA).unlink(missing_ok=True)
         return len(lines)
 
     @staticmethod
@@ -135,3 +157,26 @@ def read_rows(root: Path, *, made_by: str) -> list[dict[str, Any]]:
     if faults or not rows:
         raise InputError("\n".join([f"{path}: {len(faults) or 'no'} row(s) that cannot be used", *faults]))
     return rows
+
+
+def missing(root: Path, rows: Sequence[Mapping[str, Any]], *, made_by: str) -> list[Problem]:
+    """What the directory's run was to make and did not; nothing is known of a directory without its record."""
+    file = root / f"{made_by}.json"
+    try:
+        keys = json.loads(file.read_text("utf-8")).get("keys", [])
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, AttributeError) as error:
+        return [Problem(str(file), "", "the record of a run", str(error), f"make it with: isr {made_by}")]
+    there = {row["image_id"] for row in rows}
+    return [
+        Problem(
+            str(root),
+            "image_id",
+            key,
+            "nothing",
+            f"go on with: isr {made_by} --resume; or edit with --partial",
+        )
+        for key in keys
+        if key not in there
+    ]

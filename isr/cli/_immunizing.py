@@ -180,7 +180,7 @@ def run(
     from sifm_ref.editing import prompts_for
     from sifm_ref.editor import Memory, WhiteBox
     from sifm_ref.immunizing import Done, Job, Step, immunize
-    from sifm_ref.pictures import Resize, find_pictures
+    from sifm_ref.pictures import Resize, find_pictures, passed_over
     from sifm_ref.registry import method, require_torch
 
     require_torch()
@@ -189,7 +189,10 @@ def run(
     settings |= {} if step_size is None else {"descent.step_size": repr(step_size)}
     chosen = method(spec, preset, _applicable(spec, settings, sets))
     budget, size = Budget(eps, norm), Resize(resolution, resize)
-    names = {p.image_id: p.path.stem for p in find_pictures(images, out)}
+    pictures = tuple(find_pictures(images, out))
+    for path in passed_over(images, out):
+        click.echo(f"isr: {path}: not taken: expected PNG, JPEG, WebP, BMP or TIFF; convert it", err=True)
+    names = {p.image_id: p.path.stem for p in pictures}
     texts = prompts_for(prompts_in(prompts), names) if prompts else {}
     share = shard_of(shard)
     if batch < 1:
@@ -208,7 +211,7 @@ def run(
     )
     if not isinstance(opened, WhiteBox):
         raise UsageError(f"--editor {editor}: expected one whose steps can be differentiated; it only edits")
-    job = Job(images, out, chosen, budget, seed, size, texts, masks, batch, share, resume)
+    job = Job(images, out, chosen, budget, seed, size, texts, masks, batch, share, resume, pictures)
     meter.stage(
         f"immunizing {len(names)} images with {chosen.name} ({chosen.preset or 'own'}) on {opened.name}"
     )
@@ -253,9 +256,10 @@ def run_edit(
     revision: str | None,
     shard: str,
     resume: bool,
+    partial: bool,
 ) -> None:
     """``isr edit`` with its options read."""
-    from sifm_ref.editing import Done, Job, edit
+    from sifm_ref.editing import Done, Job, check_columns, edit
     from sifm_ref.registry import purifier, require_torch
 
     require_torch()
@@ -263,14 +267,17 @@ def run_edit(
     if not all(n.isdigit() for n in numbers):
         raise UsageError(f"--seeds {seeds}: expected whole numbers with commas, e.g. 0,1,2")
     attacks = tuple({(a.text if a else ""): a for a in map(purifier, purifiers or ("none",))}.values())
+    texts = prompts_in(prompts)
+    check_columns(texts)  # before an editor is loaded
     job = Job(
         tuple(directories),
         out,
-        prompts_in(prompts),
+        texts,
         tuple(dict.fromkeys(map(int, numbers))),
         attacks,
         shard_of(shard),
         resume,
+        partial,
     )
     meter = Meter("edits", quiet)
     opened = open_editor(
@@ -283,7 +290,13 @@ def run_edit(
 
     with interruptible(out):
         there = edit(job, opened, on_edit=on_edit)
-    _say(out, there, meter, as_json, f"isr score {out} --judge CARD")
+    whole = (out / "metadata.jsonl").is_file()
+    then = (
+        f"isr score {out} --judge CARD"
+        if whole
+        else "the other shards; metadata.jsonl comes with the last edit"
+    )
+    _say(out, there, meter, as_json, then)
 
 
 def _say(out: Path, there: int, meter: Meter, as_json: bool, then: str) -> None:

@@ -44,13 +44,15 @@ _PATH = click.Path(path_type=Path)
     "--shard", default="0/1", show_default=True, metavar="I/N", help="This process's share of the work."
 )
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run in --out.")
+@click.option("--partial", is_flag=True, help="Edit also directories in which images are missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def command(directories: tuple[Path, ...], editor: str, as_json: bool, quiet: bool, **given: Any) -> None:
     """Edit what isr immunize wrote in each DIR, and the unprotected sources with the same prompt and seed.
 
     With --purifier, both are purified before they are edited. Directories of several methods share their control
-    edits. The result is an edit directory: next, isr score OUT --judge CARD.
+    edits. The result is an edit directory: next, isr score OUT --judge CARD. Its metadata.jsonl is written once all
+    edits are there.
 
     \b
     Purifiers: jpeg, resize, crop_resize, gaussian_noise, gaussian_blur, median, vae, adverse_cleaner,

@@ -105,12 +105,22 @@ def test_mistakes_are_told_before_anything_is_loaded(photos: Path, tmp_path: Pat
     assert "did you mean sifm" in said("--method", "sfim", *ready)
     assert "expected a field out of layers" in said("--set", "layer=mid_block", *ready)
     assert "pixel units" in said("--eps", "8", *ready)
+    assert "one 8-bit level" in said("--eps", "0.0039", *ready)
     assert "expected I/N" in said("--shard", "2/2", *ready)
     assert "KEY=VALUE" in said("--set", "layers", *ready)
     assert "at least 1" in said("--batch", 0, *ready)
+    (photos / "holiday.HEIC").write_bytes(b"x")
+    assert "holiday.HEIC: not taken" in said("--batch", 0, *ready)
+    (tmp_path / "some.csv").write_text("name,prompt\ngrey,x\ngray,y\n")
+    found = said("--prompts", tmp_path / "some.csv", *ready)
+    assert "portrait: 'prompt': expected a prompt" in found
+    assert "prompt for gray: 'name': expected an image" in found
     assert not (tmp_path / "out").exists()
     done = run("edit", tmp_path, "--editor", "x", "--prompts", tmp_path / "none.csv", "--out", tmp_path / "e")
     assert "expected a CSV" in str(done.exception)
+    (tmp_path / "own.csv").write_text("name,prompt,seed,method\n*,x,1,mine\n")
+    done = run("edit", tmp_path, "--editor", "x", "--prompts", tmp_path / "own.csv", "--out", tmp_path / "e")
+    assert [p.field for p in done.exception.problems] == ["method", "seed"]
 
 
 def test_an_editor_that_only_edits(photos: Path, checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
@@ -166,3 +176,22 @@ def test_interrupted_in_a_shell_and_resumed(
     assert "8 rows" in again.stdout
     assert "8 new" not in again.stdout
     assert len((tmp_path / "out" / "metadata.jsonl").read_text().splitlines()) == 8
+
+
+def test_an_incomplete_directory_is_edited_when_asked_for(
+    photos: Path, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder, prompts = checkpoint("instruct_pix2pix"), tmp_path / "all.csv"
+    prompts.write_text("name,prompt\n*,make the circle red\n")
+    common = ("--editor", folder, "--quiet")
+    done = run(
+        "immunize", photos, "--method", "noise", "--out", tmp_path / "n", "--resolution", 16, "--shard", "0/5", *common
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    order = (
+        "edit", tmp_path / "n", "--prompts", prompts, "--out", tmp_path / "e", "--set", "steps=1", *common
+    )  # fmt: skip
+    assert len(run(*order).exception.problems) == 4
+    done = run(*order, "--partial")
+    assert done.exit_code == 0, done.output
+    assert "1 rows" in done.stdout

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch", reason="needs isr-eval[sifm]")
 pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
 from isr.directory import load_edits  # noqa: E402
 from isr.errors import InputError  # noqa: E402
-from sifm_ref.editing import Done, Job, Prompt, edit, prompts_for  # noqa: E402
+from sifm_ref.editing import Done, Job, Prompt, _copy, edit, prompts_for  # noqa: E402
 from sifm_ref.immunizing import Job as Immunize  # noqa: E402
 from sifm_ref.immunizing import immunize  # noqa: E402
 from sifm_ref.pictures import Resize  # noqa: E402
@@ -70,8 +71,6 @@ def test_the_directory_is_taken_as_it_is(editor: Any, protected: tuple[Path, Pat
 
 def test_edits_are_the_editors_own(editor: Any, protected: tuple[Path, Path], tmp_path: Path) -> None:
     """Control and edit: same prompt, seed and purifier; a purified arm's control is the edit of the purified source."""
-    from PIL import Image
-
     box, attack = editor("instruct_pix2pix"), purifier("gaussian_noise:sigma=0.05")
     assert attack is not None
     job = Job(protected[:1], tmp_path / "edits", PROMPTS[:1], (3,), (attack,))
@@ -97,8 +96,9 @@ def test_resuming(editor: Any, protected: tuple[Path, Path], tmp_path: Path) -> 
 
     with pytest.raises(KeyboardInterrupt):
         edit(job, box, on_edit=stop)
-    assert len(rows(job.out)) == 3
-    load_edits(job.out)
+    assert len(list((job.out / ".records").glob("*.json"))) == 3
+    with pytest.raises(InputError):
+        load_edits(job.out)
     fresh: list[bool] = []
     edit(replace(job, resume=True), box, on_edit=lambda d: fresh.append(d.fresh))
     assert fresh.count(False) == 3
@@ -111,6 +111,7 @@ def test_shards_of_units(editor: Any, protected: tuple[Path, Path], tmp_path: Pa
     box = editor("instruct_pix2pix")
     job = Job(protected, tmp_path / "edits", PROMPTS, shard=(0, 2))
     assert edit(job, box) == 6
+    assert not (tmp_path / "edits" / "metadata.jsonl").exists()
     assert edit(replace(job, shard=(1, 2), resume=True), box) == 12
 
 
@@ -158,4 +159,130 @@ def test_an_inpainting_editor_without_masks_repaints_the_middle(
 def test_prompts_of_the_surrogate() -> None:
     prompts = (Prompt("*", "any"), Prompt("b", "own"), Prompt("b", "second"))
     assert prompts_for(prompts, {"x__a": "a", "x__b": "b"}) == {"x__a": "any", "x__b": "own"}
-    assert prompts_for(prompts[1:], {"x__a": "a"}) == {}
+    with pytest.raises(InputError) as caught:
+        prompts_for(prompts[1:], {"x__a": "a"})
+    assert [p.where for p in caught.value.problems] == ["x__a", "prompt for b"]
+
+
+def handmade(root: Path, *names: str, shade: int = 90, **more: Any) -> Path:
+    """A directory of protected images as ``isr immunize`` leaves it, without the work."""
+    made = []
+    for name in names:
+        row = {
+            "file_name": f"protected/{name}.png", "source_file_name": f"sources/{name}.png", "image_id": name,
+            "method": "noise", "config": "c", "eps": 0.03, "surrogate": "s", "original_file": f"{name}.png", **more,
+        }  # fmt: skip
+        for column, level in (("file_name", shade), ("source_file_name", 80)):
+            (root / row[column]).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (16, 16), (level,) * 3).save(root / row[column])
+        made.append(row)
+    (root / "metadata.jsonl").write_text("".join(json.dumps(r) + "\n" for r in made))
+    return root
+
+
+def test_names_that_look_alike_are_edits_of_their_own(editor: Any, tmp_path: Path) -> None:
+    """``img`` with ``1_2``, ``img_1`` with ``2``; ``p/1`` and ``p-1``."""
+    folder = handmade(tmp_path / "in", "img", "img_1")
+    prompts = (
+        Prompt("img", "a", "1_2"), Prompt("img_1", "b", "2"), Prompt("*", "c", "p/1"), Prompt("*", "d", "p-1"),
+        Prompt("*", "d", "p-1"),
+    )  # fmt: skip
+    assert edit(Job((folder,), tmp_path / "out", prompts), editor("instruct_pix2pix")) == 6
+    found = rows(tmp_path / "out")
+    assert len({r["control_file_name"] for r in found}) == len({r["file_name"] for r in found}) == 6
+    assert {(r["image_id"], r["prompt_id"], r["prompt"]) for r in found} >= {
+        ("img", "1_2", "a"), ("img_1", "2", "b"), ("img", "p/1", "c"), ("img", "p-1", "d"),
+    }  # fmt: skip
+
+
+def test_what_would_be_one_edit_twice_is_listed(editor: Any, tmp_path: Path) -> None:
+    one = handmade(tmp_path / "one", "a", "b", immunize_seed=0)
+    two = handmade(tmp_path / "two", "a", "b", shade=91, immunize_seed=1)
+    prompts = (Prompt("a", "x", "p"), Prompt("*", "y", "p"))
+    with pytest.raises(InputError) as caught:
+        edit(Job((one, two), tmp_path / "out", prompts), editor("instruct_pix2pix"))
+    assert [p.field for p in caught.value.problems] == ["image_id", "image_id", "prompt_id"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_was_remade_is_edited_again(editor: Any, tmp_path: Path) -> None:
+    """A directory remade under its name: other protected pixels, and another source of one image."""
+    box, folder = editor("instruct_pix2pix"), handmade(tmp_path / "in", "a", "b")
+    job = Job((folder,), tmp_path / "out", PROMPTS[:1], resume=True)
+    edit(job, box)
+    before = {p.name: p.read_bytes() for p in job.out.rglob("*.png")}
+    Image.new("RGB", (16, 16), (95,) * 3).save(folder / "protected" / "a.png")
+    Image.new("RGB", (16, 16), (200, 20, 20)).save(folder / "sources" / "b.png")
+    Image.new("RGB", (16, 16), (205, 20, 20)).save(folder / "protected" / "b.png")
+    fresh: list[bool] = []
+    edit(job, box, on_edit=lambda d: fresh.append(d.fresh))
+    assert fresh == [True, True]
+    for row in rows(job.out):
+        for column, origin in (("source_file_name", "sources"), ("protected_file_name", "protected")):
+            assert (job.out / row[column]).read_bytes() == (
+                folder / origin / f"{row['image_id']}.png"
+            ).read_bytes()
+    changed = {p.parent.name + p.name[0] for p in job.out.rglob("*.png") if p.read_bytes() != before[p.name]}
+    assert changed == {"editsa", "editsb", "controlsb", "sourcesb", "protecteda", "protectedb"}
+    fresh.clear()
+    edit(job, box, on_edit=lambda d: fresh.append(d.fresh))
+    assert fresh == [False, False]
+
+
+def test_columns_of_prompts_that_would_overwrite_are_listed(editor: Any, tmp_path: Path) -> None:
+    folder = handmade(tmp_path / "in", "a")
+    columns = {
+        "seed": "7",
+        "method": "mine",
+        "editor": "e",
+        "measured_psnr": "1",
+        "file_name": "x",
+        "topic": "t",
+    }
+    with pytest.raises(InputError) as caught:
+        edit(
+            Job((folder,), tmp_path / "out", (Prompt("*", "x", columns=columns),)), editor("instruct_pix2pix")
+        )
+    assert [p.field for p in caught.value.problems] == [
+        "editor",
+        "file_name",
+        "measured_psnr",
+        "method",
+        "seed",
+    ]
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match="original_file"):
+        edit(
+            Job((folder,), tmp_path / "out", (Prompt("*", "x", columns={"original_file": "y"}),)),
+            editor("instruct_pix2pix"),
+        )
+
+
+def test_what_a_directory_lacks_is_listed(editor: Any, tmp_path: Path) -> None:
+    box = editor("instruct_pix2pix")
+    whole, part = (
+        handmade(tmp_path / "whole", "a", "b"),
+        handmade(tmp_path / "part", "a", surrogate="t"),
+    )
+    job = Job((whole, part), tmp_path / "out", PROMPTS[:1])
+    with pytest.raises(InputError) as caught:
+        edit(job, box)
+    assert [(p.where, p.expected) for p in caught.value.problems] == [(str(part), "b")]
+    (part / "immunize.json").write_text(json.dumps({"keys": ["a", "b", "c"]}))
+    with pytest.raises(InputError, match="--resume") as caught:
+        edit(replace(job, directories=(part,)), box)
+    assert [p.expected for p in caught.value.problems] == ["b", "c"]
+    assert not job.out.exists()
+    assert edit(replace(job, partial=True), box) == 3
+
+
+def test_a_copy_keeps_off_another_processs_temporary_file(tmp_path: Path) -> None:
+    origin, target = tmp_path / "a.png", tmp_path / "sources" / "a.png"
+    origin.write_bytes(b"whole")
+    target.parent.mkdir()
+    others = target.with_name(".a.png.partial")
+    others.write_bytes(b"ha")
+    others.chmod(0o400)
+    _copy(origin, target)
+    assert target.read_bytes() == b"whole"
+    assert others.read_bytes() == b"ha"

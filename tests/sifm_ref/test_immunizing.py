@@ -122,9 +122,13 @@ def test_an_interrupted_run_goes_on_and_ends_as_an_uninterrupted_one(
     with pytest.raises(UsageError, match=r"(?s)other settings.*seed: now 1; then 0"):
         immunize(replace(task, seed=1, resume=True), box)
     fresh: list[bool] = []
+    (done,) = rows(task.out)
+    finished = task.out / "protected" / f"{done}.png"
+    written = finished.stat().st_mtime_ns
     assert immunize(replace(task, resume=True), box, on_image=lambda d: fresh.append(d.fresh)) == 3
     assert fresh.count(False) == 1
     assert files(task.out) == files(whole.out)
+    assert finished.stat().st_mtime_ns == written
 
 
 def test_shards_share_the_work(editor: Any, tmp_path: Path) -> None:
@@ -147,6 +151,8 @@ def test_an_unchanged_image_of_an_optimised_method_is_an_error(editor: Any, tmp_
     with pytest.raises(InputError, match="left unchanged"):
         immunize(job(tmp_path, method=small, out=tmp_path / "small"), box)
     assert not (tmp_path / "small" / "metadata.jsonl").exists()
+    assert list((tmp_path / "small").rglob("*.png")) == []
+    assert len(json.loads((tmp_path / "small" / "immunize.json").read_text())["keys"]) == 5
 
 
 def test_a_loss_that_did_not_fall_is_recorded(editor: Any, tmp_path: Path) -> None:
@@ -177,15 +183,33 @@ def test_a_loss_that_did_not_fall_is_recorded(editor: Any, tmp_path: Path) -> No
         method(f"{own}:nothing")
 
 
+def test_a_record_that_a_power_cut_left_empty_is_made_again(editor: Any, tmp_path: Path) -> None:
+    box, task = editor("instruct_pix2pix"), job(tmp_path, "noise", resume=True)
+    immunize(task, box)
+    for name in ("grey", "portrait"):
+        (task.out / ".records" / f"{name}.json").write_bytes(b"")
+    fresh: list[bool] = []
+    assert immunize(task, box, on_image=lambda d: fresh.append(d.fresh)) == 5
+    assert fresh.count(True) == 2
+
+
 def test_masks_for_inpainting(editor: Any, tmp_path: Path) -> None:
     masks = tmp_path / "masks"
     masks.mkdir()
     write(tmp_path / "photos")
-    for stem in ("grey", "landscape", "portrait", "turned"):
-        Image.new("L", (10, 10), 255).save(masks / f"{stem}.png")
+    for stem, size in {
+        "grey": (33, 33),
+        "landscape": (64, 30),
+        "portrait": (10, 10),
+        "turned": (30, 64),
+    }.items():
+        Image.new("L", size, 255).save(masks / f"{stem}.png")
     box = editor("sd_inpaint")
-    with pytest.raises(InputError, match=r"(?s)1 image\(s\) without a mask.*an image.webp"):
+    with pytest.raises(InputError, match="without a mask of their size") as caught:
         immunize(job(tmp_path, masks=masks), box)
+    assert [(Path(p.where).name, p.found) for p in caught.value.problems] == [
+        ("an image.webp", "none"), ("portrait.png", "10 x 10"),
+    ]  # fmt: skip
     task = job(tmp_path)
     immunize(task, box)
     row = rows(task.out)["grey"]
@@ -242,3 +266,44 @@ def test_kinds_of_pictures_become_rgb(tmp_path: Path) -> None:
     clear = Image.new("RGBA", (2, 2), (0, 0, 0, 0))
     clear.save(tmp_path / "clear.png")
     assert np.asarray(read_rgb(tmp_path / "clear.png")).min() == 255
+
+
+def test_a_photograph_that_was_replaced_is_immunized_again(editor: Any, tmp_path: Path) -> None:
+    task = job(tmp_path, "noise", resume=True)
+    box = editor("instruct_pix2pix")
+    immunize(task, box)
+    Image.new("RGB", (60, 41), (90, 120, 30)).save(task.images / "portrait.png")
+    fresh: dict[str, bool] = {}
+    immunize(task, box, on_image=lambda d: fresh.update({d.row["image_id"]: d.fresh}))
+    assert [n for n, new in fresh.items() if new] == ["portrait"]
+    assert np.asarray(Image.open(task.out / "sources" / "portrait.png")).std((0, 1)).max() == 0
+
+
+@pytest.mark.parametrize("policy", ["fit", "crop", "keep"])
+def test_a_mask_is_resized_as_its_picture_is(editor: Any, tmp_path: Path, policy: Any) -> None:
+    """A white square in the picture and in the mask: both are at one place in what is written."""
+    square = np.zeros((40, 90), np.uint8)
+    square[8:32, 25:60] = 255
+    for folder in ("photos", "masks"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(square).save(tmp_path / folder / "a.png")
+    task = job(tmp_path, "noise", masks=tmp_path / "masks", resize=Resize(32, policy))
+    immunize(task, editor("sd_inpaint"))
+    mask = np.asarray(Image.open(task.out / "masks" / "a.png"))
+    source = np.asarray(Image.open(task.out / "sources" / "a.png"))[..., 0]
+    assert set(np.unique(mask)) == {0, 255}
+    assert ((source >= 128) == (mask > 0)).all()
+
+
+def test_a_run_without_a_result_is_not_overwritten_with_other_settings(editor: Any, tmp_path: Path) -> None:
+    box, task = editor("instruct_pix2pix"), job(tmp_path, "noise")
+    own = tmp_path / "own.py"
+    own.write_text(
+        "def fails(editor, scene, *, budget, config, noise, callback):\n    raise ArithmeticError\n"
+    )
+    with pytest.raises(ArithmeticError):
+        immunize(replace(task, method=method(f"{own}:fails")), box)
+    before = (task.out / "immunize.json").read_bytes()
+    with pytest.raises(UsageError, match="other settings"):
+        immunize(task, box)
+    assert (task.out / "immunize.json").read_bytes() == before
