@@ -88,6 +88,19 @@ def test_a_guided_filter_by_least_squares() -> None:
     np.testing.assert_allclose(made[4, 4], np.mean(answers, axis=0))
 
 
+def test_adverse_cleaner_is_guided_by_the_given_picture() -> None:
+    """The release: y = img; y = bilateral(y) often; y = guidedFilter(guide=img, src=y) a few times; cut to levels."""
+    image = picture(12, 13)
+    original = image.astype(float)
+    y = original
+    for _ in range(2):
+        y = bilateral(y, 5, 8.0, 8.0)
+    for _ in range(2):
+        y = guided_filter(original, y, 4, 16.0)
+    made = purifier("adverse_cleaner:rounds=2,guided=2")(Image.fromarray(image), seed=0, editor=None)  # type: ignore[misc]
+    np.testing.assert_array_equal(np.asarray(made), y.clip(0, 255).astype(np.uint8))
+
+
 def test_names_and_parameters() -> None:
     found = purifier("jpeg")
     assert found is not None
