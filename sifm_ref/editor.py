@@ -113,8 +113,8 @@ class WhiteBox(Editor):
 
     @staticmethod
     @abstractmethod
-    def feature(output: Any) -> Tensor:
-        """The image's features in what a layer returns."""
+    def feature(module: Any, output: Any) -> Tensor:
+        """The image's features in what a layer returns; which place they have depends on its kind."""
 
     @abstractmethod
     def attention_layers(self) -> list[str]:

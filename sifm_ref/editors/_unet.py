@@ -31,7 +31,7 @@ class UNetEditor(WhiteBox):
         return ("mid_block",)
 
     @staticmethod
-    def feature(output: Any) -> Tensor:
+    def feature(module: Any, output: Any) -> Tensor:
         picked: Tensor = output[0] if isinstance(output, tuple) else getattr(output, "sample", output)
         return picked
 

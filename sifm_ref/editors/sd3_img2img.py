@@ -39,9 +39,14 @@ class Adapter(WhiteBox):
         return (f"transformer_blocks.{len(self.predictor.transformer_blocks) * 3 // 4}",)
 
     @staticmethod
-    def feature(output: Any) -> Tensor:
-        picked: Tensor = output[1] if isinstance(output, tuple) and len(output) == 2 else output
-        return picked if isinstance(picked, Tensor) else output[0]
+    def feature(module: Any, output: Any) -> Tensor:
+        """A block returns (text, image), its attention (image, text), any other layer its own first."""
+        from diffusers.models.attention import JointTransformerBlock
+
+        if not isinstance(output, tuple):
+            return getattr(output, "sample", output)
+        picked: Tensor = output[1 if isinstance(module, JointTransformerBlock) else 0]
+        return picked
 
     def units(self) -> Iterator[tuple[str, Any]]:
         for number, block in enumerate(self.predictor.transformer_blocks):
