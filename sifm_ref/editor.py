@@ -190,7 +190,7 @@ class WhiteBox(Editor):
 
     @abstractmethod
     def guided(self, noisy: Tensor, t: Tensor, text: Text, empty: Text, look: Look) -> Tensor:
-        """The answer with the editor's guidance, as in an edit."""
+        """The answer with the editor's guidance, as in an edit; one pass less where ``text`` is ``empty`` itself."""
 
     @abstractmethod
     def schedule(self, steps: int) -> list[int]:

@@ -92,14 +92,15 @@ class UNetEditor(WhiteBox):
     def guided(self, noisy: Tensor, t: Tensor, text: Text, empty: Text, look: Look) -> Tensor:
         weight = self.settings["guidance"]
         with_text = self.predict(noisy, t, text, look.condition)
-        if weight <= 1:
+        if weight <= 1 or text is empty:
             return with_text
         without = self.predict(noisy, t, empty, look.condition)
         return without + weight * (with_text - without)
 
     def schedule(self, steps: int) -> list[int]:
+        """The last ``steps`` of DDIM's "leading" schedule with offset 1, as the pipelines have it, below ``strength``."""
         begin = round(self.timesteps * self.settings.get("strength", 1.0))
-        return [max(1, round(begin * (steps - i) / steps)) - 1 for i in range(steps)]
+        return [begin // steps * (steps - 1 - i) + 1 for i in range(steps)]
 
     def advance(self, noisy: Tensor, answer: Tensor, t: int, after: int, eta: float, noise: Tensor) -> Tensor:
         """DDIM (Song et al. 2021, eq. 12 and 16)."""

@@ -112,7 +112,7 @@ class Adapter(WhiteBox):
     def guided(self, noisy: Tensor, t: Tensor, text: Text, empty: Text, look: Look) -> Tensor:
         weight = self.settings["guidance"]
         with_text = self.predict(noisy, t, text, None)
-        if weight <= 1:
+        if weight <= 1 or text is empty:
             return with_text
         without = self.predict(noisy, t, empty, None)
         return without + weight * (with_text - without)

@@ -74,9 +74,47 @@ def test_ddpm_noise_and_ddim_steps_are_the_schedulers(editor: Any, name: str) ->
         mine = box.advance(z, 0.3 * drawn, 501, 401, eta, drawn)
         theirs = scheduler.step(0.3 * drawn, 501, z, eta=eta, variance_noise=drawn).prev_sample
         torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-6)
-    times = box.schedule(4)
-    assert times == sorted(times, reverse=True)
-    assert times[0] == round(1000 * box.settings.get("strength", 1.0)) - 1
+
+
+@pytest.mark.parametrize("name", ["instruct_pix2pix", "sd_img2img", "sd_inpaint"])
+def test_a_short_edit_has_the_pipelines_timesteps(editor: Any, name: str) -> None:
+    """DDIM as in Stable Diffusion's checkpoints; below a strength, the end of a longer schedule."""
+    from diffusers import DDIMScheduler
+
+    box = editor(name)
+    strength = box.settings.get("strength", 1.0)
+    scheduler = DDIMScheduler(steps_offset=1, timestep_spacing="leading")
+    scheduler.set_timesteps(round(4 / strength))
+    assert box.schedule(4) == scheduler.timesteps.tolist()[-4:]
+    if strength == 1:
+        assert box.schedule(4) == [751, 501, 251, 1]
+
+
+@pytest.mark.parametrize(("name", "passes"), [("instruct_pix2pix", 2), ("sd_img2img", 1), ("sd3_img2img", 1)])
+def test_guidance_by_the_empty_prompt_needs_no_pass_of_its_own(
+    editor: Any, name: str, passes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box, calls, predict = editor(name), [], editor(name).predict
+    look = box.look(scene(box).source)
+    empty, copy, t = box.text([""]), dict(box.text([""])), torch.tensor([501])
+    monkeypatch.setattr(box, "predict", lambda *a: calls.append(1) or predict(*a))
+    with torch.no_grad():
+        once = box.guided(look.latents, t, empty, empty, look)
+        assert len(calls) == passes
+        torch.testing.assert_close(once, box.guided(look.latents, t, copy, empty, look))
+
+
+@pytest.mark.parametrize("settings", [{"guidance": 1.0}, {"image_guidance": 0.9}])
+def test_instruct_pix2pix_guides_where_its_pipeline_does(
+    editor: Any, settings: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = editor("instruct_pix2pix")
+    monkeypatch.setattr(box, "settings", {**box.settings, **settings})
+    look, t = box.look(scene(box).source), torch.tensor([501])
+    text, empty = box.text(["make the circle red"]), box.text([""])
+    with torch.no_grad():
+        found = box.guided(look.latents, t, text, empty, look)
+        torch.testing.assert_close(found, box.predict(look.latents, t, text, look.condition))
 
 
 def test_velocity_prediction(editor: Any) -> None:
