@@ -221,6 +221,11 @@ def test_half_precision_gradients_are_scaled() -> None:
     )
 
 
+def test_editshields_declared_step_is_on_tensors_of_length_two() -> None:
+    declared = method("editshield", "declared").config.descent
+    assert (declared.steps, declared.step_size) == (30, pytest.approx(0.5 / 255))
+
+
 def test_adaptations_say_so(editor: Any) -> None:
     assert "inpainting" in method("photoguard_diffusion").adaptation(editor("instruct_pix2pix"))
     assert method("photoguard_diffusion").adaptation(editor("sd_inpaint")) == ""
