@@ -87,6 +87,7 @@ class WhiteBox(Editor):
     sees_condition: ClassVar[bool] = (
         False  # whether the noise predictor sees the image beside the noisy latents
     )
+    stock: ClassVar[bool] = False  # whether it is Stable Diffusion's own text-to-image model
     timesteps: ClassVar[int] = 1000
 
     def __init__(self, pipe: Any, *, name: str, settings: Mapping[str, Any] | None = None) -> None:

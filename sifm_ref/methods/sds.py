@@ -38,6 +38,13 @@ class Config:
 PRESETS = {"descend": Config(), "ascend": Config(mode="+")}
 
 
+def adaptation(editor: WhiteBox) -> str:
+    """What is ours, on this editor, beside the released attack."""
+    if editor.stock:
+        return ""
+    return "SDS is released for Stable Diffusion 1.x; here by what this editor's noise predictor was trained to answer"
+
+
 def sds(
     editor: WhiteBox,
     scene: Scene,

@@ -80,6 +80,11 @@ def test_editshield_through_its_transformations(editor: Any, transform: str) -> 
     assert_agree(objective("editshield", box, transform=transform), moved(box))
 
 
+def test_semantic_attack_with_its_mask_on_the_map(editor: Any) -> None:
+    box = editor("instruct_pix2pix", "fp64")
+    assert_agree(objective("semantic_attack", box, mask="map"), moved(box))
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -169,6 +169,24 @@ def test_attention_is_the_processors_own(editor: Any) -> None:
     torch.testing.assert_close(mine[0], module.get_attention_scores(q, k))
 
 
+def test_the_mask_of_sa_is_laid_on_the_picture(editor: Any) -> None:
+    """``Att(M * x)``: what M leaves out has no gradient; ``map`` sees the whole image."""
+    from sifm_ref.methods.semantic_attack import Objective
+
+    box = editor("sd_img2img")
+    place, config = scene(box), quick("semantic_attack").config
+    masked = Objective(box, place, config, noise())
+    _, found = masked.gradient(place.source, noise())
+    outside = (masked._kept == 0).expand_as(found)
+    assert outside.any()
+    assert found[outside].abs().max() == 0
+    assert found[~outside].abs().max() > 0
+    _, whole = Objective(box, place, replace(config, mask="map"), noise()).gradient(place.source, noise())
+    assert whole[outside].abs().max() > 0
+    with pytest.raises(UsageError, match="expected image or map; found 'all'"):
+        replace(config, mask="all")
+
+
 def test_joint_attention_looks_at_the_text(editor: Any) -> None:
     box = editor("sd3_img2img")
     module = dict(box.predictor.named_modules())[box.attention_layers()[0]]
@@ -229,6 +247,10 @@ def test_editshields_declared_step_is_on_tensors_of_length_two() -> None:
 def test_adaptations_say_so(editor: Any) -> None:
     assert "inpainting" in method("photoguard_diffusion").adaptation(editor("instruct_pix2pix"))
     assert method("photoguard_diffusion").adaptation(editor("sd_inpaint")) == ""
+    for name in ("sds", "mist"):
+        assert "Stable Diffusion 1.x" in method(name).adaptation(editor("sd3_img2img"))
+        assert "Stable Diffusion 1.x" in method(name).adaptation(editor("instruct_pix2pix"))
+        assert "Stable Diffusion 1.x" not in method(name).adaptation(editor("sd_img2img"))
     assert "Adam" in method("editshield").adaptation(editor("sd_img2img"))
     assert method("sifm").adaptation(editor("sd_img2img")) == ""
 
