@@ -94,7 +94,7 @@ def test_semantic_attack_with_its_mask_on_the_map(editor: Any) -> None:
         {"latent": "sample"},
         {"noise": "fresh"},
         {"canvas": "noise"},
-        {"canvas": "source"},
+        {"canvas": "protected"},
         {"condition": "source"},
         {"combine": "terms", "layers": ("mid_block", "down_blocks.0.resnets.0", "up_blocks.1")},
         {"combine": "features", "layers": ("mid_block.resnets.0", "mid_block.attentions.0")},
@@ -163,7 +163,7 @@ def test_the_direction_of_sds_is_that_of_its_inner_product(editor: Any, name: st
 def test_one_encode_for_all_timesteps_is_the_straightforward_gradient(editor: Any) -> None:
     """Written as one first would: for every timestep encode, the whole U-Net, backward to the pixels."""
     box = editor("instruct_pix2pix")
-    place, config = scene(box), quick("sifm").config
+    place, config = scene(box), quick("sifm", canvas="protected").config
     goal = sifm.Objective(box, place, config, noise())
     x = moved(box)
     total, whole = torch.zeros_like(x), torch.zeros(1)

@@ -109,12 +109,37 @@ def test_divergence_alone_never_moves_from_zero(editor: Any) -> None:
 
 
 def test_sifm_must_see_what_it_protects(editor: Any) -> None:
-    with pytest.raises(UsageError, match="canvas=protected"):
+    with pytest.raises(UsageError, match="canvas or condition to protected"):
         protect("sifm", editor("sd_img2img"), canvas="noise")
-    with pytest.raises(UsageError, match="canvas=protected"):
+    with pytest.raises(UsageError, match="canvas or condition to protected"):
         protect("sifm", editor("instruct_pix2pix"), canvas="source", condition="source")
     with pytest.raises(UsageError, match="layers of one shape"):
         protect("sifm", editor("sd_img2img"), layers=("mid_block", "up_blocks.1"))
+
+
+def test_the_canvas_is_what_the_editor_edits_on(editor: Any) -> None:
+    """An editor with a condition never has the protected image as its canvas; one without sees it nowhere else."""
+    from sifm_ref.methods.sifm import Config, Objective, canvas_of
+
+    wanted = {
+        "instruct_pix2pix": "source",
+        "sd_inpaint": "source",
+        "sd_img2img": "protected",
+        "sd3_img2img": "protected",
+    }
+    for name, canvas in wanted.items():
+        box = editor(name)
+        assert canvas_of(box, Config()) == canvas
+        assert canvas_of(box, Config(canvas="noise")) == "noise"
+    box = editor("instruct_pix2pix")
+    place, config = scene(box), quick("sifm").config
+    x = (place.source + 0.02).clamp(0, 1)
+    auto, source, other = (
+        Objective(box, place, replace(config, canvas=c), noise()).gradient(x, noise())[1]
+        for c in ("auto", "source", "protected")
+    )
+    assert torch.equal(auto, source)
+    assert not torch.equal(auto, other)
 
 
 def test_sifm_terms_by_hand() -> None:
