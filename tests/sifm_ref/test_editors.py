@@ -226,15 +226,43 @@ def test_every_adapter_is_found_by_its_checkpoint(checkpoint: Callable[[str], Pa
 
 def test_names_tell_editors_apart(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
     folder = checkpoint("sd_img2img")
-    assert load(str(folder)).name == "sd_img2img"
-    assert load(str(folder), Settings(settings={"strength": "0.9"})).name == "sd_img2img[strength=0.9]"
+    plain = load(str(folder))
+    mark = plain.identity["fingerprint"].removeprefix("sha256:")[:6]
+    assert plain.name == f"sd_img2img@{mark}"
+    changed = load(str(folder), Settings(settings={"strength": "0.9"}, dtype="bf16"))
+    assert changed.name == f"sd_img2img@{mark}[dtype=bf16,strength=0.9]"
     other = shutil.copytree(folder, tmp_path / "mine")
     one = load(f"sd_img2img={other}")
-    assert one.name == "sd_img2img=mine"
-    assert one.identity["fingerprint"] == load(str(folder)).identity["fingerprint"]
+    assert one.name == f"sd_img2img=mine@{mark}"
+    assert one.identity["fingerprint"] == plain.identity["fingerprint"]
     config = json.loads((other / "unet" / "config.json").read_text())
     (other / "unet" / "config.json").write_text(json.dumps({**config, "note": 1}))
-    assert load(f"sd_img2img={other}").identity["fingerprint"] != one.identity["fingerprint"]
+    again = load(f"sd_img2img={other}")
+    assert again.identity["fingerprint"] != one.identity["fingerprint"]
+    assert again.name != one.name
+
+
+def test_names_of_editors_from_a_hub() -> None:
+    from sifm_ref.loading import adapter, shown_name
+
+    cls = adapter("sd_img2img")
+    assert shown_name(cls, "sd_img2img", cls.default, {}) == "sd_img2img"
+    assert shown_name(cls, "sd_img2img", cls.default, {}, revision="abc") == "sd_img2img[revision=abc]"
+    assert shown_name(cls, "sd_img2img", "x/final", {}) != shown_name(cls, "sd_img2img", "y/final", {})
+
+
+def test_the_class_is_read_at_the_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffusers import DiffusionPipeline
+
+    asked: list[Any] = []
+
+    def config(repo: str, revision: str | None = None) -> dict[str, str]:
+        asked.append((repo, revision))
+        return {"_class_name": "StableDiffusionImg2ImgPipeline"}
+
+    monkeypatch.setattr(DiffusionPipeline, "load_config", config)
+    assert parse("x/final", "abc") == ("sd_img2img", "x/final")
+    assert asked == [("x/final", "abc")]
 
 
 def test_errors_say_what_to_do(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:

@@ -101,12 +101,26 @@ def test_adverse_cleaner_is_guided_by_the_given_picture() -> None:
     np.testing.assert_array_equal(np.asarray(made), y.clip(0, 255).astype(np.uint8))
 
 
+def test_folders_of_one_name_are_two_purifiers(tmp_path: Path) -> None:
+    texts = []
+    for name in ("x", "y"):
+        folder = tmp_path / name / "final"
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(f'{{"note": "{name}"}}')
+        for spec in (f"vae:checkpoint={folder}", f"img2img:checkpoint=sd_img2img={folder}"):
+            found = purifier(spec)
+            assert found is not None
+            assert str(tmp_path) not in found.text
+            assert "final@" in found.text
+            texts.append(found.text)
+    assert len(set(texts)) == 4
+
+
 def test_names_and_parameters() -> None:
     found = purifier("jpeg")
     assert found is not None
     assert found.text == "jpeg:quality=75"
     assert purifier("none") is None
-    assert "checkpoint=tests," in purifier(f"img2img:checkpoint={Path(__file__).parents[1]}").text  # type: ignore[union-attr]
     assert purifier("") is None
     with pytest.raises(UsageError, match="did you mean jpeg"):
         purifier("jpg")
