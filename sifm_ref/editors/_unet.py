@@ -70,9 +70,10 @@ class UNetEditor(WhiteBox):
 
     def _signal(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """sqrt(alpha-bar) and sqrt(1 - alpha-bar) at ``t``; at -1, clean."""
-        bars = self.pipe.scheduler.alphas_cumprod.double()
-        bar = torch.cat([bars, bars.new_ones(1)]).to(like.device)[t][:, None, None, None]  # place -1: clean
-        return bar.sqrt().to(like.dtype), (1 - bar).sqrt().to(like.dtype)
+        bars = self.pipe.scheduler.alphas_cumprod.cpu().double()  # not every device has float64
+        bars = torch.cat([bars, bars.new_ones(1)])  # place -1: clean
+        signal, spread = (table.sqrt().to(like.dtype).to(like.device)[t] for table in (bars, 1 - bars))
+        return signal[:, None, None, None], spread[:, None, None, None]
 
     def noised(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         signal, spread = self._signal(t, latents)

@@ -97,7 +97,8 @@ class Adapter(WhiteBox):
         return [place for place, token in enumerate(ids) if token not in special]
 
     def noised(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        sigma = (t.double() / self.timesteps).to(latents.dtype)[:, None, None, None]
+        share = t.cpu().double() / self.timesteps  # not every device has float64
+        sigma = share.to(latents.dtype).to(latents.device)[:, None, None, None]
         return (1 - sigma) * latents + sigma * noise
 
     def target(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:

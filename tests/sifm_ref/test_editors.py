@@ -117,6 +117,25 @@ def test_instruct_pix2pix_guides_where_its_pipeline_does(
         torch.testing.assert_close(found, box.predict(look.latents, t, text, look.condition))
 
 
+@pytest.mark.parametrize("name", ["sd_img2img", "sd3_img2img"])
+def test_no_float64_off_the_cpu(editor: Any, name: str) -> None:
+    """mps has none: every tensor that is made elsewhere is of the latents' type."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            made = function(*args, **(kwargs or {}))
+            if isinstance(made, torch.Tensor) and made.device.type == "meta":
+                assert made.dtype is not torch.float64, function
+            return made
+
+    box = editor(name)
+    z = torch.empty(1, 4, 2, 2, device="meta")
+    t = torch.tensor([300], device="meta" if name == "sd_img2img" else "cpu")
+    with Watch():
+        assert box.noised(z, z, t).shape == z.shape
+
+
 def test_velocity_prediction(editor: Any) -> None:
     box = editor("sd_img2img", "fp64")
     scheduler, z = box.pipe.scheduler, torch.randn(1, 4, 2, 2, dtype=torch.float64)

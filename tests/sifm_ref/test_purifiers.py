@@ -101,6 +101,32 @@ def test_adverse_cleaner_is_guided_by_the_given_picture() -> None:
     np.testing.assert_array_equal(np.asarray(made), y.clip(0, 255).astype(np.uint8))
 
 
+def test_models_of_purifiers_work_where_the_editor_does(
+    editor: Any, checkpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from sifm_ref import loading
+    from sifm_ref.purifiers import img2img, vae
+
+    box, asked = editor("instruct_pix2pix", "bf16"), []
+
+    class Model:
+        def edit(self, image: Image.Image, prompt: str, seed: int) -> Image.Image:
+            return image
+
+    monkeypatch.setattr(loading, "load", lambda spec, settings: asked.append(settings) or Model())
+    denoise = purifier("img2img:checkpoint=sd_img2img,steps=7")
+    assert denoise is not None
+    image = Image.fromarray(picture(16, 16))
+    for one in (box, editor("instruct_pix2pix"), box):
+        denoise(image, seed=0, editor=one)
+    img2img.loaded.cache_clear()
+    assert [(s.device, s.dtype) for s in asked] == [("cpu", "bf16"), ("cpu", "fp32")]
+    folder = str(checkpoint("instruct_pix2pix"))
+    assert vae.loaded(folder, "cpu", "bf16").dtype is torch.bfloat16
+
+
 def test_folders_of_one_name_are_two_purifiers(tmp_path: Path) -> None:
     texts = []
     for name in ("x", "y"):
