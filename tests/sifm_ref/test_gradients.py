@@ -138,7 +138,7 @@ def test_the_direction_of_sds_is_that_of_its_inner_product(editor: Any, name: st
     box = editor(name, "fp64")
     place, x = scene(box), moved(box)
     config = quick("sds", mode=mode).config
-    _, found = sds.sds_direction(box, place, config, x, noise(seed=5))
+    _, found = sds.sds_direction(box, place, config)(x, noise(seed=5))
     with torch.no_grad():
         drawing = noise(seed=5)
         look = box.look(x, place.mask)
