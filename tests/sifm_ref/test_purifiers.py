@@ -158,6 +158,30 @@ def test_names_and_parameters() -> None:
         purifier("median:size=2")(Image.new("RGB", (8, 8)), seed=0, editor=None)  # type: ignore[misc]
 
 
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ("crop_resize:share=0", "share: expected a number between 0 and 1; found 0.0"),
+        ("crop_resize:share=1", "share: expected a number between 0 and 1; found 1.0"),
+        ("resize:factor=0", "factor: expected a number above 0; found 0.0"),
+        ("jpeg_downscale:factor=-1", "factor: expected a number above 0; found -1.0"),
+        ("jpeg:quality=0", "quality: expected a whole number from 1 to 100; found 0"),
+        ("jpeg:quality=101", "quality: expected a whole number from 1 to 100; found 101"),
+    ],
+)
+def test_parameters_out_of_range_are_refused(spec: str, why: str) -> None:
+    attack = purifier(spec)
+    assert attack is not None
+    with pytest.raises(UsageError, match=why):
+        attack(Image.new("RGB", (8, 8)), seed=0, editor=None)
+
+
+def test_a_crop_leaves_at_least_a_pixel() -> None:
+    attack = purifier("crop_resize:share=0.99")
+    assert attack is not None
+    assert attack(Image.new("RGB", (2, 3)), seed=0, editor=None).size == (2, 3)
+
+
 def test_the_vae_round_trip_and_img2img(editor: Any, checkpoint: Any) -> None:
     image = Image.fromarray(picture(16, 24))
     box = editor("instruct_pix2pix")
