@@ -66,6 +66,9 @@ class Editor(ABC):
             raise UsageError(
                 f"editor {name}: expected settings out of {', '.join(self.defaults)}; found {', '.join(unknown)}"
             )
+        steps = self.settings.get("steps", 1)
+        if steps < 1:
+            raise UsageError(f"editor {name}: steps: expected at least 1; found {steps}")
 
     @property
     @abstractmethod
@@ -164,10 +167,6 @@ class WhiteBox(Editor):
     def look(self, images: Tensor, mask: Tensor | None = None, noise: Noise | None = None) -> Look:
         """What the editor makes of images, one VAE encode for all timesteps; ``noise`` as in ``encode``."""
         return Look(self.scaled(self.encode(images, noise)))
-
-    def blank(self, look: Look) -> Tensor | None:
-        """The condition that stands for no image, in guidance; ``None`` where guidance drops the text only."""
-        return look.condition
 
     @abstractmethod
     def text(self, prompts: Sequence[str]) -> Text:

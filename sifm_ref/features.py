@@ -80,6 +80,12 @@ def outputs(
     finally:
         for handle in handles:
             handle.remove()
+    silent = [name for name in layers if name not in found]
+    if silent:
+        raise UsageError(
+            f"layers: expected layers that the noise predictor runs; found {', '.join(silent)}, which it never "
+            f"calls; name what is inside ({silent[0]}.*)"
+        )
     return [found[name] for name in layers]
 
 

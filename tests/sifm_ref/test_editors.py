@@ -239,7 +239,7 @@ def test_every_adapter_is_found_by_its_checkpoint(checkpoint: Callable[[str], Pa
     for name in (*WHITE, "flux_kontext"):
         assert parse(str(checkpoint(name))) == (name, str(checkpoint(name)))
     assert parse("hq_edit=x/y") == ("hq_edit", "x/y")
-    assert parse("hq_edit")[1] == "UCSC-VLAA/HQ-Edit"
+    assert parse("hq_edit")[1] == "MudeHui/HQ-Edit"
     assert set(names("editors")) >= {*WHITE, *BLACK, "hq_edit"}
 
 
@@ -296,6 +296,8 @@ def test_errors_say_what_to_do(checkpoint: Callable[[str], Path], tmp_path: Path
         parse(str(tmp_path))
     with pytest.raises(UsageError, match="dtype: expected one of fp32"):
         load(str(checkpoint("sd_img2img")), Settings(dtype="int8"))
+    with pytest.raises(UsageError, match="steps: expected at least 1; found 0"):
+        load(str(checkpoint("sd_img2img")), Settings(settings={"steps": "0"}))
 
 
 @pytest.mark.filterwarnings("ignore:Defaulting to unsafe serialization:UserWarning")

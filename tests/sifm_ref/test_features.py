@@ -34,6 +34,15 @@ def test_patterns_name_layers_in_the_networks_order(editor: Any) -> None:
         layer_names(network, ["mid_blok", "mid_block"])
 
 
+def test_a_layer_that_never_runs_is_named(editor: Any) -> None:
+    """A list of modules has a name and is never called."""
+    box = editor("sd_img2img")
+    with pytest.raises(
+        UsageError, match=r"found mid_block.resnets, which it never calls; .*mid_block.resnets\.\*"
+    ):
+        outputs(box.predictor, ["mid_block.resnets", "mid_block"], box.feature, answer(box))
+
+
 def test_the_network_stops_at_the_deepest_layer(editor: Any) -> None:
     box = editor("sd_img2img")
     called = []

@@ -233,6 +233,13 @@ def test_joint_attention_looks_at_the_text(editor: Any) -> None:
     torch.testing.assert_close(mine, seen["p"][:, :, :6, 6:])
 
 
+def test_sds_reads_its_prompt_once(editor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    box, calls, text = editor("sd_img2img"), [], editor("sd_img2img").text
+    monkeypatch.setattr(box, "text", lambda prompts: calls.append(1) or text(prompts))
+    protect("sds", box)
+    assert len(calls) == 1
+
+
 def test_settings_as_texts() -> None:
     found = method("sifm", "balanced", {"layers": "mid_block,up_blocks.1", "descent.steps": "7", "lam": "2"})
     assert found.config.layers == ("mid_block", "up_blocks.1")
