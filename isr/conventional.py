@@ -204,7 +204,7 @@ class _Cache:
             for name in names:
                 try:
                     value = float(self._functions[name](x, y))
-                except ValueError as error:  # piq says so of images below its smallest size
+                except (ValueError, RuntimeError) as error:  # images too small for a metric or its layers
                     why = f"{name}: {error}"
                     continue
                 if math.isfinite(value):

@@ -66,6 +66,9 @@ class Editor(ABC):
             raise UsageError(
                 f"editor {name}: expected settings out of {', '.join(self.defaults)}; found {', '.join(unknown)}"
             )
+        steps = self.settings.get("steps", 1)
+        if steps < 1:
+            raise UsageError(f"editor {name}: steps: expected at least 1; found {steps}")
 
     @property
     @abstractmethod
@@ -87,6 +90,7 @@ class WhiteBox(Editor):
     sees_condition: ClassVar[bool] = (
         False  # whether the noise predictor sees the image beside the noisy latents
     )
+    stock: ClassVar[bool] = False  # whether it is Stable Diffusion's own text-to-image model
     timesteps: ClassVar[int] = 1000
 
     def __init__(self, pipe: Any, *, name: str, settings: Mapping[str, Any] | None = None) -> None:
@@ -113,8 +117,8 @@ class WhiteBox(Editor):
 
     @staticmethod
     @abstractmethod
-    def feature(output: Any) -> Tensor:
-        """The image's features in what a layer returns."""
+    def feature(module: Any, output: Any) -> Tensor:
+        """The image's features in what a layer returns; which place they have depends on its kind."""
 
     @abstractmethod
     def attention_layers(self) -> list[str]:
@@ -164,10 +168,6 @@ class WhiteBox(Editor):
         """What the editor makes of images, one VAE encode for all timesteps; ``noise`` as in ``encode``."""
         return Look(self.scaled(self.encode(images, noise)))
 
-    def blank(self, look: Look) -> Tensor | None:
-        """The condition that stands for no image, in guidance; ``None`` where guidance drops the text only."""
-        return look.condition
-
     @abstractmethod
     def text(self, prompts: Sequence[str]) -> Text:
         """Embeddings of prompts, the batch in front of every tensor."""
@@ -190,7 +190,7 @@ class WhiteBox(Editor):
 
     @abstractmethod
     def guided(self, noisy: Tensor, t: Tensor, text: Text, empty: Text, look: Look) -> Tensor:
-        """The answer with the editor's guidance, as in an edit."""
+        """The answer with the editor's guidance, as in an edit; one pass less where ``text`` is ``empty`` itself."""
 
     @abstractmethod
     def schedule(self, steps: int) -> list[int]:

@@ -17,7 +17,7 @@ from isr.errors import UsageError
 
 HALF_SCALE = 1024.0
 
-Pick = Callable[[Any], Tensor]
+Pick = Callable[[Any, Any], Tensor]
 
 
 class _Reached(Exception):
@@ -61,13 +61,13 @@ def outputs(
 ) -> list[Tensor]:
     """The outputs of ``layers`` in their order while ``run()`` calls the network, which stops once all are there.
 
-    ``pick`` takes the tensor out of what a layer returns. ``whole`` runs the network to its end (for comparison).
+    ``pick`` takes the tensor out of what a layer returns, given both. ``whole`` runs the network to its end (for comparison).
     """
     found: dict[str, Tensor] = {}
     handles = []
 
     def keep(name: str, module: Any, inputs: Any, output: Any) -> None:
-        found[name] = pick(output)
+        found[name] = pick(module, output)
         if len(found) == len(layers) and not whole:
             raise _Reached
 
@@ -80,6 +80,12 @@ def outputs(
     finally:
         for handle in handles:
             handle.remove()
+    silent = [name for name in layers if name not in found]
+    if silent:
+        raise UsageError(
+            f"layers: expected layers that the noise predictor runs; found {', '.join(silent)}, which it never "
+            f"calls; name what is inside ({silent[0]}.*)"
+        )
     return [found[name] for name in layers]
 
 

@@ -24,8 +24,8 @@ def adapter(name: str) -> type[Editor]:
     return found
 
 
-def parse(spec: str) -> tuple[str, str]:
-    """(adapter, folder or hub id) of ``name``, ``name=place``, or a place whose files say what it is."""
+def parse(spec: str, revision: str | None = None) -> tuple[str, str]:
+    """(adapter, folder or hub id) of ``name``, ``name=place``, or a place whose files (at ``revision``) say what it is."""
     name, sign, place = spec.partition("=")
     if sign and place:
         return name, place
@@ -40,7 +40,7 @@ def parse(spec: str) -> tuple[str, str]:
                 f"{index}: expected a diffusers checkpoint; found {type(error).__name__}; check the folder"
             ) from error
     elif "/" in spec:
-        cls = _class_on_hub(spec)
+        cls = _class_on_hub(spec, revision)
     else:
         raise UsageError(
             f"editor: expected one of {', '.join(names('editors'))}, a folder or a hub id; found {spec!r}"
@@ -53,11 +53,11 @@ def parse(spec: str) -> tuple[str, str]:
     )
 
 
-def _class_on_hub(repo: str) -> str:
+def _class_on_hub(repo: str, revision: str | None) -> str:
     from diffusers import DiffusionPipeline
 
     try:
-        config = DiffusionPipeline.load_config(repo)
+        config = DiffusionPipeline.load_config(repo, revision=revision)
     except (
         Exception
     ) as error:  # the hub's client raises many kinds; all mean that the repository cannot be had
@@ -75,7 +75,7 @@ def load(spec: str, settings: Settings | None = None) -> Editor:
     import torch
 
     settings = settings or Settings()
-    name, place = parse(spec)
+    name, place = parse(spec, settings.revision)
     cls = adapter(name)
     if settings.dtype not in DTYPES:
         raise UsageError(f"dtype: expected one of {', '.join(DTYPES)}; found {settings.dtype!r}")
@@ -141,21 +141,51 @@ def wrap(cls: type[Editor], pipe: Any, settings: Settings, *, adapter_name: str,
         if isinstance(part, torch.nn.Module):
             part.requires_grad_(False).eval()
     chosen = _typed(cls, settings, adapter_name)
-    editor = cls(pipe, name=settings.name or shown_name(cls, adapter_name, place, chosen), settings=chosen)
+    name = settings.name or shown_name(
+        cls, adapter_name, place, chosen, dtype=settings.dtype, revision=settings.revision
+    )
+    editor = cls(pipe, name=name, settings=chosen)
     editor.identity = {"adapter": adapter_name, "dtype": settings.dtype, **fingerprint(place, pipe)}
     if isinstance(editor, WhiteBox):
         editor.memory = settings.memory
     return editor
 
 
-def shown_name(cls: type[Editor], name: str, place: str, chosen: Mapping[str, Any]) -> str:
-    """What an editor is called where nobody says: adapter, checkpoint unless it is the default, changed settings.
+def shown_name(
+    cls: type[Editor],
+    name: str,
+    place: str,
+    chosen: Mapping[str, Any],
+    *,
+    dtype: str = "fp32",
+    revision: str | None = None,
+) -> str:
+    """What an editor is called where nobody says: adapter, checkpoint unless it is the default, all that is changed.
 
     Two editors that would edit differently get two names, so that their edits are never taken for one unit.
     """
-    known = place == cls.default or Path(place).name == name
-    changed = ",".join(f"{k}={v}" for k, v in sorted(chosen.items()) if v != cls.defaults[k])
-    return (name if known else f"{name}={Path(place).name}") + (f"[{changed}]" if changed else "")
+    changed = {k: v for k, v in chosen.items() if v != cls.defaults[k]}
+    if dtype != "fp32":
+        changed["dtype"] = dtype
+    if revision:
+        changed["revision"] = revision
+    said = ",".join(f"{k}={v}" for k, v in sorted(changed.items()))
+    return _called(name, place, cls.default) + (f"[{said}]" if said else "")
+
+
+def _called(name: str, place: str, default: str) -> str:
+    if place == default:
+        return name
+    shown = shown_place(place)
+    return shown if shown.partition("@")[0] == name else f"{name}={shown}"
+
+
+def shown_place(place: str) -> str:
+    """A local folder as its name and the first digits of its fingerprint (``final@3fa2c1``); else the hub id."""
+    if not Path(place).is_dir():
+        return place
+    found = fingerprint(place)
+    return f"{found['checkpoint']}@{found['fingerprint'].removeprefix('sha256:')[:6]}"
 
 
 def _typed(cls: type[Editor], settings: Settings, name: str) -> dict[str, Any]:
@@ -193,4 +223,4 @@ def fingerprint(place: str, pipe: Any = None) -> dict[str, str]:
             if size > _ENDS:
                 opened.seek(max(_ENDS, size - _ENDS))
                 total.update(opened.read(_ENDS))
-    return {"checkpoint": folder.name, "fingerprint": f"sha256:{total.hexdigest()[:16]}"}
+    return {"checkpoint": folder.absolute().name, "fingerprint": f"sha256:{total.hexdigest()[:16]}"}

@@ -6,6 +6,7 @@ import difflib
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
 from importlib import import_module, metadata, resources
 from pathlib import Path
 from types import ModuleType
@@ -160,23 +161,29 @@ def like(now: Any, text: str) -> Any:
 @dataclass(frozen=True)
 class Purifier:
     """A purifier with its parameters; ``text`` is its canonical name: ``jpeg:quality=75``, with local
-    folders by their names."""
+    folders by their names and fingerprints (``final@3fa2c1``), as read when it is first asked for."""
 
     name: str
     function: Callable[..., Any]
     parameters: Mapping[str, Any]
 
-    @property
+    @cached_property
     def text(self) -> str:
-        said = {
-            k: Path(v).name if isinstance(v, str) and v and Path(v).is_dir() else v
-            for k, v in self.parameters.items()
-        }
-        parts = ",".join(f"{k}={v}" for k, v in sorted(said.items()))
+        parts = ",".join(f"{k}={_told(v)}" for k, v in sorted(self.parameters.items()))
         return f"{self.name}:{parts}" if parts else self.name
 
     def __call__(self, image: Any, *, seed: int, editor: Any) -> Any:
         return self.function(image, seed=seed, editor=editor, **self.parameters)
+
+
+def _told(value: Any) -> Any:
+    """A parameter in a purifier's name; a folder may stand behind an adapter's name: ``sd_img2img=FOLDER``."""
+    if not isinstance(value, str) or not value:
+        return value
+    from sifm_ref.loading import shown_place
+
+    name, sign, place = value.rpartition("=")
+    return f"{name}{sign}{shown_place(place)}" if place else value
 
 
 def purifier(spec: str) -> Purifier | None:

@@ -92,6 +92,19 @@ def test_what_was_measured_is_not_measured_again(tmp_path: Path, monkeypatch: py
     assert rows(tmp_path) == first
 
 
+def test_an_image_too_small_for_a_network_leaves_a_blank(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_small(x: Any, y: Any) -> Any:
+        raise RuntimeError("Output size is too small")
+
+    monkeypatch.setattr(conventional, "lpips_vgg", lambda: too_small)
+    done = score(tmp_path, "--metrics")
+    assert done.exit_code == 0, done.output
+    assert "24 pair(s) without a value: lpips: Output size is too small" in done.output
+    assert not any(r["edit:lpips"] for r in rows(tmp_path))
+
+
 def test_pairs_that_cannot_be_compared_are_blank_and_counted(tmp_path: Path) -> None:
     from isr.scoring import score as isr_score
 

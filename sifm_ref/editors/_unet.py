@@ -31,7 +31,7 @@ class UNetEditor(WhiteBox):
         return ("mid_block",)
 
     @staticmethod
-    def feature(output: Any) -> Tensor:
+    def feature(module: Any, output: Any) -> Tensor:
         picked: Tensor = output[0] if isinstance(output, tuple) else getattr(output, "sample", output)
         return picked
 
@@ -70,9 +70,10 @@ class UNetEditor(WhiteBox):
 
     def _signal(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """sqrt(alpha-bar) and sqrt(1 - alpha-bar) at ``t``; at -1, clean."""
-        bars = self.pipe.scheduler.alphas_cumprod.double()
-        bar = torch.cat([bars, bars.new_ones(1)]).to(like.device)[t][:, None, None, None]  # place -1: clean
-        return bar.sqrt().to(like.dtype), (1 - bar).sqrt().to(like.dtype)
+        bars = self.pipe.scheduler.alphas_cumprod.cpu().double()  # not every device has float64
+        bars = torch.cat([bars, bars.new_ones(1)])  # place -1: clean
+        signal, spread = (table.sqrt().to(like.dtype).to(like.device)[t] for table in (bars, 1 - bars))
+        return signal[:, None, None, None], spread[:, None, None, None]
 
     def noised(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         signal, spread = self._signal(t, latents)
@@ -92,14 +93,15 @@ class UNetEditor(WhiteBox):
     def guided(self, noisy: Tensor, t: Tensor, text: Text, empty: Text, look: Look) -> Tensor:
         weight = self.settings["guidance"]
         with_text = self.predict(noisy, t, text, look.condition)
-        if weight <= 1:
+        if weight <= 1 or text is empty:
             return with_text
         without = self.predict(noisy, t, empty, look.condition)
         return without + weight * (with_text - without)
 
     def schedule(self, steps: int) -> list[int]:
+        """The last ``steps`` of DDIM's "leading" schedule with offset 1, as the pipelines have it, below ``strength``."""
         begin = round(self.timesteps * self.settings.get("strength", 1.0))
-        return [max(1, round(begin * (steps - i) / steps)) - 1 for i in range(steps)]
+        return [begin // steps * (steps - 1 - i) + 1 for i in range(steps)]
 
     def advance(self, noisy: Tensor, answer: Tensor, t: int, after: int, eta: float, noise: Tensor) -> Tensor:
         """DDIM (Song et al. 2021, eq. 12 and 16)."""

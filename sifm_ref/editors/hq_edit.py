@@ -12,4 +12,4 @@ class Adapter(instruct_pix2pix.Adapter):
 
     pipelines: ClassVar[tuple[str, ...]] = ()
     loads: ClassVar[str] = instruct_pix2pix.Adapter.pipelines[0]
-    default: ClassVar[str] = "UCSC-VLAA/HQ-Edit"
+    default: ClassVar[str] = "MudeHui/HQ-Edit"  # where public code loads the pipeline from

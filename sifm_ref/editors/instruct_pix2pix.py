@@ -26,13 +26,13 @@ class Adapter(UNetEditor):
         return Look(self.scaled(raw), raw)
 
     def guided(self, noisy: Tensor, t: Tensor, text: Text, empty: Text, look: Look) -> Tensor:
-        """Classifier-free guidance on text and image (Brooks et al. 2023, eq. 3)."""
+        """Classifier-free guidance on text and image (Brooks et al. 2023, eq. 3), where the pipeline guides at all."""
         assert look.condition is not None
         s_text, s_image = self.settings["guidance"], self.settings["image_guidance"]
         full = self.predict(noisy, t, text, look.condition)
-        if s_text <= 1:
+        if s_text <= 1 or s_image < 1:
             return full
-        image = self.predict(noisy, t, empty, look.condition)
+        image = full if text is empty else self.predict(noisy, t, empty, look.condition)
         none = self.predict(noisy, t, empty, torch.zeros_like(look.condition))
         return none + s_text * (full - image) + s_image * (image - none)
 

@@ -39,9 +39,14 @@ class Adapter(WhiteBox):
         return (f"transformer_blocks.{len(self.predictor.transformer_blocks) * 3 // 4}",)
 
     @staticmethod
-    def feature(output: Any) -> Tensor:
-        picked: Tensor = output[1] if isinstance(output, tuple) and len(output) == 2 else output
-        return picked if isinstance(picked, Tensor) else output[0]
+    def feature(module: Any, output: Any) -> Tensor:
+        """A block returns (text, image), its attention (image, text), any other layer its own first."""
+        from diffusers.models.attention import JointTransformerBlock
+
+        if not isinstance(output, tuple):
+            return getattr(output, "sample", output)
+        picked: Tensor = output[1 if isinstance(module, JointTransformerBlock) else 0]
+        return picked
 
     def units(self) -> Iterator[tuple[str, Any]]:
         for number, block in enumerate(self.predictor.transformer_blocks):
@@ -92,7 +97,8 @@ class Adapter(WhiteBox):
         return [place for place, token in enumerate(ids) if token not in special]
 
     def noised(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        sigma = (t.double() / self.timesteps).to(latents.dtype)[:, None, None, None]
+        share = t.cpu().double() / self.timesteps  # not every device has float64
+        sigma = share.to(latents.dtype).to(latents.device)[:, None, None, None]
         return (1 - sigma) * latents + sigma * noise
 
     def target(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
@@ -107,7 +113,7 @@ class Adapter(WhiteBox):
     def guided(self, noisy: Tensor, t: Tensor, text: Text, empty: Text, look: Look) -> Tensor:
         weight = self.settings["guidance"]
         with_text = self.predict(noisy, t, text, None)
-        if weight <= 1:
+        if weight <= 1 or text is empty:
             return with_text
         without = self.predict(noisy, t, empty, None)
         return without + weight * (with_text - without)

@@ -39,8 +39,11 @@ PRESETS = {
     "adaptation_center_crop": Config(transform="center_crop"),
     "adaptation_gaussian": Config(transform="gaussian"),
     "adaptation_rotation": Config(transform="rotation"),
-    # the step and the number that EOT_Center.py declares, and does not use: its loop is Adam without projection
-    "declared": Config(transform="center_crop", descent=Descent(steps=30, start="uniform")),
+    # what EOT_Center.py declares and does not use (its loop is Adam without projection): 30 steps of 1/255, eps .05;
+    # its images are on [-1, 1], so here the step is half of that, and the budget is --eps 0.025
+    "declared": Config(
+        transform="center_crop", descent=Descent(steps=30, step_size=0.5 / 255, start="uniform")
+    ),
 }
 
 

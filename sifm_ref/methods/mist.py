@@ -36,8 +36,9 @@ PRESETS = {
 
 
 def adaptation(editor: WhiteBox) -> str:
-    """What is ours beside the released attack."""
-    return "Mist's losses with a target pattern of our own"
+    """What is ours, on this editor, beside the released attack."""
+    ours = "Mist's losses with a target pattern of our own"
+    return ours if editor.stock else f"{ours}; released for Stable Diffusion 1.x, here through this editor"
 
 
 def mist(

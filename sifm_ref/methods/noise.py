@@ -27,8 +27,13 @@ def noise(
     noise: Noise,
     callback: Callback = silent,
 ) -> Immunized:
-    """Images (B, 3, H, W) with independent uniform noise: in [-eps, eps] (L-inf), or of length eps (L2)."""
+    """Images (B, 3, H, W) with independent uniform noise: in [-eps, eps] (L-inf), or of length eps (L2).
+
+    As by every method, what an inpainting editor repaints is left as it is.
+    """
     draw = noise.uniform(scene.source.shape[1:], scene.source)
+    if scene.mask is not None:
+        draw = draw * (1 - scene.mask)
     delta = draw * budget.eps if budget.norm == "linf" else project(draw * 1e6, budget)
     callback(1, None)
     return Immunized((scene.source + delta).clamp(0, 1))

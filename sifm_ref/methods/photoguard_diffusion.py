@@ -74,7 +74,8 @@ def photoguard_diffusion(
 def diffusion_loss(editor: WhiteBox, scene: Scene, config: Config) -> Loss:
     """The loss ``(x, noise) -> (B,)`` that the attack minimises."""
     size = len(scene.prompts)
-    text, empty = editor.text([config.prompt] * size), editor.text([""] * size)
+    empty = editor.text([""] * size)
+    text = editor.text([config.prompt] * size) if config.prompt else empty
 
     def loss(x: Tensor, noise: Noise) -> Tensor:
         look = editor.look(x, scene.mask, noise)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from isr.errors import UsageError
 from sifm_ref.budget import Budget
-from sifm_ref.descent import Descent, projected_gradient
+from sifm_ref.descent import Descent, Gradient, projected_gradient
 from sifm_ref.editor import WhiteBox
 from sifm_ref.features import accumulating
 from sifm_ref.noise import Noise
@@ -38,6 +38,13 @@ class Config:
 PRESETS = {"descend": Config(), "ascend": Config(mode="+")}
 
 
+def adaptation(editor: WhiteBox) -> str:
+    """What is ours, on this editor, beside the released attack."""
+    if editor.stock:
+        return ""
+    return "SDS is released for Stable Diffusion 1.x; here by what this editor's noise predictor was trained to answer"
+
+
 def sds(
     editor: WhiteBox,
     scene: Scene,
@@ -52,12 +59,8 @@ def sds(
     Xue et al. 2024 and ``Diff-Protect`` (``configs/attack/base.yaml``): the denoising loss's gradient without the
     noise predictor's Jacobian, so only the VAE is differentiated. It is the gradient of no function.
     """
-
-    def gradient(x: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        return sds_direction(editor, scene, config, x, noise)
-
     return projected_gradient(
-        gradient,
+        sds_direction(editor, scene, config),
         scene.source,
         budget=budget,
         descent=config.descent,
@@ -67,23 +70,25 @@ def sds(
     )
 
 
-def sds_direction(
-    editor: WhiteBox, scene: Scene, config: Config, x: Tensor, noise: Noise
-) -> tuple[Tensor, Tensor]:
-    """The trace (B,) and the direction (B, 3, H, W) of the inner product ``<answer - target, z(x)>``.
+def sds_direction(editor: WhiteBox, scene: Scene, config: Config) -> Gradient:
+    """``(x, noise)`` to the trace (B,) and the direction (B, 3, H, W) of the inner product ``<answer - target, z(x)>``.
 
     An editor that sees the image beside the noisy latents is shown ``x`` there, undifferentiated as the rest of it.
     """
     text = editor.text([config.prompt] * len(scene.prompts))
     sign = 1.0 if config.mode == "-" else -1.0
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        look = editor.look(x, scene.mask)
-        with torch.no_grad():
-            t = noise.integers(config.low, config.high, x.device)
-            drawn = noise.normal(look.latents.shape[1:], look.latents)
-            answer = editor.predict(editor.noised(look.latents, drawn, t), t, text, look.condition)
-            error = answer - editor.target(look.latents, drawn, t)
-        (direction,) = torch.autograd.grad(look.latents, x, sign * error)
-    trace: Tensor = sign * accumulating(error).square().flatten(1).mean(dim=1)
-    return trace, direction
+
+    def direction(x: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            look = editor.look(x, scene.mask)
+            with torch.no_grad():
+                t = noise.integers(config.low, config.high, x.device)
+                drawn = noise.normal(look.latents.shape[1:], look.latents)
+                answer = editor.predict(editor.noised(look.latents, drawn, t), t, text, look.condition)
+                error = answer - editor.target(look.latents, drawn, t)
+            (found,) = torch.autograd.grad(look.latents, x, sign * error)
+        trace: Tensor = sign * accumulating(error).square().flatten(1).mean(dim=1)
+        return trace, found
+
+    return direction

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from isr.errors import UsageError
 from sifm_ref.budget import Budget
 from sifm_ref.descent import Descent, projected_gradient
 from sifm_ref.editor import Look, Text, WhiteBox
@@ -24,14 +25,20 @@ class Config:
 
     ``timesteps``: the paper gives their number (10), the even grid is ours. ``tau``: the mask's threshold, on maps
     scaled to [0, 1] image by image (not in the paper; .5 is the public re-implementation's). ``size``: side of the
-    maps, as a share of the latent's.
+    maps, as a share of the latent's. ``mask``: what M is laid on, the ``image`` before the editor sees it (the paper's
+    formula; what it leaves out is black) or the ``map``, which then sees the whole image.
     """
 
     content: str = ""
     timesteps: tuple[int, ...] = (50, 150, 250, 350, 450, 550, 650, 750, 850, 950)
     tau: float = 0.5
     size: float = 1.0
+    mask: Literal["image", "map"] = "image"
     descent: Descent = field(default_factory=lambda: Descent())
+
+    def __post_init__(self) -> None:
+        if self.mask not in ("image", "map"):
+            raise UsageError(f"semantic_attack: mask: expected image or map; found {self.mask!r}")
 
 
 PRESETS = {"shared": Config()}
@@ -39,7 +46,7 @@ PRESETS = {"shared": Config()}
 
 def adaptation(editor: WhiteBox) -> str:
     """What is ours beside the paper, which came without code."""
-    return "Semantic Attack without official code: step, timesteps and threshold are ours"
+    return "Semantic Attack without official code: step, timesteps, threshold and what M leaves out are ours"
 
 
 class _Reached(Exception):
@@ -59,7 +66,8 @@ def semantic_attack(
 
     Lo et al. 2024: ``Att`` is the sum over layers of the attention of image positions to the words of ``c_a``,
     enlarged bicubically; ``M`` is where the clean image's map exceeds ``tau``; gradients are averaged over timesteps.
-    Our reading: ``M * x`` masks the map, not the picture; a transformer's map is the text's part of its joint attention.
+    ``mask=map`` lays ``M`` on the map instead. A transformer's map is, in our reading, the text's part of its joint
+    attention.
     """
     return projected_gradient(
         Objective(editor, scene, config, noise).gradient,
@@ -89,12 +97,15 @@ class Objective:
             assert isinstance(maps, Tensor)
             low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
             self.mask = ((maps - low) / (high - low).clamp_min(1e-12) > config.tau).to(maps.dtype)
+            enlarged = interpolate(self.mask.unsqueeze(1), size=scene.source.shape[-2:])
+            self._kept = enlarged.to(scene.source.dtype)
 
     def gradient(self, x: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """The loss (B,) and its gradient (B, 3, H, W) at images ``x``."""
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            look = self.editor.look(x, self.scene.mask)
+            seen = x * self._kept if self.config.mask == "image" else x
+            look = self.editor.look(seen, self.scene.mask)
             return split_gradient(
                 x,
                 look.parts,
@@ -103,8 +114,9 @@ class Objective:
             )
 
     def _loss(self, t: int, parts: Any) -> Tensor:
-        masked = (self._map(Look(*parts), t) * self.mask).abs()
-        return masked.mean(dim=(1, 2)) / len(self.config.timesteps)
+        found = self._map(Look(*parts), t)
+        masked = found * self.mask if self.config.mask == "map" else found
+        return masked.abs().mean(dim=(1, 2)) / len(self.config.timesteps)
 
     def _map(self, look: Look, t: int) -> Tensor:
         """``Att`` at one timestep: (B, h, w)."""

@@ -4,7 +4,7 @@ timesteps diverge from the clean ones and shrink."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -33,6 +33,8 @@ class Config:
     ``layers``: names or patterns in the noise predictor; empty: the editor's own (U-Net: ``mid_block``).
     ``combine``: features of several layers are averaged (eq. 3, needs equal shapes), or their ``terms`` are.
     ``canvas``: what the noisy latents are made of: the ``protected`` image (eq. 3), its ``source``, or pure ``noise``.
+    ``auto``: the ``source`` where the editor sees the image as its condition, and never as its canvas when it edits;
+    else (also where ``condition`` is ``source``) ``protected``.
     ``condition``: what an instruction or inpainting editor sees beside them: ``protected`` or ``source``.
     ``divergence``, ``norm``: the terms of eq. 4 and 5. ``divergence_reduction``, ``norm_reduction``: over a layer's
     values, where that is a choice (mse, l1; ``l2`` with ``mean`` is a root mean square).
@@ -45,7 +47,7 @@ class Config:
     layers: tuple[str, ...] = ()
     timesteps: tuple[int, ...] = (200, 400, 600, 800)
     combine: Literal["features", "terms"] = "features"
-    canvas: Literal["protected", "source", "noise"] = "protected"
+    canvas: Literal["auto", "protected", "source", "noise"] = "auto"
     condition: Literal["protected", "source"] = "protected"
     divergence: Literal["mse", "l2", "cosine"] = "mse"
     divergence_reduction: Literal["mean", "sum"] = "mean"
@@ -74,7 +76,7 @@ class Config:
 
 _CHOICES = {
     "combine": ("features", "terms"),
-    "canvas": ("protected", "source", "noise"),
+    "canvas": ("auto", "protected", "source", "noise"),
     "condition": ("protected", "source"),
     "divergence": ("mse", "l2", "cosine"),
     "divergence_reduction": ("mean", "sum"),
@@ -137,6 +139,7 @@ class Objective:
     """``L_total`` of eq. 7 and its gradient for one scene, with what is the same in all iterations computed once."""
 
     def __init__(self, editor: WhiteBox, scene: Scene, config: Config, noise: Noise) -> None:
+        config = replace(config, canvas=canvas_of(editor, config))
         _require_sight(editor, config)
         self.editor, self.scene, self.config = editor, scene, config
         self.layers = layer_names(editor.predictor, config.layers or editor.layers)
@@ -272,10 +275,17 @@ def norm_of(features: Tensor, config: Config) -> Tensor:
     return length / features.shape[1] ** 0.5 if config.norm_reduction == "mean" else length
 
 
+def canvas_of(editor: WhiteBox, config: Config) -> Literal["protected", "source", "noise"]:
+    """What ``canvas`` means for an editor: itself, or what ``auto`` stands for there."""
+    if config.canvas != "auto":
+        return config.canvas
+    return "source" if editor.sees_condition and config.condition == "protected" else "protected"
+
+
 def _require_sight(editor: WhiteBox, config: Config) -> None:
     sees = config.canvas == "protected" or (editor.sees_condition and config.condition == "protected")
     if not sees:
         raise UsageError(
             f"sifm: expected the noise predictor of {editor.name} to see the protected image; found "
-            f"canvas={config.canvas} and condition={config.condition}; set canvas=protected"
+            f"canvas={config.canvas} and condition={config.condition}; set canvas or condition to protected"
         )

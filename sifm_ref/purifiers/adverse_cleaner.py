@@ -1,4 +1,4 @@
-"""AdverseCleaner (Zhang 2023): many weak bilateral filters, then a guided filter with the result as its guide."""
+"""AdverseCleaner (Zhang 2023): many weak bilateral filters, then guided filters of the result by the picture."""
 
 from __future__ import annotations
 
@@ -25,15 +25,19 @@ def adverse_cleaner(
     radius: int = 4,
     eps: float = 16.0,
 ) -> Image.Image:
-    """The cleaned image, by the released settings on the scale of 0 to 255."""
+    """The cleaned image, by the released settings on the scale of 0 to 255.
+
+    As in the release (``clean.py``), the given picture guides the filtering of the smooth one, and the last step cuts
+    to whole levels instead of rounding.
+    """
     original = np.asarray(image, np.float64)
     smooth = original
     for _ in range(rounds):
         smooth = bilateral(smooth, diameter, sigma_color, sigma_space)
-    out = original
+    out = smooth
     for _ in range(guided):
-        out = guided_filter(smooth, out, radius, eps)
-    return Image.fromarray(np.clip(np.rint(out), 0, 255).astype(np.uint8))
+        out = guided_filter(original, out, radius, eps)
+    return Image.fromarray(np.clip(out, 0, 255).astype(np.uint8))
 
 
 def bilateral(image: Array, diameter: int, sigma_color: float, sigma_space: float) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 
 from isr.errors import UsageError
+from sifm_ref.purifiers._place import place_of
 
 
 def img2img(
@@ -21,14 +22,14 @@ def img2img(
     steps: int = 50,
     guidance: float = 7.5,
 ) -> Image.Image:
-    """The image after a weak edit by the editor that ``checkpoint`` names, as ``--editor`` would."""
-    model = loaded(checkpoint, strength, steps, guidance)
+    """The image after a weak edit by the editor that ``checkpoint`` names, on the device and in the type of ``editor``."""
+    model = loaded(checkpoint, strength, steps, guidance, *place_of(editor))
     made = model.edit(image, prompt, seed)
     return made if made.size == image.size else made.resize(image.size, Image.Resampling.LANCZOS)
 
 
 @lru_cache(2)
-def loaded(checkpoint: str, strength: float, steps: int, guidance: float) -> Any:
+def loaded(checkpoint: str, strength: float, steps: int, guidance: float, device: str, dtype: str) -> Any:
     """The denoising editor. Raises ``UsageError`` if its pipeline has no strength."""
     from sifm_ref.editor import Settings
     from sifm_ref.loading import adapter, load, parse
@@ -38,4 +39,5 @@ def loaded(checkpoint: str, strength: float, steps: int, guidance: float) -> Any
         raise UsageError(
             f"purifier img2img: expected an image-to-image editor (sd_img2img, sd3_img2img); found {name}"
         )
-    return load(checkpoint, Settings(settings={"strength": strength, "steps": steps, "guidance": guidance}))
+    chosen = {"strength": strength, "steps": steps, "guidance": guidance}
+    return load(checkpoint, Settings(dtype=dtype, device=device, settings=chosen))

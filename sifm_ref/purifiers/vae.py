@@ -10,6 +10,7 @@ from PIL import Image
 
 from isr.errors import InputError, UsageError
 from sifm_ref.pictures import to_array, to_tensor
+from sifm_ref.purifiers._place import place_of
 
 
 def vae(image: Image.Image, *, seed: int, editor: Any, checkpoint: str = "") -> Image.Image:
@@ -17,7 +18,7 @@ def vae(image: Image.Image, *, seed: int, editor: Any, checkpoint: str = "") -> 
     import numpy as np
     import torch
 
-    model: Any = loaded(checkpoint) if checkpoint else getattr(editor.pipe, "vae", None)
+    model: Any = loaded(checkpoint, *place_of(editor)) if checkpoint else getattr(editor.pipe, "vae", None)
     if not hasattr(getattr(model, "config", None), "block_out_channels"):
         raise UsageError(
             f"purifier vae: {editor.name} has no VAE for images; name one: vae:checkpoint=FOLDER"
@@ -30,9 +31,12 @@ def vae(image: Image.Image, *, seed: int, editor: Any, checkpoint: str = "") -> 
 
 
 @lru_cache(2)
-def loaded(checkpoint: str) -> Any:
+def loaded(checkpoint: str, device: str, dtype: str) -> Any:
     """A VAE of its own folder or hub id, or the ``vae`` in that of a pipeline; safetensors only."""
+    import torch
     from diffusers import AutoencoderKL
+
+    from sifm_ref.loading import DTYPES
 
     inside = (Path(checkpoint) / "vae").is_dir()
     try:
@@ -43,4 +47,4 @@ def loaded(checkpoint: str) -> Any:
         raise InputError(
             f"purifier vae: {checkpoint}: expected a VAE in safetensors; found {error}"
         ) from error
-    return model.eval().requires_grad_(False)
+    return model.to(device, getattr(torch, DTYPES[dtype])).eval().requires_grad_(False)

@@ -74,9 +74,66 @@ def test_ddpm_noise_and_ddim_steps_are_the_schedulers(editor: Any, name: str) ->
         mine = box.advance(z, 0.3 * drawn, 501, 401, eta, drawn)
         theirs = scheduler.step(0.3 * drawn, 501, z, eta=eta, variance_noise=drawn).prev_sample
         torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-6)
-    times = box.schedule(4)
-    assert times == sorted(times, reverse=True)
-    assert times[0] == round(1000 * box.settings.get("strength", 1.0)) - 1
+
+
+@pytest.mark.parametrize("name", ["instruct_pix2pix", "sd_img2img", "sd_inpaint"])
+def test_a_short_edit_has_the_pipelines_timesteps(editor: Any, name: str) -> None:
+    """DDIM as in Stable Diffusion's checkpoints; below a strength, the end of a longer schedule."""
+    from diffusers import DDIMScheduler
+
+    box = editor(name)
+    strength = box.settings.get("strength", 1.0)
+    scheduler = DDIMScheduler(steps_offset=1, timestep_spacing="leading")
+    scheduler.set_timesteps(round(4 / strength))
+    assert box.schedule(4) == scheduler.timesteps.tolist()[-4:]
+    if strength == 1:
+        assert box.schedule(4) == [751, 501, 251, 1]
+
+
+@pytest.mark.parametrize(("name", "passes"), [("instruct_pix2pix", 2), ("sd_img2img", 1), ("sd3_img2img", 1)])
+def test_guidance_by_the_empty_prompt_needs_no_pass_of_its_own(
+    editor: Any, name: str, passes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box, calls, predict = editor(name), [], editor(name).predict
+    look = box.look(scene(box).source)
+    empty, copy, t = box.text([""]), dict(box.text([""])), torch.tensor([501])
+    monkeypatch.setattr(box, "predict", lambda *a: calls.append(1) or predict(*a))
+    with torch.no_grad():
+        once = box.guided(look.latents, t, empty, empty, look)
+        assert len(calls) == passes
+        torch.testing.assert_close(once, box.guided(look.latents, t, copy, empty, look))
+
+
+@pytest.mark.parametrize("settings", [{"guidance": 1.0}, {"image_guidance": 0.9}])
+def test_instruct_pix2pix_guides_where_its_pipeline_does(
+    editor: Any, settings: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = editor("instruct_pix2pix")
+    monkeypatch.setattr(box, "settings", {**box.settings, **settings})
+    look, t = box.look(scene(box).source), torch.tensor([501])
+    text, empty = box.text(["make the circle red"]), box.text([""])
+    with torch.no_grad():
+        found = box.guided(look.latents, t, text, empty, look)
+        torch.testing.assert_close(found, box.predict(look.latents, t, text, look.condition))
+
+
+@pytest.mark.parametrize("name", ["sd_img2img", "sd3_img2img"])
+def test_no_float64_off_the_cpu(editor: Any, name: str) -> None:
+    """mps has none: every tensor that is made elsewhere is of the latents' type."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            made = function(*args, **(kwargs or {}))
+            if isinstance(made, torch.Tensor) and made.device.type == "meta":
+                assert made.dtype is not torch.float64, function
+            return made
+
+    box = editor(name)
+    z = torch.empty(1, 4, 2, 2, device="meta")
+    t = torch.tensor([300], device="meta" if name == "sd_img2img" else "cpu")
+    with Watch():
+        assert box.noised(z, z, t).shape == z.shape
 
 
 def test_velocity_prediction(editor: Any) -> None:
@@ -182,21 +239,49 @@ def test_every_adapter_is_found_by_its_checkpoint(checkpoint: Callable[[str], Pa
     for name in (*WHITE, "flux_kontext"):
         assert parse(str(checkpoint(name))) == (name, str(checkpoint(name)))
     assert parse("hq_edit=x/y") == ("hq_edit", "x/y")
-    assert parse("hq_edit")[1] == "UCSC-VLAA/HQ-Edit"
+    assert parse("hq_edit")[1] == "MudeHui/HQ-Edit"
     assert set(names("editors")) >= {*WHITE, *BLACK, "hq_edit"}
 
 
 def test_names_tell_editors_apart(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
     folder = checkpoint("sd_img2img")
-    assert load(str(folder)).name == "sd_img2img"
-    assert load(str(folder), Settings(settings={"strength": "0.9"})).name == "sd_img2img[strength=0.9]"
+    plain = load(str(folder))
+    mark = plain.identity["fingerprint"].removeprefix("sha256:")[:6]
+    assert plain.name == f"sd_img2img@{mark}"
+    changed = load(str(folder), Settings(settings={"strength": "0.9"}, dtype="bf16"))
+    assert changed.name == f"sd_img2img@{mark}[dtype=bf16,strength=0.9]"
     other = shutil.copytree(folder, tmp_path / "mine")
     one = load(f"sd_img2img={other}")
-    assert one.name == "sd_img2img=mine"
-    assert one.identity["fingerprint"] == load(str(folder)).identity["fingerprint"]
+    assert one.name == f"sd_img2img=mine@{mark}"
+    assert one.identity["fingerprint"] == plain.identity["fingerprint"]
     config = json.loads((other / "unet" / "config.json").read_text())
     (other / "unet" / "config.json").write_text(json.dumps({**config, "note": 1}))
-    assert load(f"sd_img2img={other}").identity["fingerprint"] != one.identity["fingerprint"]
+    again = load(f"sd_img2img={other}")
+    assert again.identity["fingerprint"] != one.identity["fingerprint"]
+    assert again.name != one.name
+
+
+def test_names_of_editors_from_a_hub() -> None:
+    from sifm_ref.loading import adapter, shown_name
+
+    cls = adapter("sd_img2img")
+    assert shown_name(cls, "sd_img2img", cls.default, {}) == "sd_img2img"
+    assert shown_name(cls, "sd_img2img", cls.default, {}, revision="abc") == "sd_img2img[revision=abc]"
+    assert shown_name(cls, "sd_img2img", "x/final", {}) != shown_name(cls, "sd_img2img", "y/final", {})
+
+
+def test_the_class_is_read_at_the_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffusers import DiffusionPipeline
+
+    asked: list[Any] = []
+
+    def config(repo: str, revision: str | None = None) -> dict[str, str]:
+        asked.append((repo, revision))
+        return {"_class_name": "StableDiffusionImg2ImgPipeline"}
+
+    monkeypatch.setattr(DiffusionPipeline, "load_config", config)
+    assert parse("x/final", "abc") == ("sd_img2img", "x/final")
+    assert asked == [("x/final", "abc")]
 
 
 def test_errors_say_what_to_do(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
@@ -211,6 +296,8 @@ def test_errors_say_what_to_do(checkpoint: Callable[[str], Path], tmp_path: Path
         parse(str(tmp_path))
     with pytest.raises(UsageError, match="dtype: expected one of fp32"):
         load(str(checkpoint("sd_img2img")), Settings(dtype="int8"))
+    with pytest.raises(UsageError, match="steps: expected at least 1; found 0"):
+        load(str(checkpoint("sd_img2img")), Settings(settings={"steps": "0"}))
 
 
 @pytest.mark.filterwarnings("ignore:Defaulting to unsafe serialization:UserWarning")

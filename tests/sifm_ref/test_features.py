@@ -34,6 +34,15 @@ def test_patterns_name_layers_in_the_networks_order(editor: Any) -> None:
         layer_names(network, ["mid_blok", "mid_block"])
 
 
+def test_a_layer_that_never_runs_is_named(editor: Any) -> None:
+    """A list of modules has a name and is never called."""
+    box = editor("sd_img2img")
+    with pytest.raises(
+        UsageError, match=r"found mid_block.resnets, which it never calls; .*mid_block.resnets\.\*"
+    ):
+        outputs(box.predictor, ["mid_block.resnets", "mid_block"], box.feature, answer(box))
+
+
 def test_the_network_stops_at_the_deepest_layer(editor: Any) -> None:
     box = editor("sd_img2img")
     called = []
@@ -48,6 +57,18 @@ def test_the_network_stops_at_the_deepest_layer(editor: Any) -> None:
     for a, b in zip(early, late, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
     assert not any(m._forward_hooks for m in box.predictor.modules())
+
+
+@pytest.mark.parametrize(
+    "layer", ["transformer_blocks.1", "transformer_blocks.1.attn", "transformer_blocks.3"]
+)
+def test_features_of_a_joint_layer_are_the_images(editor: Any, layer: str) -> None:
+    """A block returns (text, image), its attention (image, text)."""
+    box = editor("sd3_img2img")
+    (found,) = outputs(box.predictor, [layer], box.feature, answer(box))
+    side = scene(box).source.shape[-1] // box.multiple
+    assert found.shape[1] == side**2
+    assert found.shape[1] != box.text(["make the circle red"])["encoder_hidden_states"].shape[1]
 
 
 def test_a_unit_with_a_hooked_layer_inside_is_not_run_again(editor: Any) -> None:

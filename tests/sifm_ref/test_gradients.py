@@ -80,6 +80,11 @@ def test_editshield_through_its_transformations(editor: Any, transform: str) -> 
     assert_agree(objective("editshield", box, transform=transform), moved(box))
 
 
+def test_semantic_attack_with_its_mask_on_the_map(editor: Any) -> None:
+    box = editor("instruct_pix2pix", "fp64")
+    assert_agree(objective("semantic_attack", box, mask="map"), moved(box))
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -89,7 +94,7 @@ def test_editshield_through_its_transformations(editor: Any, transform: str) -> 
         {"latent": "sample"},
         {"noise": "fresh"},
         {"canvas": "noise"},
-        {"canvas": "source"},
+        {"canvas": "protected"},
         {"condition": "source"},
         {"combine": "terms", "layers": ("mid_block", "down_blocks.0.resnets.0", "up_blocks.1")},
         {"combine": "features", "layers": ("mid_block.resnets.0", "mid_block.attentions.0")},
@@ -133,7 +138,7 @@ def test_the_direction_of_sds_is_that_of_its_inner_product(editor: Any, name: st
     box = editor(name, "fp64")
     place, x = scene(box), moved(box)
     config = quick("sds", mode=mode).config
-    _, found = sds.sds_direction(box, place, config, x, noise(seed=5))
+    _, found = sds.sds_direction(box, place, config)(x, noise(seed=5))
     with torch.no_grad():
         drawing = noise(seed=5)
         look = box.look(x, place.mask)
@@ -158,7 +163,7 @@ def test_the_direction_of_sds_is_that_of_its_inner_product(editor: Any, name: st
 def test_one_encode_for_all_timesteps_is_the_straightforward_gradient(editor: Any) -> None:
     """Written as one first would: for every timestep encode, the whole U-Net, backward to the pixels."""
     box = editor("instruct_pix2pix")
-    place, config = scene(box), quick("sifm").config
+    place, config = scene(box), quick("sifm", canvas="protected").config
     goal = sifm.Objective(box, place, config, noise())
     x = moved(box)
     total, whole = torch.zeros_like(x), torch.zeros(1)

@@ -52,7 +52,7 @@ def test_every_method_on_every_white_box(editor: Any, name: str, which: str) -> 
     assert found.image.min() >= 0
     assert found.image.max() <= 1
     assert bool(found.losses) == (which != "noise")
-    if place.mask is not None and which != "noise":
+    if place.mask is not None:
         assert ((found.image - place.source) * place.mask).abs().max() == 0
 
 
@@ -109,12 +109,37 @@ def test_divergence_alone_never_moves_from_zero(editor: Any) -> None:
 
 
 def test_sifm_must_see_what_it_protects(editor: Any) -> None:
-    with pytest.raises(UsageError, match="canvas=protected"):
+    with pytest.raises(UsageError, match="canvas or condition to protected"):
         protect("sifm", editor("sd_img2img"), canvas="noise")
-    with pytest.raises(UsageError, match="canvas=protected"):
+    with pytest.raises(UsageError, match="canvas or condition to protected"):
         protect("sifm", editor("instruct_pix2pix"), canvas="source", condition="source")
     with pytest.raises(UsageError, match="layers of one shape"):
         protect("sifm", editor("sd_img2img"), layers=("mid_block", "up_blocks.1"))
+
+
+def test_the_canvas_is_what_the_editor_edits_on(editor: Any) -> None:
+    """An editor with a condition never has the protected image as its canvas; one without sees it nowhere else."""
+    from sifm_ref.methods.sifm import Config, Objective, canvas_of
+
+    wanted = {
+        "instruct_pix2pix": "source",
+        "sd_inpaint": "source",
+        "sd_img2img": "protected",
+        "sd3_img2img": "protected",
+    }
+    for name, canvas in wanted.items():
+        box = editor(name)
+        assert canvas_of(box, Config()) == canvas
+        assert canvas_of(box, Config(canvas="noise")) == "noise"
+    box = editor("instruct_pix2pix")
+    place, config = scene(box), quick("sifm").config
+    x = (place.source + 0.02).clamp(0, 1)
+    auto, source, other = (
+        Objective(box, place, replace(config, canvas=c), noise()).gradient(x, noise())[1]
+        for c in ("auto", "source", "protected")
+    )
+    assert torch.equal(auto, source)
+    assert not torch.equal(auto, other)
 
 
 def test_sifm_terms_by_hand() -> None:
@@ -169,6 +194,24 @@ def test_attention_is_the_processors_own(editor: Any) -> None:
     torch.testing.assert_close(mine[0], module.get_attention_scores(q, k))
 
 
+def test_the_mask_of_sa_is_laid_on_the_picture(editor: Any) -> None:
+    """``Att(M * x)``: what M leaves out has no gradient; ``map`` sees the whole image."""
+    from sifm_ref.methods.semantic_attack import Objective
+
+    box = editor("sd_img2img")
+    place, config = scene(box), quick("semantic_attack").config
+    masked = Objective(box, place, config, noise())
+    _, found = masked.gradient(place.source, noise())
+    outside = (masked._kept == 0).expand_as(found)
+    assert outside.any()
+    assert found[outside].abs().max() == 0
+    assert found[~outside].abs().max() > 0
+    _, whole = Objective(box, place, replace(config, mask="map"), noise()).gradient(place.source, noise())
+    assert whole[outside].abs().max() > 0
+    with pytest.raises(UsageError, match="expected image or map; found 'all'"):
+        replace(config, mask="all")
+
+
 def test_joint_attention_looks_at_the_text(editor: Any) -> None:
     box = editor("sd3_img2img")
     module = dict(box.predictor.named_modules())[box.attention_layers()[0]]
@@ -188,6 +231,13 @@ def test_joint_attention_looks_at_the_text(editor: Any) -> None:
     finally:
         torch.nn.functional.scaled_dot_product_attention = kept
     torch.testing.assert_close(mine, seen["p"][:, :, :6, 6:])
+
+
+def test_sds_reads_its_prompt_once(editor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    box, calls, text = editor("sd_img2img"), [], editor("sd_img2img").text
+    monkeypatch.setattr(box, "text", lambda prompts: calls.append(1) or text(prompts))
+    protect("sds", box)
+    assert len(calls) == 1
 
 
 def test_settings_as_texts() -> None:
@@ -221,9 +271,18 @@ def test_half_precision_gradients_are_scaled() -> None:
     )
 
 
+def test_editshields_declared_step_is_on_tensors_of_length_two() -> None:
+    declared = method("editshield", "declared").config.descent
+    assert (declared.steps, declared.step_size) == (30, pytest.approx(0.5 / 255))
+
+
 def test_adaptations_say_so(editor: Any) -> None:
     assert "inpainting" in method("photoguard_diffusion").adaptation(editor("instruct_pix2pix"))
     assert method("photoguard_diffusion").adaptation(editor("sd_inpaint")) == ""
+    for name in ("sds", "mist"):
+        assert "Stable Diffusion 1.x" in method(name).adaptation(editor("sd3_img2img"))
+        assert "Stable Diffusion 1.x" in method(name).adaptation(editor("instruct_pix2pix"))
+        assert "Stable Diffusion 1.x" not in method(name).adaptation(editor("sd_img2img"))
     assert "Adam" in method("editshield").adaptation(editor("sd_img2img"))
     assert method("sifm").adaptation(editor("sd_img2img")) == ""
 

@@ -88,12 +88,65 @@ def test_a_guided_filter_by_least_squares() -> None:
     np.testing.assert_allclose(made[4, 4], np.mean(answers, axis=0))
 
 
+def test_adverse_cleaner_is_guided_by_the_given_picture() -> None:
+    """The release: y = img; y = bilateral(y) often; y = guidedFilter(guide=img, src=y) a few times; cut to levels."""
+    image = picture(12, 13)
+    original = image.astype(float)
+    y = original
+    for _ in range(2):
+        y = bilateral(y, 5, 8.0, 8.0)
+    for _ in range(2):
+        y = guided_filter(original, y, 4, 16.0)
+    made = purifier("adverse_cleaner:rounds=2,guided=2")(Image.fromarray(image), seed=0, editor=None)  # type: ignore[misc]
+    np.testing.assert_array_equal(np.asarray(made), y.clip(0, 255).astype(np.uint8))
+
+
+def test_models_of_purifiers_work_where_the_editor_does(
+    editor: Any, checkpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from sifm_ref import loading
+    from sifm_ref.purifiers import img2img, vae
+
+    box, asked = editor("instruct_pix2pix", "bf16"), []
+
+    class Model:
+        def edit(self, image: Image.Image, prompt: str, seed: int) -> Image.Image:
+            return image
+
+    monkeypatch.setattr(loading, "load", lambda spec, settings: asked.append(settings) or Model())
+    denoise = purifier("img2img:checkpoint=sd_img2img,steps=7")
+    assert denoise is not None
+    image = Image.fromarray(picture(16, 16))
+    for one in (box, editor("instruct_pix2pix"), box):
+        denoise(image, seed=0, editor=one)
+    img2img.loaded.cache_clear()
+    assert [(s.device, s.dtype) for s in asked] == [("cpu", "bf16"), ("cpu", "fp32")]
+    folder = str(checkpoint("instruct_pix2pix"))
+    assert vae.loaded(folder, "cpu", "bf16").dtype is torch.bfloat16
+
+
+def test_folders_of_one_name_are_two_purifiers(tmp_path: Path) -> None:
+    texts = []
+    for name in ("x", "y"):
+        folder = tmp_path / name / "final"
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(f'{{"note": "{name}"}}')
+        for spec in (f"vae:checkpoint={folder}", f"img2img:checkpoint=sd_img2img={folder}"):
+            found = purifier(spec)
+            assert found is not None
+            assert str(tmp_path) not in found.text
+            assert "final@" in found.text
+            texts.append(found.text)
+    assert len(set(texts)) == 4
+
+
 def test_names_and_parameters() -> None:
     found = purifier("jpeg")
     assert found is not None
     assert found.text == "jpeg:quality=75"
     assert purifier("none") is None
-    assert "checkpoint=tests," in purifier(f"img2img:checkpoint={Path(__file__).parents[1]}").text  # type: ignore[union-attr]
     assert purifier("") is None
     with pytest.raises(UsageError, match="did you mean jpeg"):
         purifier("jpg")
@@ -103,6 +156,30 @@ def test_names_and_parameters() -> None:
         purifier("jpeg:q=1,quality=high")
     with pytest.raises(UsageError, match="odd number"):
         purifier("median:size=2")(Image.new("RGB", (8, 8)), seed=0, editor=None)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ("crop_resize:share=0", "share: expected a number between 0 and 1; found 0.0"),
+        ("crop_resize:share=1", "share: expected a number between 0 and 1; found 1.0"),
+        ("resize:factor=0", "factor: expected a number above 0; found 0.0"),
+        ("jpeg_downscale:factor=-1", "factor: expected a number above 0; found -1.0"),
+        ("jpeg:quality=0", "quality: expected a whole number from 1 to 100; found 0"),
+        ("jpeg:quality=101", "quality: expected a whole number from 1 to 100; found 101"),
+    ],
+)
+def test_parameters_out_of_range_are_refused(spec: str, why: str) -> None:
+    attack = purifier(spec)
+    assert attack is not None
+    with pytest.raises(UsageError, match=why):
+        attack(Image.new("RGB", (8, 8)), seed=0, editor=None)
+
+
+def test_a_crop_leaves_at_least_a_pixel() -> None:
+    attack = purifier("crop_resize:share=0.99")
+    assert attack is not None
+    assert attack(Image.new("RGB", (2, 3)), seed=0, editor=None).size == (2, 3)
 
 
 def test_the_vae_round_trip_and_img2img(editor: Any, checkpoint: Any) -> None:
