@@ -18,10 +18,10 @@ from isr.report.assets import Assets
 from isr.report.figures import forest
 from isr.report.forest import blocks, text_forest
 from isr.report.gallery import packed, script_json
-from isr.report.page import Options, write_report
+from isr.report.page import Options, _decompositions, write_report
 from isr.report.paper import estimates_csv, latex, methods, tex
 from isr.report.runs import ReportRun, majority, read_report_run
-from tests.runs import HOSTILE, recorded_run
+from tests.runs import HOSTILE, answer, recorded_run
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,50 @@ def test_the_forest_has_the_results_own_numbers_and_its_splits(run: ReportRun) -
     assert "#" in drawn[0]
     assert "o" in drawn[1]
     assert f"{100 * (isr.value or 0):.1f}%" in drawn[0]
+
+
+@pytest.mark.parametrize("estimand", ["edit-mean", "image-mean"])
+def test_undecided_edits_count_as_the_result_counts_them(tmp_path: Path, estimand: str) -> None:
+    def change(rows: list[dict[str, object]]) -> None:
+        for number, row in enumerate(rows):
+            row["split"] = "seen" if number % 3 else "unseen"
+        del rows[-3:]  # images of unequal sizes
+
+    def say(number: int) -> dict[str, object]:
+        return answer(number) | ({"verdict": "perhaps"} if number % 4 == 1 else {})
+
+    folder = recorded_run(
+        tmp_path,
+        images=6,
+        prompts=4,
+        say=say,
+        change=change,
+        by=("split",),
+        estimand=estimand,  # type: ignore[arg-type]
+    )
+    run = read_report_run(folder)
+    part = run.result.treatments[0]
+    rows = run.of(part.treatment)
+    found = run.outcomes(rows)
+    mixed = found.immunized_low & ~found.decided
+    assert mixed.any()  # one question fails, the other is undecided: certainly immunized
+    shown = {r.label: r for r in blocks([run])[0].rows}
+    for group in part.groups:
+        isr, value = group.estimates["isr"], group.by["split"]
+        measured = run.rate([r for r in rows if r["split"] == value])
+        row = shown[f"split {value}"]
+        for one in (row, measured):
+            assert (one.value, one.low, one.high, one.bounds, one.n) == (
+                isr.value, isr.low, isr.high, isr.bounds, isr.n,
+            )  # fmt: skip
+        assert row.headline == group.headline
+    (_, counts), *_ = _decompositions([run])
+    assert sum(counts.values()) == part.counts["edits"]
+    assert counts["undecided"] == part.counts["edits"] - part.counts["decided"]
+    decided = [r for r in rows if r["outcome"] != "undecided"]
+    both = sum(r["recorded:semantic"] == r["recorded:perceptual"] == "fails" for r in decided)
+    assert counts["both"] == both
+    assert counts["neither"] == sum(r["outcome"] == "not_immunized" for r in decided)
 
 
 def test_the_page_is_one_file_without_any_address(run: ReportRun, tmp_path: Path) -> None:
