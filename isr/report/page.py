@@ -23,7 +23,7 @@ from isr.report.forest import Block, blocks, percent, treatment_title
 from isr.report.gallery import gallery, packed, script_json
 from isr.report.paper import estimates_csv, latex, methods
 from isr.report.people import People, find_labels, people
-from isr.report.runs import ReportRun, judge_codes
+from isr.report.runs import ReportRun, judge_codes, told_apart
 from isr.result import Part
 from isr.rubrics import Rubric, load_rubric
 from isr.scoring import write_text
@@ -233,12 +233,12 @@ def _pairs(runs: Sequence[ReportRun]) -> Iterator[tuple[str, str, Agreement]]:
     """Every two judges on the protected edits that both decide; judges of other runs where the edits are the same."""
     said: dict[str, dict[tuple[str, str], int]] = {}
     image: dict[tuple[str, str], str] = {}
-    for run in runs:
+    names = told_apart(runs, [run.judges for run in runs])
+    for run, some in zip(runs, names, strict=True):
         rows = [r for r in run.rows if r["arm"] == "protected"]
         keys = [(r["edit_id"], r.get("edit_sha256", "")) for r in rows]
         image |= {k: r["image_id"] for k, r in zip(keys, rows, strict=True)}
-        for judge in run.judges:
-            name = f"{judge} ({run.name})" if judge in said else judge
+        for judge, name in zip(run.judges, some, strict=True):
             said[name] = {k: c for k, c in zip(keys, judge_codes(rows, judge), strict=True) if c is not None}
     for a, b in combinations(said, 2):
         both = sorted(set(said[a]) & set(said[b]))

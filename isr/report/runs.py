@@ -198,6 +198,16 @@ def _probes(folder: Path, result: Result) -> dict[str, Mapping[str, Any]]:
     return found
 
 
+def told_apart(runs: Sequence[ReportRun], names: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The names of each run's judges; ``judge (run)`` where several runs have a judge of that name."""
+    called = [run.name for run in runs]
+    runs_of = [n if called.count(n) == 1 else f"{n}, {i}" for i, n in enumerate(called, 1)]
+    return [
+        [f"{j} ({run})" if sum(j in other for other in names) > 1 else j for j in some]
+        for run, some in zip(runs_of, names, strict=True)
+    ]
+
+
 def judge_codes(rows: Sequence[Mapping[str, str]], judge: str) -> list[int | None]:
     """The outcomes by one judge of a panel alone: 1 where either question fails, ``None`` unless both are decided."""
     return [_either(r, judge) for r in rows]

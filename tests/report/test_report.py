@@ -10,16 +10,20 @@ import re
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from isr.calibration.labels import Label, Labels, Mark, write_labels
 from isr.report.assets import Assets
 from isr.report.figures import forest
 from isr.report.forest import blocks, text_forest
-from isr.report.gallery import packed, script_json
+from isr.report.gallery import gallery, packed, script_json
 from isr.report.page import Options, _decompositions, write_report
 from isr.report.paper import estimates_csv, latex, methods, tex
+from isr.report.people import people
 from isr.report.runs import ReportRun, majority, read_report_run
 from tests.runs import HOSTILE, answer, recorded_run
 
@@ -159,6 +163,36 @@ def test_several_runs_in_one_report(run: ReportRun, tmp_path: Path) -> None:
     other = read_report_run(recorded_run(tmp_path / "other", images=6, prompts=4))
     file = write_report([run, other], tmp_path / "both.html", Options(assets="link"))
     assert f"{other.name}: simulated" in file.read_text()
+
+
+def test_labels_stay_with_the_pixels_that_were_labelled(run: ReportRun, tmp_path: Path) -> None:
+    def change(rows: list[dict[str, object]]) -> None:
+        for row in rows:
+            file = tmp_path / "edits" / str(row["file_name"])
+            Image.new("RGB", (16, 16), (1, 2, 3)).save(file)
+
+    other = read_report_run(recorded_run(tmp_path, images=6, prompts=4, change=change))  # type: ignore[arg-type]
+    rows = [[r for r in one.rows if r["arm"] == "protected"] for one in (run, other)]
+    assert {r["edit_id"] for r in rows[0]} == {r["edit_id"] for r in rows[1]}
+    assert not {r["edit_sha256"] for r in rows[0]} & {r["edit_sha256"] for r in rows[1]}
+    labels = Labels(
+        tuple(
+            Label(r["edit_id"], "ann", Mark("fails" if i % 2 else "fine"), Mark("fine"), r["edit_sha256"])
+            for i, r in enumerate(rows[0])
+        )
+    )
+    file = tmp_path / "labels.csv"
+    write_labels(file, labels)
+    data = gallery([run, other], Assets(tmp_path, "none"), labels)
+    assert [bool(e[-1]) for e in data["entries"]] == [True] * 24 + [False] * 24
+    assert data["judges"] == ["recorded (edits, 1)", "recorded (edits, 2)"]
+    found = people([run, other], file)
+    assert [s.questions["semantic"].judges[0].judge for _, s in found.studies] == ["recorded (edits, 1)"]
+    assert "no label" in found.trouble
+    bare = replace(labels, rows=tuple(replace(r, edit_sha256="") for r in labels.rows))
+    write_labels(file, bare)
+    assert all(e[-1] for e in gallery([run, other], Assets(tmp_path, "none"), bare)["entries"])
+    assert len(people([run, other], file).studies) == 2
 
 
 def test_the_command(run: ReportRun, tmp_path: Path) -> None:
