@@ -10,6 +10,7 @@ import csv
 import io
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from isr.types import Arm, Edit, ImageRef, Question
 from isr.version import __version__
 
 MEASURED = ("protected_linf", "protected_psnr")  # columns that need the images
+_Key = tuple[str, str]
 SHOWN = 20  # differences that are printed
 
 
@@ -101,10 +103,14 @@ def verify(bundle: Bundle, data: Path | None = None) -> tuple[Verification, Open
         opened = _open(bundle, manifest, Path(folder), found)
         _check_arithmetic(bundle, opened, Path(folder), found)
     _check_images(bundle, opened.directory.edits, data, found)
-    found.unproved.append(
-        "that the judge gave these answers: a bundle that was made up consistently would pass; --rejudge asks a "
-        "judge of your own about a random sample"
-    )
+    found.unproved += [
+        f"what was measured on images: {' and '.join(MEASURED)} of edits.csv are not computed again",
+        "metadata, labels, qualifications, run.json and README.txt: they are only the files of the bundle's own list",
+        (
+            "that the judge gave these answers: a bundle that was made up consistently would pass; --rejudge asks a "
+            "judge of your own about a random sample"
+        ),
+    ]
     return found, opened
 
 
@@ -252,7 +258,7 @@ def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verif
         )
         found.proved.append(
             f"arithmetic: {count:,} raw answers give the same verdicts for every edit and the same {n} estimates, "
-            "intervals and bounds, to the last digit"
+            "intervals and bounds, to at least 13 digits"
         )
 
 
@@ -260,15 +266,28 @@ def _row_faults(given: str, made: str) -> Iterator[str]:
     """Edits whose row in ``edits.csv`` is not what the answers say."""
     csv.field_size_limit(16 * 2**20)
     ours, theirs = (
-        {
-            (r["edit_id"], r["arm"]): r
+        [
+            ((r.get("edit_id") or "", r.get("arm") or ""), r)
             for r in csv.DictReader(io.StringIO(text, newline=""))
-            if "arm" in r and r["edit_id"]
-        }
+        ]
         for text in (made, given)
     )
+    counted = Counter(key for key, _ in theirs)
+    for key, n in sorted(counted.items()):
+        if n > 1:
+            yield f"edits.csv: {key[0]} ({key[1]}): stands there {n} times"
+        if not all(key):
+            yield f"edits.csv: {n} row(s) without edit_id or arm"
+    yield from _cell_faults(dict(ours), dict(theirs))
+
+
+def _cell_faults(
+    ours: Mapping[_Key, Mapping[str, str]], theirs: Mapping[_Key, Mapping[str, str]]
+) -> Iterator[str]:
     for key in sorted(set(ours) | set(theirs)):
         name = f"edits.csv: {key[0]} ({key[1]})"
+        if not all(key):
+            continue
         if key not in theirs or key not in ours:
             yield f"{name}: {'is missing' if key not in theirs else 'stands for no edit of the bundle'}"
             continue
@@ -305,8 +324,10 @@ def _differences(given: Any, made: Any, found: Verification, at: str = "result.j
             )
         elif isinstance(given, float) and isinstance(made, float):
             digits = agreeing_digits(given, made)
-            if digits >= 13:  # another processor may round the last bits otherwise
-                found.notes.append(f"{at}: equal to {digits} significant digits")
+            if (
+                digits >= 13 or abs(given - made) < 1e-12
+            ):  # another processor may round the last bits otherwise
+                found.notes.append(f"{at}: {given!r} and {made!r}: equal but for the last bits")
             else:
                 yield f"{at}: {given!r} was reported, {made!r} recomputed: equal to {digits} significant digits"
         else:

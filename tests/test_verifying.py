@@ -113,6 +113,35 @@ def test_a_changed_estimate_is_named_with_its_digits(bundle: Path) -> None:
     assert "significant digits" in faults[0]
 
 
+def test_a_row_twice_or_without_a_name_is_a_fault(bundle: Path) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        if name != "edits.csv":
+            return data
+        head, first, *rest = data.splitlines(keepends=True)
+        blank = b"," * head.count(b",") + b"\n"
+        return b"".join([head, first.replace(b"immunized", b"undecided"), first, *rest, blank])
+
+    faults = found(rewritten(bundle, change, relist=True)).faults
+    assert len(faults) == 2
+    assert faults[0] == "edits.csv: 1 row(s) without edit_id or arm"
+    assert faults[1].endswith("stands there 2 times")
+
+
+@pytest.mark.parametrize("shift", [1e-13, 1e-11])
+def test_the_last_bits_may_differ(bundle: Path, shift: float) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        if name != "result.json":
+            return data
+        raw = json.loads(data)
+        raw["treatments"][0]["estimates"]["uplift"]["value"] += shift
+        return json.dumps(raw).encode()
+
+    result = found(rewritten(bundle, change, relist=True))
+    assert result.sound is (shift < 1e-12)
+    assert any("run.json" in u for u in result.unproved)
+    assert any("protected_psnr" in u for u in result.unproved)
+
+
 @pytest.mark.parametrize("relist", [False, True])
 def test_a_changed_rubric_image_card_or_edit_is_found_by_name(bundle: Path, relist: bool) -> None:
     with zipfile.ZipFile(bundle) as archive:
