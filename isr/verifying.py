@@ -65,6 +65,7 @@ class Rejudged:
     undecided: int
     outcome: Agreement
     questions: Mapping[str, Agreement]
+    seed: int = 0
 
 
 class _Table(EditsTable):
@@ -425,7 +426,7 @@ def rejudge(
         with Store(folder / "again.db") as store:
             asyncio.run(judge_all(plan, store))
             judged = list(judged_edits(plan, store))
-    return _compared(judged, given, panel)
+    return replace(_compared(judged, given, panel), seed=seed)
 
 
 def _rows(bundle: Bundle) -> list[dict[str, str]]:
@@ -517,8 +518,16 @@ def lines(found: Verification) -> Iterator[str]:
     yield from (f"note: {n}" for n in found.notes)
 
 
+def said_again(r: Rejudged) -> str:
+    """``asked again: agreement X (low to high), k undecided``."""
+    p = r.outcome.percent
+    span = "no interval" if p.low is None or p.high is None else f"{p.low:.1%} to {p.high:.1%}"
+    value = "no edit to compare" if p.value is None else f"agreement {p.value:.1%} ({span})"
+    return f"asked again: {value}, {r.undecided} undecided"
+
+
 def _rejudged_lines(r: Rejudged) -> Iterator[str]:
-    yield f"asked again: {r.asked} random edits, judge {r.judge}, {r.undecided} undecided by it"
+    yield f"{said_again(r)}; {r.asked} random edits, judge {r.judge}, seed {r.seed}"
     for name, a in [("outcome", r.outcome), *r.questions.items()]:
         p, k = a.percent, a.kappa
         if p.value is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import stat
 import subprocess
@@ -229,6 +230,29 @@ def test_the_commands_and_a_sample_asked_again(run: Path, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     assert "outcome      the same on 100.0%" in done.stdout
     assert "n 6, images" in done.stdout
+    assert "a sample of the answers: asked again: agreement 100.0% (" in done.stdout
+    seeds = []
+    for _ in range(2):
+        again = isr("verify", str(tmp_path / "b.zip"), "--rejudge", "2", "--judge", judge, "--json")
+        seeds.append(json.loads(again.stdout)["rejudged"]["seed"])
+    assert seeds[0] != seeds[1]
+    assert re.search(r"seed 5$", isr(
+        "verify", str(tmp_path / "b.zip"), "--rejudge", "2", "--judge", judge, "--seed", "5"
+    ).stdout, re.MULTILINE)  # fmt: skip
+    nothing = tmp_path / "nothing.jsonl"
+    nothing.write_text(
+        "".join(
+            json.dumps({**json.loads(line), "answer": {"text": "I cannot", "finish_reason": "stop"}}) + "\n"
+            for line in (run.parent / "answers.jsonl").read_text().splitlines()
+        )
+    )
+    other = tmp_path / "other.toml"
+    other.write_text(f'backend = "replay"\n[engine]\nanswers = {json.dumps(str(nothing))}\n')
+    done = isr("verify", str(tmp_path / "b.zip"), "--rejudge", "6", "--judge", str(other), "--json")
+    said = json.loads(done.stdout)
+    assert said["rejudged"]["undecided"] == 6
+    assert not any("sample" in p for p in said["proved"])
+    assert any("decided none" in u for u in said["unproved"])
     spoilt = rewritten(tmp_path / "b.zip", lambda n, d: d + b"\n" if n == "run.json" else d)
     done = isr("verify", str(spoilt), "--json")
     assert done.returncode == 2
