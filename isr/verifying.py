@@ -99,6 +99,7 @@ def verify(bundle: Bundle, data: Path | None = None) -> tuple[Verification, Open
             str(bundle.path), MANIFEST, f"a bundle of version {SCHEMA}", "another", "make it again"
         )
         raise InputError("a bundle cannot be read", [problem])
+    _check_manifest(bundle, manifest)
     _check_files(bundle, manifest, found)
     with tempfile.TemporaryDirectory() as folder:
         opened = _open(bundle, manifest, Path(folder), found)
@@ -113,6 +114,25 @@ def verify(bundle: Bundle, data: Path | None = None) -> tuple[Verification, Open
         ),
     ]
     return found, opened
+
+
+def _check_manifest(bundle: Bundle, manifest: Mapping[str, Any]) -> None:
+    """Raises ``InputError`` unless the manifest lists files with their digests and the columns of groups."""
+    files, by = manifest.get("files"), manifest.get("by")
+    listed = isinstance(files, dict) and all(isinstance(d, str) for d in files.values())
+    for name, good in (
+        ("files", listed),
+        ("by", isinstance(by, list) and all(isinstance(c, str) for c in by)),
+    ):
+        if not good:
+            raise InputError(
+                "a bundle cannot be read",
+                [
+                    Problem(
+                        str(bundle.path), f"{MANIFEST}: {name}", "a list of texts", "none", "make it again"
+                    )
+                ],
+            )
 
 
 def _check_files(bundle: Bundle, manifest: Mapping[str, Any], found: Verification) -> None:

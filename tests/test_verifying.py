@@ -210,6 +210,45 @@ def test_a_file_twice_and_what_is_no_zip_are_refused(bundle: Path, tmp_path: Pat
         verify(opened)
 
 
+def test_many_small_bombs_are_refused_together(tmp_path: Path) -> None:
+    path = tmp_path / "many.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for i in range(80):
+            archive.writestr(f"images/{i}", b"\0" * (1_000_000))
+    with pytest.raises(InputError, match="refused, 1 problem"):
+        Bundle(path)
+
+
+def test_a_text_above_the_limit_is_refused(
+    bundle: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isr.bundling.MAX_TEXT", 2_000)
+    with pytest.raises(InputError, match="answers"):
+        Bundle(bundle)
+    with pytest.raises(UsageError, match="expected at most"):
+        write_bundle(gather(run), run / "isr.db", tmp_path / "new.zip")
+
+
+@pytest.mark.parametrize("spoilt", [{"files": []}, {"files": None}, {"files": {"a": 1}}, {"by": "split"}])
+def test_a_malformed_list_is_no_traceback(bundle: Path, spoilt: dict[str, object]) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        return json.dumps(json.loads(data) | spoilt).encode() if name == MANIFEST else data
+
+    with pytest.raises(InputError, match="cannot be read"):
+        found(rewritten(bundle, change))
+
+
+def test_a_damaged_stream_is_an_input_error(bundle: Path) -> None:
+    with zipfile.ZipFile(bundle) as archive:
+        info = archive.getinfo("answers.jsonl")
+    data = bytearray(bundle.read_bytes())
+    at = info.header_offset + 30 + len(info.filename)
+    data[at : at + 40] = b"\xff" * 40
+    bundle.write_bytes(bytes(data))
+    with pytest.raises(InputError, match="cannot be read"):
+        found(bundle)
+
+
 def test_a_directory_that_has_changed_is_not_bundled(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run.parent, tmp_path / "copy")
     (copy / "edits" / "sources" / "0.png").write_bytes((copy / "edits" / "sources" / "1.png").read_bytes())
