@@ -236,10 +236,11 @@ def _image(root: Path, ref: ImageRef) -> bytes:
 
 
 def _without_paths(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of a run without what names places on one machine."""
+    """The record of a run without what names places on one machine; of card fields that were set, only the names."""
     options = {
         k: v for k, v in (record.get("options") or {}).items() if k not in ("directory", "calibrations")
     }
+    options["set"] = [str(s).partition("=")[0] for s in options.get("set", ())]
     return {**record, "options": {**options, "judge": Path(str(options.get("judge", ""))).name}}
 
 

@@ -10,12 +10,15 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from isr.bundling import MANIFEST, Bundle, gather, write_bundle
 from isr.canonical import sha256_bytes
+from isr.cli.bundle import command
 from isr.errors import InputError, UsageError
 from isr.verifying import Verification, agreeing_digits, verify
 from tests.runs import recorded_run
@@ -254,6 +257,28 @@ def test_a_directory_that_has_changed_is_not_bundled(run: Path, tmp_path: Path) 
     (copy / "edits" / "sources" / "0.png").write_bytes((copy / "edits" / "sources" / "1.png").read_bytes())
     with pytest.raises(UsageError, match="expected the edits that were scored"):
         gather(copy / "edits.isr")
+
+
+def test_what_was_set_comes_out_by_name_only(run: Path, tmp_path: Path) -> None:
+    contents = gather(run)
+    options = {**contents.record["options"], "set": ["endpoint.base_url=http://10.0.0.1/secret", "notes=x"]}
+    out = tmp_path / "set.zip"
+    write_bundle(replace(contents, record={**contents.record, "options": options}), run / "isr.db", out)
+    with Bundle(out) as opened:
+        assert opened.json("run.json")["options"]["set"] == ["endpoint.base_url", "notes"]
+        assert all(b"secret" not in opened.read(n) for n in opened.names)
+
+
+def test_labels_are_found_where_isr_label_writes_them(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run.parent, tmp_path / "copy") / "edits.isr"
+    out = tmp_path / "b.zip"
+    assert "labels: none" in CliRunner().invoke(command, [str(copy), "--out", str(out)]).output
+    file = copy.parent / "edits.labels" / "labels.csv"
+    file.parent.mkdir()
+    file.write_text("edit_id,rater,semantic,perceptual\n")
+    assert f"labels: {file}" in CliRunner().invoke(command, [str(copy), "--out", str(out)]).output
+    with Bundle(out) as opened:
+        assert "labels/labels.csv" in opened.names
 
 
 def test_the_commands_and_a_sample_asked_again(run: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,15 +36,17 @@ class People:
 
 
 def find_labels(runs: Sequence[ReportRun]) -> Path | None:
-    """``labels.csv`` in a run's folder, or in ``DIR.labels`` beside its edit directory."""
-    for run in runs:
-        beside = [run.folder / "labels.csv"]
-        if run.root is not None:
-            beside.append(run.root.parent / f"{run.root.resolve().name}.labels" / "labels.csv")
-        for path in beside:
-            if path.is_file():
-                return path
-    return None
+    """The first labels found beside a run, see ``labels_beside``."""
+    found = (labels_beside(run.folder, run.root) for run in runs)
+    return next((path for path in found if path is not None), None)
+
+
+def labels_beside(folder: Path, root: Path | None) -> Path | None:
+    """``labels.csv`` in a run's folder, or in ``DIR.labels`` beside its edit directory, where ``isr label`` writes."""
+    beside = [folder / "labels.csv"]
+    if root is not None:
+        beside += [Path(f"{path}.labels") / "labels.csv" for path in (os.path.normpath(root), root.resolve())]
+    return next((path for path in beside if path.is_file()), None)
 
 
 def people(runs: Sequence[ReportRun], file: Path) -> People:
