@@ -9,6 +9,7 @@ import json
 import os
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -34,7 +35,10 @@ ROLES = ("edited", "source", "control", "protected")
 _DATE = (1980, 1, 1, 0, 0, 0)
 MAX_FILES = 500_000
 MAX_BYTES = 64 * 2**30  # unpacked, all files
-MAX_TEXT = 2 * 2**30  # unpacked, one file
+MAX_FILE = 2 * 2**30  # unpacked, one image
+MAX_TEXT = 256 * 2**20  # unpacked, one file that is no image
+MAX_ALL_RATIO = 50  # unpacked over packed, of all files together above ALL_RATIO_FROM
+ALL_RATIO_FROM = 64 * 2**20
 MAX_RATIO = 200  # unpacked over packed, of a file above RATIO_FROM
 RATIO_FROM = 2**20
 
@@ -156,6 +160,11 @@ def write_bundle(
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    if len(data) > MAX_TEXT and not name.startswith("images/"):
+        raise UsageError(
+            f"{name}: expected at most {MAX_TEXT // 2**20} MiB, as isr verify reads it; found {len(data):,} bytes; "
+            "score the edits in several runs"
+        )
     info = zipfile.ZipInfo(name, _DATE)
     info.external_attr = 0o644 << 16
     info.compress_type = zipfile.ZIP_STORED if name.startswith("images/") else zipfile.ZIP_DEFLATED
@@ -227,10 +236,11 @@ def _image(root: Path, ref: ImageRef) -> bytes:
 
 
 def _without_paths(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of a run without what names places on one machine."""
+    """The record of a run without what names places on one machine; of card fields that were set, only the names."""
     options = {
         k: v for k, v in (record.get("options") or {}).items() if k not in ("directory", "calibrations")
     }
+    options["set"] = [str(s).partition("=")[0] for s in options.get("set", ())]
     return {**record, "options": {**options, "judge": Path(str(options.get("judge", ""))).name}}
 
 
@@ -353,6 +363,7 @@ class Bundle:
                 raise zipfile.BadZipFile("another size than it says")
         except (
             zipfile.BadZipFile,
+            zlib.error,
             OSError,
             EOFError,
             NotImplementedError,
@@ -391,8 +402,11 @@ def _hostile(path: Path, infos: Sequence[zipfile.ZipInfo]) -> Iterator[Problem]:
     if len(infos) > MAX_FILES:
         yield wrong("", f"at most {MAX_FILES:,} files", f"{len(infos):,}")
         return
-    if sum(i.file_size for i in infos) > MAX_BYTES:
+    unpacked, packed = sum(i.file_size for i in infos), sum(i.compress_size for i in infos)
+    if unpacked > MAX_BYTES:
         yield wrong("", f"at most {MAX_BYTES // 2**30} GiB unpacked", "more")
+    if unpacked > ALL_RATIO_FROM and unpacked > MAX_ALL_RATIO * packed:
+        yield wrong("", "files of sane sizes", f"{unpacked:,} bytes packed into {packed:,}: a bomb?")
     seen: set[str] = set()
     for info in infos:
         name = info.filename
@@ -409,7 +423,8 @@ def _hostile(path: Path, infos: Sequence[zipfile.ZipInfo]) -> Iterator[Problem]:
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             yield wrong(name, "a stored or deflated file", "another compression")
         ratio = info.file_size / max(info.compress_size, 1)
-        if info.file_size > MAX_TEXT or (info.file_size > RATIO_FROM and ratio > MAX_RATIO):
+        most = MAX_FILE if name.startswith("images/") else MAX_TEXT
+        if info.file_size > most or (info.file_size > RATIO_FROM and ratio > MAX_RATIO):
             yield wrong(
                 name,
                 "a file of sane size",

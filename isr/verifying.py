@@ -10,6 +10,7 @@ import csv
 import io
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from isr.types import Arm, Edit, ImageRef, Question
 from isr.version import __version__
 
 MEASURED = ("protected_linf", "protected_psnr")  # columns that need the images
+_Key = tuple[str, str]
 SHOWN = 20  # differences that are printed
 
 
@@ -63,6 +65,7 @@ class Rejudged:
     undecided: int
     outcome: Agreement
     questions: Mapping[str, Agreement]
+    seed: int = 0
 
 
 class _Table(EditsTable):
@@ -96,16 +99,40 @@ def verify(bundle: Bundle, data: Path | None = None) -> tuple[Verification, Open
             str(bundle.path), MANIFEST, f"a bundle of version {SCHEMA}", "another", "make it again"
         )
         raise InputError("a bundle cannot be read", [problem])
+    _check_manifest(bundle, manifest)
     _check_files(bundle, manifest, found)
     with tempfile.TemporaryDirectory() as folder:
         opened = _open(bundle, manifest, Path(folder), found)
         _check_arithmetic(bundle, opened, Path(folder), found)
     _check_images(bundle, opened.directory.edits, data, found)
-    found.unproved.append(
-        "that the judge gave these answers: a bundle that was made up consistently would pass; --rejudge asks a "
-        "judge of your own about a random sample"
-    )
+    found.unproved += [
+        f"what was measured on images: {' and '.join(MEASURED)} of edits.csv are not computed again",
+        "metadata, labels, qualifications, run.json and README.txt: they are only the files of the bundle's own list",
+        (
+            "that the judge gave these answers: a bundle that was made up consistently would pass; --rejudge asks a "
+            "judge of your own about a random sample"
+        ),
+    ]
     return found, opened
+
+
+def _check_manifest(bundle: Bundle, manifest: Mapping[str, Any]) -> None:
+    """Raises ``InputError`` unless the manifest lists files with their digests and the columns of groups."""
+    files, by = manifest.get("files"), manifest.get("by")
+    listed = isinstance(files, dict) and all(isinstance(d, str) for d in files.values())
+    for name, good in (
+        ("files", listed),
+        ("by", isinstance(by, list) and all(isinstance(c, str) for c in by)),
+    ):
+        if not good:
+            raise InputError(
+                "a bundle cannot be read",
+                [
+                    Problem(
+                        str(bundle.path), f"{MANIFEST}: {name}", "a list of texts", "none", "make it again"
+                    )
+                ],
+            )
 
 
 def _check_files(bundle: Bundle, manifest: Mapping[str, Any], found: Verification) -> None:
@@ -252,7 +279,7 @@ def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verif
         )
         found.proved.append(
             f"arithmetic: {count:,} raw answers give the same verdicts for every edit and the same {n} estimates, "
-            "intervals and bounds, to the last digit"
+            "intervals and bounds, to at least 13 digits"
         )
 
 
@@ -260,15 +287,28 @@ def _row_faults(given: str, made: str) -> Iterator[str]:
     """Edits whose row in ``edits.csv`` is not what the answers say."""
     csv.field_size_limit(16 * 2**20)
     ours, theirs = (
-        {
-            (r["edit_id"], r["arm"]): r
+        [
+            ((r.get("edit_id") or "", r.get("arm") or ""), r)
             for r in csv.DictReader(io.StringIO(text, newline=""))
-            if "arm" in r and r["edit_id"]
-        }
+        ]
         for text in (made, given)
     )
+    counted = Counter(key for key, _ in theirs)
+    for key, n in sorted(counted.items()):
+        if n > 1:
+            yield f"edits.csv: {key[0]} ({key[1]}): stands there {n} times"
+        if not all(key):
+            yield f"edits.csv: {n} row(s) without edit_id or arm"
+    yield from _cell_faults(dict(ours), dict(theirs))
+
+
+def _cell_faults(
+    ours: Mapping[_Key, Mapping[str, str]], theirs: Mapping[_Key, Mapping[str, str]]
+) -> Iterator[str]:
     for key in sorted(set(ours) | set(theirs)):
         name = f"edits.csv: {key[0]} ({key[1]})"
+        if not all(key):
+            continue
         if key not in theirs or key not in ours:
             yield f"{name}: {'is missing' if key not in theirs else 'stands for no edit of the bundle'}"
             continue
@@ -305,8 +345,10 @@ def _differences(given: Any, made: Any, found: Verification, at: str = "result.j
             )
         elif isinstance(given, float) and isinstance(made, float):
             digits = agreeing_digits(given, made)
-            if digits >= 13:  # another processor may round the last bits otherwise
-                found.notes.append(f"{at}: equal to {digits} significant digits")
+            if (
+                digits >= 13 or abs(given - made) < 1e-12
+            ):  # another processor may round the last bits otherwise
+                found.notes.append(f"{at}: {given!r} and {made!r}: equal but for the last bits")
             else:
                 yield f"{at}: {given!r} was reported, {made!r} recomputed: equal to {digits} significant digits"
         else:
@@ -404,7 +446,7 @@ def rejudge(
         with Store(folder / "again.db") as store:
             asyncio.run(judge_all(plan, store))
             judged = list(judged_edits(plan, store))
-    return _compared(judged, given, panel)
+    return replace(_compared(judged, given, panel), seed=seed)
 
 
 def _rows(bundle: Bundle) -> list[dict[str, str]]:
@@ -496,8 +538,16 @@ def lines(found: Verification) -> Iterator[str]:
     yield from (f"note: {n}" for n in found.notes)
 
 
+def said_again(r: Rejudged) -> str:
+    """``asked again: agreement X (low to high), k undecided``."""
+    p = r.outcome.percent
+    span = "no interval" if p.low is None or p.high is None else f"{p.low:.1%} to {p.high:.1%}"
+    value = "no edit to compare" if p.value is None else f"agreement {p.value:.1%} ({span})"
+    return f"asked again: {value}, {r.undecided} undecided"
+
+
 def _rejudged_lines(r: Rejudged) -> Iterator[str]:
-    yield f"asked again: {r.asked} random edits, judge {r.judge}, {r.undecided} undecided by it"
+    yield f"{said_again(r)}; {r.asked} random edits, judge {r.judge}, seed {r.seed}"
     for name, a in [("outcome", r.outcome), *r.questions.items()]:
         p, k = a.percent, a.kappa
         if p.value is None:

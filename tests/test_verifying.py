@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import stat
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from isr.bundling import MANIFEST, Bundle, gather, write_bundle
 from isr.canonical import sha256_bytes
+from isr.cli.bundle import command
 from isr.errors import InputError, UsageError
 from isr.verifying import Verification, agreeing_digits, verify
 from tests.runs import recorded_run
@@ -113,6 +117,35 @@ def test_a_changed_estimate_is_named_with_its_digits(bundle: Path) -> None:
     assert "significant digits" in faults[0]
 
 
+def test_a_row_twice_or_without_a_name_is_a_fault(bundle: Path) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        if name != "edits.csv":
+            return data
+        head, first, *rest = data.splitlines(keepends=True)
+        blank = b"," * head.count(b",") + b"\n"
+        return b"".join([head, first.replace(b"immunized", b"undecided"), first, *rest, blank])
+
+    faults = found(rewritten(bundle, change, relist=True)).faults
+    assert len(faults) == 2
+    assert faults[0] == "edits.csv: 1 row(s) without edit_id or arm"
+    assert faults[1].endswith("stands there 2 times")
+
+
+@pytest.mark.parametrize("shift", [1e-13, 1e-11])
+def test_the_last_bits_may_differ(bundle: Path, shift: float) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        if name != "result.json":
+            return data
+        raw = json.loads(data)
+        raw["treatments"][0]["estimates"]["uplift"]["value"] += shift
+        return json.dumps(raw).encode()
+
+    result = found(rewritten(bundle, change, relist=True))
+    assert result.sound is (shift < 1e-12)
+    assert any("run.json" in u for u in result.unproved)
+    assert any("protected_psnr" in u for u in result.unproved)
+
+
 @pytest.mark.parametrize("relist", [False, True])
 def test_a_changed_rubric_image_card_or_edit_is_found_by_name(bundle: Path, relist: bool) -> None:
     with zipfile.ZipFile(bundle) as archive:
@@ -180,11 +213,72 @@ def test_a_file_twice_and_what_is_no_zip_are_refused(bundle: Path, tmp_path: Pat
         verify(opened)
 
 
+def test_many_small_bombs_are_refused_together(tmp_path: Path) -> None:
+    path = tmp_path / "many.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for i in range(80):
+            archive.writestr(f"images/{i}", b"\0" * (1_000_000))
+    with pytest.raises(InputError, match="refused, 1 problem"):
+        Bundle(path)
+
+
+def test_a_text_above_the_limit_is_refused(
+    bundle: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isr.bundling.MAX_TEXT", 2_000)
+    with pytest.raises(InputError, match="answers"):
+        Bundle(bundle)
+    with pytest.raises(UsageError, match="expected at most"):
+        write_bundle(gather(run), run / "isr.db", tmp_path / "new.zip")
+
+
+@pytest.mark.parametrize("spoilt", [{"files": []}, {"files": None}, {"files": {"a": 1}}, {"by": "split"}])
+def test_a_malformed_list_is_no_traceback(bundle: Path, spoilt: dict[str, object]) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        return json.dumps(json.loads(data) | spoilt).encode() if name == MANIFEST else data
+
+    with pytest.raises(InputError, match="cannot be read"):
+        found(rewritten(bundle, change))
+
+
+def test_a_damaged_stream_is_an_input_error(bundle: Path) -> None:
+    with zipfile.ZipFile(bundle) as archive:
+        info = archive.getinfo("answers.jsonl")
+    data = bytearray(bundle.read_bytes())
+    at = info.header_offset + 30 + len(info.filename)
+    data[at : at + 40] = b"\xff" * 40
+    bundle.write_bytes(bytes(data))
+    with pytest.raises(InputError, match="cannot be read"):
+        found(bundle)
+
+
 def test_a_directory_that_has_changed_is_not_bundled(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run.parent, tmp_path / "copy")
     (copy / "edits" / "sources" / "0.png").write_bytes((copy / "edits" / "sources" / "1.png").read_bytes())
     with pytest.raises(UsageError, match="expected the edits that were scored"):
         gather(copy / "edits.isr")
+
+
+def test_what_was_set_comes_out_by_name_only(run: Path, tmp_path: Path) -> None:
+    contents = gather(run)
+    options = {**contents.record["options"], "set": ["endpoint.base_url=http://10.0.0.1/secret", "notes=x"]}
+    out = tmp_path / "set.zip"
+    write_bundle(replace(contents, record={**contents.record, "options": options}), run / "isr.db", out)
+    with Bundle(out) as opened:
+        assert opened.json("run.json")["options"]["set"] == ["endpoint.base_url", "notes"]
+        assert all(b"secret" not in opened.read(n) for n in opened.names)
+
+
+def test_labels_are_found_where_isr_label_writes_them(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run.parent, tmp_path / "copy") / "edits.isr"
+    out = tmp_path / "b.zip"
+    assert "labels: none" in CliRunner().invoke(command, [str(copy), "--out", str(out)]).output
+    file = copy.parent / "edits.labels" / "labels.csv"
+    file.parent.mkdir()
+    file.write_text("edit_id,rater,semantic,perceptual\n")
+    assert f"labels: {file}" in CliRunner().invoke(command, [str(copy), "--out", str(out)]).output
+    with Bundle(out) as opened:
+        assert "labels/labels.csv" in opened.names
 
 
 def test_the_commands_and_a_sample_asked_again(run: Path, tmp_path: Path) -> None:
@@ -200,6 +294,29 @@ def test_the_commands_and_a_sample_asked_again(run: Path, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     assert "outcome      the same on 100.0%" in done.stdout
     assert "n 6, images" in done.stdout
+    assert "a sample of the answers: asked again: agreement 100.0% (" in done.stdout
+    seeds = []
+    for _ in range(2):
+        again = isr("verify", str(tmp_path / "b.zip"), "--rejudge", "2", "--judge", judge, "--json")
+        seeds.append(json.loads(again.stdout)["rejudged"]["seed"])
+    assert seeds[0] != seeds[1]
+    assert re.search(r"seed 5$", isr(
+        "verify", str(tmp_path / "b.zip"), "--rejudge", "2", "--judge", judge, "--seed", "5"
+    ).stdout, re.MULTILINE)  # fmt: skip
+    nothing = tmp_path / "nothing.jsonl"
+    nothing.write_text(
+        "".join(
+            json.dumps({**json.loads(line), "answer": {"text": "I cannot", "finish_reason": "stop"}}) + "\n"
+            for line in (run.parent / "answers.jsonl").read_text().splitlines()
+        )
+    )
+    other = tmp_path / "other.toml"
+    other.write_text(f'backend = "replay"\n[engine]\nanswers = {json.dumps(str(nothing))}\n')
+    done = isr("verify", str(tmp_path / "b.zip"), "--rejudge", "6", "--judge", str(other), "--json")
+    said = json.loads(done.stdout)
+    assert said["rejudged"]["undecided"] == 6
+    assert not any("sample" in p for p in said["proved"])
+    assert any("decided none" in u for u in said["unproved"])
     spoilt = rewritten(tmp_path / "b.zip", lambda n, d: d + b"\n" if n == "run.json" else d)
     done = isr("verify", str(spoilt), "--json")
     assert done.returncode == 2

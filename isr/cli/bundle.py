@@ -20,7 +20,11 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--store", type=_PATH, help="The answer store. Default: isr.db in the run's folder.")
 @click.option(
-    "--labels", "labels", multiple=True, type=_PATH, help="Labels to put in. Default: labels.csv of the run."
+    "--labels",
+    "labels",
+    multiple=True,
+    type=_PATH,
+    help="Labels to put in. Default: labels.csv of the run, or of isr label.",
 )
 @click.option("--images", is_flag=True, help="Put the images themselves in, not only their digests.")
 def command(
@@ -40,16 +44,19 @@ def command(
     isr verify edits.bundle.zip
     """
     from isr.bundling import gather, write_bundle
+    from isr.report.people import labels_beside
 
     contents = gather(run, data, judge)
     file = out or run.resolve().with_name(f"{run.resolve().name.removesuffix('.isr')}.bundle.zip")
-    own = run / "labels.csv"
+    beside = labels_beside(run, contents.plan.root)
+    put = labels or ((beside,) if beside else ())
     digests = write_bundle(
         contents,
         store or run / "isr.db",
         file,
         images=images,
-        labels=labels or ((own,) if own.is_file() else ()),
+        labels=put,
     )
     click.echo(f"bundle: {file} ({file.stat().st_size / 1e6:.1f} MB, {len(digests)} files)")
+    click.echo(f"labels: {', '.join(str(p) for p in put) or 'none'}")
     click.echo(f"to verify it: isr verify {file.name}")

@@ -18,7 +18,11 @@ _PATH = click.Path(path_type=Path)
 @click.option("--rejudge", type=click.IntRange(1), metavar="N", help="Ask --judge about N random edits.")
 @click.option("--judge", default="", metavar="CARD", help="Of --rejudge: a judge of your own.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override one field of the card.")
-@click.option("--seed", default=0, show_default=True, help="Of the sample of --rejudge.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    help="Of the sample of --rejudge. Default: a random one, which is printed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     bundle: Path,
@@ -26,7 +30,7 @@ def command(
     rejudge: int | None,
     judge: str,
     sets: tuple[str, ...],
-    seed: int,
+    seed: int | None,
     as_json: bool,
 ) -> None:
     """Recompute the result from the raw answers in BUNDLE and say what was proved, and what was not.
@@ -40,10 +44,11 @@ def command(
     isr verify edits.bundle.zip --rejudge 50 --judge qwen2.5-vl-7b
     """
     import json
+    import secrets
 
     from isr.bundling import Bundle
     from isr.errors import UsageError
-    from isr.verifying import lines, verify
+    from isr.verifying import lines, said_again, verify
     from isr.verifying import rejudge as ask_again
 
     if (rejudge is None) != (not judge):
@@ -57,10 +62,14 @@ def command(
             panel = load_panel(judge, sets)
             for card in panel.members:
                 check_pair(card)
-            found.rejudged = ask_again(opened, parts, panel, rejudge, data=data, seed=seed)
-            found.proved.append(
-                f"a sample of the answers: {panel.name} was asked again about {rejudge} random edits, with the agreement above"
-            )
+            # whoever made the bundle must not know beforehand which edits are asked about
+            drawn = secrets.randbits(32) if seed is None else seed
+            again = ask_again(opened, parts, panel, rejudge, data=data, seed=drawn)
+            found.rejudged = again
+            if again.outcome.n:
+                found.proved.append(f"a sample of the answers: {said_again(again)}")
+            else:
+                found.unproved.append("a sample of the answers: the judge that was asked again decided none")
             found.unproved.append("the answers about the other edits")
     click.echo(json.dumps(_plain(found), indent=1) if as_json else "\n".join(lines(found)))
     raise SystemExit(0 if found.sound else 2)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from isr.intervals import Interval
-from isr.report.runs import ReportRun, codes, judge_codes
-from isr.result import Result, TreatmentPart
+from isr.estimates import UNDECIDED_SHARE
+from isr.report.runs import ReportRun
+from isr.result import Part, Result, TreatmentPart
 from isr.types import Estimate, Treatment
 
 Kind = Literal["isr", "control", "group", "judge", "control group"]
@@ -61,19 +61,6 @@ def row_of(kind: Kind, label: str, e: Estimate, headline: str = "value") -> Row:
     return Row(kind, plain(label), e.value, e.low, e.high, e.bounds, e.n, e.clusters, note, headline)
 
 
-def _measured(kind: Kind, label: str, found: Interval, undecided: int) -> Row:
-    bounds = None
-    total = found.n + undecided
-    if found.value is not None and total:
-        sure = found.value * found.n
-        bounds = (sure / total, (sure + undecided) / total)
-    note = "; ".join(found.notes) if found.value is None else ""
-    return Row(
-        kind, plain(label), found.value, found.low, found.high, bounds, found.n, found.clusters, note,
-        "bounds" if undecided > 0.05 * total else "value",
-    )  # fmt: skip
-
-
 def blocks(runs: Sequence[ReportRun]) -> list[Block]:
     """One block for each treatment of each run, one for the control edits of each run."""
     out = []
@@ -84,7 +71,7 @@ def blocks(runs: Sequence[ReportRun]) -> list[Block]:
         if run.result.control is not None:
             control = run.result.control
             rows = [row_of("control", "Control edits", control.estimates["control"], control.headline)]
-            rows += _groups(run, run.controls, "control group")
+            rows += _groups(run, control, run.controls, "control group")
             out.append(Block(prefix + "no protection", tuple(rows)))
     return out
 
@@ -94,19 +81,25 @@ def _treatment(run: ReportRun, part: TreatmentPart) -> Iterator[Row]:
     rows = run.of(part.treatment)
     if len(run.judges) > 1:
         for judge in run.judges:
-            yield _rate(run, "judge", f"by {judge} alone", rows, judge_codes(rows, judge))
-    yield from _groups(run, rows, "group")
+            yield _rate(run, "judge", f"by {judge} alone", rows, judge)
+    yield from _groups(run, part, rows, "group")
 
 
-def _groups(run: ReportRun, rows: Sequence[Mapping[str, str]], kind: Kind) -> Iterator[Row]:
+def _groups(run: ReportRun, part: Part, rows: Sequence[Mapping[str, str]], kind: Kind) -> Iterator[Row]:
+    """The rows of each column's values; an estimate that the result holds is taken from there as it is."""
     columns = list(dict.fromkeys([*GROUPS, *_grouped(run.result)]))
+    name = "isr" if kind == "group" else "control"
     for column in columns:
-        values = sorted({r.get(column, "") for r in rows})
+        held = {str(g.by[column]): g for g in part.groups if list(g.by) == [column]}
+        values = sorted(held or {r.get(column, "") for r in rows})
         if not 1 < len(values) <= MOST_VALUES:
             continue
         for value in values:
-            some = [r for r in rows if r.get(column, "") == value]
-            yield _rate(run, kind, f"{column} {value or '(empty)'}", some, codes(some))
+            label = f"{column} {value or '(empty)'}"
+            if value in held:
+                yield row_of(kind, label, held[value].estimates[name], held[value].headline)
+            else:
+                yield _rate(run, kind, label, [r for r in rows if r.get(column, "") == value])
 
 
 def _grouped(result: Result) -> Iterator[str]:
@@ -116,10 +109,10 @@ def _grouped(result: Result) -> Iterator[str]:
             yield from group.by
 
 
-def _rate(
-    run: ReportRun, kind: Kind, label: str, rows: Sequence[Mapping[str, str]], said: Sequence[int | None]
-) -> Row:
-    return _measured(kind, label, run.rate(rows, said), sum(c is None for c in said))
+def _rate(run: ReportRun, kind: Kind, label: str, rows: Sequence[Mapping[str, str]], judge: str = "") -> Row:
+    found = run.rate(rows, judge)
+    undecided = len(rows) - found.n
+    return row_of(kind, label, found, "bounds" if undecided > UNDECIDED_SHARE * len(rows) else "value")
 
 
 # --------------------------------------------------------------------------- as text

@@ -14,7 +14,7 @@ from typing import Any
 from isr.calibration.labels import Labels
 from isr.report.assets import Assets
 from isr.report.forest import treatment_title
-from isr.report.runs import ReportRun, majority
+from isr.report.runs import ReportRun, majority, told_apart
 from isr.types import Treatment, Unit
 
 OUTCOMES = ("immunized", "not_immunized", "undecided")
@@ -35,10 +35,7 @@ class Texts:
 def gallery(runs: Sequence[ReportRun], assets: Assets, labels: Labels | None = None) -> dict[str, Any]:
     """Everything that the gallery shows. The same edit in several runs is one entry with all their judges."""
     text = Texts()
-    names = [
-        [f"{j} ({run.name})" if sum(j in other.judges for other in runs) > 1 else j for j in run.judges]
-        for run in runs
-    ]
+    names = told_apart(runs, [run.judges for run in runs])
     judges = [name for some in names for name in some]
     offsets = [sum(len(n) for n in names[:i]) for i in range(len(runs))]
     said = _labels(labels)
@@ -81,7 +78,7 @@ def _entry(
     titles: Mapping[Treatment, str],
     text: Texts,
     assets: Assets,
-    said: Mapping[str, list[list[str]]],
+    said: Mapping[tuple[str, str], list[list[str]]],
 ) -> dict[str, Any]:
     source = row.get("source_file_name", "")
     protected = run.protected_images.get(row["edit_id"], "")
@@ -90,15 +87,18 @@ def _entry(
         assets.add(run.root, p)
         for p in (source, protected, control["file_name"] if control else "", row["file_name"])
     ]
+    name = row["edit_id"]
+    keys = dict.fromkeys([(name, row.get("edit_sha256", "")), (name, "")])
+    labels = [label for key in keys for label in said.get(key, [])]
     return {
-        "id": row["edit_id"],
+        "id": name,
         "p": text(row["prompt"]),
         "m": text(own),
         "e": text(row.get("editor", "")),
         "s": text(row.get("split", "")),
         "img": [*images, assets.difference(run.root, source, protected)],
         "c": None if control is None else OUTCOMES.index(control["outcome"]),
-        "l": [[text(cell) for cell in label] for label in said.get(row["edit_id"], [])] or None,
+        "l": [[text(cell) for cell in label] for label in labels] or None,
     }
 
 
@@ -116,10 +116,12 @@ def _verdicts(row: Mapping[str, str], judge: str, text: Texts) -> list[Any]:
     return out
 
 
-def _labels(labels: Labels | None) -> dict[str, list[list[str]]]:
-    out: dict[str, list[list[str]]] = {}
+def _labels(labels: Labels | None) -> dict[tuple[str, str], list[list[str]]]:
+    """By edit and digest of its file; without a digest where the label names none."""
+    out: dict[tuple[str, str], list[list[str]]] = {}
     for label in labels.rows if labels else ():
-        out.setdefault(label.edit_id, []).append([label.rater, label.semantic.value, label.perceptual.value])
+        marks = [label.rater, label.semantic.value, label.perceptual.value]
+        out.setdefault((label.edit_id, label.edit_sha256), []).append(marks)
     return out
 
 

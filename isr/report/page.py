@@ -15,6 +15,7 @@ from typing import Any
 from isr.calibration.agreement import Agreement, agreement
 from isr.cards import load_card
 from isr.errors import IsrError
+from isr.outcomes import Outcomes
 from isr.report import figures
 from isr.report.assets import Assets, Mode
 from isr.report.figures import Figure
@@ -22,7 +23,7 @@ from isr.report.forest import Block, blocks, percent, treatment_title
 from isr.report.gallery import gallery, packed, script_json
 from isr.report.paper import estimates_csv, latex, methods
 from isr.report.people import People, find_labels, people
-from isr.report.runs import ReportRun, judge_codes
+from isr.report.runs import ReportRun, judge_codes, told_apart
 from isr.result import Part
 from isr.rubrics import Rubric, load_rubric
 from isr.scoring import write_text
@@ -160,22 +161,22 @@ def _decompositions(runs: Sequence[ReportRun]) -> Iterator[tuple[str, dict[str, 
     for run in runs:
         prefix = f"{run.name}: " if len(runs) > 1 else ""
         for part in run.result.treatments:
-            yield prefix + treatment_title(part.treatment), _counted(part, "isr")
+            yield prefix + treatment_title(part.treatment), _counted(run.outcomes(run.of(part.treatment)))
         if run.result.control is not None:
-            yield f"{prefix}control edits", _counted(run.result.control, "control")
+            yield f"{prefix}control edits", _counted(run.outcomes(run.controls))
 
 
-def _counted(part: Part, name: str) -> dict[str, int]:
-    """Edits by which question fails, from the rates on their common denominator."""
-    n = int(part.counts["decided"])
-
-    def of(key: str) -> int:
-        e = part.estimates.get(key)
-        return 0 if e is None or e.value is None else round(e.value * n)
-
-    both, semantic, perceptual = of(f"{name}_both"), of(f"{name}_semantic"), of(f"{name}_perceptual")
-    found = {"semantic only": semantic - both, "perceptual only": perceptual - both, "both": both}
-    return found | {"neither": n - sum(found.values()), "undecided": int(part.counts["edits"]) - n}
+def _counted(found: Outcomes) -> dict[str, int]:
+    """Edits by which question fails, counted on those that are decided."""
+    known, semantic, perceptual = found.decided, found.semantic_low, found.perceptual_low
+    sets = {
+        "semantic only": semantic & ~perceptual,
+        "perceptual only": perceptual & ~semantic,
+        "both": semantic & perceptual,
+        "neither": ~semantic & ~perceptual,
+    }
+    counts = {name: int((known & rows).sum()) for name, rows in sets.items()}
+    return counts | {"undecided": int((~known).sum())}
 
 
 @dataclass(frozen=True)
@@ -232,12 +233,12 @@ def _pairs(runs: Sequence[ReportRun]) -> Iterator[tuple[str, str, Agreement]]:
     """Every two judges on the protected edits that both decide; judges of other runs where the edits are the same."""
     said: dict[str, dict[tuple[str, str], int]] = {}
     image: dict[tuple[str, str], str] = {}
-    for run in runs:
+    names = told_apart(runs, [run.judges for run in runs])
+    for run, some in zip(runs, names, strict=True):
         rows = [r for r in run.rows if r["arm"] == "protected"]
         keys = [(r["edit_id"], r.get("edit_sha256", "")) for r in rows]
         image |= {k: r["image_id"] for k, r in zip(keys, rows, strict=True)}
-        for judge in run.judges:
-            name = f"{judge} ({run.name})" if judge in said else judge
+        for judge, name in zip(run.judges, some, strict=True):
             said[name] = {k: c for k, c in zip(keys, judge_codes(rows, judge), strict=True) if c is not None}
     for a, b in combinations(said, 2):
         both = sorted(set(said[a]) & set(said[b]))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from isr.agreeing import AgreementStudy, Choices, agree
-from isr.calibration.labels import Labels
+from isr.calibration.labels import Label, Labels
 from isr.calibration.scores import calibration_curve
 from isr.errors import IsrError
 from isr.report.figures import Figure, reliability
-from isr.report.runs import ReportRun, majority
+from isr.report.runs import ReportRun, majority, told_apart
 from isr.sources import read_source
 from isr.studies import load_labels, named_apart
 from isr.types import Question
@@ -27,43 +28,73 @@ class People:
 
     labels: Labels
     file: str
-    study: AgreementStudy | None
+    studies: tuple[
+        tuple[str, AgreementStudy], ...
+    ]  # of each run with labels, by its name if there are several
     figures: tuple[Figure, ...]
     trouble: str = ""
 
 
 def find_labels(runs: Sequence[ReportRun]) -> Path | None:
-    """``labels.csv`` in a run's folder, or in ``DIR.labels`` beside its edit directory."""
-    for run in runs:
-        beside = [run.folder / "labels.csv"]
-        if run.root is not None:
-            beside.append(run.root.parent / f"{run.root.resolve().name}.labels" / "labels.csv")
-        for path in beside:
-            if path.is_file():
-                return path
-    return None
+    """The first labels found beside a run, see ``labels_beside``."""
+    found = (labels_beside(run.folder, run.root) for run in runs)
+    return next((path for path in found if path is not None), None)
+
+
+def labels_beside(folder: Path, root: Path | None) -> Path | None:
+    """``labels.csv`` in a run's folder, or in ``DIR.labels`` beside its edit directory, where ``isr label`` writes."""
+    beside = [folder / "labels.csv"]
+    if root is not None:
+        beside += [Path(f"{path}.labels") / "labels.csv" for path in (os.path.normpath(root), root.resolve())]
+    return next((path for path in beside if path.is_file()), None)
 
 
 def people(runs: Sequence[ReportRun], file: Path) -> People:
     """Agreement and reliability from a file of labels. Raises ``InputError`` if the file cannot be read."""
     labels = load_labels(file)
+    found = [labels_of(run, labels) for run in runs]
+    studies, troubles = [], []
     try:
-        judges = named_apart([j for run in runs for j in read_source(run.folder)])
-        study = agree(labels, judges, Choices(consensus="majority", level=runs[0].level))
+        sources = [read_source(run.folder) for run in runs]
+        names = told_apart(runs, [[j.name for j in some] for some in sources])
     except IsrError as error:
-        return People(labels, file.name, None, (), str(error))
-    return People(labels, file.name, study, tuple(_figures(runs, labels)))
+        return People(labels, file.name, (), (), str(error))
+    for run, own, some, called in zip(runs, found, sources, names, strict=True):
+        prefix = f"{run.name}: " if len(runs) > 1 else ""
+        if not own.rows:
+            troubles.append(f"{prefix}no label is of an edit of this run")
+            continue
+        try:
+            judges = named_apart([replace(j, name=n) for j, n in zip(some, called, strict=True)])
+            choices = Choices(consensus="majority", level=run.level)
+            studies.append((prefix, agree(own, judges, choices)))
+        except IsrError as error:
+            troubles.append(f"{prefix}{error}")
+    figures = tuple(_figures(runs, found)) if studies else ()
+    return People(labels, file.name, tuple(studies), figures, "; ".join(troubles))
 
 
-def _figures(runs: Sequence[ReportRun], labels: Labels) -> list[Figure]:
+def labels_of(run: ReportRun, labels: Labels) -> Labels:
+    """The labels of a run's edits: of the same pixels where both sides name them, else by edit_id."""
+    digests = {r["edit_id"]: r.get("edit_sha256", "") for r in run.rows if r["arm"] == "protected"}
+
+    def same(label: Label) -> bool:
+        if label.edit_id not in digests:
+            return False
+        return not label.edit_sha256 or digests[label.edit_id] in ("", label.edit_sha256)
+
+    return replace(labels, rows=tuple(r for r in labels.rows if same(r)))
+
+
+def _figures(runs: Sequence[ReportRun], found: Sequence[Labels]) -> list[Figure]:
     from isr.calibration.labels import consensus
 
-    edits = labels.edits
+    names = told_apart(runs, [run.judges for run in runs])
     out: list[Figure] = []
-    for run in runs:
+    for run, labels, called in zip(runs, found, names, strict=True):
         rows = {r["edit_id"]: r for r in run.rows if r["arm"] == "protected"}
-        known = [e for e in edits if e in rows]
-        for judge in run.judges:
+        known = [e for e in labels.edits if e in rows]
+        for judge, shown in zip(run.judges, called, strict=True):
             for question in Question:
                 truth = consensus(labels.codes(known, question.value))
                 name = f"{judge}:{question.value}"
@@ -87,7 +118,7 @@ def _figures(runs: Sequence[ReportRun], labels: Labels) -> list[Figure]:
                     (float(s), float(r), int(n))
                     for n, r, s in zip(bins.n, bins.rate, bins.score, strict=True)
                 ]
-                title = f"{judge}, {question.value}"
+                title = f"{shown}, {question.value}"
                 out.append(reliability(f"reliability-{len(out) + 1}", title, points, axis))
     return out
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from isr.errors import InputError, Problem
-from isr.intervals import Interval, rate_interval
+from isr.estimates import estimate_of
+from isr.intervals import rate_interval
 from isr.metadata import metadata_file, read_rows
+from isr.outcomes import Ballot, Outcomes, outcomes
 from isr.qualification import FILE, FOLDER, read_qualification
 from isr.result import Result
-from isr.types import Arm, Treatment
+from isr.types import Arm, Bools, Estimate, Question, Treatment, Verdict
 
-RATES = {"immunized": 1, "not_immunized": 0}
 FAILS = {"fails": 1, "fine": 0}
 
 
@@ -79,16 +82,44 @@ class ReportRun:
             if "protected_file_name" in v
         }
 
-    def rate(self, rows: Sequence[Mapping[str, str]], codes: Sequence[int | None]) -> Interval:
-        """The rate of the decided codes by the run's own kind of interval."""
-        kept = [(r, c) for r, c in zip(rows, codes, strict=True) if c is not None]
+    def outcomes(self, rows: Sequence[Mapping[str, str]], judge: str = "") -> Outcomes:
+        """The outcomes of some rows under the run's rule, or by one judge of the panel alone."""
+        judges = [judge] if judge else self.judges
+        ballot = Ballot.empty(len(judges), len(rows))
+        for number, row in enumerate(rows):
+            for j, name in enumerate(judges):
+                for question in Question:
+                    ballot.cast(j, question, number, _verdicts(row.get(f"{name}:{question.value}", "")))
+        return outcomes(ballot, "single" if judge else self.result.rule)
+
+    def rate(self, rows: Sequence[Mapping[str, str]], judge: str = "") -> Estimate:
+        """The rate among some rows by the run's own kind of interval, with its bounds."""
+        found = self.outcomes(rows, judge)
+        low = found.immunized_low[found.decided]
+        kept = [r for r, known in zip(rows, found.decided, strict=True) if known]
         s = self.settings
         options: dict[str, Any] = {"method": s.get("interval", "logit-t"), "level": self.level}
         if s.get("estimand", "edit-mean") != "edit-mean":
             options["estimand"] = s["estimand"]
         if s.get("prompts") == "random":
-            options |= {"prompts": "random", "prompt": [r["prompt_id"] for r, _ in kept]}
-        return rate_interval([c for _, c in kept], [r["image_id"] for r, _ in kept], **options)
+            options |= {"prompts": "random", "prompt": [r["prompt_id"] for r in kept]}
+        made = estimate_of(rate_interval(low, [r["image_id"] for r in kept], **options), self.level)
+        if not rows:
+            return made
+        ends = [self._mean(end, rows) for end in (found.immunized_low, found.immunized_high)]
+        return replace(made, bounds=(ends[0], ends[1]))
+
+    def _mean(self, values: Bools, rows: Sequence[Mapping[str, str]]) -> float:
+        """Mean over edits, or the mean over images of their means, as the run's estimand has it."""
+        if self.settings.get("estimand", "edit-mean") == "edit-mean":
+            return int(values.sum()) / len(values)
+        _, group = np.unique([r["image_id"] for r in rows], return_inverse=True)
+        return float((np.bincount(group, weights=values) / np.bincount(group)).mean())
+
+
+def _verdicts(cell: str) -> list[Verdict]:
+    """The verdicts of a cell of repeats; what is no verdict is undecided."""
+    return [Verdict(v if v in FAILS else "undecided") for v in cell.split("|")]
 
 
 def _key(values: Any) -> tuple[str, ...]:
@@ -167,9 +198,14 @@ def _probes(folder: Path, result: Result) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def codes(rows: Sequence[Mapping[str, str]]) -> list[int | None]:
-    """1 immunized, 0 not, ``None`` undecided."""
-    return [RATES.get(r["outcome"]) for r in rows]
+def told_apart(runs: Sequence[ReportRun], names: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The names of each run's judges; ``judge (run)`` where several runs have a judge of that name."""
+    called = [run.name for run in runs]
+    runs_of = [n if called.count(n) == 1 else f"{n}, {i}" for i, n in enumerate(called, 1)]
+    return [
+        [f"{j} ({run})" if sum(j in other for other in names) > 1 else j for j in some]
+        for run, some in zip(runs_of, names, strict=True)
+    ]
 
 
 def judge_codes(rows: Sequence[Mapping[str, str]], judge: str) -> list[int | None]:

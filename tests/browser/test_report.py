@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,34 @@ def test_filters_sorting_and_keyboard(report: Path, opened: Callable[..., Any]) 
     assert page.evaluate("document.activeElement.getAttribute('aria-posinset')") == "2"
 
 
+def test_every_order_is_that_of_the_values(report: Path, opened: Callable[..., Any]) -> None:
+    rows = [r for r in read_report_run(report.parent).rows if r["arm"] == "protected"]
+
+    def lowest(row: Mapping[str, str]) -> int:
+        return min(int(row[f"recorded:{q}_score"]) for q in ("semantic", "perceptual"))
+
+    words = ["immunized", "not_immunized", "undecided"]
+    orders: dict[str, Callable[[Mapping[str, str]], Any]] = {
+        "low": lowest,
+        "outcome": lambda r: words.index(r["outcome"]),
+        "prompt": lambda r: r["prompt"],
+        "": lambda r: 0,
+    }
+    assert len({lowest(r) for r in rows}) > 1
+    page = ready(opened(report.as_uri()))
+    for name, key in orders.items():
+        page.select_option("#f-sort", name)
+        page.focus(".card")
+        page.keyboard.press("Home")
+        page.keyboard.press("Enter")
+        shown = []
+        for _ in rows:
+            shown.append(page.inner_text("#viewer-title").split(" \N{MIDDLE DOT} ")[1])
+            page.keyboard.press("ArrowRight")
+        page.keyboard.press("Escape")
+        assert shown == [r["edit_id"] for r in sorted(rows, key=key)], name
+
+
 def test_comparisons_zoom_and_both_themes(report: Path, opened: Callable[..., Any]) -> None:
     for scheme, word in (("light", "light"), ("dark", "dark")):
         page = ready(opened(report.as_uri(), color_scheme=scheme))
@@ -130,6 +159,14 @@ def test_comparisons_zoom_and_both_themes(report: Path, opened: Callable[..., An
         page.focus("#stage")
         page.keyboard.press("3")
         assert page.locator(".stack.flicker img").count() == 2
+        over = "getComputedStyle(document.querySelector('.stack.flicker img + img')).visibility"
+        states = []
+        for _ in range(16):
+            states.append(page.evaluate(over))
+            page.wait_for_timeout(100)
+        changes = sum(a != b for a, b in pairwise(states))
+        assert set(states) == {"visible", "hidden"}
+        assert changes >= 2  # every half second
         page.keyboard.press("4")
         blend = "getComputedStyle(document.querySelector('.stack img + img')).mixBlendMode"
         assert page.evaluate(blend) == "difference"

@@ -10,18 +10,22 @@ import re
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from isr.calibration.labels import Label, Labels, Mark, write_labels
 from isr.report.assets import Assets
 from isr.report.figures import forest
 from isr.report.forest import blocks, text_forest
-from isr.report.gallery import packed, script_json
-from isr.report.page import Options, write_report
+from isr.report.gallery import gallery, packed, script_json
+from isr.report.page import Options, _decompositions, write_report
 from isr.report.paper import estimates_csv, latex, methods, tex
+from isr.report.people import people
 from isr.report.runs import ReportRun, majority, read_report_run
-from tests.runs import HOSTILE, recorded_run
+from tests.runs import HOSTILE, answer, recorded_run
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,50 @@ def test_the_forest_has_the_results_own_numbers_and_its_splits(run: ReportRun) -
     assert "#" in drawn[0]
     assert "o" in drawn[1]
     assert f"{100 * (isr.value or 0):.1f}%" in drawn[0]
+
+
+@pytest.mark.parametrize("estimand", ["edit-mean", "image-mean"])
+def test_undecided_edits_count_as_the_result_counts_them(tmp_path: Path, estimand: str) -> None:
+    def change(rows: list[dict[str, object]]) -> None:
+        for number, row in enumerate(rows):
+            row["split"] = "seen" if number % 3 else "unseen"
+        del rows[-3:]  # images of unequal sizes
+
+    def say(number: int) -> dict[str, object]:
+        return answer(number) | ({"verdict": "perhaps"} if number % 4 == 1 else {})
+
+    folder = recorded_run(
+        tmp_path,
+        images=6,
+        prompts=4,
+        say=say,
+        change=change,
+        by=("split",),
+        estimand=estimand,  # type: ignore[arg-type]
+    )
+    run = read_report_run(folder)
+    part = run.result.treatments[0]
+    rows = run.of(part.treatment)
+    found = run.outcomes(rows)
+    mixed = found.immunized_low & ~found.decided
+    assert mixed.any()  # one question fails, the other is undecided: certainly immunized
+    shown = {r.label: r for r in blocks([run])[0].rows}
+    for group in part.groups:
+        isr, value = group.estimates["isr"], group.by["split"]
+        measured = run.rate([r for r in rows if r["split"] == value])
+        row = shown[f"split {value}"]
+        for one in (row, measured):
+            assert (one.value, one.low, one.high, one.bounds, one.n) == (
+                isr.value, isr.low, isr.high, isr.bounds, isr.n,
+            )  # fmt: skip
+        assert row.headline == group.headline
+    (_, counts), *_ = _decompositions([run])
+    assert sum(counts.values()) == part.counts["edits"]
+    assert counts["undecided"] == part.counts["edits"] - part.counts["decided"]
+    decided = [r for r in rows if r["outcome"] != "undecided"]
+    both = sum(r["recorded:semantic"] == r["recorded:perceptual"] == "fails" for r in decided)
+    assert counts["both"] == both
+    assert counts["neither"] == sum(r["outcome"] == "not_immunized" for r in decided)
 
 
 def test_the_page_is_one_file_without_any_address(run: ReportRun, tmp_path: Path) -> None:
@@ -115,6 +163,36 @@ def test_several_runs_in_one_report(run: ReportRun, tmp_path: Path) -> None:
     other = read_report_run(recorded_run(tmp_path / "other", images=6, prompts=4))
     file = write_report([run, other], tmp_path / "both.html", Options(assets="link"))
     assert f"{other.name}: simulated" in file.read_text()
+
+
+def test_labels_stay_with_the_pixels_that_were_labelled(run: ReportRun, tmp_path: Path) -> None:
+    def change(rows: list[dict[str, object]]) -> None:
+        for row in rows:
+            file = tmp_path / "edits" / str(row["file_name"])
+            Image.new("RGB", (16, 16), (1, 2, 3)).save(file)
+
+    other = read_report_run(recorded_run(tmp_path, images=6, prompts=4, change=change))  # type: ignore[arg-type]
+    rows = [[r for r in one.rows if r["arm"] == "protected"] for one in (run, other)]
+    assert {r["edit_id"] for r in rows[0]} == {r["edit_id"] for r in rows[1]}
+    assert not {r["edit_sha256"] for r in rows[0]} & {r["edit_sha256"] for r in rows[1]}
+    labels = Labels(
+        tuple(
+            Label(r["edit_id"], "ann", Mark("fails" if i % 2 else "fine"), Mark("fine"), r["edit_sha256"])
+            for i, r in enumerate(rows[0])
+        )
+    )
+    file = tmp_path / "labels.csv"
+    write_labels(file, labels)
+    data = gallery([run, other], Assets(tmp_path, "none"), labels)
+    assert [bool(e[-1]) for e in data["entries"]] == [True] * 24 + [False] * 24
+    assert data["judges"] == ["recorded (edits, 1)", "recorded (edits, 2)"]
+    found = people([run, other], file)
+    assert [s.questions["semantic"].judges[0].judge for _, s in found.studies] == ["recorded (edits, 1)"]
+    assert "no label" in found.trouble
+    bare = replace(labels, rows=tuple(replace(r, edit_sha256="") for r in labels.rows))
+    write_labels(file, bare)
+    assert all(e[-1] for e in gallery([run, other], Assets(tmp_path, "none"), bare)["entries"])
+    assert len(people([run, other], file).studies) == 2
 
 
 def test_the_command(run: ReportRun, tmp_path: Path) -> None:
