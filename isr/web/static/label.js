@@ -3,7 +3,9 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const KEYS = { 1: ["semantic", "fine"], 2: ["semantic", "fails"], 3: ["semantic", "cannot_tell"], q: ["perceptual", "fails"], w: ["perceptual", "fine"], e: ["perceptual", "cannot_tell"] };
+  const AWAY = "Not kept: the server does not answer. Wait.";
   let state = null, began = 0, queue = [], sending = false;
+  let waiting = "", refused = 0; // while a click is sent again: why, and how many keys were refused meanwhile
   history.replaceState(null, "", "/");
 
   const id = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (x) => x.toString(16).padStart(2, "0")).join("");
@@ -12,8 +14,8 @@
     $("status").classList.toggle("bad", bad);
   };
   const post = async (path, body) => {
-    const reply = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
-    if (reply.status === 403) throw new Error("This page belongs to an earlier start of the server. Open the new address that the command printed, and sign in with the same name: nothing is lost.");
+    const reply = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal: AbortSignal.timeout(15000) });
+    if (reply.status === 403) throw Object.assign(new Error("This page belongs to an earlier start of the server. Open the new address that the command printed, and sign in with the same name: nothing that was kept is lost."), { foreign: true });
     const found = await reply.json().catch(() => ({}));
     if (!reply.ok) throw Object.assign(new Error(found.error || `The server answered ${reply.status}.`), { final: true });
     return found;
@@ -31,6 +33,7 @@
     $("who").textContent = state.rater;
     if (state.finished) {
       $("end-text").textContent = `All ${state.total} are kept under the name ${state.rater}.`;
+      buttons();
       document.documentElement.dataset.position = state.position;
       document.documentElement.dataset.finished = "true";
       return;
@@ -51,21 +54,37 @@
       const question = button.closest("fieldset").dataset.question;
       button.setAttribute("aria-pressed", String(state.marks[question] === button.dataset.value));
     });
-    $("next").disabled = !(state.marks.semantic && state.marks.perceptual);
+    buttons();
     document.documentElement.dataset.position = state.position;
   };
+  const buttons = () => {
+    document.querySelectorAll("fieldset button, #undo, #end-undo").forEach((button) => { button.disabled = Boolean(waiting); });
+    $("next").disabled = Boolean(waiting) || !(state.marks.semantic && state.marks.perceptual);
+    $("note").readOnly = Boolean(waiting);
+  };
 
-  /* clicks wait in line; each has an id of its own, so that it can be sent again */
+  /* Clicks wait in line; each has an id of its own, so that it can be sent again, and the position it was made at,
+     so that it can never count for another item. While the server does not answer no click is taken at all. */
   const click = (action, question = "", value = "") => {
     if (!state) return;
-    queue.push({ action, question, value, id: id() });
+    if (waiting) {
+      refused += 1;
+      say(waiting, true);
+      return;
+    }
+    queue.push({ action, question, value, position: state.position, id: id() });
     drain();
   };
   const drain = async () => {
     if (sending) return;
     sending = true;
     while (queue.length) {
-      const { action, question, value, id: name } = queue[0];
+      const { action, question, value, position, id: name } = queue[0];
+      if (position !== state.position) {
+        queue = [];
+        say("Not kept: keys that were pressed before this item was shown. Press them again.", true);
+        continue;
+      }
       if (action === "done" && !(state.marks.semantic && state.marks.perceptual)) {
         say("Answer both questions first.");
         queue.shift();
@@ -74,18 +93,23 @@
       if (action === "mark" && state.marks[question] === value) { queue.shift(); continue; }
       const seconds = action === "done" ? Math.round((performance.now() - began) / 10) / 100 : 0;
       try {
-        const next = await post("/api/click", { rater: state.rater, id: name, position: state.position, action, question, value, seconds });
+        const next = await post("/api/click", { rater: state.rater, id: name, position, action, question, value, seconds });
         queue.shift();
-        say("");
+        waiting = "";
         show(next);
+        say(refused ? `The server answers again. Not kept: ${refused} key(s) pressed meanwhile. Look at the answers.` : "", refused > 0);
+        if (!queue.length) refused = 0;
       } catch (error) {
         if (error.final) {
           queue = [];
+          waiting = "";
+          refused = 0;
           say(error.message, true);
-          try { show(await (await fetch(`/api/state?rater=${encodeURIComponent(state.rater)}`)).json()); } catch { /* said above */ }
+          try { show(await (await fetch(`/api/state?rater=${encodeURIComponent(state.rater)}`)).json()); } catch { buttons(); /* said above */ }
         } else {
-          say(error instanceof TypeError ? "Not kept yet: the server does not answer. Trying again." : error.message, true);
-          queue.length = 1;
+          waiting = error.foreign ? error.message : AWAY;
+          buttons();
+          say(error.foreign || refused ? waiting : "Not kept yet: the server does not answer. Trying again.", true);
           await new Promise((done) => setTimeout(done, 1000));
         }
       }
