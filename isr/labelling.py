@@ -24,7 +24,7 @@ from PIL import Image
 from isr.calibration.agreement import cohen_kappa, confusion
 from isr.calibration.labels import QUESTIONS, WORDS, Label, Labels, Mark, write_labels
 from isr.calibration.labelstudio import export_labels
-from isr.canonical import sha256_bytes, short
+from isr.canonical import sha256_bytes, sha256_json, short
 from isr.directory import EditDirectory
 from isr.errors import InputError, UsageError
 from isr.images import decode
@@ -72,6 +72,7 @@ class Item:
     pi: float | None = None
     stratum: str = ""
     expected: Mapping[str, str] = field(default_factory=dict)
+    source_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ class Study:
     guideline: str
     seed: int
     repeat: float  # share of the items that a rater sees twice
+    directory: str = ""  # digest of the items, as the directory had them
+    options: Mapping[str, Any] = field(default_factory=dict)  # that the study was planned with
 
 
 # --------------------------------------------------------------------------- what is labelled
@@ -132,7 +135,7 @@ def plan_study(
             items.append(_item("control", edit, edit.control, None))
     items += _attention(directory, sample, out, attention, rng)
     plan = {"plan": sample.plan, "design": _calibration_design(design), **sample.content}
-    return Study(tuple(items), plan, guideline, seed, repeat)
+    return Study(tuple(items), plan, guideline, seed, repeat, items_digest(directory, items))
 
 
 def _calibration_design(design: Design) -> str:
@@ -199,7 +202,38 @@ def _item(kind: Kind, edit: Edit, shown: ImageRef, label: Label | None) -> Item:
         edit.unit.image_id,
         label.pi if label else None,
         label.stratum if label else "",
+        source_sha256=edit.source.sha256 if edit.source else "",
     )
+
+
+def items_digest(directory: EditDirectory, items: Iterable[Item]) -> str:
+    """Digest of what a directory has where the items of a study were: prompts and pictures."""
+    by_id = {e.edit_id: e for e in directory.edits}
+    rows: list[list[str]] = []
+    for item in items:
+        edit = by_id.get(item.edit_id)
+        if item.kind != "attention":
+            shown = None if edit is None else edit.control if item.kind == "control" else edit.edited
+            source = edit.source if edit else None
+            refs = [(r.path, r.sha256) if r else ("", "") for r in (shown, source)]
+            rows.append([item.edit_id, edit.prompt if edit else "", *refs[0], *refs[1]])
+    return sha256_json(rows)
+
+
+def check_plan(study: Study, directory: EditDirectory | None, given: Mapping[str, Any]) -> None:
+    """Raises ``UsageError`` if a study was planned of other edits, or with other options than are given now."""
+    for name, value in given.items():
+        kept = study.options.get(name, value)
+        if kept != value:
+            raise UsageError(
+                f"--{name}: expected {kept!r}, which the study was planned with; found {value!r}; "
+                "leave it out, or plan another study with --out"
+            )
+    if directory and study.directory and items_digest(directory, study.items) != study.directory:
+        raise UsageError(
+            f"{directory.root}: expected the edits that the study was planned of; found others in their place; "
+            "give the directory as it was, or plan another study with --out"
+        )
 
 
 def _attention(
@@ -227,6 +261,7 @@ def _attention(
         yield Item(
             "attention", f"attention-{number}-{kind}", edit.prompt, f"attention/{number}.png", digest,
             edit.source.path if edit.source else "", edit.unit.image_id, expected=expected,
+            source_sha256=edit.source.sha256 if edit.source else "",
         )  # fmt: skip
 
 
@@ -309,6 +344,8 @@ class LabelStore:
                 "guideline": study.guideline,
                 "seed": str(study.seed),
                 "repeat": repr(study.repeat),
+                "directory": study.directory,
+                "options": json.dumps(dict(study.options)),
             }
             db.executemany("INSERT INTO meta VALUES (?, ?)", fixed.items())
             db.execute("COMMIT")
@@ -326,6 +363,8 @@ class LabelStore:
             self._meta("guideline") or "",
             int(self._meta("seed") or 0),
             float(self._meta("repeat") or 0),
+            self._meta("directory") or "",
+            json.loads(self._meta("options") or "{}"),
         )
 
     def _meta(self, name: str) -> str | None:

@@ -19,6 +19,7 @@ from isr.errors import UsageError
 from isr.labelling import (
     LabelStore,
     Study,
+    check_plan,
     export,
     folded,
     import_into,
@@ -215,3 +216,19 @@ def test_exports_are_read_again_and_raters_are_reported(run: Path, tmp_path: Pat
                 }
                 with pytest.raises(UsageError, match="not begun"):
                     import_into(again, read)
+
+
+def test_a_study_goes_on_only_with_what_it_was_planned_with(run: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    edits = load_edits(run.parent / "edits")
+    with LabelStore(tmp_path) as store:
+        store.begin(replace(planned(run, tmp_path, edits=5), options={"edits": 5, "design": "random"}))
+        study = store.study()
+    assert study.directory
+    check_plan(study, edits, {"edits": 5})
+    with pytest.raises(UsageError, match="--edits: expected 5"):
+        check_plan(study, edits, {"edits": 6})
+    changed = [replace(e, edited=replace(e.edited, sha256="sha256:" + "0" * 64)) for e in edits.edits]
+    with pytest.raises(UsageError, match="found others in their place"):
+        check_plan(study, replace(edits, edits=tuple(changed)), {})

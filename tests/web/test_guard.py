@@ -116,6 +116,23 @@ def test_pictures_follow_no_link_out(tmp_path: Path) -> None:
         assert (pictures.get(item, "edit") is not None) is there
 
 
+def test_only_the_bytes_that_were_planned_are_shown(tmp_path: Path) -> None:
+    root = tmp_path / "edits"
+    make_directory(root, images=2, prompts=2)
+    with labelling(root, "--edits", "4") as served:
+        token = token_of(served)
+        assert ask(served, "/api/sign-in", token=token, body={"rater": "ann"})[0] == 200
+        for file in (root / "edits").glob("*.png"):
+            file.write_bytes((root / "edits/0-0-0.png").read_bytes() + b" ")
+        for position in range(4):
+            for role in ("edit", "source"):
+                status, _, data = ask(served, f"/picture/ann/{position}/{role}", token=token)
+                if status != 200:
+                    assert (status, b"planned with" in data) == (409, True)
+        statuses = {ask(served, f"/picture/ann/{p}/edit", token=token)[0] for p in range(4)}
+        assert 409 in statuses
+
+
 def test_what_is_sent_is_checked(served: Served) -> None:
     token = token_of(served)
     ask(served, "/api/sign-in", token=token, body={"rater": "bo"})

@@ -3,8 +3,10 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const KEYS = { 1: ["semantic", "fine"], 2: ["semantic", "fails"], 3: ["semantic", "cannot_tell"], q: ["perceptual", "fails"], w: ["perceptual", "fine"], e: ["perceptual", "cannot_tell"] };
+  const UNSEEN = "Not kept: the pictures are not there yet. Wait.";
   const AWAY = "Not kept: the server does not answer. Wait.";
   let state = null, began = 0, queue = [], sending = false;
+  let unseen = ""; // why a picture cannot be shown
   let waiting = "", refused = 0; // while a click is sent again: why, and how many keys were refused meanwhile
   history.replaceState(null, "", "/");
 
@@ -46,7 +48,9 @@
       $("source-box").hidden = !state.source;
       document.querySelector(".pictures").classList.toggle("single", !state.source);
       const base = `/picture/${encodeURIComponent(state.rater)}/${state.position}`;
+      unseen = "";
       if (state.source) $("source").src = `${base}/source`;
+      else $("source").removeAttribute("src");
       $("edit").src = `${base}/edit`;
       if (state.position + 1 < state.total) new Image().src = `/picture/${encodeURIComponent(state.rater)}/${state.position + 1}/edit`;
     }
@@ -70,6 +74,10 @@
     if (waiting) {
       refused += 1;
       say(waiting, true);
+      return;
+    }
+    if ((action === "mark" || action === "done") && !seen()) {
+      say(unseen || UNSEEN, true);
       return;
     }
     queue.push({ action, question, value, position: state.position, id: id() });
@@ -117,6 +125,32 @@
     sending = false;
     document.documentElement.dataset.idle = String(performance.now());
   };
+
+  /* nobody answers about a picture that is not on the screen */
+  const seen = () => !unseen && ["edit", ...(state.source ? ["source"] : [])].every((name) => $(name).complete && $(name).naturalWidth > 0);
+  const failed = async (event) => {
+    const image = event.target, url = image.src;
+    if (!state || state.finished || !image.hasAttribute("src")) return;
+    let reason;
+    try {
+      const reply = await fetch(url);
+      if (reply.ok) reason = "";
+      else reason = (await reply.json().catch(() => ({}))).error || `The server answered ${reply.status}.`;
+    } catch { reason = ""; }
+    if (image.src !== url) return;
+    if (reason) {
+      unseen = `Not kept: a picture cannot be shown. ${reason}`;
+      say(unseen, true);
+      return;
+    }
+    say(UNSEEN, true);
+    setTimeout(() => { if (image.src === url) image.src = url; }, 1000);
+  };
+  const loaded = () => { if ($("status").textContent === UNSEEN && seen()) say(""); };
+  for (const name of ["source", "edit"]) {
+    $(name).addEventListener("error", failed);
+    $(name).addEventListener("load", loaded);
+  }
 
   $("name-form").addEventListener("submit", async (event) => {
     event.preventDefault();
