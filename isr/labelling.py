@@ -10,6 +10,7 @@ import json
 import re
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from isr.calibration.labels import QUESTIONS, WORDS, Label, Labels, Mark, write_
 from isr.calibration.labelstudio import export_labels
 from isr.canonical import sha256_bytes, sha256_json, short
 from isr.directory import EditDirectory
-from isr.errors import InputError, UsageError
+from isr.errors import InputError, Problem, UsageError
 from isr.images import decode
 from isr.intervals import rate_interval
 from isr.judging import arms_of
@@ -41,7 +42,7 @@ Kind = Literal["edit", "control", "attention"]
 Design = Literal["random", "within_verdict", "disagreement"]
 ACTIONS = ("mark", "note", "done", "undo")
 MAX_NOTE = 2000
-_NAME = re.compile(r"[\w][\w .@+-]{0,59}\Z")
+_NAME = re.compile(r"[\w][\w .@+'’-]{0,59}\Z")
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (item INTEGER PRIMARY KEY, body TEXT NOT NULL);
@@ -53,6 +54,7 @@ CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEX
     time TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS events_of_rater ON events (rater, seq);
 """
+_INSERT = "INSERT INTO events (id, rater, position, action, question, value, seconds, time) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,21 +383,33 @@ class LabelStore:
         """
         if not _NAME.match(rater):
             raise UsageError(
-                "name: expected 1 to 60 letters, digits, spaces or . @ + -; found another; correct it"
+                "name: expected 1 to 60 letters, digits, spaces or . @ + ' -; found another; correct it"
             )
         study = self.study()
         with self._lock, closing(self._db.cursor()) as db:
             db.execute("BEGIN IMMEDIATE")
             try:
                 if db.execute("SELECT 1 FROM raters WHERE rater = ?", (rater,)).fetchone() is None:
-                    number = db.execute("SELECT COUNT(*) FROM raters").fetchone()[0] + 1
-                    db.execute("INSERT INTO raters VALUES (?, ?)", (rater, number))
-                    order = order_for(study, number, first)
-                    db.executemany(
-                        "INSERT INTO tasks VALUES (?, ?, ?)", [(rater, p, i) for p, i in enumerate(order)]
-                    )
-            finally:
-                db.execute("COMMIT")
+                    _enrol(db, study, rater, first)
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+
+    def take_in(self, rows: Mapping[str, Sequence[tuple[int, Label, float]]]) -> None:
+        """Keeps labels (item, label, seconds) of new raters as their first answers: all of them, or none."""
+        study = self.study()
+        with self._lock, closing(self._db.cursor()) as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                for rater, found in rows.items():
+                    _enrol(db, study, rater, [item for item, *_ in found])
+                    events = [e for p, (_, row, s) in enumerate(found) for e in _as_clicks(rater, p, row, s)]
+                    db.executemany(_INSERT, events)
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
 
     def item(self, rater: str, position: int) -> Item | None:
         """The item at a rater's position."""
@@ -458,11 +472,7 @@ class LabelStore:
                         min(max(seconds, 0.0), 86400.0),
                         now,
                     )
-                    db.execute(
-                        "INSERT INTO events (id, rater, position, action, question, value, seconds, time) "
-                        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                        row,
-                    )
+                    db.execute(_INSERT, row)
             except BaseException:
                 db.execute("ROLLBACK")
                 raise
@@ -492,6 +502,25 @@ class LabelStore:
             Said(p, items[p], marks, note, seconds, time)
             for p, (marks, note, seconds, time) in enumerate(done)
         ]
+
+
+def _enrol(db: sqlite3.Cursor, study: Study, rater: str, first: Sequence[int]) -> None:
+    """A new rater and the order of its items."""
+    number = db.execute("SELECT COUNT(*) FROM raters").fetchone()[0] + 1
+    db.execute("INSERT INTO raters VALUES (?, ?)", (rater, number))
+    order = order_for(study, number, first)
+    db.executemany("INSERT INTO tasks VALUES (?, ?, ?)", [(rater, p, i) for p, i in enumerate(order)])
+
+
+def _as_clicks(rater: str, position: int, row: Label, seconds: float) -> Iterator[tuple[Any, ...]]:
+    """A label as the clicks that would have made it, at its own time."""
+    steps = [("mark", q, row.mark(q).value, 0.0) for q in QUESTIONS]
+    if row.extra.get("note"):
+        steps.append(("note", "", row.extra["note"], 0.0))
+    steps.append(("done", "", "", seconds))
+    for step, (action, question, value, took) in enumerate(steps):
+        name = f"import-{rater}-{position}-{step}"
+        yield (name, rater, position, action, question, value, took, row.time)
 
 
 _Done = tuple[dict[str, str], str, float, str]
@@ -647,34 +676,67 @@ def export(store: LabelStore, out: Path) -> list[Path]:
     return files
 
 
-def import_into(store: LabelStore, labels: Labels) -> dict[str, int]:
-    """Takes labels of a file as answers of raters who have not begun; returns how many of each rater.
+@dataclass(frozen=True)
+class Taken:
+    """What an import took in, rows by rater, and what it left out: reason -> rows."""
 
-    Raises ``UsageError`` where a rater has begun already.
+    raters: Mapping[str, int]
+    left: Mapping[str, int]
+
+
+def import_into(store: LabelStore, labels: Labels) -> Taken:
+    """Takes labels of a file as answers of raters who have not begun: all of them, or none.
+
+    Raises ``UsageError`` where a rater has begun already, ``InputError`` with every row that cannot be taken in.
     """
     study = store.study()
     places = {item.edit_id: i for i, item in enumerate(study.items) if item.kind == "edit"}
-    taken: dict[str, int] = {}
-    for rater in labels.raters:
-        if rater in store.raters():
-            raise UsageError(
-                f"--import: expected raters who have not begun; found {rater}; rename one of them"
-            )
-        rows = [
-            r
-            for r in labels.rows
-            if r.rater == rater and r.edit_id in places and r.semantic.value and r.perceptual.value
-        ]
-        store.sign_in(rater, [places[r.edit_id] for r in rows])
-        position = 0
-        for row in rows:
-            for step, (action, question, value) in enumerate(
-                [("mark", q, row.mark(q).value) for q in QUESTIONS] + [("done", "", "")]
-            ):
-                seconds = float(row.extra.get("seconds", 0) or 0) if action == "done" else 0.0
-                store.add(
-                    rater, f"import-{rater}-{position}-{step}", position, action, question, value, seconds
-                )
-            position += 1
-        taken[rater] = position
-    return taken
+    if begun := [r for r in labels.raters if r in store.raters()]:
+        raise UsageError(
+            f"--import: expected raters who have not begun; found {', '.join(begun)}; rename them"
+        )
+    problems = [
+        Problem(
+            rater, "rater", "1 to 60 letters, digits, spaces or . @ + ' -", rater[:80], "rename the rater"
+        )
+        for rater in labels.raters
+        if not _NAME.match(rater)
+    ]
+    left: Counter[str] = Counter()
+    kept: dict[str, list[tuple[int, Label, float]]] = {rater: [] for rater in labels.raters}
+    for row in labels.rows:
+        if row.edit_id not in places:
+            left["of edits that are not in the study"] += 1
+        elif not (row.semantic.value and row.perceptual.value):
+            left["with one question answered"] += 1
+        else:
+            place = places[row.edit_id]
+            problems += _row_problems(row, study.items[place])
+            kept[row.rater].append((place, row, _seconds(row) or 0.0))
+    if problems:
+        raise InputError(f"--import: {len(problems)} problem(s)", problems)
+    rows = {rater: found for rater, found in kept.items() if found}
+    store.take_in(rows)
+    return Taken({rater: len(found) for rater, found in rows.items()}, dict(left))
+
+
+def _seconds(row: Label) -> float | None:
+    """The seconds that a label took; ``None`` if that is no number of seconds."""
+    try:
+        value = float(row.extra.get("seconds", "") or 0)
+    except ValueError:
+        return None
+    return value if 0 <= value < float("inf") else None
+
+
+def _row_problems(row: Label, item: Item) -> Iterator[Problem]:
+    where = f"{row.rater} on {row.edit_id}"
+    if row.edit_sha256 and row.edit_sha256 != item.edit_sha256:
+        expected = f"{item.edit_sha256[:19]}, which the study shows"
+        yield Problem(
+            where, "edit_sha256", expected, row.edit_sha256[:19], "the label is of another picture: drop it"
+        )
+    if _seconds(row) is None:
+        yield Problem(where, "seconds", "a number, 0 or more", row.extra["seconds"][:40], "correct it")
+    if len(row.extra.get("note", "")) > MAX_NOTE:
+        yield Problem(where, "note", f"{MAX_NOTE} characters at most", "more", "shorten it")

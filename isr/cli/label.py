@@ -72,8 +72,11 @@ def command(
         if imported is not None:
             from isr.studies import load_labels
 
-            for rater, count in import_into(store, load_labels(imported)).items():
+            taken = import_into(store, load_labels(imported))
+            for rater, count in taken.raters.items():
                 click.echo(f"{rater}: {count} labels taken in")
+            for reason, count in taken.left.items():
+                click.echo(f"not taken in: {count} rows {reason}")
         if exporting or imported is not None:
             for file in export(store, folder):
                 click.echo(str(file))
