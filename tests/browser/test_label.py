@@ -219,3 +219,28 @@ def test_keys_pressed_while_the_server_is_away_never_count_for_another_item(
         else:  # what was pressed after the first failure was refused
             assert state.marks.get("semantic") == "fails"
             assert state.marks.get("perceptual") in (None, "fine")
+
+
+def test_a_held_backspace_takes_one_key_back_and_notes_are_kept_while_written(
+    directory: Path, opened: Callable[..., Any]
+) -> None:
+    with labelling(directory, "--edits", "8", "--repeat", "0", "--attention", "0") as served:
+        page = opened(served.address)
+        sign_in(page, "ann")
+        for key in ("1", "w", "Space", "2", "q"):
+            press(page, key)
+        for _ in range(6):  # the same key again without a release is how a held key comes
+            page.keyboard.down("Backspace")
+        page.keyboard.up("Backspace")
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.dataset.position") == "1"
+        page.keyboard.press("n")
+        page.keyboard.type("blurred on the left")
+        page.wait_for_timeout(900)
+        page.keyboard.type(", and more")
+        page.goto("about:blank")  # before the pause is over
+        time.sleep(0.5)
+    with LabelStore(Path(f"{directory}.labels")) as store:
+        state = store.state("ann")
+        assert (state.position, dict(state.marks)) == (1, {"semantic": "fails"})
+        assert state.note == "blurred on the left, and more"

@@ -6,6 +6,7 @@
   const UNSEEN = "Not kept: the pictures are not there yet. Wait.";
   const AWAY = "Not kept: the server does not answer. Wait.";
   let state = null, began = 0, queue = [], sending = false;
+  let pause = 0, late = false; // the note: until it is sent, and whether it waits for the server
   let unseen = ""; // why a picture cannot be shown
   let waiting = "", refused = 0; // while a click is sent again: why, and how many keys were refused meanwhile
   history.replaceState(null, "", "/");
@@ -42,6 +43,8 @@
     }
     delete document.documentElement.dataset.finished;
     if (moved) {
+      clearTimeout(pause);
+      late = false;
       began = performance.now();
       $("prompt").textContent = state.prompt;
       $("note").value = state.note;
@@ -123,6 +126,10 @@
       }
     }
     sending = false;
+    if (late) {
+      late = false;
+      keepNote();
+    }
     document.documentElement.dataset.idle = String(performance.now());
   };
 
@@ -170,8 +177,21 @@
   $("next").addEventListener("click", () => { next(); document.activeElement.blur(); });
   $("undo").addEventListener("click", undo);
   $("end-undo").addEventListener("click", undo);
-  const keepNote = () => { if (state && !state.finished && $("note").value !== state.note) click("note", "", $("note").value); };
+  /* a note is kept while it is written, so that a closed page loses none of it */
+  const unkept = () => state && !state.finished && $("note").value !== state.note;
+  const keepNote = () => {
+    clearTimeout(pause);
+    if (!unkept()) return;
+    if (waiting) late = true;
+    else click("note", "", $("note").value);
+  };
+  $("note").addEventListener("input", () => { clearTimeout(pause); pause = setTimeout(keepNote, 400); });
   $("note").addEventListener("change", keepNote);
+  addEventListener("pagehide", () => {
+    if (!unkept()) return;
+    const body = JSON.stringify({ rater: state.rater, id: id(), position: state.position, action: "note", value: $("note").value });
+    fetch("/api/click", { method: "POST", keepalive: true, headers: { "Content-Type": "application/json" }, body }).catch(() => {});
+  });
   $("note").addEventListener("keydown", (event) => {
     if (event.key === "Enter" || event.key === "Escape") { event.preventDefault(); $("note").blur(); }
   });
@@ -181,8 +201,9 @@
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "INPUT" || $("help").open || !state) return;
     const key = event.key.toLowerCase();
     if (state.finished && key !== "backspace") return;
+    if (event.repeat && (key in KEYS || key === " " || key === "backspace")) { event.preventDefault(); return; }
     if (key in KEYS) click("mark", ...KEYS[key]);
-    else if (key === " ") { if (!event.repeat) next(); }
+    else if (key === " ") next();
     else if (key === "backspace") undo();
     else if (key === "n") $("note").focus();
     else if (key === "z") $("work").classList.toggle("large");
