@@ -113,6 +113,7 @@ def plan_study(
     random: every edit with the same chance, within ``strata`` if there are any. within_verdict: within the judge's
     outcome. disagreement: a share ``disputed`` of the edits on which judges differ. The probabilities are kept.
     """
+    _check_ranges(edits, controls, repeat, attention, disputed)
     n = min(edits, len(directory.edits))
     guideline = "+".join(f"{r.name}:{short(r.digest)}" for r in rubrics)
     by_id = {e.edit_id: e for e in directory.edits}
@@ -138,6 +139,18 @@ def plan_study(
     items += _attention(directory, sample, out, attention, rng)
     plan = {"plan": sample.plan, "design": _calibration_design(design), **sample.content}
     return Study(tuple(items), plan, guideline, seed, repeat, items_digest(directory, items))
+
+
+def _check_ranges(edits: int, controls: float, repeat: float, attention: int, disputed: float) -> None:
+    for name, value, good, expected in (
+        ("edits", edits, edits >= 1, "1 or more"),
+        ("controls", controls, 0 <= controls <= 1, "a share from 0 to 1"),
+        ("repeat", repeat, 0 <= repeat <= 1, "a share from 0 to 1"),
+        ("attention", attention, 0 <= attention <= 1000, "a number from 0 to 1000"),
+        ("disputed", disputed, 0 < disputed < 1, "a share above 0 and below 1"),
+    ):
+        if not good:
+            raise UsageError(f"--{name}: expected {expected}; found {value}; correct it")
 
 
 def _calibration_design(design: Design) -> str:
@@ -241,14 +254,19 @@ def check_plan(study: Study, directory: EditDirectory | None, given: Mapping[str
 def _attention(
     directory: EditDirectory, sample: Sample, out: Path, count: int, rng: np.random.Generator
 ) -> Iterator[Item]:
-    """Pictures whose right answer is plain: a black one, one of noise, and the source itself as its own edit."""
-    with_source = [e for e in directory.edits if e.source is not None] or list(directory.edits)
+    """Pictures whose right answer is plain: a black one, one of noise, and the source itself as its own edit.
+
+    Without any source there is nothing that could be seen to be unchanged: only the first two.
+    """
+    sourced = [e for e in directory.edits if e.source is not None]
+    with_source = sourced or list(directory.edits)
+    kinds = ("black", "noise", "unchanged") if sourced else ("black", "noise")
     folder = out / "attention"
     for number in range(count):
         edit = with_source[int(rng.integers(len(with_source)))]
         ref = edit.source or edit.edited
         image = decode((directory.root / ref.path).read_bytes())
-        kind = ("black", "noise", "unchanged")[number % 3]
+        kind = kinds[number % len(kinds)]
         if kind == "black":
             image = Image.new("RGB", image.size)
         elif kind == "noise":

@@ -149,8 +149,8 @@ def test_undo_leaves_what_would_be_there_without_what_was_undone(keys: Sequence[
         word = {"s": "semantic", "p": "perceptual"}.get(key[0], "")
         mark = len(key) == 2
         if key == "done":
-            marks = {k[0] for k in stack[len(stack) - stack[::-1].index("done") if "done" in stack else 0 :]}
-            if not {"s", "p"} <= marks:
+            answered = {k[0] for k in stack[len(stack) - stack[::-1].index("done") if "done" in stack else 0 :]}
+            if not {"s", "p"} <= answered:
                 continue
         events.append(
             (position, "mark" if mark else key, word if mark else "", key[1:] if mark else "", 0.0, "")
@@ -275,3 +275,35 @@ def test_imports_take_all_or_nothing_and_say_what_is_wrong(run: Path, tmp_path: 
             (r.edit_sha256, time, {"seconds": "3.0", "note": r.extra["note"]}) for r in rows[:3]
         ]
         assert store.state("Pat O'Brien").position == 3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"controls": -0.1}, {"controls": float("nan")}, {"attention": -1}, {"disputed": 0.0}, {"disputed": 1.0},
+        {"repeat": 1.5}, {"edits": 0},
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range_are_refused(run: Path, tmp_path: Path, wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=f"--{next(iter(wrong))}: expected"):
+        planned(run, tmp_path, **wrong)
+
+
+def test_without_sources_no_check_asks_what_is_unchanged(run: Path, tmp_path: Path) -> None:
+    edits = load_edits(run.parent / "edits")
+    bare = replace(edits, edits=tuple(replace(e, source=None) for e in edits.edits))
+    study = plan_study(bare, RUBRICS, tmp_path, edits=4, attention=5)
+    kinds = [i.edit_id.rpartition("-")[2] for i in study.items if i.kind == "attention"]
+    assert kinds == ["black", "noise", "black", "noise", "black"]
+
+
+def test_a_failed_sign_in_leaves_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LabelStore(tmp_path) as store:
+        store.begin(planned(run, tmp_path, edits=4))
+        with monkeypatch.context() as patch:
+            patch.setattr("isr.labelling.order_for", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                store.sign_in("ann")
+        assert store.raters() == []
+        store.sign_in("ann")
+        assert store.state("ann").total > 0

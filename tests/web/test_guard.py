@@ -65,6 +65,13 @@ def test_a_wrong_or_missing_token_gets_403(served: Served) -> None:
     assert "default-src 'none'" in headers["content-security-policy"]
 
 
+def test_cookies_of_other_servers_do_not_hide_the_token(served: Served) -> None:
+    token, port = token_of(served), served.origin.rpartition(":")[2]
+    for foreign in ('prefs={"a": 1}; ', "a b=c; ", "=; ", f"isr-{port}=old; "):
+        assert ask(served, "/", Cookie=f"{foreign}isr-{port}={token}")[0] == 200
+    assert ask(served, "/", Cookie=f'prefs="isr-{port}={token}"')[0] == 403
+
+
 def test_a_foreign_host_or_origin_is_refused(served: Served) -> None:
     token = token_of(served)
     assert ask(served, "/", token=token)[0] == 200
