@@ -244,3 +244,27 @@ def test_a_held_backspace_takes_one_key_back_and_notes_are_kept_while_written(
         state = store.state("ann")
         assert (state.position, dict(state.marks)) == (1, {"semantic": "fails"})
         assert state.note == "blurred on the left, and more"
+
+
+def test_nobody_answers_about_a_picture_that_is_not_shown(
+    directory: Path, opened: Callable[..., Any]
+) -> None:
+    with labelling(directory, "--edits", "8", "--repeat", "0", "--attention", "0") as served:
+        for file in directory.rglob("*.png"):
+            file.write_bytes(file.read_bytes() + b" ")
+        page = opened(served.address)
+        sign_in(page, "ann")
+        until(page, "document.getElementById('status').textContent.includes('planned with')")
+        for key in ("2", "w", "Space"):
+            page.keyboard.press(key)
+        page.wait_for_timeout(300)
+        assert "a picture cannot be shown" in page.inner_text("#status")
+        opened.troubles[:] = [t for t in opened.troubles if "status of 409" not in t]  # type: ignore[attr-defined]
+    with LabelStore(Path(f"{directory}.labels")) as store:
+        assert (store.state("ann").position, dict(store.state("ann").marks)) == (0, {})
+    for options, found in ((("--edits", "9"), "--edits: expected 8"), ((), "found others in their place")):
+        again = subprocess.run(
+            [sys.executable, "-m", "isr", "label", str(directory), *options],
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert (again.returncode, found in again.stderr) == (2, True), again.stderr
