@@ -10,6 +10,7 @@ import json
 import re
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -24,9 +25,9 @@ from PIL import Image
 from isr.calibration.agreement import cohen_kappa, confusion
 from isr.calibration.labels import QUESTIONS, WORDS, Label, Labels, Mark, write_labels
 from isr.calibration.labelstudio import export_labels
-from isr.canonical import sha256_bytes, short
+from isr.canonical import sha256_bytes, sha256_json, short
 from isr.directory import EditDirectory
-from isr.errors import InputError, UsageError
+from isr.errors import InputError, Problem, UsageError
 from isr.images import decode
 from isr.intervals import rate_interval
 from isr.judging import arms_of
@@ -41,7 +42,7 @@ Kind = Literal["edit", "control", "attention"]
 Design = Literal["random", "within_verdict", "disagreement"]
 ACTIONS = ("mark", "note", "done", "undo")
 MAX_NOTE = 2000
-_NAME = re.compile(r"[\w][\w .@+-]{0,59}\Z")
+_NAME = re.compile(r"[\w][\w .@+'’-]{0,59}\Z")
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (item INTEGER PRIMARY KEY, body TEXT NOT NULL);
@@ -53,6 +54,7 @@ CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEX
     time TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS events_of_rater ON events (rater, seq);
 """
+_INSERT = "INSERT INTO events (id, rater, position, action, question, value, seconds, time) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Item:
     pi: float | None = None
     stratum: str = ""
     expected: Mapping[str, str] = field(default_factory=dict)
+    source_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class Study:
     guideline: str
     seed: int
     repeat: float  # share of the items that a rater sees twice
+    directory: str = ""  # digest of the items, as the directory had them
+    options: Mapping[str, Any] = field(default_factory=dict)  # that the study was planned with
 
 
 # --------------------------------------------------------------------------- what is labelled
@@ -108,6 +113,7 @@ def plan_study(
     random: every edit with the same chance, within ``strata`` if there are any. within_verdict: within the judge's
     outcome. disagreement: a share ``disputed`` of the edits on which judges differ. The probabilities are kept.
     """
+    _check_ranges(edits, controls, repeat, attention, disputed)
     n = min(edits, len(directory.edits))
     guideline = "+".join(f"{r.name}:{short(r.digest)}" for r in rubrics)
     by_id = {e.edit_id: e for e in directory.edits}
@@ -132,7 +138,19 @@ def plan_study(
             items.append(_item("control", edit, edit.control, None))
     items += _attention(directory, sample, out, attention, rng)
     plan = {"plan": sample.plan, "design": _calibration_design(design), **sample.content}
-    return Study(tuple(items), plan, guideline, seed, repeat)
+    return Study(tuple(items), plan, guideline, seed, repeat, items_digest(directory, items))
+
+
+def _check_ranges(edits: int, controls: float, repeat: float, attention: int, disputed: float) -> None:
+    for name, value, good, expected in (
+        ("edits", edits, edits >= 1, "1 or more"),
+        ("controls", controls, 0 <= controls <= 1, "a share from 0 to 1"),
+        ("repeat", repeat, 0 <= repeat <= 1, "a share from 0 to 1"),
+        ("attention", attention, 0 <= attention <= 1000, "a number from 0 to 1000"),
+        ("disputed", disputed, 0 < disputed < 1, "a share above 0 and below 1"),
+    ):
+        if not good:
+            raise UsageError(f"--{name}: expected {expected}; found {value}; correct it")
 
 
 def _calibration_design(design: Design) -> str:
@@ -199,20 +217,56 @@ def _item(kind: Kind, edit: Edit, shown: ImageRef, label: Label | None) -> Item:
         edit.unit.image_id,
         label.pi if label else None,
         label.stratum if label else "",
+        source_sha256=edit.source.sha256 if edit.source else "",
     )
+
+
+def items_digest(directory: EditDirectory, items: Iterable[Item]) -> str:
+    """Digest of what a directory has where the items of a study were: prompts and pictures."""
+    by_id = {e.edit_id: e for e in directory.edits}
+    rows: list[list[str]] = []
+    for item in items:
+        edit = by_id.get(item.edit_id)
+        if item.kind != "attention":
+            shown = None if edit is None else edit.control if item.kind == "control" else edit.edited
+            source = edit.source if edit else None
+            refs = [(r.path, r.sha256) if r else ("", "") for r in (shown, source)]
+            rows.append([item.edit_id, edit.prompt if edit else "", *refs[0], *refs[1]])
+    return sha256_json(rows)
+
+
+def check_plan(study: Study, directory: EditDirectory | None, given: Mapping[str, Any]) -> None:
+    """Raises ``UsageError`` if a study was planned of other edits, or with other options than are given now."""
+    for name, value in given.items():
+        kept = study.options.get(name, value)
+        if kept != value:
+            raise UsageError(
+                f"--{name}: expected {kept!r}, which the study was planned with; found {value!r}; "
+                "leave it out, or plan another study with --out"
+            )
+    if directory and study.directory and items_digest(directory, study.items) != study.directory:
+        raise UsageError(
+            f"{directory.root}: expected the edits that the study was planned of; found others in their place; "
+            "give the directory as it was, or plan another study with --out"
+        )
 
 
 def _attention(
     directory: EditDirectory, sample: Sample, out: Path, count: int, rng: np.random.Generator
 ) -> Iterator[Item]:
-    """Pictures whose right answer is plain: a black one, one of noise, and the source itself as its own edit."""
-    with_source = [e for e in directory.edits if e.source is not None] or list(directory.edits)
+    """Pictures whose right answer is plain: a black one, one of noise, and the source itself as its own edit.
+
+    Without any source there is nothing that could be seen to be unchanged: only the first two.
+    """
+    sourced = [e for e in directory.edits if e.source is not None]
+    with_source = sourced or list(directory.edits)
+    kinds = ("black", "noise", "unchanged") if sourced else ("black", "noise")
     folder = out / "attention"
     for number in range(count):
         edit = with_source[int(rng.integers(len(with_source)))]
         ref = edit.source or edit.edited
         image = decode((directory.root / ref.path).read_bytes())
-        kind = ("black", "noise", "unchanged")[number % 3]
+        kind = kinds[number % len(kinds)]
         if kind == "black":
             image = Image.new("RGB", image.size)
         elif kind == "noise":
@@ -227,6 +281,7 @@ def _attention(
         yield Item(
             "attention", f"attention-{number}-{kind}", edit.prompt, f"attention/{number}.png", digest,
             edit.source.path if edit.source else "", edit.unit.image_id, expected=expected,
+            source_sha256=edit.source.sha256 if edit.source else "",
         )  # fmt: skip
 
 
@@ -309,6 +364,8 @@ class LabelStore:
                 "guideline": study.guideline,
                 "seed": str(study.seed),
                 "repeat": repr(study.repeat),
+                "directory": study.directory,
+                "options": json.dumps(dict(study.options)),
             }
             db.executemany("INSERT INTO meta VALUES (?, ?)", fixed.items())
             db.execute("COMMIT")
@@ -326,6 +383,8 @@ class LabelStore:
             self._meta("guideline") or "",
             int(self._meta("seed") or 0),
             float(self._meta("repeat") or 0),
+            self._meta("directory") or "",
+            json.loads(self._meta("options") or "{}"),
         )
 
     def _meta(self, name: str) -> str | None:
@@ -342,21 +401,33 @@ class LabelStore:
         """
         if not _NAME.match(rater):
             raise UsageError(
-                "name: expected 1 to 60 letters, digits, spaces or . @ + -; found another; correct it"
+                "name: expected 1 to 60 letters, digits, spaces or . @ + ' -; found another; correct it"
             )
         study = self.study()
         with self._lock, closing(self._db.cursor()) as db:
             db.execute("BEGIN IMMEDIATE")
             try:
                 if db.execute("SELECT 1 FROM raters WHERE rater = ?", (rater,)).fetchone() is None:
-                    number = db.execute("SELECT COUNT(*) FROM raters").fetchone()[0] + 1
-                    db.execute("INSERT INTO raters VALUES (?, ?)", (rater, number))
-                    order = order_for(study, number, first)
-                    db.executemany(
-                        "INSERT INTO tasks VALUES (?, ?, ?)", [(rater, p, i) for p, i in enumerate(order)]
-                    )
-            finally:
-                db.execute("COMMIT")
+                    _enrol(db, study, rater, first)
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+
+    def take_in(self, rows: Mapping[str, Sequence[tuple[int, Label, float]]]) -> None:
+        """Keeps labels (item, label, seconds) of new raters as their first answers: all of them, or none."""
+        study = self.study()
+        with self._lock, closing(self._db.cursor()) as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                for rater, found in rows.items():
+                    _enrol(db, study, rater, [item for item, *_ in found])
+                    events = [e for p, (_, row, s) in enumerate(found) for e in _as_clicks(rater, p, row, s)]
+                    db.executemany(_INSERT, events)
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
 
     def item(self, rater: str, position: int) -> Item | None:
         """The item at a rater's position."""
@@ -419,11 +490,7 @@ class LabelStore:
                         min(max(seconds, 0.0), 86400.0),
                         now,
                     )
-                    db.execute(
-                        "INSERT INTO events (id, rater, position, action, question, value, seconds, time) "
-                        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                        row,
-                    )
+                    db.execute(_INSERT, row)
             except BaseException:
                 db.execute("ROLLBACK")
                 raise
@@ -453,6 +520,25 @@ class LabelStore:
             Said(p, items[p], marks, note, seconds, time)
             for p, (marks, note, seconds, time) in enumerate(done)
         ]
+
+
+def _enrol(db: sqlite3.Cursor, study: Study, rater: str, first: Sequence[int]) -> None:
+    """A new rater and the order of its items."""
+    number = db.execute("SELECT COUNT(*) FROM raters").fetchone()[0] + 1
+    db.execute("INSERT INTO raters VALUES (?, ?)", (rater, number))
+    order = order_for(study, number, first)
+    db.executemany("INSERT INTO tasks VALUES (?, ?, ?)", [(rater, p, i) for p, i in enumerate(order)])
+
+
+def _as_clicks(rater: str, position: int, row: Label, seconds: float) -> Iterator[tuple[Any, ...]]:
+    """A label as the clicks that would have made it, at its own time."""
+    steps = [("mark", q, row.mark(q).value, 0.0) for q in QUESTIONS]
+    if row.extra.get("note"):
+        steps.append(("note", "", row.extra["note"], 0.0))
+    steps.append(("done", "", "", seconds))
+    for step, (action, question, value, took) in enumerate(steps):
+        name = f"import-{rater}-{position}-{step}"
+        yield (name, rater, position, action, question, value, took, row.time)
 
 
 _Done = tuple[dict[str, str], str, float, str]
@@ -608,34 +694,67 @@ def export(store: LabelStore, out: Path) -> list[Path]:
     return files
 
 
-def import_into(store: LabelStore, labels: Labels) -> dict[str, int]:
-    """Takes labels of a file as answers of raters who have not begun; returns how many of each rater.
+@dataclass(frozen=True)
+class Taken:
+    """What an import took in, rows by rater, and what it left out: reason -> rows."""
 
-    Raises ``UsageError`` where a rater has begun already.
+    raters: Mapping[str, int]
+    left: Mapping[str, int]
+
+
+def import_into(store: LabelStore, labels: Labels) -> Taken:
+    """Takes labels of a file as answers of raters who have not begun: all of them, or none.
+
+    Raises ``UsageError`` where a rater has begun already, ``InputError`` with every row that cannot be taken in.
     """
     study = store.study()
     places = {item.edit_id: i for i, item in enumerate(study.items) if item.kind == "edit"}
-    taken: dict[str, int] = {}
-    for rater in labels.raters:
-        if rater in store.raters():
-            raise UsageError(
-                f"--import: expected raters who have not begun; found {rater}; rename one of them"
-            )
-        rows = [
-            r
-            for r in labels.rows
-            if r.rater == rater and r.edit_id in places and r.semantic.value and r.perceptual.value
-        ]
-        store.sign_in(rater, [places[r.edit_id] for r in rows])
-        position = 0
-        for row in rows:
-            for step, (action, question, value) in enumerate(
-                [("mark", q, row.mark(q).value) for q in QUESTIONS] + [("done", "", "")]
-            ):
-                seconds = float(row.extra.get("seconds", 0) or 0) if action == "done" else 0.0
-                store.add(
-                    rater, f"import-{rater}-{position}-{step}", position, action, question, value, seconds
-                )
-            position += 1
-        taken[rater] = position
-    return taken
+    if begun := [r for r in labels.raters if r in store.raters()]:
+        raise UsageError(
+            f"--import: expected raters who have not begun; found {', '.join(begun)}; rename them"
+        )
+    problems = [
+        Problem(
+            rater, "rater", "1 to 60 letters, digits, spaces or . @ + ' -", rater[:80], "rename the rater"
+        )
+        for rater in labels.raters
+        if not _NAME.match(rater)
+    ]
+    left: Counter[str] = Counter()
+    kept: dict[str, list[tuple[int, Label, float]]] = {rater: [] for rater in labels.raters}
+    for row in labels.rows:
+        if row.edit_id not in places:
+            left["of edits that are not in the study"] += 1
+        elif not (row.semantic.value and row.perceptual.value):
+            left["with one question answered"] += 1
+        else:
+            place = places[row.edit_id]
+            problems += _row_problems(row, study.items[place])
+            kept[row.rater].append((place, row, _seconds(row) or 0.0))
+    if problems:
+        raise InputError(f"--import: {len(problems)} problem(s)", problems)
+    rows = {rater: found for rater, found in kept.items() if found}
+    store.take_in(rows)
+    return Taken({rater: len(found) for rater, found in rows.items()}, dict(left))
+
+
+def _seconds(row: Label) -> float | None:
+    """The seconds that a label took; ``None`` if that is no number of seconds."""
+    try:
+        value = float(row.extra.get("seconds", "") or 0)
+    except ValueError:
+        return None
+    return value if 0 <= value < float("inf") else None
+
+
+def _row_problems(row: Label, item: Item) -> Iterator[Problem]:
+    where = f"{row.rater} on {row.edit_id}"
+    if row.edit_sha256 and row.edit_sha256 != item.edit_sha256:
+        expected = f"{item.edit_sha256[:19]}, which the study shows"
+        yield Problem(
+            where, "edit_sha256", expected, row.edit_sha256[:19], "the label is of another picture: drop it"
+        )
+    if _seconds(row) is None:
+        yield Problem(where, "seconds", "a number, 0 or more", row.extra["seconds"][:40], "correct it")
+    if len(row.extra.get("note", "")) > MAX_NOTE:
+        yield Problem(where, "note", f"{MAX_NOTE} characters at most", "more", "shorten it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isr.calibrating import Settings, correct
-from isr.calibration.labels import read_labels
+from isr.calibration.labels import Label, Labels, Mark, read_labels
 from isr.calibration.labelstudio import import_labels
 from isr.directory import load_edits
-from isr.errors import UsageError
+from isr.errors import InputError, UsageError
 from isr.labelling import (
     LabelStore,
     Study,
+    check_plan,
     export,
     folded,
     import_into,
@@ -147,8 +149,8 @@ def test_undo_leaves_what_would_be_there_without_what_was_undone(keys: Sequence[
         word = {"s": "semantic", "p": "perceptual"}.get(key[0], "")
         mark = len(key) == 2
         if key == "done":
-            marks = {k[0] for k in stack[len(stack) - stack[::-1].index("done") if "done" in stack else 0 :]}
-            if not {"s", "p"} <= marks:
+            answered = {k[0] for k in stack[len(stack) - stack[::-1].index("done") if "done" in stack else 0 :]}
+            if not {"s", "p"} <= answered:
                 continue
         events.append(
             (position, "mark" if mark else key, word if mark else "", key[1:] if mark else "", 0.0, "")
@@ -208,10 +210,100 @@ def test_exports_are_read_again_and_raters_are_reported(run: Path, tmp_path: Pat
                 read = (
                     read_labels(tmp_path / name) if name.endswith("csv") else import_labels(tmp_path / name)
                 )
-                assert import_into(again, read) == {"ann": 20}
+                taken = import_into(again, read)
+                assert (taken.raters, taken.left) == ({"ann": 20}, {})
                 back = labels_of(again)
-                assert {(r.edit_id, r.semantic, r.perceptual) for r in back.rows} == {
-                    (r.edit_id, r.semantic, r.perceptual) for r in labels.rows
-                }
+                assert {_whole(r, name) for r in back.rows} == {_whole(r, name) for r in labels.rows}
+                assert {r.edit_id: r.time for r in back.rows} == {r.edit_id: r.time for r in labels.rows}
                 with pytest.raises(UsageError, match="not begun"):
                     import_into(again, read)
+
+
+def test_a_study_goes_on_only_with_what_it_was_planned_with(run: Path, tmp_path: Path) -> None:
+    edits = load_edits(run.parent / "edits")
+    with LabelStore(tmp_path) as store:
+        store.begin(replace(planned(run, tmp_path, edits=5), options={"edits": 5, "design": "random"}))
+        study = store.study()
+    assert study.directory
+    check_plan(study, edits, {"edits": 5})
+    with pytest.raises(UsageError, match="--edits: expected 5"):
+        check_plan(study, edits, {"edits": 6})
+    changed = [replace(e, edited=replace(e.edited, sha256="sha256:" + "0" * 64)) for e in edits.edits]
+    with pytest.raises(UsageError, match="found others in their place"):
+        check_plan(study, replace(edits, edits=tuple(changed)), {})
+
+
+def _whole(row: Label, name: str) -> tuple[object, ...]:
+    """What must come back; Label Studio's export has neither notes nor seconds."""
+    extra = sorted(row.extra.items()) if name.endswith("csv") else []
+    return (row.edit_id, row.rater, row.semantic, row.perceptual, row.edit_sha256, row.time, row.pi, *extra)
+
+
+def test_imports_take_all_or_nothing_and_say_what_is_wrong(run: Path, tmp_path: Path) -> None:
+    study = planned(run, tmp_path, edits=4, attention=0, controls=0, repeat=0)
+    fine, time = Mark("fine"), "2024-05-01T10:00:00+00:00"
+    rows = [
+        Label(
+            i.edit_id,
+            "Pat O'Brien",
+            fine,
+            fine,
+            i.edit_sha256,
+            time=time,
+            extra={"note": f"n{n}", "seconds": "3"},
+        )
+        for n, i in enumerate(study.items)
+    ]
+    with LabelStore(tmp_path) as store:
+        store.begin(study)
+        bad = [
+            replace(rows[0], edit_sha256="sha256:" + "0" * 64),
+            replace(rows[1], extra={"seconds": "soon"}),
+            replace(rows[2], extra={"seconds": "inf"}),
+            replace(rows[3], rater="<b>"),
+        ]
+        with pytest.raises(InputError) as caught:
+            import_into(store, Labels((*bad, replace(rows[0], rater="zoe"))))
+        assert len(caught.value.problems) == 4
+        assert store.raters() == []
+        more = [replace(rows[0], edit_id="elsewhere"), replace(rows[3], perceptual=Mark())]
+        taken = import_into(store, Labels(tuple(rows[:3] + more)))
+        assert taken.raters == {"Pat O'Brien": 3}
+        assert taken.left == {"of edits that are not in the study": 1, "with one question answered": 1}
+        back = labels_of(store).rows
+        assert [(r.edit_sha256, r.time, r.extra) for r in back] == [
+            (r.edit_sha256, time, {"seconds": "3.0", "note": r.extra["note"]}) for r in rows[:3]
+        ]
+        assert store.state("Pat O'Brien").position == 3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"controls": -0.1}, {"controls": float("nan")}, {"attention": -1}, {"disputed": 0.0}, {"disputed": 1.0},
+        {"repeat": 1.5}, {"edits": 0},
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range_are_refused(run: Path, tmp_path: Path, wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=f"--{next(iter(wrong))}: expected"):
+        planned(run, tmp_path, **wrong)
+
+
+def test_without_sources_no_check_asks_what_is_unchanged(run: Path, tmp_path: Path) -> None:
+    edits = load_edits(run.parent / "edits")
+    bare = replace(edits, edits=tuple(replace(e, source=None) for e in edits.edits))
+    study = plan_study(bare, RUBRICS, tmp_path, edits=4, attention=5)
+    kinds = [i.edit_id.rpartition("-")[2] for i in study.items if i.kind == "attention"]
+    assert kinds == ["black", "noise", "black", "noise", "black"]
+
+
+def test_a_failed_sign_in_leaves_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LabelStore(tmp_path) as store:
+        store.begin(planned(run, tmp_path, edits=4))
+        with monkeypatch.context() as patch:
+            patch.setattr("isr.labelling.order_for", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                store.sign_in("ann")
+        assert store.raters() == []
+        store.sign_in("ann")
+        assert store.state("ann").total > 0

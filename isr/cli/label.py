@@ -67,11 +67,16 @@ def command(
     with LabelStore(folder) as store:
         if not store.begun:
             _plan(directory, folder, store, options)
+        else:
+            _go_on(directory, folder, store, options, serving=not exporting and imported is None)
         if imported is not None:
             from isr.studies import load_labels
 
-            for rater, count in import_into(store, load_labels(imported)).items():
+            taken = import_into(store, load_labels(imported))
+            for rater, count in taken.raters.items():
                 click.echo(f"{rater}: {count} labels taken in")
+            for reason, count in taken.left.items():
+                click.echo(f"not taken in: {count} rows {reason}")
         if exporting or imported is not None:
             for file in export(store, folder):
                 click.echo(str(file))
@@ -83,7 +88,42 @@ def command(
         _reports(store)
 
 
+def _kept(options: dict[str, Any]) -> dict[str, Any]:
+    """The options as they are kept: by the names that people give them."""
+    from os.path import realpath
+
+    lists = {
+        "judge": sorted(realpath(p) for p in options["judges"]),
+        "rubric": sorted(options["rubrics"]),
+        "strata": [c.strip() for c in options["strata"].split(",") if c.strip()],
+    }
+    names = ("design", "edits", "controls", "repeat", "attention", "disputed", "seed")
+    return {**{n: options[n] for n in names}, **lists}
+
+
+def _go_on(directory: Path, folder: Path, store: Any, options: dict[str, Any], *, serving: bool) -> None:
+    """Checks that a study that was begun is this one."""
+    from isr.directory import load_edits
+    from isr.labelling import check_plan
+
+    context = click.get_current_context()
+    renamed = {"judges": "judge", "rubrics": "rubric"}
+    given = {
+        renamed.get(n, n)
+        for n in options
+        if context.get_parameter_source(n) is click.core.ParameterSource.COMMANDLINE
+    }
+    study = store.study()
+    edits = None
+    if serving:
+        names = [part.rpartition(":sha256:")[0] for part in study.guideline.split("+")]
+        edits = load_edits(directory, rubrics=names, cache=folder / "cache.db")
+    check_plan(study, edits, {n: v for n, v in _kept(options).items() if n in given})
+
+
 def _plan(directory: Path, folder: Path, store: Any, options: dict[str, Any]) -> None:
+    from dataclasses import replace
+
     from isr.directory import load_edits, read_settings
     from isr.labelling import plan_study
     from isr.rubrics import load_pair
@@ -97,7 +137,7 @@ def _plan(directory: Path, folder: Path, store: Any, options: dict[str, Any]) ->
     study = plan_study(
         edits, list(rubrics.values()), folder, judges=judges, strata=strata, **{n: options[n] for n in names}
     )
-    store.begin(study)
+    store.begin(replace(study, options=_kept(options)))
     kinds = [i.kind for i in study.items]
     click.echo(
         f"planned: {kinds.count('edit')} of {len(edits.edits)} edits, {kinds.count('control')} control edits, "

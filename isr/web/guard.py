@@ -10,7 +10,6 @@ import hmac
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -83,7 +82,7 @@ class Guard:
         if (
             scope["type"] != "http"
             or not self._near(headers)
-            or not (fresh or self._same(self._kept(headers)))
+            or not (fresh or any(map(self._same, self._kept(headers))))
         ):
             await _refuse(send)
             return
@@ -107,12 +106,10 @@ class Guard:
         origin = headers.get(b"origin")
         return origin is None or origin in {b"http://" + h for h in self.hosts}
 
-    def _kept(self, headers: dict[bytes, bytes]) -> str:
-        try:
-            cookies = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1"))
-        except CookieError:
-            return ""
-        return cookies[self.cookie].value if self.cookie in cookies else ""
+    def _kept(self, headers: dict[bytes, bytes]) -> list[str]:
+        """The values of this server's cookie; what other servers of this host left there may be anything."""
+        pairs = (part.partition("=") for part in headers.get(b"cookie", b"").decode("latin-1").split(";"))
+        return [value.strip() for name, _, value in pairs if name.strip() == self.cookie]
 
     def _same(self, told: str) -> bool:
         return hmac.compare_digest(told.encode(), self.token.encode())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from isr.canonical import sha256_bytes
 from isr.errors import UsageError
+from isr.images import ImageProblem, decode
 from isr.labelling import Item, LabelStore, State
 from isr.rubrics import Rubric
-from isr.web.pages import page, read_png, static
+from isr.web.pages import page, static
 
 
 class _In(BaseModel):
@@ -77,7 +80,10 @@ def make_app(store: LabelStore, root: Path, rubrics: Sequence[Rubric]) -> FastAP
     @app.get("/picture/{rater}/{position}/{role}")
     def picture(rater: str, position: int, role: str) -> Response:
         item = store.item(rater, position)
-        data = pictures.get(item, role) if item is not None else None
+        try:
+            data = pictures.get(item, role) if item is not None else None
+        except UsageError as error:
+            return JSONResponse({"error": str(error)}, status_code=409)
         return Response(status_code=404) if data is None else Response(data, media_type="image/png")
 
     return app
@@ -106,14 +112,40 @@ def state_fields(state: State) -> Mapping[str, Any]:
 
 
 class Pictures:
-    """The pictures of items as PNG without any metadata; nothing outside the two folders is ever read."""
+    """The pictures of items as PNG without any metadata; nothing outside the two folders is ever read.
+
+    Only the bytes that the study was planned with are shown: of others ``UsageError``.
+    """
 
     def __init__(self, root: Path, own: Path) -> None:
         self.root, self.own = root.resolve(), own.resolve()
-        self._png = lru_cache(maxsize=64)(read_png)
+        self._png = lru_cache(maxsize=64)(_read)
 
     def get(self, item: Item, role: str) -> bytes | None:
         """The picture of a role, or ``None`` where there is none."""
         if role == "edit":
-            return self._png(self.own if item.kind == "attention" else self.root, item.edit)
-        return self._png(self.root, item.source) if role == "source" and item.source else None
+            folder = self.own if item.kind == "attention" else self.root
+            return self._png(folder, item.edit, item.edit_sha256)
+        if role == "source" and item.source:
+            return self._png(self.root, item.source, item.source_sha256)
+        return None
+
+
+def _read(folder: Path, path: str, digest: str) -> bytes | None:
+    """A picture of a resolved folder as PNG; ``None`` if it is none, or lies outside."""
+    file = (folder / path).resolve()
+    if not file.is_relative_to(folder):
+        return None
+    try:
+        data = file.read_bytes()
+    except OSError:
+        return None
+    if digest and sha256_bytes(data) != digest:
+        raise UsageError("a picture: expected the file that the study was planned with; found another one")
+    try:
+        image = decode(data)
+    except ImageProblem:
+        return None
+    out = BytesIO()
+    image.save(out, "PNG", compress_level=1)
+    return out.getvalue()

@@ -57,8 +57,18 @@ def until(page: Any, condition: str, argument: object = None) -> None:
         page.wait_for_timeout(5)
 
 
+def shown(page: Any) -> None:
+    """Waits until the pictures are there: before that no answer is taken."""
+    until(
+        page,
+        "document.documentElement.dataset.finished || [...document.querySelectorAll('figure img')].every("
+        "(i) => i.closest('figure').hidden || (i.complete && i.naturalWidth > 0))",
+    )
+
+
 def press(page: Any, key: str) -> None:
     """Presses a key and waits until it is kept."""
+    shown(page)
     before = page.evaluate("document.documentElement.dataset.idle ?? null")
     page.keyboard.press(key)
     until(page, "(before) => (document.documentElement.dataset.idle ?? null) !== before", before)
@@ -97,6 +107,7 @@ def test_two_raters_a_killed_server_and_the_keys_that_were_pressed(
         for _ in range(7):
             label_some(ann, rng, 2, pressed["ann"])
             label_some(bo, rng, 2, pressed["bo"])
+        shown(bo)
         press(ann, "1")  # half of an item, then the power goes
         served.kill()
         bo.keyboard.press("2")
@@ -178,3 +189,82 @@ def test_the_page_is_accessible_and_shows_texts_as_texts(
         assert page.text_content("#prompt") == HOSTILE
         assert page.evaluate("window.pwned") is None
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_keys_pressed_while_the_server_is_away_never_count_for_another_item(
+    directory: Path, opened: Callable[..., Any]
+) -> None:
+    with labelling(directory, "--edits", "8", "--repeat", "0", "--attention", "0") as served:
+        page = opened(served.address)
+        sign_in(page, "ann")
+        shown(page)
+        page.context.set_offline(True)
+        for key in ("2", "w", "Space"):
+            page.keyboard.press(key)
+        until(page, "document.getElementById('undo').disabled")
+        for key in ("1", "q", "Space"):
+            page.keyboard.press(key)
+        assert page.inner_text("#status") == "Not kept: the server does not answer. Wait."
+        page.context.set_offline(False)
+        until(page, "document.getElementById('status').textContent.includes('answers again')")
+        until(page, "!document.getElementById('undo').disabled")
+        page.wait_for_timeout(300)
+        opened.troubles[:] = [t for t in opened.troubles if "net::ERR_" not in t]  # type: ignore[attr-defined]
+    with LabelStore(Path(f"{directory}.labels")) as store:
+        confirmed = [dict(s.marks) for s in store.said("ann")]
+        assert confirmed in ([], [{"semantic": "fails", "perceptual": "fine"}])
+        state = store.state("ann")
+        if confirmed:
+            assert (state.position, dict(state.marks)) == (1, {})
+        else:  # what was pressed after the first failure was refused
+            assert state.marks.get("semantic") == "fails"
+            assert state.marks.get("perceptual") in (None, "fine")
+
+
+def test_a_held_backspace_takes_one_key_back_and_notes_are_kept_while_written(
+    directory: Path, opened: Callable[..., Any]
+) -> None:
+    with labelling(directory, "--edits", "8", "--repeat", "0", "--attention", "0") as served:
+        page = opened(served.address)
+        sign_in(page, "ann")
+        for key in ("1", "w", "Space", "2", "q"):
+            press(page, key)
+        for _ in range(6):  # the same key again without a release is how a held key comes
+            page.keyboard.down("Backspace")
+        page.keyboard.up("Backspace")
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.dataset.position") == "1"
+        page.keyboard.press("n")
+        page.keyboard.type("blurred on the left")
+        page.wait_for_timeout(900)
+        page.keyboard.type(", and more")
+        page.goto("about:blank")  # before the pause is over
+        time.sleep(0.5)
+    with LabelStore(Path(f"{directory}.labels")) as store:
+        state = store.state("ann")
+        assert (state.position, dict(state.marks)) == (1, {"semantic": "fails"})
+        assert state.note == "blurred on the left, and more"
+
+
+def test_nobody_answers_about_a_picture_that_is_not_shown(
+    directory: Path, opened: Callable[..., Any]
+) -> None:
+    with labelling(directory, "--edits", "8", "--repeat", "0", "--attention", "0") as served:
+        for file in directory.rglob("*.png"):
+            file.write_bytes(file.read_bytes() + b" ")
+        page = opened(served.address)
+        sign_in(page, "ann")
+        until(page, "document.getElementById('status').textContent.includes('planned with')")
+        for key in ("2", "w", "Space"):
+            page.keyboard.press(key)
+        page.wait_for_timeout(300)
+        assert "a picture cannot be shown" in page.inner_text("#status")
+        opened.troubles[:] = [t for t in opened.troubles if "status of 409" not in t]  # type: ignore[attr-defined]
+    with LabelStore(Path(f"{directory}.labels")) as store:
+        assert (store.state("ann").position, dict(store.state("ann").marks)) == (0, {})
+    for options, found in ((("--edits", "9"), "--edits: expected 8"), ((), "found others in their place")):
+        again = subprocess.run(
+            [sys.executable, "-m", "isr", "label", str(directory), *options],
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert (again.returncode, found in again.stderr) == (2, True), again.stderr

@@ -65,6 +65,13 @@ def test_a_wrong_or_missing_token_gets_403(served: Served) -> None:
     assert "default-src 'none'" in headers["content-security-policy"]
 
 
+def test_cookies_of_other_servers_do_not_hide_the_token(served: Served) -> None:
+    token, port = token_of(served), served.origin.rpartition(":")[2]
+    for foreign in ('prefs={"a": 1}; ', "a b=c; ", "=; ", f"isr-{port}=old; "):
+        assert ask(served, "/", Cookie=f"{foreign}isr-{port}={token}")[0] == 200
+    assert ask(served, "/", Cookie=f'prefs="isr-{port}={token}"')[0] == 403
+
+
 def test_a_foreign_host_or_origin_is_refused(served: Served) -> None:
     token = token_of(served)
     assert ask(served, "/", token=token)[0] == 200
@@ -114,6 +121,23 @@ def test_pictures_follow_no_link_out(tmp_path: Path) -> None:
     ):
         item = Item("edit", "e", "p", path, "")
         assert (pictures.get(item, "edit") is not None) is there
+
+
+def test_only_the_bytes_that_were_planned_are_shown(tmp_path: Path) -> None:
+    root = tmp_path / "edits"
+    make_directory(root, images=2, prompts=2)
+    with labelling(root, "--edits", "4") as served:
+        token = token_of(served)
+        assert ask(served, "/api/sign-in", token=token, body={"rater": "ann"})[0] == 200
+        for file in (root / "edits").glob("*.png"):
+            file.write_bytes((root / "edits/0-0-0.png").read_bytes() + b" ")
+        for position in range(4):
+            for role in ("edit", "source"):
+                status, _, data = ask(served, f"/picture/ann/{position}/{role}", token=token)
+                if status != 200:
+                    assert (status, b"planned with" in data) == (409, True)
+        statuses = {ask(served, f"/picture/ann/{p}/edit", token=token)[0] for p in range(4)}
+        assert 409 in statuses
 
 
 def test_what_is_sent_is_checked(served: Served) -> None:
