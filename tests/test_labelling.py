@@ -149,7 +149,9 @@ def test_undo_leaves_what_would_be_there_without_what_was_undone(keys: Sequence[
         word = {"s": "semantic", "p": "perceptual"}.get(key[0], "")
         mark = len(key) == 2
         if key == "done":
-            answered = {k[0] for k in stack[len(stack) - stack[::-1].index("done") if "done" in stack else 0 :]}
+            answered = {
+                k[0] for k in stack[len(stack) - stack[::-1].index("done") if "done" in stack else 0 :]
+            }
             if not {"s", "p"} <= answered:
                 continue
         events.append(
