@@ -135,8 +135,8 @@ def serve(
     if then:
         raise SystemExit(run_beside(server, then, wait_s))
     with running(server, wait_s):
-        click.echo(f"isr: {card.name} answers at {server.base_url}; Ctrl-C stops it", err=True)
         try:
+            click.echo(f"isr: {card.name} answers at {server.base_url}; Ctrl-C stops it", err=True)
             while True:
                 signal.pause()
         except KeyboardInterrupt:
