@@ -118,6 +118,7 @@ def serve(
     """
     import signal
     import sys
+    import time
 
     from isr.cards import load_card
     from isr.errors import UsageError
@@ -137,7 +138,7 @@ def serve(
     with running(server, wait_s):
         try:
             click.echo(f"isr: {card.name} answers at {server.base_url}; Ctrl-C stops it", err=True)
-            while True:
-                signal.pause()
+            while True:  # not signal.pause(): a signal that comes just before it would be slept through
+                time.sleep(0.5)
         except KeyboardInterrupt:
             click.echo("isr: stopping the server", err=True)
