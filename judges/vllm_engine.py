@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("isr")
 
+PULSE_S = 2.0  # between looks whether the engine's processes live
 MOST_DEATHS = 3  # of the engine, one after the other; then the judge is given up
 _NEVER = {
     "hf_token",
@@ -239,6 +240,13 @@ class _Window:
                 self._free.notify_all()
 
 
+def _dead() -> Exception:
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    error: Exception = EngineDeadError()
+    return error
+
+
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
@@ -278,7 +286,8 @@ class _Engine:
             self._engine = AsyncLLM.from_engine_args(
                 AsyncEngineArgs(**args, disable_log_stats=True, enable_log_requests=False)
             )
-            self._guard.watch([p.pid for p in multiprocessing.active_children() if p.pid])
+            self._processes = multiprocessing.active_children()
+            self._guard.watch([p.pid for p in self._processes if p.pid])
         except Exception as error:  # a checkpoint, or a machine, can be unfit in any way
             raise JudgeError(
                 f"{card.name}: vLLM cannot start with {card.model!r} ({type(error).__name__}: {_first_line(error)}); "
@@ -328,12 +337,25 @@ class _Engine:
             **decoding.extra,
         )
         prompt = await self._rendered(talk)
+        task = asyncio.ensure_future(self._finished(prompt, params, name))
+        try:
+            while not (await asyncio.wait({task}, timeout=PULSE_S))[0]:
+                if not all(process.is_alive() for process in self._processes):
+                    # vLLM tells the requests that it knows of; one that came as the engine ended would wait for ever
+                    await asyncio.wait({task}, timeout=PULSE_S)
+                    break
+            if not task.done():
+                raise _dead()
+            return task.result()
+        finally:
+            task.cancel()
+
+    async def _finished(self, prompt: Any, params: Any, name: str) -> Any:
         async for output in self._engine.generate(prompt, params, name):
             if output.finished:
                 return output
-        raise TransportError(
-            "server_error", f"{self.card.name}: the engine ended a request without an output"
-        )
+        said = f"{self.card.name}: the engine ended a request without an output"
+        raise TransportError("server_error", said)
 
     async def _rendered(self, talk: Conversation) -> Any:
         """The prompt as the engine takes it: text with images, which are known to its caches by their digests."""

@@ -165,7 +165,7 @@ def test_a_request_that_ends_the_engine_is_found_and_the_others_are_answered(
     ]
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(DYING), *command, "--json"],
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 3, done.stderr
     assert "the engine's process ended" in done.stderr
