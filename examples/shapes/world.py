@@ -191,9 +191,12 @@ def _places(
             return places
 
 
-def draw_scene(rng: np.random.Generator, spread: Spread) -> Scene:
-    """A scene of two shapes of different kinds and colours, each standing out from the background."""
-    width, height = _canvas(rng, spread)
+def draw_scene(rng: np.random.Generator, spread: Spread, size: int | None = None) -> Scene:
+    """A scene of two shapes of different kinds and colours, each standing out from the background.
+
+    ``size``: of a square canvas in pixels; without it the canvas is drawn too.
+    """
+    width, height = _canvas(rng, spread) if size is None else (size, size)
     side = min(width, height)
     kinds = [str(k) for k in rng.permutation(KINDS)[:2]]
     ground_name = pick(rng, (*HUES, *NEUTRALS, *NEUTRALS))
