@@ -1,7 +1,7 @@
 """How many edits of an editor succeed on scenes that are new to it, by the oracle: prompt obeyed and nothing degraded.
 
-    python examples/shapes/editor/evaluate.py examples/shapes/editor/model
-    python examples/shapes/editor/evaluate.py DIR --range validation --guidance 2,3 --image-guidance 1,1.5 --sheet s.png
+python examples/shapes/editor/evaluate.py examples/shapes/editor/model
+python examples/shapes/editor/evaluate.py DIR --range validation --guidance 2,3 --image-guidance 1,1.5 --sheet s.png
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[k]) for k in (0, 1)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import numpy as np
 import torch
-from pairs import SPREAD, scene_of
 from generate import draw_tasks, to_pixels
+from pairs import SPREAD, scene_of
 from PIL import Image, ImageDraw
 from scenes import RANGES
 from world import render
@@ -96,9 +97,7 @@ def report(found: Sequence[Judged]) -> str:
         by[one.asked.task].append(one)
     lines = []
     for task, some in [*sorted(by.items()), ("all", list(found))]:
-        rates = [
-            np.mean([getattr(j, k) == "fine" for j in some]) for k in ("semantic", "perceptual")
-        ]
+        rates = [np.mean([getattr(j, k) == "fine" for j in some]) for k in ("semantic", "perceptual")]
         refused = sum(j.semantic == "refused" for j in some)
         whole = rate_interval([j.succeeds for j in some], [j.asked.scene for j in some])
         lines.append(
@@ -144,7 +143,9 @@ def main(argv: list[str] | None = None) -> int:
             "image_guidance_scale": image,
         }
         found = [judge(a, e) for a, e in zip(some, edits(pipe, some, **settings), strict=True)]
-        print(f"{args.editor}: {args.range} scenes, {args.steps} steps, guidance {text:g}, image guidance {image:g}")
+        print(
+            f"{args.editor}: {args.range} scenes, {args.steps} steps, guidance {text:g}, image guidance {image:g}"
+        )
         print(report(found), flush=True)
         if args.sheet:
             sheet(found[:48], args.sheet)

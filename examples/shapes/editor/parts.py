@@ -7,8 +7,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    StableDiffusionInstructPix2PixPipeline,
+    UNet2DConditionModel,
+)
 from pairs import prompts
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInstructPix2PixPipeline, UNet2DConditionModel
 from ranges import SIDE
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -31,9 +36,7 @@ def make_tokenizer() -> CLIPTokenizer:
         tokenizer.model.save(folder)
         vocab = json.loads((Path(folder) / "vocab.json").read_text("utf-8"))
         merges = (Path(folder) / "merges.txt").read_text("utf-8").splitlines()[1:]
-    return CLIPTokenizer(
-        vocab=vocab, merges=[tuple(line.split()) for line in merges], model_max_length=WORDS
-    )
+    return CLIPTokenizer(vocab=vocab, merges=[tuple(line.split()) for line in merges], model_max_length=WORDS)
 
 
 def make_text(tokenizer: CLIPTokenizer) -> CLIPTextModel:

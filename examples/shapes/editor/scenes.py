@@ -13,10 +13,11 @@ import csv
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[k]) for k in (0, 1)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from pairs import SPREAD, scene_of
 from generate import draw_tasks, to_pixels
+from pairs import SPREAD, scene_of
 from PIL import Image
 from ranges import HELD_OUT, TEST, TUNING, VALIDATION
 from world import render

@@ -27,7 +27,6 @@ from pairs import Pairs, joined, paint, prompts
 from parts import make_pipeline, make_scheduler, make_text, make_tokenizer, make_unet, make_vae
 from ranges import TRAIN
 from torch import Tensor, distributed, multiprocessing, nn
-from torch.nn import functional
 
 VAE_SHARE = 0.17
 """Share of the time that goes to the VAE."""
@@ -159,7 +158,9 @@ class Clock:
     def rate(self, limit: float) -> float:
         """Warm-up, then half a cosine to the end of the stage."""
         return max(
-            0.003, min(1.0, (self.step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * min(1.0, self.seconds / limit)))
+            0.003,
+            min(1.0, (self.step + 1) / WARM_UP)
+            * (0.5 + 0.5 * math.cos(math.pi * min(1.0, self.seconds / limit))),
         )
 
 
@@ -168,7 +169,9 @@ class Stage:
 
     name = ""
 
-    def __init__(self, args: argparse.Namespace, rank: int, models: dict[str, nn.Module], limit: float) -> None:
+    def __init__(
+        self, args: argparse.Namespace, rank: int, models: dict[str, nn.Module], limit: float
+    ) -> None:
         self.args, self.rank, self.models, self.limit = args, rank, models, limit
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         for model in models.values():
@@ -332,7 +335,9 @@ class UnetStage(Stage):
         condition[(drop >= DROP_TEXT) & (drop < DROP_TEXT + DROP_BOTH + DROP_IMAGE)] = 0
         clean = clean * self.data.scale
         changed = ((clean - source * self.data.scale).abs().amax(dim=1, keepdim=True) > 0.5).float()
-        weight = 0.5 + 0.5 * changed / changed.mean(dim=(1, 2, 3), keepdim=True).clamp_min(1 / (2 * CHANGED_MOST))
+        weight = 0.5 + 0.5 * changed / changed.mean(dim=(1, 2, 3), keepdim=True).clamp_min(
+            1 / (2 * CHANGED_MOST)
+        )
         t = torch.from_numpy(np.minimum(999, 1000 * rng.random(size) ** 0.65)).long()
         bars = self.bars[t].view(-1, 1, 1, 1).to(self.device)
         noise = torch.randn_like(clean)
@@ -348,7 +353,9 @@ class UnetStage(Stage):
         return loss, {
             "loss": loss.item(),
             "changed": float((squares * changed).sum() / told.clamp_min(1)),
-            "same": float((squares * (1 - changed)).sum() / ((1 - changed).sum() * squares.shape[1]).clamp_min(1)),
+            "same": float(
+                (squares * (1 - changed)).sum() / ((1 - changed).sum() * squares.shape[1]).clamp_min(1)
+            ),
         }
 
     def publish(self) -> None:
@@ -425,9 +432,7 @@ def _encode_together(
         torch.save(encoded(vae, data.images[share], device), own)
     if distributed.is_initialized():
         distributed.barrier()
-    return torch.cat(
-        [torch.load(str(path).format(k), weights_only=True) for k in range(args.processes)]
-    )
+    return torch.cat([torch.load(str(path).format(k), weights_only=True) for k in range(args.processes)])
 
 
 def _widths(text: str) -> tuple[int, ...]:
@@ -458,8 +463,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Train a tiny InstructPix2Pix on rendered scenes.")
     parser.add_argument("--out", type=Path, required=True, help="folder for the pipeline")
     parser.add_argument("--work", type=Path, help="folder for scenes and the run's state; default OUT-work")
-    parser.add_argument("--minutes", type=float, default=70, help="training time, without painting and encoding")
-    parser.add_argument("--scenes", type=int, default=8_000, help="scenes to paint, each with about nine edits")
+    parser.add_argument(
+        "--minutes", type=float, default=70, help="training time, without painting and encoding"
+    )
+    parser.add_argument(
+        "--scenes", type=int, default=8_000, help="scenes to paint, each with about nine edits"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the weights, the order and the noise")
     parser.add_argument("--first", type=int, default=TRAIN.start, help="seed of the first scene")
     parser.add_argument("--vae", type=_widths, default=(16, 32, 64), help="widths of the VAE's resolutions")
