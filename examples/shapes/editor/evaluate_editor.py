@@ -1,7 +1,7 @@
 """How many edits of an editor succeed on scenes that are new to it, by the oracle: prompt obeyed and nothing degraded.
 
-python examples/shapes/editor/evaluate.py examples/shapes/editor/model
-python examples/shapes/editor/evaluate.py DIR --range validation --guidance 2,3 --image-guidance 1,1.5 --sheet s.png
+python examples/shapes/editor/evaluate_editor.py examples/shapes/editor/model
+python examples/shapes/editor/evaluate_editor.py DIR --range validation --guidance 2,3 --image-guidance 1,1.5 --sheet s.png
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from sifm_ref.editor import Settings
 from sifm_ref.loading import load
 
 BATCH = 12
+STEPS, GUIDANCE, IMAGE_GUIDANCE = 12, 2.0, 1.5
+"""The documented settings, chosen on the validation scenes."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,23 @@ def judge(a: Asked, edit: Image.Image) -> Judged:
     return Judged(a, edit, seen.verdict, flaws.verdict, f"{seen.reasoning} {flaws.reasoning}")
 
 
+def measure(
+    place: Path | str,
+    some: Sequence[Asked],
+    steps: int = STEPS,
+    guidance: float = GUIDANCE,
+    image_guidance: float = IMAGE_GUIDANCE,
+) -> list[Judged]:
+    """Every edit with its verdicts, by the editor in a folder."""
+    pipe = load(str(place), Settings()).pipe
+    settings = {
+        "num_inference_steps": steps,
+        "guidance_scale": guidance,
+        "image_guidance_scale": image_guidance,
+    }
+    return [judge(a, e) for a, e in zip(some, edits(pipe, some, **settings), strict=True)]
+
+
 def report(found: Sequence[Judged]) -> str:
     """Rates by task, and of all edits with its interval, clustered by scene."""
     by: dict[str, list[Judged]] = defaultdict(list)
@@ -128,21 +147,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("editor", help="a diffusers folder")
     parser.add_argument("--range", choices=sorted(RANGES), default="test", help="which scenes")
     parser.add_argument("--scenes", type=int, default=100)
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--guidance", default="2", help="one or several, with commas")
-    parser.add_argument("--image-guidance", default="1.5", help="one or several, with commas")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--guidance", default=str(GUIDANCE), help="one or several, with commas")
+    parser.add_argument("--image-guidance", default=str(IMAGE_GUIDANCE), help="one or several, with commas")
     parser.add_argument("--sheet", type=Path, help="a PNG to look at")
     args = parser.parse_args(argv)
-    pipe = load(args.editor, Settings()).pipe
     some = asked(RANGES[args.range][: args.scenes])
     both = [[float(x) for x in text.split(",")] for text in (args.guidance, args.image_guidance)]
     for text, image in product(*both):
-        settings = {
-            "num_inference_steps": args.steps,
-            "guidance_scale": text,
-            "image_guidance_scale": image,
-        }
-        found = [judge(a, e) for a, e in zip(some, edits(pipe, some, **settings), strict=True)]
+        found = measure(args.editor, some, args.steps, text, image)
         print(
             f"{args.editor}: {args.range} scenes, {args.steps} steps, guidance {text:g}, image guidance {image:g}"
         )
