@@ -32,7 +32,8 @@ def editor() -> Iterator[SimpleNamespace]:
 
 def seeds_of_the_judge() -> ModuleType:
     spec = importlib.util.spec_from_file_location("judge_seeds", EDITOR.parent / "judge" / "seeds.py")
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -76,9 +77,10 @@ def test_scenes_are_written_with_one_seen_prompt_and_two_unseen_ones(
     editor: SimpleNamespace, tmp_path: Path
 ) -> None:
     assert editor.scenes.write(tmp_path, editor.ranges.VALIDATION[:3]) == 9
-    rows = list(csv.DictReader((tmp_path / "prompts.csv").open(encoding="utf-8")))
+    rows = list(csv.DictReader((tmp_path / "prompts.csv").read_text("utf-8").splitlines()))
     for name in ("000", "001", "002"):
-        assert Image.open(tmp_path / f"{name}.png").size == (64, 64)
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            assert picture.size == (64, 64)
         mine = [r for r in rows if r["name"] == name]
         assert [r["split"] for r in mine] == ["seen", "unseen", "unseen"]
         assert len({r["task"] for r in mine}) == 3
@@ -94,7 +96,8 @@ def test_the_committed_scenes_are_the_ones_that_the_command_writes(
     assert (tmp_path / "prompts.csv").read_bytes() == (there / "prompts.csv").read_bytes()
     assert {p.name for p in tmp_path.iterdir()} == {p.name for p in there.iterdir()}
     for picture in tmp_path.glob("*.png"):
-        assert np.array_equal(np.asarray(Image.open(picture)), np.asarray(Image.open(there / picture.name)))
+        with Image.open(picture) as own, Image.open(there / picture.name) as committed:
+            assert np.array_equal(np.asarray(own), np.asarray(committed))
 
 
 @pytest.mark.parametrize("name", MODELS)
