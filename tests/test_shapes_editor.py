@@ -41,7 +41,7 @@ def seeds_of_the_judge() -> ModuleType:
 
 def test_no_two_ranges_of_seeds_share_one(editor: SimpleNamespace) -> None:
     own, judges = editor.ranges, seeds_of_the_judge()
-    ranges = [own.TRAIN, own.VALIDATION, own.TEST, own.TUNING, own.HELD_OUT]
+    ranges = [own.TRAIN, own.VALIDATION, own.TEST, own.TUNING, own.HELD_OUT, own.QUICK]
     ranges += [judges.ELSEWHERE, judges.TEST, judges.VALIDATION, judges.TRAIN]
     for a, b in itertools.combinations(ranges, 2):
         assert a.stop <= b.start or b.stop <= a.start
@@ -86,7 +86,7 @@ def test_scenes_are_written_with_one_seen_prompt_and_two_unseen_ones(
         assert len({r["task"] for r in mine}) == 3
 
 
-@pytest.mark.parametrize("folder", [("held-out", 24), ("tuning", 16)], ids=str)
+@pytest.mark.parametrize("folder", [("held-out", 24), ("tuning", 16), ("quick", 12)], ids=str)
 def test_the_committed_scenes_are_the_ones_that_the_command_writes(
     editor: SimpleNamespace, tmp_path: Path, folder: tuple[str, int]
 ) -> None:

@@ -15,3 +15,5 @@ TUNING = range(72_000, 73_000)
 """On which the settings of protections are chosen."""
 HELD_OUT = range(73_000, 74_000)
 """Protected and edited once, for the study's tables."""
+QUICK = range(74_000, 75_000)
+"""For the quick study, which may be run as often as one likes."""

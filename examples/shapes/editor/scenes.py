@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from generate import draw_tasks, to_pixels
 from pairs import SPREAD, scene_of
 from PIL import Image
-from ranges import HELD_OUT, TEST, TUNING, VALIDATION
+from ranges import HELD_OUT, QUICK, TEST, TUNING, VALIDATION
 from world import render
 
-RANGES = {"validation": VALIDATION, "test": TEST, "tuning": TUNING, "held-out": HELD_OUT}
+RANGES = {"validation": VALIDATION, "test": TEST, "tuning": TUNING, "held-out": HELD_OUT, "quick": QUICK}
 
 
 def write(out: Path, seeds: range) -> int:
