@@ -222,7 +222,10 @@ class Stage:
         """Steps until the time is over; then the models hold the mean of their last weights."""
         shown: dict[str, float] = {}
         told = saved = self.clock.seconds
+        parent = os.getppid()
         while self.clock.seconds < self.limit:
+            if os.getppid() != parent:
+                raise SystemExit("the run was ended")
             began = time.monotonic()
             rng = np.random.default_rng([self.args.seed, self.clock.step, self.rank])
             torch.manual_seed(int(rng.integers(2**31)))
