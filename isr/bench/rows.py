@@ -59,6 +59,9 @@ class Row:
     edits: int = 0
     decided: int = 0
     signature: str = ""
+    role: str = "baseline"  # the study's: ours, baseline, ablation
+    ablation: str = ""  # the study's label in table VI
+    lam: float | None = None  # the study's lambda in table VII
 
     @property
     def is_control(self) -> bool:
