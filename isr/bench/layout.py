@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from isr.bench.rows import EVERY, Row
+from isr.bench.rows import EVERY, Row, number
 from isr.errors import InputError, Problem
 from isr.intervals import wilson
 from isr.report.figures import table as csv_table
@@ -76,6 +76,7 @@ class Published(_Strict):
 
     paper: str
     source: str
+    eps: float | None = None  # the budget of all of them; a row of ours at another one stands by itself
     n: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     not_implemented: Mapping[str, str] = Field(default_factory=dict)  # method -> why no row of ours
     tables: Mapping[str, PublishedTable] = Field(default_factory=dict)
@@ -263,16 +264,21 @@ class Table:
 
     def markdown(self) -> str:
         """A GitHub table; what is not of this program is escaped."""
-        head = [_md(h) for h in self.columns.values()]
-        said = [f"**{_md(self.title)}**", "", f"| {' | '.join(head)} |", "|---|" + "---:|" * (len(head) - 1)]
+        head = [markdown(h) for h in self.columns.values()]
+        said = [
+            f"**{markdown(self.title)}**",
+            "",
+            f"| {' | '.join(head)} |",
+            "|---|" + "---:|" * (len(head) - 1),
+        ]
         last = ""
         for section, lines in self.physical():
             if section != last:
-                said.append(f"| **{_md(section)}** |" + " |" * (len(head) - 1))
+                said.append(f"| **{markdown(section)}** |" + " |" * (len(head) - 1))
                 last = section
-            columns = [[_md(c) for c in column if c] for column in zip(*lines, strict=True)]
+            columns = [[markdown(c) for c in column if c] for column in zip(*lines, strict=True)]
             said.append(f"| {' | '.join('<br>'.join(c) for c in columns)} |")
-        said += ["", *(f"- {_md(n)}" for n in self.notes)] if self.notes else []
+        said += ["", *(f"- {markdown(n)}" for n in self.notes)] if self.notes else []
         return "\n".join(said) + "\n"
 
     def csv(self) -> str:
@@ -337,7 +343,8 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def _md(text: str) -> str:
+def markdown(text: str) -> str:
+    """Text with what Markdown and HTML would read as theirs escaped."""
     return _plain(text).strip().translate(_MARKDOWN)
 
 
@@ -439,9 +446,8 @@ def _lines(
         missing = {i for i, p in enumerate(known) if same_name(p.editor, editor)}
         for group in groups.values():
             first = group[0]
-            at = next(
-                (i for i, p in enumerate(known) if same_name(p.editor, editor) and matches(first, p)), None
-            )
+            same = (i for i in range(len(known)) if same_name(known[i].editor, editor))
+            at = next((i for i in same if _budget(first, published) and matches(first, known[i])), None)
             missing.discard(-1 if at is None else at)
             side = {} if first.is_control or published is None else _known(at, table, columns, published)
             section = editor if len(judges) == 1 else f"{editor}, judged by {first.judge}"
@@ -452,6 +458,11 @@ def _lines(
                 found.append(((True, i), _only_published(i, table, columns, published, editor)))
     places = _by_section([line for _, line in found])
     return [line for _, line in sorted(found, key=lambda pair: (places(pair[1]), pair[0]))]
+
+
+def _budget(row: Row, published: Published | None) -> bool:
+    """Whether a row of ours has the paper's budget, as far as the paper's is known."""
+    return published is None or published.eps is None or number(row.eps) == published.eps
 
 
 def _by_section(lines: Sequence[Line]) -> Callable[[Line], int]:
@@ -611,6 +622,6 @@ def _general_line(row: Row, metrics: Sequence[str]) -> Line:
 
 
 __all__ = [
-    "LAYOUTS", "Cell", "Known", "Line", "Published", "PublishedRow", "PublishedTable", "Table", "general", "table_ii",
+    "LAYOUTS", "Cell", "Known", "Line", "Published", "PublishedRow", "PublishedTable", "Table", "general", "markdown", "table_ii",
     "table_vi", "table_vii",
 ]  # fmt: skip
