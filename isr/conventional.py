@@ -11,7 +11,7 @@ import importlib.util
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ import numpy as np
 from isr.errors import MissingExtraError
 from isr.images import decode, read_checked
 from isr.judging import Plan
-from isr.types import Arm, Edit, ImageRef
+from isr.types import Arm, Edit, Estimate, Floats, ImageRef
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -238,18 +238,22 @@ def _treatments(rows: list[dict[str, str]], names: list[str]) -> Iterator[dict[s
 
 
 def _correlation(values: Any, outcome: Any, clusters: list[str]) -> dict[str, Any]:
+    found = outcome_correlation(values, outcome, clusters).as_dict()
+    return {k: found[k] for k in ("value", "low", "high", "n", "clusters", "method", "notes")}
+
+
+def outcome_correlation(
+    values: Floats, outcome: Floats, clusters: Sequence[str], level: float = 0.95
+) -> Estimate:
+    """Spearman's rho of a metric with the outcome (immunized = 1, NaN undecided), clustered on the image."""
     from isr.calibration.ranking import rank_correlation
 
-    found = rank_correlation(np.where(np.isfinite(outcome), values, np.nan), outcome[:, None], clusters)
-    return {
-        "value": found.value,
-        "low": found.low,
-        "high": found.high,
-        "n": found.n,
-        "clusters": found.clusters,
-        "method": "Spearman's rho with immunized = 1, delete-one-image jackknife",
-        "notes": list(found.notes),
-    }
+    scores = np.where(np.isfinite(outcome), values, np.nan)
+    found = rank_correlation(scores, outcome[:, None], list(clusters), level=level)
+    text = "Spearman's rho with immunized = 1, delete-one-image jackknife"
+    return Estimate(
+        found.value, found.low, found.high, level, text, found.n, found.clusters, None, found.notes
+    )
 
 
 def _write_csv(path: Path, rows: list[dict[str, str]]) -> None:

@@ -279,17 +279,30 @@ def _all_in_group(values: Bools, group: Ints, groups: int) -> Bools:
 
 
 def mean_grade(grades: Floats, frame: Frame, settings: Settings, top: float) -> Estimate:
-    """Mean of a graded answer on the scale 0 to ``top``; NaN marks edits without one.
+    """Mean of a graded answer on the scale 0 to ``top``; NaN marks edits without one."""
+    return mean_estimate(grades, frame, settings, bottom=0.0, top=top, absent="no graded answer")
 
-    CR1 variance clustered on the image, t(G-1), clipped to the scale. Equal grades show no spread: no interval.
+
+def mean_estimate(
+    values: Floats,
+    frame: Frame,
+    settings: Settings,
+    *,
+    bottom: float = -np.inf,
+    top: float = np.inf,
+    absent: str = "no value",
+) -> Estimate:
+    """Mean of a number on the scale ``bottom`` to ``top``; NaN marks edits without one.
+
+    CR1 variance clustered on the image, t(G-1), clipped to the scale. Equal values show no spread: no interval.
     """
-    have = ~np.isnan(grades)
+    have = ~np.isnan(values)
     if not have.any():
-        return missing("no graded answer", settings)
+        return missing(absent, settings)
     some = frame.take(have)
     order = np.argsort(some.image, kind="stable")
     _, starts, sizes = np.unique(some.image[order], return_index=True, return_counts=True)
-    sums = np.add.reduceat(grades[have][order], starts)
+    sums = np.add.reduceat(values[have][order], starts)
     value, images = float(sums.sum() / sizes.sum()), len(sizes)
     variance = float(cr1_variance(sums, sizes)) if images > 1 else 0.0
     method = "mean, CR1 t, clustered by image_id"
@@ -298,7 +311,7 @@ def mean_grade(grades: Floats, frame: Frame, settings: Settings, top: float) -> 
         note = f"{reason}: no spread to make an interval from"
         return Estimate(value, None, None, settings.level, method, int(have.sum()), images, None, (note,))
     half = -float(stdtrit(images - 1, (1 - settings.level) / 2)) * variance**0.5
-    low, high = max(value - half, 0.0), min(value + half, top)
+    low, high = max(value - half, bottom), min(value + half, top)
     return Estimate(value, low, high, settings.level, method, int(have.sum()), images, None, ())
 
 

@@ -1,0 +1,649 @@
+"""Does dissimilarity mislead? How well each conventional metric tells immunized edits from those that are not.
+
+A metric says "protected" of an edit that is far from its control edit: low PSNR, SSIM, VIFp, FSIM, high LPIPS. All
+figures here are turned so that plus means that the metric sides with the judge. They are about edits of one editor
+judged by one judge; images are drawn again, with all their edits, for every interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from isr.bench.layout import METRICS, Cell, Line, Table, markdown
+from isr.bench.rows import EditRow, edit_of, judge_name, numbers, settings_of
+from isr.conventional import outcome_correlation
+from isr.estimates import Frame, Settings, missing, rate_estimate
+from isr.images import ImageProblem, decode
+from isr.intervals import cluster_bootstrap, codes, percentile_interval
+from isr.report.runs import ReportRun, read_report_run
+from isr.runs import OUTCOME
+from isr.types import Arm, Bools, Estimate, Floats, Ints, Treatment
+
+ORIENTATION: Mapping[str, int] = {"psnr": -1, "ssim": -1, "vifp": -1, "fsim": -1, "lpips": 1}
+RESAMPLES = 4_000
+SEED = 0
+UNDEFINED_SHARE = 0.05  # of resamples; above it there is no interval
+FEW_TREATMENTS = 8
+SHOWN = 3
+"""Units of disagreement on each side of each metric."""
+BLOCK = 4_000_000  # comparisons at once
+
+
+# ------------------------------------------------------------------------------------------------ statistics
+
+
+def auc(
+    score: Floats, outcome: Floats, image: Sequence[str], stratum: Ints | None = None, *, level: float = 0.95
+) -> Estimate:
+    """P(score of an immunized edit > that of one that is not), ties half; the Mann-Whitney U over its pairs.
+
+    score, outcome: (n,), NaN where unknown. With ``stratum`` only pairs within one stratum count. The interval is the
+    percentile one of a bootstrap that draws images with all their edits: ``U = w' C w / w' P w`` for images drawn
+    ``w`` times, with C the won and P the counted pairs of edits of two images.
+    """  # fmt: skip
+    keep = np.isfinite(score) & np.isfinite(outcome)
+    x, y = score[keep], outcome[keep] == 1.0
+    group = codes(np.asarray(image)[keep]) if keep.any() else np.zeros(0, np.int64)
+    part = np.zeros(x.size, np.int64) if stratum is None else stratum[keep]
+    method = "AUC, images drawn with replacement, percentile interval"
+    images = int(group.max()) + 1 if group.size else 0
+
+    def said(value: float | None, low: float | None, high: float | None, *notes: str) -> Estimate:
+        return Estimate(
+            value, low, high, level, method, x.size, images, None, (*notes, *_left(score, outcome))
+        )
+
+    won, pairs = _pairs(x, y, group, part, images)
+    if not pairs.sum():
+        return said(None, None, None, _no_pairs(x, y, stratum is not None))
+    value = float(won.sum() / pairs.sum())
+    if images < 2:
+        return said(value, None, None, "one image: no interval")
+    return said(value, *_interval(_draws(won, pairs, images), level))
+
+
+def _left(score: Floats, outcome: Floats) -> Iterator[str]:
+    """What is not in a figure."""
+    if undecided := int(np.isnan(outcome).sum()):
+        yield f"{undecided} undecided edits are left out"
+    if blank := int((np.isfinite(outcome) & ~np.isfinite(score)).sum()):
+        yield f"{blank} decided edits without a value are left out (no control edit, or equal to it)"
+
+
+def _no_pairs(x: Floats, y: Bools, within: bool) -> str:
+    if not x.size:
+        return "no decided edit has a value"
+    if y.all() or not y.any():
+        return f"every edit is {'' if y.all() else 'not '}immunized: nothing to tell apart"
+    return "no method has both outcomes" if within else "no pair of edits"
+
+
+def _pairs(x: Floats, y: Bools, group: Ints, stratum: Ints, images: int) -> tuple[Floats, Floats]:
+    """(won, counted) pairs by image of the immunized edit (row) and of the other one (column)."""
+    won, counted = np.zeros((images, images)), np.zeros((images, images))
+    for s in np.unique(stratum):
+        yes, no = np.flatnonzero(y & (stratum == s)), np.flatnonzero(~y & (stratum == s))
+        if not (yes.size and no.size):
+            continue
+        member = np.zeros((no.size, images))
+        member[np.arange(no.size), group[no]] = 1.0
+        for rows in np.array_split(yes, max(1, yes.size * no.size // BLOCK)):
+            ahead = (x[rows, None] > x[None, no]) + 0.5 * (x[rows, None] == x[None, no])
+            np.add.at(won, group[rows], ahead @ member)
+            np.add.at(counted, group[rows], np.broadcast_to(member.sum(axis=0), (rows.size, images)))
+    return won, counted
+
+
+def _draws(won: Floats, pairs: Floats, images: int) -> Floats:
+    def ratio(weights: Floats) -> Floats:
+        up = ((weights @ won) * weights).sum(axis=1)
+        down = ((weights @ pairs) * weights).sum(axis=1)
+        return np.where(down > 0, up / np.where(down > 0, down, 1.0), np.nan)
+
+    rng = np.random.default_rng(SEED)
+    return cluster_bootstrap(np.eye(images), ratio, rng=rng, resamples=RESAMPLES)
+
+
+def _interval(draws: Floats, level: float) -> tuple[float | None, float | None, str] | tuple[float, float]:
+    """(low, high), or (None, None, reason)."""
+    known = draws[np.isfinite(draws)]
+    if known.size < (1 - UNDEFINED_SHARE) * draws.size:
+        share = 1 - known.size / draws.size
+        return None, None, f"undefined in {share:.0%} of the resamples: no interval"
+    if np.ptp(known) == 0:
+        return None, None, "the same whichever images are drawn: no interval"
+    return percentile_interval(known, level=level)
+
+
+def between(
+    score: Floats, outcome: Floats, image: Sequence[str], treatment: Ints, *, level: float = 0.95
+) -> Estimate:
+    """Spearman's rho over treatments of the mean score with the ISR: does the metric rank methods?
+
+    The interval draws images again; treatments stay as they are, so it says nothing about other methods.
+    """  # fmt: skip
+    keep = np.isfinite(score) & np.isfinite(outcome)
+    part, group = treatment[keep], codes(np.asarray(image)[keep]) if keep.any() else np.zeros(0, np.int64)
+    method = "Spearman's rho over treatments, images drawn with replacement, percentile interval"
+    count = len(np.unique(part))
+    images = int(group.max()) + 1 if group.size else 0
+
+    def said(value: float | None, low: float | None, high: float | None, *notes: str) -> Estimate:
+        return Estimate(value, low, high, level, method, count, images, None, notes)
+
+    if count < 3:
+        return said(None, None, None, f"{count} treatment(s): methods can be ranked from three on")
+    few = (f"{count} treatments: the order of so few says little",) if count < FEW_TREATMENTS else ()
+    sums = _sums(score[keep], outcome[keep], group, np.unique(part, return_inverse=True)[1], images, count)
+    value = float(_rho(sums.sum(axis=0)[None], count)[0])
+    if not np.isfinite(value):
+        return said(None, None, None, "every treatment has the same ISR or the same mean", *few)
+    if images < 2:
+        return said(value, None, None, "one image: no interval", *few)
+    draws = cluster_bootstrap(
+        sums, lambda total: _rho(total, count), rng=np.random.default_rng(SEED), resamples=RESAMPLES
+    )
+    low, high, *notes = _interval(draws, level)
+    return said(value, low, high, *notes, *few)
+
+
+def _sums(score: Floats, outcome: Floats, group: Ints, part: Ints, images: int, count: int) -> Floats:
+    """Per image: sum of scores, sum of outcomes and number of edits of each treatment; (G, 3 T)."""
+    table = np.zeros((images, 3, count))
+    for row, values in enumerate((score, outcome, np.ones_like(score))):
+        np.add.at(table[:, row], (group, part), values)
+    return table.reshape(images, 3 * count)
+
+
+def _rho(sums: Floats, count: int) -> Floats:
+    """Spearman's rho of the treatments' means by resample; NaN where a treatment was not drawn or nothing varies."""
+    score, outcome, n = np.moveaxis(sums.reshape(-1, 3, count), 1, 0)
+    n = np.where(n > 0, n, np.nan)
+    x, y = _ranks(score / n), _ranks(outcome / n)
+    x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
+    down = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
+    return np.where(down > 0, (x * y).sum(axis=1) / np.where(down > 0, down, 1.0), np.nan)
+
+
+def _ranks(values: Floats) -> Floats:
+    """Mid-ranks along the last axis; NaN in a row makes it NaN. Means that differ by rounding alone are ties."""
+    v = np.round(values, 12)
+    below = (v[:, :, None] > v[:, None, :]).sum(axis=2) + 0.5 * (v[:, :, None] == v[:, None, :]).sum(axis=2)
+    return np.where(np.isnan(v).any(axis=1, keepdims=True), np.nan, below + 0.5)
+
+
+def called(score: Floats, outcome: Floats, image: Sequence[str]) -> Floats:
+    """Whether the metric calls each edit protected, at the best threshold of the OTHER images: 1, 0, NaN unknown.
+
+    The threshold has the largest ``sensitivity + specificity - 1`` (Youden 1950) among the edits of all other images;
+    of equal ones the highest, which calls fewest edits protected. NaN where those have one outcome only.
+    """
+    keep = np.isfinite(score) & np.isfinite(outcome)
+    group = codes(list(image))
+    out = np.full(score.size, np.nan)
+    for g in np.unique(group[keep]):
+        others = keep & (group != g)
+        threshold = youden(score[others], outcome[others] == 1.0)
+        here = keep & (group == g)
+        if np.isfinite(threshold):
+            out[here] = score[here] >= threshold
+    return out
+
+
+def youden(score: Floats, immunized: Bools) -> float:
+    """The threshold at or above which to call an edit immunized; NaN where only one outcome is there."""
+    yes, no = int(immunized.sum()), int((~immunized).sum())
+    if not (yes and no):
+        return float("nan")
+    order = np.argsort(-score, kind="stable")
+    s, y = score[order], immunized[order]
+    last = np.append(s[1:] != s[:-1], True)  # the last of equal scores
+    j = (np.cumsum(y) / yes - np.cumsum(~y) / no)[last]
+    ends = s[last]
+    best = int(np.argmax(j))
+    return float(ends[best] if best + 1 == ends.size else (ends[best] + ends[best + 1]) / 2)
+
+
+# ------------------------------------------------------------------------------------------------ findings
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How well one metric tells outcomes apart among some edits: rank correlation and AUC."""
+
+    name: str
+    correlation: Estimate
+    auc: Estimate
+
+
+@dataclass(frozen=True)
+class Separation:
+    """What one metric says of one editor's edits, against what one judge says.
+
+    ``overall``: all edits; ``within``: pairs of edits of one treatment and purifier only; ``between``: treatments'
+    means. ``false_protected``: share of edits that are not immunized and that the metric calls protected at its
+    best threshold of other images; ``missed``: the reverse.
+    """
+
+    editor: str
+    judge: str
+    metric: str
+    overall: Strength
+    within: Estimate
+    between: Estimate
+    false_protected: Estimate
+    missed: Estimate
+    treatments: tuple[Strength, ...]
+    signature: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """One judge's verdict on one question, and its reasoning."""
+
+    judge: str
+    question: str
+    verdict: str
+    reasoning: str
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """An edit of which a metric and the judge say opposite things.
+
+    ``rank`` of ``of``: 1 is the edit that the metric finds most changed. ``called``: what the metric's best threshold
+    of other images says; ``None`` where there is none. ``pictures``: source, protected, edit, control.
+    """
+
+    editor: str
+    judge: str
+    metric: str
+    edit_id: str
+    image_id: str
+    treatment: Treatment
+    purifier: str
+    prompt: str
+    outcome: str
+    value: float
+    rank: int
+    of: int
+    called: bool | None
+    verdicts: tuple[Said, ...]
+    pictures: Mapping[str, Path | None] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """``SSIM 0.412, rank 3 of 144 (most changed first); judge: not immunized``."""
+        said = self.outcome.replace("_", " ")
+        return (
+            f"{METRICS[self.metric]} {self.value:.3f}, rank {self.rank} of {self.of} (most changed first); "
+            f"judge: {said}"
+        )
+
+
+@dataclass(frozen=True)
+class Thesis:
+    """The section on conventional metrics: separations, units of largest disagreement, what could not be told."""
+
+    separations: tuple[Separation, ...]
+    units: tuple[Disagreement, ...]
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def table(self) -> Table:
+        """Every metric by editor and judge."""
+        columns = {
+            "": "metric",
+            "rho": "rank correlation",
+            "auc": "AUC",
+            "within": "AUC within methods",
+            "between": "rank corr. of methods",
+            "false": "calls protected, not immunized",
+            "missed": "misses, immunized",
+        }
+        lines = [_line(s) for s in self.separations]
+        notes = [
+            "turned so that + means: the metric sides with the judge; 0, and an AUC of 0.5, are no better than chance",
+            "AUC: how often a random immunized edit looks more changed than a random one that is not, ties half",
+            "calls protected, misses: at the metric's best threshold (Youden) on the edits of all other images",
+            *_reasons(lines, columns),
+            *self.notes,
+        ]
+        title = "How well conventional metrics tell immunized edits from those that are not"
+        return Table("thesis", title, columns, tuple(lines), tuple(notes))
+
+    @cached_property
+    def by_treatment(self) -> Table:
+        """Rank correlation and AUC of every metric within each method and purifier."""
+        metrics = list(dict.fromkeys(s.metric for s in self.separations))
+        columns = {"": "method"} | {f"{k}_{m}": f"{n} {METRICS[m]}" for m in metrics for k, n in _SHORT}
+        lines: dict[tuple[str, str], dict[str, Cell]] = {}
+        signatures: dict[tuple[str, str], str] = {}
+        for s in self.separations:
+            for part in s.treatments:
+                where = (f"{s.editor or 'edits'}, judged by {s.judge}", part.name)
+                cells = lines.setdefault(where, {})
+                cells[f"rho_{s.metric}"] = Cell(part.correlation, "signed", 2)
+                cells[f"auc_{s.metric}"] = Cell(part.auc, "number", 3)
+                signatures[where] = s.signature
+        made = [Line(n, cells, s, {}, signatures[s, n]) for (s, n), cells in lines.items()]
+        title = "The same within each method"
+        return Table("thesis-methods", title, columns, tuple(made), tuple(_reasons(made, columns)))
+
+    def tables(self) -> list[Table]:
+        return [self.table, self.by_treatment]
+
+    def text(self, most: int = SHOWN) -> str:
+        """The tables, and ``most`` units of each side for an editor and a judge, for the terminal."""
+        lines = [t.text() for t in self.tables()] if self.separations else [*self.notes, ""]
+        for side, title in SIDES.items():
+            some = _different([u for u in self.units if u.outcome == side], most)
+            if some:
+                lines += [title, *(f"  {_plain(t)}" for u in some for t in told(u)), ""]
+        return "\n".join(lines)
+
+    def markdown(self) -> str:
+        """The tables and every unit."""
+        lines = [t.markdown() for t in self.tables()] if self.separations else [*self.notes, ""]
+        for side, title in SIDES.items():
+            some = [u for u in self.units if u.outcome == side]
+            if some:
+                lines += [f"**{title}**", ""]
+                for u in some:
+                    first, *rest = (markdown(t) for t in told(u))
+                    lines += [f"- {first}", *(f"  - {t}" for t in rest)]
+                lines.append("")
+        return "\n".join(lines)
+
+
+def _different(units: Sequence[Disagreement], most: int) -> list[Disagreement]:
+    """At most ``most`` units of each editor and judge, a metric's strongest first, no image twice."""
+    found: list[Disagreement] = []
+    queues: dict[tuple[str, str, str], list[Disagreement]] = {}
+    for u in units:
+        queues.setdefault((u.editor, u.judge, u.metric), []).append(u)
+    for place in range(max(map(len, queues.values()), default=0)):
+        for (editor, judge, _), queue in queues.items():
+            have = [u.image_id for u in found if (u.editor, u.judge) == (editor, judge)]
+            if place < len(queue) and len(have) < most and queue[place].image_id not in have:
+                found.append(queue[place])
+    return found
+
+
+SIDES = {
+    "not_immunized": "Among the most changed by a metric, and not immunized:",
+    "immunized": "Among the least changed by a metric, and immunized:",
+}
+_SHORT = (("rho", "rank corr."), ("auc", "AUC"))
+
+
+def told(unit: Disagreement) -> Iterator[str]:
+    """A unit in words: figures, prompt, files, what each judge said and why."""
+    calls = {
+        None: "no threshold",
+        True: "its threshold says protected",
+        False: "its threshold says unprotected",
+    }
+    yield f"{unit.edit_id}: {unit.title}; {calls[unit.called]}"
+    method = ", ".join(
+        v for v in (unit.treatment.method, f"eps {unit.treatment.eps}" * bool(unit.treatment.eps)) if v
+    )
+    yield f"  editor {unit.editor or '-'}, {method or 'no method named'}, purifier {unit.purifier or 'none'}: {unit.prompt!r}"
+    yield "  " + "  ".join(f"{k}: {p.name if p else '-'}" for k, p in unit.pictures.items())
+    for said in unit.verdicts:
+        yield f"  {said.judge}, {said.question}: {said.verdict}. {said.reasoning}"
+
+
+def _plain(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _line(s: Separation) -> Line:
+    cells = {
+        "rho": Cell(s.overall.correlation, "signed", 2),
+        "auc": Cell(s.overall.auc, "number", 3),
+        "within": Cell(s.within, "number", 3),
+        "between": Cell(s.between, "signed", 2),
+        "false": Cell(s.false_protected, "rate"),
+        "missed": Cell(s.missed, "rate"),
+    }
+    return Line(METRICS[s.metric], cells, f"{s.editor or 'edits'}, judged by {s.judge}", {}, s.signature)
+
+
+def _reasons(lines: Sequence[Line], columns: Mapping[str, str]) -> Iterator[str]:
+    found = {
+        (k, n): None for ln in lines for k, c in ln.cells.items() if c.estimate for n in c.estimate.notes
+    }
+    for key, note in found:
+        if not note.startswith("design effect"):
+            yield f"{columns[key]}: {note}"
+
+
+# ------------------------------------------------------------------------------------------------ from runs
+
+
+def study(folders: Sequence[Path], level: float | None = None, shown: int = SHOWN) -> Thesis:
+    """The findings of finished runs of ``isr score --metrics``. Raises ``InputError`` where a folder is no run's."""
+    separations: list[Separation] = []
+    units: list[Disagreement] = []
+    notes: list[str] = []
+    for folder in folders:
+        run = read_report_run(folder)
+        rows = [r for r in run.rows if r["arm"] == Arm.PROTECTED.value]
+        measured = [m for m in METRICS if any(r.get(f"edit:{m}") for r in rows)]
+        absent = [METRICS[m] for m in METRICS if m not in measured]
+        if absent:
+            notes.append(f"{folder.name}: {', '.join(absent)} not measured")
+        for editor in sorted({r["editor"] for r in rows}):
+            some = _Edits(run, [r for r in rows if r["editor"] == editor], settings_of(run, level))
+            for metric in measured:
+                separations.append(some.separation(editor, metric))
+                units += some.units(editor, metric, shown)
+    return Thesis(tuple(separations), tuple(units), tuple(dict.fromkeys(notes)))
+
+
+class _Edits:
+    """The protected edits of one editor in one run, as arrays."""
+
+    def __init__(self, run: ReportRun, rows: Sequence[EditRow], settings: Settings) -> None:
+        self.run, self.rows, self.settings = run, rows, settings
+        self.edits = [edit_of(r) for r in rows]
+        self.frame = Frame.of(self.edits)
+        self.outcome = np.array([OUTCOME[r["outcome"]] for r in rows], np.float64)
+        self.image = [r["image_id"] for r in rows]
+        self.names = sorted({e.treatment for e in self.edits})
+        self.treatment = np.array([self.names.index(e.treatment) for e in self.edits], np.int64)
+        strata = sorted({(e.treatment, e.unit.purifier) for e in self.edits})
+        self.strata = strata
+        self.stratum = np.array([strata.index((e.treatment, e.unit.purifier)) for e in self.edits], np.int64)
+
+    def score(self, metric: str) -> Floats:
+        """How changed the metric finds each edit: larger is more."""
+        return ORIENTATION[metric] * numbers(self.rows, f"edit:{metric}")
+
+    def separation(self, editor: str, metric: str) -> Separation:
+        x, y, level = self.score(metric), self.outcome, self.settings.level
+        calls = called(x, y, self.image)
+        everything = np.ones(x.size, np.bool_)
+        return Separation(
+            editor,
+            judge_name(self.run),
+            metric,
+            self._strength("all", x, everything),
+            auc(x, y, self.image, self.stratum, level=level),
+            between(x, y, self.image, self.treatment, level=level),
+            self._share(calls == 1.0, calls, y == 0.0),
+            self._share(calls == 0.0, calls, y == 1.0),
+            tuple(self._strength(self._name(i), x, self.stratum == i) for i in range(len(self.strata))),
+            self.run.result.signature,
+        )
+
+    def _strength(self, name: str, x: Floats, rows: Bools) -> Strength:
+        image = [g for g, inside in zip(self.image, rows, strict=True) if inside]
+        level = self.settings.level
+        return Strength(
+            name,
+            outcome_correlation(x[rows], self.outcome[rows], image, level),
+            auc(x[rows], self.outcome[rows], image, level=level),
+        )
+
+    def _name(self, stratum: int) -> str:
+        treatment, purifier = self.strata[stratum]
+        parts = [treatment.method or "edits", f"eps {treatment.eps}" if treatment.eps else ""]
+        surrogates = {t.surrogate for t in self.names}
+        parts += [f"on {treatment.surrogate}" if len(surrogates) > 1 and treatment.surrogate else ""]
+        return ", ".join(p for p in (*parts, purifier) if p)
+
+    def _share(self, said: Bools, calls: Floats, among: Bools) -> Estimate:
+        rows = among & np.isfinite(calls)
+        if not rows.any():
+            return missing(
+                "no threshold: the other images have one outcome only, or no such edit", self.settings
+            )
+        return rate_estimate(said[rows], self.frame.take(rows), self.settings)
+
+    def units(self, editor: str, metric: str, shown: int) -> list[Disagreement]:
+        """The edits that are not immunized and look most changed, then those that are and look least changed."""
+        x = self.score(metric)
+        calls = called(x, self.outcome, self.image)
+        known = np.flatnonzero(np.isfinite(x) & np.isfinite(self.outcome))
+        order = known[np.argsort(-x[known], kind="stable")]
+        rank = {int(row): place for place, row in enumerate(order, 1)}
+        found = []
+        for outcome, rows in ((0.0, order), (1.0, order[::-1])):
+            images: set[str] = set()
+            for row in rows:
+                if self.outcome[row] == outcome and self.image[row] not in images and len(images) < shown:
+                    images.add(self.image[row])
+                    call = None if np.isnan(calls[row]) else bool(calls[row])
+                    place = (rank[int(row)], len(order))
+                    found.append(self._unit(editor, metric, int(row), float(x[row]), place, call))
+        return found
+
+    def _unit(
+        self, editor: str, metric: str, row: int, score: float, place: tuple[int, int], call: bool | None
+    ) -> Disagreement:
+        cells, edit = self.rows[row], self.edits[row]
+        return Disagreement(
+            editor,
+            judge_name(self.run),
+            metric,
+            edit.edit_id,
+            edit.unit.image_id,
+            edit.treatment,
+            edit.unit.purifier,
+            edit.prompt,
+            cells["outcome"],
+            ORIENTATION[metric] * score,
+            *place,
+            call,
+            tuple(
+                Said(j, q, cells.get(f"{j}:{q}", ""), cells.get(f"{j}:{q}_reasoning", ""))
+                for j in self.run.judges
+                for q in ("semantic", "perceptual")
+            ),
+            self._pictures(cells),
+        )
+
+    def _pictures(self, cells: EditRow) -> dict[str, Path | None]:
+        names = {
+            "source": cells["source_file_name"],
+            "protected": self.run.protected_images.get(cells["edit_id"], ""),
+            "edit": cells["file_name"],
+            "control": self._controls.get(tuple(edit_of(cells).unit), ""),
+        }
+        return {name: _inside(self.run.root, path) for name, path in names.items()}
+
+    @cached_property
+    def _controls(self) -> dict[tuple[str, ...], str]:
+        """Control edit by unit."""
+        return {tuple(edit_of(r).unit): r["file_name"] for r in self.run.controls}
+
+
+def _inside(root: Path | None, name: str) -> Path | None:
+    """The file, where its name does not lead out of the edit directory."""
+    if root is None or not name:
+        return None
+    path = (root / name).resolve()
+    return path if path.is_relative_to(root.resolve()) and path.is_file() else None
+
+
+# ------------------------------------------------------------------------------------------------ pictures
+
+SIDE, GAP, TEXT = 192, 12, 14  # pixels: a picture's longer side, between pictures, a line of text
+PICTURES = ("source", "protected", "edit", "control")
+
+
+def contact_sheet(units: Sequence[Disagreement], path: Path) -> None:
+    """Writes a PNG with a line of pictures for each unit (source, protected, edit, control edit) and text beneath."""
+    width = GAP + len(PICTURES) * (SIDE + GAP)
+    blocks = [_block(unit, width) for unit in units]
+    sheet = Image.new("RGB", (width, max(1, sum(b.height for b in blocks))), "white")
+    top = 0
+    for block in blocks:
+        sheet.paste(block, (0, top))
+        top += block.height
+    partial = path.with_name(f"{path.name}.partial")
+    sheet.save(partial, "PNG")
+    partial.replace(path)
+
+
+def _block(unit: Disagreement, width: int) -> Image.Image:
+    font = ImageFont.load_default(TEXT - 3)
+    lines = [part for text in told(unit) for part in _wrapped(text, font, width - 2 * GAP)]
+    block = Image.new("RGB", (width, 2 * GAP + TEXT + SIDE + TEXT * len(lines) + GAP), "white")
+    draw = ImageDraw.Draw(block)
+    for i, name in enumerate(PICTURES):
+        left = GAP + i * (SIDE + GAP)
+        draw.text((left, GAP), name if name != "control" else "control edit", "black", font)
+        picture = _thumbnail(unit.pictures.get(name))
+        if picture is None:
+            draw.rectangle((left, GAP + TEXT, left + SIDE - 1, GAP + TEXT + SIDE - 1), outline="grey")
+            draw.text((left + GAP, GAP + TEXT + SIDE // 2), "not there", "grey", font)
+        else:
+            block.paste(picture, (left, GAP + TEXT))
+    for i, line in enumerate(lines):
+        draw.text((GAP, 2 * GAP + TEXT + SIDE + i * TEXT), line, "black", font)
+    return block
+
+
+def _thumbnail(path: Path | None) -> Image.Image | None:
+    """The picture, enlarged or made smaller to SIDE; ``None`` where no image can be read."""
+    if path is None:
+        return None
+    try:
+        image = decode(path.read_bytes())
+    except (OSError, ImageProblem):
+        return None
+    scale = SIDE / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
+
+
+def _wrapped(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> Iterator[str]:
+    """Lines no wider than ``width`` pixels; a longer word is cut."""
+    indent = " " * (len(text) - len(text.lstrip()))
+    line = indent
+    for word in _plain(text).split():
+        piece = word
+        while piece:
+            joined = f"{line} {piece}" if line.strip() else indent + piece
+            if font.getlength(joined) <= width:
+                line, piece = joined, ""
+            elif line.strip():
+                yield line
+                line = indent
+            else:
+                fits = max(
+                    1, sum(font.getlength(indent + piece[:k]) <= width for k in range(1, len(piece) + 1))
+                )
+                yield indent + piece[:fits]
+                piece = piece[fits:]
+    if line.strip():
+        yield line
