@@ -32,7 +32,7 @@ from sifm_ref.editor import Settings
 from sifm_ref.loading import load
 
 BATCH = 12
-STEPS, GUIDANCE, IMAGE_GUIDANCE = 12, 2.0, 1.5
+STEPS, GUIDANCE, IMAGE_GUIDANCE = 8, 2.0, 1.5
 """The documented settings, chosen on the validation scenes."""
 
 

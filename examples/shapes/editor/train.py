@@ -1,7 +1,7 @@
 """Train a tiny InstructPix2Pix on rendered scenes: first its VAE, then its U-Net with its text encoder.
 
-    python examples/shapes/editor/train.py --out DIR --minutes 70            # the editor
-    python examples/shapes/editor/train.py --out DIR --minutes 40 --seed 1 --unet 48,96   # the second one
+    python examples/shapes/editor/train.py --out DIR     # the editor
+    python examples/shapes/editor/train.py --out DIR --seed 1 --unet 48,96 --vae-minutes 5 --minutes 14   # the second one
 
 On a GPU one process, else two of one thread each, which together are faster than one of two. Interrupted, the same
 command goes on from its last checkpoint.
@@ -28,8 +28,6 @@ from parts import make_pipeline, make_scheduler, make_text, make_tokenizer, make
 from ranges import TRAIN
 from torch import Tensor, distributed, multiprocessing, nn
 
-VAE_SHARE = 0.17
-"""Share of the time that goes to the VAE."""
 VAE_BATCH, UNET_BATCH = 24, 64
 VAE_RATE, MUON_RATE, ADAM_RATE = 2e-3, 2e-3, 1e-3
 WARM_UP = 100
@@ -275,7 +273,7 @@ class VaeStage(Stage):
 
     def __init__(self, args: argparse.Namespace, rank: int, vae: Any, data: Pairs) -> None:
         self.vae, self.data = vae, data
-        super().__init__(args, rank, {"vae": vae}, 60 * args.minutes * VAE_SHARE)
+        super().__init__(args, rank, {"vae": vae}, 60 * args.vae_minutes)
 
     def rates(self) -> tuple[float, float]:
         return VAE_RATE, VAE_RATE
@@ -324,8 +322,7 @@ class UnetStage(Stage):
     def __init__(self, args: argparse.Namespace, rank: int, parts: dict[str, Any], data: Latents) -> None:
         self.parts, self.data = parts, data
         self.bars = make_scheduler().alphas_cumprod
-        limit = 60 * args.minutes * (1 - VAE_SHARE)
-        super().__init__(args, rank, {"unet": parts["unet"], "text": parts["text"]}, limit)
+        super().__init__(args, rank, {"unet": parts["unet"], "text": parts["text"]}, 60 * args.minutes)
 
     def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         size = UNET_BATCH // self.args.processes
@@ -466,9 +463,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Train a tiny InstructPix2Pix on rendered scenes.")
     parser.add_argument("--out", type=Path, required=True, help="folder for the pipeline")
     parser.add_argument("--work", type=Path, help="folder for scenes and the run's state; default OUT-work")
-    parser.add_argument(
-        "--minutes", type=float, default=70, help="training time, without painting and encoding"
-    )
+    parser.add_argument("--vae-minutes", type=float, default=10, help="training time of the VAE")
+    parser.add_argument("--minutes", type=float, default=34, help="training time of the U-Net")
     parser.add_argument(
         "--scenes", type=int, default=8_000, help="scenes to paint, each with about nine edits"
     )
