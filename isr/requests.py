@@ -23,6 +23,14 @@ SCHEMA = "isr.request/1"
 ESCAPED = {"<": "\\u003c", "[": "\\u005b"}
 
 
+def quoted(prompt: str) -> str:
+    """A text of the data as a JSON string in which no mark of a model can begin."""
+    text = json.dumps(prompt, ensure_ascii=False)
+    for mark, escape in ESCAPED.items():
+        text = text.replace(mark, escape)
+    return text
+
+
 @dataclass(frozen=True)
 class Template:
     """A rubric in the dialect of one card: the part of a request that all edits share."""
@@ -81,10 +89,7 @@ class Request:
 
         Most models' own marks begin with them (``<image>``, ``<|im_end|>``, ``[INST]``): none may be taken out of data.
         """
-        text = json.dumps(self.prompt, ensure_ascii=False)
-        for mark, escape in ESCAPED.items():
-            text = text.replace(mark, escape)
-        return text
+        return quoted(self.prompt)
 
     @cached_property
     def key(self) -> bytes:

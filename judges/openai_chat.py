@@ -14,6 +14,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
@@ -95,6 +96,17 @@ class OpenAIChat:
     async def ask(self, request: Request, images: Prepared) -> Answer:
         """One chat completion. Never retries: the judging loop owns the retries."""
         body, sent = await self._body(request, images)
+        answer, payload = await self._complete(body, sent)
+        return replace(answer, p_yes=p_yes(steps_of_completion(payload), request.template.rubric))
+
+    async def write(
+        self, system: str, text: str, response_format: Mapping[str, Any] | None = None, repeat: int = 0
+    ) -> Answer:
+        """One completion of words, for what is written and not judged. Never retries, either."""
+        payload = self._payload(system, text, response_format, repeat)
+        return (await self._complete(json.dumps(payload, ensure_ascii=False).encode(), {}))[0]
+
+    async def _complete(self, body: bytes, sent: Mapping[str, str]) -> tuple[Answer, Mapping[str, Any]]:
         began = time.perf_counter()
         try:
             async with asyncio.timeout(self.card.limits.timeout_s):  # the client's own is for each read
@@ -112,15 +124,18 @@ class OpenAIChat:
         else:
             payload, headers = _json_body(response, self.card, self._clean), response.headers
             self._check_model(payload)
-        return Answer(
-            **{name: self._clean(text) for name, text in read_completion(payload).items()},
+        said = {name: self._clean(text) for name, text in read_completion(payload).items()}
+        answer = Answer(
+            said["text"],
+            said["finish_reason"],
+            said["refusal"],
             served=self._served(payload, headers),
             usage=_usage(payload),
             sent=sent,
             received_at=datetime.now(UTC).isoformat(timespec="seconds"),
             latency_s=round(time.perf_counter() - began, 4),
-            p_yes=p_yes(steps_of_completion(payload), request.template.rubric),
         )
+        return answer, payload
 
     async def close(self) -> None:
         await self._client.close()
@@ -152,24 +167,31 @@ class OpenAIChat:
                 content.append({"type": "image_url", "image_url": url})
             else:
                 content.append({"type": "text", "text": text})
-        pieces = json.dumps(self._payload(request, content), ensure_ascii=False).encode().split(mark.encode())
+        template = request.template.body
+        payload = self._payload(template["system"], content, template["response_format"], request.repeat)
+        pieces = json.dumps(payload, ensure_ascii=False).encode().split(mark.encode())
         woven = [piece for pair in zip(pieces, [*urls, b""], strict=True) for piece in pair]
         return b"".join(woven), sent
 
-    def _payload(self, request: Request, content: list[dict[str, Any]]) -> dict[str, Any]:
+    def _payload(
+        self,
+        system: str,
+        content: str | list[dict[str, Any]],
+        response_format: Mapping[str, Any] | None,
+        repeat: int,
+    ) -> dict[str, Any]:
         decoding = self.card.decoding
-        template = request.template.body
         payload: dict[str, Any] = {
             "model": self.card.served_name,
             "messages": [
-                {"role": "system", "content": template["system"]},
+                {"role": "system", "content": system},
                 {"role": "user", "content": content},
             ],
             decoding.max_tokens_name: decoding.max_tokens,
             "temperature": decoding.temperature,
-            "seed": None if decoding.seed is None else decoding.seed + request.repeat,
+            "seed": None if decoding.seed is None else decoding.seed + repeat,
             "reasoning_effort": decoding.reasoning_effort,
-            "response_format": template["response_format"],
+            "response_format": response_format,
             "logprobs": True if decoding.logprobs else None,
             "top_logprobs": decoding.logprobs or None,
         }

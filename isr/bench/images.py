@@ -118,7 +118,7 @@ def prepare(material: Material, part: ImagesPart, out: Path, on_image: Callable[
         if not (target.is_file() and before and image.image_id in before["images"]):
             write_png(target, size.apply(read_rgb(image.path), part.sides))
         on_image(image.image_id)
-    write_whole(out / "prompts.csv", _table(material.prompts).encode())
+    write_whole(out / "prompts.csv", table(material.prompts).encode())
     write_whole(record, (json.dumps(now, indent=1, ensure_ascii=False) + "\n").encode())
     return said
 
@@ -165,11 +165,14 @@ def _brief(value: Mapping[str, Any]) -> str:
     return ", ".join(f"{k} {str(v)[:60]}" for k, v in value.items())
 
 
-def _table(prompts: Sequence[Instruction]) -> str:
-    columns = sorted({c for p in prompts for c in p.columns})
+def table(prompts: Sequence[Instruction], **same: str) -> str:
+    """The prompts as the CSV that they are read from. ``same``: columns that are equal in all rows."""
+    columns = sorted({*same, *(c for p in prompts for c in p.columns)})
     held = io.StringIO()
     writer = csv.writer(held, lineterminator="\n")
     writer.writerow(["name", "prompt", "prompt_id", *columns])
     for p in prompts:
-        writer.writerow([p.image_id, p.prompt, p.prompt_id, *(p.columns.get(c, "") for c in columns)])
+        writer.writerow(
+            [p.image_id, p.prompt, p.prompt_id, *({**p.columns, **same}.get(c, "") for c in columns)]
+        )
     return held.getvalue()

@@ -131,17 +131,18 @@ def marks(study: Study, root: Path) -> Marks:
 
 def expected_images(study: Study) -> int:
     """How many images a data set that is not there yet is to give."""
-    strata = (study.images.dataset or {}).get("strata", {})
-    return sum(strata.values()) if isinstance(strata, dict) else 0
+    return sum(study.images.dataset.strata.values()) if study.images.dataset else 0
 
 
 def expected_pairs(study: Study) -> int:
-    count = (study.images.unseen or {}).get("count", 0)
-    return expected_images(study) * (1 + int(count))
+    return expected_images(study) * (1 + (study.images.unseen.count if study.images.unseen else 0))
 
 
 def _material(study: Study, order: Order) -> Material | None:
+    """What is known without a data set or a writer."""
     part = study.images
+    if part.unseen is not None:
+        return None
     folder, prompts = order.root / part.folder, order.root / part.prompts
     return images.find(folder, prompts) if part.folder else None
 
@@ -162,6 +163,8 @@ def run(bench: Bench, show: Show) -> None:
             "score": _score_all,
             "results": _results,
         }
+        if (bench.out / images.FOLDER / images.RECORD).is_file():
+            _gather(bench, show)
         done: list[Callable[[Bench, Show], None]] = []
         for name in STEPS:
             if name not in bench.order.steps or steps[name] in done:
@@ -239,13 +242,18 @@ def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[
             yield f"{key}: then {before.get(key, 'not there')[:80]}; now {now.get(key, 'not there')[:80]}"
 
 
+def _gather(bench: Bench, show: Show) -> None:
+    if bench.material is None:
+        from isr.bench.gathering import gather
+
+        bench.material = gather(bench.study.images, bench.order.root, bench.out, show.say)
+
+
 def _images(bench: Bench, show: Show) -> None:
     board = bench.board
     board.step, board.detail = "images", ""
-    if bench.material is None:
-        from isr.bench.gathering import gather  # a data set: looked at only where a study has one
-
-        bench.material = gather(bench.study.images, bench.order.root, bench.out, show.say)
+    _gather(bench, show)
+    assert bench.material is not None
     board.plan("images", "images", len(bench.material.images))
 
     def on_image(name: str) -> None:

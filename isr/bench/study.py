@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from isr.bench.dataset import DatasetPart
+from isr.bench.unseen import UnseenPart
 from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError, Problem
 
@@ -35,8 +37,8 @@ class ImagesPart(Part):
     resolution: int = Field(default=512, ge=8, le=8192)
     resize: Literal["fit", "crop", "keep"] = "fit"
     multiple: int = Field(default=0, ge=0, le=1024)
-    dataset: dict[str, Any] | None = None
-    unseen: dict[str, Any] | None = None
+    dataset: DatasetPart | None = None
+    unseen: UnseenPart | None = None
 
     @property
     def sides(self) -> int:
@@ -266,6 +268,10 @@ def _image_problems(raw: Any, root: Path) -> Iterator[Said]:
             yield "images.folder", "a folder", repr(folder), "correct the path (from the study file)"
         if not prompts:
             yield "images.prompts", "a CSV with name, prompt, prompt_id, split", "none", "add it"
+    unseen = raw.get("unseen")
+    file = unseen.get("file") if isinstance(unseen, dict) else ""
+    if isinstance(file, str) and file and not (root / file).is_file():
+        yield "images.unseen.file", "a file", repr(file), "correct the path (from the study file)"
     if isinstance(prompts, str) and prompts and not (root / prompts).is_file():
         yield "images.prompts", "a file", repr(prompts), "correct the path (from the study file)"
 

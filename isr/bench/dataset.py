@@ -1,0 +1,459 @@
+"""Images and prompts of a Hugging Face data set, selected by a recorded rule and a seed.
+
+The selection depends on the texts of the rows alone: rows are ranked by a digest of the seed and their texts, and the
+first that fit each stratum are taken, one of a caption, one of an image. Another order of the same rows selects the
+same. Data sets are read as tables, never by code of their own (extra ``study``).
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from isr.canonical import sha256_bytes, sha256_json
+from isr.errors import InputError, MissingExtraError, Problem
+from isr.images import ImageProblem, decode, pixel_digest
+
+RULE = "caption-keywords/1"
+KEYWORDS: Mapping[str, tuple[str, ...]] = {
+    "painting": (
+        "painting", "painted by", "oil on canvas", "watercolor", "watercolour", "acrylic", "gouache", "fresco",
+        "impressionist", "impressionism", "still life",
+    ),
+    "portrait": (
+        "portrait", "headshot", "head shot", "face of", "self-portrait", "photo of a man", "photo of a woman",
+        "photo of a girl", "photo of a boy", "actor", "actress", "bride",
+    ),
+    "landscape": (
+        "landscape", "mountain", "mountains", "valley", "lake", "river", "beach", "coast", "forest", "meadow", "desert",
+        "waterfall", "sunset over", "sunrise over", "countryside", "seascape", "hills", "glacier", "canyon",
+    ),
+}  # fmt: skip
+"""The rule: the first stratum of which a word stands in the caption, whole and in any case."""
+
+PROMPTS, SELECTION = "prompts.csv", "selection.json"
+REPLIES = "unseen.jsonl"  # of a writer of unseen prompts: paid for, never removed
+SCHEMA = "isr.selection/1"
+SPARE = 3  # images looked at in one pass, as a multiple of those that are wanted
+MAX_BYTES = 64_000_000  # of one image file
+_WORDS = {
+    s: re.compile(rf"\b(?:{'|'.join(map(re.escape, w))})\b", re.IGNORECASE) for s, w in KEYWORDS.items()
+}
+
+
+class DatasetPart(BaseModel):
+    """``[images.dataset]``: which table, which columns, how many images of each stratum."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(min_length=1)
+    revision: str = ""
+    split: str = "train"
+    image: str = "original_image"
+    caption: str = "original_prompt"
+    prompt: str = "edit_prompt"
+    seed: int = Field(default=0, ge=0)
+    strata: dict[str, Annotated[int, Field(ge=1, le=100_000)]] = Field(min_length=1)
+    scan: int = Field(default=20_000, ge=1)
+    min_side: int = Field(default=256, ge=1)
+
+    @field_validator("strata")
+    @classmethod
+    def _known(cls, value: dict[str, int]) -> dict[str, int]:
+        unknown = sorted(set(value) - set(KEYWORDS))
+        if unknown:
+            raise ValueError(f"strata of the rule {RULE}: {', '.join(KEYWORDS)}; not {', '.join(unknown)}")
+        return value
+
+    def rule(self) -> dict[str, Any]:
+        """All that decides which rows are taken, besides the rows."""
+        return {
+            "rule": RULE,
+            "keywords": {k: list(v) for k, v in KEYWORDS.items()},
+            "seed": self.seed,
+            "strata": dict(self.strata),
+            "scan": self.scan,
+            "min_side": self.min_side,
+            "columns": {"image": self.image, "caption": self.caption, "prompt": self.prompt},
+            "split": self.split,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A row that fits a stratum, by its place in the table."""
+
+    row: int
+    stratum: str
+    caption: str
+    prompt: str
+    rank: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A candidate with its image as a PNG's bytes."""
+
+    candidate: Candidate
+    png: bytes
+    digest: str  # of the pixels
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table that can be read from its first row as often as needed.
+
+    ``texts``: (caption, prompt) of each row; ``images``: the image cells of each row. ``identity``: what was read.
+    """
+
+    texts: Callable[[], Iterable[tuple[Any, Any]]]
+    images: Callable[[], Iterable[Any]]
+    identity: Mapping[str, str]
+
+
+def stratum_of(caption: str) -> str:
+    """The stratum of a caption by the rule, ``""`` for none."""
+    return next((s for s, words in _WORDS.items() if words.search(caption)), "")
+
+
+def prepare(
+    spec: DatasetPart, out: Path, on_row: Callable[[int], None] = lambda rows: None, root: Path = Path()
+) -> None:
+    """Writes ``out/*.png``, ``out/prompts.csv`` and, last, ``out/selection.json``; returns at once where they are there.
+
+    root: the folder of the study file, from which a local data set is named. What an interrupted run left is made
+    anew. Raises ``InputError`` where a stratum is not filled, a column is missing, or ``out`` holds another selection.
+    """
+    if _complete(spec, out):
+        return
+    source = open_source(spec, root)
+    chosen, account = select(spec, source, on_row)
+    _clear(out)
+    names = dict(_names(chosen))
+    for name, one in names.items():
+        _write(out / f"{name}.png", one.png)
+    _write(out / PROMPTS, _table(names).encode())
+    _write(out / SELECTION, _record(spec, source, names, account))
+
+
+def select(
+    spec: DatasetPart, source: Source, on_row: Callable[[int], None] = lambda rows: None
+) -> tuple[list[Chosen], dict[str, Any]]:
+    """The images of each stratum in order of rank, and an account of every row that was looked at."""
+    candidates, left_out, rows = _candidates(spec, source, on_row)
+    taken: list[Chosen] = []
+    seen: set[str] = set()
+    for stratum, wanted in spec.strata.items():
+        queue = [c for c in candidates if c.stratum == stratum]
+        found = 0
+        while queue and found < wanted:
+            some, queue = queue[: SPARE * (wanted - found)], queue[SPARE * (wanted - found) :]
+            cells = _cells(source, {c.row for c in some})
+            for candidate in some:
+                if found == wanted:
+                    break
+                one, reason = _read(candidate, cells.get(candidate.row), spec.min_side)
+                reason = reason or ("the same picture is taken already" if one and one.digest in seen else "")
+                if one is None or reason:
+                    left_out[reason] += 1
+                    continue
+                seen.add(one.digest)
+                taken.append(one)
+                found += 1
+    fitting = Counter(c.stratum for c in candidates)
+    account = {
+        "rows": rows,
+        "fitting": dict(sorted(fitting.items())),
+        "left_out": dict(sorted(left_out.items())),
+    }
+    _require_filled(spec, taken, account)
+    return taken, account
+
+
+def _candidates(
+    spec: DatasetPart, source: Source, on_row: Callable[[int], None]
+) -> tuple[list[Candidate], Counter[str], int]:
+    """The rows that fit a wanted stratum, by rank; why others do not; how many were looked at."""
+    left_out: Counter[str] = Counter()
+    found = []
+    rows = 0
+    for row, texts in enumerate(source.texts()):
+        if row >= spec.scan:
+            break
+        rows += 1
+        on_row(rows)
+        caption, prompt = map(_text, texts)
+        stratum = stratum_of(caption)
+        if not caption or not prompt:
+            left_out["no caption or no prompt"] += 1
+        elif stratum not in spec.strata:
+            left_out["of no stratum that is wanted"] += 1
+        else:
+            found.append(Candidate(row, stratum, caption, prompt, _rank(spec.seed, caption, prompt)))
+    found.sort(key=lambda c: (c.rank, c.row))
+    first: dict[str, Candidate] = {}
+    for candidate in found:
+        if first.setdefault(candidate.caption, candidate) is not candidate:
+            left_out["its caption is taken already"] += 1
+    return list(first.values()), left_out, rows
+
+
+def _text(value: Any) -> str:
+    """A cell's text on one line, without control characters."""
+    return (
+        " ".join("".join(c if c.isprintable() else " " for c in value).split())
+        if isinstance(value, str)
+        else ""
+    )
+
+
+def _rank(seed: int, caption: str, prompt: str) -> str:
+    return sha256_json([RULE, seed, caption, prompt])
+
+
+def _cells(source: Source, rows: set[int]) -> dict[int, Any]:
+    """The image cells of some rows; the table is read as far as the last of them."""
+    found = {}
+    last = max(rows, default=-1)
+    for row, cell in enumerate(source.images()):
+        if row in rows:
+            found[row] = cell
+        if row >= last:
+            break
+    return found
+
+
+def _read(candidate: Candidate, cell: Any, min_side: int) -> tuple[Chosen | None, str]:
+    """The image of a candidate, or why it cannot be taken."""
+    data = cell.get("bytes") if isinstance(cell, dict) else cell
+    if not isinstance(data, bytes):
+        return None, "no image in the row"
+    if len(data) > MAX_BYTES:
+        return None, f"an image file above {MAX_BYTES:,} bytes"
+    try:
+        image = decode(data)
+    except ImageProblem:
+        return None, "an image that cannot be decoded"
+    if min(image.size) < min_side:
+        return None, f"a side below {min_side} pixels"
+    held = io.BytesIO()
+    image.save(held, "PNG")
+    return Chosen(candidate, held.getvalue(), pixel_digest(image), image.size), ""
+
+
+def _require_filled(spec: DatasetPart, taken: Sequence[Chosen], account: Mapping[str, Any]) -> None:
+    have = Counter(c.candidate.stratum for c in taken)
+    said = "; ".join(f"{n} rows: {why}" for why, n in account["left_out"].items()) or "no row was left out"
+    problems = [
+        Problem(
+            spec.id,
+            f"strata.{stratum}",
+            f"{wanted} images",
+            f"{have[stratum]} in {account['rows']} rows ({said})",
+            "raise scan, or ask for fewer",
+        )
+        for stratum, wanted in spec.strata.items()
+        if have[stratum] < wanted
+    ]
+    if problems:
+        raise InputError(f"{spec.id}: {len(problems)} strata are not filled; nothing was written", problems)
+
+
+# ------------------------------------------------------------------------------------------ tables on disk and hub
+
+
+def open_source(spec: DatasetPart, root: Path = Path()) -> Source:
+    """The table: a local folder of parquet files or an ImageFolder, else a data set of the hub at a fixed revision."""
+    if not importlib.util.find_spec("datasets"):
+        raise MissingExtraError(
+            "[images.dataset]: expected datasets; found none; pip install 'isr-eval[study]'"
+        )
+    folder = root / spec.id
+    if folder.is_dir():
+        return _local(spec, folder)
+    if spec.id.startswith((".", "/")) or spec.id.count("/") != 1:
+        problem = Problem(
+            "images.dataset", "id", "a folder or a hub id owner/name", repr(spec.id), "correct it"
+        )
+        raise InputError("the data set cannot be opened", [problem])
+    return _hub(spec)
+
+
+def _local(spec: DatasetPart, folder: Path) -> Source:
+    files = sorted(p for p in folder.rglob("*.parquet") if p.is_file())
+    named = [p for p in files if spec.split in p.stem or spec.split in p.parent.parts] or files
+    if named:
+        arguments: dict[str, Any] = {"path": "parquet", "data_files": {spec.split: [str(p) for p in named]}}
+        digest = sha256_json(
+            [[p.relative_to(folder).as_posix(), sha256_bytes(p.read_bytes())] for p in named]
+        )
+    else:
+        arguments = {"path": "imagefolder", "data_dir": str(folder)}
+        metadata = [p for p in sorted(folder.rglob("metadata.*")) if p.is_file()]
+        digest = sha256_json(
+            [[p.relative_to(folder).as_posix(), sha256_bytes(p.read_bytes())] for p in metadata]
+        )
+    identity = {"id": spec.id, "kind": arguments["path"], "files": digest}
+    return _source(spec, arguments, identity, folder.resolve())
+
+
+def _hub(spec: DatasetPart) -> Source:
+    from huggingface_hub import HfApi
+
+    try:
+        sha = HfApi().dataset_info(spec.id, revision=spec.revision or None).sha
+    except (
+        Exception
+    ) as error:  # the hub's client raises a dozen kinds, of which none tells more than its text
+        raise InputError(
+            f"{spec.id}: expected a data set of the hub (revision {spec.revision or 'the latest'}); found "
+            f"{type(error).__name__}: {str(error)[:200]}; check the name and the network, or give a local folder"
+        ) from error
+    return _source(
+        spec, {"path": spec.id, "revision": sha}, {"id": spec.id, "kind": "hub", "revision": str(sha)}, None
+    )
+
+
+def _source(
+    spec: DatasetPart, arguments: Mapping[str, Any], identity: Mapping[str, str], folder: Path | None
+) -> Source:
+    import datasets
+
+    try:
+        table = datasets.load_dataset(**arguments, split=spec.split, streaming=True)
+        have = list(table.features) if table.features else list(next(iter(table), {}))
+    except Exception as error:  # whatever a builder raises for files that are none of its kind
+        raise InputError(
+            f"{spec.id}: expected a table with the split {spec.split!r}; found {type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}; check the folder or the name"
+        ) from error
+    problems = [
+        Problem(spec.id, f"images.dataset.{field}", "a column of the data set", f"{name!r} beside {', '.join(have)}", "correct it")
+        for field, name in (("image", spec.image), ("caption", spec.caption), ("prompt", spec.prompt))
+        if name not in have
+    ]  # fmt: skip
+    if problems:
+        raise InputError(f"{spec.id}: columns are missing", problems)
+
+    def texts() -> Iterator[tuple[Any, Any]]:
+        for row in table.select_columns([spec.caption, spec.prompt]):
+            yield row[spec.caption], row[spec.prompt]
+
+    def images() -> Iterator[Any]:
+        raw = table.select_columns([spec.image]).cast_column(spec.image, datasets.Image(decode=False))
+        for row in raw:
+            yield _bytes(row[spec.image], folder)
+
+    return Source(texts, images, {**identity, "datasets": datasets.__version__})
+
+
+def _bytes(cell: Any, folder: Path | None) -> Any:
+    """The image cell with its bytes: those of the table, or of a file in the local folder and nowhere else."""
+    if not isinstance(cell, dict) or cell.get("bytes") is not None or folder is None:
+        return cell
+    path = Path(str(cell.get("path"))).resolve()
+    if not path.is_relative_to(folder) or not path.is_file() or path.stat().st_size > MAX_BYTES:
+        return None
+    return {"bytes": path.read_bytes()}
+
+
+# ------------------------------------------------------------------------------------------ what is written
+
+
+def _names(chosen: Sequence[Chosen]) -> Iterator[tuple[str, Chosen]]:
+    count: Counter[str] = Counter()
+    for one in chosen:
+        count[one.candidate.stratum] += 1
+        yield f"{one.candidate.stratum}-{count[one.candidate.stratum]:03}", one
+
+
+def _table(names: Mapping[str, Chosen]) -> str:
+    rows = [(name, c.candidate.prompt, "seen", "seen", c.candidate.stratum) for name, c in names.items()]
+    held = io.StringIO()
+    writer = csv.writer(held, lineterminator="\n")
+    writer.writerows([("name", "prompt", "prompt_id", "split", "stratum"), *rows])
+    return held.getvalue()
+
+
+def _record(
+    spec: DatasetPart, source: Source, names: Mapping[str, Chosen], account: Mapping[str, Any]
+) -> bytes:
+    images = {
+        name: {
+            "row": one.candidate.row,
+            "stratum": one.candidate.stratum,
+            "caption": one.candidate.caption,
+            "prompt": one.candidate.prompt,
+            "size": list(one.size),
+            "pixels": one.digest,
+        }
+        for name, one in names.items()
+    }
+    said = {
+        "schema": SCHEMA,
+        "source": dict(source.identity),
+        "asked": {"id": spec.id, "revision": spec.revision},
+        **spec.rule(),
+        **account,
+        "images": images,
+    }
+    return (json.dumps(said, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def captions(out: Path) -> dict[str, str]:
+    """The caption of each selected image by its name."""
+    said = json.loads((out / SELECTION).read_text("utf-8"))
+    return {name: str(image["caption"]) for name, image in said["images"].items()}
+
+
+def _complete(spec: DatasetPart, out: Path) -> bool:
+    """Whether this selection is there, whole. Raises ``InputError`` where another one is."""
+    file = out / SELECTION
+    if not file.is_file():
+        return False
+    try:
+        said = json.loads(file.read_text("utf-8"))
+        same = all(said.get(k) == v for k, v in spec.rule().items())
+        same = same and said["asked"] == {"id": spec.id, "revision": spec.revision}
+        names = list(said["images"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{file}: expected a record of a selection; found {error!r}; remove the folder"
+        ) from error
+    if not same:
+        raise InputError(
+            f"{out}: expected the selection of this study; found another; give a new --out, or remove it"
+        )
+    return (out / PROMPTS).is_file() and all((out / f"{name}.png").is_file() for name in names)
+
+
+def _clear(out: Path) -> None:
+    """Removes what an interrupted run left. Raises ``InputError`` where something else lies there."""
+    names = [rf"(?:{'|'.join(KEYWORDS)})-\d+\.png", re.escape(PROMPTS), re.escape(SELECTION)]
+    ours = re.compile(rf"(?:{'|'.join(names)})(?:\.partial)?")
+    there = sorted(p for p in out.iterdir() if p.name != REPLIES) if out.is_dir() else []
+    other = [p.name for p in there if not ours.fullmatch(p.name) or p.is_dir()]
+    if other:
+        raise InputError(
+            f"{out}: expected an empty folder; found {', '.join(other[:5])}; give another, or empty it"
+        )
+    for path in there:
+        path.unlink()
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)

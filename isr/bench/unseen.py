@@ -1,0 +1,392 @@
+"""Unseen prompts of each image: from a CSV, or written by a language model through the project's own client.
+
+Every completed reply is a line of ``unseen.jsonl`` beside the images, with the model, the date and the digest of the
+request, and is never asked for again. A reply that is not what was asked for is counted and named; nothing takes
+its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import os
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from isr.access import check_pair
+from isr.bench.dataset import PROMPTS, REPLIES, SELECTION, captions
+from isr.canonical import sha256_bytes, sha256_json
+from isr.cards import Card, load_card
+from isr.errors import CardError, InputError, Problem, TransportError
+from isr.initialise import PromptRow, read_prompts
+from isr.requests import quoted
+from isr.retrying import Throttle, with_retries
+from isr.types import Answer
+
+SCHEMA = "isr.unseen/1"
+SEEN, UNSEEN = "seen", "unseen"
+BACKEND = "openai_chat"
+
+
+class UnseenPart(BaseModel):
+    """``[images.unseen]``: ``file`` (name,prompt[,prompt_id]) or ``writer`` (a judge card), and how many per image.
+
+    ``unusable``: what a reply that is not as asked means: ``stop``, or ``leave`` its image without unseen prompts.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str = ""
+    writer: str = ""
+    count: int = Field(default=5, ge=1, le=50)
+    unusable: Literal["stop", "leave"] = "stop"
+
+    @model_validator(mode="after")
+    def _one(self) -> UnseenPart:
+        if bool(self.file) == bool(self.writer):
+            raise ValueError("give either file or writer")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """One unseen prompt of one image."""
+
+    name: str
+    prompt: str
+    prompt_id: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """The unseen prompts of a study, and why some images have none."""
+
+    prompts: tuple[Unseen, ...]
+    without: Mapping[str, str]  # image -> reason
+
+
+def find(
+    spec: UnseenPart,
+    seen: Mapping[str, str],
+    described: Mapping[str, str],
+    out: Path,
+    root: Path = Path(),
+    on_reply: Callable[[int], None] = lambda number: None,
+) -> Found:
+    """The unseen prompts of the images in ``seen`` (name -> the prompt that methods are given).
+
+    described: captions by name, for the writer; may lack images. out: where ``unseen.jsonl`` is kept. root: the study
+    file's folder. Raises ``InputError`` with all that is wrong in the CSV, or in what was written;
+    ``TransportError`` where images got no reply.
+    """
+    if spec.file:
+        return Found(tuple(_from_file(root / spec.file, spec.count, seen)), {})
+    card = writer(spec, root)
+    replies = asyncio.run(_ask_all(spec, card, seen, described, out / REPLIES, on_reply))
+    prompts: list[Unseen] = []
+    without: dict[str, str] = {}
+    for name, answer in replies.items():
+        said = read(answer, spec.count, seen[name])
+        if isinstance(said, str):
+            without[name] = said
+        else:
+            prompts += [Unseen(name, text, f"{UNSEEN}-{i}") for i, text in enumerate(said, 1)]
+    if without and spec.unusable == "stop":
+        fix = 'write prompts for all images into a CSV (file = ...), or set unusable = "leave"'
+        problems = [
+            Problem(str(out / REPLIES), n, f"{spec.count} prompts", why, fix) for n, why in without.items()
+        ]
+        raise InputError(f"{len(without)} of {len(seen)} images got no usable unseen prompts", problems)
+    return Found(tuple(prompts), without)
+
+
+def extend(
+    spec: UnseenPart, out: Path, root: Path = Path(), on_reply: Callable[[int], None] = lambda number: None
+) -> Found:
+    """Adds the unseen prompts to ``out/prompts.csv``, whose rows of the split ``seen`` stay; the same again each time.
+
+    Other columns of an image's seen row are given to its unseen ones.
+    """
+    rows = [r for r in read_prompts(out / PROMPTS) if r.columns.get("split", SEEN) == SEEN]
+    described = captions(out) if (out / SELECTION).is_file() else {}
+    found = find(spec, {r.name: r.prompt for r in rows}, described, out, root, on_reply)
+    by_name: dict[str, list[Unseen]] = {}
+    for one in found.prompts:
+        by_name.setdefault(one.name, []).append(one)
+    _write(out / PROMPTS, _table(rows, by_name))
+    return found
+
+
+# ------------------------------------------------------------------------------------------ from a file
+
+
+def _from_file(path: Path, count: int, seen: Mapping[str, str]) -> Iterator[Unseen]:
+    rows = read_prompts(path)
+    problems = list(_problems(path, rows, count, seen))
+    if problems:
+        raise InputError(f"{path}: {len(problems)} problem(s) with unseen prompts", problems)
+    number: dict[str, int] = {}
+    for row in rows:
+        number[row.name] = number.get(row.name, 0) + 1
+        yield Unseen(row.name, row.prompt, row.columns.get("prompt_id") or f"{UNSEEN}-{number[row.name]}")
+
+
+def _problems(
+    path: Path, rows: Sequence[PromptRow], count: int, seen: Mapping[str, str]
+) -> Iterator[Problem]:
+    where = str(path)
+    number = dict.fromkeys(seen, 0)
+    texts: set[tuple[str, str]] = set()
+    ids: set[tuple[str, str]] = set()
+    for row in rows:
+        if row.name not in seen:
+            yield Problem(
+                where, row.name, "the name of an image of the study", "none of that name", "drop the row"
+            )
+            continue
+        number[row.name] += 1
+        text, prompt_id = plain(row.prompt), row.columns.get("prompt_id", "")
+        if text == plain(seen[row.name]):
+            yield Problem(
+                where, row.name, "another prompt than the seen one", repr(row.prompt), "write another"
+            )
+        if (row.name, text) in texts:
+            yield Problem(where, row.name, "each prompt once", f"{row.prompt!r} twice", "write another")
+        if prompt_id and ((row.name, prompt_id) in ids or prompt_id == SEEN):
+            yield Problem(where, row.name, "a prompt_id of its own", repr(prompt_id), "rename it")
+        texts.add((row.name, text))
+        ids.add((row.name, prompt_id))
+    for name, n in number.items():
+        if n != count:
+            yield Problem(where, name, f"{count} unseen prompts", str(n), "add or drop some, or change count")
+
+
+def plain(text: str) -> str:
+    """A prompt without what makes no other prompt of it: case, spaces, a full stop."""
+    return " ".join(text.casefold().split()).rstrip(".! ")
+
+
+# ------------------------------------------------------------------------------------------ from a language model
+
+
+@cache
+def instructions() -> Mapping[str, Any]:
+    """What a writer is told: version, system text, user text, longest prompt; and the digest of all."""
+    data = resources.files("isr.bench").joinpath("writer.toml").read_bytes()
+    return {**tomllib.loads(data.decode()), "digest": sha256_bytes(data)}
+
+
+def writer(spec: UnseenPart, root: Path = Path()) -> Card:
+    """The writer's card; a path is looked for from the study file. Raises ``CardError``, ``SecretError``."""
+    card = load_card(str(root / spec.writer) if spec.writer.endswith(".toml") else spec.writer)
+    if card.backend != BACKEND:
+        raise CardError(
+            f"images.unseen.writer: expected a card of backend {BACKEND}; found {card.name} of {card.backend}; "
+            f"choose another, or give a file of prompts"
+        )
+    check_pair(card)
+    return card
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a writer is asked about one image."""
+
+    name: str
+    system: str
+    text: str
+    response_format: Mapping[str, Any] | None
+    card: Card
+    count: int
+
+    @property
+    def digest(self) -> str:
+        return sha256_json(
+            {
+                "schema": SCHEMA,
+                "instructions": instructions()["digest"],
+                "writer": self.card.digest,
+                "image": self.name,
+                "system": self.system,
+                "text": self.text,
+                "response_format": self.response_format,
+            }
+        )
+
+
+def question(name: str, seen: str, caption: str, card: Card, count: int) -> Asked:
+    """The request for one image's prompts."""
+    told = instructions()
+    system = told["system"].strip().format(count=count)
+    text = told["user"].strip().format(caption=quoted(caption) if caption else "(none)", seen=quoted(seen))
+    return Asked(name, system, text, _format(card, count), card, count)
+
+
+def _format(card: Card, count: int) -> Mapping[str, Any] | None:
+    structured = card.decoding.structured
+    if structured == "words":
+        return None
+    if structured == "json_object":
+        return {"type": "json_object"}
+    prompts: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+    if structured == "json_schema":
+        prompts |= {"minItems": count, "maxItems": count}
+    schema = {
+        "type": "object",
+        "properties": {"prompts": prompts},
+        "required": ["prompts"],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": "unseen_prompts", "strict": True, "schema": schema},
+    }
+
+
+async def _ask_all(
+    spec: UnseenPart,
+    card: Card,
+    seen: Mapping[str, str],
+    described: Mapping[str, str],
+    record: Path,
+    on_reply: Callable[[int], None],
+) -> dict[str, Answer]:
+    """A completed reply for every image, from the record or from the model; each is recorded as it comes."""
+    asked = {n: question(n, text, described.get(n, ""), card, spec.count) for n, text in seen.items()}
+    known = _recorded(record)
+    found = {n: known[q.digest] for n, q in asked.items() if q.digest in known}
+    missing = [q for n, q in asked.items() if n not in found]
+    if missing:
+        from isr.judges.openai_chat import open_judge
+
+        judge, throttle = open_judge(card), Throttle(card.limits)
+        failed: list[TransportError] = []
+
+        async def one(q: Asked) -> None:
+            try:
+                answer = await with_retries(
+                    lambda: judge.write(q.system, q.text, q.response_format), card.limits, throttle
+                )
+            except TransportError as error:
+                failed.append(error)
+                return
+            _append(record, q, answer)
+            found[q.name] = answer
+            on_reply(len(found))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for q in missing:
+                    group.create_task(one(q))
+        except* Exception as errors:
+            raise _first(errors) from None  # the card's endpoint cannot go on: the first one says why
+        finally:
+            await judge.close()
+        if failed:
+            raise TransportError(
+                failed[0].reason,
+                f"{len(failed)} of {len(asked)} images got no reply of {card.name} ({failed[0]}); what was received "
+                f"is kept; run the same command again",
+            )
+    return {n: found[n] for n in asked}
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = errors.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+def read(answer: Answer, count: int, seen: str) -> list[str] | str:
+    """The prompts in a reply; a text that says why it is of no use."""
+    if answer.refusal or answer.finish_reason == "content_filter":
+        return "a refusal"
+    if answer.finish_reason == "length":
+        return "a truncated reply"
+    try:
+        said = json.loads(answer.text)
+    except (ValueError, RecursionError):
+        return "a reply that is no JSON" if answer.text.strip() else "an empty reply"
+    prompts = said.get("prompts") if isinstance(said, dict) else None
+    if not isinstance(prompts, list) or not all(isinstance(p, str) for p in prompts):
+        return "a reply without a list of prompts"
+    texts = [" ".join(p.split()) for p in prompts]
+    if len(texts) != count:
+        return f"{len(texts)} prompts where {count} were asked"
+    if not all(t and t.isprintable() and len(t) <= instructions()["longest"] for t in texts):
+        return (
+            f"a prompt that is empty, above {instructions()['longest']} characters, or has control characters"
+        )
+    if len({plain(t) for t in texts}) != count:
+        return "a prompt twice"
+    return "the seen prompt again" if plain(seen) in {plain(t) for t in texts} else texts
+
+
+def _recorded(record: Path) -> dict[str, Answer]:
+    """The replies of a record by the digest of their request; the first of each counts."""
+    found: dict[str, Answer] = {}
+    if not record.is_file():
+        return found
+    for line in record.read_text("utf-8", errors="replace").splitlines():
+        try:
+            said = json.loads(line)
+            answer = Answer(
+                said["text"], said["finish_reason"], said["refusal"], said["served"], said["usage"]
+            )
+            if said["schema"] == SCHEMA:
+                found.setdefault(str(said["request"]), answer)
+        except (ValueError, KeyError, TypeError):
+            continue  # a line that was being written when the run was killed
+    return found
+
+
+def _append(record: Path, asked: Asked, answer: Answer) -> None:
+    """One line, on disk before anything else is done: a reply is paid for."""
+    line = {
+        "schema": SCHEMA,
+        "request": asked.digest,
+        "image": asked.name,
+        "instructions": instructions()["digest"],
+        "writer": asked.card.signature,
+        "model": asked.card.model,
+        "count": asked.count,
+        "asked": asked.text,
+        "text": answer.text,
+        "finish_reason": answer.finish_reason,
+        "refusal": answer.refusal,
+        "served": dict(answer.served),
+        "usage": dict(answer.usage),
+        "received_at": answer.received_at,
+    }
+    record.parent.mkdir(parents=True, exist_ok=True)
+    with record.open("ab") as file:
+        file.write(b"\n" * bool(file.tell()) + json.dumps(line, ensure_ascii=False).encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _table(rows: Sequence[PromptRow], unseen: Mapping[str, Sequence[Unseen]]) -> bytes:
+    others = sorted({c for r in rows for c in r.columns} - {"prompt_id", "split"})
+    held = io.StringIO()
+    writer = csv.writer(held, lineterminator="\n")
+    writer.writerow(["name", "prompt", "prompt_id", "split", *others])
+    for row in rows:
+        rest = [row.columns.get(c, "") for c in others]
+        writer.writerow([row.name, row.prompt, row.columns.get("prompt_id", SEEN), SEEN, *rest])
+        for one in unseen.get(row.name, ()):
+            writer.writerow([one.name, one.prompt, one.prompt_id, UNSEEN, *rest])
+    return held.getvalue().encode()
+
+
+def _write(path: Path, data: bytes) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
