@@ -113,6 +113,7 @@ def test_code_is_only_run_when_allowed(folder: Path) -> None:
         (('editor = "instruct_pix2pix"', 'editor = "instruct_pix2pix"\nsurrogate = false'), "none that surrogates"),
         (('editor = "instruct_pix2pix"', 'editor = "instruct_pix2pix"\nset = { step = 3 }'), "step: expected one of"),
         (("eps = [0.03, 0.06]", "eps = [8]"), "pixel units"),
+        (("[[methods]]", '[[methods]]\nname = "twin"\nmethod = "noise"\n[[methods]]'), "than 'twin'"),
         (('name = "s"', 'name = "s"\ntables = ["IX"]'), "'IX'"),
         (('name = "s"', 'name = "s"\npublished = "../none.toml"'), "a file beside"),
         (('name = "s"', 'name = ""'), "at least 1 character"),
