@@ -294,7 +294,8 @@ def _places(bench: Bench) -> Iterator[str]:
     for s in bench.plan.scorings:
         yield f"| scores, {_md(s.title)} | `{s.folder}` |"
     yield "| tables | `tables/` |\n| every number | `results.json` |\n| gallery, plots | `report.html` |"
-    yield f"| where metric and judge disagree most, in pictures | `{SHEET}` |"
+    if (bench.out / SHEET).is_file():
+        yield f"| where metric and judge disagree most, in pictures | `{SHEET}` |"
 
 
 def _md(text: str) -> str:
