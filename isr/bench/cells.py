@@ -110,7 +110,7 @@ def plan(study: Study, marks: Marks) -> Plan:
             if other == editor.name
             for eps in method.eps
         ]
-        folder = f"edits/{_named(editor.name)}-{_digest(_editing(editor, marks))}"
+        folder = f"edits/{named(editor.name)}-{_digest(_editing(editor, marks))}"
         if some:
             editings.append(Editing(editor, study.purifiers_of(editor), tuple(some), folder))
     scorings = [
@@ -131,8 +131,8 @@ def _immunization(method: MethodPart, eps: float, surrogate: EditorPart, marks: 
         "surrogate": _editing(surrogate, marks),
         "batch": surrogate.batch,
     }
-    named = f"{_named(method.name)}-{eps:g}-{_named(surrogate.name)}"
-    return Immunization(method, eps, surrogate, f"immunized/{named}-{_digest(said)}")
+    folder = f"immunized/{named(method.name)}-{eps:g}-{named(surrogate.name)}-{_digest(said)}"
+    return Immunization(method, eps, surrogate, folder)
 
 
 def _editing(editor: EditorPart, marks: Marks) -> list[Any]:
@@ -143,14 +143,14 @@ def _editing(editor: EditorPart, marks: Marks) -> list[Any]:
 
 def _scores(editing: Editing, judge: JudgePart, name: str, digest: str) -> str:
     mark = _digest([editing.folder, digest, list(judge.rubrics)])
-    return f"scores/{_named(editing.editor.name)}-{_named(name)}-{mark}"
+    return f"scores/{named(editing.editor.name)}-{named(name)}-{mark}"
 
 
-def _named(text: str) -> str:
+def named(text: str) -> str:
     """A name as a piece of a file name: it can be read, and leads nowhere."""
     from sifm_ref.pictures import slug
 
-    return slug(text).strip("._-") or "x"
+    return slug("".join(c if c.isascii() else "-" for c in text)).strip("._-") or "x"
 
 
 def _digest(said: Any) -> str:

@@ -24,10 +24,12 @@ def gather(part: ImagesPart, root: Path, out: Path, say: Callable[[str], None]) 
         dataset.prepare(part.dataset, gathered, root=root)
         folder, prompts = gathered, gathered / dataset.PROMPTS
     if part.unseen is None:
-        return find(folder, prompts)
+        return find(folder, prompts, None if part.dataset else out)
     if part.dataset is None:
         seen = [
-            p for p in find(folder, prompts).prompts if p.columns.get("split", unseen.SEEN) == unseen.SEEN
+            p
+            for p in find(folder, prompts, out).prompts
+            if p.columns.get("split", unseen.SEEN) == unseen.SEEN
         ]
         if len({p.image_id for p in seen}) < len(seen):
             raise UsageError(
@@ -38,4 +40,4 @@ def gather(part: ImagesPart, root: Path, out: Path, say: Callable[[str], None]) 
     found = unseen.extend(part.unseen, gathered, root)
     for name, reason in found.without.items():
         say(f"images: {name} has no unseen prompts: {reason}")
-    return find(folder, prompts)
+    return find(folder, prompts, None if part.dataset else out)

@@ -65,14 +65,15 @@ def _seen(prompts: Sequence[Instruction]) -> Iterator[tuple[str, str]]:
             yield p.image_id, p.prompt
 
 
-def find(folder: Path, prompts: Path) -> Material:
-    """What a folder and its table hold. Raises ``InputError`` with everything that does not match."""
+def find(folder: Path, prompts: Path, without: Path | None = None) -> Material:
+    """What a folder and its table hold, but for what lies in ``without``. Raises ``InputError`` with everything that does not match."""
     from isr.initialise import read_prompts
     from sifm_ref.editing import Prompt, check_columns, unmatched
     from sifm_ref.pictures import find_pictures
 
     images = tuple(
-        Wanted(p.image_id, p.path, p.size, sha256_bytes(p.path.read_bytes())) for p in find_pictures(folder)
+        Wanted(p.image_id, p.path, p.size, sha256_bytes(p.path.read_bytes()))
+        for p in find_pictures(folder, without)
     )
     rows = [
         Prompt(r.name, r.prompt, r.columns.get("prompt_id", ""), {k: v for k, v in r.columns.items() if k != "prompt_id"})

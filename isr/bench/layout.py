@@ -376,7 +376,7 @@ def table_ii(rows: Sequence[Row], published: Published | None = None) -> Table:
 def table_vi(rows: Sequence[Row], published: Published | None = None) -> Table:
     """The ablation of the loss (the paper's Table VI)."""
     columns = {"": "loss", "isr_seen": "ISR orig. prompt", "isr_unseen": "ISR unseen"}
-    ours = [r for r in _white_box(rows) if r.ablation]
+    ours = [r for r in _ablated(rows) if r.ablation]
     found = _lines(
         "VI", ours, columns, published,
         label=lambda r: r.ablation, matches=lambda r, p: same_name(r.ablation, p.ablation),
@@ -388,7 +388,7 @@ def table_vii(rows: Sequence[Row], published: Published | None = None) -> Table:
     """The sweep of lambda (the paper's Table VII)."""
     columns = {"": "λ"} | {m: f"{METRICS[m]}{ARROWS[m]}" for m in ("psnr", "ssim", "lpips")}
     columns |= {"isr_seen": "ISR orig. prompt"}
-    ours = sorted((r for r in _white_box(rows) if r.lam is not None), key=lambda r: (r.editor, r.lam))
+    ours = sorted((r for r in _ablated(rows) if r.lam is not None), key=lambda r: r.lam or 0.0)
     found = _lines(
         "VII", ours, columns, published,
         label=lambda r: f"{r.lam:g}", matches=lambda r, p: r.lam == p.lam,
@@ -406,6 +406,13 @@ LAYOUTS: Mapping[str, Callable[[Sequence[Row], Published | None], Table]] = {
 def _white_box(rows: Iterable[Row]) -> list[Row]:
     """What the paper's tables speak of: no purifier, the editor that the method was optimised on."""
     return [r for r in rows if r.purifier in NO_PURIFIER and r.surrogate in ("", r.editor)]
+
+
+def _ablated(rows: Iterable[Row]) -> list[Row]:
+    """The rows of editors on which an ablation was run."""
+    found = _white_box(rows)
+    editors = {r.editor for r in found if r.role == "ablation"}
+    return [r for r in found if r.editor in editors]
 
 
 def _same_method(row: Row, known: PublishedRow) -> bool:

@@ -144,7 +144,7 @@ def _material(study: Study, order: Order) -> Material | None:
     if part.unseen is not None:
         return None
     folder, prompts = order.root / part.folder, order.root / part.prompts
-    return images.find(folder, prompts) if part.folder else None
+    return images.find(folder, prompts, order.out) if part.folder else None
 
 
 # --------------------------------------------------------------------------- running
@@ -152,6 +152,7 @@ def _material(study: Study, order: Order) -> Material | None:
 
 def run(bench: Bench, show: Show) -> None:
     """Carries out the steps that are asked for. Raises ``IsrError``, or ``KeyboardInterrupt`` with all work kept."""
+    _ready(bench)
     bench.out.mkdir(parents=True, exist_ok=True)
     with _alone(bench.out):
         for line in _begin(bench):
@@ -172,8 +173,31 @@ def run(bench: Bench, show: Show) -> None:
             done.append(steps[name])
             began = time.monotonic()
             steps[name](bench, show)
-            bench.timing[name] = round(time.monotonic() - began, 1)
+            bench.timing.setdefault(name, round(time.monotonic() - began, 1))
             _keep_timing(bench)
+
+
+def _ready(bench: Bench) -> None:
+    """Raises ``IsrError`` for what scoring would stop at only after hours: keys, prices, packages."""
+    from isr.access import check_pair, endpoint_key
+    from isr.cards import load_panel
+    from isr.conventional import require_piq
+    from isr.judges import backend_of
+    from isr.prices import require_prices
+
+    if "score" not in bench.order.steps:
+        return
+    if bench.study.metrics:
+        require_piq()
+    for scoring in bench.plan.scorings:
+        panel = load_panel(judge_spec(scoring.judge, bench.order.root), judge_sets(scoring.judge))
+        for card in panel.members:
+            check_pair(card)
+            backend_of(card)
+            if not (bench.out / scoring.folder / "isr.db").exists():
+                endpoint_key(card)
+        if bench.order.budget_usd is not None:
+            require_prices(panel.members)
 
 
 @contextmanager
@@ -186,7 +210,7 @@ def _alone(out: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except ImportError:  # Windows
             pass
-        except OSError:
+        except BlockingIOError:
             raise UsageError(
                 f"{out}: another isr bench is at work here; wait for it or give another --out"
             ) from None
@@ -279,7 +303,9 @@ def _compute(bench: Bench, show: Show) -> None:
     try:
         for step in ("immunize", "edit"):
             if step in bench.order.steps:
+                began = time.monotonic()
                 _step(bench, show, pool, step)
+                bench.timing[step] = round(time.monotonic() - began, 1)
     finally:
         pool.close()
 

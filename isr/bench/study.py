@@ -198,6 +198,7 @@ def _crossed(raw: Mapping[str, Any], root: Path) -> Iterator[Said]:
     editors, methods = _sound(raw.get("editors"), EditorPart), _sound(raw.get("methods"), MethodPart)
     yield from _image_problems(raw.get("images"), root)
     yield from _twice("editors", "name", _names(raw.get("editors")))
+    yield from _twice("judges", "card", [j.card for _, j in _sound(_judges(raw.get("judges")), JudgePart)])
     yield from _twice("seeds", "", raw.get("seeds"))
     yield from _twice("purifiers", "", raw.get("purifiers"))
     names = _names(raw.get("editors"))
@@ -278,12 +279,13 @@ def _image_problems(raw: Any, root: Path) -> Iterator[Said]:
 
 def _methods(raw: Mapping[str, Any], root: Path, allow_code: bool) -> Iterator[Said]:
     """What ``sifm_ref`` and the judges say to names and settings; nothing is loaded but their modules."""
+    treatments: dict[tuple[str, ...], str] = {}
     for place, method in _sound(raw.get("methods"), MethodPart):
         if method.is_code and not allow_code:
             found = f"{method.method!r}, which is code to be run"
             yield f"methods.{place}.method", "a method's name", found, "read it, then give --allow-code"
             continue
-        yield from _tried(f"methods.{place}", lambda m=method: _try_method(m, root))  # type: ignore[misc]
+        yield from _tried(f"methods.{place}", lambda m=method: _try_method(m, root, treatments))  # type: ignore[misc]
     for place, editor in _sound(raw.get("editors"), EditorPart):
         yield from _tried(f"editors.{place}", lambda e=editor: _try_editor(e, root))  # type: ignore[misc]
         for spec in editor.purifiers or ():
@@ -304,13 +306,21 @@ def _tried(field: str, attempt: Any) -> Iterator[Said]:
         yield field, "what can be carried out", said, "correct it"
 
 
-def _try_method(method: MethodPart, root: Path) -> None:
+def _try_method(method: MethodPart, root: Path, treatments: dict[tuple[str, ...], str]) -> None:
+    """``treatments``: what each treatment is called; two names of one could not be told apart in a table."""
+    from isr.errors import UsageError
     from sifm_ref.budget import Budget
     from sifm_ref.registry import method as find
 
     for eps in method.eps:
         Budget(eps, method.norm)
-    find(method_spec(method, root), method.preset, texts(method.set))
+    found = find(method_spec(method, root), method.preset, texts(method.set))
+    for eps in method.eps:
+        for surrogate in method.surrogates or ("",):
+            key = (found.name, found.digest(method.norm), repr(eps), surrogate)
+            name = treatments.setdefault(key, method.name)
+            if name != method.name:
+                raise UsageError(f"another treatment than {name!r}, which is the same at eps {eps:g}")
 
 
 def method_spec(method: MethodPart, root: Path) -> str:
@@ -323,6 +333,10 @@ def method_spec(method: MethodPart, root: Path) -> str:
 
 def editor_spec(editor: EditorPart, root: Path) -> str:
     """The editor as ``isr edit --editor`` takes it; a folder is looked for beside the study file."""
+    from sifm_ref.registry import names
+
+    if editor.editor in names("editors"):
+        return editor.editor
     name, sign, place = editor.editor.rpartition("=")
     folder = root / place
     return f"{name}{sign}{folder}" if folder.is_dir() else editor.editor

@@ -280,7 +280,7 @@ class Pool:
         while len(self._workers) < wanted:
             ours, theirs = context.Pipe()
             process = context.Process(target=work, args=(theirs, self.threads), daemon=True)
-            with _environment(self.threads):
+            with _environment(self.threads), _uninterrupted():
                 process.start()
             theirs.close()
             self._workers.append(_Worker(process, ours))
@@ -333,6 +333,19 @@ def _input(said: Told) -> IsrError:
     error = IsrError(f"{said.key}: {said.text}")
     error.exit_code = said.code
     return error
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C in a terminal goes to all of its processes: one that begins must not take it for its own."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isr.bench import layout, rows
-from isr.bench.cells import Immunization, Scoring
+from isr.bench.cells import Immunization, Scoring, named
 from isr.bench.comparisons import Family, compared, declared, lines
 from isr.bench.layout import Published, Table
 from isr.bench.rows import Row
@@ -56,16 +56,10 @@ def collect(bench: Bench) -> Findings:
     published = _published(bench)
     tables = {"general": layout.general(found)}
     for split in sorted({r.split for r in found} - {""}):
-        tables[BY_SPLIT + _file(split)] = layout.general(found, split)
+        tables[BY_SPLIT + named(split)] = layout.general(found, split)
     for name in bench.study.tables:
         tables[name] = layout.LAYOUTS[name](found, published)
     return Findings(found, tuple(_families(bench, known)), tables, _thesis(bench))
-
-
-def _file(text: str) -> str:
-    from sifm_ref.pictures import slug
-
-    return slug(text).strip("._-") or "x"
 
 
 def _treatments(bench: Bench) -> dict[Key, Immunization]:
@@ -300,7 +294,8 @@ def _places(bench: Bench) -> Iterator[str]:
     for s in bench.plan.scorings:
         yield f"| scores, {_md(s.title)} | `{s.folder}` |"
     yield "| tables | `tables/` |\n| every number | `results.json` |\n| gallery, plots | `report.html` |"
-    yield f"| where metric and judge disagree most, in pictures | `{SHEET}` |"
+    if (bench.out / SHEET).is_file():
+        yield f"| where metric and judge disagree most, in pictures | `{SHEET}` |"
 
 
 def _md(text: str) -> str:
