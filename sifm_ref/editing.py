@@ -53,7 +53,8 @@ class Prompt:
 class Job:
     """What to edit: directories of ``isr immunize``, with every prompt, seed and purifier (``None``: as it is).
 
-    ``partial``: also directories in which images are missing.
+    ``partial``: also directories in which images are missing. ``growing``: directories, prompts, seeds and purifiers
+    may be others than those with which the run began; what is there no longer is left out of the metadata.
     """
 
     directories: tuple[Path, ...]
@@ -64,6 +65,7 @@ class Job:
     shard: tuple[int, int] = (0, 1)
     resume: bool = False
     partial: bool = False
+    growing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ def edit(job: Job, editor: Editor, *, on_edit: Callable[[Done], None] = lambda d
     """
     units = _units(job)
     keys = [_key(unit, before) for unit in units for _, before in unit.treated]
-    records = Records(job.out, "edit", _what(job, editor), keys, resume=job.resume)
+    growing = ("directories", "prompts", "seeds", "purifiers") if job.growing else ()
+    records = Records(job.out, "edit", _what(job, editor), keys, resume=job.resume, growing=growing)
     mine = units[job.shard[0] :: job.shard[1]]
     total, number = sum(len(u.treated) for u in mine), 0
     try:

@@ -39,6 +39,7 @@ class Job:
 
     ``pictures``: what ``find_pictures`` found in ``images``, where that is known already.
     ``shard``: this process's number and how many share the work; ``batch``: images of one size at a time.
+    ``growing``: images and their prompts may be others than those with which the run began.
     """
 
     images: Path
@@ -53,6 +54,7 @@ class Job:
     shard: tuple[int, int] = (0, 1)
     resume: bool = False
     pictures: tuple[Picture, ...] = ()
+    growing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +93,15 @@ def immunize(
     pictures = job.pictures or find_pictures(job.images, job.out)
     masks = _masks(job, editor, pictures)
     ids = [p.image_id for p in pictures]
-    records = Records(job.out, "immunize", _what(job, editor), ids, resume=job.resume)
+    growing = ("prompts",) if job.growing else ()
+    records = Records(job.out, "immunize", _what(job, editor), ids, resume=job.resume, growing=growing)
     batches = _batches(pictures, job, editor.multiple)
     mine = batches[job.shard[0] :: job.shard[1]]
     total, number = sum(map(len, mine)), 0
     unchanged: list[Problem] = []
     try:
         for batch in mine:
-            origins = {p.image_id: _origin(p, masks) for p in batch}
+            origins = {p.image_id: _origin(p, masks, job) for p in batch}
             waiting = [p for p in batch if not records.has(p.image_id, **origins[p.image_id])]
             for picture in batch:
                 if picture not in waiting:
@@ -128,12 +131,13 @@ def immunize(
     return there
 
 
-def _origin(picture: Picture, masks: Mapping[str, Path]) -> dict[str, str]:
-    """Digests of the files that an image is made from: another photograph under its name is another image."""
+def _origin(picture: Picture, masks: Mapping[str, Path], job: Job) -> dict[str, str]:
+    """What an image is made from: another photograph, mask or text under its name is another image."""
     mask = masks.get(picture.image_id)
     return {
         "original_sha256": sha256_bytes(picture.path.read_bytes()),
         "original_mask_sha256": sha256_bytes(mask.read_bytes()) if mask else "",
+        "surrogate_prompt": job.prompts.get(picture.image_id, ""),
     }
 
 

@@ -37,18 +37,27 @@ class Records:
     """The rows of an output directory that are done. ``what`` decides whether a run may go on in it.
 
     ``keys``: all results of the run, those of other processes too; its file lists them, so that a lack is seen.
+    ``growing``: what may differ from the run that is gone on with, as every result's key or row says it.
     """
 
     def __init__(
-        self, root: Path, name: str, what: Mapping[str, Any], keys: Sequence[str], *, resume: bool
+        self,
+        root: Path,
+        name: str,
+        what: Mapping[str, Any],
+        keys: Sequence[str],
+        *,
+        resume: bool,
+        growing: Sequence[str] = (),
     ) -> None:
         self.root, self._keys = root, sorted(keys)
         self._file = root / f"{name}.json"
         said = {"schema": f"sifm_ref.{name}/1", "digest": sha256_json(what), **what}
-        if self._file.is_file():
-            self._continue(said, resume)
+        occupied = root.is_dir() and any(not p.name.startswith(".") for p in root.iterdir())
+        if self._file.is_file():  # asked after: another shard may have begun in between
+            self._continue(said, resume, growing)
             self._begin(said)
-        elif root.is_dir() and any(root.iterdir()):
+        elif occupied:
             raise UsageError(f"--out {root}: expected a new or empty folder; found files; choose another")
         else:
             self._begin(said)
@@ -56,7 +65,7 @@ class Records:
     def _begin(self, said: Mapping[str, Any]) -> None:
         self._write(self._file, {**said, "keys": self._keys, "versions": versions()}, indent=1)
 
-    def _continue(self, said: Mapping[str, Any], resume: bool) -> None:
+    def _continue(self, said: Mapping[str, Any], resume: bool, growing: Sequence[str]) -> None:
         try:
             before = json.loads(self._file.read_text("utf-8"))
         except (OSError, ValueError) as error:
@@ -68,8 +77,12 @@ class Records:
         if before.get("digest") != said["digest"]:
             now = json.loads(canonical_json(said))
             differ = sorted(
-                k for k in {*now, *before} - {"digest", "keys", "versions"} if now.get(k) != before.get(k)
+                k
+                for k in {*now, *before} - {"digest", "keys", "versions", *growing}
+                if now.get(k) != before.get(k)
             )
+            if growing and not differ:
+                return
             lines = [f"  {k}: now {_brief(now.get(k))}; then {_brief(before.get(k))}" for k in differ]
             begun = "expected a new folder; found a run begun with other settings; choose another"
             raise UsageError("\n".join([f"--out {self.root}: {begun}", *lines]))

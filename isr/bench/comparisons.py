@@ -1,0 +1,263 @@
+"""Our methods against every baseline and against no protection: one declared family of paired differences.
+
+A pair is two methods at one budget on one surrogate, on the same units (image, prompt, seed) of one editor and one
+purifier. The family is everything that the study declares, over all budgets, editors and purifiers; Holm adjusts over
+the whole of it. Ablations are a family of their own. All purifiers together are no member: they would repeat the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from isr.bench.cells import Editing, Immunization, Plan
+from isr.bench.study import NONE
+from isr.calibration.comparison import PairedComparison, compare_methods
+from isr.intervals import codes
+from isr.runs import EditRow, FinishedRun
+from isr.types import Treatment, Unit
+
+MAIN, ABLATIONS = "main", "ablations"
+Outcomes = Mapping[Unit, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One declared comparison: ``first`` minus ``second``, which is a method's label or ``none``."""
+
+    editor: str
+    purifier: str
+    eps: float
+    surrogate: str
+    first: str
+    second: str
+
+    @property
+    def place(self) -> str:
+        """Where it is made, in words."""
+        return f"{self.editor}, {self.purifier or NONE}, eps {self.eps:g}, on {self.surrogate}"
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A declared comparison with what came of it."""
+
+    pair: Pair
+    found: PairedComparison
+
+    def as_dict(self) -> dict[str, Any]:
+        d, extra = self.found.difference, self.found.mcnemar
+        return {
+            **asdict(self.pair),
+            "difference": asdict(d),
+            "simultaneous": asdict(self.found.simultaneous),
+            "p": self.found.p_value,
+            "p_holm": self.found.p_holm,
+            "p_method": self.found.p_method,
+            "wins": extra.only_first if extra else None,
+            "losses": extra.only_second if extra else None,
+            "undecided": self.found.undecided,
+            "notes": list(self.found.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A family of comparisons, adjusted together."""
+
+    name: str
+    judge: str
+    signature: str
+    members: tuple[Compared, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "judge": self.judge,
+            "signature": self.signature,
+            "members": [m.as_dict() for m in self.members],
+        }
+
+
+def declared(plan: Plan, purifiers: Mapping[str, str]) -> dict[str, list[Pair]]:
+    """All pairs of each family, in the order of the study. ``purifiers``: the canonical text of each spec."""
+    found: dict[str, list[Pair]] = {MAIN: [], ABLATIONS: []}
+    for editing in plan.editings:
+        for spec in editing.purifiers:
+            for one in editing.treatments:
+                for family, second in _against(one, editing):
+                    first, other = (one.label, second)
+                    if family == ABLATIONS and second != NONE:
+                        first, other = second, one.label
+                    found[family].append(
+                        Pair(editing.editor.name, purifiers[spec], one.eps, one.surrogate.name, first, other)
+                    )
+    return {family: pairs for family, pairs in found.items() if pairs}
+
+
+def _against(one: Immunization, editing: Editing) -> Iterator[tuple[str, str]]:
+    """(family, label) of everything that a treatment is compared with."""
+    beside = [
+        o
+        for o in editing.treatments
+        if (o.eps, o.surrogate.name, o.method.norm) == (one.eps, one.surrogate.name, one.method.norm)
+        and o != one
+    ]
+    if one.method.role == "ours":
+        yield from ((MAIN, o.label) for o in beside if o.method.role == "baseline")
+        yield MAIN, NONE
+    if one.method.role == "ablation":
+        yield from ((ABLATIONS, o.label) for o in beside if o.method.role == "ours")
+        yield ABLATIONS, NONE
+
+
+def compared(
+    name: str,
+    judge: str,
+    pairs: Sequence[Pair],
+    runs: Sequence[FinishedRun],
+    labels: Mapping[Treatment, str],
+    *,
+    level: float,
+    seed: int = 0,
+) -> Family:
+    """The family ``pairs`` by one judge's runs over the editors. ``labels``: what the study calls each treatment."""
+    held = _held(runs, labels)
+    units = sorted({u for some in held.values() for u in some})
+    sides = {k: held.get(k, {}) for p in pairs for k in (_side(p, p.first), _side(p, p.second))}
+    table = {_key(k): np.array([o.get(u, math.nan) for u in units], np.float64) for k, o in sides.items()}
+    family = compare_methods(
+        table,
+        codes([u.image_id for u in units]),
+        pairs=[(_key(_side(p, p.first)), _key(_side(p, p.second))) for p in pairs],
+        rng=np.random.default_rng(seed),
+        level=level,
+    )
+    members = tuple(
+        Compared(p, _told(one, p, sides[_side(p, p.first)], sides[_side(p, p.second)]))
+        for p, one in zip(pairs, family, strict=True)
+    )
+    parts = [f"{k}={v}" for k, v in runs[0].instrument.items()]
+    parts += [
+        "prompts=fixed",
+        "estimand=edit-mean",
+        "pairs=units",
+        f"family={name}:{len(pairs)}:holm",
+        f"test=image-sign-flip:seed={seed}",
+        f"level={level:g}",
+    ]
+    return Family(name, judge, "|".join(parts), members)
+
+
+Side = tuple[
+    str, str, str, str, str
+]  # editor, purifier, label, eps, surrogate; no eps and surrogate for controls
+
+
+def _side(pair: Pair, label: str) -> Side:
+    if label == NONE:
+        return (pair.editor, pair.purifier, NONE, "", "")
+    return (pair.editor, pair.purifier, label, repr(pair.eps), pair.surrogate)
+
+
+def _key(side: Side) -> str:
+    return "\0".join(side)
+
+
+def _held(runs: Sequence[FinishedRun], labels: Mapping[Treatment, str]) -> dict[Side, dict[Unit, float]]:
+    """Outcomes by side: treatments under their labels, control edits as ``none``."""
+    found: dict[Side, dict[Unit, float]] = {}
+
+    def add(rows: Mapping[Unit, EditRow], label: str, eps: str, surrogate: str) -> None:
+        for unit, row in rows.items():
+            found.setdefault((unit.editor, unit.purifier, label, eps, surrogate), {})[unit] = row.outcome
+
+    for run in runs:
+        add(run.controls, NONE, "", "")
+        for treatment, rows in run.treatments.items():
+            if treatment in labels:
+                add(rows, labels[treatment], repr(float(treatment.eps)), treatment.surrogate)
+    return found
+
+
+def _told(one: PairedComparison, pair: Pair, first: Outcomes, second: Outcomes) -> PairedComparison:
+    """The comparison under the study's names, its undecided pairs told apart from units that a side has not."""
+    from dataclasses import replace
+
+    shared = first.keys() & second.keys()
+    undecided = sum(math.isnan(first[u]) or math.isnan(second[u]) for u in shared)
+    notes = one.difference.notes
+    if undecided:
+        notes += (f"{undecided} of {len(shared)} shared units are undecided on a side and left out",)
+    apart = len(first.keys() ^ second.keys())
+    if apart:
+        notes += (f"{apart} units are on one side only",)
+    return replace(one, first=pair.first, second=pair.second, undecided=undecided, notes=notes)
+
+
+def lines(family: Family) -> Iterator[str]:
+    """The family as plain text."""
+    level = _level(family)
+    yield f"{family.name} family of {len(family.members)} comparisons by {family.judge}: first minus second, paired on units"
+    width = max(len(f"{m.pair.first} - {m.pair.second}") for m in family.members) + 2
+    heads = (f"all hold at {level:.0%}", "wins/losses")
+    yield (
+        f"  {'':{width}}{'difference':>11}{f'{level:.0%} interval':>20}{heads[0]:>22}{'n':>6}{'images':>8}{heads[1]:>13}"
+        f"{'p':>8}{'Holm':>8}"
+    )
+    place = ""
+    for m in family.members:
+        if m.pair.place != place:
+            place = m.pair.place
+            yield f"  {place}"
+        yield _line(m, width)
+    yield from _notes(family)
+
+
+def _level(family: Family) -> float:
+    return float(dict(p.split("=", 1) for p in family.signature.split("|"))["level"])
+
+
+def _notes(family: Family) -> Iterator[str]:
+    """Every note once, with the comparison that it is about or how many there are."""
+    found: dict[str, list[Pair]] = {}
+    for m in family.members:
+        for note in filter(_matters, m.found.notes):
+            found.setdefault(note, []).append(m.pair)
+    for note, pairs in found.items():
+        one = pairs[0]
+        about = (
+            f"{one.first} - {one.second} ({one.place})" if len(pairs) == 1 else f"{len(pairs)} comparisons"
+        )
+        yield f"  {about}: {note}"
+
+
+def _matters(note: str) -> bool:
+    """Notes about what is missing; the design effect stands in results.json."""
+    return not note.startswith("design effect")
+
+
+def _line(m: Compared, width: int) -> str:
+    d, s, extra = m.found.difference, m.found.simultaneous, m.found.mcnemar
+    name = f"{m.pair.first} - {m.pair.second}"
+    counts = f"{extra.only_first}/{extra.only_second}" if extra else "-"
+    return (
+        f"    {name:{width - 2}}{_pp(d.value):>11}{_span(d):>20}{_span(s):>22}{d.n:>6}{d.clusters:>8}{counts:>13}"
+        f"{_p(m.found.p_value):>8}{_p(m.found.p_holm):>8}"
+    )
+
+
+def _pp(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:+.1f} pp"
+
+
+def _span(i: Any) -> str:
+    return "no interval" if i.low is None or i.high is None else f"{100 * i.low:+.1f} to {100 * i.high:+.1f}"
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else "<.0001" if value < 0.0001 else f"{value:.4f}"

@@ -1,0 +1,179 @@
+"""The first step: every image at the working size and every prompt by its image, in the bench's own folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isr.bench.study import ImagesPart
+from isr.canonical import sha256_bytes, sha256_json
+from isr.errors import InputError, Problem
+
+FOLDER = "images"
+RECORD = "images.json"
+SEEN = "seen"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One image of the study as it was found: its name, its file, its size there, the digest of its bytes."""
+
+    image_id: str
+    path: Path
+    size: tuple[int, int]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One prompt of one image. ``columns``: the others of the table; ``split`` is among them."""
+
+    image_id: str
+    prompt: str
+    prompt_id: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Material:
+    """The images and prompts of a study."""
+
+    images: tuple[Wanted, ...]
+    prompts: tuple[Instruction, ...]
+
+    @property
+    def seen(self) -> dict[str, str]:
+        """The text that methods are given, by image."""
+        return dict(_seen(self.prompts))
+
+    @property
+    def digest(self) -> str:
+        return sha256_json([[[i.image_id, i.sha256] for i in self.images], [asdict(p) for p in self.prompts]])
+
+
+def _seen(prompts: Sequence[Instruction]) -> Iterator[tuple[str, str]]:
+    split = any("split" in p.columns for p in prompts)
+    given: set[str] = set()
+    for p in prompts:
+        if p.image_id not in given and (not split or p.columns.get("split") == SEEN):
+            given.add(p.image_id)
+            yield p.image_id, p.prompt
+
+
+def find(folder: Path, prompts: Path, without: Path | None = None) -> Material:
+    """What a folder and its table hold, but for what lies in ``without``. Raises ``InputError`` with everything that does not match."""
+    from isr.initialise import read_prompts
+    from sifm_ref.editing import Prompt, check_columns, unmatched
+    from sifm_ref.pictures import find_pictures
+
+    images = tuple(
+        Wanted(p.image_id, p.path, p.size, sha256_bytes(p.path.read_bytes()))
+        for p in find_pictures(folder, without)
+    )
+    rows = [
+        Prompt(r.name, r.prompt, r.columns.get("prompt_id", ""), {k: v for k, v in r.columns.items() if k != "prompt_id"})
+        for r in read_prompts(prompts)
+    ]  # fmt: skip
+    check_columns(rows)
+    stems = {i.image_id: {i.image_id, i.path.stem} for i in images}
+    problems = unmatched(rows, stems)
+    found: dict[tuple[str, str], Instruction] = {}
+    for image_id, own in stems.items():
+        for row in rows:
+            if row.name != "*" and row.name not in own:
+                continue
+            one = Instruction(image_id, row.text, row.id, dict(row.columns))
+            if found.setdefault((image_id, row.id), one) != one:
+                where = f"{prompts.name}: prompt {row.id} for {image_id}"
+                problems.append(Problem(where, "prompt_id", "one text and one split", "two", "rename one"))
+    material = Material(images, tuple(found.values()))
+    problems += [
+        Problem(f"{prompts.name}: {i}", "split", f"one prompt with split {SEEN!r}", "none", "add it: methods are given it")
+        for i in stems
+        if i not in material.seen and any(p.image_id == i for p in material.prompts)
+    ]  # fmt: skip
+    if problems:
+        raise InputError("prompts and images: nothing was done", problems)
+    return material
+
+
+def prepare(material: Material, part: ImagesPart, out: Path, on_image: Callable[[str], None]) -> list[str]:
+    """Writes ``out/*.png`` at the working size, ``prompts.csv`` and ``images.json``; what was added or left since.
+
+    Raises ``InputError`` where an image, a prompt or the size is another than the one that the bench was begun with.
+    """
+    from sifm_ref.pictures import Resize, read_rgb, write_png, write_whole
+
+    record = out / RECORD
+    now = _said(material, part)
+    before = json.loads(record.read_text("utf-8")) if record.is_file() else None
+    said = _changes(before, now, record) if before else []
+    size = Resize(part.resolution, part.resize)
+    for image in material.images:
+        target = out / f"{image.image_id}.png"
+        if not (target.is_file() and before and image.image_id in before["images"]):
+            write_png(target, size.apply(read_rgb(image.path), part.sides))
+        on_image(image.image_id)
+    write_whole(out / "prompts.csv", table(material.prompts).encode())
+    write_whole(record, (json.dumps(now, indent=1, ensure_ascii=False) + "\n").encode())
+    return said
+
+
+def _said(material: Material, part: ImagesPart) -> dict[str, Any]:
+    return {
+        "schema": "isr.bench-images/1",
+        "size": {"resolution": part.resolution, "resize": part.resize, "multiple": part.sides},
+        "images": {i.image_id: {"file": i.path.name, "sha256": i.sha256} for i in material.images},
+        "prompts": {
+            f"{p.image_id}: {p.prompt_id}": {"prompt": p.prompt, **p.columns} for p in material.prompts
+        },
+    }
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any], record: Path) -> list[str]:
+    """What was added and what was left out, in words. Raises ``InputError`` for what was changed."""
+    problems = [
+        Problem(
+            f"images.{key}", "", repr(before["size"].get(key)), repr(now["size"][key]), "give a new --out"
+        )
+        for key in now["size"]
+        if before["size"].get(key) != now["size"][key]
+    ]
+    said = []
+    for kind in ("images", "prompts"):
+        old, new = before[kind], now[kind]
+        problems += [
+            Problem(k, "", _brief(old[k]), _brief(new[k]), "give a new --out, or another name to what is new")
+            for k in new
+            if k in old and old[k] != new[k]
+        ]
+        added, gone = sorted(set(new) - set(old)), sorted(set(old) - set(new))
+        said += [f"{len(added)} {kind} added"] if added else []
+        said += [f"{len(gone)} {kind} left out"] if gone else []
+    if problems:
+        raise InputError(
+            f"{record}: {len(problems)} thing(s) are others than when this bench was begun", problems
+        )
+    return said
+
+
+def _brief(value: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} {str(v)[:60]}" for k, v in value.items())
+
+
+def table(prompts: Sequence[Instruction], **same: str) -> str:
+    """The prompts as the CSV that they are read from. ``same``: columns that are equal in all rows."""
+    columns = sorted({*same, *(c for p in prompts for c in p.columns)})
+    held = io.StringIO()
+    writer = csv.writer(held, lineterminator="\n")
+    writer.writerow(["name", "prompt", "prompt_id", *columns])
+    for p in prompts:
+        writer.writerow(
+            [p.image_id, p.prompt, p.prompt_id, *({**p.columns, **same}.get(c, "") for c in columns)]
+        )
+    return held.getvalue()

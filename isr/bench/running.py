@@ -1,0 +1,697 @@
+"""Carries a study out, step by step, and goes on where an earlier run of it stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from isr.bench import images
+from isr.bench.board import Board, Kind
+from isr.bench.cells import STEPS, Editing, Immunization, Marks, Plan, Scoring, plan
+from isr.bench.images import Material
+from isr.bench.study import (
+    EditorPart,
+    Study,
+    editor_spec,
+    judge_sets,
+    judge_spec,
+    method_spec,
+    read_study,
+    texts,
+)
+from isr.bench.workers import Edit, Immunize, Loading, Pool, Task, Told
+from isr.canonical import sha256_bytes, sha256_json
+from isr.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from isr.bench.writing import Findings
+    from isr.scoring import Watch
+
+SHARDS = 4  # tasks for each worker that a folder of edits is shared out in
+
+
+class Show(Protocol):
+    """Where a run tells how far it is."""
+
+    def say(self, text: str) -> None: ...
+    def update(self, board: Board) -> None: ...
+    def scoring(self, watch: Watch) -> AbstractContextManager[None]: ...
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked for. ``jobs``: 0 for as many as there are cores, or one where there is a GPU."""
+
+    file: Path
+    out: Path
+    jobs: int = 0
+    steps: tuple[str, ...] = STEPS
+    budget_usd: float | None = None
+    allow_code: bool = False
+
+    @property
+    def root(self) -> Path:
+        """What relative paths of the study start from."""
+        return self.file.parent
+
+
+@dataclass
+class Bench:
+    """A study that is carried out: its cells, its images, how far it is."""
+
+    order: Order
+    study: Study
+    plan: Plan
+    material: Material | None
+    board: Board = field(default_factory=Board)
+    notes: list[str] = field(default_factory=list)
+    exit_code: int = 0
+    timing: dict[str, float] = field(default_factory=dict)
+    findings: Findings | None = None
+
+    @property
+    def out(self) -> Path:
+        return self.order.out
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of an image and a prompt, as far as they are known."""
+        return len(self.material.prompts) if self.material else expected_pairs(self.study)
+
+    @property
+    def pictures(self) -> int:
+        return len(self.material.images) if self.material else expected_images(self.study)
+
+
+def default_out(file: Path, study: Study) -> Path:
+    from sifm_ref.pictures import slug
+
+    return file.parent / f"{slug(study.name).strip('.') or 'study'}.bench"
+
+
+# --------------------------------------------------------------------------- reading
+
+
+def open_bench(file: Path, out: Path | None, **asked: Any) -> Bench:
+    """The study with its cells; nothing is computed or written. Raises ``IsrError`` with every problem of the file."""
+    from sifm_ref.registry import require_torch
+
+    require_torch()
+    study = read_study(file, allow_code=bool(asked.get("allow_code")))
+    order = Order(file, out or default_out(file, study), **asked)
+    found = plan(study, marks(study, order.root))
+    return Bench(order, study, found, _material(study, order))
+
+
+def marks(study: Study, root: Path) -> Marks:
+    """What the study's names mean on this disk."""
+    from isr.cards import load_panel
+    from sifm_ref.loading import fingerprint
+
+    editors = {}
+    for editor in study.editors:
+        place = editor_spec(editor, root).rpartition("=")[2]
+        editors[editor.name] = fingerprint(place)["fingerprint"] if Path(place).is_dir() else ""
+    code = {
+        m.name: sha256_bytes(Path(method_spec(m, root).rpartition(":")[0]).read_bytes())
+        for m in study.methods
+        if m.is_code
+    }
+    panels = [load_panel(judge_spec(j, root), judge_sets(j)) for j in study.judges]
+    judges = [(p.name, len(p.members), sha256_json([p.rule, *(m.digest for m in p.members)])) for p in panels]
+    return Marks(editors, code, judges)
+
+
+def expected_images(study: Study) -> int:
+    """How many images a data set that is not there yet is to give."""
+    return sum(study.images.dataset.strata.values()) if study.images.dataset else 0
+
+
+def expected_pairs(study: Study) -> int:
+    return expected_images(study) * (1 + (study.images.unseen.count if study.images.unseen else 0))
+
+
+def _material(study: Study, order: Order) -> Material | None:
+    """What is known without a data set or a writer."""
+    part = study.images
+    if part.unseen is not None:
+        return None
+    folder, prompts = order.root / part.folder, order.root / part.prompts
+    return images.find(folder, prompts, order.out) if part.folder else None
+
+
+# --------------------------------------------------------------------------- running
+
+
+def run(bench: Bench, show: Show) -> None:
+    """Carries out the steps that are asked for. Raises ``IsrError``, or ``KeyboardInterrupt`` with all work kept."""
+    _ready(bench)
+    bench.out.mkdir(parents=True, exist_ok=True)
+    with _alone(bench.out):
+        for line in _begin(bench):
+            show.say(line)
+        steps: Mapping[str, Callable[[Bench, Show], None]] = {
+            "images": _images,
+            "immunize": _compute,
+            "edit": _compute,
+            "score": _score_all,
+            "results": _results,
+        }
+        if (bench.out / images.FOLDER / images.RECORD).is_file():
+            _gather(bench, show)
+        done: list[Callable[[Bench, Show], None]] = []
+        for name in STEPS:
+            if name not in bench.order.steps or steps[name] in done:
+                continue
+            done.append(steps[name])
+            began = time.monotonic()
+            steps[name](bench, show)
+            bench.timing.setdefault(name, round(time.monotonic() - began, 1))
+            _keep_timing(bench)
+
+
+def _ready(bench: Bench) -> None:
+    """Raises ``IsrError`` for what scoring would stop at only after hours: keys, prices, packages."""
+    from isr.access import check_pair, endpoint_key
+    from isr.cards import load_panel
+    from isr.conventional import require_piq
+    from isr.judges import backend_of
+    from isr.prices import require_prices
+
+    if "score" not in bench.order.steps:
+        return
+    if bench.study.metrics:
+        require_piq()
+    for scoring in bench.plan.scorings:
+        panel = load_panel(judge_spec(scoring.judge, bench.order.root), judge_sets(scoring.judge))
+        for card in panel.members:
+            check_pair(card)
+            backend_of(card)
+            if not (bench.out / scoring.folder / "isr.db").exists():
+                endpoint_key(card)
+        if bench.order.budget_usd is not None:
+            require_prices(panel.members)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Refuses a second run in the same folder; the lock ends with its process, however that ends."""
+    with (out / ".lock").open("w") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # Windows
+            pass
+        except BlockingIOError:
+            raise UsageError(
+                f"{out}: another isr bench is at work here; wait for it or give another --out"
+            ) from None
+        yield
+
+
+def _begin(bench: Bench) -> list[str]:
+    """Writes ``bench.json``, or says in what the study differs from the one that the folder was begun with."""
+    from sifm_ref.pictures import write_whole
+
+    file = bench.out / "bench.json"
+    now = {"schema": "isr.bench-begun/1", "study": json.loads(bench.study.model_dump_json(by_alias=True))}
+    said: list[str] = []
+    if file.is_file():
+        before = json.loads(file.read_text("utf-8"))
+        if before["study"]["name"] != bench.study.name:
+            raise UsageError(
+                f"--out {bench.out}: expected the bench of {bench.study.name!r}; found that of "
+                f"{before['study']['name']!r}; choose another"
+            )
+        said = list(_differences(_flat(before["study"]), _flat(now["study"])))
+    elif any(p.name != ".lock" for p in bench.out.iterdir()):
+        raise UsageError(
+            f"--out {bench.out}: expected a new folder or a bench; found other files; choose another"
+        )
+    write_whole(file, (json.dumps(now, indent=1, ensure_ascii=False) + "\n").encode())
+    if said:
+        said = [
+            "the study differs from the one that this folder was begun with; what is done of it stays:",
+            *(f"  {line}" for line in said[:20]),
+            *([f"  and {len(said) - 20} more"] if len(said) > 20 else []),
+        ]
+    return said
+
+
+def _flat(value: Any, at: str = "") -> dict[str, str]:
+    """Values by their paths; entries of a list by their names."""
+    if isinstance(value, dict):
+        return {
+            k: v
+            for key, inner in value.items()
+            for k, v in _flat(inner, f"{at}.{key}" if at else key).items()
+        }
+    if isinstance(value, list) and value and all(isinstance(v, dict) for v in value):
+        named = [(str(v.get("name") or v.get("card") or i), v) for i, v in enumerate(value)]
+        return {k: v for name, inner in named for k, v in _flat(inner, f"{at}[{name}]").items()}
+    return {at: json.dumps(value, ensure_ascii=False)}
+
+
+def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    for key in sorted({*before, *now}):
+        if before.get(key) != now.get(key):
+            yield f"{key}: then {before.get(key, 'not there')[:80]}; now {now.get(key, 'not there')[:80]}"
+
+
+def _gather(bench: Bench, show: Show) -> None:
+    if bench.material is None:
+        from isr.bench.gathering import gather
+
+        bench.material = gather(bench.study.images, bench.order.root, bench.out, show.say)
+
+
+def _images(bench: Bench, show: Show) -> None:
+    board = bench.board
+    board.step, board.detail = "images", ""
+    _gather(bench, show)
+    assert bench.material is not None
+    board.plan("images", "images", len(bench.material.images))
+
+    def on_image(name: str) -> None:
+        board.add("images", 0.0, fresh=False)
+        board.detail = name
+        show.update(board)
+
+    for line in images.prepare(bench.material, bench.study.images, bench.out / images.FOLDER, on_image):
+        show.say(f"images: {line}")
+
+
+# --------------------------------------------------------------------------- immunizing and editing
+
+
+def _compute(bench: Bench, show: Show) -> None:
+    """Immunizes and edits with one set of workers, which keep their editors from the one to the other."""
+    if bench.material is None or not (bench.out / images.FOLDER / images.RECORD).is_file():
+        raise UsageError(
+            f"{bench.out}: expected its images; found none; run without --only, or with images in it"
+        )
+    bench.board.jobs = jobs = bench.order.jobs or default_jobs(bench.study)
+    pool = Pool(jobs, 1 if not _on_gpu(bench.study) else 0)
+    try:
+        for step in ("immunize", "edit"):
+            if step in bench.order.steps:
+                began = time.monotonic()
+                _step(bench, show, pool, step)
+                bench.timing[step] = round(time.monotonic() - began, 1)
+    finally:
+        pool.close()
+
+
+def _step(bench: Bench, show: Show, pool: Pool, step: str) -> None:
+    cells = immunize_cells(bench) if step == "immunize" else edit_cells(bench)
+    board = bench.board
+    plan_board(bench)
+    board.step = step
+    waiting = []
+    for cell in cells:
+        if cell.is_done:
+            board.finish(cell.key)
+        else:
+            cell.forget()
+            waiting.append(cell)
+    by_key = {c.key: c for c in waiting}
+    finishing: set[str] = set()
+
+    def then(key: str) -> Sequence[Task]:
+        """A folder that several processes filled is looked through once more by one, then it is done."""
+        cell = by_key[key]
+        if cell.shards > 1 and key not in finishing:
+            finishing.add(key)
+            return [cell.task((0, 1))]
+        cell.remember()
+        board.finish(key)
+        return ()
+
+    def tell(said: Told | None) -> None:
+        if said is not None and said.kind == "done" and said.key not in finishing:
+            board.add(said.key, said.seconds, fresh=said.fresh)
+            board.detail = f"{by_key[said.key].title}: {said.text}"
+        elif said is not None and said.kind == "step":
+            title = by_key[said.key].title + ": " if said.key in by_key else ""
+            board.detail = f"{title}{said.text}"
+        show.update(board)
+
+    tasks = [cell.task((i, cell.shards)) for cell in waiting for i in range(cell.shards)]
+    if tasks:
+        show.say(
+            f"{step}: {len(waiting)} of {len(cells)} folders to fill, {min(pool.jobs, len(tasks))} worker(s)"
+        )
+        pool.run(tasks, then, tell)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A folder that workers fill. ``rests_on``: digest of all that decides what is in it."""
+
+    key: str
+    title: str
+    folder: Path
+    stamp: Path
+    rests_on: str
+    shards: int
+    task: Callable[[tuple[int, int]], Task]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether an earlier run finished it, and its files are there still."""
+        try:
+            if json.loads(self.stamp.read_text("utf-8"))["rests_on"] != self.rests_on:
+                return False
+            rows = (self.folder / "metadata.jsonl").read_text("utf-8").splitlines()
+            return all(
+                (self.folder / v).is_file()
+                for r in map(json.loads, rows)
+                for k, v in r.items()
+                if k.endswith("file_name")
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def forget(self) -> None:
+        self.stamp.unlink(missing_ok=True)
+
+    def remember(self) -> None:
+        from sifm_ref.pictures import write_whole
+
+        write_whole(self.stamp, json.dumps({"folder": self.folder.name, "rests_on": self.rests_on}).encode())
+
+
+def _stamp(bench: Bench, folder: str) -> Path:
+    return bench.out / ".done" / (folder.replace("/", "-") + ".json")
+
+
+def _rests_on_images(bench: Bench, cell: Immunization) -> str:
+    """Digest of the images and texts that a treatment is made of, and of its settings (in its folder's name)."""
+    assert bench.material is not None
+    part = bench.study.images
+    size = [part.resolution, part.resize, part.sides]
+    pictures = [[i.image_id, i.sha256] for i in bench.material.images]
+    return sha256_json([cell.folder, size, pictures, bench.material.seen])
+
+
+def immunize_cells(bench: Bench) -> list[Cell]:
+    """One for each treatment."""
+    return [_immunize_cell(bench, c) for c in bench.plan.immunizations]
+
+
+def _immunize_cell(bench: Bench, cell: Immunization) -> Cell:
+    material, study, root = bench.material, bench.study, bench.order.root
+    assert material is not None
+    folder = bench.out / images.FOLDER
+    pictures = tuple(
+        (i.image_id, folder / f"{i.image_id}.png", _size(bench, i.size)) for i in material.images
+    )
+    batches = -(-len(pictures) // cell.surrogate.batch)
+    loading = loading_of(cell.surrogate, root)
+
+    def task(shard: tuple[int, int]) -> Task:
+        return Immunize(
+            cell.folder,
+            loading,
+            bench.out / cell.folder,
+            folder,
+            pictures,
+            material.seen,
+            method_spec(cell.method, root),
+            cell.method.preset,
+            texts(cell.method.set),
+            cell.eps,
+            cell.method.norm,
+            cell.method.seed,
+            study.images.resolution,
+            cell.surrogate.batch,
+            shard,
+        )
+
+    return Cell(
+        cell.folder,
+        cell.title,
+        bench.out / cell.folder,
+        _stamp(bench, cell.folder),
+        _rests_on_images(bench, cell),
+        max(1, min(bench.board.jobs, batches)),
+        task,
+    )
+
+
+def _size(bench: Bench, size: tuple[int, int]) -> tuple[int, int]:
+    from sifm_ref.pictures import Resize
+
+    part = bench.study.images
+    return Resize(part.resolution, part.resize).size(*size, part.sides)
+
+
+def loading_of(editor: EditorPart, root: Path) -> Loading:
+    return Loading(
+        editor_spec(editor, root),
+        editor.name,
+        tuple(sorted(texts(editor.set).items())),
+        editor.dtype,
+        editor.device,
+        editor.revision,
+        editor.timestep_batch,
+        editor.checkpoint_activations,
+    )
+
+
+def edit_cells(bench: Bench) -> list[Cell]:
+    """One for each editor."""
+    return [_edit_cell(bench, e) for e in bench.plan.editings]
+
+
+def _edit_cell(bench: Bench, editing: Editing) -> Cell:
+    material, study = bench.material, bench.study
+    assert material is not None
+    prompts = tuple(
+        (p.image_id, p.prompt, p.prompt_id, tuple(sorted(p.columns.items()))) for p in material.prompts
+    )
+    directories = tuple(bench.out / t.folder for t in editing.treatments)
+    loading = loading_of(editing.editor, bench.order.root)
+    units = bench.plan.units(editing, len(prompts))
+
+    def task(shard: tuple[int, int]) -> Task:
+        return Edit(
+            editing.folder,
+            loading,
+            bench.out / editing.folder,
+            directories,
+            prompts,
+            study.seeds,
+            editing.purifiers,
+            shard,
+        )
+
+    jobs = bench.board.jobs
+    rests_on = sha256_json(
+        [
+            editing.folder,
+            [_rests_on_images(bench, t) for t in editing.treatments],
+            material.digest,
+            list(study.seeds),
+            list(editing.purifiers),
+        ]
+    )
+    return Cell(
+        editing.folder,
+        editing.editor.name,
+        bench.out / editing.folder,
+        _stamp(bench, editing.folder),
+        rests_on,
+        1 if jobs == 1 else max(1, min(jobs * SHARDS, units)),
+        task,
+    )
+
+
+def plan_board(bench: Bench) -> None:
+    """Enters all work of the study; what was measured by an earlier run is known."""
+    known, board, kinds = _known(bench.out), bench.board, bench.board.kinds
+    work = [(c.folder, "immunize", bench.pictures) for c in bench.plan.immunizations]
+    work += [(e.folder, "edit", bench.plan.edits(e, bench.pairs)) for e in bench.plan.editings]
+    work += [(s.folder, "score", bench.plan.questions(s, bench.pairs)) for s in bench.plan.scorings]
+    for key, step, total in work:
+        if key not in kinds and step in bench.order.steps:
+            board.plan(key, step, total, known)
+
+
+def _known(out: Path) -> dict[str, float]:
+    try:
+        found = json.loads((out / "run.json").read_text("utf-8"))["seconds_each"]
+        return {str(k): float(v) for k, v in found.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _keep_timing(bench: Bench) -> None:
+    """What is true of this run only: times, host, versions. ``results.json`` has none of it."""
+    import platform
+    from datetime import UTC, datetime
+
+    from sifm_ref.pictures import write_whole
+    from sifm_ref.records import versions
+
+    said = {
+        "schema": "isr.bench-run/1",
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "exit_code": bench.exit_code,
+        "jobs": bench.board.jobs,
+        "seconds": bench.timing,
+        "seconds_each": {**_known(bench.out), **bench.board.seconds_each()},
+        "usd": round(bench.board.usd, 6) if bench.board.priced else None,
+        "versions": versions(),
+        "platform": platform.platform(),
+    }
+    write_whole(bench.out / "run.json", (json.dumps(said, indent=1) + "\n").encode())
+
+
+def _on_gpu(study: Study) -> bool:
+    """Whether any editor will be on a GPU."""
+    devices = {e.device for e in study.editors}
+    if devices == {"cpu"}:
+        return False
+    import torch
+
+    return torch.cuda.is_available() or bool(devices - {"auto", "cpu"})
+
+
+def default_jobs(study: Study) -> int:
+    """One worker for each core, or one where there is a GPU."""
+    if _on_gpu(study):
+        return 1
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        return os.cpu_count() or 1
+
+
+# --------------------------------------------------------------------------- scoring
+
+
+def _score_all(bench: Bench, show: Show) -> None:
+    plan_board(bench)
+    bench.board.step = "score"
+    for scoring in bench.plan.scorings:
+        _score(bench, scoring, show)
+
+
+def _score(bench: Bench, scoring: Scoring, show: Show) -> None:
+    """Scores one editor's edits by one judge; a folder that is scored completely is left as it is."""
+    edits = bench.out / scoring.editing.folder
+    if not (edits / "metadata.jsonl").is_file():
+        raise UsageError(f"{edits}: expected all edits; found a part; run without --only, or with edit in it")
+    stamp, rests_on = _stamp(bench, scoring.folder), _score_rests_on(bench, scoring)
+    board, out = bench.board, bench.out / scoring.folder
+    if (out / "result.json").is_file() and _same(stamp, rests_on):
+        board.finish(scoring.folder)
+        return
+    show.say(f"score: {scoring.title}")
+    done = asyncio.run(_scored(bench, scoring, show))
+    board.usd += done.progress.usd
+    board.priced |= done.progress.priced
+    if done.interrupted:
+        raise KeyboardInterrupt
+    if done.exit_code:
+        bench.exit_code = done.exit_code
+        unfinished = ", ".join(f"{n} {reason}" for reason, n in sorted(done.unfinished.items()))
+        why = done.trouble or done.progress.stopped or ""
+        note = f"{scoring.title}: without a reply: {unfinished or 'some'}; {why}".rstrip("; ")
+        bench.notes.append(f"{note}; run the same command again to fill them")
+        return
+    board.finish(scoring.folder)
+    Cell("", "", out, stamp, rests_on, 1, _no_task).remember()
+
+
+def _no_task(shard: tuple[int, int]) -> Task:
+    raise AssertionError("scoring is no worker's task")
+
+
+def _score_rests_on(bench: Bench, scoring: Scoring) -> str:
+    from isr.version import __version__
+
+    edited = _edit_cell(bench, scoring.editing).rests_on
+    first = scoring.judge == bench.study.judges[0]
+    return sha256_json(
+        [__version__, scoring.folder, edited, _by(bench), bench.study.level, bench.study.metrics and first]
+    )
+
+
+def _same(stamp: Path, rests_on: str) -> bool:
+    try:
+        return bool(json.loads(stamp.read_text("utf-8"))["rests_on"] == rests_on)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _by(bench: Bench) -> list[str]:
+    """Columns by which each run is grouped: the study's, as far as the edits have them, and the purifier."""
+    material = bench.material
+    has = {c for p in material.prompts for c in p.columns} if material else set()
+    known = {"purifier", "prompt_id", "seed", "editor", "method", "eps", "surrogate", *has}
+    more = ["purifier"] if any(len(e.purifiers) > 1 for e in bench.plan.editings) else []
+    return list(dict.fromkeys([*(c for c in bench.study.by if c in known), *more]))
+
+
+async def _scored(bench: Bench, scoring: Scoring, show: Show) -> Any:
+    from isr.scoring import Options, Watch, run
+
+    budget = bench.order.budget_usd
+    options = Options(
+        bench.out / scoring.editing.folder,
+        judge_spec(scoring.judge, bench.order.root),
+        judge_sets(scoring.judge),
+        bench.out / scoring.folder,
+        rubrics=scoring.judge.rubrics,
+        by=tuple(_by(bench)),
+        level=bench.study.level,
+        budget_usd=None if budget is None else max(0.0, budget - bench.board.usd),
+        metrics=bench.study.metrics and scoring.judge == bench.study.judges[0],
+    )
+    watch = Watch()
+    watch.stage = lambda text: _staged(bench.board, scoring, text)
+    began = time.monotonic()
+    with show.scoring(watch):
+        task = asyncio.create_task(run(options, watch))
+        while not task.done():
+            await asyncio.wait([task], timeout=0.2)
+            _seen(bench.board.kinds[scoring.folder], watch, time.monotonic() - began)
+            show.update(bench.board)
+    return task.result()
+
+
+def _seen(kind: Kind, watch: Watch, seconds: float) -> None:
+    """What a run of the judge has done so far."""
+    kind.done = min(watch.progress.done, kind.total)
+    kind.fresh, kind.seconds = watch.progress.answered, seconds
+
+
+def _staged(board: Board, scoring: Scoring, text: str) -> None:
+    board.detail = f"{scoring.title}: {text}"
+
+
+# --------------------------------------------------------------------------- results
+
+
+def _results(bench: Bench, show: Show) -> None:
+    from isr.bench.writing import write
+
+    bench.board.step, bench.board.detail = "results", ""
+    show.update(bench.board)
+    missing = [s for s in bench.plan.scorings if not (bench.out / s.folder / "result.json").is_file()]
+    if missing:
+        raise InputError(
+            f"{bench.out}: expected every editor scored by every judge; found none of {missing[0].title}; "
+            "run without --only, or with score in it"
+        )
+    bench.findings = write(bench, show)

@@ -1,0 +1,367 @@
+"""Worker processes: each loads torch and an editor once and keeps it, and ends when its parent does.
+
+A worker is a spawned process at the end of a pipe. It takes a task, tells of every result that is done, and asks for
+the next. What it was doing when it is killed is done again by whoever goes on: results are files, whole or not there.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isr.errors import IsrError
+
+if TYPE_CHECKING:
+    from sifm_ref.editor import Editor
+
+PATIENCE_S = 5.0  # for workers to end by themselves
+
+
+class WorkerError(IsrError):
+    """A worker failed; what is done stays, and the same command goes on with the rest."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How an editor is loaded; equal ones share it."""
+
+    spec: str
+    name: str
+    sets: tuple[tuple[str, str], ...] = ()
+    dtype: str = "fp32"
+    device: str = "auto"
+    revision: str = ""
+    timestep_batch: int = 0
+    checkpoint: bool = False
+
+
+@dataclass(frozen=True)
+class Immunize:
+    """A shard of the images of one treatment."""
+
+    key: str
+    editor: Loading
+    out: Path
+    images: Path
+    pictures: tuple[tuple[str, Path, tuple[int, int]], ...]
+    prompts: Mapping[str, str]
+    method: str
+    preset: str
+    sets: Mapping[str, str]
+    eps: float
+    norm: str
+    seed: int
+    resolution: int
+    batch: int
+    shard: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A shard of the units of one editor."""
+
+    key: str
+    editor: Loading
+    out: Path
+    directories: tuple[Path, ...]
+    prompts: tuple[tuple[str, str, str, tuple[tuple[str, str], ...]], ...]  # image, text, id, columns
+    seeds: tuple[int, ...]
+    purifiers: tuple[str, ...]
+    shard: tuple[int, int]
+
+
+Task = Immunize | Edit
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a worker says. ``kind``: began, done (one result), step, end (of the task), failed."""
+
+    kind: str
+    key: str = ""
+    seconds: float = 0.0
+    fresh: bool = True
+    text: str = ""
+    code: int = 1
+
+
+Tell = Callable[[Told], None]
+
+
+# --------------------------------------------------------------------------- in the worker
+
+
+def work(pipe: Connection, threads: int) -> None:
+    """Takes tasks until the pipe closes. The parent interrupts by ending this process, not by a signal to the group."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    editors = _Editors(threads)
+    while True:
+        try:
+            task: Task = pipe.recv()
+        except EOFError:
+            return
+        try:
+            _do(task, editors, pipe.send)
+            pipe.send(Told("end", task.key))
+        except BrokenPipeError:
+            return
+        except IsrError as error:
+            pipe.send(Told("failed", task.key, text=str(error), code=error.exit_code))
+        except Exception:  # one boundary: whatever a library raises goes to the parent in words
+            pipe.send(Told("failed", task.key, text=traceback.format_exc()))
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+class _Editors:
+    """The editor that is loaded; another one takes its place."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._loaded: tuple[Loading, Editor] | None = None
+
+    def open(self, wanted: Loading, tell: Tell) -> Editor:
+        if self._loaded is None or self._loaded[0] != wanted:
+            self._loaded = None  # its memory first
+            tell(Told("step", text=f"loading {wanted.name}"))
+            self._loaded = (wanted, self._load(wanted))
+        return self._loaded[1]
+
+    def _load(self, wanted: Loading) -> Editor:
+        import torch
+
+        from sifm_ref.editor import Memory, Settings
+        from sifm_ref.loading import load
+
+        if self._threads:
+            torch.set_num_threads(self._threads)
+        memory = Memory(wanted.timestep_batch, wanted.checkpoint)
+        settings = Settings(
+            wanted.dtype, wanted.device, dict(wanted.sets), wanted.revision or None, memory, wanted.name
+        )
+        return load(wanted.spec, settings)
+
+
+def _do(task: Task, editors: _Editors, tell: Tell) -> None:
+    tell(Told("began", task.key))
+    editor = editors.open(task.editor, tell)
+    if isinstance(task, Immunize):
+        _immunize(task, editor, tell)
+    else:
+        _edit(task, editor, tell)
+
+
+def _immunize(task: Immunize, editor: Editor, tell: Tell) -> None:
+    from sifm_ref.budget import Budget
+    from sifm_ref.editor import WhiteBox
+    from sifm_ref.immunizing import Done, Job, Step, immunize
+    from sifm_ref.pictures import Picture, Resize
+    from sifm_ref.registry import method
+
+    if not isinstance(editor, WhiteBox):
+        raise WorkerError(f"editor {editor.name}: expected one whose steps can be differentiated")
+    job = Job(
+        task.images,
+        task.out,
+        method(task.method, task.preset, task.sets),
+        Budget(task.eps, task.norm),  # type: ignore[arg-type]
+        task.seed,
+        Resize(task.resolution, "keep"),
+        task.prompts,
+        batch=task.batch,
+        shard=task.shard,
+        resume=True,
+        pictures=tuple(Picture(*p) for p in task.pictures),
+        growing=True,
+    )
+
+    def on_image(done: Done) -> None:
+        tell(Told("done", task.key, done.seconds, done.fresh, str(done.row["image_id"])))
+
+    def on_step(step: Step) -> None:
+        loss = "" if step.loss is None else f", loss {step.loss:.4g}"
+        tell(Told("step", task.key, text=f"step {step.step}{loss}"))
+
+    immunize(job, editor, on_image=on_image, on_step=on_step)
+
+
+def _edit(task: Edit, editor: Editor, tell: Tell) -> None:
+    from sifm_ref.editing import Done, Job, Prompt, edit
+    from sifm_ref.registry import purifier
+
+    job = Job(
+        task.directories,
+        task.out,
+        tuple(Prompt(name, text, key, dict(columns)) for name, text, key, columns in task.prompts),
+        task.seeds,
+        tuple(purifier(p) for p in task.purifiers),
+        task.shard,
+        resume=True,
+        growing=True,
+    )
+
+    def on_edit(done: Done) -> None:
+        tell(Told("done", task.key, done.seconds, done.fresh, str(done.row["edit_id"])))
+
+    edit(job, editor, on_edit=on_edit)
+
+
+# --------------------------------------------------------------------------- in the parent
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    task: Task | None = None
+    editor: Loading | None = None
+
+
+@dataclass
+class Pool:
+    """``jobs`` workers. ``threads``: of torch in each, 0 for its own choice."""
+
+    jobs: int
+    threads: int
+    _workers: list[_Worker] = field(default_factory=list)
+
+    def run(
+        self,
+        tasks: Sequence[Task],
+        then: Callable[[str], Sequence[Task]],
+        tell: Callable[[Told | None], None],
+    ) -> None:
+        """Does all tasks, and those that ``then`` names as each key's last task ends.
+
+        ``tell`` hears everything, and ``None`` now and then. Raises ``WorkerError`` for the first task that failed.
+        """
+        waiting = list(tasks)
+        left = {k: sum(t.key == k for t in waiting) for k in {t.key for t in waiting}}
+        self._start(min(self.jobs, len(waiting)))
+        while waiting or any(w.task for w in self._workers):
+            for worker in self._workers:
+                if worker.task is None and waiting:
+                    _give(worker, waiting)
+            tell(None)
+            for worker, said in self._heard():
+                tell(said)
+                if said.kind == "failed":
+                    raise WorkerError(f"{said.key}: {said.text}") if said.code == 1 else _input(said)
+                if said.kind == "end":
+                    worker.task = None
+                    left[said.key] -= 1
+                    more = then(said.key) if left[said.key] == 0 else ()
+                    left |= {t.key: left.get(t.key, 0) + 1 for t in more}
+                    waiting = [*more, *waiting]
+
+    def _start(self, wanted: int) -> None:
+        context = get_context("spawn")
+        while len(self._workers) < wanted:
+            ours, theirs = context.Pipe()
+            process = context.Process(target=work, args=(theirs, self.threads), daemon=True)
+            with _environment(self.threads), _uninterrupted():
+                process.start()
+            theirs.close()
+            self._workers.append(_Worker(process, ours))
+
+    def _heard(self) -> Iterator[tuple[_Worker, Told]]:
+        ready = wait([w.pipe for w in self._workers], timeout=0.2)
+        for worker in self._workers:
+            if worker.pipe in ready:
+                try:
+                    yield worker, worker.pipe.recv()
+                except (EOFError, OSError):
+                    raise _died(worker) from None
+
+    def close(self) -> None:
+        """Ends all workers; what they were doing is done again by the next run."""
+        for worker in self._workers:
+            worker.pipe.close()
+            if worker.task is not None:
+                worker.process.terminate()
+        deadline = time.monotonic() + PATIENCE_S
+        for worker in self._workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            worker.process.kill()
+            worker.process.join()
+        self._workers.clear()
+
+
+def _give(worker: _Worker, waiting: list[Task]) -> None:
+    """The first task for the editor that the worker has, else the first of all."""
+    place = next((i for i, t in enumerate(waiting) if t.editor == worker.editor), 0)
+    worker.task = waiting.pop(place)
+    worker.editor = worker.task.editor
+    try:
+        worker.pipe.send(worker.task)
+    except (BrokenPipeError, ConnectionResetError):
+        raise _died(worker) from None
+
+
+def _died(worker: _Worker) -> WorkerError:
+    worker.process.join(5)
+    code = worker.process.exitcode
+    how = f"was ended by signal {-code}" if code is not None and code < 0 else f"ended with {code}"
+    task = worker.task.key if worker.task else "nothing"
+    return WorkerError(
+        f"a worker {how} while it did {task}; if memory ran out, give fewer --jobs; the same command goes on"
+    )
+
+
+def _input(said: Told) -> IsrError:
+    error = IsrError(f"{said.key}: {said.text}")
+    error.exit_code = said.code
+    return error
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C in a terminal goes to all of its processes: one that begins must not take it for its own."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _environment(threads: int) -> Iterator[None]:
+    """What a new worker's libraries read when they are loaded."""
+    before = {k: os.environ.get(k) for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    if threads:
+        os.environ.update(dict.fromkeys(before, str(threads)))
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+
+
+__all__ = ["Edit", "Immunize", "Loading", "Pool", "Task", "Told", "WorkerError", "work"]

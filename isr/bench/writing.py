@@ -1,0 +1,310 @@
+"""What a study found, written: ``results.json`` (the science), ``results.md``, tables, ``report.html``; and as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isr.bench import layout, rows
+from isr.bench.cells import Immunization, Scoring, named
+from isr.bench.comparisons import Family, compared, declared, lines
+from isr.bench.layout import Published, Table
+from isr.bench.rows import Row
+from isr.canonical import sha256_json
+from isr.errors import InputError, IsrError
+from isr.estimates import as_dicts
+from isr.runs import FinishedRun, read_run
+from isr.scoring import write_text
+from isr.types import Treatment
+
+if TYPE_CHECKING:
+    from isr.bench.running import Bench, Show
+    from isr.bench.thesis import Thesis
+
+SCHEMA = "isr.bench/1"
+BY_SPLIT = "general-"
+SHEET = "disagreements.png"
+REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to open
+Key = tuple[str, str, float, str]  # method, config, eps, surrogate
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that a study found."""
+
+    rows: tuple[Row, ...]
+    families: tuple[Family, ...]
+    tables: Mapping[str, Table]
+    thesis: Thesis | None
+
+    def text(self) -> str:
+        """For the terminal: the main table and the paper's, comparisons, thesis; those by split are in the files."""
+        parts = [t.text() for name, t in self.tables.items() if not name.startswith(BY_SPLIT)]
+        parts += ["\n".join(lines(f)) + "\n" for f in self.families]
+        parts += [self.thesis.text()] if self.thesis else []
+        return "\n".join(parts)
+
+
+def collect(bench: Bench) -> Findings:
+    """The findings in a bench's finished scores."""
+    known = _treatments(bench)
+    folders = [bench.out / s.folder for s in bench.plan.scorings]
+    found = tuple(_labelled(row, known) for row in rows.read(folders, bench.study.level))
+    published = _published(bench)
+    tables = {"general": layout.general(found)}
+    for split in sorted({r.split for r in found} - {""}):
+        tables[BY_SPLIT + named(split)] = layout.general(found, split)
+    for name in bench.study.tables:
+        tables[name] = layout.LAYOUTS[name](found, published)
+    return Findings(found, tuple(_families(bench, known)), tables, _thesis(bench))
+
+
+def _treatments(bench: Bench) -> dict[Key, Immunization]:
+    """The study's treatments under the names that edits have of them."""
+    found: dict[Key, Immunization] = {}
+    for cell in bench.plan.immunizations:
+        file = bench.out / cell.folder / "metadata.jsonl"
+        try:
+            with file.open(encoding="utf-8") as opened:
+                row = json.loads(opened.readline())
+            key = (str(row["method"]), str(row["config"]), float(row["eps"]), str(row["surrogate"]))
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(
+                f"{file}: expected what isr bench immunized; found {error!r}; run without --only"
+            ) from error
+        if key in found:
+            raise InputError(
+                f"{cell.title} and {found[key].title}: expected two treatments; found one; drop one of them"
+            )
+        found[key] = cell
+    return found
+
+
+def _key(method: str, config: str, eps: str, surrogate: str) -> Key | None:
+    try:
+        return (method, config, float(eps), surrogate)
+    except ValueError:
+        return None
+
+
+def _labelled(row: Row, known: Mapping[Key, Immunization]) -> Row:
+    """The row under the study's name for its method."""
+    key = _key(row.method, row.config, row.eps, row.surrogate)
+    if row.is_control or key is None or key not in known:
+        return row
+    method = known[key].method
+    return replace(row, label=method.name, role=method.role, ablation=method.ablation, lam=method.lam)
+
+
+def _published(bench: Bench) -> Published | None:
+    file = bench.study.published
+    return Published.load(bench.order.root / file) if file else None
+
+
+def _families(bench: Bench, known: Mapping[Key, Immunization]) -> Iterator[Family]:
+    """Every family by every judge; the first judge's are the study's claims, the others show what rests on it."""
+    from sifm_ref.registry import purifier
+
+    texts = {
+        p: found.text if (found := purifier(p)) else "" for e in bench.plan.editings for p in e.purifiers
+    }
+    pairs = declared(bench.plan, texts)
+    for scorings in _by_judge(bench.plan.scorings):
+        runs = [read_run(bench.out / s.folder) for s in scorings]
+        for name, some in pairs.items():
+            yield compared(name, scorings[0].name, some, runs, _labels(runs, known), level=bench.study.level)
+
+
+def _by_judge(scorings: Sequence[Scoring]) -> list[list[Scoring]]:
+    found: dict[str, list[Scoring]] = {}
+    for s in scorings:
+        found.setdefault(repr(s.judge), []).append(s)
+    return list(found.values())
+
+
+def _labels(runs: Sequence[FinishedRun], known: Mapping[Key, Immunization]) -> dict[Treatment, str]:
+    found = {}
+    for run in runs:
+        for treatment in run.treatments:
+            key = _key(*treatment)
+            if key in known:
+                found[treatment] = known[key].label
+    return found
+
+
+def _thesis(bench: Bench) -> Thesis | None:
+    """What the conventional metrics say of the first judge's outcomes, where they were measured."""
+    if not bench.study.metrics:
+        return None
+    from isr.bench.thesis import study
+
+    first = bench.study.judges[0]
+    return study([bench.out / s.folder for s in bench.plan.scorings if s.judge == first])
+
+
+# --------------------------------------------------------------------------- files
+
+
+def write(bench: Bench, show: Show) -> Findings:
+    """Writes all results; ``results.json`` last, so that it is there only when everything is."""
+    found = collect(bench)
+    folder = bench.out / "tables"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in found.tables.items():
+        write_text(folder / f"{name}.csv", table.csv())
+        write_text(folder / f"{name}.tex", table.latex())
+    if found.thesis and found.thesis.units:
+        from isr.bench.thesis import contact_sheet
+
+        contact_sheet(found.thesis.units, bench.out / SHEET)
+    _report(bench, show)
+    write_text(bench.out / "results.md", markdown(bench, found))
+    write_text(
+        bench.out / "results.json",
+        json.dumps(as_dict(bench, found), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+    )
+    return found
+
+
+def as_dict(bench: Bench, found: Findings) -> dict[str, Any]:
+    """The bytes of ``results.json`` as values: no time, no host, no path of this machine."""
+    material = bench.material
+    return {
+        "schema": SCHEMA,
+        "study": {"name": bench.study.name, "digest": bench.study.digest},
+        "choices": json.loads(bench.study.model_dump_json(by_alias=True)),
+        "images": {
+            "n": bench.pictures,
+            "prompts": bench.pairs,
+            "digest": material.digest if material else sha256_json([]),
+        },
+        "cells": {
+            "immunized": [c.title for c in bench.plan.immunizations],
+            "edited": [e.editor.name for e in bench.plan.editings],
+            "scored": [s.title for s in bench.plan.scorings],
+        },
+        "signatures": sorted({r.signature for r in found.rows}),
+        "rows": [_row(r) for r in found.rows],
+        "comparisons": [f.as_dict() for f in found.families],
+        "tables": {
+            n: {"title": t.title, "notes": list(t.notes), "csv": t.csv()} for n, t in found.tables.items()
+        },
+        "thesis": _thesis_dict(found.thesis) if found.thesis else None,
+    }
+
+
+def _thesis_dict(thesis: Thesis) -> dict[str, Any]:
+    """The separations as values; the units without the places of their pictures."""
+    return {
+        "separations": [
+            {
+                **{n: getattr(s, n) for n in ("editor", "judge", "metric", "signature")},
+                "rank_correlation": s.overall.correlation.as_dict(),
+                "auc": s.overall.auc.as_dict(),
+                **{n: getattr(s, n).as_dict() for n in ("within", "between", "false_protected", "missed")},
+            }
+            for s in thesis.separations
+        ],
+        "units": [
+            {
+                n: getattr(u, n)
+                for n in ("editor", "judge", "metric", "edit_id", "prompt", "outcome", "value", "rank", "of")
+            }
+            for u in thesis.units
+        ],
+        "notes": list(thesis.notes),
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    names = ("editor", "surrogate", "label", "role", "method", "config", "eps", "purifier", "split", "judge")
+    return {
+        **{n: getattr(row, n) for n in names},
+        "edits": row.edits,
+        "decided": row.decided,
+        "estimates": as_dicts(row.estimates),
+        "metrics": as_dicts(row.metrics),
+        "signature": row.signature,
+    }
+
+
+def _report(bench: Bench, show: Show) -> None:
+    """Writes report.html of all scores; results are never lost to a report that cannot be written."""
+    from isr.report.page import Options, write_report
+    from isr.report.runs import read_report_run
+
+    edits = sum(bench.plan.edits(s.editing, bench.pairs) for s in bench.plan.scorings)
+    if edits > REPORT_MOST:
+        folders = " ".join(str(bench.out / s.folder) for s in bench.plan.scorings[:2])
+        show.say(f"no report for {edits:,} edits unasked; make one of some: isr report {folders}")
+        return
+    try:
+        runs = [replace(read_report_run(bench.out / s.folder), name=s.title) for s in bench.plan.scorings]
+        write_report(runs, bench.out / "report.html", Options(title=bench.study.name))
+    except (IsrError, OSError) as error:
+        show.say(f"no report was written: {error}")
+
+
+def markdown(bench: Bench, found: Findings) -> str:
+    """``results.md``: for people."""
+    return "\n".join(_markdown(bench, found)) + "\n"
+
+
+def _markdown(bench: Bench, found: Findings) -> Iterator[str]:
+    study, plan = bench.study, bench.plan
+    yield f"# {_md(study.name)}\n"
+    yield "## What was run\n"
+    yield f"- study `{study.digest}`"
+    yield f"- {bench.pictures} images, {bench.pairs} prompts of them, seeds {', '.join(map(str, study.seeds))}"
+    yield f"- {len(plan.immunizations)} treatments: {_md('; '.join(c.title for c in plan.immunizations))}"
+    for e in plan.editings:
+        n = bench.pairs
+        yield f"- editor {_md(e.editor.name)}: {plan.edits(e, n)} edits, {plan.units(e, n)} control edits; purifiers {_md(', '.join(e.purifiers))}"
+    yield f"- judges: {_md(', '.join(dict.fromkeys(s.name for s in plan.scorings)))} (the first one's comparisons are the claims)"
+    yield from (f"- {_md(note)}" for note in bench.notes)
+    yield "\n## Rates\n"
+    for table in found.tables.values():
+        yield table.markdown()
+    yield "\n## Comparisons\n"
+    for family in found.families:
+        yield "```text"
+        yield from (line.replace("`", "'") for line in lines(family))
+        yield f"signature: {family.signature}".replace("`", "'")
+        yield "```\n"
+    if found.thesis:
+        yield "## Do the conventional metrics tell?\n"
+        yield found.thesis.markdown()
+    yield "## Where everything lies\n"
+    yield from _places(bench)
+    yield "\n## How to repeat it\n"
+    yield f"`isr bench {bench.order.file.name}` beside its files; in this folder it goes on and repeats nothing that is done."
+    yield "Versions, times and host of the last run: `run.json`."
+
+
+def _places(bench: Bench) -> Iterator[str]:
+    yield "| what | where |\n|---|---|"
+    yield "| images, prompts | `images/` |"
+    for c in bench.plan.immunizations:
+        yield f"| {_md(c.title)} | `{c.folder}` |"
+    for e in bench.plan.editings:
+        yield f"| edits of {_md(e.editor.name)} | `{e.folder}` |"
+    for s in bench.plan.scorings:
+        yield f"| scores, {_md(s.title)} | `{s.folder}` |"
+    yield "| tables | `tables/` |\n| every number | `results.json` |\n| gallery, plots | `report.html` |"
+    yield f"| where metric and judge disagree most, in pictures | `{SHEET}` |"
+
+
+def _md(text: str) -> str:
+    """Text of the study as plain text in markdown."""
+    for c in "\\`*_[]|<>#":
+        text = text.replace(c, f"\\{c}")
+    return text.replace("\n", " ")
+
+
+def places(out: Path) -> list[str]:
+    """What was written, for the end of the run."""
+    names = ("results.md", "results.json", "tables", SHEET, "report.html")
+    return [str(out / n) for n in names if (out / n).exists()]

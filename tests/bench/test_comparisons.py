@@ -1,0 +1,115 @@
+"""The declared family: a case worked by hand, and equality with ``isr compare`` on the same runs."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isr.bench.comparisons import MAIN, Pair, compared, lines
+from isr.comparing import compare
+from isr.runs import EditRow, FinishedRun, contenders
+from isr.types import Treatment, Unit
+
+SIFM = Treatment("sifm", "paper-1", "0.03", "a")
+NOISE = Treatment("noise", "uniform-1", "0.03", "a")
+LABELS = {SIFM: "SIFM", NOISE: "noise"}
+SIGNATURE = "isr=0|semantic=v1|perceptual=v1|judge=oracle|rule=single|parser=1|images=1|repeats=1"
+
+
+def run(outcomes: dict[Treatment | None, list[float]], editor: str = "a", purifier: str = "") -> FinishedRun:
+    """A run over images of two prompts each; ``None``: the control edits."""
+    rows: dict[Treatment | None, dict[Unit, EditRow]] = {}
+    for treatment, values in outcomes.items():
+        for i, value in enumerate(values):
+            unit = Unit(f"image{i // 2}", f"p{i % 2}", editor, "0", purifier)
+            rows.setdefault(treatment, {})[unit] = EditRow(unit, value, {})
+    controls = rows.pop(None, {})
+    named = {t: r for t, r in rows.items() if t is not None}
+    return FinishedRun(Path(editor + purifier), editor + purifier, SIGNATURE, named, controls)
+
+
+def pair(second: str, editor: str = "a", purifier: str = "") -> Pair:
+    return Pair(editor, purifier, 0.03, "a", "SIFM", second)
+
+
+def test_by_hand() -> None:
+    """Four images of two prompts. SIFM - none by image: 2, 2, 2, 1; SIFM - noise: 1, 1, 0, 0.
+
+    The sums' signs: none: 2^4 patterns, |sum| = 7 only if all agree: p = 2/16. noise: two images differ, 2^2 patterns,
+    |sum| = 2 in two of four: p = 2/4. Holm over both: 2 x 2/16 = 1/4; max(1/4, 2/4) = 1/2.
+    """
+    found = compared(
+        MAIN,
+        "oracle",
+        [pair("noise"), pair("none")],
+        [run({SIFM: [1, 1, 1, 1, 1, 1, 1, 0], NOISE: [1, 0, 0, 1, 1, 1, 1, 0], None: [0] * 8})],
+        LABELS,
+        level=0.95,
+    )
+    noise, none = (m.found for m in found.members)
+    assert (noise.p_value, none.p_value) == (0.5, 0.125)
+    assert (noise.p_holm, none.p_holm) == (0.5, 0.25)
+    assert noise.difference.value == pytest.approx(2 / 8)
+    assert none.difference.value == pytest.approx(7 / 8)
+    assert [(m.as_dict()["wins"], m.as_dict()["losses"]) for m in found.members] == [(2, 0), (7, 0)]
+    assert (noise.difference.n, noise.difference.clusters) == (8, 4)
+    assert "family=main:2:holm" in found.signature
+    text = "\n".join(lines(found))
+    assert "SIFM - noise" in text
+    assert "+87.5 pp" in text
+
+
+def test_holm_runs_over_all_editors_and_purifiers() -> None:
+    ours, theirs, control = [1.0] * 8, [0.0] * 8, [0.0] * 8
+    runs = [run({SIFM: ours, NOISE: theirs, None: control}, editor=e) for e in "ab"]
+    pairs = [pair(s, e) for e in "ab" for s in ("noise", "none")]
+    found = compared(MAIN, "oracle", pairs, runs, LABELS, level=0.95)
+    assert [m.found.p_value for m in found.members] == [0.125] * 4
+    assert [m.found.p_holm for m in found.members] == [0.5] * 4  # 4 x 2/16
+    alone = compared(MAIN, "oracle", pairs[:1], runs, LABELS, level=0.95).members[0].found
+    joint = found.members[0].found
+    assert joint.difference == alone.difference
+    assert joint.simultaneous != alone.simultaneous
+
+
+def test_as_isr_compare_says() -> None:
+    draw = np.random.default_rng(1)
+    some = {t: draw.integers(0, 2, 24).astype(float).tolist() for t in (SIFM, NOISE)}
+    some[SIFM][3] = math.nan
+    one = run({**some, None: [0.0] * 24})
+    ours = compared(MAIN, "oracle", [pair("noise")], [one], LABELS, level=0.95).members[0].found
+    theirs = compare(contenders([one]), one.instrument, baseline="noise").family[0]
+    assert ours.difference == theirs.difference
+    assert ours.simultaneous == theirs.simultaneous
+    assert (ours.p_value, ours.p_holm, ours.p_method) == (theirs.p_value, theirs.p_holm, theirs.p_method)
+    assert ours.undecided == theirs.undecided == 1
+    assert ours.notes == theirs.notes
+
+
+def test_units_are_never_mixed() -> None:
+    """The same image and prompt under another purifier, or by another editor, is another unit."""
+    runs = [
+        run({SIFM: [1.0] * 8, NOISE: [0.0] * 8, None: [0.0] * 8}),
+        run({SIFM: [0.0] * 8, NOISE: [1.0] * 8, None: [0.0] * 8}, purifier="jpeg:quality=75"),
+    ]
+    pairs = [pair("noise"), pair("noise", purifier="jpeg:quality=75")]
+    found = compared(MAIN, "oracle", pairs, runs, LABELS, level=0.95)
+    assert [m.found.difference.value for m in found.members] == [1.0, -1.0]
+    assert [m.found.difference.n for m in found.members] == [8, 8]
+
+
+def test_a_declared_pair_without_edits_is_told() -> None:
+    found = compared(MAIN, "oracle", [pair("none"), pair("none", "b")], [run({SIFM: [1.0] * 8, None: [0.0] * 8})], LABELS, level=0.95)  # fmt: skip
+    missing = found.members[1].found
+    assert missing.p_value is None
+    assert missing.difference.value is None
+    assert any("no pair" in line for line in lines(found))
+
+
+def test_what_is_on_one_side_only_is_told() -> None:
+    found = compared(MAIN, "oracle", [pair("none")], [run({SIFM: [1.0] * 8, None: [0.0] * 6})], LABELS, level=0.95)  # fmt: skip
+    assert found.members[0].found.difference.n == 6
+    assert any("2 units are on one side only" in n for n in found.members[0].found.notes)

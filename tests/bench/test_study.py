@@ -1,0 +1,164 @@
+"""The study file: everything that is wrong with it at once, before anything is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("torch", reason="needs isr-eval[sifm]")
+pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
+
+from isr.bench.study import EditorPart, MethodPart, Study, pairs_of, read_study, text_of
+from isr.errors import InputError
+
+GOOD = """
+name = "s"
+judges = ["shapes-oracle"]
+[images]
+folder = "scenes"
+prompts = "prompts.csv"
+resolution = 64
+[[editors]]
+name = "ip2p"
+editor = "instruct_pix2pix"
+[[methods]]
+name = "noise"
+method = "noise"
+eps = [0.03, 0.06]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "scenes").mkdir()
+    (tmp_path / "prompts.csv").write_text("name,prompt\n*,x\n")
+    return tmp_path
+
+
+def problems(folder: Path, text: str, **options: bool) -> list[str]:
+    (folder / "study.toml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_study(folder / "study.toml", **options)
+    return [f"{p.field}: {p.found}: {p.expected}" for p in caught.value.problems]
+
+
+def test_a_good_study(folder: Path) -> None:
+    (folder / "study.toml").write_text(GOOD)
+    study = read_study(folder / "study.toml")
+    assert study.judges[0].card == "shapes-oracle"
+    assert study.methods[0].eps == (0.03, 0.06)
+    assert study.images.sides == 64
+    before = study.digest
+    (folder / "study.toml").write_text("# a remark\n" + GOOD)
+    assert read_study(folder / "study.toml").digest == before
+
+
+def test_every_problem_at_once(folder: Path) -> None:
+    """Shapes, names that lead nowhere, settings that do not exist, files that are not there: one list."""
+    text = (
+        GOOD.replace('folder = "scenes"', 'folder = "gone"')
+        + """
+[[methods]]
+name = "SIFM"
+method = "sfim"
+surrogates = ["sd3"]
+[[methods]]
+name = "SIFM"
+method = "sifm"
+set = { "descent.step" = 1 }
+[[methods]]
+name = "mine"
+method = "mine.py:protect"
+[[methods]]
+name = "noise"
+method = "noise"
+eps = [0.03]
+colour = "red"
+[[editors]]
+name = "gone"
+editor = "./gone"
+"""
+    )
+    text = text.replace(
+        'judges = ["shapes-oracle"]', 'judges = ["no-such-judge"]\nseeds = [0, -1]\npurifiers = ["jpg"]'
+    )
+    found = "\n".join(problems(folder, text))
+    for word in (
+        "seeds.1", "methods.4.colour", "images.folder", "methods.1.surrogates: 'sd3'", "did you mean sifm",
+        "descent.step", "code to be run", "judges.0", "purifiers", "'./gone'", "methods.2: 'SIFM' at 0.03",
+    ):  # fmt: skip
+        assert word in found, word
+
+
+def test_code_is_only_run_when_allowed(folder: Path) -> None:
+    text = GOOD + '[[methods]]\nname = "mine"\nmethod = "mine.py:protect"\n'
+    (folder / "mine.py").write_text("raise SystemExit('it was run')")
+    assert "--allow-code" not in problems(folder, text)[0]  # found and expected; the advice is apart
+    (folder / "mine.py").write_text("def protect(editor, scene, **rest):\n    return scene.source\n")
+    (folder / "study.toml").write_text(text)
+    assert read_study(folder / "study.toml", allow_code=True).methods[1].is_code
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("[images]", '[images]\ndataset = { id = "x", strata = { portrait = 1 } }'), "both"),
+        (('folder = "scenes"\nprompts = "prompts.csv"', ""), "neither"),
+        (('prompts = "prompts.csv"', ""), "name, prompt"),
+        (('name = "noise"', 'name = "none"'), "another name"),
+        (('editor = "instruct_pix2pix"', 'editor = "flux_kontext"'), "surrogate = false"),
+        (('editor = "instruct_pix2pix"', 'editor = "instruct_pix2pix"\nsurrogate = false'), "none that surrogates"),
+        (('editor = "instruct_pix2pix"', 'editor = "instruct_pix2pix"\nset = { step = 3 }'), "step: expected one of"),
+        (("eps = [0.03, 0.06]", "eps = [8]"), "pixel units"),
+        (("[[methods]]", '[[methods]]\nname = "twin"\nmethod = "noise"\n[[methods]]'), "than 'twin'"),
+        (('name = "s"', 'name = "s"\ntables = ["IX"]'), "'IX'"),
+        (('name = "s"', 'name = "s"\npublished = "../none.toml"'), "a file beside"),
+        (('name = "s"', 'name = ""'), "at least 1 character"),
+        (('name = "ip2p"', 'name = "ip2p\\u001b[2J"'), "match pattern"),
+    ],
+)  # fmt: skip
+def test_one_problem(folder: Path, change: tuple[str, str], said: str) -> None:
+    found = problems(folder, GOOD.replace(*change, 1))
+    assert any(said in one for one in found), found
+
+
+def test_no_toml(folder: Path) -> None:
+    (folder / "study.toml").write_text("name = ")
+    with pytest.raises(InputError, match="expected a study file in TOML"):
+        read_study(folder / "study.toml")
+
+
+VALUE = st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text("abc._", min_size=1)
+
+
+@given(VALUE)
+def test_a_setting_says_what_it_would_on_a_command_line(value: bool | int | float | str) -> None:
+    from sifm_ref.registry import like
+
+    assert like(value, text_of(value)) == value
+
+
+@given(
+    surrogate=st.lists(st.booleans(), min_size=3, max_size=3),
+    edits=st.lists(st.booleans(), min_size=3, max_size=3),
+    transfer=st.booleans(),
+)
+def test_cells_of_a_method(surrogate: list[bool], edits: list[bool], transfer: bool) -> None:
+    editors = [
+        EditorPart(name=n, editor="x", surrogate=s, edits=e)
+        for n, s, e in zip("abc", surrogate, edits, strict=True)
+    ]
+    found = pairs_of(MethodPart(name="m", method="noise", transfer=transfer), editors)
+    whole = sum(surrogate) * sum(edits)
+    assert len(found) == (whole if transfer else sum(s and e for s, e in zip(surrogate, edits, strict=True)))
+
+
+def test_the_model_is_frozen(folder: Path) -> None:
+    (folder / "study.toml").write_text(GOOD)
+    study = read_study(folder / "study.toml")
+    with pytest.raises(ValueError, match="frozen"):
+        study.name = "other"
+    assert isinstance(study, Study)
