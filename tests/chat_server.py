@@ -178,6 +178,8 @@ class Server:
         return None
 
     def _completion(self, fault: str, digest: str, body: dict[str, Any]) -> dict[str, Any]:
+        if "edit instructions" in body["messages"][0]["content"]:
+            return self._wrapped(_prompts(body), "", digest)
         semantic = "source_kept" in body["messages"][0]["content"]
         fails = int(digest[:8], 16) % 3 > 0
         words = random.Random(digest).choices(
@@ -205,6 +207,9 @@ class Server:
 
             text = reply(self.behaviour, body, digest)
             fault = "structured_refusal" if text is None else ""
+        return self._wrapped(text, fault, digest)
+
+    def _wrapped(self, text: str | None, fault: str, digest: str) -> dict[str, Any]:
         message = {"role": "assistant", "content": text}
         if fault == "structured_refusal":
             message["refusal"] = "I cannot evaluate this."
@@ -249,6 +254,25 @@ class Server:
         app.router.add_get("/stats", self.stats)
         app.router.add_post("/change", self.change)
         return app
+
+
+def _prompts(body: dict[str, Any]) -> str:
+    """What a writer of edit prompts says; a caption with a word in capitals orders another kind of reply."""
+    system, user = (m["content"] for m in body["messages"])
+    count = int(system.partition("Write ")[2].partition(" ")[0])
+    seen = json.loads(user.partition("Known instruction: ")[2])
+    prompts = [f"make it number {i}, {len(user)}" for i in range(count)]
+    return {
+        "SHORT": json.dumps({"prompts": prompts[1:]}),
+        "TWICE": json.dumps({"prompts": [prompts[0]] * count}),
+        "SAME": json.dumps({"prompts": [seen.upper(), *prompts[1:]]}),
+        "PROSE": "Here you are: make it red.",
+        "EMPTY": "",
+        "LIST": json.dumps(prompts),
+    }.get(
+        next((w for w in user.replace('"', " ").split() if w.isupper() and len(w) > 3), ""),
+        json.dumps({"prompts": prompts}),
+    )
 
 
 @dataclass(frozen=True)

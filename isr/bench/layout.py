@@ -293,16 +293,17 @@ class Table:
     def _csv_row(self, row: Line, key: str) -> tuple[object, ...]:
         cell, known = row.cells.get(key, Cell()), row.known.get(key, Known())
         e = cell.estimate
-        ours: tuple[object, ...] = (*[None] * 8, "", "", cell.text)
+        text = _unmarked(cell.text)
+        ours: tuple[object, ...] = (*[None] * 8, "", "", text)
         if e is not None:
             bounds = e.bounds or (None, None)
             ours = (
-                e.value, e.low, e.high, e.level, *bounds, e.n, e.clusters, e.method, "; ".join(e.notes), cell.text,
+                e.value, e.low, e.high, e.level, *bounds, e.n, e.clusters, e.method, _plain("; ".join(e.notes)), text,
             )  # fmt: skip
         span = known.span or (None, None)
         said = (known.value, *span, known.n, known.unverified or None)
         names = (_unmarked(self.name), _unmarked(row.section), _unmarked(row.label), key)
-        return (*names, *ours, *said, row.signature)
+        return (*names, *ours, *said, _plain(row.signature))
 
     def latex(self) -> str:
         """A tabular with booktabs' rules; the lines of a cell stand beneath each other."""
@@ -357,8 +358,9 @@ def _tex(text: str) -> str:
 
 
 def _unmarked(text: str) -> str:
-    """A name that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in "=+-@\t\r" and text else text
+    """A name on one line that no spreadsheet takes for a formula."""
+    plain = _plain(text)
+    return f"'{plain}" if plain[:1] in ("=", "+", "-", "@") and len(plain) > 1 else plain
 
 
 # ------------------------------------------------------------------------------------------ the paper's tables

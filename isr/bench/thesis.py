@@ -204,7 +204,7 @@ def youden(score: Floats, immunized: Bools) -> float:
     order = np.argsort(-score, kind="stable")
     s, y = score[order], immunized[order]
     last = np.append(s[1:] != s[:-1], True)  # the last of equal scores
-    j = (np.cumsum(y) / yes - np.cumsum(~y) / no)[last]
+    j = (np.cumsum(y) * no - np.cumsum(~y) * yes)[last]  # times both numbers: exact, so that ties are ties
     ends = s[last]
     best = int(np.argmax(j))
     return float(ends[best] if best + 1 == ends.size else (ends[best] + ends[best + 1]) / 2)

@@ -269,6 +269,8 @@ def _markdown(bench: Bench, found: Findings) -> Iterator[str]:
     for table in found.tables.values():
         yield table.markdown()
     yield "\n## Comparisons\n"
+    if not found.families:
+        yield "None is declared: no method has the role ours or ablation.\n"
     for family in found.families:
         yield "```text"
         yield from (line.replace("`", "'") for line in lines(family))

@@ -1,0 +1,82 @@
+"""``studies/2512.14320.toml``: it loads and plans as it is, and runs from end to end on tiny checkpoints and images."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs isr-eval[sifm]")
+pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
+pytest.importorskip("datasets", reason="needs isr-eval[study]")
+
+from click.testing import CliRunner
+
+from isr.cli import cli
+from tests.bench.papers import STUDIES, derive
+from tests.chat_server import serving
+from tests.sifm_ref.conftest import checkpoint
+
+__all__ = ["checkpoint"]
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+METHODS = ["PhotoGuard-E", "PhotoGuard-D", "EditShield", "ACE", "SDS", "Mist", "SA", "SIFM"]
+
+
+def test_the_papers_study_plans_offline() -> None:
+    done = CliRunner().invoke(cli, ["bench", str(STUDIES / "2512.14320.toml"), "--dry-run", "--json"])
+    assert done.exit_code == 0, done.output
+    plan = json.loads(done.stdout)
+    assert (plan["images"]["n"], plan["images"]["pairs"]) == (100, 600)
+    assert len(plan["immunize"]) == 7 * 3 + 5
+    assert [(c["edits"], c["controls"]) for c in plan["edit"]] == [
+        (12 * 600, 600), (7 * 600, 600), (7 * 600, 600),
+    ]  # fmt: skip
+    assert not (STUDIES / "2512.14320.bench").exists()
+
+
+@pytest.mark.slow
+def test_from_the_data_set_to_tables_ii_vi_and_vii(
+    tmp_path: Path, checkpoint: Callable[[str], Path], card: Callable[..., str]
+) -> None:
+    with serving() as server:
+        study = derive(tmp_path / "study", checkpoint, card(server))
+        done = subprocess.run(
+            [sys.executable, "-m", "isr", "bench", str(study), "--quiet", "--jobs", "1"],
+            env=ENVIRONMENT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    out = tmp_path / "study" / "2512.14320.bench"
+    text = done.stdout
+    for title in ("Table II: ", "Table VI: ", "Table VII: ", "How well conventional metrics tell"):
+        assert title in text
+    ii = list(csv.DictReader((out / "tables" / "II.csv").open()))
+    for editor in ("SD3", "InstructPix2Pix", "HQ-Edit"):
+        found = [r["row"] for r in ii if r["section"] == editor and r["column"] == "isr_seen"]
+        assert found[0] == "no protection"
+        assert set(METHODS) <= set(found)
+    by = {(r["section"], r["row"], r["column"]): r for r in ii}
+    one = by["SD3", "SIFM", "isr_seen"]
+    assert 0 <= float(one["low"]) <= float(one["value"]) <= float(one["high"]) <= 1
+    assert (one["n"], one["images"]) == ("3", "3")
+    assert (one["published"], one["published_n"]) == ("0.79", "100")
+    assert by["SD3", "SIFM", "psnr"]["low"]
+    assert by["SD3", "ACE", "psnr"]["text"] == "not implemented"
+    assert by["HQ-Edit", "SIFM", "isr_unseen"]["n"] == "3"
+    vi = [r for r in csv.DictReader((out / "tables" / "VI.csv").open()) if r["column"] == "isr_seen"]
+    assert [r["row"] for r in vi] == ["divergence only", "norm only", "both"]
+    vii = [r for r in csv.DictReader((out / "tables" / "VII.csv").open()) if r["column"] == "isr_seen"]
+    assert [(r["row"], r["published"]) for r in vii] == [
+        ("0.001", "0.73"), ("0.01", "0.76"), ("0.1", "0.79"), ("1", "0.71"),
+    ]  # fmt: skip
+    assert all(r["n"] == "3" and r["low"] for r in (*vi, *vii))
+    for name in ("II", "VI", "VII"):
+        assert "toprule" in (out / "tables" / f"{name}.tex").read_text()
+    selection = json.loads((out / "gathered" / "selection.json").read_text())
+    assert len(selection["images"]) == 3
+    assert len((out / "gathered" / "unseen.jsonl").read_text().splitlines()) == 3
