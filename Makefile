@@ -11,7 +11,7 @@ RUBRICS := --rubric shapes-semantic/v1 --rubric shapes-perceptual/v1
 OUT := examples/shapes.isr
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo demo-mllm test test-vllm ci lint types slow axe browser wheel imports links bench clean
+.PHONY: demo demo-mllm demo-edits test test-vllm ci lint types slow axe browser wheel imports links bench clean
 
 demo: .venv/core
 	$(BIN)/isr score examples/shapes --judge shapes-oracle
@@ -22,6 +22,10 @@ demo-mllm: .venv/mllm
 	$(BIN)/isr score examples/shapes --judge shapes-oracle --out $(OUT)/shapes-oracle --quiet > $(OUT)/oracle.txt
 	$(BIN)/python examples/shapes/truth_labels.py examples/shapes --out $(OUT)/truth.csv
 	$(BIN)/isr agree --labels $(OUT)/truth.csv --judge $(OUT)/shapes-mllm --judge $(OUT)/shapes-oracle --by kind
+
+# the whole loop: protect, edit with the embedded editor, judge, compare
+demo-edits: .venv/edits
+	$(BIN)/isr bench examples/shapes/bench-quick.toml
 
 test: .venv/dev
 	$(BIN)/python -m pytest -q -n $(CORES) -m "not slow"
@@ -83,6 +87,10 @@ bench: .venv/dev
 
 .venv/mllm: pyproject.toml .venv/torch
 	$(PIP) -e '.[transformers]'
+	@touch $@ .venv/core
+
+.venv/edits: pyproject.toml .venv/torch
+	$(PIP) -e '.[sifm,transformers,metrics]'
 	@touch $@ .venv/core
 
 .venv-vllm/ready: pyproject.toml tests/torchvision_shim.py
