@@ -382,4 +382,4 @@ def _try_judge(judge: JudgePart, root: Path) -> None:
     from isr.rubrics import load_pair
 
     load_panel(judge_spec(judge, root), judge_sets(judge))
-    load_pair(judge.rubrics or None) if judge.rubrics else load_pair()
+    load_pair(*([judge.rubrics] if judge.rubrics else []))

@@ -130,7 +130,7 @@ def _labels(runs: Sequence[FinishedRun], known: Mapping[Key, Immunization]) -> d
     for run in runs:
         for treatment in run.treatments:
             key = _key(*treatment)
-            if key in known:
+            if key is not None and key in known:
                 found[treatment] = known[key].label
     return found
 
