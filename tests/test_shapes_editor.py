@@ -120,11 +120,11 @@ def test_the_tokenizer_has_every_word_of_every_prompt(editor: SimpleNamespace, n
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
-def test_most_edits_of_new_scenes_succeed(editor: SimpleNamespace, name: str) -> None:
+@pytest.mark.parametrize(("name", "share"), [("model", 0.8), ("second", 0.6)])
+def test_most_edits_of_new_scenes_succeed(editor: SimpleNamespace, name: str, share: float) -> None:
     """12 scenes of the validation range; the model cards have the figures of the test range."""
     pytest.importorskip("diffusers", reason="an editor needs diffusers")
     evaluate = importlib.import_module("evaluate_editor")
     some = evaluate.asked(editor.ranges.VALIDATION[:12])
     found = evaluate.measure(EDITOR / name, some)
-    assert sum(j.succeeds for j in found) >= 0.7 * len(some)
+    assert sum(j.succeeds for j in found) >= share * len(some)
