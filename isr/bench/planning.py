@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from isr.bench.running import Bench
+from isr.bench.running import Bench, records
 
 
 def plan_dict(bench: Bench) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def plan_dict(bench: Bench) -> dict[str, Any]:
         "out": str(out),
         "images": {"n": bench.pictures, "pairs": pairs, "known": bench.material is not None},
         "immunize": [
-            {"cell": c.title, "folder": c.folder, "images": bench.pictures, "done": _records(out / c.folder)}
+            {"cell": c.title, "folder": c.folder, "images": bench.pictures, "done": records(out / c.folder)}
             for c in plan.immunizations
         ],
         "edit": [
@@ -30,7 +30,7 @@ def plan_dict(bench: Bench) -> dict[str, Any]:
                 "purifiers": len(e.purifiers),
                 "edits": plan.edits(e, pairs),
                 "controls": plan.units(e, pairs),
-                "done": _records(out / e.folder),
+                "done": records(out / e.folder),
             }
             for e in plan.editings
         ],
@@ -44,10 +44,6 @@ def plan_dict(bench: Bench) -> dict[str, Any]:
             for s in plan.scorings
         ],
     }
-
-
-def _records(folder: Path) -> int:
-    return sum(1 for _ in (folder / ".records").glob("*.json"))
 
 
 def _answers(folder: Path) -> int:

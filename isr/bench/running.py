@@ -322,6 +322,7 @@ def _step(bench: Bench, show: Show, pool: Pool, step: str) -> None:
         else:
             cell.forget()
             waiting.append(cell)
+            board.kinds[cell.key].done = min(records(cell.folder), board.kinds[cell.key].total)
     by_key = {c.key: c for c in waiting}
     finishing: set[str] = set()
 
@@ -336,8 +337,8 @@ def _step(bench: Bench, show: Show, pool: Pool, step: str) -> None:
         return ()
 
     def tell(said: Told | None) -> None:
-        if said is not None and said.kind == "done" and said.key not in finishing:
-            board.add(said.key, said.seconds, fresh=said.fresh)
+        if said is not None and said.kind == "done" and said.fresh and said.key not in finishing:
+            board.add(said.key, said.seconds, fresh=True)
             board.detail = f"{by_key[said.key].title}: {said.text}"
         elif said is not None and said.kind == "step":
             title = by_key[said.key].title + ": " if said.key in by_key else ""
@@ -387,6 +388,11 @@ class Cell:
         from sifm_ref.pictures import write_whole
 
         write_whole(self.stamp, json.dumps({"folder": self.folder.name, "rests_on": self.rests_on}).encode())
+
+
+def records(folder: Path) -> int:
+    """How many results there are in a folder of ``isr immunize`` or ``isr edit``."""
+    return sum(1 for _ in (folder / ".records").glob("*.json"))
 
 
 def _stamp(bench: Bench, folder: str) -> Path:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from math import gcd
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -285,20 +286,20 @@ def _methods(raw: Mapping[str, Any], root: Path, allow_code: bool) -> Iterator[S
             found = f"{method.method!r}, which is code to be run"
             yield f"methods.{place}.method", "a method's name", found, "read it, then give --allow-code"
             continue
-        yield from _tried(f"methods.{place}", lambda m=method: _try_method(m, root, treatments))  # type: ignore[misc]
+        yield from _tried(f"methods.{place}", partial(_try_method, method, root, treatments))
     for place, editor in _sound(raw.get("editors"), EditorPart):
-        yield from _tried(f"editors.{place}", lambda e=editor: _try_editor(e, root))  # type: ignore[misc]
+        yield from _tried(f"editors.{place}", partial(_try_editor, editor, root))
         for spec in editor.purifiers or ():
-            yield from _tried(f"editors.{place}.purifiers", lambda s=spec: _try_purifier(s))  # type: ignore[misc]
+            yield from _tried(f"editors.{place}.purifiers", partial(_try_purifier, spec))
     purifiers = raw.get("purifiers", [])
     for spec in purifiers if isinstance(purifiers, list) else []:
         if isinstance(spec, str):
-            yield from _tried("purifiers", lambda s=spec: _try_purifier(s))  # type: ignore[misc]
+            yield from _tried("purifiers", partial(_try_purifier, spec))
     for place, judge in _sound(_judges(raw.get("judges")), JudgePart):
-        yield from _tried(f"judges.{place}", lambda j=judge: _try_judge(j, root))  # type: ignore[misc]
+        yield from _tried(f"judges.{place}", partial(_try_judge, judge, root))
 
 
-def _tried(field: str, attempt: Any) -> Iterator[Said]:
+def _tried(field: str, attempt: Callable[[], None]) -> Iterator[Said]:
     try:
         attempt()
     except IsrError as error:

@@ -19,7 +19,7 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from isr.errors import IsrError
 
@@ -63,7 +63,7 @@ class Immunize:
     preset: str
     sets: Mapping[str, str]
     eps: float
-    norm: str
+    norm: Literal["linf", "l2"]
     seed: int
     resolution: int
     batch: int
@@ -185,7 +185,7 @@ def _immunize(task: Immunize, editor: Editor, tell: Tell) -> None:
         task.images,
         task.out,
         method(task.method, task.preset, task.sets),
-        Budget(task.eps, task.norm),  # type: ignore[arg-type]
+        Budget(task.eps, task.norm),
         task.seed,
         Resize(task.resolution, "keep"),
         task.prompts,

@@ -269,6 +269,8 @@ def _markdown(bench: Bench, found: Findings) -> Iterator[str]:
     for table in found.tables.values():
         yield table.markdown()
     yield "\n## Comparisons\n"
+    if not found.families:
+        yield "None is declared: no method has the role ours or ablation.\n"
     for family in found.families:
         yield "```text"
         yield from (line.replace("`", "'") for line in lines(family))
@@ -294,7 +296,8 @@ def _places(bench: Bench) -> Iterator[str]:
     for s in bench.plan.scorings:
         yield f"| scores, {_md(s.title)} | `{s.folder}` |"
     yield "| tables | `tables/` |\n| every number | `results.json` |\n| gallery, plots | `report.html` |"
-    yield f"| where metric and judge disagree most, in pictures | `{SHEET}` |"
+    if (bench.out / SHEET).is_file():
+        yield f"| where metric and judge disagree most, in pictures | `{SHEET}` |"
 
 
 def _md(text: str) -> str:

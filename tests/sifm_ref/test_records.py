@@ -1,0 +1,41 @@
+"""What a run has done: gone on with, grown, shared out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from isr.errors import UsageError
+from sifm_ref.records import Records
+
+WHAT = {"editor": "x", "seeds": [0]}
+
+
+def test_a_run_grows_only_where_it_may(tmp_path: Path) -> None:
+    def again(what: dict[str, object], keys: list[str]) -> Records:
+        return Records(tmp_path / "r", "edit", what, keys, resume=True, growing=("seeds",))
+
+    first = again(WHAT, ["a"])
+    first.add("a", {"v": 1})
+    more = again({**WHAT, "seeds": [0, 1]}, ["a", "b"])
+    assert more.has("a")
+    more.add("b", {"v": 2})
+    assert more.finish(whole=True) == 2
+    fewer = again(WHAT, ["b"])
+    assert fewer.finish(whole=True) == 1  # what is no longer asked for stays, and is not in the metadata
+    assert (tmp_path / "r" / ".records" / "a.json").is_file()
+    with pytest.raises(UsageError, match="editor: now"):
+        again({**WHAT, "editor": "y"}, ["a"])
+    with pytest.raises(UsageError, match="seeds: now"):
+        Records(tmp_path / "r", "edit", {**WHAT, "seeds": [2]}, ["a"], resume=True)
+
+
+def test_another_shard_that_is_just_beginning_is_no_foreign_file(tmp_path: Path) -> None:
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / ".edit.json.17.partial").write_text("{")  # as another process writes its first file
+    Records(tmp_path / "r", "edit", WHAT, ["a"], resume=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").touch()
+    with pytest.raises(UsageError, match="found files"):
+        Records(tmp_path / "other", "edit", WHAT, ["a"], resume=True)
