@@ -25,7 +25,12 @@ from tests.sifm_ref.conftest import checkpoint
 
 __all__ = ["checkpoint"]
 # nothing listens at the proxy: LPIPS' weights are not fetched, wherever the test runs
-ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "https_proxy": "http://127.0.0.1:9"}
+ENVIRONMENT = {
+    **os.environ,
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+    "https_proxy": "http://127.0.0.1:9",
+}
 METHODS = ["PhotoGuard-E", "PhotoGuard-D", "EditShield", "ACE", "SDS", "Mist", "SA", "SIFM"]
 
 
