@@ -41,10 +41,10 @@ def data_rows(captions: tuple[str, ...] = CAPTIONS) -> list[dict[str, Any]]:
     return [
         {
             "original_prompt": caption,
-            "original_image": {"bytes": picture_bytes(i), "path": None},
+            "original_image": {"bytes": picture_bytes(i), "path": f"{i}.png"},
             "edit_prompt": f"make it {i} times brighter",
             "edited_prompt": f"{caption}, brighter",
-            "edited_image": {"bytes": picture_bytes(100 + i), "path": None},
+            "edited_image": {"bytes": picture_bytes(100 + i), "path": f"{100 + i}.png"},
         }
         for i, caption in enumerate(captions)
     ]
@@ -81,7 +81,7 @@ def write_imagefolder(folder: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def derive(folder: Path, checkpoint: Callable[[str], Path], card: str) -> Path:
-    """``studies/2512.14320.toml`` with tiny checkpoints, a tiny data set, one step, one judge; all else as it is."""
+    """``studies/2512.14320.toml`` with tiny checkpoints, a tiny data set, few steps, one judge; all else as it is."""
     folder.mkdir(parents=True, exist_ok=True)
     study = tomllib.loads((STUDIES / "2512.14320.toml").read_text("utf-8"))
     write_parquet(folder / "data", data_rows())
@@ -95,7 +95,7 @@ def derive(folder: Path, checkpoint: Callable[[str], Path], card: str) -> Path:
         editor |= {"editor": f"{name}={place}", "device": "cpu"}
         editor["set"] = {**editor["set"], **QUICK[editor["name"]]}
     for method in study["methods"]:
-        method["set"] = {**method["set"], "descent.steps": 1}
+        method["set"] = {**method["set"], "descent.steps": 2}
         if method["method"] in ("sifm", "semantic_attack"):
             method["set"]["timesteps"] = [500]
     (folder / "published.toml").write_bytes((STUDIES / "2512.14320-published.toml").read_bytes())

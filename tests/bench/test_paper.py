@@ -24,8 +24,19 @@ from tests.chat_server import serving
 from tests.sifm_ref.conftest import checkpoint
 
 __all__ = ["checkpoint"]
-ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+# nothing listens at the proxy: LPIPS' weights are not fetched, wherever the test runs
+ENVIRONMENT = {
+    **os.environ,
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+    "https_proxy": "http://127.0.0.1:9",
+}
 METHODS = ["PhotoGuard-E", "PhotoGuard-D", "EditShield", "ACE", "SDS", "Mist", "SA", "SIFM"]
+
+
+def table(out: Path, name: str) -> list[dict[str, str]]:
+    with (out / "tables" / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def test_the_papers_study_plans_offline() -> None:
@@ -55,7 +66,7 @@ def test_from_the_data_set_to_tables_ii_vi_and_vii(
     text = done.stdout
     for title in ("Table II: ", "Table VI: ", "Table VII: ", "How well conventional metrics tell"):
         assert title in text
-    ii = list(csv.DictReader((out / "tables" / "II.csv").open()))
+    ii = table(out, "II")
     for editor in ("SD3", "InstructPix2Pix", "HQ-Edit"):
         found = [r["row"] for r in ii if r["section"] == editor and r["column"] == "isr_seen"]
         assert found[0] == "no protection"
@@ -68,9 +79,9 @@ def test_from_the_data_set_to_tables_ii_vi_and_vii(
     assert by["SD3", "SIFM", "psnr"]["low"]
     assert by["SD3", "ACE", "psnr"]["text"] == "not implemented"
     assert by["HQ-Edit", "SIFM", "isr_unseen"]["n"] == "3"
-    vi = [r for r in csv.DictReader((out / "tables" / "VI.csv").open()) if r["column"] == "isr_seen"]
+    vi = [r for r in table(out, "VI") if r["column"] == "isr_seen"]
     assert [r["row"] for r in vi] == ["divergence only", "norm only", "both"]
-    vii = [r for r in csv.DictReader((out / "tables" / "VII.csv").open()) if r["column"] == "isr_seen"]
+    vii = [r for r in table(out, "VII") if r["column"] == "isr_seen"]
     assert [(r["row"], r["published"]) for r in vii] == [
         ("0.001", "0.73"), ("0.01", "0.76"), ("0.1", "0.79"), ("1", "0.71"),
     ]  # fmt: skip

@@ -98,7 +98,8 @@ def test_a_writer_is_asked_once(tmp_path: Path, card: Callable[..., str]) -> Non
         extend(spec, out, on_reply=heard.append)
         calls = server.stats()["calls"]
         before = (out / "prompts.csv").read_bytes()
-        (out / "unseen.jsonl").open("ab").write(b'\n{"half a li')  # killed while writing
+        with (out / "unseen.jsonl").open("ab") as record:
+            record.write(b'\n{"half a li')  # killed while writing
         extend(spec, out)
         assert server.stats()["calls"] == calls
     assert heard == [1, 2]
