@@ -96,7 +96,7 @@ def test_from_scenes_to_results_killed_on_the_way(tmp_path: Path, checkpoint: Ca
         "scores/*/isr.db",
     ):
         process = subprocess.Popen(
-            command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 600
         while not list(out.glob(pattern)) and process.poll() is None and time.monotonic() < deadline:
