@@ -151,6 +151,7 @@ def _thesis(bench: Bench) -> Thesis | None:
 def write(bench: Bench, show: Show) -> Findings:
     """Writes all results; ``results.json`` last, so that it is there only when everything is."""
     found = collect(bench)
+    _clear(bench.out)
     folder = bench.out / "tables"
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in found.tables.items():
@@ -169,6 +170,13 @@ def write(bench: Bench, show: Show) -> Findings:
     return found
 
 
+def _clear(out: Path) -> None:
+    """Takes away what an earlier run wrote, ``results.json`` first: nothing stale lies beside what is new."""
+    tables = sorted(p for kind in ("csv", "tex") for p in (out / "tables").glob(f"*.{kind}"))
+    for path in (out / "results.json", *(out / n for n in ("results.md", SHEET, "report.html")), *tables):
+        path.unlink(missing_ok=True)
+
+
 def as_dict(bench: Bench, found: Findings) -> dict[str, Any]:
     """The bytes of ``results.json`` as values: no time, no host, no path of this machine."""
     material = bench.material
@@ -181,6 +189,7 @@ def as_dict(bench: Bench, found: Findings) -> dict[str, Any]:
             "prompts": bench.pairs,
             "digest": material.digest if material else sha256_json([]),
         },
+        "notes": list(bench.notes),
         "cells": {
             "immunized": [c.title for c in bench.plan.immunizations],
             "edited": [e.editor.name for e in bench.plan.editings],
@@ -295,7 +304,9 @@ def _places(bench: Bench) -> Iterator[str]:
         yield f"| edits of {_md(e.editor.name)} | `{e.folder}` |"
     for s in bench.plan.scorings:
         yield f"| scores, {_md(s.title)} | `{s.folder}` |"
-    yield "| tables | `tables/` |\n| every number | `results.json` |\n| gallery, plots | `report.html` |"
+    yield "| tables | `tables/` |\n| every number | `results.json` |"
+    if (bench.out / "report.html").is_file():
+        yield "| gallery, plots | `report.html` |"
     if (bench.out / SHEET).is_file():
         yield f"| where metric and judge disagree most, in pictures | `{SHEET}` |"
 
