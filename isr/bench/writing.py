@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,11 +56,18 @@ def collect(bench: Bench) -> Findings:
     found = tuple(_labelled(row, known) for row in rows.read(folders, bench.study.level))
     published = _published(bench)
     tables = {"general": layout.general(found)}
-    for split in sorted({r.split for r in found} - {""}):
-        tables[BY_SPLIT + named(split)] = layout.general(found, split)
+    for split, name in split_names({r.split for r in found} - {""}).items():
+        tables[BY_SPLIT + name] = layout.general(found, split)
     for name in bench.study.tables:
         tables[name] = layout.LAYOUTS[name](found, published)
     return Findings(found, tuple(_families(bench, known)), tables, _thesis(bench))
+
+
+def split_names(splits: Iterable[str]) -> dict[str, str]:
+    """Each split with its piece of a file name; those that would share one, in any case of letters, get a digest."""
+    short = {s: named(s) for s in sorted(splits)}
+    times = Counter(n.casefold() for n in short.values())
+    return {s: n if times[n.casefold()] == 1 else f"{n}-{sha256_json(s)[7:13]}" for s, n in short.items()}
 
 
 def _treatments(bench: Bench) -> dict[Key, Immunization]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from isr.bench import images, running
@@ -17,7 +20,8 @@ from isr.bench.board import Board
 from isr.bench.cells import plan
 from isr.bench.running import Bench, Order, run
 from isr.bench.study import Study
-from isr.bench.writing import places
+from isr.bench.workers import Loading, _Editors, place
+from isr.bench.writing import places, split_names
 from isr.errors import InputError, UsageError
 from isr.scoring import Watch
 from tests.directories import make_directory, picture, write_metadata
@@ -262,3 +266,47 @@ def test_folders_that_are_no_bench(root: Path) -> None:
     bench.order = replace(bench.order, out=root / "scenes")
     with pytest.raises(UsageError, match="found other files"):
         run(bench, Quiet())
+
+
+@given(st.sets(st.text(min_size=1, max_size=6)))
+def test_every_split_has_a_file_of_its_own(splits: set[str]) -> None:
+    names = split_names(splits)
+    assert set(names) == splits
+    assert len({n.casefold() for n in names.values()}) == len(splits)
+
+
+def test_only_splits_that_collide_get_a_digest() -> None:
+    names = split_names({"a b", "a-b", "seen", "unseen"})
+    assert (names["seen"], names["unseen"]) == ("seen", "unseen")
+    assert names["a b"] != names["a-b"]
+    assert all(n.startswith("a-b-") for n in (names["a b"], names["a-b"]))
+
+
+def test_workers_share_the_gpus() -> None:
+    assert [place("auto", n, 2) for n in range(4)] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
+    assert [place("auto", n, 1) for n in range(2)] == ["auto", "auto"]  # loading decides
+    assert place("cuda:1", 0, 4) == "cuda:1"
+    assert place("cpu", 3, 4) == "cpu"
+
+
+class Cyclic:
+    """What an editor is for the garbage collector: it refers to itself."""
+
+    def __init__(self) -> None:
+        self.self = self
+
+
+def test_an_editor_is_gone_before_the_next_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone: list[bool] = []
+    loaded: list[weakref.ref[Cyclic]] = []
+
+    def load(self: Any, wanted: Loading) -> Cyclic:
+        gone.append(all(r() is None for r in loaded))
+        loaded.append(weakref.ref(one := Cyclic()))
+        return one
+
+    monkeypatch.setattr(_Editors, "_load", load)
+    editors = _Editors(1)
+    for name in ("a", "b"):
+        editors.open(Loading(name, name), lambda said: None)
+    assert gone == [True, True]
