@@ -70,6 +70,15 @@ class Edited:
     versions: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Expected:
+    """How many images and prompts a data set or a writer is to give; ``seen``: texts that are known already."""
+
+    images: int
+    prompts: int
+    seen: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass
 class Bench:
     """A study that is carried out: its cells, its images, how far it is."""
@@ -78,6 +87,7 @@ class Bench:
     study: Study
     plan: Plan
     material: Material | None
+    expected: Expected = field(default_factory=lambda: Expected(0, 0))
     board: Board = field(default_factory=Board)
     notes: list[str] = field(default_factory=list)
     exit_code: int = 0
@@ -93,11 +103,11 @@ class Bench:
     @property
     def pairs(self) -> int:
         """Pairs of an image and a prompt, as far as they are known."""
-        return len(self.material.prompts) if self.material else expected_pairs(self.study)
+        return len(self.material.prompts) if self.material else self.expected.prompts
 
     @property
     def pictures(self) -> int:
-        return len(self.material.images) if self.material else expected_images(self.study)
+        return len(self.material.images) if self.material else self.expected.images
 
 
 def default_out(file: Path, study: Study) -> Path:
@@ -117,7 +127,8 @@ def open_bench(file: Path, out: Path | None, **asked: Any) -> Bench:
     study = read_study(file, allow_code=bool(asked.get("allow_code")))
     order = Order(file, out or default_out(file, study), **asked)
     found = plan(study, marks(study, order.root))
-    return Bench(order, study, found, _material(study, order))
+    material = _material(study, order)
+    return Bench(order, study, found, material, Expected(0, 0) if material else expected(study, order))
 
 
 def marks(study: Study, root: Path) -> Marks:
@@ -139,13 +150,21 @@ def marks(study: Study, root: Path) -> Marks:
     return Marks(editors, code, judges)
 
 
-def expected_images(study: Study) -> int:
-    """How many images a data set that is not there yet is to give."""
-    return sum(study.images.dataset.strata.values()) if study.images.dataset else 0
+def expected(study: Study, order: Order) -> Expected:
+    """What is to come, counted; a folder and a file of unseen prompts are read. Raises ``InputError`` as the run does."""
+    part = study.images
+    own: Material | None = None
+    if part.dataset is None:
+        own = images.find(order.root / part.folder, order.root / part.prompts, order.out)
+    n = len(own.images) if own else sum(part.dataset.strata.values()) if part.dataset else 0
+    prompts, seen = len(own.prompts) if own else n, own.seen if own else {}
+    if part.unseen is None:
+        return Expected(n, prompts, seen)
+    if part.unseen.file and own:
+        from isr.bench import unseen
 
-
-def expected_pairs(study: Study) -> int:
-    return expected_images(study) * (1 + (study.images.unseen.count if study.images.unseen else 0))
+        unseen.find(part.unseen, seen, {}, order.out, order.root)
+    return Expected(n, prompts + n * part.unseen.count, seen)
 
 
 def _material(study: Study, order: Order) -> Material | None:
@@ -162,7 +181,7 @@ def _material(study: Study, order: Order) -> Material | None:
 
 def run(bench: Bench, show: Show) -> None:
     """Carries out the steps that are asked for. Raises ``IsrError``, or ``KeyboardInterrupt`` with all work kept."""
-    _ready(bench)
+    check_ready(bench)
     bench.out.mkdir(parents=True, exist_ok=True)
     with _alone(bench.out):
         for line in _begin(bench):
@@ -188,7 +207,7 @@ def run(bench: Bench, show: Show) -> None:
             _keep_timing(bench)
 
 
-def _ready(bench: Bench) -> None:
+def check_ready(bench: Bench) -> None:
     """Raises ``IsrError`` for what scoring would stop at only after hours: keys, prices, packages."""
     from isr.access import check_pair, endpoint_key
     from isr.cards import load_panel

@@ -300,7 +300,7 @@ def _markdown(bench: Bench, found: Findings) -> Iterator[str]:
     yield from _places(bench)
     yield "\n## How to repeat it\n"
     yield f"`isr bench {bench.order.file.name}` beside its files; in this folder it goes on and repeats nothing that is done."
-    yield "Versions, times and host of the last run: `run.json`."
+    yield "Versions, times and host of every run, and the versions that made the edits: `run.json`."
 
 
 def _places(bench: Bench) -> Iterator[str]:

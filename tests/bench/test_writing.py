@@ -18,6 +18,7 @@ from PIL import Image
 from isr.bench import images, running
 from isr.bench.board import Board
 from isr.bench.cells import plan
+from isr.bench.planning import plan_dict, plan_lines
 from isr.bench.running import Bench, Order, run
 from isr.bench.study import Study
 from isr.bench.workers import Loading, _Editors, place
@@ -310,3 +311,37 @@ def test_an_editor_is_gone_before_the_next_is_loaded(monkeypatch: pytest.MonkeyP
     for name in ("a", "b"):
         editors.open(Loading(name, name), lambda said: None)
     assert gone == [True, True]
+
+
+def test_a_dry_run_counts_what_a_folder_and_its_unseen_prompts_make(tmp_path: Path) -> None:
+    (tmp_path / "scenes").mkdir()
+    judge(tmp_path)
+    names = [f"image-{n:04}" for n in range(3)]
+    for n, name in enumerate(names):
+        picture(n, 64).save(tmp_path / "scenes" / f"{name}.png")
+    table = "".join(f"{n},make it colour 0,a,seen\n" for n in names)
+    (tmp_path / "prompts.csv").write_text("name,prompt,prompt_id,split\n" + table, "utf-8")
+    more = "".join(f"{n},paint it {i}\n" for n in names for i in range(2))
+    (tmp_path / "unseen.csv").write_text("name,prompt\n" + more, "utf-8")
+    part = {"folder": "scenes", "prompts": "prompts.csv", "unseen": {"file": "unseen.csv", "count": 2}}
+    wanted = study(images=part)
+    order = Order(tmp_path / "study.toml", tmp_path / "little.bench", 1)
+    found = plan(wanted, running.marks(wanted, tmp_path))
+    bench = Bench(order, wanted, found, None, running.expected(wanted, order))
+    told = plan_dict(bench)
+    # 3 images x (1 seen + 2 unseen); 9 edits and 9 controls, two questions each
+    assert told["images"] == {"n": 3, "pairs": 9, "known": False}
+    assert [c["edits"] for c in told["edit"]] == [9]
+    assert [c["questions"] for c in told["score"]] == [36]
+    assert told["stops"] == []
+    assert told["writer"] is None
+    assert "data set" not in "\n".join(plan_lines(bench))
+    for n in range(20):  # what an earlier study left
+        file = bench.out / found.immunizations[0].folder / ".records" / f"{n}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    assert plan_dict(bench)["immunize"][0]["done"] == 3
+    assert "the run would stop: --out" in "\n".join(plan_lines(bench))  # no bench, and not empty
+    (tmp_path / "unseen.csv").write_text("name,prompt\n" + more + "ghost,x\n", "utf-8")
+    with pytest.raises(InputError, match="ghost"):
+        running.expected(wanted, order)
