@@ -229,9 +229,12 @@ def _immunize(task: Immunize, editor: Editor, tell: Tell) -> None:
     try:
         immunize(job, editor, on_image=on_image, on_step=on_step)
     except InputError as error:
-        if not error.problems:
-            raise
-        raise InputError(f"{error.summary}. {_UNCHANGED}", error.problems) from error
+        raise advised(error) from None
+
+
+def advised(error: InputError) -> InputError:
+    """What a method did not do to some images, with what to do about it in a study."""
+    return InputError(f"{error.summary}. {_UNCHANGED}", error.problems) if error.problems else error
 
 
 def _edit(task: Edit, editor: Editor, tell: Tell) -> None:

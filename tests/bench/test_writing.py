@@ -21,9 +21,9 @@ from isr.bench.cells import plan
 from isr.bench.planning import plan_dict, plan_lines
 from isr.bench.running import Bench, Order, run
 from isr.bench.study import Study
-from isr.bench.workers import Loading, _Editors, place
+from isr.bench.workers import Loading, _Editors, advised, place
 from isr.bench.writing import places, split_names
-from isr.errors import InputError, UsageError
+from isr.errors import InputError, Problem, UsageError
 from isr.scoring import Watch
 from tests.directories import make_directory, picture, write_metadata
 
@@ -345,3 +345,13 @@ def test_a_dry_run_counts_what_a_folder_and_its_unseen_prompts_make(tmp_path: Pa
     (tmp_path / "unseen.csv").write_text("name,prompt\n" + more + "ghost,x\n", "utf-8")
     with pytest.raises(InputError, match="ghost"):
         running.expected(wanted, order)
+
+
+def test_an_image_left_unchanged_is_told_with_what_to_do() -> None:
+    problem = Problem("s0.png", "", "a perturbation within 0.03", "none", "take larger steps")
+    told = advised(InputError("1 image(s) were left unchanged by sifm", [problem]))
+    assert "left unchanged by sifm. A comparison needs every image" in str(told)
+    assert "take these images out of the study's folder and prompts" in str(told)
+    assert "s0.png" in str(told)
+    other = InputError("something else")
+    assert advised(other) is other
