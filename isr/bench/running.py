@@ -28,7 +28,7 @@ from isr.bench.study import (
 )
 from isr.bench.workers import Edit, Immunize, Loading, Pool, Task, Told
 from isr.canonical import sha256_bytes, sha256_json
-from isr.errors import InputError, UsageError
+from isr.errors import InputError, Problem, UsageError
 
 if TYPE_CHECKING:
     from isr.bench.writing import Findings
@@ -62,6 +62,23 @@ class Order:
         return self.file.parent
 
 
+@dataclass(frozen=True)
+class Edited:
+    """What lies in a folder of edits: the digest of its table and of every file in it, and what made them."""
+
+    digest: str
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How many images and prompts a data set or a writer is to give; ``seen``: texts that are known already."""
+
+    images: int
+    prompts: int
+    seen: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass
 class Bench:
     """A study that is carried out: its cells, its images, how far it is."""
@@ -70,11 +87,14 @@ class Bench:
     study: Study
     plan: Plan
     material: Material | None
+    expected: Expected = field(default_factory=lambda: Expected(0, 0))
     board: Board = field(default_factory=Board)
     notes: list[str] = field(default_factory=list)
     exit_code: int = 0
     timing: dict[str, float] = field(default_factory=dict)
     findings: Findings | None = None
+    edited: dict[str, Edited] = field(default_factory=dict)
+    earlier: list[dict[str, Any]] = field(default_factory=list)  # runs in this folder, as run.json has them
 
     @property
     def out(self) -> Path:
@@ -83,11 +103,11 @@ class Bench:
     @property
     def pairs(self) -> int:
         """Pairs of an image and a prompt, as far as they are known."""
-        return len(self.material.prompts) if self.material else expected_pairs(self.study)
+        return len(self.material.prompts) if self.material else self.expected.prompts
 
     @property
     def pictures(self) -> int:
-        return len(self.material.images) if self.material else expected_images(self.study)
+        return len(self.material.images) if self.material else self.expected.images
 
 
 def default_out(file: Path, study: Study) -> Path:
@@ -107,7 +127,8 @@ def open_bench(file: Path, out: Path | None, **asked: Any) -> Bench:
     study = read_study(file, allow_code=bool(asked.get("allow_code")))
     order = Order(file, out or default_out(file, study), **asked)
     found = plan(study, marks(study, order.root))
-    return Bench(order, study, found, _material(study, order))
+    material = _material(study, order)
+    return Bench(order, study, found, material, Expected(0, 0) if material else expected(study, order))
 
 
 def marks(study: Study, root: Path) -> Marks:
@@ -129,13 +150,21 @@ def marks(study: Study, root: Path) -> Marks:
     return Marks(editors, code, judges)
 
 
-def expected_images(study: Study) -> int:
-    """How many images a data set that is not there yet is to give."""
-    return sum(study.images.dataset.strata.values()) if study.images.dataset else 0
+def expected(study: Study, order: Order) -> Expected:
+    """What is to come, counted; a folder and a file of unseen prompts are read. Raises ``InputError`` as the run does."""
+    part = study.images
+    own: Material | None = None
+    if part.dataset is None:
+        own = images.find(order.root / part.folder, order.root / part.prompts, order.out)
+    n = len(own.images) if own else sum(part.dataset.strata.values()) if part.dataset else 0
+    prompts, seen = len(own.prompts) if own else n, own.seen if own else {}
+    if part.unseen is None:
+        return Expected(n, prompts, seen)
+    if part.unseen.file and own:
+        from isr.bench import unseen
 
-
-def expected_pairs(study: Study) -> int:
-    return expected_images(study) * (1 + (study.images.unseen.count if study.images.unseen else 0))
+        unseen.find(part.unseen, seen, {}, order.out, order.root)
+    return Expected(n, prompts + n * part.unseen.count, seen)
 
 
 def _material(study: Study, order: Order) -> Material | None:
@@ -152,7 +181,7 @@ def _material(study: Study, order: Order) -> Material | None:
 
 def run(bench: Bench, show: Show) -> None:
     """Carries out the steps that are asked for. Raises ``IsrError``, or ``KeyboardInterrupt`` with all work kept."""
-    _ready(bench)
+    check_ready(bench)
     bench.out.mkdir(parents=True, exist_ok=True)
     with _alone(bench.out):
         for line in _begin(bench):
@@ -164,9 +193,10 @@ def run(bench: Bench, show: Show) -> None:
             "score": _score_all,
             "results": _results,
         }
-        if (bench.out / images.FOLDER / images.RECORD).is_file():
-            _gather(bench, show)
+        bench.earlier = _earlier(bench.out)
         done: list[Callable[[Bench, Show], None]] = []
+        if (bench.out / images.FOLDER / images.RECORD).is_file() and "images" not in bench.order.steps:
+            _images(bench, show)  # whatever is asked for: another picture under an old name is refused
         for name in STEPS:
             if name not in bench.order.steps or steps[name] in done:
                 continue
@@ -177,7 +207,7 @@ def run(bench: Bench, show: Show) -> None:
             _keep_timing(bench)
 
 
-def _ready(bench: Bench) -> None:
+def check_ready(bench: Bench) -> None:
     """Raises ``IsrError`` for what scoring would stop at only after hours: keys, prices, packages."""
     from isr.access import check_pair, endpoint_key
     from isr.cards import load_panel
@@ -218,32 +248,52 @@ def _alone(out: Path) -> Iterator[None]:
 
 
 def _begin(bench: Bench) -> list[str]:
-    """Writes ``bench.json``, or says in what the study differs from the one that the folder was begun with."""
+    """Keeps the study in ``bench.json``, or says in what it differs from the last one of the folder."""
     from sifm_ref.pictures import write_whole
 
-    file = bench.out / "bench.json"
-    now = {"schema": "isr.bench-begun/1", "study": json.loads(bench.study.model_dump_json(by_alias=True))}
-    said: list[str] = []
-    if file.is_file():
-        before = json.loads(file.read_text("utf-8"))
-        if before["study"]["name"] != bench.study.name:
-            raise UsageError(
-                f"--out {bench.out}: expected the bench of {bench.study.name!r}; found that of "
-                f"{before['study']['name']!r}; choose another"
-            )
-        said = list(_differences(_flat(before["study"]), _flat(now["study"])))
-    elif any(p.name != ".lock" for p in bench.out.iterdir()):
-        raise UsageError(
-            f"--out {bench.out}: expected a new folder or a bench; found other files; choose another"
-        )
-    write_whole(file, (json.dumps(now, indent=1, ensure_ascii=False) + "\n").encode())
+    file, now = bench.out / "bench.json", json.loads(bench.study.model_dump_json(by_alias=True))
+    studies = check_folder(bench)
+    said = list(_differences(_flat(studies[-1]), _flat(now))) if studies else []
+    if not studies or said:
+        studies.append(now)
+        kept = {"schema": "isr.bench-begun/1", "study": studies[0], "later": studies[1:]}
+        write_whole(file, (json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode())
     if said:
         said = [
-            "the study differs from the one that this folder was begun with; what is done of it stays:",
+            "the study differs from the last one of this folder; what is done of it stays:",
             *(f"  {line}" for line in said[:20]),
             *([f"  and {len(said) - 20} more"] if len(said) > 20 else []),
         ]
     return said
+
+
+def check_folder(bench: Bench) -> list[dict[str, Any]]:
+    """The studies that were run in the folder, the first one first; none where it is new.
+
+    Raises ``UsageError`` where the folder is another bench's or no bench's.
+    """
+    file, out = bench.out / "bench.json", bench.out
+    if not file.is_file():
+        if out.is_dir() and any(not p.name.startswith(".") for p in out.iterdir()):
+            raise UsageError(
+                f"--out {out}: expected a new folder or a bench; found other files; choose another"
+            )
+        return []
+    try:
+        said = json.loads(file.read_text("utf-8"))
+        studies = [said["study"], *said.get("later", [])]
+        names = {s["name"] for s in studies}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{file}: expected the studies of a bench, as isr bench wrote them; found {error!r}; "
+            "put the file back, or delete it and give a new --out"
+        ) from error
+    if names != {bench.study.name}:
+        raise UsageError(
+            f"--out {out}: expected the bench of {bench.study.name!r}; found that of "
+            f"{studies[0]['name']!r}; choose another"
+        )
+    return studies
 
 
 def _flat(value: Any, at: str = "") -> dict[str, str]:
@@ -292,12 +342,16 @@ def _images(bench: Bench, show: Show) -> None:
 # --------------------------------------------------------------------------- immunizing and editing
 
 
-def _compute(bench: Bench, show: Show) -> None:
-    """Immunizes and edits with one set of workers, which keep their editors from the one to the other."""
+def _need_images(bench: Bench) -> None:
     if bench.material is None or not (bench.out / images.FOLDER / images.RECORD).is_file():
         raise UsageError(
             f"{bench.out}: expected its images; found none; run without --only, or with images in it"
         )
+
+
+def _compute(bench: Bench, show: Show) -> None:
+    """Immunizes and edits with one set of workers, which keep their editors from the one to the other."""
+    _need_images(bench)
     bench.board.jobs = jobs = bench.order.jobs or default_jobs(bench.study)
     pool = Pool(jobs, 1 if not _on_gpu(bench.study) else 0)
     try:
@@ -353,6 +407,17 @@ def _step(bench: Bench, show: Show, pool: Pool, step: str) -> None:
         pool.run(tasks, then, tell)
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """Why a score is not whole, and the exit code for it; ``WHOLE`` where it is."""
+
+    exit_code: int = 0
+    note: str = ""
+
+
+WHOLE = Unfinished()
+
+
 @dataclass(frozen=True)
 class Cell:
     """A folder that workers fill. ``rests_on``: digest of all that decides what is in it."""
@@ -369,25 +434,67 @@ class Cell:
     def is_done(self) -> bool:
         """Whether an earlier run finished it, and its files are there still."""
         try:
-            if json.loads(self.stamp.read_text("utf-8"))["rests_on"] != self.rests_on:
-                return False
-            rows = (self.folder / "metadata.jsonl").read_text("utf-8").splitlines()
-            return all(
-                (self.folder / v).is_file()
-                for r in map(json.loads, rows)
-                for k, v in r.items()
-                if k.endswith("file_name")
+            rows = _rows(self.folder)
+            return _stamped(self.stamp, self.rests_on) == WHOLE and all(
+                map(Path.is_file, _named_in(self.folder, rows))
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, TypeError, AttributeError):
             return False
 
     def forget(self) -> None:
         self.stamp.unlink(missing_ok=True)
 
     def remember(self) -> None:
-        from sifm_ref.pictures import write_whole
+        _remember(self.stamp, self.folder, self.rests_on, WHOLE)
 
-        write_whole(self.stamp, json.dumps({"folder": self.folder.name, "rests_on": self.rests_on}).encode())
+
+def _remember(stamp: Path, folder: Path, rests_on: str, unfinished: Unfinished) -> None:
+    from sifm_ref.pictures import write_whole
+
+    said: dict[str, Any] = {"folder": folder.name, "rests_on": rests_on}
+    if unfinished != WHOLE:
+        said |= {"exit_code": unfinished.exit_code, "note": unfinished.note}
+    write_whole(stamp, json.dumps(said, ensure_ascii=False).encode())
+
+
+def _stamped(stamp: Path, rests_on: str) -> Unfinished | None:
+    """What is noted of a folder that holds what is wanted; ``None`` where it holds something else, or nothing."""
+    try:
+        said = json.loads(stamp.read_text("utf-8"))
+        if said["rests_on"] != rests_on:
+            return None
+        return Unfinished(int(said.get("exit_code", 0)), str(said.get("note", "")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    """The table of a folder of ``isr immunize`` or ``isr edit``; lines end with a newline and with nothing else."""
+    text = (folder / "metadata.jsonl").read_text("utf-8")
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
+
+
+def _named_in(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Path]:
+    return [folder / v for r in rows for k, v in r.items() if k.endswith("file_name") and v]
+
+
+def edited(folder: Path) -> Edited:
+    """What lies in a folder of edits. Raises ``InputError`` where a file is missing or the table is broken."""
+    try:
+        rows = _rows(folder)
+        found = {p.relative_to(folder).as_posix(): p for p in _named_in(folder, rows)}
+        parts = [[name, _sha256(found[name])] for name in sorted(found)]
+        table = _sha256(folder / "metadata.jsonl")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{folder}: expected edits that isr bench made; found {error!r}; run without --only"
+        ) from error
+    versions = {str(r["edit_versions"]) for r in rows if r.get("edit_versions")}
+    return Edited(sha256_json([table, parts]), tuple(sorted(versions)))
+
+
+def _sha256(path: Path) -> str:
+    return sha256_bytes(path.read_bytes())
 
 
 def records(folder: Path) -> int:
@@ -541,25 +648,41 @@ def _known(out: Path) -> dict[str, float]:
 
 
 def _keep_timing(bench: Bench) -> None:
-    """What is true of this run only: times, host, versions. ``results.json`` has none of it."""
+    """Adds what is true of this run only to ``run.json``: times, host, versions. ``results.json`` has none of it."""
     import platform
     from datetime import UTC, datetime
 
     from sifm_ref.pictures import write_whole
     from sifm_ref.records import versions
 
-    said = {
-        "schema": "isr.bench-run/1",
+    now = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "steps": list(bench.order.steps),
         "exit_code": bench.exit_code,
         "jobs": bench.board.jobs,
         "seconds": bench.timing,
-        "seconds_each": {**_known(bench.out), **bench.board.seconds_each()},
         "usd": round(bench.board.usd, 6) if bench.board.priced else None,
         "versions": versions(),
         "platform": platform.platform(),
     }
+    said = {
+        "schema": "isr.bench-run/2",
+        "seconds_each": {**_known(bench.out), **bench.board.seconds_each()},
+        "edit_versions": sorted({v for e in bench.edited.values() for v in e.versions}),
+        "runs": [*bench.earlier, now],
+    }
     write_whole(bench.out / "run.json", (json.dumps(said, indent=1) + "\n").encode())
+
+
+def _earlier(out: Path) -> list[dict[str, Any]]:
+    """The records of the runs before this one; a folder of an older version has that of its last one only."""
+    try:
+        said = json.loads((out / "run.json").read_text("utf-8"))
+        runs = said.get("runs", [said])
+        drop = ("schema", "seconds_each")
+        return [{k: v for k, v in run.items() if k not in drop} for run in runs]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def _on_gpu(study: Study) -> bool:
@@ -586,6 +709,7 @@ def default_jobs(study: Study) -> int:
 
 
 def _score_all(bench: Bench, show: Show) -> None:
+    _need_images(bench)
     plan_board(bench)
     bench.board.step = "score"
     for scoring in bench.plan.scorings:
@@ -595,49 +719,64 @@ def _score_all(bench: Bench, show: Show) -> None:
 def _score(bench: Bench, scoring: Scoring, show: Show) -> None:
     """Scores one editor's edits by one judge; a folder that is scored completely is left as it is."""
     edits = bench.out / scoring.editing.folder
-    if not (edits / "metadata.jsonl").is_file():
-        raise UsageError(f"{edits}: expected all edits; found a part; run without --only, or with edit in it")
+    if not _edit_cell(bench, scoring.editing).is_done:
+        raise UsageError(
+            f"{edits}: expected all edits of this study; found a part, or those of another; "
+            f"run without --only, or with {_with('edit')} in it"
+        )
     stamp, rests_on = _stamp(bench, scoring.folder), _score_rests_on(bench, scoring)
     board, out = bench.board, bench.out / scoring.folder
-    if (out / "result.json").is_file() and _same(stamp, rests_on):
+    if (out / "result.json").is_file() and _stamped(stamp, rests_on) == WHOLE:
         board.finish(scoring.folder)
         return
     show.say(f"score: {scoring.title}")
+    stamp.unlink(missing_ok=True)
     done = asyncio.run(_scored(bench, scoring, show))
     board.usd += done.progress.usd
     board.priced |= done.progress.priced
     if done.interrupted:
         raise KeyboardInterrupt
     if done.exit_code:
-        bench.exit_code = done.exit_code
         unfinished = ", ".join(f"{n} {reason}" for reason, n in sorted(done.unfinished.items()))
         why = done.trouble or done.progress.stopped or ""
         note = f"{scoring.title}: without a reply: {unfinished or 'some'}; {why}".rstrip("; ")
-        bench.notes.append(f"{note}; run the same command again to fill them")
+        left = Unfinished(done.exit_code, f"{note}; run the same command again to fill them")
+        _remember(stamp, out, rests_on, left)
+        _note(bench, left)
         return
     board.finish(scoring.folder)
-    Cell("", "", out, stamp, rests_on, 1, _no_task).remember()
+    _remember(stamp, out, rests_on, WHOLE)
 
 
-def _no_task(shard: tuple[int, int]) -> Task:
-    raise AssertionError("scoring is no worker's task")
+def _note(bench: Bench, left: Unfinished) -> None:
+    bench.exit_code = max(bench.exit_code, left.exit_code)
+    if left.note and left.note not in bench.notes:
+        bench.notes.append(left.note)
 
 
 def _score_rests_on(bench: Bench, scoring: Scoring) -> str:
     from isr.version import __version__
 
-    edited = _edit_cell(bench, scoring.editing).rests_on
+    wanted = _edit_cell(bench, scoring.editing).rests_on
     first = scoring.judge == bench.study.judges[0]
     return sha256_json(
-        [__version__, scoring.folder, edited, _by(bench), bench.study.level, bench.study.metrics and first]
+        [
+            __version__,
+            scoring.folder,
+            wanted,
+            _edited(bench, scoring.editing).digest,
+            _by(bench),
+            bench.study.level,
+            bench.study.metrics and first,
+        ]
     )
 
 
-def _same(stamp: Path, rests_on: str) -> bool:
-    try:
-        return bool(json.loads(stamp.read_text("utf-8"))["rests_on"] == rests_on)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+def _edited(bench: Bench, editing: Editing) -> Edited:
+    """What lies in the folder of an editor, looked at once in a run: scoring and results are of the same bytes."""
+    if editing.folder not in bench.edited:
+        bench.edited[editing.folder] = edited(bench.out / editing.folder)
+    return bench.edited[editing.folder]
 
 
 def _by(bench: Bench) -> list[str]:
@@ -694,10 +833,48 @@ def _results(bench: Bench, show: Show) -> None:
 
     bench.board.step, bench.board.detail = "results", ""
     show.update(bench.board)
-    missing = [s for s in bench.plan.scorings if not (bench.out / s.folder / "result.json").is_file()]
-    if missing:
+    _need_images(bench)
+    if problems := list(_other_than_wanted(bench)):
         raise InputError(
-            f"{bench.out}: expected every editor scored by every judge; found none of {missing[0].title}; "
-            "run without --only, or with score in it"
+            f"{bench.out}: expected everything as the study says; no results were written", problems
         )
+    for scoring in bench.plan.scorings:
+        _note(bench, _scored_as(bench, scoring) or WHOLE)
     bench.findings = write(bench, show)
+
+
+def _scored_as(bench: Bench, scoring: Scoring) -> Unfinished | None:
+    if not (bench.out / scoring.folder / "result.json").is_file():
+        return None
+    return _stamped(_stamp(bench, scoring.folder), _score_rests_on(bench, scoring))
+
+
+def _other_than_wanted(bench: Bench) -> Iterator[Problem]:
+    """What is missing, or was made of other images, prompts, settings or edits than the study has now."""
+    found = "less, or what was made of others"
+    for cell in immunize_cells(bench):
+        if not cell.is_done:
+            yield Problem(
+                cell.folder.name, "", "all its images as the study says", found, _again(bench, "immunize")
+            )
+    done = set()
+    for cell in edit_cells(bench):
+        if cell.is_done:
+            done.add(cell.key)
+        else:
+            yield Problem(
+                cell.folder.name, "", "all its edits as the study says", found, _again(bench, "edit")
+            )
+    for s in bench.plan.scorings:
+        if s.editing.folder in done and _scored_as(bench, s) is None:
+            found = "none, or scores of other edits"
+            yield Problem(s.title, "", "the score of its edits", found, _again(bench, "score"))
+
+
+def _again(bench: Bench, step: str) -> str:
+    return f"run isr bench {bench.order.file.name} without --only, or with {_with(step)} in it"
+
+
+def _with(step: str) -> str:
+    """A step and those after it that rest on it, as ``--only`` takes them."""
+    return ",".join(STEPS[STEPS.index(step) : -1])

@@ -21,11 +21,15 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from isr.errors import IsrError
+from isr.errors import InputError, IsrError
 
 if TYPE_CHECKING:
     from sifm_ref.editor import Editor
 
+_UNCHANGED = (
+    "A comparison needs every image from every method: give the method other settings in the study (set = { ... }, "
+    "or eps), or take these images out of the study's folder and prompts, and run the same command again"
+)
 PATIENCE_S = 5.0  # for workers to end by themselves
 
 
@@ -105,12 +109,12 @@ Tell = Callable[[Told], None]
 # --------------------------------------------------------------------------- in the worker
 
 
-def work(pipe: Connection, threads: int) -> None:
-    """Takes tasks until the pipe closes. The parent interrupts by ending this process, not by a signal to the group."""
+def work(pipe: Connection, threads: int, number: int = 0) -> None:
+    """Takes tasks until the pipe closes. ``number``: this worker's among all, for its GPU. The parent interrupts by ending this process, not by a signal to the group."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    editors = _Editors(threads)
+    editors = _Editors(threads, number)
     while True:
         try:
             task: Task = pipe.recv()
@@ -137,13 +141,16 @@ def _end_with_parent() -> None:
 class _Editors:
     """The editor that is loaded; another one takes its place."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, number: int = 0) -> None:
         self._threads = threads
+        self._number = number
         self._loaded: tuple[Loading, Editor] | None = None
 
     def open(self, wanted: Loading, tell: Tell) -> Editor:
         if self._loaded is None or self._loaded[0] != wanted:
-            self._loaded = None  # its memory first
+            if self._loaded is not None:
+                self._loaded = None  # its memory first
+                _free()
             tell(Told("step", text=f"loading {wanted.name}"))
             self._loaded = (wanted, self._load(wanted))
         return self._loaded[1]
@@ -157,10 +164,26 @@ class _Editors:
         if self._threads:
             torch.set_num_threads(self._threads)
         memory = Memory(wanted.timestep_batch, wanted.checkpoint)
+        device = place(wanted.device, self._number, torch.cuda.device_count())
         settings = Settings(
-            wanted.dtype, wanted.device, dict(wanted.sets), wanted.revision or None, memory, wanted.name
+            wanted.dtype, device, dict(wanted.sets), wanted.revision or None, memory, wanted.name
         )
         return load(wanted.spec, settings)
+
+
+def place(device: str, number: int, gpus: int) -> str:
+    """Where worker ``number`` loads an editor: workers with the device "auto" share several GPUs evenly."""
+    return f"cuda:{number % gpus}" if device == "auto" and gpus > 1 else device
+
+
+def _free() -> None:
+    """Gives the memory of what nothing refers to back: modules of a pipeline refer to each other, so to themselves."""
+    import gc
+
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _do(task: Task, editors: _Editors, tell: Tell) -> None:
@@ -203,7 +226,15 @@ def _immunize(task: Immunize, editor: Editor, tell: Tell) -> None:
         loss = "" if step.loss is None else f", loss {step.loss:.4g}"
         tell(Told("step", task.key, text=f"step {step.step}{loss}"))
 
-    immunize(job, editor, on_image=on_image, on_step=on_step)
+    try:
+        immunize(job, editor, on_image=on_image, on_step=on_step)
+    except InputError as error:
+        raise advised(error) from None
+
+
+def advised(error: InputError) -> InputError:
+    """What a method did not do to some images, with what to do about it in a study."""
+    return InputError(f"{error.summary}. {_UNCHANGED}", error.problems) if error.problems else error
 
 
 def _edit(task: Edit, editor: Editor, tell: Tell) -> None:
@@ -279,7 +310,9 @@ class Pool:
         context = get_context("spawn")
         while len(self._workers) < wanted:
             ours, theirs = context.Pipe()
-            process = context.Process(target=work, args=(theirs, self.threads), daemon=True)
+            process = context.Process(
+                target=work, args=(theirs, self.threads, len(self._workers)), daemon=True
+            )
             with _environment(self.threads), _uninterrupted():
                 process.start()
             theirs.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,11 +56,18 @@ def collect(bench: Bench) -> Findings:
     found = tuple(_labelled(row, known) for row in rows.read(folders, bench.study.level))
     published = _published(bench)
     tables = {"general": layout.general(found)}
-    for split in sorted({r.split for r in found} - {""}):
-        tables[BY_SPLIT + named(split)] = layout.general(found, split)
+    for split, name in split_names({r.split for r in found} - {""}).items():
+        tables[BY_SPLIT + name] = layout.general(found, split)
     for name in bench.study.tables:
         tables[name] = layout.LAYOUTS[name](found, published)
     return Findings(found, tuple(_families(bench, known)), tables, _thesis(bench))
+
+
+def split_names(splits: Iterable[str]) -> dict[str, str]:
+    """Each split with its piece of a file name; those that would share one, in any case of letters, get a digest."""
+    short = {s: named(s) for s in sorted(splits)}
+    times = Counter(n.casefold() for n in short.values())
+    return {s: n if times[n.casefold()] == 1 else f"{n}-{sha256_json(s)[7:13]}" for s, n in short.items()}
 
 
 def _treatments(bench: Bench) -> dict[Key, Immunization]:
@@ -151,6 +159,7 @@ def _thesis(bench: Bench) -> Thesis | None:
 def write(bench: Bench, show: Show) -> Findings:
     """Writes all results; ``results.json`` last, so that it is there only when everything is."""
     found = collect(bench)
+    _clear(bench.out)
     folder = bench.out / "tables"
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in found.tables.items():
@@ -169,6 +178,13 @@ def write(bench: Bench, show: Show) -> Findings:
     return found
 
 
+def _clear(out: Path) -> None:
+    """Takes away what an earlier run wrote, ``results.json`` first: nothing stale lies beside what is new."""
+    tables = sorted(p for kind in ("csv", "tex") for p in (out / "tables").glob(f"*.{kind}"))
+    for path in (out / "results.json", *(out / n for n in ("results.md", SHEET, "report.html")), *tables):
+        path.unlink(missing_ok=True)
+
+
 def as_dict(bench: Bench, found: Findings) -> dict[str, Any]:
     """The bytes of ``results.json`` as values: no time, no host, no path of this machine."""
     material = bench.material
@@ -181,6 +197,7 @@ def as_dict(bench: Bench, found: Findings) -> dict[str, Any]:
             "prompts": bench.pairs,
             "digest": material.digest if material else sha256_json([]),
         },
+        "notes": list(bench.notes),
         "cells": {
             "immunized": [c.title for c in bench.plan.immunizations],
             "edited": [e.editor.name for e in bench.plan.editings],
@@ -283,7 +300,7 @@ def _markdown(bench: Bench, found: Findings) -> Iterator[str]:
     yield from _places(bench)
     yield "\n## How to repeat it\n"
     yield f"`isr bench {bench.order.file.name}` beside its files; in this folder it goes on and repeats nothing that is done."
-    yield "Versions, times and host of the last run: `run.json`."
+    yield "Versions, times and host of every run, and the versions that made the edits: `run.json`."
 
 
 def _places(bench: Bench) -> Iterator[str]:
@@ -295,7 +312,9 @@ def _places(bench: Bench) -> Iterator[str]:
         yield f"| edits of {_md(e.editor.name)} | `{e.folder}` |"
     for s in bench.plan.scorings:
         yield f"| scores, {_md(s.title)} | `{s.folder}` |"
-    yield "| tables | `tables/` |\n| every number | `results.json` |\n| gallery, plots | `report.html` |"
+    yield "| tables | `tables/` |\n| every number | `results.json` |"
+    if (bench.out / "report.html").is_file():
+        yield "| gallery, plots | `report.html` |"
     if (bench.out / SHEET).is_file():
         yield f"| where metric and judge disagree most, in pictures | `{SHEET}` |"
 

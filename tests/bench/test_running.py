@@ -103,6 +103,7 @@ def test_from_scenes_to_results_killed_on_the_way(tmp_path: Path, checkpoint: Ca
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.wait()
+        assert process.returncode == -signal.SIGKILL, f"it was not at work at {pattern}"
         kept = files(out, "protected") | files(out, "edits")
         time.sleep(1.0)
         later = files(out, "protected") | files(out, "edits")
@@ -147,6 +148,11 @@ def test_a_changed_study(tmp_path: Path, checkpoint: Callable[[str], Path]) -> N
     done = bench(study, "--jobs", 1)
     assert "the study differs" in done.stderr
     assert "half a noise" in done.stderr
+    changed = study.read_text().replace("seeds = [0]", "seeds = [0, 1]")
+    (tmp_path / "s" / "changed.toml").write_text(changed)
+    refused = bench(tmp_path / "s" / "changed.toml", "--only", "results", check=False)
+    assert refused.returncode == 2
+    assert "no results were written" in refused.stderr
     after = files(out, "edits") | files(out, "protected") | files(out, "controls")
     assert {p: t for p, t in after.items() if p in before} == before
     results = json.loads((out / "results.json").read_text())
