@@ -12,6 +12,7 @@ import importlib.util
 import io
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ PROMPTS, SELECTION = "prompts.csv", "selection.json"
 REPLIES = "unseen.jsonl"  # of a writer of unseen prompts: paid for, never removed
 SCHEMA = "isr.selection/1"
 SPARE = 3  # images looked at in one pass, as a multiple of those that are wanted
+JOINERS = "\u200c\u200d"
 MAX_BYTES = 64_000_000  # of one image file
 _WORDS = {
     s: re.compile(rf"\b(?:{'|'.join(map(re.escape, w))})\b", re.IGNORECASE) for s, w in KEYWORDS.items()
@@ -216,6 +218,15 @@ def _text(value: Any) -> str:
         if isinstance(value, str)
         else ""
     )
+
+
+def unprintable(text: str) -> str:
+    """The characters of a text that no line may have: ends of lines, control and direction marks; ``""`` for none.
+
+    Spaces of any width and joiners, which scripts need, are none of them.
+    """
+    odd = {c for c in text if not (c.isprintable() or c in JOINERS or unicodedata.category(c) == "Zs")}
+    return ", ".join(f"U+{ord(c):04X}" for c in sorted(odd))
 
 
 def _rank(seed: int, caption: str, prompt: str) -> str:

@@ -8,11 +8,15 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from isr.bench.dataset import unprintable
 from isr.bench.study import ImagesPart
 from isr.canonical import sha256_bytes, sha256_json
 from isr.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from sifm_ref.editing import Prompt
 
 FOLDER = "images"
 RECORD = "images.json"
@@ -81,7 +85,7 @@ def find(folder: Path, prompts: Path, without: Path | None = None) -> Material:
     ]  # fmt: skip
     check_columns(rows)
     stems = {i.image_id: {i.image_id, i.path.stem} for i in images}
-    problems = unmatched(rows, stems)
+    problems = [*unmatched(rows, stems), *_unprintable(rows, prompts.name)]
     found: dict[tuple[str, str], Instruction] = {}
     for image_id, own in stems.items():
         for row in rows:
@@ -100,6 +104,15 @@ def find(folder: Path, prompts: Path, without: Path | None = None) -> Material:
     if problems:
         raise InputError("prompts and images: nothing was done", problems)
     return material
+
+
+def _unprintable(rows: Sequence[Prompt], where: str) -> Iterator[Problem]:
+    for row in rows:
+        for column, text in {"prompt": row.text, "prompt_id": row.id, **row.columns}.items():
+            if odd := unprintable(text):
+                yield Problem(
+                    f"{where}: {row.name}", column, "a text on one line", f"{odd} in it", "remove it"
+                )
 
 
 def prepare(material: Material, part: ImagesPart, out: Path, on_image: Callable[[str], None]) -> list[str]:

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from isr.access import check_pair
-from isr.bench.dataset import PROMPTS, REPLIES, SELECTION, captions
+from isr.bench.dataset import PROMPTS, REPLIES, SELECTION, captions, unprintable
 from isr.canonical import sha256_bytes, sha256_json
 from isr.cards import Card, load_card
 from isr.errors import CardError, InputError, Problem, TransportError
@@ -148,6 +148,10 @@ def _problems(
     texts: set[tuple[str, str]] = set()
     ids: set[tuple[str, str]] = set()
     for row in rows:
+        if unprintable(row.prompt):
+            yield Problem(
+                where, row.name, "a prompt on one line", f"{unprintable(row.prompt)} in it", "remove it"
+            )
         if row.name not in seen:
             yield Problem(
                 where, row.name, "the name of an image of the study", "none of that name", "drop the row"
@@ -335,7 +339,7 @@ def _recorded(record: Path) -> dict[str, Answer]:
     found: dict[str, Answer] = {}
     if not record.is_file():
         return found
-    for line in record.read_text("utf-8", errors="replace").splitlines():
+    for line in record.read_text("utf-8", errors="replace").split("\n"):  # JSON leaves U+2028 in a line
         try:
             said = json.loads(line)
             answer = Answer(
