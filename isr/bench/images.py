@@ -45,10 +45,11 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Material:
-    """The images and prompts of a study."""
+    """The images and prompts of a study. ``notes``: what a reader of the results must know of them."""
 
     images: tuple[Wanted, ...]
     prompts: tuple[Instruction, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def seen(self) -> dict[str, str]:
