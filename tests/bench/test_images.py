@@ -73,3 +73,27 @@ def test_images_that_a_writer_left_without_prompts_are_noted(
         found = gather(tmp_path, UnseenPart(writer=card(server), count=2, unusable="leave"), said)
     assert found.notes == ("b has no unseen prompts: 1 prompts where 2 were asked",)
     assert said == [f"images: {found.notes[0]}"]
+
+
+def test_an_image_has_one_seen_prompt(tmp_path: Path) -> None:
+    rows = [
+        ("a", "x", "1", "seen"),
+        ("a", "y", "2", "seen"),
+        ("*", "z", "3", "seen"),
+        ("a", "w", "4", "other"),
+    ]
+    with pytest.raises(InputError) as error:
+        find(folder(tmp_path, *rows))
+    assert [(p.where, p.found) for p in error.value.problems] == [("prompts.csv: a", "3")]
+    assert find(folder(tmp_path, rows[2], rows[3])).seen == {"a": "z", "b": "z"}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"size": {}, "images": {"a": 1}, "prompts": {}}'])
+def test_a_record_that_cannot_be_read_is_said(tmp_path: Path, text: str) -> None:
+    found = find(folder(tmp_path, ("*", "x", "1", "seen")))
+    part, out = ImagesPart(folder="x", resolution=8), tmp_path / "out"
+    images.prepare(found, part, out, lambda name: None)
+    assert images.prepare(found, part, out, lambda name: None) == []
+    (out / images.RECORD).write_text(text)
+    with pytest.raises(InputError, match="expected the record of a bench's images"):
+        images.prepare(found, part, out, lambda name: None)
