@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from isr.bench.dataset import DatasetPart
+from isr.bench.dataset import STRATUM, DatasetPart
 from isr.bench.unseen import UnseenPart
 from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError, Problem
@@ -21,6 +22,7 @@ Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\
 Role = Literal["ours", "baseline", "ablation"]
 NONE = "none"  # the control edits' name beside methods
 TABLES = ("II", "VI", "VII")
+COLUMNS = ("purifier", "prompt_id", "seed", "editor", "method", "eps", "surrogate")  # of all edits
 UNIT_MULTIPLE = 64  # pixels: sides that every editor here takes
 
 
@@ -220,9 +222,34 @@ def _crossed(raw: Mapping[str, Any], root: Path) -> Iterator[Said]:
     for table in raw.get("tables", ()) if isinstance(raw.get("tables", ()), list) else ():
         if table not in TABLES:
             yield "tables", f"out of {', '.join(TABLES)}", repr(table), "correct it"
+    yield from _by_problems(raw, root)
     published = raw.get("published")
     if isinstance(published, str) and published and not (root / published).is_file():
         yield "published", "a file beside the study", repr(published), "correct the path"
+
+
+def _by_problems(raw: Mapping[str, Any], root: Path) -> Iterator[Said]:
+    """Names in ``by`` that are no column of the edits: those that a run writes, and those of the prompts."""
+    part, by = raw.get("images"), raw.get("by", [])
+    if not isinstance(part, dict) or not isinstance(by, list):
+        return
+    columns = {*COLUMNS, "split"}
+    if part.get("dataset"):
+        columns.add(STRATUM)
+    elif isinstance(part.get("prompts"), str) and (root / part["prompts"]).is_file():
+        columns |= _header(root / part["prompts"]) - {"name", "prompt"}
+    for name in by:
+        if isinstance(name, str) and name not in columns:
+            yield "by", f"columns out of {', '.join(sorted(columns))}", repr(name), "correct or drop it"
+
+
+def _header(file: Path) -> set[str]:
+    """The columns of a table; none where it cannot be read, which is said when its rows are."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            return {c for c in next(csv.reader(lines), []) if c}
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return set()
 
 
 def _unused(editors: Sequence[EditorPart], methods: Sequence[tuple[int, MethodPart]]) -> Iterator[Said]:
