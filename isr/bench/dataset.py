@@ -341,7 +341,10 @@ def _require_same(spec: DatasetPart, out: Path, folder: Path) -> None:
     before = json.loads((out / SELECTION).read_text("utf-8")).get("source", {})
     if not folder.is_dir() or "files" not in before:
         return
-    kind, files = _files(spec, folder)
+    try:
+        kind, files = _files(spec, folder)
+    except InputError:  # selected when files of other names were read too
+        kind, files = "parquet", sorted(p for p in folder.rglob("*.parquet") if p.is_file())
     if (kind, _digest(files, folder)) != (before.get("kind"), before["files"]):
         raise InputError(
             f"{spec.id}: expected the data set that {out / SELECTION} was selected from; found changed files; "
