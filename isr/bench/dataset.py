@@ -306,8 +306,9 @@ def open_source(spec: DatasetPart, root: Path = Path()) -> Source:
 
 def _local(spec: DatasetPart, folder: Path) -> Source:
     kind, files = _files(spec, folder)
-    named = {"data_files": {spec.split: [str(p) for p in files]}} if kind == "parquet" else {}
-    arguments = {"path": kind, **(named or {"data_dir": str(folder)})}
+    arguments: dict[str, Any] = {"path": kind, "data_dir": str(folder)}
+    if kind == "parquet":
+        arguments = {"path": kind, "data_files": {spec.split: [str(p) for p in files]}}
     identity = {"id": spec.id, "kind": kind, "files": _digest(files, folder)}
     return _source(spec, arguments, identity, folder.resolve())
 
