@@ -147,7 +147,8 @@ def read_rows(root: Path, *, made_by: str) -> list[dict[str, Any]]:
     """The rows of a directory that ``isr immunize`` wrote. Raises ``InputError`` if it is none, or a path leads out."""
     path = root / METADATA
     try:
-        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+        lines = path.read_text("utf-8").split("\n")  # and at nothing else: JSON leaves U+2028 in a line
+        rows = [json.loads(line) for line in lines if line.strip()]
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: expected what isr {made_by} writes; found {error}; make it with: isr {made_by}"

@@ -12,6 +12,7 @@ import importlib.util
 import io
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,9 +43,11 @@ KEYWORDS: Mapping[str, tuple[str, ...]] = {
 """The rule: the first stratum of which a word stands in the caption, whole and in any case."""
 
 PROMPTS, SELECTION = "prompts.csv", "selection.json"
+STRATUM = "stratum"  # the column of the prompts that names it
 REPLIES = "unseen.jsonl"  # of a writer of unseen prompts: paid for, never removed
 SCHEMA = "isr.selection/1"
 SPARE = 3  # images looked at in one pass, as a multiple of those that are wanted
+JOINERS = "\u200c\u200d"
 MAX_BYTES = 64_000_000  # of one image file
 _WORDS = {
     s: re.compile(rf"\b(?:{'|'.join(map(re.escape, w))})\b", re.IGNORECASE) for s, w in KEYWORDS.items()
@@ -133,9 +136,11 @@ def prepare(
     """Writes ``out/*.png``, ``out/prompts.csv`` and, last, ``out/selection.json``; returns at once where they are there.
 
     root: the folder of the study file, from which a local data set is named. What an interrupted run left is made
-    anew. Raises ``InputError`` where a stratum is not filled, a column is missing, or ``out`` holds another selection.
+    anew. Raises ``InputError`` where a stratum is not filled, a column is missing, ``out`` holds another
+    selection, or a local data set was changed since.
     """
     if _complete(spec, out):
+        _require_same(spec, out, root / spec.id)
         return
     source = open_source(spec, root)
     chosen, account = select(spec, source, on_row)
@@ -218,6 +223,15 @@ def _text(value: Any) -> str:
     )
 
 
+def unprintable(text: str) -> str:
+    """The characters of a text that no line may have: ends of lines, control and direction marks; ``""`` for none.
+
+    Spaces of any width and joiners, which scripts need, are none of them.
+    """
+    odd = {c for c in text if not (c.isprintable() or c in JOINERS or unicodedata.category(c) == "Zs")}
+    return ", ".join(f"U+{ord(c):04X}" for c in sorted(odd))
+
+
 def _rank(seed: int, caption: str, prompt: str) -> str:
     return sha256_json([RULE, seed, caption, prompt])
 
@@ -291,21 +305,52 @@ def open_source(spec: DatasetPart, root: Path = Path()) -> Source:
 
 
 def _local(spec: DatasetPart, folder: Path) -> Source:
-    files = sorted(p for p in folder.rglob("*.parquet") if p.is_file())
-    named = [p for p in files if spec.split in p.stem or spec.split in p.parent.parts] or files
-    if named:
-        arguments: dict[str, Any] = {"path": "parquet", "data_files": {spec.split: [str(p) for p in named]}}
-        digest = sha256_json(
-            [[p.relative_to(folder).as_posix(), sha256_bytes(p.read_bytes())] for p in named]
-        )
-    else:
-        arguments = {"path": "imagefolder", "data_dir": str(folder)}
-        metadata = [p for p in sorted(folder.rglob("metadata.*")) if p.is_file()]
-        digest = sha256_json(
-            [[p.relative_to(folder).as_posix(), sha256_bytes(p.read_bytes())] for p in metadata]
-        )
-    identity = {"id": spec.id, "kind": arguments["path"], "files": digest}
+    kind, files = _files(spec, folder)
+    arguments: dict[str, Any] = {"path": kind, "data_dir": str(folder)}
+    if kind == "parquet":
+        arguments = {"path": kind, "data_files": {spec.split: [str(p) for p in files]}}
+    identity = {"id": spec.id, "kind": kind, "files": _digest(files, folder)}
     return _source(spec, arguments, identity, folder.resolve())
+
+
+def _files(spec: DatasetPart, folder: Path) -> tuple[str, list[Path]]:
+    """What a local data set is read as, and the files that say what is in it.
+
+    Raises ``InputError`` where there are parquet files and none is of the split.
+    """
+    files = sorted(p for p in folder.rglob("*.parquet") if p.is_file())
+    if not files:
+        return "imagefolder", [p for p in sorted(folder.rglob("metadata.*")) if p.is_file()]
+    named = [
+        p for p in files if spec.split in p.stem or spec.split in p.relative_to(folder).parent.parts
+    ]  # as the hub has them: train-00000-of-00001.parquet, or train/0.parquet
+    if not named:
+        found = ", ".join(p.relative_to(folder).as_posix() for p in files[:3])
+        fix = "correct images.dataset.split, or name the files after it"
+        raise InputError(
+            f"{spec.id}: expected parquet files of the split {spec.split!r}; found {found}; {fix}"
+        )
+    return "parquet", named
+
+
+def _digest(files: Sequence[Path], folder: Path) -> str:
+    return sha256_json([[p.relative_to(folder).as_posix(), sha256_bytes(p.read_bytes())] for p in files])
+
+
+def _require_same(spec: DatasetPart, out: Path, folder: Path) -> None:
+    """Raises ``InputError`` where a local data set is another than the one that was selected from."""
+    before = json.loads((out / SELECTION).read_text("utf-8")).get("source", {})
+    if not folder.is_dir() or "files" not in before:
+        return
+    try:
+        kind, files = _files(spec, folder)
+    except InputError:  # selected when files of other names were read too
+        kind, files = "parquet", sorted(p for p in folder.rglob("*.parquet") if p.is_file())
+    if (kind, _digest(files, folder)) != (before.get("kind"), before["files"]):
+        raise InputError(
+            f"{spec.id}: expected the data set that {out / SELECTION} was selected from; found changed files; "
+            f"restore them, or give a new --out"
+        )
 
 
 def _hub(spec: DatasetPart) -> Source:
@@ -382,7 +427,7 @@ def _table(names: Mapping[str, Chosen]) -> str:
     rows = [(name, c.candidate.prompt, "seen", "seen", c.candidate.stratum) for name, c in names.items()]
     held = io.StringIO()
     writer = csv.writer(held, lineterminator="\n")
-    writer.writerows([("name", "prompt", "prompt_id", "split", "stratum"), *rows])
+    writer.writerows([("name", "prompt", "prompt_id", "split", STRATUM), *rows])
     return held.getvalue()
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from isr.bench import dataset, unseen
-from isr.bench.images import Material, find, table
+from isr.bench.images import Instruction, Material, find, table
 from isr.bench.study import ImagesPart
 from isr.errors import UsageError
+from isr.initialise import PromptRow
 
 FOLDER = "gathered"
 
 
 def gather(part: ImagesPart, root: Path, out: Path, say: Callable[[str], None]) -> Material:
-    """The material of a study. What a data set or a writer gave is kept in ``out/gathered`` and is not asked for again."""
+    """The material of a study. What a data set or a writer gave is kept in ``out/gathered`` and is not asked for again.
+
+    Images that a writer left without unseen prompts are said, and are in the material's ``notes``.
+    """
     from sifm_ref.pictures import write_whole
 
     folder, gathered = root / part.folder, out / FOLDER
@@ -25,19 +30,29 @@ def gather(part: ImagesPart, root: Path, out: Path, say: Callable[[str], None]) 
         folder, prompts = gathered, gathered / dataset.PROMPTS
     if part.unseen is None:
         return find(folder, prompts, None if part.dataset else out)
+    others: list[PromptRow] = []
     if part.dataset is None:
-        seen = [
-            p
-            for p in find(folder, prompts, out).prompts
-            if p.columns.get("split", unseen.SEEN) == unseen.SEEN
-        ]
-        if len({p.image_id for p in seen}) < len(seen):
-            raise UsageError(
-                f"{prompts}: expected one seen prompt for each image, to add unseen ones; found several"
-            )
+        seen, others = _split(find(folder, prompts, out).prompts, prompts)
         prompts = gathered / dataset.PROMPTS
         write_whole(prompts, table(seen, split=unseen.SEEN).encode())
-    found = unseen.extend(part.unseen, gathered, root)
-    for name, reason in found.without.items():
-        say(f"images: {name} has no unseen prompts: {reason}")
-    return find(folder, prompts, None if part.dataset else out)
+    found = unseen.extend(part.unseen, gathered, root, others=others)
+    notes = tuple(f"{name} has no unseen prompts: {reason}" for name, reason in found.without.items())
+    for note in notes:
+        say(f"images: {note}")
+    return replace(find(folder, prompts, None if part.dataset else out), notes=notes)
+
+
+def _split(prompts: Sequence[Instruction], where: Path) -> tuple[list[Instruction], list[PromptRow]]:
+    """The seen prompts of a table, one of each image; its others, which stay beside the unseen ones to come."""
+    seen = [p for p in prompts if p.columns.get("split", unseen.SEEN) == unseen.SEEN]
+    if len({p.image_id for p in seen}) < len(seen):
+        raise UsageError(
+            f"{where}: expected one seen prompt for each image, to add unseen ones; found several; "
+            f"mark the others in a column split"
+        )
+    others = [
+        PromptRow(p.image_id, p.prompt, {**p.columns, "prompt_id": p.prompt_id})
+        for p in prompts
+        if p.columns.get("split", unseen.SEEN) != unseen.SEEN
+    ]
+    return seen, others

@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from isr.bench.dataset import unprintable
 from isr.bench.study import ImagesPart
 from isr.canonical import sha256_bytes, sha256_json
 from isr.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from sifm_ref.editing import Prompt
 
 FOLDER = "images"
 RECORD = "images.json"
@@ -41,10 +46,11 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Material:
-    """The images and prompts of a study."""
+    """The images and prompts of a study. ``notes``: what a reader of the results must know of them."""
 
     images: tuple[Wanted, ...]
     prompts: tuple[Instruction, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def seen(self) -> dict[str, str]:
@@ -81,7 +87,7 @@ def find(folder: Path, prompts: Path, without: Path | None = None) -> Material:
     ]  # fmt: skip
     check_columns(rows)
     stems = {i.image_id: {i.image_id, i.path.stem} for i in images}
-    problems = unmatched(rows, stems)
+    problems = [*unmatched(rows, stems), *_unprintable(rows, prompts.name)]
     found: dict[tuple[str, str], Instruction] = {}
     for image_id, own in stems.items():
         for row in rows:
@@ -97,9 +103,28 @@ def find(folder: Path, prompts: Path, without: Path | None = None) -> Material:
         for i in stems
         if i not in material.seen and any(p.image_id == i for p in material.prompts)
     ]  # fmt: skip
+    problems += _several(material.prompts, prompts.name)
     if problems:
         raise InputError("prompts and images: nothing was done", problems)
     return material
+
+
+def _several(prompts: Sequence[Instruction], where: str) -> Iterator[Problem]:
+    """Images with more than one prompt that methods could be given."""
+    count = Counter(p.image_id for p in prompts if p.columns.get("split") == SEEN)
+    for image_id, number in count.items():
+        if number > 1:
+            one = f"one prompt with split {SEEN!r}: methods are given it"
+            yield Problem(f"{where}: {image_id}", "split", one, str(number), "give the others another split")
+
+
+def _unprintable(rows: Sequence[Prompt], where: str) -> Iterator[Problem]:
+    for row in rows:
+        for column, text in {"prompt": row.text, "prompt_id": row.id, **row.columns}.items():
+            if odd := unprintable(text):
+                yield Problem(
+                    f"{where}: {row.name}", column, "a text on one line", f"{odd} in it", "remove it"
+                )
 
 
 def prepare(material: Material, part: ImagesPart, out: Path, on_image: Callable[[str], None]) -> list[str]:
@@ -111,7 +136,7 @@ def prepare(material: Material, part: ImagesPart, out: Path, on_image: Callable[
 
     record = out / RECORD
     now = _said(material, part)
-    before = json.loads(record.read_text("utf-8")) if record.is_file() else None
+    before = _before(record) if record.is_file() else None
     said = _changes(before, now, record) if before else []
     size = Resize(part.resolution, part.resize)
     for image in material.images:
@@ -122,6 +147,23 @@ def prepare(material: Material, part: ImagesPart, out: Path, on_image: Callable[
     write_whole(out / "prompts.csv", table(material.prompts).encode())
     write_whole(record, (json.dumps(now, indent=1, ensure_ascii=False) + "\n").encode())
     return said
+
+
+def _before(record: Path) -> dict[str, Any]:
+    """What a bench was begun with. Raises ``InputError`` where that cannot be read."""
+    try:
+        before = json.loads(record.read_text("utf-8"))
+        kinds = [before[kind] for kind in ("size", "images", "prompts")]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _no_record(record, repr(error)) from error
+    if not all(isinstance(v, dict) for v in (*kinds, *kinds[1].values(), *kinds[2].values())):
+        raise _no_record(record, "other values")
+    return dict(before)
+
+
+def _no_record(record: Path, found: str) -> InputError:
+    fix = f"restore it, or remove {record.parent}: its images are made anew from the study's"
+    return InputError(f"{record}: expected the record of a bench's images; found {found}; {fix}")
 
 
 def _said(material: Material, part: ImagesPart) -> dict[str, Any]:

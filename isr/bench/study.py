@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from isr.bench.dataset import DatasetPart
+from isr.bench.dataset import STRATUM, DatasetPart
 from isr.bench.unseen import UnseenPart
 from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError, Problem
@@ -21,6 +22,7 @@ Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\
 Role = Literal["ours", "baseline", "ablation"]
 NONE = "none"  # the control edits' name beside methods
 TABLES = ("II", "VI", "VII")
+COLUMNS = ("purifier", "prompt_id", "seed", "editor", "method", "eps", "surrogate")  # of all edits
 UNIT_MULTIPLE = 64  # pixels: sides that every editor here takes
 
 
@@ -58,7 +60,7 @@ class EditorPart(Part):
     dtype: Literal["fp32", "fp16", "bf16", "fp64"] = "fp32"
     device: str = "auto"
     revision: str = ""
-    purifiers: tuple[str, ...] | None = None
+    purifiers: tuple[str, ...] | None = Field(default=None, min_length=1)
     batch: int = Field(default=1, ge=1)
     timestep_batch: int = Field(default=0, ge=0)
     checkpoint_activations: bool = False
@@ -201,7 +203,6 @@ def _crossed(raw: Mapping[str, Any], root: Path) -> Iterator[Said]:
     yield from _twice("editors", "name", _names(raw.get("editors")))
     yield from _twice("judges", "card", [j.card for _, j in _sound(_judges(raw.get("judges")), JudgePart)])
     yield from _twice("seeds", "", raw.get("seeds"))
-    yield from _twice("purifiers", "", raw.get("purifiers"))
     names = _names(raw.get("editors"))
     seen: dict[tuple[str, float], int] = {}
     for place, method in methods:
@@ -221,9 +222,34 @@ def _crossed(raw: Mapping[str, Any], root: Path) -> Iterator[Said]:
     for table in raw.get("tables", ()) if isinstance(raw.get("tables", ()), list) else ():
         if table not in TABLES:
             yield "tables", f"out of {', '.join(TABLES)}", repr(table), "correct it"
+    yield from _by_problems(raw, root)
     published = raw.get("published")
     if isinstance(published, str) and published and not (root / published).is_file():
         yield "published", "a file beside the study", repr(published), "correct the path"
+
+
+def _by_problems(raw: Mapping[str, Any], root: Path) -> Iterator[Said]:
+    """Names in ``by`` that are no column of the edits: those that a run writes, and those of the prompts."""
+    part, by = raw.get("images"), raw.get("by", [])
+    if not isinstance(part, dict) or not isinstance(by, list):
+        return
+    columns = {*COLUMNS, "split"}
+    if part.get("dataset"):
+        columns.add(STRATUM)
+    elif isinstance(part.get("prompts"), str) and (root / part["prompts"]).is_file():
+        columns |= _header(root / part["prompts"]) - {"name", "prompt"}
+    for name in by:
+        if isinstance(name, str) and name not in columns:
+            yield "by", f"columns out of {', '.join(sorted(columns))}", repr(name), "correct or drop it"
+
+
+def _header(file: Path) -> set[str]:
+    """The columns of a table; none where it cannot be read, which is said when its rows are."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            return {c for c in next(csv.reader(lines), []) if c}
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return set()
 
 
 def _unused(editors: Sequence[EditorPart], methods: Sequence[tuple[int, MethodPart]]) -> Iterator[Said]:
@@ -281,20 +307,17 @@ def _image_problems(raw: Any, root: Path) -> Iterator[Said]:
 def _methods(raw: Mapping[str, Any], root: Path, allow_code: bool) -> Iterator[Said]:
     """What ``sifm_ref`` and the judges say to names and settings; nothing is loaded but their modules."""
     treatments: dict[tuple[str, ...], str] = {}
+    editors = [e for _, e in _sound(raw.get("editors"), EditorPart)]
     for place, method in _sound(raw.get("methods"), MethodPart):
         if method.is_code and not allow_code:
             found = f"{method.method!r}, which is code to be run"
             yield f"methods.{place}.method", "a method's name", found, "read it, then give --allow-code"
             continue
-        yield from _tried(f"methods.{place}", partial(_try_method, method, root, treatments))
+        yield from _tried(f"methods.{place}", partial(_try_method, method, editors, root, treatments))
     for place, editor in _sound(raw.get("editors"), EditorPart):
         yield from _tried(f"editors.{place}", partial(_try_editor, editor, root))
-        for spec in editor.purifiers or ():
-            yield from _tried(f"editors.{place}.purifiers", partial(_try_purifier, spec))
-    purifiers = raw.get("purifiers", [])
-    for spec in purifiers if isinstance(purifiers, list) else []:
-        if isinstance(spec, str):
-            yield from _tried("purifiers", partial(_try_purifier, spec))
+        yield from _purifier_problems(f"editors.{place}.purifiers", editor.purifiers or ())
+    yield from _purifier_problems("purifiers", raw.get("purifiers"))
     for place, judge in _sound(_judges(raw.get("judges")), JudgePart):
         yield from _tried(f"judges.{place}", partial(_try_judge, judge, root))
 
@@ -307,7 +330,9 @@ def _tried(field: str, attempt: Callable[[], None]) -> Iterator[Said]:
         yield field, "what can be carried out", said, "correct it"
 
 
-def _try_method(method: MethodPart, root: Path, treatments: dict[tuple[str, ...], str]) -> None:
+def _try_method(
+    method: MethodPart, editors: Sequence[EditorPart], root: Path, treatments: dict[tuple[str, ...], str]
+) -> None:
     """``treatments``: what each treatment is called; two names of one could not be told apart in a table."""
     from isr.errors import UsageError
     from sifm_ref.budget import Budget
@@ -317,7 +342,7 @@ def _try_method(method: MethodPart, root: Path, treatments: dict[tuple[str, ...]
         Budget(eps, method.norm)
     found = find(method_spec(method, root), method.preset, texts(method.set))
     for eps in method.eps:
-        for surrogate in method.surrogates or ("",):
+        for surrogate in dict.fromkeys(s for s, _ in pairs_of(method, editors)):
             key = (found.name, found.digest(method.norm), repr(eps), surrogate)
             name = treatments.setdefault(key, method.name)
             if name != method.name:
@@ -362,10 +387,23 @@ def _try_editor(editor: EditorPart, root: Path) -> None:
         raise UsageError(f"{known} only edits: its steps cannot be differentiated; give surrogate = false")
 
 
-def _try_purifier(spec: str) -> None:
+def _purifier_problems(where: str, specs: Any) -> Iterator[Said]:
+    """What cannot be carried out, and what is the same purifier in two spellings: its edits would be one file."""
+    seen: dict[str, str] = {}
+    for spec in specs if isinstance(specs, list | tuple) else ():
+        if isinstance(spec, str):
+            yield from _tried(where, partial(_try_purifier, spec, seen))
+
+
+def _try_purifier(spec: str, seen: dict[str, str]) -> None:
+    from isr.errors import UsageError
     from sifm_ref.registry import purifier
 
-    purifier(spec)
+    found = purifier(spec)
+    text = found.text if found else NONE
+    if text in seen:
+        raise UsageError(f"each purifier once; {spec!r} is the same as {seen[text]!r} ({text})")
+    seen[text] = spec
 
 
 def judge_spec(judge: JudgePart, root: Path) -> str:

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from isr.access import check_pair
-from isr.bench.dataset import PROMPTS, REPLIES, SELECTION, captions
+from isr.bench.dataset import PROMPTS, REPLIES, SELECTION, captions, unprintable
 from isr.canonical import sha256_bytes, sha256_json
 from isr.cards import Card, load_card
 from isr.errors import CardError, InputError, Problem, TransportError
@@ -110,11 +110,16 @@ def find(
 
 
 def extend(
-    spec: UnseenPart, out: Path, root: Path = Path(), on_reply: Callable[[int], None] = lambda number: None
+    spec: UnseenPart,
+    out: Path,
+    root: Path = Path(),
+    on_reply: Callable[[int], None] = lambda number: None,
+    others: Sequence[PromptRow] = (),
 ) -> Found:
     """Adds the unseen prompts to ``out/prompts.csv``, whose rows of the split ``seen`` stay; the same again each time.
 
-    Other columns of an image's seen row are given to its unseen ones.
+    Other columns of an image's seen row are given to its unseen ones. others: rows of other splits, which the study's
+    own table has; they stand there too. Raises ``InputError`` where one of them is an unseen prompt, or has its id.
     """
     rows = [r for r in read_prompts(out / PROMPTS) if r.columns.get("split", SEEN) == SEEN]
     described = captions(out) if (out / SELECTION).is_file() else {}
@@ -122,8 +127,25 @@ def extend(
     by_name: dict[str, list[Unseen]] = {}
     for one in found.prompts:
         by_name.setdefault(one.name, []).append(one)
-    _write(out / PROMPTS, _table(rows, by_name))
+    problems = list(_again(found.prompts, others))
+    if problems:
+        raise InputError(f"{len(problems)} unseen prompt(s) are in the table of prompts already", problems)
+    _write(out / PROMPTS, _table(rows, by_name, others))
     return found
+
+
+def _again(unseen: Sequence[Unseen], others: Sequence[PromptRow]) -> Iterator[Problem]:
+    texts = {(o.name, plain(o.prompt)) for o in others}
+    ids = {(o.name, o.columns.get("prompt_id", "")) for o in others}
+    for one in unseen:
+        if (one.name, plain(one.prompt)) in texts:
+            yield Problem(
+                "images.prompts", one.name, "each prompt once", f"{one.prompt!r} twice", "drop the row there"
+            )
+        if (one.name, one.prompt_id) in ids:
+            yield Problem(
+                "images.prompts", one.name, "a prompt_id of its own", repr(one.prompt_id), "rename it there"
+            )
 
 
 # ------------------------------------------------------------------------------------------ from a file
@@ -148,6 +170,10 @@ def _problems(
     texts: set[tuple[str, str]] = set()
     ids: set[tuple[str, str]] = set()
     for row in rows:
+        if unprintable(row.prompt):
+            yield Problem(
+                where, row.name, "a prompt on one line", f"{unprintable(row.prompt)} in it", "remove it"
+            )
         if row.name not in seen:
             yield Problem(
                 where, row.name, "the name of an image of the study", "none of that name", "drop the row"
@@ -335,7 +361,7 @@ def _recorded(record: Path) -> dict[str, Answer]:
     found: dict[str, Answer] = {}
     if not record.is_file():
         return found
-    for line in record.read_text("utf-8", errors="replace").splitlines():
+    for line in record.read_text("utf-8", errors="replace").split("\n"):  # JSON leaves U+2028 in a line
         try:
             said = json.loads(line)
             answer = Answer(
@@ -373,8 +399,10 @@ def _append(record: Path, asked: Asked, answer: Answer) -> None:
         os.fsync(file.fileno())
 
 
-def _table(rows: Sequence[PromptRow], unseen: Mapping[str, Sequence[Unseen]]) -> bytes:
-    others = sorted({c for r in rows for c in r.columns} - {"prompt_id", "split"})
+def _table(
+    rows: Sequence[PromptRow], unseen: Mapping[str, Sequence[Unseen]], kept: Sequence[PromptRow]
+) -> bytes:
+    others = sorted({c for r in (*rows, *kept) for c in r.columns} - {"prompt_id", "split"})
     held = io.StringIO()
     writer = csv.writer(held, lineterminator="\n")
     writer.writerow(["name", "prompt", "prompt_id", "split", *others])
@@ -383,6 +411,9 @@ def _table(rows: Sequence[PromptRow], unseen: Mapping[str, Sequence[Unseen]]) ->
         writer.writerow([row.name, row.prompt, row.columns.get("prompt_id", SEEN), SEEN, *rest])
         for one in unseen.get(row.name, ()):
             writer.writerow([one.name, one.prompt, one.prompt_id, UNSEEN, *rest])
+    for row in kept:
+        own = [row.columns.get(c, "") for c in ("prompt_id", "split", *others)]
+        writer.writerow([row.name, row.prompt, *own])
     return held.getvalue().encode()
 
 

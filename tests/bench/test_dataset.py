@@ -164,6 +164,32 @@ def test_complete_it_returns_interrupted_it_starts_again(
         prepare(part(), out)
 
 
+def test_only_files_of_the_split_are_read(tmp_path: Path) -> None:
+    for name in ("test-0.parquet", "train-0.parquet", "sub/train/1.parquet"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_bytes(name.encode())
+    kind, files = dataset._files(part(), tmp_path / "data")
+    assert (kind, [p.name for p in files]) == ("parquet", ["1.parquet", "train-0.parquet"])
+    with pytest.raises(InputError, match=r"of the split 'validation'; found sub/train/1\.parquet, test-0"):
+        dataset._files(part(split="validation"), tmp_path / "data")
+
+
+def test_a_local_data_set_that_was_changed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "data" / "train-0.parquet"
+    file.parent.mkdir()
+    file.write_bytes(b"first")
+    identity = {"kind": "parquet", "files": dataset._digest([file], file.parent)}
+    texts, cells = source(data_rows()).texts, source(data_rows()).images
+    monkeypatch.setattr(dataset, "open_source", lambda spec, root: Source(texts, cells, identity))
+    for _ in range(2):
+        prepare(part(), tmp_path / "out", root=tmp_path)
+    file.write_bytes(b"second")
+    with pytest.raises(InputError, match="found changed files"):
+        prepare(part(), tmp_path / "out", root=tmp_path)
+
+
 def test_a_picture_outside_the_folder_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "secret.png").write_bytes(b"x")

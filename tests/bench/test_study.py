@@ -114,6 +114,11 @@ def test_code_is_only_run_when_allowed(folder: Path) -> None:
         (('editor = "instruct_pix2pix"', 'editor = "instruct_pix2pix"\nset = { step = 3 }'), "step: expected one of"),
         (("eps = [0.03, 0.06]", "eps = [8]"), "pixel units"),
         (("[[methods]]", '[[methods]]\nname = "twin"\nmethod = "noise"\n[[methods]]'), "than 'twin'"),
+        (('name = "noise"\n', 'name = "twin"\nmethod = "noise"\nsurrogates = ["ip2p"]\n[[methods]]\nname = "noise"\n'), "than 'twin'"),
+        (('name = "s"', 'name = "s"\npurifiers = ["jpeg", "none", "jpeg:quality=75"]'), "'jpeg:quality=75' is the same as 'jpeg'"),
+        (('name = "ip2p"', 'name = "ip2p"\npurifiers = ["none", ""]'), "'' is the same as 'none'"),
+        (('name = "ip2p"', 'name = "ip2p"\npurifiers = []'), "editors.0.purifiers"),
+        (('name = "s"', 'name = "s"\nby = ["split", "seed", "spilt"]'), "by: 'spilt'"),
         (('name = "s"', 'name = "s"\ntables = ["IX"]'), "'IX'"),
         (('name = "s"', 'name = "s"\npublished = "../none.toml"'), "a file beside"),
         (('name = "s"', 'name = ""'), "at least 1 character"),
@@ -123,6 +128,13 @@ def test_code_is_only_run_when_allowed(folder: Path) -> None:
 def test_one_problem(folder: Path, change: tuple[str, str], said: str) -> None:
     found = problems(folder, GOOD.replace(*change, 1))
     assert any(said in one for one in found), found
+
+
+def test_edits_are_grouped_by_columns_of_the_prompts(folder: Path) -> None:
+    text = GOOD.replace('name = "s"', 'name = "s"\nby = ["kind", "split", "seed"]', 1)
+    assert any("by: 'kind'" in said for said in problems(folder, text))
+    (folder / "prompts.csv").write_text("name,prompt,kind\n*,x,hard\n")
+    assert read_study(folder / "study.toml").by == ("kind", "split", "seed")
 
 
 def test_no_toml(folder: Path) -> None:

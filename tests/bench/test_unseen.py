@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from isr.bench.unseen import UnseenPart, extend, find, instructions, read
+from isr.bench.unseen import (
+    UnseenPart,
+    _append,
+    _recorded,
+    extend,
+    find,
+    instructions,
+    question,
+    read,
+    writer,
+)
 from isr.errors import CardError, InputError, SecretError, TransportError
 from isr.initialise import read_prompts
 from isr.types import Answer
@@ -115,6 +125,25 @@ def test_a_writer_is_asked_once(tmp_path: Path, card: Callable[..., str]) -> Non
     assert line["received_at"]
     assert line["request"].startswith("sha256:")
     assert "<|im_end|>" not in (out / "unseen.jsonl").read_text()
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x1e", "\r", "\n"])
+def test_a_reply_is_found_again_whatever_is_in_it(
+    tmp_path: Path, card: Callable[..., str], mark: str
+) -> None:
+    with serving() as server:
+        asked = question("a", "make it red", "a cow", writer(UnseenPart(writer=card(server))), 1)
+    answer = Answer(f'{{"prompts": ["add{mark}snow"]}}', "stop")
+    for _ in range(2):
+        _append(tmp_path / "unseen.jsonl", asked, answer)
+    assert _recorded(tmp_path / "unseen.jsonl")[asked.digest].text == answer.text
+
+
+def test_a_prompt_of_a_file_is_one_line(tmp_path: Path) -> None:
+    file = csv_file(tmp_path / "u.csv", "a,add\u2028snow,", "b,add\u00a0fog\u200d,")
+    with pytest.raises(InputError, match=r"U\+2028") as error:
+        find(UnseenPart(file=file, count=1), SEEN, {}, tmp_path, tmp_path)
+    assert len(error.value.problems) == 1
 
 
 def test_unusable_replies_are_named_and_never_replaced(tmp_path: Path, card: Callable[..., str]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from isr.errors import UsageError
-from sifm_ref.records import Records
+from sifm_ref.records import Records, read_rows
 
 WHAT = {"editor": "x", "seeds": [0]}
 
@@ -39,3 +40,10 @@ def test_another_shard_that_is_just_beginning_is_no_foreign_file(tmp_path: Path)
     (tmp_path / "other" / "mine.txt").touch()
     with pytest.raises(UsageError, match="found files"):
         Records(tmp_path / "other", "edit", WHAT, ["a"], resume=True)
+
+
+def test_a_row_ends_at_a_newline_and_at_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    row = {"image_id": "a", "file_name": "a.png", "source_file_name": "a.png", "prompt": "x\u2028y\x85z"}
+    (tmp_path / "metadata.jsonl").write_text(f"{json.dumps(row, ensure_ascii=False)}\n", "utf-8")
+    assert read_rows(tmp_path, made_by="immunize") == [row]
