@@ -7,8 +7,8 @@ judged by one judge; images are drawn again, with all their edits, for every int
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -214,12 +214,29 @@ def youden(score: Floats, immunized: Bools) -> float:
 
 
 @dataclass(frozen=True)
+class Named:
+    """What a study calls a treatment, and what it is in it: ``ours``, ``baseline`` or ``ablation``."""
+
+    label: str
+    role: str = "baseline"
+    norm: str = "linf"
+
+
+Naming = Callable[[Treatment], Named | None]
+"""A study's names of treatments; ``None`` for one that is none of its own."""
+
+
+@dataclass(frozen=True)
 class Strength:
-    """How well one metric tells outcomes apart among some edits: rank correlation and AUC."""
+    """How well one metric tells outcomes apart among some edits: rank correlation and AUC.
+
+    ``of``: the treatment and purifier of these edits, which ``name`` says in words; ``None``: all edits.
+    """
 
     name: str
     correlation: Estimate
     auc: Estimate
+    of: tuple[Treatment, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -257,7 +274,7 @@ class Said:
 class Disagreement:
     """An edit of which a metric and the judge say opposite things.
 
-    ``rank`` of ``of``: 1 is the edit that the metric finds most changed. ``called``: what the metric's best threshold
+    ``name``: its treatment in words. ``rank`` of ``of``: 1 is the edit that the metric finds most changed. ``called``: what the metric's best threshold
     of other images says; ``None`` where there is none. ``pictures``: source, protected, edit, control.
     """
 
@@ -267,6 +284,7 @@ class Disagreement:
     edit_id: str
     image_id: str
     treatment: Treatment
+    name: str
     purifier: str
     prompt: str
     outcome: str
@@ -323,16 +341,16 @@ class Thesis:
         """Rank correlation and AUC of every metric within each method and purifier."""
         metrics = list(dict.fromkeys(s.metric for s in self.separations))
         columns = {"": "method"} | {f"{k}_{m}": f"{n} {METRICS[m]}" for m in metrics for k, n in _SHORT}
-        lines: dict[tuple[str, str], dict[str, Cell]] = {}
-        signatures: dict[tuple[str, str], str] = {}
+        lines: dict[_Where, dict[str, Cell]] = {}
+        signatures: dict[_Where, str] = {}
         for s in self.separations:
             for part in s.treatments:
-                where = (f"{s.editor or 'edits'}, judged by {s.judge}", part.name)
+                where = (f"{s.editor or 'edits'}, judged by {s.judge}", part.name, part.of)
                 cells = lines.setdefault(where, {})
                 cells[f"rho_{s.metric}"] = Cell(part.correlation, "signed", 2)
                 cells[f"auc_{s.metric}"] = Cell(part.auc, "number", 3)
                 signatures[where] = s.signature
-        made = [Line(n, cells, s, {}, signatures[s, n]) for (s, n), cells in lines.items()]
+        made = [Line(w[1], cells, w[0], {}, signatures[w]) for w, cells in lines.items()]
         title = "The same within each method"
         return Table("thesis-methods", title, columns, tuple(made), tuple(_reasons(made, columns)))
 
@@ -380,6 +398,7 @@ SIDES = {
     "not_immunized": "Among the most changed by a metric, and not immunized:",
     "immunized": "Among the least changed by a metric, and immunized:",
 }
+_Where = tuple[str, str, tuple[Treatment, str] | None]  # section, name, treatment and purifier
 _SHORT = (("rho", "rank corr."), ("auc", "AUC"))
 
 
@@ -391,10 +410,7 @@ def told(unit: Disagreement) -> Iterator[str]:
         False: "its threshold says unprotected",
     }
     yield f"{unit.edit_id}: {unit.title}; {calls[unit.called]}"
-    method = ", ".join(
-        v for v in (unit.treatment.method, f"eps {unit.treatment.eps}" * bool(unit.treatment.eps)) if v
-    )
-    yield f"  editor {unit.editor or '-'}, {method or 'no method named'}, purifier {unit.purifier or 'none'}: {unit.prompt!r}"
+    yield f"  editor {unit.editor or '-'}, {unit.name}, purifier {unit.purifier or 'none'}: {unit.prompt!r}"
     yield "  " + "  ".join(f"{k}: {p.name if p else '-'}" for k, p in unit.pictures.items())
     for said in unit.verdicts:
         yield f"  {said.judge}, {said.question}: {said.verdict}. {said.reasoning}"
@@ -428,8 +444,16 @@ def _reasons(lines: Sequence[Line], columns: Mapping[str, str]) -> Iterator[str]
 # ------------------------------------------------------------------------------------------------ from runs
 
 
-def study(folders: Sequence[Path], level: float | None = None, shown: int = SHOWN) -> Thesis:
-    """The findings of finished runs of ``isr score --metrics``. Raises ``InputError`` where a folder is no run's."""
+def study(
+    folders: Sequence[Path],
+    level: float | None = None,
+    shown: int = SHOWN,
+    naming: Naming = lambda treatment: None,
+) -> Thesis:
+    """The findings of finished runs of ``isr score --metrics``, in a study's words where ``naming`` has any.
+
+    Raises ``InputError`` where a folder is no run's.
+    """
     separations: list[Separation] = []
     units: list[Disagreement] = []
     notes: list[str] = []
@@ -441,23 +465,40 @@ def study(folders: Sequence[Path], level: float | None = None, shown: int = SHOW
         if absent:
             notes.append(f"{folder.name}: {', '.join(absent)} not measured")
         for editor in sorted({r["editor"] for r in rows}):
-            some = _Edits(run, [r for r in rows if r["editor"] == editor], settings_of(run, level))
+            some = _Edits(run, [r for r in rows if r["editor"] == editor], settings_of(run, level), naming)
             for metric in measured:
                 separations.append(some.separation(editor, metric))
                 units += some.units(editor, metric, shown)
     return Thesis(tuple(separations), tuple(units), tuple(dict.fromkeys(notes)))
 
 
+def _words(treatments: Sequence[Treatment], named: Sequence[Named | None]) -> list[str]:
+    """What each treatment is called: label, budget, the surrogate where there are several, the config where needed."""
+    several = len({t.surrogate for t in treatments}) > 1
+
+    def word(t: Treatment, name: Named | None) -> str:
+        parts = [name.label if name else t.method or "no method named", f"eps {t.eps}" * bool(t.eps)]
+        return ", ".join(p for p in (*parts, f"on {t.surrogate}" * bool(several and t.surrogate)) if p)
+
+    words = [word(t, n) for t, n in zip(treatments, named, strict=True)]
+    return [
+        f"{w}, {t.config or 'no config'}" if words.count(w) > 1 else w
+        for w, t in zip(words, treatments, strict=True)
+    ]
+
+
 class _Edits:
     """The protected edits of one editor in one run, as arrays."""
 
-    def __init__(self, run: ReportRun, rows: Sequence[EditRow], settings: Settings) -> None:
+    def __init__(self, run: ReportRun, rows: Sequence[EditRow], settings: Settings, naming: Naming) -> None:
         self.run, self.rows, self.settings = run, rows, settings
         self.edits = [edit_of(r) for r in rows]
         self.frame = Frame.of(self.edits)
         self.outcome = np.array([OUTCOME[r["outcome"]] for r in rows], np.float64)
         self.image = [r["image_id"] for r in rows]
         self.names = sorted({e.treatment for e in self.edits})
+        self.named = [naming(t) for t in self.names]
+        self.words = _words(self.names, self.named)
         self.treatment = np.array([self.names.index(e.treatment) for e in self.edits], np.int64)
         strata = sorted({(e.treatment, e.unit.purifier) for e in self.edits})
         self.strata = strata
@@ -480,7 +521,10 @@ class _Edits:
             between(x, y, self.image, self.treatment, level=level),
             self._share(calls == 1.0, calls, y == 0.0),
             self._share(calls == 0.0, calls, y == 1.0),
-            tuple(self._strength(self._name(i), x, self.stratum == i) for i in range(len(self.strata))),
+            tuple(
+                replace(self._strength(self._name(i), x, self.stratum == i), of=self.strata[i])
+                for i in range(len(self.strata))
+            ),
             self.run.result.signature,
         )
 
@@ -495,10 +539,7 @@ class _Edits:
 
     def _name(self, stratum: int) -> str:
         treatment, purifier = self.strata[stratum]
-        parts = [treatment.method or "edits", f"eps {treatment.eps}" if treatment.eps else ""]
-        surrogates = {t.surrogate for t in self.names}
-        parts += [f"on {treatment.surrogate}" if len(surrogates) > 1 and treatment.surrogate else ""]
-        return ", ".join(p for p in (*parts, purifier) if p)
+        return ", ".join(p for p in (self.words[self.names.index(treatment)], purifier) if p)
 
     def _share(self, said: Bools, calls: Floats, among: Bools) -> Estimate:
         rows = among & np.isfinite(calls)
@@ -537,6 +578,7 @@ class _Edits:
             edit.edit_id,
             edit.unit.image_id,
             edit.treatment,
+            self.words[int(self.treatment[row])],
             edit.unit.purifier,
             edit.prompt,
             cells["outcome"],

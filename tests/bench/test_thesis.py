@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.stats import mannwhitneyu, spearmanr
 
 from isr.bench import thesis
-from isr.bench.thesis import auc, between, called, contact_sheet, study, told, youden
+from isr.bench.thesis import Named, auc, between, called, contact_sheet, study, told, youden
 from tests.bench.runs import measured_run, read_rows
 from tests.runs import HOSTILE
 
@@ -177,6 +177,30 @@ def test_the_unit_is_where_metric_and_judge_disagree_most(tmp_path: Path) -> Non
         ("recorded", "semantic"), ("recorded", "perceptual"),
     }  # fmt: skip
     assert "what I saw" in "\n".join(told(found.units[0]))
+
+
+def configs(rows: list[dict[str, Any]]) -> None:
+    """Methods a, b, c become three configurations of one method at one budget."""
+    for row in rows:
+        if row.get("method"):
+            row |= {"config": f"v-{row['method']}", "method": "sifm", "eps": "0.06"}
+
+
+def test_configurations_of_one_method_stand_apart(tmp_path: Path) -> None:
+    folder = measured_run(tmp_path, images=6, prompts=4, methods=("a", "b", "c"), change=configs)
+    bare = study([folder])
+    names = {f"sifm, eps 0.06, v-{m}" for m in "abc"}
+    assert {line.label for line in bare.by_treatment.rows} == names
+    assert all(len(line.cells) == 4 for line in bare.by_treatment.rows)
+    assert {u.name for u in bare.units} <= names
+    assert any(f"{u.name}, purifier none" in "\n".join(told(u)) for u in bare.units)
+    labels = {"v-a": Named("SIFM", "ours"), "v-b": Named("SIFM, norm only", "ablation")}
+    found = study([folder], naming=lambda t: labels.get(t.config))
+    words = ["SIFM, eps 0.06", "SIFM, norm only, eps 0.06", "sifm, eps 0.06"]
+    assert [line.label for line in found.by_treatment.rows] == words
+    assert [s.of[0].config for s in found.separations[0].treatments if s.of] == ["v-a", "v-b", "v-c"]
+    twice = study([folder], naming=lambda t: Named("SIFM"))
+    assert len({line.label for line in twice.by_treatment.rows}) == 3
 
 
 def test_edits_without_a_value_are_counted(tmp_path: Path) -> None:
