@@ -378,24 +378,28 @@ def table_ii(rows: Sequence[Row], published: Published | None = None) -> Table:
 def table_vi(rows: Sequence[Row], published: Published | None = None) -> Table:
     """The ablation of the loss (the paper's Table VI)."""
     columns = {"": "loss", "isr_seen": "ISR orig. prompt", "isr_unseen": "ISR unseen"}
-    ours = [r for r in _ablated(rows) if r.ablation]
+    every = [r for r in _white_box(rows) if r.ablation]
+    ours = _ablated(every)
     found = _lines(
         "VI", ours, columns, published,
-        label=lambda r: r.ablation, matches=lambda r, p: same_name(r.ablation, p.ablation),
+        label=_told_apart(ours, lambda r: r.ablation), matches=lambda r, p: same_name(r.ablation, p.ablation),
     )  # fmt: skip
-    return _table("VI", "Table VI: what each term of the loss contributes", columns, found, published)
+    title = "Table VI: what each term of the loss contributes"
+    return _table("VI", title, columns, found, published, _budgets(ours, every))
 
 
 def table_vii(rows: Sequence[Row], published: Published | None = None) -> Table:
     """The sweep of lambda (the paper's Table VII)."""
     columns = {"": "λ"} | {m: f"{METRICS[m]}{ARROWS[m]}" for m in ("psnr", "ssim", "lpips")}
     columns |= {"isr_seen": "ISR orig. prompt"}
-    ours = sorted((r for r in _ablated(rows) if r.lam is not None), key=lambda r: r.lam or 0.0)
+    every = sorted((r for r in _white_box(rows) if r.lam is not None), key=lambda r: r.lam or 0.0)
+    ours = _ablated(every)
     found = _lines(
         "VII", ours, columns, published,
-        label=lambda r: f"{r.lam:g}", matches=lambda r, p: r.lam == p.lam,
+        label=_told_apart(ours, lambda r: f"{r.lam:g}"), matches=lambda r, p: r.lam == p.lam,
     )  # fmt: skip
-    return _table("VII", "Table VII: the weight of the divergence", columns, found, published)
+    title = "Table VII: the weight of the divergence"
+    return _table("VII", title, columns, found, published, _budgets(ours, every))
 
 
 LAYOUTS: Mapping[str, Callable[[Sequence[Row], Published | None], Table]] = {
@@ -411,10 +415,21 @@ def _white_box(rows: Iterable[Row]) -> list[Row]:
 
 
 def _ablated(rows: Iterable[Row]) -> list[Row]:
-    """The rows of editors on which an ablation was run."""
-    found = _white_box(rows)
-    editors = {r.editor for r in found if r.role == "ablation"}
-    return [r for r in found if r.editor in editors]
+    """The rows of editors and budgets at which an ablation was run."""
+    found = list(rows)
+    places = {(r.editor, r.eps) for r in found if r.role == "ablation"}
+    return [r for r in found if (r.editor, r.eps) in places]
+
+
+def _budgets(shown: Sequence[Row], rows: Sequence[Row]) -> Iterator[str]:
+    """At which budgets the ablations were run, and which others have none."""
+    by = ((editor, [r.eps for r in some]) for editor, some in _by_editor(shown).items())
+    told = [f"{editor} {', '.join(sorted(set(eps), key=number))}" for editor, eps in by]
+    if told:
+        yield f"only budgets (eps) at which an ablation was run: {'; '.join(told)}"
+    left = sorted({r.eps for r in rows} - {r.eps for r in shown}, key=number)
+    if left:
+        yield f"no ablation was run at eps {', '.join(left)}: see the general table"
 
 
 def _same_method(row: Row, known: PublishedRow) -> bool:
@@ -423,14 +438,27 @@ def _same_method(row: Row, known: PublishedRow) -> bool:
 
 def _method_label(rows: Sequence[Row]) -> Callable[[Row], str]:
     """The method's name, with its budget where the same name stands for several."""
-    budgets: dict[tuple[str, str], set[str]] = {}
+    return _told_apart(rows, lambda r: "no protection" if r.is_control else r.label)
+
+
+def _told_apart(rows: Sequence[Row], name: Callable[[Row], str]) -> Callable[[Row], str]:
+    """A row's name with, where it stands for several treatments, what tells them apart: budget, method, config."""
+    parts: tuple[Callable[[Row], str], ...] = (
+        lambda r: f"eps {r.eps}",
+        lambda r: r.label,
+        lambda r: r.config,
+    )
+    held: dict[tuple[str, str], list[Row]] = {}
     for r in rows:
-        budgets.setdefault((r.editor, r.label), set()).add(r.eps)
-    several = {key for key, eps in budgets.items() if len(eps) > 1}
+        held.setdefault((r.editor, name(r)), []).append(r)
 
     def told(row: Row) -> str:
-        name = "no protection" if row.is_control else row.label
-        return f"{name}, eps {row.eps}" if (row.editor, row.label) in several else name
+        said, some = [name(row)], held[row.editor, name(row)]
+        for part in parts:
+            if len({part(r) for r in some}) > 1:
+                said.append(part(row))
+                some = [r for r in some if part(r) == part(row)]
+        return ", ".join(said)
 
     return told
 
@@ -544,9 +572,14 @@ def _metric(row: Row, name: str) -> Cell:
 
 
 def _table(
-    name: str, title: str, columns: Mapping[str, str], lines: Sequence[Line], published: Published | None
+    name: str,
+    title: str,
+    columns: Mapping[str, str],
+    lines: Sequence[Line],
+    published: Published | None,
+    also: Iterable[str] = (),
 ) -> Table:
-    notes = list(_notes(columns, lines))
+    notes = [*_notes(columns, lines), *also]
     if published:
         notes += _published_notes(name, lines, published)
         title = f"{title} (layout of {published.paper})"

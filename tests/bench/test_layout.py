@@ -153,6 +153,29 @@ def test_ablations_and_lambda_stand_in_vi_and_vii(published: Published) -> None:
     assert list(vii.columns) == ["", "psnr", "ssim", "lpips", "isr_seen"]
 
 
+def test_vi_and_vii_show_the_budgets_that_have_ablations(published: Published) -> None:
+    sweep = [
+        row("SIFM", eps=e, role="ours", ablation="both", lam=0.1, value=v)
+        for e, v in (("0.03", 0.3), ("0.06", 0.6), ("0.12", 0.9))
+    ]
+    norm = row("a", eps="0.06", role="ablation", ablation="norm only", lam=0.01, value=0.5)
+    for layout, names in ((table_vi, ("norm only", "both")), (table_vii, ("0.01", "0.1"))):
+        table = layout(splits(*sweep, norm))
+        shown = {ln.label: ln.cells["isr_seen"].value for ln in table.rows}
+        assert shown == dict(zip(names, ("50.0%", "60.0%"), strict=True))
+        assert "only budgets (eps) at which an ablation was run: SD3 0.06" in table.notes
+        assert "no ablation was run at eps 0.03, 0.12: see the general table" in table.notes
+        beside = layout(splits(*sweep, norm), published).rows
+        (ours,) = (ln for ln in beside if ln.label == names[1] and ln.cells.get("isr_seen", Cell()).estimate)
+        assert all(k.value is None for k in ours.known.values())  # the paper's are at 0.03
+    table = table_vi(splits(*sweep, norm, replace(norm, eps="0.12")))
+    assert [ln.label for ln in table.rows] == [
+        "both, eps 0.06", "both, eps 0.12", "norm only, eps 0.06", "norm only, eps 0.12",
+    ]  # fmt: skip
+    twice = table_vi(splits(norm, replace(norm, label="b", config="d")))
+    assert len({ln.label for ln in twice.rows}) == 2
+
+
 def test_undecided_edits_show_bounds_and_two_judges_two_sections() -> None:
     half = replace(estimate(0.7), bounds=(0.4, 0.9))
     shy = replace(row("SIFM", split="seen"), estimates={"isr": half}, edits=100, decided=50)
