@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from isr.bench.layout import METRICS, Cell, Line, Table, markdown
-from isr.bench.rows import EditRow, edit_of, judge_name, numbers, settings_of
+from isr.bench.rows import EditRow, edit_of, judge_name, number, numbers, settings_of
 from isr.conventional import outcome_correlation
 from isr.estimates import Frame, Settings, missing, rate_estimate
 from isr.images import ImageProblem, decode
@@ -122,35 +122,58 @@ def _interval(draws: Floats, level: float) -> tuple[float | None, float | None, 
 
 
 def between(
-    score: Floats, outcome: Floats, image: Sequence[str], treatment: Ints, *, level: float = 0.95
+    score: Floats,
+    outcome: Floats,
+    image: Sequence[str],
+    treatment: Ints,
+    budget: Ints | None = None,
+    *,
+    level: float = 0.95,
 ) -> Estimate:
     """Spearman's rho over treatments of the mean score with the ISR: does the metric rank methods?
 
-    The interval draws images again; treatments stay as they are, so it says nothing about other methods.
+    budget: (n,) of each edit's treatment; ranks are those within it, as a larger budget raises metric and ISR alike,
+    and of all budgets the ranks about their means are pooled. One of fewer than three treatments ranks nothing and is
+    left out. The interval draws images again; treatments stay as they are, so it says nothing about other methods.
     """  # fmt: skip
-    keep = np.isfinite(score) & np.isfinite(outcome)
-    part, group = treatment[keep], codes(np.asarray(image)[keep]) if keep.any() else np.zeros(0, np.int64)
-    method = "Spearman's rho over treatments, images drawn with replacement, percentile interval"
-    count = len(np.unique(part))
-    images = int(group.max()) + 1 if group.size else 0
+    held = np.zeros(treatment.size, np.int64) if budget is None else budget
+    keep, notes = _ranked(np.isfinite(score) & np.isfinite(outcome), treatment, held)
+    group = codes(np.asarray(image)[keep]) if keep.any() else np.zeros(0, np.int64)
+    method = (
+        "Spearman's rho over treatments within budgets, images drawn with replacement, percentile interval"
+    )
+    names, first, part = np.unique(treatment[keep], return_index=True, return_inverse=True)
+    count, images = names.size, int(group.max()) + 1 if group.size else 0
 
-    def said(value: float | None, low: float | None, high: float | None, *notes: str) -> Estimate:
-        return Estimate(value, low, high, level, method, count, images, None, notes)
+    def said(value: float | None, low: float | None, high: float | None, *more: str) -> Estimate:
+        return Estimate(value, low, high, level, method, count, images, None, (*more, *notes))
 
-    if count < 3:
-        return said(None, None, None, f"{count} treatment(s): methods can be ranked from three on")
+    if not count:
+        return said(None, None, None)
     few = (f"{count} treatments: the order of so few says little",) if count < FEW_TREATMENTS else ()
-    sums = _sums(score[keep], outcome[keep], group, np.unique(part, return_inverse=True)[1], images, count)
-    value = float(_rho(sums.sum(axis=0)[None], count)[0])
+    sums = _sums(score[keep], outcome[keep], group, part, images, count)
+    blocks = held[keep][first]
+    value = float(_rho(sums.sum(axis=0)[None], blocks)[0])
     if not np.isfinite(value):
         return said(None, None, None, "every treatment has the same ISR or the same mean", *few)
     if images < 2:
         return said(value, None, None, "one image: no interval", *few)
     draws = cluster_bootstrap(
-        sums, lambda total: _rho(total, count), rng=np.random.default_rng(SEED), resamples=RESAMPLES
+        sums, lambda total: _rho(total, blocks), rng=np.random.default_rng(SEED), resamples=RESAMPLES
     )
-    low, high, *notes = _interval(draws, level)
-    return said(value, low, high, *notes, *few)
+    low, high, *more = _interval(draws, level)
+    return said(value, low, high, *more, *few)
+
+
+def _ranked(known: Bools, treatment: Ints, budget: Ints) -> tuple[Bools, tuple[str, ...]]:
+    """The edits of budgets at which methods can be ranked, and what is left out for that."""
+    counts = {b: np.unique(treatment[known & (budget == b)]).size for b in np.unique(budget[known])}
+    keep = known & np.isin(budget, [b for b, n in counts.items() if n >= 3])
+    left = sum(n for n in counts.values() if n < 3)
+    if not keep.any():
+        most = max(counts.values(), default=0)
+        return keep, (f"{most} treatment(s) at one budget: methods can be ranked from three on",)
+    return keep, (f"{left} treatments are left out: fewer than three at their budget",) if left else ()
 
 
 def _sums(score: Floats, outcome: Floats, group: Ints, part: Ints, images: int, count: int) -> Floats:
@@ -161,12 +184,19 @@ def _sums(score: Floats, outcome: Floats, group: Ints, part: Ints, images: int, 
     return table.reshape(images, 3 * count)
 
 
-def _rho(sums: Floats, count: int) -> Floats:
-    """Spearman's rho of the treatments' means by resample; NaN where a treatment was not drawn or nothing varies."""
-    score, outcome, n = np.moveaxis(sums.reshape(-1, 3, count), 1, 0)
+def _rho(sums: Floats, blocks: Ints) -> Floats:
+    """Spearman's rho of treatments' means by resample, over ranks within ``blocks`` (T,) about their means.
+
+    NaN where a treatment was not drawn or nothing varies.
+    """
+    score, outcome, n = np.moveaxis(sums.reshape(-1, 3, blocks.size), 1, 0)
     n = np.where(n > 0, n, np.nan)
-    x, y = _ranks(score / n), _ranks(outcome / n)
-    x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
+    x, y = np.empty_like(score), np.empty_like(score)
+    for block in np.unique(blocks):
+        at = blocks == block
+        for out, total in ((x, score), (y, outcome)):
+            ranks = _ranks(total[:, at] / n[:, at])
+            out[:, at] = ranks - ranks.mean(axis=1, keepdims=True)
     down = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
     return np.where(down > 0, (x * y).sum(axis=1) / np.where(down > 0, down, 1.0), np.nan)
 
@@ -243,8 +273,8 @@ class Strength:
 class Separation:
     """What one metric says of one editor's edits, against what one judge says.
 
-    ``overall``: all edits; ``within``: pairs of edits of one treatment and purifier only; ``between``: treatments'
-    means. ``false_protected``: share of edits that are not immunized and that the metric calls protected at its
+    ``overall``: all edits; ``within``: pairs of edits of one treatment and purifier only; ``between``:
+    methods' means at one budget. ``false_protected``: share of edits that are not immunized and that the metric calls protected at its
     best threshold of other images; ``missed``: the reverse.
     """
 
@@ -329,6 +359,8 @@ class Thesis:
         notes = [
             "turned so that + means: the metric sides with the judge; 0, and an AUC of 0.5, are no better than chance",
             "AUC: how often a random immunized edit looks more changed than a random one that is not, ties half",
+            "rank corr. of methods: of methods' means within one budget (eps, norm, surrogate), without ablations",
+            "no interval is adjusted for the number of metrics, editors and columns: some miss their value by chance",
             "calls protected, misses: at the metric's best threshold (Youden) on the edits of all other images",
             *_reasons(lines, columns),
             *self.notes,
@@ -518,7 +550,7 @@ class _Edits:
             metric,
             self._strength("all", x, everything),
             auc(x, y, self.image, self.stratum, level=level),
-            between(x, y, self.image, self.treatment, level=level),
+            self._between(metric),
             self._share(calls == 1.0, calls, y == 0.0),
             self._share(calls == 0.0, calls, y == 1.0),
             tuple(
@@ -527,6 +559,28 @@ class _Edits:
             ),
             self.run.result.signature,
         )
+
+    def _between(self, metric: str) -> Estimate:
+        """Over methods at one budget (eps, norm, surrogate), without the ablations of any."""
+        x = ORIENTATION[metric] * numbers(self.rows, f"edit:{metric}")
+        roles = [n.role if n else "" for n in self.named]
+        places = [
+            (number(t.eps), n.norm if n else "", t.surrogate)
+            for t, n in zip(self.names, self.named, strict=True)
+        ]
+        order = {p: i for i, p in enumerate(dict.fromkeys(map(str, places)))}
+        budget = np.array([order[str(p)] for p in places], np.int64)[self.treatment]
+        ablation = np.array([r == "ablation" for r in roles])[self.treatment]
+        x[ablation] = np.nan
+        found = between(x, self.outcome, self.image, self.treatment, budget, level=self.settings.level)
+        notes = list(found.notes)
+        if out := roles.count("ablation"):
+            notes.append(f"{out} ablation(s) are left out")
+        if unknown := roles.count(""):
+            notes.append(
+                f"{unknown} treatments of unknown role are in it: ablations among them count as methods"
+            )
+        return replace(found, notes=tuple(notes))
 
     def _strength(self, name: str, x: Floats, rows: Bools) -> Strength:
         image = [g for g, inside in zip(self.image, rows, strict=True) if inside]

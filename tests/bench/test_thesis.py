@@ -101,6 +101,35 @@ def test_between_treatments_is_spearmans_rho_of_means() -> None:
     assert "from three on" in few.notes[0]
 
 
+def test_methods_are_ranked_within_their_budget() -> None:
+    """A larger budget raises metric and ISR alike; within each of two budgets the order here is the reverse."""
+    image = [str(i) for i in np.tile(np.arange(10), 6)]
+    treatment = np.repeat(np.arange(6), 10)
+    immunized = np.array([1, 2, 3, 6, 7, 8])
+    y = (np.tile(np.arange(10), 6) < immunized[treatment]).astype(float)
+    x = np.array([3.0, 2, 1, 13, 12, 11])[treatment]
+    assert between(x, y, image, treatment).value == pytest.approx(19 / 35)  # of 321654: 1 - 6 x 16 / 210
+    assert between(x, y, image, treatment, treatment // 3).value == pytest.approx(-1.0)
+    alone = between(x, y, image, treatment, np.array([0, 0, 0, 1, 1, 2])[treatment])
+    assert (alone.value, alone.n) == (pytest.approx(-1.0), 3)
+    assert "3 treatments are left out: fewer than three at their budget" in alone.notes
+    none = between(x, y, image, treatment, treatment // 2)
+    assert none.value is None
+    assert "2 treatment(s) at one budget" in none.notes[0]
+
+
+def test_ablations_are_no_methods_to_be_ranked(tmp_path: Path) -> None:
+    folder = measured_run(tmp_path, images=6, prompts=4, methods=("a", "b", "c", "d"))
+    roles = {"a": "ours", "b": "baseline", "c": "baseline", "d": "ablation"}
+    found = study([folder], naming=lambda t: Named(t.method, roles[t.method]))
+    assert found.separations[0].between.n == 3
+    assert "1 ablation(s) are left out" in found.separations[0].between.notes
+    bare = study([folder]).separations[0].between
+    assert bare.n == 4
+    assert any("4 treatments of unknown role are in it" in n for n in bare.notes)
+    assert "no interval is adjusted for the number of metrics" in found.text()
+
+
 @settings(max_examples=50, deadline=None)
 @given(VALUES)
 def test_youdens_threshold_is_the_best_of_all(rows: list[tuple[int, bool, int]]) -> None:
