@@ -115,7 +115,10 @@ def _families(bench: Bench, known: Mapping[Key, Immunization]) -> Iterator[Famil
     for scorings in _by_judge(bench.plan.scorings):
         runs = [read_run(bench.out / s.folder) for s in scorings]
         for name, some in pairs.items():
-            yield compared(name, scorings[0].name, some, runs, _labels(runs, known), level=bench.study.level)
+            yield compared(
+                name, scorings[0].name, some, runs, _labels(runs, known), level=bench.study.level,
+                claim=scorings[0].judge == bench.study.judges[0],
+            )  # fmt: skip
 
 
 def _by_judge(scorings: Sequence[Scoring]) -> list[list[Scoring]]:
