@@ -73,7 +73,7 @@ def _left(score: Floats, outcome: Floats) -> Iterator[str]:
     if undecided := int(np.isnan(outcome).sum()):
         yield f"{undecided} undecided edits are left out"
     if blank := int((np.isfinite(outcome) & ~np.isfinite(score)).sum()):
-        yield f"{blank} decided edits without a value are left out (no control edit, or equal to it)"
+        yield f"{blank} decided edits without a value are left out (no control edit, or no such figure of it)"
 
 
 def _no_pairs(x: Floats, y: Bools, within: bool) -> str:
@@ -305,7 +305,7 @@ class Disagreement:
     """An edit of which a metric and the judge say opposite things.
 
     ``name``: its treatment in words. ``rank`` of ``of``: 1 is the edit that the metric finds most changed. ``called``: what the metric's best threshold
-    of other images says; ``None`` where there is none. ``pictures``: source, protected, edit, control.
+    of other images says; ``None`` where there is none. ``value``: ``None`` where infinite (PSNR of equal images). ``pictures``: source, protected, edit, control.
     """
 
     editor: str
@@ -318,7 +318,7 @@ class Disagreement:
     purifier: str
     prompt: str
     outcome: str
-    value: float
+    value: float | None
     rank: int
     of: int
     called: bool | None
@@ -329,8 +329,9 @@ class Disagreement:
     def title(self) -> str:
         """``SSIM 0.412, rank 3 of 144 (most changed first); judge: not immunized``."""
         said = self.outcome.replace("_", " ")
+        value = "infinite" if self.value is None else f"{self.value:.3f}"
         return (
-            f"{METRICS[self.metric]} {self.value:.3f}, rank {self.rank} of {self.of} (most changed first); "
+            f"{METRICS[self.metric]} {value}, rank {self.rank} of {self.of} (most changed first); "
             f"judge: {said}"
         )
 
@@ -498,10 +499,23 @@ def study(
             notes.append(f"{folder.name}: {', '.join(absent)} not measured")
         for editor in sorted({r["editor"] for r in rows}):
             some = _Edits(run, [r for r in rows if r["editor"] == editor], settings_of(run, level), naming)
+            if equal := int(some.equal.sum()):
+                notes.append(
+                    f"{folder.name}, {editor or 'edits'}: {equal} edits equal their control edit: their PSNR, infinite, "
+                    "ranks last (least changed), and is in no mean"
+                )
             for metric in measured:
                 separations.append(some.separation(editor, metric))
                 units += some.units(editor, metric, shown)
     return Thesis(tuple(separations), tuple(units), tuple(dict.fromkeys(notes)))
+
+
+def _is_equal(row: EditRow) -> bool:
+    """Whether an edit equals its control edit: measured, though not in PSNR, which is infinite and so not written."""
+    others = (m for m in METRICS if m != "psnr")
+    return np.isnan(number(row.get("edit:psnr"))) and any(
+        np.isfinite(number(row.get(f"edit:{m}"))) for m in others
+    )
 
 
 def _words(treatments: Sequence[Treatment], named: Sequence[Named | None]) -> list[str]:
@@ -532,12 +546,20 @@ class _Edits:
         self.named = [naming(t) for t in self.names]
         self.words = _words(self.names, self.named)
         self.treatment = np.array([self.names.index(e.treatment) for e in self.edits], np.int64)
+        self.equal = np.array([_is_equal(r) for r in rows], np.bool_)
         strata = sorted({(e.treatment, e.unit.purifier) for e in self.edits})
         self.strata = strata
         self.stratum = np.array([strata.index((e.treatment, e.unit.purifier)) for e in self.edits], np.int64)
 
     def score(self, metric: str) -> Floats:
-        """How changed the metric finds each edit: larger is more."""
+        """How changed the metric finds each edit: larger is more. An infinite PSNR stands below all others."""
+        x = self.measured(metric)
+        if metric == "psnr" and self.equal.any():
+            x[self.equal] = min(x[np.isfinite(x)], default=0.0) - 1.0
+        return x
+
+    def measured(self, metric: str) -> Floats:
+        """The metric's figures with its orientation, NaN where there is none or an infinite one."""
         return ORIENTATION[metric] * numbers(self.rows, f"edit:{metric}")
 
     def separation(self, editor: str, metric: str) -> Separation:
@@ -562,7 +584,7 @@ class _Edits:
 
     def _between(self, metric: str) -> Estimate:
         """Over methods at one budget (eps, norm, surrogate), without the ablations of any."""
-        x = ORIENTATION[metric] * numbers(self.rows, f"edit:{metric}")
+        x = self.measured(metric)
         roles = [n.role if n else "" for n in self.named]
         places = [
             (number(t.eps), n.norm if n else "", t.surrogate)
@@ -636,7 +658,7 @@ class _Edits:
             edit.unit.purifier,
             edit.prompt,
             cells["outcome"],
-            ORIENTATION[metric] * score,
+            None if metric == "psnr" and self.equal[row] else ORIENTATION[metric] * score,
             *place,
             call,
             tuple(

@@ -241,6 +241,23 @@ def test_edits_without_a_value_are_counted(tmp_path: Path) -> None:
     assert "4 decided edits without a value are left out" in found.text()
 
 
+def test_an_edit_equal_to_its_control_is_the_least_changed(tmp_path: Path) -> None:
+    def equal(row: Mapping[str, str], rng: np.random.Generator) -> dict[str, float]:
+        """PSNR is not written where it is infinite; SSIM is."""
+        same = row["prompt_id"] == "1"
+        far = row["outcome"] == "immunized"
+        return {"psnr": float("nan") if same else 30.0 - far, "ssim": 1.0 if same else 0.5 - far / 10}
+
+    found = study([measured_run(tmp_path, images=4, prompts=4, metric=equal)])
+    by = {s.metric: s for s in found.separations}
+    assert by["psnr"].overall.auc.n == by["ssim"].overall.auc.n == 16
+    assert by["psnr"].overall.auc.value == by["ssim"].overall.auc.value  # the same order
+    least = next(u for u in found.units if (u.metric, u.rank) == ("psnr", 16))
+    assert least.value is None
+    assert "PSNR infinite, rank 16 of 16" in least.title
+    assert any("4 edits equal their control edit" in n for n in found.notes)
+
+
 def test_nothing_measured_is_said(tmp_path: Path) -> None:
     folder = measured_run(tmp_path, images=2, prompts=2, metric=lambda row, rng: {"psnr": float("nan")})
     rows = read_rows(folder)
