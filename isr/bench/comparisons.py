@@ -2,21 +2,21 @@
 
 A pair is two methods at one budget on one surrogate, on the same units (image, prompt, seed) of one editor and one
 purifier. The family is everything that the study declares, over all budgets, editors and purifiers; Holm adjusts over
-the whole of it. Ablations are a family of their own. All purifiers together are no member: they would repeat the rest.
+the whole of it, also over members that came to no p-value. Ablations are a family of their own. All purifiers together are no member: they would repeat the rest.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from isr.bench.cells import Editing, Immunization, Plan
 from isr.bench.study import NONE
-from isr.calibration.comparison import PairedComparison, compare_methods
+from isr.calibration.comparison import PairedComparison, compare_methods, holm
 from isr.intervals import codes
 from isr.runs import EditRow, FinishedRun
 from isr.types import Treatment, Unit
@@ -67,17 +67,19 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A family of comparisons, adjusted together."""
+    """A family of comparisons, adjusted together; ``claim``: by the judge on whom the study's claims rest."""
 
     name: str
     judge: str
     signature: str
     members: tuple[Compared, ...]
+    claim: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "judge": self.judge,
+            "claim": self.claim,
             "signature": self.signature,
             "members": [m.as_dict() for m in self.members],
         }
@@ -124,6 +126,7 @@ def compared(
     *,
     level: float,
     seed: int = 0,
+    claim: bool = True,
 ) -> Family:
     """The family ``pairs`` by one judge's runs over the editors. ``labels``: what the study calls each treatment."""
     held = _held(runs, labels)
@@ -139,7 +142,7 @@ def compared(
     )
     members = tuple(
         Compared(p, _told(one, p, sides[_side(p, p.first)], sides[_side(p, p.second)]))
-        for p, one in zip(pairs, family, strict=True)
+        for p, one in zip(pairs, _adjusted(family), strict=True)
     )
     parts = [f"{k}={v}" for k, v in runs[0].instrument.items()]
     parts += [
@@ -150,7 +153,13 @@ def compared(
         f"test=image-sign-flip:seed={seed}",
         f"level={level:g}",
     ]
-    return Family(name, judge, "|".join(parts), members)
+    return Family(name, judge, "|".join(parts), members, claim)
+
+
+def _adjusted(family: Sequence[PairedComparison]) -> list[PairedComparison]:
+    """The family with Holm's p over all its members: one without a p-value counts as p = 1, and has none of Holm's."""
+    p = holm([1.0 if one.p_value is None else one.p_value for one in family]).tolist()
+    return [replace(one, p_holm=None if one.p_value is None else h) for one, h in zip(family, p, strict=True)]
 
 
 Side = tuple[
@@ -186,8 +195,6 @@ def _held(runs: Sequence[FinishedRun], labels: Mapping[Treatment, str]) -> dict[
 
 def _told(one: PairedComparison, pair: Pair, first: Outcomes, second: Outcomes) -> PairedComparison:
     """The comparison under the study's names, its undecided pairs told apart from units that a side has not."""
-    from dataclasses import replace
-
     shared = first.keys() & second.keys()
     undecided = sum(math.isnan(first[u]) or math.isnan(second[u]) for u in shared)
     notes = one.difference.notes
@@ -202,7 +209,11 @@ def _told(one: PairedComparison, pair: Pair, first: Outcomes, second: Outcomes) 
 def lines(family: Family) -> Iterator[str]:
     """The family as plain text."""
     level = _level(family)
-    yield f"{family.name} family of {len(family.members)} comparisons by {family.judge}: first minus second, paired on units"
+    claim = "the study's claims" if family.claim else "no claims: what rests on the judge"
+    yield (
+        f"{family.name} family of {len(family.members)} comparisons by {family.judge} ({claim}): "
+        "first minus second, paired on units"
+    )
     width = max(len(f"{m.pair.first} - {m.pair.second}") for m in family.members) + 2
     heads = (f"all hold at {level:.0%}", "wins/losses")
     yield (
@@ -215,6 +226,8 @@ def lines(family: Family) -> Iterator[str]:
             place = m.pair.place
             yield f"  {place}"
         yield _line(m, width)
+    if untested := sum(m.found.p_value is None for m in family.members):
+        yield f"  Holm: over all {len(family.members)} declared; {untested} of them without a p-value count as p = 1"
     yield from _notes(family)
 
 

@@ -27,9 +27,11 @@ Kind = Literal["rate", "points", "number", "signed"]
 
 SEEN, UNSEEN = "seen", "unseen"
 NO_PURIFIER = ("", "none")
+WORST = "all, worst"
 NOT_KNOWN = "not known"
 COMPUTED = "*"
 UNVERIFIED = "?"
+PAPER = "paper, by its panel"
 METRICS = {"psnr": "PSNR", "ssim": "SSIM", "vifp": "VIFp", "fsim": "FSIM", "lpips": "LPIPS"}
 ARROWS = {"psnr": "↓", "ssim": "↓", "vifp": "↓", "fsim": "↓", "lpips": "↑"}
 DIGITS = {"psnr": 2}
@@ -378,24 +380,28 @@ def table_ii(rows: Sequence[Row], published: Published | None = None) -> Table:
 def table_vi(rows: Sequence[Row], published: Published | None = None) -> Table:
     """The ablation of the loss (the paper's Table VI)."""
     columns = {"": "loss", "isr_seen": "ISR orig. prompt", "isr_unseen": "ISR unseen"}
-    ours = [r for r in _ablated(rows) if r.ablation]
+    every = [r for r in _white_box(rows) if r.ablation]
+    ours = _ablated(every)
     found = _lines(
         "VI", ours, columns, published,
-        label=lambda r: r.ablation, matches=lambda r, p: same_name(r.ablation, p.ablation),
+        label=_told_apart(ours, lambda r: r.ablation), matches=lambda r, p: same_name(r.ablation, p.ablation),
     )  # fmt: skip
-    return _table("VI", "Table VI: what each term of the loss contributes", columns, found, published)
+    title = "Table VI: what each term of the loss contributes"
+    return _table("VI", title, columns, found, published, _budgets(ours, every))
 
 
 def table_vii(rows: Sequence[Row], published: Published | None = None) -> Table:
     """The sweep of lambda (the paper's Table VII)."""
     columns = {"": "λ"} | {m: f"{METRICS[m]}{ARROWS[m]}" for m in ("psnr", "ssim", "lpips")}
     columns |= {"isr_seen": "ISR orig. prompt"}
-    ours = sorted((r for r in _ablated(rows) if r.lam is not None), key=lambda r: r.lam or 0.0)
+    every = sorted((r for r in _white_box(rows) if r.lam is not None), key=lambda r: r.lam or 0.0)
+    ours = _ablated(every)
     found = _lines(
         "VII", ours, columns, published,
-        label=lambda r: f"{r.lam:g}", matches=lambda r, p: r.lam == p.lam,
+        label=_told_apart(ours, lambda r: f"{r.lam:g}"), matches=lambda r, p: r.lam == p.lam,
     )  # fmt: skip
-    return _table("VII", "Table VII: the weight of the divergence", columns, found, published)
+    title = "Table VII: the weight of the divergence"
+    return _table("VII", title, columns, found, published, _budgets(ours, every))
 
 
 LAYOUTS: Mapping[str, Callable[[Sequence[Row], Published | None], Table]] = {
@@ -411,10 +417,21 @@ def _white_box(rows: Iterable[Row]) -> list[Row]:
 
 
 def _ablated(rows: Iterable[Row]) -> list[Row]:
-    """The rows of editors on which an ablation was run."""
-    found = _white_box(rows)
-    editors = {r.editor for r in found if r.role == "ablation"}
-    return [r for r in found if r.editor in editors]
+    """The rows of editors and budgets at which an ablation was run."""
+    found = list(rows)
+    places = {(r.editor, r.eps) for r in found if r.role == "ablation"}
+    return [r for r in found if (r.editor, r.eps) in places]
+
+
+def _budgets(shown: Sequence[Row], rows: Sequence[Row]) -> Iterator[str]:
+    """At which budgets the ablations were run, and which others have none."""
+    by = ((editor, [r.eps for r in some]) for editor, some in _by_editor(shown).items())
+    told = [f"{editor} {', '.join(sorted(set(eps), key=number))}" for editor, eps in by]
+    if told:
+        yield f"only budgets (eps) at which an ablation was run: {'; '.join(told)}"
+    left = sorted({r.eps for r in rows} - {r.eps for r in shown}, key=number)
+    if left:
+        yield f"no ablation was run at eps {', '.join(left)}: see the general table"
 
 
 def _same_method(row: Row, known: PublishedRow) -> bool:
@@ -423,14 +440,27 @@ def _same_method(row: Row, known: PublishedRow) -> bool:
 
 def _method_label(rows: Sequence[Row]) -> Callable[[Row], str]:
     """The method's name, with its budget where the same name stands for several."""
-    budgets: dict[tuple[str, str], set[str]] = {}
+    return _told_apart(rows, lambda r: "no protection" if r.is_control else r.label)
+
+
+def _told_apart(rows: Sequence[Row], name: Callable[[Row], str]) -> Callable[[Row], str]:
+    """A row's name with, where it stands for several treatments, what tells them apart: budget, method, config."""
+    parts: tuple[Callable[[Row], str], ...] = (
+        lambda r: f"eps {r.eps}",
+        lambda r: r.label,
+        lambda r: r.config,
+    )
+    held: dict[tuple[str, str], list[Row]] = {}
     for r in rows:
-        budgets.setdefault((r.editor, r.label), set()).add(r.eps)
-    several = {key for key, eps in budgets.items() if len(eps) > 1}
+        held.setdefault((r.editor, name(r)), []).append(r)
 
     def told(row: Row) -> str:
-        name = "no protection" if row.is_control else row.label
-        return f"{name}, eps {row.eps}" if (row.editor, row.label) in several else name
+        said, some = [name(row)], held[row.editor, name(row)]
+        for part in parts:
+            if len({part(r) for r in some}) > 1:
+                said.append(part(row))
+                some = [r for r in some if part(r) == part(row)]
+        return ", ".join(said)
 
     return told
 
@@ -447,26 +477,40 @@ def _lines(
     """The lines of each editor: controls first, the paper's methods in its order, then those of ours alone."""
     known = list(published.lines(table)) if published else []
     found: list[tuple[tuple[bool, int], Line]] = []
-    for editor, some in _by_editor(rows).items():
+    for (editor, judge), some in _by_judged(rows).items():
+        section = _section(editor, judge)
         groups: dict[tuple[str, ...], list[Row]] = {}
         for r in some:
-            groups.setdefault((r.label, r.method, r.config, r.eps, r.surrogate, r.judge), []).append(r)
-        judges = {r.judge for r in some}
+            groups.setdefault((r.label, r.method, r.config, r.eps, r.surrogate), []).append(r)
         missing = {i for i, p in enumerate(known) if same_name(p.editor, editor)}
         for group in groups.values():
-            first = group[0]
+            first, level = group[0], group[0].rate.level
             same = (i for i in range(len(known)) if same_name(known[i].editor, editor))
             at = next((i for i in same if _budget(first, published) and matches(first, known[i])), None)
             missing.discard(-1 if at is None else at)
-            side = {} if first.is_control or published is None else _known(at, table, columns, published)
-            section = editor if len(judges) == 1 else f"{editor}, judged by {first.judge}"
+            side = (
+                {} if first.is_control or published is None else _known(at, table, columns, published, level)
+            )
             line = Line(label(first), _cells(group, columns), section, side, first.signature)
             found.append(((not first.is_control, len(known) if at is None else at), line))
         if published:
             for i in missing:
-                found.append(((True, i), _only_published(i, table, columns, published, editor)))
+                line = _only_published(i, table, columns, published, section, some[0].rate.level)
+                found.append(((True, i), line))
     places = _by_section([line for _, line in found])
     return [line for _, line in sorted(found, key=lambda pair: (places(pair[1]), pair[0]))]
+
+
+def _section(editor: str, judge: str) -> str:
+    """An editor's edits and whose verdicts their rates rest on."""
+    return f"{editor or 'edits'}, judged by {judge}"
+
+
+def _by_judged(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+    found: dict[tuple[str, str], list[Row]] = {}
+    for r in rows:
+        found.setdefault((r.editor, r.judge), []).append(r)
+    return found
 
 
 def _budget(row: Row, published: Published | None) -> bool:
@@ -488,7 +532,7 @@ def _by_editor(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def _only_published(
-    at: int, table: str, columns: Mapping[str, str], published: Published, editor: str
+    at: int, table: str, columns: Mapping[str, str], published: Published, section: str, level: float
 ) -> Line:
     """A line of the paper's that this study has none for: it says so, and why where that is known."""
     known = published.lines(table)[at]
@@ -496,10 +540,12 @@ def _only_published(
     missing = any(same_name(m, known.method) for m in published.not_implemented)
     first = next(k for k in columns if k)
     cell = Cell(text="not implemented" if missing else "not run")
-    return Line(name, {first: cell}, editor, _known(at, table, columns, published))
+    return Line(name, {first: cell}, section, _known(at, table, columns, published, level))
 
 
-def _known(at: int | None, table: str, columns: Mapping[str, str], published: Published) -> dict[str, Known]:
+def _known(
+    at: int | None, table: str, columns: Mapping[str, str], published: Published, level: float
+) -> dict[str, Known]:
     """The published figures of one line by column; of no line, that none is known."""
     row = None if at is None else published.lines(table)[at]
     out = {}
@@ -508,13 +554,13 @@ def _known(at: int | None, table: str, columns: Mapping[str, str], published: Pu
             rate = key.startswith("isr_")
             n = published.n.get(key.removeprefix("isr_")) if rate else None
             doubtful = row is not None and key in row.unverified
-            out[key] = Known(getattr(row, key, None), rate, n, DIGITS.get(key, 4), doubtful)
+            out[key] = Known(getattr(row, key, None), rate, n, DIGITS.get(key, 4), doubtful, level)
     return out
 
 
 def _cells(rows: Sequence[Row], columns: Mapping[str, str]) -> dict[str, Cell]:
     """The cells of one treatment from its rows over all splits and over each."""
-    by_split = {r.split: r for r in rows}
+    by_split, level = {r.split: r for r in rows}, rows[0].rate.level
     seen = by_split.get(SEEN)
     metric_row = seen or by_split.get("", rows[0])
     cells: dict[str, Cell] = {}
@@ -522,15 +568,15 @@ def _cells(rows: Sequence[Row], columns: Mapping[str, str]) -> dict[str, Cell]:
         if key.startswith("isr_"):
             split = key.removeprefix("isr_")
             row = by_split.get(split)
-            cells[key] = Cell(row.rate, "rate", headline=row.headline) if row else _absent(split)
+            cells[key] = Cell(row.rate, "rate", headline=row.headline) if row else _absent(split, level)
         elif key:
             cells[key] = _metric(metric_row, key)
     return cells
 
 
-def _absent(split: str) -> Cell:
+def _absent(split: str, level: float) -> Cell:
     reason = f"no edit is of the split {split}"
-    return Cell(Estimate(None, None, None, 0.95, "", 0, 0, None, (reason,)), "rate")
+    return Cell(Estimate(None, None, None, level, "", 0, 0, None, (reason,)), "rate")
 
 
 def _metric(row: Row, name: str) -> Cell:
@@ -539,20 +585,25 @@ def _metric(row: Row, name: str) -> Cell:
     found = row.metrics.get(f"edit:{name}")
     if found is None:
         reason = f"{METRICS[name]} was not measured"
-        found = Estimate(None, None, None, 0.95, "", 0, 0, None, (reason,))
+        found = Estimate(None, None, None, row.rate.level, "", 0, 0, None, (reason,))
     return Cell(found, "number", DIGITS.get(name, 4))
 
 
 def _table(
-    name: str, title: str, columns: Mapping[str, str], lines: Sequence[Line], published: Published | None
+    name: str,
+    title: str,
+    columns: Mapping[str, str],
+    lines: Sequence[Line],
+    published: Published | None,
+    also: Iterable[str] = (),
 ) -> Table:
-    notes = list(_notes(columns, lines))
+    notes = [*_notes(columns, lines), *also]
     if published:
         notes += _published_notes(name, lines, published)
         title = f"{title} (layout of {published.paper})"
     if not lines:
         notes.append("no edit of this study belongs in this table")
-    return Table(name, title, columns, tuple(lines), tuple(notes), paper="paper" if published else "")
+    return Table(name, title, columns, tuple(lines), tuple(notes), paper=PAPER if published else "")
 
 
 def _notes(columns: Mapping[str, str], lines: Sequence[Line]) -> Iterator[str]:
@@ -576,8 +627,13 @@ def _notes(columns: Mapping[str, str], lines: Sequence[Line]) -> Iterator[str]:
 def _published_notes(name: str, lines: Sequence[Line], published: Published) -> Iterator[str]:
     known = [k for ln in lines for k in ln.known.values()]
     yield f"paper: {published.paper}; figures from {published.source}"
-    if any(k.span for k in known):
-        yield f"{COMPUTED} computed by us: Wilson's interval of the published rate at the paper's n, edits as independent"
+    yield "the paper's ISR is by the paper's own panel of judges, in every section: no figure of the section's judge"
+    if levels := sorted({k.level for k in known if k.span}):
+        told = " and ".join(f"{level:.0%}" for level in levels)
+        yield (
+            f"{COMPUTED} computed by us: Wilson's {told} interval of the published rate at the paper's n, "
+            "edits as independent"
+        )
     if any(k.unverified for k in known):
         yield f"{UNVERIFIED} transcribed, not verified"
     used = {ln.label for ln in lines}
@@ -590,7 +646,7 @@ def _published_notes(name: str, lines: Sequence[Line], published: Published) -> 
 
 def general(rows: Sequence[Row], split: str = "") -> Table:
     """Every method, surrogate, budget, editor and purifier: ISR, uplift, distortion and what the metrics say."""
-    wanted = [r for r in rows if r.split == split and r.purifier != EVERY]
+    wanted = [r for r in rows if r.split == split and (r.purifier != EVERY or not r.is_control)]
     metrics = [m for m in METRICS if any(f"edit:{m}" in r.metrics for r in wanted)]
     columns = {"": "method", "surrogate": "surrogate", "eps": "eps", "purifier": "purifier"}
     columns |= {"isr": "ISR", "n": "n", "images": "im.", "uplift": "over control"}
@@ -599,6 +655,10 @@ def general(rows: Sequence[Row], split: str = "") -> Table:
     lines = [_general_line(r, metrics) for r in sorted(wanted, key=_place(wanted))]
     title = "ISR of every method, editor and purifier" + (f", {split} prompts" if split else "")
     notes = [n for n in _notes(columns, lines) if not n.startswith("conventional")]
+    if any(r.purifier == EVERY for r in wanted):
+        notes.append(
+            f"{WORST}: immunized under every purifier and seed; n counts images with prompt, not edits"
+        )
     return Table("general", title, columns, tuple(lines), tuple(notes), inline=True)
 
 
@@ -607,27 +667,30 @@ def _place(rows: Sequence[Row]) -> Callable[[Row], tuple[int, ...]]:
     sections = {s: i for i, s in enumerate(dict.fromkeys((r.editor, r.judge) for r in rows))}
     purifiers = {
         p: i
-        for i, p in enumerate(sorted({r.purifier for r in rows}, key=lambda p: (p not in NO_PURIFIER, p)))
+        for i, p in enumerate(
+            sorted({r.purifier for r in rows}, key=lambda p: (p == EVERY, p not in NO_PURIFIER, p))
+        )
     }
     return lambda r: (sections[r.editor, r.judge], purifiers[r.purifier], not r.is_control)
 
 
 def _general_line(row: Row, metrics: Sequence[str]) -> Line:
-    rate = row.rate
+    worst = row.purifier == EVERY
+    rate = row.estimates["isr_worst"] if worst else row.rate
     cells = {
         "surrogate": Cell(text=row.surrogate or "-"),
         "eps": Cell(text=row.eps or "-"),
-        "purifier": Cell(text=row.purifier or "none"),
+        "purifier": Cell(text=WORST if worst else row.purifier or "none"),
         "isr": Cell(rate, "rate", headline=row.headline),
         "n": Cell(text=str(rate.n)),
         "images": Cell(text=str(rate.clusters)),
     }
-    if not row.is_control:
+    if not (row.is_control or worst):
         cells["uplift"] = Cell(row.estimates["uplift"], "points")
         cells["isr_conditional"] = Cell(row.estimates["isr_conditional"], "rate")
         cells |= {m: _metric(row, m) for m in metrics}
     name = "no protection" if row.is_control else row.label
-    return Line(name, cells, f"{row.editor or 'edits'}, judged by {row.judge}", {}, row.signature)
+    return Line(name, cells, _section(row.editor, row.judge), {}, row.signature)
 
 
 __all__ = [

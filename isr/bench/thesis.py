@@ -7,8 +7,8 @@ judged by one judge; images are drawn again, with all their edits, for every int
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from isr.bench.layout import METRICS, Cell, Line, Table, markdown
-from isr.bench.rows import EditRow, edit_of, judge_name, numbers, settings_of
+from isr.bench.rows import EditRow, edit_of, judge_name, number, numbers, settings_of
 from isr.conventional import outcome_correlation
 from isr.estimates import Frame, Settings, missing, rate_estimate
 from isr.images import ImageProblem, decode
@@ -73,7 +73,7 @@ def _left(score: Floats, outcome: Floats) -> Iterator[str]:
     if undecided := int(np.isnan(outcome).sum()):
         yield f"{undecided} undecided edits are left out"
     if blank := int((np.isfinite(outcome) & ~np.isfinite(score)).sum()):
-        yield f"{blank} decided edits without a value are left out (no control edit, or equal to it)"
+        yield f"{blank} decided edits without a value are left out (no control edit, or no such figure of it)"
 
 
 def _no_pairs(x: Floats, y: Bools, within: bool) -> str:
@@ -122,35 +122,58 @@ def _interval(draws: Floats, level: float) -> tuple[float | None, float | None, 
 
 
 def between(
-    score: Floats, outcome: Floats, image: Sequence[str], treatment: Ints, *, level: float = 0.95
+    score: Floats,
+    outcome: Floats,
+    image: Sequence[str],
+    treatment: Ints,
+    budget: Ints | None = None,
+    *,
+    level: float = 0.95,
 ) -> Estimate:
     """Spearman's rho over treatments of the mean score with the ISR: does the metric rank methods?
 
-    The interval draws images again; treatments stay as they are, so it says nothing about other methods.
+    budget: (n,) of each edit's treatment; ranks are those within it, as a larger budget raises metric and ISR alike,
+    and of all budgets the ranks about their means are pooled. One of fewer than three treatments ranks nothing and is
+    left out. The interval draws images again; treatments stay as they are, so it says nothing about other methods.
     """  # fmt: skip
-    keep = np.isfinite(score) & np.isfinite(outcome)
-    part, group = treatment[keep], codes(np.asarray(image)[keep]) if keep.any() else np.zeros(0, np.int64)
-    method = "Spearman's rho over treatments, images drawn with replacement, percentile interval"
-    count = len(np.unique(part))
-    images = int(group.max()) + 1 if group.size else 0
+    held = np.zeros(treatment.size, np.int64) if budget is None else budget
+    keep, notes = _ranked(np.isfinite(score) & np.isfinite(outcome), treatment, held)
+    group = codes(np.asarray(image)[keep]) if keep.any() else np.zeros(0, np.int64)
+    method = (
+        "Spearman's rho over treatments within budgets, images drawn with replacement, percentile interval"
+    )
+    names, first, part = np.unique(treatment[keep], return_index=True, return_inverse=True)
+    count, images = names.size, int(group.max()) + 1 if group.size else 0
 
-    def said(value: float | None, low: float | None, high: float | None, *notes: str) -> Estimate:
-        return Estimate(value, low, high, level, method, count, images, None, notes)
+    def said(value: float | None, low: float | None, high: float | None, *more: str) -> Estimate:
+        return Estimate(value, low, high, level, method, count, images, None, (*more, *notes))
 
-    if count < 3:
-        return said(None, None, None, f"{count} treatment(s): methods can be ranked from three on")
+    if not count:
+        return said(None, None, None)
     few = (f"{count} treatments: the order of so few says little",) if count < FEW_TREATMENTS else ()
-    sums = _sums(score[keep], outcome[keep], group, np.unique(part, return_inverse=True)[1], images, count)
-    value = float(_rho(sums.sum(axis=0)[None], count)[0])
+    sums = _sums(score[keep], outcome[keep], group, part, images, count)
+    blocks = held[keep][first]
+    value = float(_rho(sums.sum(axis=0)[None], blocks)[0])
     if not np.isfinite(value):
         return said(None, None, None, "every treatment has the same ISR or the same mean", *few)
     if images < 2:
         return said(value, None, None, "one image: no interval", *few)
     draws = cluster_bootstrap(
-        sums, lambda total: _rho(total, count), rng=np.random.default_rng(SEED), resamples=RESAMPLES
+        sums, lambda total: _rho(total, blocks), rng=np.random.default_rng(SEED), resamples=RESAMPLES
     )
-    low, high, *notes = _interval(draws, level)
-    return said(value, low, high, *notes, *few)
+    low, high, *more = _interval(draws, level)
+    return said(value, low, high, *more, *few)
+
+
+def _ranked(known: Bools, treatment: Ints, budget: Ints) -> tuple[Bools, tuple[str, ...]]:
+    """The edits of budgets at which methods can be ranked, and what is left out for that."""
+    counts = {b: np.unique(treatment[known & (budget == b)]).size for b in np.unique(budget[known])}
+    keep = known & np.isin(budget, [b for b, n in counts.items() if n >= 3])
+    left = sum(n for n in counts.values() if n < 3)
+    if not keep.any():
+        most = max(counts.values(), default=0)
+        return keep, (f"{most} treatment(s) at one budget: methods can be ranked from three on",)
+    return keep, (f"{left} treatments are left out: fewer than three at their budget",) if left else ()
 
 
 def _sums(score: Floats, outcome: Floats, group: Ints, part: Ints, images: int, count: int) -> Floats:
@@ -161,12 +184,19 @@ def _sums(score: Floats, outcome: Floats, group: Ints, part: Ints, images: int, 
     return table.reshape(images, 3 * count)
 
 
-def _rho(sums: Floats, count: int) -> Floats:
-    """Spearman's rho of the treatments' means by resample; NaN where a treatment was not drawn or nothing varies."""
-    score, outcome, n = np.moveaxis(sums.reshape(-1, 3, count), 1, 0)
+def _rho(sums: Floats, blocks: Ints) -> Floats:
+    """Spearman's rho of treatments' means by resample, over ranks within ``blocks`` (T,) about their means.
+
+    NaN where a treatment was not drawn or nothing varies.
+    """
+    score, outcome, n = np.moveaxis(sums.reshape(-1, 3, blocks.size), 1, 0)
     n = np.where(n > 0, n, np.nan)
-    x, y = _ranks(score / n), _ranks(outcome / n)
-    x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
+    x, y = np.empty_like(score), np.empty_like(score)
+    for block in np.unique(blocks):
+        at = blocks == block
+        for out, total in ((x, score), (y, outcome)):
+            ranks = _ranks(total[:, at] / n[:, at])
+            out[:, at] = ranks - ranks.mean(axis=1, keepdims=True)
     down = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
     return np.where(down > 0, (x * y).sum(axis=1) / np.where(down > 0, down, 1.0), np.nan)
 
@@ -214,20 +244,37 @@ def youden(score: Floats, immunized: Bools) -> float:
 
 
 @dataclass(frozen=True)
+class Named:
+    """What a study calls a treatment, and what it is in it: ``ours``, ``baseline`` or ``ablation``."""
+
+    label: str
+    role: str = "baseline"
+    norm: str = "linf"
+
+
+Naming = Callable[[Treatment], Named | None]
+"""A study's names of treatments; ``None`` for one that is none of its own."""
+
+
+@dataclass(frozen=True)
 class Strength:
-    """How well one metric tells outcomes apart among some edits: rank correlation and AUC."""
+    """How well one metric tells outcomes apart among some edits: rank correlation and AUC.
+
+    ``of``: the treatment and purifier of these edits, which ``name`` says in words; ``None``: all edits.
+    """
 
     name: str
     correlation: Estimate
     auc: Estimate
+    of: tuple[Treatment, str] | None = None
 
 
 @dataclass(frozen=True)
 class Separation:
     """What one metric says of one editor's edits, against what one judge says.
 
-    ``overall``: all edits; ``within``: pairs of edits of one treatment and purifier only; ``between``: treatments'
-    means. ``false_protected``: share of edits that are not immunized and that the metric calls protected at its
+    ``overall``: all edits; ``within``: pairs of edits of one treatment and purifier only; ``between``:
+    methods' means at one budget. ``false_protected``: share of edits that are not immunized and that the metric calls protected at its
     best threshold of other images; ``missed``: the reverse.
     """
 
@@ -257,8 +304,8 @@ class Said:
 class Disagreement:
     """An edit of which a metric and the judge say opposite things.
 
-    ``rank`` of ``of``: 1 is the edit that the metric finds most changed. ``called``: what the metric's best threshold
-    of other images says; ``None`` where there is none. ``pictures``: source, protected, edit, control.
+    ``name``: its treatment in words. ``rank`` of ``of``: 1 is the edit that the metric finds most changed. ``called``: what the metric's best threshold
+    of other images says; ``None`` where there is none. ``value``: ``None`` where infinite (PSNR of equal images). ``pictures``: source, protected, edit, control.
     """
 
     editor: str
@@ -267,10 +314,11 @@ class Disagreement:
     edit_id: str
     image_id: str
     treatment: Treatment
+    name: str
     purifier: str
     prompt: str
     outcome: str
-    value: float
+    value: float | None
     rank: int
     of: int
     called: bool | None
@@ -281,8 +329,9 @@ class Disagreement:
     def title(self) -> str:
         """``SSIM 0.412, rank 3 of 144 (most changed first); judge: not immunized``."""
         said = self.outcome.replace("_", " ")
+        value = "infinite" if self.value is None else f"{self.value:.3f}"
         return (
-            f"{METRICS[self.metric]} {self.value:.3f}, rank {self.rank} of {self.of} (most changed first); "
+            f"{METRICS[self.metric]} {value}, rank {self.rank} of {self.of} (most changed first); "
             f"judge: {said}"
         )
 
@@ -311,6 +360,8 @@ class Thesis:
         notes = [
             "turned so that + means: the metric sides with the judge; 0, and an AUC of 0.5, are no better than chance",
             "AUC: how often a random immunized edit looks more changed than a random one that is not, ties half",
+            "rank corr. of methods: of methods' means within one budget (eps, norm, surrogate), without ablations",
+            "no interval is adjusted for the number of metrics, editors and columns: some miss their value by chance",
             "calls protected, misses: at the metric's best threshold (Youden) on the edits of all other images",
             *_reasons(lines, columns),
             *self.notes,
@@ -323,16 +374,16 @@ class Thesis:
         """Rank correlation and AUC of every metric within each method and purifier."""
         metrics = list(dict.fromkeys(s.metric for s in self.separations))
         columns = {"": "method"} | {f"{k}_{m}": f"{n} {METRICS[m]}" for m in metrics for k, n in _SHORT}
-        lines: dict[tuple[str, str], dict[str, Cell]] = {}
-        signatures: dict[tuple[str, str], str] = {}
+        lines: dict[_Where, dict[str, Cell]] = {}
+        signatures: dict[_Where, str] = {}
         for s in self.separations:
             for part in s.treatments:
-                where = (f"{s.editor or 'edits'}, judged by {s.judge}", part.name)
+                where = (f"{s.editor or 'edits'}, judged by {s.judge}", part.name, part.of)
                 cells = lines.setdefault(where, {})
                 cells[f"rho_{s.metric}"] = Cell(part.correlation, "signed", 2)
                 cells[f"auc_{s.metric}"] = Cell(part.auc, "number", 3)
                 signatures[where] = s.signature
-        made = [Line(n, cells, s, {}, signatures[s, n]) for (s, n), cells in lines.items()]
+        made = [Line(w[1], cells, w[0], {}, signatures[w]) for w, cells in lines.items()]
         title = "The same within each method"
         return Table("thesis-methods", title, columns, tuple(made), tuple(_reasons(made, columns)))
 
@@ -380,6 +431,7 @@ SIDES = {
     "not_immunized": "Among the most changed by a metric, and not immunized:",
     "immunized": "Among the least changed by a metric, and immunized:",
 }
+_Where = tuple[str, str, tuple[Treatment, str] | None]  # section, name, treatment and purifier
 _SHORT = (("rho", "rank corr."), ("auc", "AUC"))
 
 
@@ -391,10 +443,7 @@ def told(unit: Disagreement) -> Iterator[str]:
         False: "its threshold says unprotected",
     }
     yield f"{unit.edit_id}: {unit.title}; {calls[unit.called]}"
-    method = ", ".join(
-        v for v in (unit.treatment.method, f"eps {unit.treatment.eps}" * bool(unit.treatment.eps)) if v
-    )
-    yield f"  editor {unit.editor or '-'}, {method or 'no method named'}, purifier {unit.purifier or 'none'}: {unit.prompt!r}"
+    yield f"  editor {unit.editor or '-'}, {unit.name}, purifier {unit.purifier or 'none'}: {unit.prompt!r}"
     yield "  " + "  ".join(f"{k}: {p.name if p else '-'}" for k, p in unit.pictures.items())
     for said in unit.verdicts:
         yield f"  {said.judge}, {said.question}: {said.verdict}. {said.reasoning}"
@@ -428,8 +477,16 @@ def _reasons(lines: Sequence[Line], columns: Mapping[str, str]) -> Iterator[str]
 # ------------------------------------------------------------------------------------------------ from runs
 
 
-def study(folders: Sequence[Path], level: float | None = None, shown: int = SHOWN) -> Thesis:
-    """The findings of finished runs of ``isr score --metrics``. Raises ``InputError`` where a folder is no run's."""
+def study(
+    folders: Sequence[Path],
+    level: float | None = None,
+    shown: int = SHOWN,
+    naming: Naming = lambda treatment: None,
+) -> Thesis:
+    """The findings of finished runs of ``isr score --metrics``, in a study's words where ``naming`` has any.
+
+    Raises ``InputError`` where a folder is no run's.
+    """
     separations: list[Separation] = []
     units: list[Disagreement] = []
     notes: list[str] = []
@@ -441,30 +498,68 @@ def study(folders: Sequence[Path], level: float | None = None, shown: int = SHOW
         if absent:
             notes.append(f"{folder.name}: {', '.join(absent)} not measured")
         for editor in sorted({r["editor"] for r in rows}):
-            some = _Edits(run, [r for r in rows if r["editor"] == editor], settings_of(run, level))
+            some = _Edits(run, [r for r in rows if r["editor"] == editor], settings_of(run, level), naming)
+            if equal := int(some.equal.sum()):
+                notes.append(
+                    f"{folder.name}, {editor or 'edits'}: {equal} edits equal their control edit: their PSNR, infinite, "
+                    "ranks last (least changed), and is in no mean"
+                )
             for metric in measured:
                 separations.append(some.separation(editor, metric))
                 units += some.units(editor, metric, shown)
     return Thesis(tuple(separations), tuple(units), tuple(dict.fromkeys(notes)))
 
 
+def _is_equal(row: EditRow) -> bool:
+    """Whether an edit equals its control edit: measured, though not in PSNR, which is infinite and so not written."""
+    others = (m for m in METRICS if m != "psnr")
+    return np.isnan(number(row.get("edit:psnr"))) and any(
+        np.isfinite(number(row.get(f"edit:{m}"))) for m in others
+    )
+
+
+def _words(treatments: Sequence[Treatment], named: Sequence[Named | None]) -> list[str]:
+    """What each treatment is called: label, budget, the surrogate where there are several, the config where needed."""
+    several = len({t.surrogate for t in treatments}) > 1
+
+    def word(t: Treatment, name: Named | None) -> str:
+        parts = [name.label if name else t.method or "no method named", f"eps {t.eps}" * bool(t.eps)]
+        return ", ".join(p for p in (*parts, f"on {t.surrogate}" * bool(several and t.surrogate)) if p)
+
+    words = [word(t, n) for t, n in zip(treatments, named, strict=True)]
+    return [
+        f"{w}, {t.config or 'no config'}" if words.count(w) > 1 else w
+        for w, t in zip(words, treatments, strict=True)
+    ]
+
+
 class _Edits:
     """The protected edits of one editor in one run, as arrays."""
 
-    def __init__(self, run: ReportRun, rows: Sequence[EditRow], settings: Settings) -> None:
+    def __init__(self, run: ReportRun, rows: Sequence[EditRow], settings: Settings, naming: Naming) -> None:
         self.run, self.rows, self.settings = run, rows, settings
         self.edits = [edit_of(r) for r in rows]
         self.frame = Frame.of(self.edits)
         self.outcome = np.array([OUTCOME[r["outcome"]] for r in rows], np.float64)
         self.image = [r["image_id"] for r in rows]
         self.names = sorted({e.treatment for e in self.edits})
+        self.named = [naming(t) for t in self.names]
+        self.words = _words(self.names, self.named)
         self.treatment = np.array([self.names.index(e.treatment) for e in self.edits], np.int64)
+        self.equal = np.array([_is_equal(r) for r in rows], np.bool_)
         strata = sorted({(e.treatment, e.unit.purifier) for e in self.edits})
         self.strata = strata
         self.stratum = np.array([strata.index((e.treatment, e.unit.purifier)) for e in self.edits], np.int64)
 
     def score(self, metric: str) -> Floats:
-        """How changed the metric finds each edit: larger is more."""
+        """How changed the metric finds each edit: larger is more. An infinite PSNR stands below all others."""
+        x = self.measured(metric)
+        if metric == "psnr" and self.equal.any():
+            x[self.equal] = min(x[np.isfinite(x)], default=0.0) - 1.0
+        return x
+
+    def measured(self, metric: str) -> Floats:
+        """The metric's figures with its orientation, NaN where there is none or an infinite one."""
         return ORIENTATION[metric] * numbers(self.rows, f"edit:{metric}")
 
     def separation(self, editor: str, metric: str) -> Separation:
@@ -477,12 +572,37 @@ class _Edits:
             metric,
             self._strength("all", x, everything),
             auc(x, y, self.image, self.stratum, level=level),
-            between(x, y, self.image, self.treatment, level=level),
+            self._between(metric),
             self._share(calls == 1.0, calls, y == 0.0),
             self._share(calls == 0.0, calls, y == 1.0),
-            tuple(self._strength(self._name(i), x, self.stratum == i) for i in range(len(self.strata))),
+            tuple(
+                replace(self._strength(self._name(i), x, self.stratum == i), of=self.strata[i])
+                for i in range(len(self.strata))
+            ),
             self.run.result.signature,
         )
+
+    def _between(self, metric: str) -> Estimate:
+        """Over methods at one budget (eps, norm, surrogate), without the ablations of any."""
+        x = self.measured(metric)
+        roles = [n.role if n else "" for n in self.named]
+        places = [
+            (number(t.eps), n.norm if n else "", t.surrogate)
+            for t, n in zip(self.names, self.named, strict=True)
+        ]
+        order = {p: i for i, p in enumerate(dict.fromkeys(map(str, places)))}
+        budget = np.array([order[str(p)] for p in places], np.int64)[self.treatment]
+        ablation = np.array([r == "ablation" for r in roles])[self.treatment]
+        x[ablation] = np.nan
+        found = between(x, self.outcome, self.image, self.treatment, budget, level=self.settings.level)
+        notes = list(found.notes)
+        if out := roles.count("ablation"):
+            notes.append(f"{out} ablation(s) are left out")
+        if unknown := roles.count(""):
+            notes.append(
+                f"{unknown} treatments of unknown role are in it: ablations among them count as methods"
+            )
+        return replace(found, notes=tuple(notes))
 
     def _strength(self, name: str, x: Floats, rows: Bools) -> Strength:
         image = [g for g, inside in zip(self.image, rows, strict=True) if inside]
@@ -495,10 +615,7 @@ class _Edits:
 
     def _name(self, stratum: int) -> str:
         treatment, purifier = self.strata[stratum]
-        parts = [treatment.method or "edits", f"eps {treatment.eps}" if treatment.eps else ""]
-        surrogates = {t.surrogate for t in self.names}
-        parts += [f"on {treatment.surrogate}" if len(surrogates) > 1 and treatment.surrogate else ""]
-        return ", ".join(p for p in (*parts, purifier) if p)
+        return ", ".join(p for p in (self.words[self.names.index(treatment)], purifier) if p)
 
     def _share(self, said: Bools, calls: Floats, among: Bools) -> Estimate:
         rows = among & np.isfinite(calls)
@@ -537,10 +654,11 @@ class _Edits:
             edit.edit_id,
             edit.unit.image_id,
             edit.treatment,
+            self.words[int(self.treatment[row])],
             edit.unit.purifier,
             edit.prompt,
             cells["outcome"],
-            ORIENTATION[metric] * score,
+            None if metric == "psnr" and self.equal[row] else ORIENTATION[metric] * score,
             *place,
             call,
             tuple(

@@ -60,7 +60,7 @@ def collect(bench: Bench) -> Findings:
         tables[BY_SPLIT + name] = layout.general(found, split)
     for name in bench.study.tables:
         tables[name] = layout.LAYOUTS[name](found, published)
-    return Findings(found, tuple(_families(bench, known)), tables, _thesis(bench))
+    return Findings(found, tuple(_families(bench, known)), tables, _thesis(bench, known))
 
 
 def split_names(splits: Iterable[str]) -> dict[str, str]:
@@ -123,7 +123,10 @@ def _families(bench: Bench, known: Mapping[Key, Immunization]) -> Iterator[Famil
     for scorings in _by_judge(bench.plan.scorings):
         runs = [read_run(bench.out / s.folder) for s in scorings]
         for name, some in pairs.items():
-            yield compared(name, scorings[0].name, some, runs, _labels(runs, known), level=bench.study.level)
+            yield compared(
+                name, scorings[0].name, some, runs, _labels(runs, known), level=bench.study.level,
+                claim=scorings[0].judge == bench.study.judges[0],
+            )  # fmt: skip
 
 
 def _by_judge(scorings: Sequence[Scoring]) -> list[list[Scoring]]:
@@ -143,14 +146,18 @@ def _labels(runs: Sequence[FinishedRun], known: Mapping[Key, Immunization]) -> d
     return found
 
 
-def _thesis(bench: Bench) -> Thesis | None:
+def _thesis(bench: Bench, known: Mapping[Key, Immunization]) -> Thesis | None:
     """What the conventional metrics say of the first judge's outcomes, where they were measured."""
     if not bench.study.metrics:
         return None
-    from isr.bench.thesis import study
+    from isr.bench.thesis import Named, study
+
+    def naming(treatment: Treatment) -> Named | None:
+        cell = known.get(key) if (key := _key(*treatment)) else None
+        return Named(cell.label, cell.method.role, cell.method.norm) if cell else None
 
     first = bench.study.judges[0]
-    return study([bench.out / s.folder for s in bench.plan.scorings if s.judge == first])
+    return study([bench.out / s.folder for s in bench.plan.scorings if s.judge == first], naming=naming)
 
 
 # --------------------------------------------------------------------------- files
@@ -228,7 +235,18 @@ def _thesis_dict(thesis: Thesis) -> dict[str, Any]:
         "units": [
             {
                 n: getattr(u, n)
-                for n in ("editor", "judge", "metric", "edit_id", "prompt", "outcome", "value", "rank", "of")
+                for n in (
+                    "editor",
+                    "judge",
+                    "metric",
+                    "name",
+                    "edit_id",
+                    "prompt",
+                    "outcome",
+                    "value",
+                    "rank",
+                    "of",
+                )
             }
             for u in thesis.units
         ],

@@ -105,6 +105,11 @@ def test_a_declared_pair_without_edits_is_told() -> None:
     found = compared(MAIN, "oracle", [pair("none"), pair("none", "b")], [run({SIFM: [1.0] * 8, None: [0.0] * 8})], LABELS, level=0.95)  # fmt: skip
     missing = found.members[1].found
     assert missing.p_value is None
+    assert missing.p_holm is None
+    tested = found.members[0].found
+    assert tested.p_value is not None
+    assert tested.p_holm == 2 * tested.p_value  # the family is what was declared: two
+    assert any("1 of them without a p-value count as p = 1" in line for line in lines(found))
     assert missing.difference.value is None
     assert any("no pair" in line for line in lines(found))
 
@@ -113,3 +118,14 @@ def test_what_is_on_one_side_only_is_told() -> None:
     found = compared(MAIN, "oracle", [pair("none")], [run({SIFM: [1.0] * 8, None: [0.0] * 6})], LABELS, level=0.95)  # fmt: skip
     assert found.members[0].found.difference.n == 6
     assert any("2 units are on one side only" in n for n in found.members[0].found.notes)
+
+
+def test_only_the_first_judges_family_is_the_claim() -> None:
+    runs = [run({SIFM: [1.0] * 8, None: [0.0] * 8})]
+    for claim, said in (
+        (True, "oracle (the study's claims)"),
+        (False, "oracle (no claims: what rests on the judge)"),
+    ):
+        found = compared(MAIN, "oracle", [pair("none")], runs, LABELS, level=0.95, claim=claim)
+        assert found.as_dict()["claim"] is claim
+        assert said in next(lines(found))

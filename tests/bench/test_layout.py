@@ -95,7 +95,7 @@ def test_table_ii_is_the_papers(published: Published) -> None:
     assert [ln.label for ln in table.rows] == [
         "no protection", "PhotoGuard-E", "PhotoGuard-D", "EditShield", "ACE", "SDS", "Mist", "SA", "SIFM", "noise",
     ]  # fmt: skip
-    assert {ln.section for ln in table.rows} == {"SD3"}
+    assert {ln.section for ln in table.rows} == {"SD3, judged by j"}
     found = cells(table)
     assert found["SIFM"]["isr_seen"] == "60.0%"
     assert found["SIFM"]["psnr"] == "15.79"
@@ -110,7 +110,7 @@ def test_table_ii_is_the_papers(published: Published) -> None:
     text = table.text()
     assert "[55.0, 65.0]" in text
     assert "n 100, 50 im." in text
-    assert "computed by us: Wilson's interval" in text
+    assert "computed by us: Wilson's 95% interval" in text
     assert "ACE: not implemented" in text
     assert "LPIPS↑: no edit has a value" in text
     assert "SSIM↓: SSIM was not measured" in text
@@ -148,9 +148,34 @@ def test_ablations_and_lambda_stand_in_vi_and_vii(published: Published) -> None:
     assert [(ln.label, ln.known["isr_seen"].value) for ln in vii.rows] == [
         ("0.001", 0.73), ("0.01", 0.76), ("0.1", 0.79), ("1", 0.71),
     ]  # fmt: skip
-    assert {ln.section for ln in (*vi.rows, *vii.rows)} == {"SD3"}  # no ablation was run on HQ-Edit
+    assert {ln.section for ln in (*vi.rows, *vii.rows)} == {
+        "SD3, judged by j"
+    }  # no ablation was run on HQ-Edit
     assert "PSNR 15.77 to 15.85" in vii.text()
     assert list(vii.columns) == ["", "psnr", "ssim", "lpips", "isr_seen"]
+
+
+def test_vi_and_vii_show_the_budgets_that_have_ablations(published: Published) -> None:
+    sweep = [
+        row("SIFM", eps=e, role="ours", ablation="both", lam=0.1, value=v)
+        for e, v in (("0.03", 0.3), ("0.06", 0.6), ("0.12", 0.9))
+    ]
+    norm = row("a", eps="0.06", role="ablation", ablation="norm only", lam=0.01, value=0.5)
+    for layout, names in ((table_vi, ("norm only", "both")), (table_vii, ("0.01", "0.1"))):
+        table = layout(splits(*sweep, norm))
+        shown = {ln.label: ln.cells["isr_seen"].value for ln in table.rows}
+        assert shown == dict(zip(names, ("50.0%", "60.0%"), strict=True))
+        assert "only budgets (eps) at which an ablation was run: SD3 0.06" in table.notes
+        assert "no ablation was run at eps 0.03, 0.12: see the general table" in table.notes
+        beside = layout(splits(*sweep, norm), published).rows
+        (ours,) = (ln for ln in beside if ln.label == names[1] and ln.cells.get("isr_seen", Cell()).estimate)
+        assert all(k.value is None for k in ours.known.values())  # the paper's are at 0.03
+    table = table_vi(splits(*sweep, norm, replace(norm, eps="0.12")))
+    assert [ln.label for ln in table.rows] == [
+        "both, eps 0.06", "both, eps 0.12", "norm only, eps 0.06", "norm only, eps 0.12",
+    ]  # fmt: skip
+    twice = table_vi(splits(norm, replace(norm, label="b", config="d")))
+    assert len({ln.label for ln in twice.rows}) == 2
 
 
 def test_undecided_edits_show_bounds_and_two_judges_two_sections() -> None:
@@ -161,6 +186,52 @@ def test_undecided_edits_show_bounds_and_two_judges_two_sections() -> None:
     cell = table.rows[0].cells["isr_seen"]
     assert (cell.value, cell.interval) == ("40.0% to 90.0%", "bounds")
     assert table.rows[0].cells["isr_unseen"].reason == "no edit is of the split unseen"
+
+
+def test_published_figures_are_nobodys_but_the_papers(published: Published) -> None:
+    ours = splits(row("SIFM"), row("SIFM", judge="k"), row("noise"))
+    table = table_ii(ours, published)
+    assert {ln.section for ln in table.rows} == {"SD3, judged by j", "SD3, judged by k"}
+    for judge in "jk":  # each section has all of the paper's lines, once
+        labels = [ln.label for ln in table.rows if ln.section.endswith(judge)]
+        assert labels[:8] == [
+            "PhotoGuard-E",
+            "PhotoGuard-D",
+            "EditShield",
+            "ACE",
+            "SDS",
+            "Mist",
+            "SA",
+            "SIFM",
+        ]
+    for text in (table.text(), table.markdown(), table.latex()):
+        assert "paper, by its panel" in text
+        assert "judged by k" in text
+    assert any("by the paper's own panel" in n for n in table.notes)
+
+
+def test_published_intervals_have_the_level_of_ours(published: Published) -> None:
+    one = row("SIFM", split="seen")
+    ours = [replace(one, estimates={k: replace(e, level=0.9) for k, e in one.estimates.items()}, metrics={})]
+    table = table_ii(ours, published)
+    (line,) = (ln for ln in table.rows if ln.label == "SIFM")
+    low, high = line.known["isr_seen"].span or (0, 0)
+    assert 0.71 < low < 0.79 < high < 0.85  # z = 1.645: 0.716 to 0.850, within that of 95%
+    assert any("Wilson's 90% interval" in n for n in table.notes)
+    assert any(n.startswith("[low, high]: 90% intervals") for n in table.notes)
+
+
+def test_the_worst_over_purifiers_is_a_line_of_the_general_table() -> None:
+    every = replace(
+        row("SIFM", purifier="*"), estimates={"isr": estimate(0.7), "isr_worst": estimate(0.2, 50)}
+    )
+    table = general([every, replace(control(), purifier="*"), row("SIFM"), row("SIFM", purifier="jpeg")])
+    worst = table.rows[-1]
+    shown = {k: c.value for k, c in worst.cells.items()}
+    assert (shown["purifier"], shown["isr"], shown["n"]) == ("all, worst", "20.0%", "50")
+    assert "uplift" not in shown
+    assert len(table.rows) == 3
+    assert any(n.startswith("all, worst: immunized under every purifier") for n in table.notes)
 
 
 def test_without_any_row_a_table_says_so(published: Published) -> None:
@@ -175,6 +246,7 @@ def test_the_general_table_has_every_arm() -> None:
     )
     assert [(ln.label, ln.cells["purifier"].value, ln.cells["surrogate"].value) for ln in table.rows] == [
         ("no protection", "none", "-"), ("SIFM", "none", "SD3"), ("SIFM", "jpeg", "X"),
+        ("SIFM", "all, worst", "SD3"),
     ]  # fmt: skip
     text = table.text()
     assert "70.0% [65.0, 75.0]" in text

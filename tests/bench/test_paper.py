@@ -68,10 +68,14 @@ def test_from_the_data_set_to_tables_ii_vi_and_vii(
         assert title in text
     ii = table(out, "II")
     for editor in ("SD3", "InstructPix2Pix", "HQ-Edit"):
-        found = [r["row"] for r in ii if r["section"] == editor and r["column"] == "isr_seen"]
+        found = [
+            r["row"]
+            for r in ii
+            if r["section"].startswith(f"{editor}, judged by") and r["column"] == "isr_seen"
+        ]
         assert found[0] == "no protection"
         assert set(METHODS) <= set(found)
-    by = {(r["section"], r["row"], r["column"]): r for r in ii}
+    by = {(r["section"].split(", judged by ")[0], r["row"], r["column"]): r for r in ii}
     one = by["SD3", "SIFM", "isr_seen"]
     assert 0 <= float(one["low"]) <= float(one["value"]) <= float(one["high"]) <= 1
     assert (one["n"], one["images"]) == ("3", "3")

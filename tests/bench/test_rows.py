@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
+from isr.bench.layout import general
 from isr.bench.rows import EVERY, read
 from isr.errors import InputError
 from isr.result import Result
@@ -75,6 +76,8 @@ def test_purifiers_stand_apart_and_together(tmp_path: Path) -> None:
     assert treated[EVERY].edits == treated[""].edits + treated["jpeg"].edits == 12
     assert treated[EVERY].estimates["isr_worst"].n == 6
     assert treated[""].estimates["isr_worst"].value is None
+    (worst,) = (ln for ln in general(rows).rows if ln.cells["purifier"].text == "all, worst")
+    assert worst.cells["isr"].estimate == treated[EVERY].estimates["isr_worst"]
 
 
 def test_the_same_edits_twice_are_refused(tmp_path: Path) -> None:

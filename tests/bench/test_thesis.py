@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.stats import mannwhitneyu, spearmanr
 
 from isr.bench import thesis
-from isr.bench.thesis import auc, between, called, contact_sheet, study, told, youden
+from isr.bench.thesis import Named, auc, between, called, contact_sheet, study, told, youden
 from tests.bench.runs import measured_run, read_rows
 from tests.runs import HOSTILE
 
@@ -101,6 +101,35 @@ def test_between_treatments_is_spearmans_rho_of_means() -> None:
     assert "from three on" in few.notes[0]
 
 
+def test_methods_are_ranked_within_their_budget() -> None:
+    """A larger budget raises metric and ISR alike; within each of two budgets the order here is the reverse."""
+    image = [str(i) for i in np.tile(np.arange(10), 6)]
+    treatment = np.repeat(np.arange(6), 10)
+    immunized = np.array([1, 2, 3, 6, 7, 8])
+    y = (np.tile(np.arange(10), 6) < immunized[treatment]).astype(float)
+    x = np.array([3.0, 2, 1, 13, 12, 11])[treatment]
+    assert between(x, y, image, treatment).value == pytest.approx(19 / 35)  # of 321654: 1 - 6 x 16 / 210
+    assert between(x, y, image, treatment, treatment // 3).value == pytest.approx(-1.0)
+    alone = between(x, y, image, treatment, np.array([0, 0, 0, 1, 1, 2])[treatment])
+    assert (alone.value, alone.n) == (pytest.approx(-1.0), 3)
+    assert "3 treatments are left out: fewer than three at their budget" in alone.notes
+    none = between(x, y, image, treatment, treatment // 2)
+    assert none.value is None
+    assert "2 treatment(s) at one budget" in none.notes[0]
+
+
+def test_ablations_are_no_methods_to_be_ranked(tmp_path: Path) -> None:
+    folder = measured_run(tmp_path, images=6, prompts=4, methods=("a", "b", "c", "d"))
+    roles = {"a": "ours", "b": "baseline", "c": "baseline", "d": "ablation"}
+    found = study([folder], naming=lambda t: Named(t.method, roles[t.method]))
+    assert found.separations[0].between.n == 3
+    assert "1 ablation(s) are left out" in found.separations[0].between.notes
+    bare = study([folder]).separations[0].between
+    assert bare.n == 4
+    assert any("4 treatments of unknown role are in it" in n for n in bare.notes)
+    assert "no interval is adjusted for the number of metrics" in found.text()
+
+
 @settings(max_examples=50, deadline=None)
 @given(VALUES)
 def test_youdens_threshold_is_the_best_of_all(rows: list[tuple[int, bool, int]]) -> None:
@@ -179,6 +208,30 @@ def test_the_unit_is_where_metric_and_judge_disagree_most(tmp_path: Path) -> Non
     assert "what I saw" in "\n".join(told(found.units[0]))
 
 
+def configs(rows: list[dict[str, Any]]) -> None:
+    """Methods a, b, c become three configurations of one method at one budget."""
+    for row in rows:
+        if row.get("method"):
+            row |= {"config": f"v-{row['method']}", "method": "sifm", "eps": "0.06"}
+
+
+def test_configurations_of_one_method_stand_apart(tmp_path: Path) -> None:
+    folder = measured_run(tmp_path, images=6, prompts=4, methods=("a", "b", "c"), change=configs)
+    bare = study([folder])
+    names = {f"sifm, eps 0.06, v-{m}" for m in "abc"}
+    assert {line.label for line in bare.by_treatment.rows} == names
+    assert all(len(line.cells) == 4 for line in bare.by_treatment.rows)
+    assert {u.name for u in bare.units} <= names
+    assert any(f"{u.name}, purifier none" in "\n".join(told(u)) for u in bare.units)
+    labels = {"v-a": Named("SIFM", "ours"), "v-b": Named("SIFM, norm only", "ablation")}
+    found = study([folder], naming=lambda t: labels.get(t.config))
+    words = ["SIFM, eps 0.06", "SIFM, norm only, eps 0.06", "sifm, eps 0.06"]
+    assert [line.label for line in found.by_treatment.rows] == words
+    assert [s.of[0].config for s in found.separations[0].treatments if s.of] == ["v-a", "v-b", "v-c"]
+    twice = study([folder], naming=lambda t: Named("SIFM"))
+    assert len({line.label for line in twice.by_treatment.rows}) == 3
+
+
 def test_edits_without_a_value_are_counted(tmp_path: Path) -> None:
     def some(row: Mapping[str, str], rng: np.random.Generator) -> dict[str, float]:
         return {"psnr": float("nan") if row["prompt_id"] == "1" else 20 + rng.random()}
@@ -186,6 +239,23 @@ def test_edits_without_a_value_are_counted(tmp_path: Path) -> None:
     found = study([measured_run(tmp_path, images=4, prompts=4, metric=some)])
     assert found.separations[0].overall.auc.n == 12
     assert "4 decided edits without a value are left out" in found.text()
+
+
+def test_an_edit_equal_to_its_control_is_the_least_changed(tmp_path: Path) -> None:
+    def equal(row: Mapping[str, str], rng: np.random.Generator) -> dict[str, float]:
+        """PSNR is not written where it is infinite; SSIM is."""
+        same = row["prompt_id"] == "1"
+        far = row["outcome"] == "immunized"
+        return {"psnr": float("nan") if same else 30.0 - far, "ssim": 1.0 if same else 0.5 - far / 10}
+
+    found = study([measured_run(tmp_path, images=4, prompts=4, metric=equal)])
+    by = {s.metric: s for s in found.separations}
+    assert by["psnr"].overall.auc.n == by["ssim"].overall.auc.n == 16
+    assert by["psnr"].overall.auc.value == by["ssim"].overall.auc.value  # the same order
+    least = next(u for u in found.units if (u.metric, u.rank) == ("psnr", 16))
+    assert least.value is None
+    assert "PSNR infinite, rank 16 of 16" in least.title
+    assert any("4 edits equal their control edit" in n for n in found.notes)
 
 
 def test_nothing_measured_is_said(tmp_path: Path) -> None:
