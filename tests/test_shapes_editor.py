@@ -52,7 +52,8 @@ def test_pairs_are_painted_the_same_again_and_show_what_the_prompt_asks(editor: 
 
     part = next(editor.pairs.paint(range(editor.ranges.TRAIN.start, editor.ranges.TRAIN.start + 2), 1))
     again = next(editor.pairs.paint(range(editor.ranges.TRAIN.start, editor.ranges.TRAIN.start + 2), 1))
-    assert np.array_equal(part.images, again.images) and np.array_equal(part.pairs, again.pairs)
+    assert np.array_equal(part.images, again.images)
+    assert np.array_equal(part.pairs, again.pairs)
     assert part.images.shape[1:] == (64, 64, 3)
     prompts = editor.pairs.prompts()
     assert len(prompts) == 4 * 6 + 4 * 3 + 4 + 6

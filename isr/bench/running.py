@@ -321,6 +321,7 @@ def _gather(bench: Bench, show: Show) -> None:
         from isr.bench.gathering import gather
 
         bench.material = gather(bench.study.images, bench.order.root, bench.out, show.say)
+        bench.notes += bench.material.notes
 
 
 def _images(bench: Bench, show: Show) -> None:
