@@ -7,6 +7,7 @@ judged by one judge; images are drawn again, with all their edits, for every int
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -513,8 +514,8 @@ def study(
 def _is_equal(row: EditRow) -> bool:
     """Whether an edit equals its control edit: measured, though not in PSNR, which is infinite and so not written."""
     others = (m for m in METRICS if m != "psnr")
-    return np.isnan(number(row.get("edit:psnr"))) and any(
-        np.isfinite(number(row.get(f"edit:{m}"))) for m in others
+    return math.isnan(number(row.get("edit:psnr"))) and any(
+        math.isfinite(number(row.get(f"edit:{m}"))) for m in others
     )
 
 
