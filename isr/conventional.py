@@ -6,11 +6,13 @@ is what their rank correlation with the outcome is for.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.util
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,9 +95,10 @@ def lpips_vgg() -> Metric:
     from torchvision.models import VGG16_Weights, vgg16
 
     def weights(url: str, check_hash: bool) -> Any:
-        return torch.hub.load_state_dict_from_url(
-            url, progress=False, check_hash=check_hash, map_location="cpu", weights_only=True
-        )
+        with contextlib.redirect_stdout(sys.stderr):  # it says what it downloads; stdout is for results
+            return torch.hub.load_state_dict_from_url(
+                url, progress=False, check_hash=check_hash, map_location="cpu", weights_only=True
+            )
 
     network = vgg16(weights=None)
     network.load_state_dict(weights(VGG16_Weights.IMAGENET1K_V1.url, True))
