@@ -7,6 +7,7 @@ judged by one judge; images are drawn again, with all their edits, for every int
 
 from __future__ import annotations
 
+from bisect import bisect_right
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -696,6 +697,7 @@ def _inside(root: Path | None, name: str) -> Path | None:
 # ------------------------------------------------------------------------------------------------ pictures
 
 SIDE, GAP, TEXT = 192, 12, 14  # pixels: a picture's longer side, between pictures, a line of text
+MOST = 1000  # letters of a line of text in a picture; all of it stands in the results
 PICTURES = ("source", "protected", "edit", "control")
 
 
@@ -746,10 +748,14 @@ def _thumbnail(path: Path | None) -> Image.Image | None:
 
 
 def _wrapped(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> Iterator[str]:
-    """Lines no wider than ``width`` pixels; a longer word is cut."""
+    """Lines no wider than ``width`` pixels; a longer word is cut, and so is a text after ``MOST`` letters."""
     indent = " " * (len(text) - len(text.lstrip()))
     line = indent
-    for word in _plain(text).split():
+
+    def _long(letters: int, piece: str) -> float:
+        return float(font.getlength(indent + piece[:letters]))
+
+    for word in _plain(text)[:MOST].split():
         piece = word
         while piece:
             joined = f"{line} {piece}" if line.strip() else indent + piece
@@ -759,9 +765,8 @@ def _wrapped(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, widt
                 yield line
                 line = indent
             else:
-                fits = max(
-                    1, sum(font.getlength(indent + piece[:k]) <= width for k in range(1, len(piece) + 1))
-                )
+                some = piece[:width]  # a letter takes a pixel at least
+                fits = max(1, bisect_right(range(1, len(some) + 1), width, key=lambda k: _long(k, some)))
                 yield indent + piece[:fits]
                 piece = piece[fits:]
     if line.strip():
