@@ -7,7 +7,6 @@ judged by one judge; images are drawn again, with all their edits, for every int
 
 from __future__ import annotations
 
-from bisect import bisect_right
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -752,9 +751,6 @@ def _wrapped(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, widt
     indent = " " * (len(text) - len(text.lstrip()))
     line = indent
 
-    def _long(letters: int, piece: str) -> float:
-        return float(font.getlength(indent + piece[:letters]))
-
     for word in _plain(text)[:MOST].split():
         piece = word
         while piece:
@@ -765,9 +761,17 @@ def _wrapped(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, widt
                 yield line
                 line = indent
             else:
-                some = piece[:width]  # a letter takes a pixel at least
-                fits = max(1, bisect_right(range(1, len(some) + 1), width, key=lambda k: _long(k, some)))
-                yield indent + piece[:fits]
-                piece = piece[fits:]
+                fits = _fitting(indent + piece, font, width) - len(indent)
+                yield indent + piece[: max(1, fits)]
+                piece = piece[max(1, fits) :]
     if line.strip():
         yield line
+
+
+def _fitting(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> int:
+    """How many letters of a text fit into ``width`` pixels; each takes one at least."""
+    low, high = 1, max(1, min(len(text), width))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if font.getlength(text[:middle]) <= width else (low, middle - 1)
+    return low
