@@ -110,7 +110,10 @@ Tell = Callable[[Told], None]
 
 
 def work(pipe: Connection, threads: int, number: int = 0) -> None:
-    """Takes tasks until the pipe closes. ``number``: this worker's among all, for its GPU. The parent interrupts by ending this process, not by a signal to the group."""
+    """Takes tasks until the pipe closes. ``number``: this worker's among all, for its GPU.
+
+    The parent interrupts by ending this process, not by a signal to the group.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -14,6 +14,7 @@ import math
 import os
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,7 +163,7 @@ class Clock:
         )
 
 
-class Stage:
+class Stage(ABC):
     """What both stages share: models, optimizer, clock, running mean of the weights, checkpoint."""
 
     name = ""
@@ -256,9 +257,9 @@ class Stage:
     def publish(self) -> None:
         """What can be used of it so far."""
 
+    @abstractmethod
     def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """Of one batch, and what is told of it."""
-        raise NotImplementedError
 
 
 def levels(images: np.ndarray, device: torch.device) -> Tensor:
