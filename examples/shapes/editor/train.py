@@ -254,6 +254,7 @@ class Stage(ABC):
         for model in self.models.values():
             model.eval()
 
+    @abstractmethod
     def publish(self) -> None:
         """What can be used of it so far."""
 
@@ -292,6 +293,9 @@ class VaeStage(Stage):
         loss = error.abs().mean() + 2 * error.square().mean() + EDGE_WEIGHT * edges + KL_WEIGHT * kl
         psnr = -10 * math.log10(float(error.detach().clamp(-2, 2).square().mean()) / 4)
         return loss, {"loss": loss.item(), "psnr": psnr, "kl": kl.item()}
+
+    def publish(self) -> None:
+        """A VAE alone edits nothing."""
 
 
 @torch.no_grad()
