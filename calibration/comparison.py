@@ -8,7 +8,7 @@ an extra that says so.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -95,6 +95,21 @@ def holm(p: ArrayLike) -> Floats:
     out = np.empty_like(x)
     out[order] = np.minimum(1.0, stepped)
     return out
+
+
+HOLM = "holm:missing=1"
+"""How :func:`holm_family` adjusts, as a signature says it."""
+
+
+def holm_family(p: Sequence[float | None]) -> tuple[float | None, ...]:
+    """Holm's adjusted p-values over a whole declared family, in its order; ``None`` where a member has no p-value.
+
+    A member that could not be tested counts as p = 1: the family is what was declared before the data were seen, so
+    a comparison that the data made impossible lends nothing to the others (conservative). Every family of this
+    package is adjusted here, and its signature says so (:data:`HOLM`).
+    """
+    adjusted = holm([1.0 if x is None else x for x in p]).tolist()
+    return tuple(None if x is None else a for x, a in zip(p, adjusted, strict=True))
 
 
 def benjamini_hochberg(p: ArrayLike) -> Floats:
@@ -201,7 +216,7 @@ def compare_methods(
 
     outcomes: method -> (n,) outcomes of the same units in the same order, 0 or 1, NaN where undecided. pairs:
     the declared family, default all pairs in the order given. identical: pairs that are the same run twice.
-    Holm adjusts over the pairs that have a p-value; the simultaneous intervals are Bonferroni's.
+    Holm adjusts over the whole family (:func:`holm_family`); the simultaneous intervals are Bonferroni's.
     """
     group = codes(image)
     table = {name: _outcome(name, x, group.size) for name, x in outcomes.items()}
@@ -224,24 +239,8 @@ def compare_methods(
         )
         for a, b in family
     ]
-    tested = [i for i, one in enumerate(found) if one.p_value is not None]
-    adjusted = holm([p for one in found if (p := one.p_value) is not None])
-    by_index = dict(zip(tested, adjusted.tolist(), strict=True))
-    return tuple(
-        PairedComparison(
-            one.first,
-            one.second,
-            one.difference,
-            one.simultaneous,
-            one.p_value,
-            one.p_method,
-            by_index.get(i),
-            one.undecided,
-            one.mcnemar,
-            one.notes,
-        )
-        for i, one in enumerate(found)
-    )
+    adjusted = holm_family([one.p_value for one in found])
+    return tuple(replace(one, p_holm=p) for one, p in zip(found, adjusted, strict=True))
 
 
 def _one(

@@ -21,7 +21,7 @@ from isr.calibration.agreement import (
     human_ceiling,
     raters_agreement,
 )
-from isr.calibration.comparison import PairedComparison, compare_methods, holm
+from isr.calibration.comparison import HOLM, PairedComparison, compare_methods, holm_family
 from isr.calibration.labels import Consensus, Labels, consensus, one_guideline
 from isr.calibration.ranking import Coefficient, coefficient_difference, pairwise_share, rank_correlation
 from isr.canonical import short
@@ -228,6 +228,7 @@ def _signature(labels: Labels, judges: Sequence[Judgements], choices: Choices, g
         f"consensus={choices.consensus}",
         *(f"judge={j.identity}" for j in judges),
         f"primary={choices.primary}",
+        *([f"family={len(judges) * (len(judges) - 1) // 2}:{HOLM}"] if len(judges) > 1 else []),
         f"level={choices.level:g}",
         f"seed={choices.seed}",
     ]
@@ -429,10 +430,7 @@ def _differences(table: _Table, question: str) -> Iterator[JudgeDifference]:
                 level=table.choices.level,
             )
         )
-    tested = [i for i, f in enumerate(found) if f.p_value is not None]
-    adjusted = dict(
-        zip(tested, holm([p for f in found if (p := f.p_value) is not None]).tolist(), strict=True)
-    )
+    adjusted = holm_family([f.p_value for f in found])
     right = {
         n: np.where((said[:, i] == MISSING) | (truth == MISSING), np.nan, said[:, i] == truth)
         for i, n in enumerate(names)
@@ -447,7 +445,7 @@ def _differences(table: _Table, question: str) -> Iterator[JudgeDifference]:
     )
     for i, (a, b) in enumerate(pairs):
         one = found[i]
-        yield JudgeDifference(names[a], names[b], one.difference, one.p_value, adjusted.get(i), shares[i])
+        yield JudgeDifference(names[a], names[b], one.difference, one.p_value, adjusted[i], shares[i])
 
 
 # --------------------------------------------------------------------------- where they disagree

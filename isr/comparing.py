@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from isr.calibration.comparison import (
+    HOLM,
     PairedComparison,
     benjamini_hochberg,
     compare_methods,
@@ -114,7 +115,7 @@ def compare(
         "prompts=fixed",
         "estimand=edit-mean",
         "pairs=units",
-        f"family={len(pairs)}:holm",
+        f"family={len(pairs)}:{HOLM}",
         f"test=image-sign-flip:seed={seed}",
         f"level={level:g}",
     ]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from isr.calibration.comparison import holm, sign_flip_test
+from isr.calibration.comparison import holm_family, sign_flip_test
 from isr.errors import InputError, Problem, UsageError
 from isr.estimates import estimate_of
 from isr.intervals import rate_interval
@@ -226,9 +226,8 @@ def _shift(name: str, differences: Differences) -> Shift:
 
 
 def _adjusted(shifts: Sequence[Shift]) -> tuple[Shift, ...]:
-    tested = [s for s in shifts if s.p_value is not None]
-    adjusted = iter(holm([s.p_value for s in tested if s.p_value is not None]).tolist())
-    return tuple(s if s.p_value is None else replace(s, p_holm=next(adjusted)) for s in shifts)
+    adjusted = holm_family([s.p_value for s in shifts])
+    return tuple(replace(s, p_holm=p) for s, p in zip(shifts, adjusted, strict=True))
 
 
 def _alarms(

@@ -16,7 +16,7 @@ import numpy as np
 
 from isr.bench.cells import Editing, Immunization, Plan
 from isr.bench.study import NONE
-from isr.calibration.comparison import PairedComparison, compare_methods, holm
+from isr.calibration.comparison import HOLM, PairedComparison, compare_methods
 from isr.intervals import codes
 from isr.runs import EditRow, FinishedRun
 from isr.types import Treatment, Unit
@@ -142,24 +142,18 @@ def compared(
     )
     members = tuple(
         Compared(p, _told(one, p, sides[_side(p, p.first)], sides[_side(p, p.second)]))
-        for p, one in zip(pairs, _adjusted(family), strict=True)
+        for p, one in zip(pairs, family, strict=True)
     )
     parts = [f"{k}={v}" for k, v in runs[0].instrument.items()]
     parts += [
         "prompts=fixed",
         "estimand=edit-mean",
         "pairs=units",
-        f"family={name}:{len(pairs)}:holm",
+        f"family={name}:{len(pairs)}:{HOLM}",
         f"test=image-sign-flip:seed={seed}",
         f"level={level:g}",
     ]
     return Family(name, judge, "|".join(parts), members, claim)
-
-
-def _adjusted(family: Sequence[PairedComparison]) -> list[PairedComparison]:
-    """The family with Holm's p over all its members: one without a p-value counts as p = 1, and has none of Holm's."""
-    p = holm([1.0 if one.p_value is None else one.p_value for one in family]).tolist()
-    return [replace(one, p_holm=None if one.p_value is None else h) for one, h in zip(family, p, strict=True)]
 
 
 Side = tuple[

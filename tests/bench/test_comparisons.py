@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from isr.bench.comparisons import MAIN, Pair, compared, lines
+from isr.calibration.comparison import compare_methods
 from isr.comparing import compare
 from isr.runs import EditRow, FinishedRun, contenders
 from isr.types import Treatment, Unit
@@ -56,7 +58,7 @@ def test_by_hand() -> None:
     assert none.difference.value == pytest.approx(7 / 8)
     assert [(m.as_dict()["wins"], m.as_dict()["losses"]) for m in found.members] == [(2, 0), (7, 0)]
     assert (noise.difference.n, noise.difference.clusters) == (8, 4)
-    assert "family=main:2:holm" in found.signature
+    assert "family=main:2:holm:missing=1|" in found.signature
     text = "\n".join(lines(found))
     assert "SIFM - noise" in text
     assert "+87.5 pp" in text
@@ -73,6 +75,26 @@ def test_holm_runs_over_all_editors_and_purifiers() -> None:
     joint = found.members[0].found
     assert joint.difference == alone.difference
     assert joint.simultaneous != alone.simultaneous
+
+
+def test_untested_members_count_the_same_in_every_command() -> None:
+    """A family of three, one of which can be tested: 3 x its p, by `isr compare` and by `isr bench`."""
+    image = np.repeat(np.arange(7), 2)
+    sides = {"a": np.ones(14), "b": np.zeros(14), "c": np.full(14, np.nan)}
+    library = compare_methods(sides, image, pairs=[("a", "b"), ("a", "c"), ("b", "c")])
+    assert [one.p_value for one in library] == [2 / 2**7, None, None]
+    assert [one.p_holm for one in library] == [3 * 2 / 2**7, None, None]
+    three = Treatment("c", "", "0.03", "a")
+    one = run({SIFM: [1.0] * 14, NOISE: [0.0] * 14, three: [math.nan] * 14})
+    pairs = [
+        replace(pair("noise"), first=f, second=s)
+        for f, s in (("SIFM", "noise"), ("SIFM", "c"), ("noise", "c"))
+    ]
+    bench = compared(MAIN, "oracle", pairs, [one], {**LABELS, three: "c"}, level=0.95)
+    compare_command = compare(contenders([one]), one.instrument)
+    assert [m.found.p_holm for m in bench.members] == [3 * 2 / 2**7, None, None]
+    assert sorted(c.p_holm or 0 for c in compare_command.family) == [0, 0, 3 * 2 / 2**7]
+    assert "|family=3:holm:missing=1|" in compare_command.signature
 
 
 def test_as_isr_compare_says() -> None:
