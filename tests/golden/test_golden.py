@@ -1,0 +1,134 @@
+"""What 0.1.0 (3f9dc66) said is said today: keys, digests, verdicts, estimates, signatures; what it wrote is read.
+
+``record.py`` made the files in ``0.1.0/``. A difference is an error unless ``CHANGES`` names it with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from isr.cli import cli
+from tests.golden.commands import LATER, ORACLE, SCORES
+
+OLD = Path(__file__).parent / "0.1.0"
+CHANGES: tuple[tuple[str, str, str], ...] = (
+    # (command, what of it: path of a JSON value or the text itself, why)
+    ("compare*", r"\.signature: family=\d+:holm -> family=\d+:holm:missing=1", "the policy is in the signature"),
+    ("agree", r"\.signature:  -> family=1:holm:missing=1", "the policy is in the signature"),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the data, in which every score was made again by this version."""
+    root = tmp_path_factory.mktemp("golden") / "new"
+    root.mkdir()
+    for name in ("edits", "labels.csv", "answers.jsonl", "recorded.toml", "panel.toml"):
+        copy = shutil.copytree if (OLD / name).is_dir() else shutil.copy
+        copy(OLD / name, root / name)
+    here = Path.cwd()
+    os.chdir(root)
+    yield root
+    os.chdir(here)
+
+
+def isr(*args: str, expect: int = 0) -> Result:
+    """The command, run in this process."""
+    done = CliRunner().invoke(cli, list(args), catch_exceptions=False)
+    assert done.exit_code == expect, done.stderr
+    return done
+
+
+def changed(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Every difference of two JSON values, as ``path: old -> new``; of signatures, their parts."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(k for k in new if k not in old)]:
+            yield from changed(old.get(key, "(absent)"), new.get(key, "(absent)"), f"{path}.{key}")
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for i, (a, b) in enumerate(zip(old, new, strict=True)):
+            yield from changed(a, b, f"{path}[{i}]")
+    elif path.endswith("signature") and isinstance(old, str) and isinstance(new, str):
+        gone, come = set(old.split("|")), set(new.split("|"))
+        if gone != come:
+            yield f"{path}: {'|'.join(sorted(gone - come))} -> {'|'.join(sorted(come - gone))}"
+    elif old != new:
+        yield f"{path}: {json.dumps(old)} -> {json.dumps(new)}"
+
+
+def unnamed(command: str, differences: Iterator[str]) -> list[str]:
+    """The differences that ``CHANGES`` does not name."""
+    known = [what for name, what, _ in CHANGES if re.fullmatch(name.replace("*", ".*"), command)]
+    return [d for d in differences if not any(re.fullmatch(what, d) for what in known)]
+
+
+@pytest.fixture(scope="module")
+def scored(place: Path) -> dict[str, str]:
+    """What each ``isr score`` prints now."""
+    return {name: isr(*command).stdout for name, command in SCORES.items()}
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_a_score_is_the_same(name: str, scored: dict[str, str]) -> None:
+    old = json.loads((OLD / "printed" / f"{name}.json").read_text("utf-8"))
+    assert unnamed(name, changed(old, json.loads(scored[name]))) == []
+
+
+@pytest.mark.parametrize("name", ["oracle", "recorded"])
+def test_every_verdict_is_the_same(name: str, scored: dict[str, str], place: Path) -> None:
+    assert (place / name / "edits.csv").read_bytes() == (OLD / name / "edits.csv").read_bytes()
+
+
+def test_every_request_key_is_the_same(scored: dict[str, str], place: Path) -> None:
+    """Scored on a copy of the old store, nothing is asked; and the new store exports the old one's keys."""
+    shutil.copy(OLD / "oracle" / "isr.db", place / "old.db")
+    isr(*ORACLE, "--out", "again", "--store", "old.db")
+    record = json.loads((place / "again" / "run.json").read_text("utf-8"))
+    assert record["requests"] == {"from_store": 72, "answered": 0, "retries": 0, "given_up": 0}
+    rows = [
+        [json.loads(line) for line in isr("store", "export", str(store)).stdout.splitlines()]
+        for store in ("old.db", "oracle/isr.db")
+    ]
+    old, new = ({row["key"]: row["content"] for row in some if "part" not in row} for some in rows)
+    assert len(old) == 72
+    assert old == new
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_a_later_command_says_the_same(name: str, scored: dict[str, str], place: Path) -> None:
+    if name == "verify" and not (place / "oracle.bundle.zip").exists():
+        isr("bundle", "oracle", "--images")
+    now = isr(*LATER[name]).stdout
+    (file,) = (OLD / "printed").glob(f"{name}.*")
+    if file.suffix == ".json":
+        assert unnamed(name, changed(json.loads(file.read_text("utf-8")), json.loads(now))) == []
+    else:
+        assert now == file.read_text("utf-8")
+
+
+def test_what_was_written_before_is_read(scored: dict[str, str], place: Path) -> None:
+    """Results folders and bundles of 0.1.0: compared, reported, bundled and verified."""
+    for name in ("oracle", "recorded", "measured"):
+        shutil.copytree(OLD / name, place / "before" / name)
+    shutil.copytree(OLD / "edits", place / "before" / "edits")
+    shutil.copy(OLD / "oracle.bundle.zip", place / "before")
+    old = json.loads(isr("compare", "before/oracle", "--json").stdout)
+    new = json.loads(isr("compare", "oracle", "--json").stdout)
+    assert list(changed(old, new)) == []
+    both = json.loads(isr("compare", "oracle", "before/oracle", "--json").stdout)
+    assert len(both["family"]) in (1, 6)
+    isr("report", "before/oracle", "before/recorded")
+    assert "shapes-oracle" in (place / "before/oracle/report.html").read_text("utf-8")
+    isr("report", "before/measured")
+    verified = json.loads(isr("verify", "before/oracle.bundle.zip", "--json").stdout)
+    assert verified == json.loads((OLD / "printed" / "verify.json").read_text("utf-8"))
+    isr("bundle", "before/oracle", "--out", "before/again.zip", "--images")
+    isr("verify", "before/again.zip")
