@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from isr.backends import open_judge
 from isr.cards import Card, builtin_names, load_card, load_panel
 from isr.errors import CardError, UsageError
 from isr.images import ImagePolicy
-from isr.judges import open_judge
 from isr.prices import RULES
 from tests.samples import a_card, write_toml
 

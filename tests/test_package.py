@@ -41,8 +41,8 @@ def test_public_names() -> None:
 
 
 def test_every_judge_card_names_a_backend_that_is_there() -> None:
+    from isr.backends import backend_of
     from isr.cards import builtin_names, load_card
-    from isr.judges import backend_of
 
     for name in builtin_names():
         card = load_card(name)

@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isr import store as module
+from isr.backends import open_judge
 from isr.cards import Decoding, load_card
 from isr.errors import CardError, StoreError
 from isr.images import Encoder, ImagePolicy, Prepared
-from isr.judges import open_judge
 from isr.store import SCHEMA, Store, file_system, pack, unpack
 from isr.types import Answer
 from tests.samples import a_card, a_request, an_answer

@@ -26,6 +26,7 @@ from PIL import Image
 
 import isr
 from isr.access import allow
+from isr.backends import open_judge
 from isr.canonical import sha256_bytes
 from isr.cards import Card, Decoding, Endpoint, Images, Limits
 from isr.errors import (
@@ -39,7 +40,6 @@ from isr.errors import (
     TransportError,
 )
 from isr.images import GAP_PX, Encoder, Prepared
-from isr.judges import open_judge
 from isr.judges.openai_chat import REMOVED, map_error
 from isr.parsing import parse
 from isr.requests import Request
