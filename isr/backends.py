@@ -134,7 +134,7 @@ def _found(name: str) -> tuple[ModuleType, Callable[[Card], Judge]]:
     built_in = known and find_spec(f"{BUILT_IN}.{name}") is not None
     points = {p.value: p for p in metadata.entry_points(group=BACKEND_ENTRY_POINTS, name=name)}
     if built_in + len(points) > 1:
-        owners = [f"{BUILT_IN}.{name} of isr itself"] * built_in + [_owner(p) for p in points.values()]
+        owners = [f"{BUILT_IN}.{name} of isr itself"] * built_in + sorted(map(_owner, points.values()))
         raise CardError(
             f"backend {name!r}: expected one backend of that name; found {len(owners)}: {', '.join(owners)}; "
             f"uninstall one, or rename it in its package"

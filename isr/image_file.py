@@ -45,11 +45,14 @@ def read_file(path: Path) -> bytes:
     """The bytes of a regular file of at most ``MAX_BYTES``. Raises ``ImageProblem``; waits for no pipe or device."""
     try:
         number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(number, "rb") as file:
+        try:
             state = os.fstat(number)
             if not stat.S_ISREG(state.st_mode):
                 raise ImageProblem("an image file", f"{path}, which is no regular file", "correct the path")
-            data = file.read(MAX_BYTES + 1) if state.st_size <= MAX_BYTES else b""
+            with os.fdopen(number, "rb", closefd=False) as file:
+                data = file.read(MAX_BYTES + 1) if state.st_size <= MAX_BYTES else b""
+        finally:
+            os.close(number)
     except OSError as error:
         raise ImageProblem(
             "an image file", f"{path}, which cannot be read ({error.strerror or error})", "check the file"

@@ -32,9 +32,18 @@ def test_a_projected_image_still_obeys_once_it_is_saved(
         inside = project(torch.from_numpy(delta)[None].permute(0, 3, 1, 2), budget)
         image = (torch.from_numpy(source / 255)[None].permute(0, 3, 1, 2) + inside).clamp(0, 1)
         saved = to_8bit(source, image[0].permute(1, 2, 0).numpy())
-        assert measure(source, saved).within(budget) or norm == "l2"
+        if norm == "linf":
+            assert measure(source, saved).within(budget)
+        # toward the source but for 1/1000 of a level a sample, by which the length grows at most to sqrt(60) / 1000
+        # levels more (triangle inequality); rounding to the nearest level would allow sqrt(60) / 2
+        assert measure(source, saved).l2 <= _length(inside) + math.sqrt(source.size) * 1e-3 / 255 + 1e-9
         saved = obeying(source, image[0].permute(1, 2, 0).numpy(), budget)
         assert measure(source, saved).within(budget)
+
+
+def _length(delta: torch.Tensor) -> float:
+    """Euclidean length of a perturbation, in [0, 1] units."""
+    return float(delta.double().norm())
 
 
 @given(SOURCES, DELTAS, EPS, st.sampled_from(["linf", "l2"]))
