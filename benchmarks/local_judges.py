@@ -23,10 +23,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.backend_parity import CARDS, paint
 from isr import judging
+from isr.backends import open_judge
 from isr.cards import Panel, load_card
 from isr.directory import load_edits
-from isr.images import Encoder, Prepared, decode
-from isr.judges import open_judge
+from isr.image_file import decode
+from isr.images import Encoder, Prepared
 from isr.judges._local import Conversation, conversation
 from isr.judging import Plan, arms_of, judge_all
 from isr.requests import Request

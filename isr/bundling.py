@@ -216,8 +216,10 @@ def _card_fields(card: Card) -> dict[str, Any]:
     fields = card.model_dump(mode="json", exclude={"endpoint"})
     if card.checkpoint is not None:
         fields["model"] = f"./{card.checkpoint.name}"
-    if isinstance(answers := fields["engine"].get("answers"), str):
-        fields["engine"] = {**fields["engine"], "answers": Path(answers).name}
+    fields["engine"] = {
+        k: Path(v).name if k in card.traits.files and isinstance(v, str) else v
+        for k, v in fields["engine"].items()
+    }
     return fields
 
 

@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from isr.backends import NAME as BACKEND_NAME
+from isr.backends import Traits, traits
 from isr.canonical import sha256_json, short
 from isr.errors import CardError, Problem, UsageError
 from isr.images import ImagePolicy
@@ -29,7 +31,6 @@ RULES = ("strict", "majority", "any", "per_question")
 ENTRY_POINTS = "isr.judges"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
-_BACKEND = re.compile(r"[a-z][a-z0-9_]*\Z")
 _PREFIXED = r"(?:\b(?:sk-|AIza|eyJ|hf_|xai-|gsk_)|\bBearer\s+)[\w.-]{8,}"
 KEY_PREFIX = re.compile(_PREFIXED)
 _LOOKS_LIKE_KEY = re.compile(rf"{_PREFIXED}|[A-Za-z0-9_-]{{40,}}")
@@ -131,15 +132,33 @@ class Card(_Section):
 
         A model in a folder is its files' content: the same on every machine, whatever the folder is called.
         """
+        files = self.traits.files if self.engine else ()
+        return {
+            **self.as_written,
+            "model": self.model if self.checkpoint is None else checkpoint_digest(self),
+            "engine": {k: _file_digest(self, v) if k in files else v for k, v in self.engine.items()},
+        }
+
+    @property
+    def as_written(self) -> dict[str, Any]:
+        """The fields of the identity with the names of files in the place of their content."""
         return {
             "backend": self.backend,
-            "model": self.model if self.checkpoint is None else checkpoint_digest(self),
+            "model": self.model,
             "revision": self.revision,
             "deployment": self.deployment,
             "decoding": _since(self.decoding.model_dump(mode="json"), "logprobs"),
             "images": _since(self.images.model_dump(mode="json"), "processor"),
-            "engine": {k: _file_digest(self, v) if k in _FILES else v for k, v in self.engine.items()},
+            "engine": dict(self.engine),
         }
+
+    @cached_property
+    def traits(self) -> Traits:
+        """What the card's backend says of itself. Raises ``CardError`` if there is none of that name."""
+        try:
+            return traits(self.backend)
+        except CardError as error:
+            raise CardError(f"{self.name}: {error}") from error
 
     @cached_property
     def digest(self) -> str:
@@ -156,7 +175,7 @@ class Card(_Section):
 
         An absolute path is a folder too, but for a model behind a server: there it is a name.
         """
-        absolute = self.model.startswith("/") and self.backend != "openai_chat"
+        absolute = self.model.startswith("/") and not self.traits.served_by_name
         return Path(self.folder, self.model) if absolute or _is_relative(self.model) else None
 
     @property
@@ -206,9 +225,6 @@ def checkpoint_digest(card: Card) -> str:
 def _digest_of(path: str, changed_ns: int) -> str:
     with open(path, "rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-
-
-_FILES = ("answers",)  # engine fields that name a file: its content is the identity, not its path
 
 
 def _file_digest(card: Card, path: object) -> str:
@@ -353,7 +369,7 @@ def _checked(raw: dict[str, Any], name: str, where: str, folder: str) -> Card:
                 problems.append(Problem(where, field, e["msg"], found, "edit the card"))
         raise CardError(f"{where}: {len(problems)} problem(s)", problems) from None
     problems += [*_address_problems(card, where), *_rule_problems(card, where)]
-    if not _BACKEND.match(card.backend):
+    if not BACKEND_NAME.match(card.backend):
         problems.append(
             Problem(where, "backend", "a lower-case module name", repr(card.backend), "edit the card")
         )
@@ -444,7 +460,7 @@ def _is_secret(at: str, key: str, value: str) -> bool:
         named = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value)
         return bool(value) and (not named or bool(KEY_PREFIX.match(value)))
     if at == "backend":  # a module's name; that of hf_transformers begins like a key
-        return bool(_LOOKS_LIKE_KEY.fullmatch(value)) and not _BACKEND.match(value)
+        return bool(_LOOKS_LIKE_KEY.fullmatch(value)) and not BACKEND_NAME.match(value)
     if at in _FREE_TEXT:  # digests and long names are at home there; the known beginnings of keys are not
         return bool(KEY_PREFIX.search(value))
     named = re.search(r"(api_?key|token|secret|password|authorization)$", key, re.IGNORECASE)

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from isr.backends import open_judge
 from isr.canonical import sha256_bytes
 from isr.cards import Card
 from isr.errors import TransportError
 from isr.images import Encoder, Prepared
-from isr.judges import open_judge
 from isr.parsing import parse
 from isr.prices import cost_of_answer, worst_cost
 from isr.requests import Request, Template
 from isr.rubrics import load_pair
-from isr.types import Answer, ImageRef, Verdict
+from isr.types import Answer, ImageRef, Value, Verdict
 
 PROMPT = "make the circle green"  # of a scene that the shapes oracle knows as well
 _OFF_SCHEMA = ("not_json", "missing_field", "off_scale")
@@ -35,7 +35,7 @@ class Check:
 
     @property
     def usable(self) -> bool:
-        return all(v.value != "undecided" for _, _, v in self.answers)
+        return all(v.value is not Value.UNDECIDED for _, _, v in self.answers)
 
     @property
     def conclusion(self) -> str:
@@ -97,7 +97,7 @@ async def _check(card: Card, folder: Path) -> Check:
                 answer = await judge.ask(request, prepared)
             except TransportError as error:
                 answers.append(
-                    (question.value, None, Verdict("undecided", error.reason, reasoning=str(error)))
+                    (question.value, None, Verdict(Value.UNDECIDED, error.reason, reasoning=str(error)))
                 )
                 continue
             cost += cost_of_answer(card, answer, worst_cost(card, request))

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isr.errors import MissingExtraError
-from isr.images import decode, read_checked
+from isr.image_file import decode
+from isr.images import read_checked
 from isr.judging import Plan
 from isr.types import Arm, Edit, Estimate, Floats, ImageRef
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from isr.canonical import canonical_json, sha256_bytes
 from isr.errors import EditDirectoryError, Problem, RubricError
-from isr.images import ImageProblem
+from isr.image_file import ImageProblem
 from isr.metadata import KNOWN, PATHS, Row, metadata_file, read_rows
 from isr.rubrics import DEFAULTS, load_pair
 from isr.scan import Scanned, Scanner

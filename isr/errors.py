@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 class IsrError(Exception):
@@ -98,15 +99,42 @@ class RejectedError(JudgeError):
     """The endpoint refuses every request in the form in which the card sends it."""
 
 
+class TransportReason(StrEnum):
+    """Why one request got no completed reply: it is undecided for now, and a further run asks again."""
+
+    RATE_LIMITED = "rate_limited"
+    SERVER_ERROR = "server_error"
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    REJECTED = "rejected"
+    TOO_LONG = "too_long"
+    OUT_OF_MEMORY = "out_of_memory"
+    NOT_ASKED = "not_asked"
+
+
 class TransportError(IsrError):
-    """One request got no completed reply. ``reason`` is an undecided reason, never a verdict."""
+    """One request got no completed reply. ``reason`` is an undecided reason, never a verdict.
+
+    Raises ``ValueError`` for a reason that is no ``TransportReason`` and no word of one.
+    """
 
     exit_code = 3
 
     def __init__(
-        self, reason: str, message: str, *, retryable: bool = True, retry_after_s: float | None = None
+        self,
+        reason: TransportReason | str,
+        message: str,
+        *,
+        retryable: bool = True,
+        retry_after_s: float | None = None,
     ) -> None:
-        self.reason = reason
+        try:
+            self.reason = TransportReason(reason)
+        except ValueError:
+            raise ValueError(
+                f"TransportError: reason expected one of {', '.join(TransportReason)}; found {reason!r}; "
+                f"name the nearest of these, and say the rest in the message ({message})"
+            ) from None
         self.retryable = retryable
         self.retry_after_s = retry_after_s
         super().__init__(message)

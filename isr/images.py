@@ -1,8 +1,8 @@
-"""Image files: decoded safely, normalised one documented way, encoded once.
+"""Images as judges get them: normalised one documented way, encoded once.
 
-Policy ``isr.images/1``, the same for every judge:
+Policy ``isr.images/1``, the same for every judge; ``isr.image_file`` does the first five:
 
-1. PNG, JPEG, WebP, BMP and TIFF are read, still images only, at most ``MAX_PIXELS`` pixels.
+1. PNG, JPEG, WebP, BMP and TIFF are read, still images only, at most ``image_file.MAX_PIXELS`` pixels.
 2. EXIF orientation is applied.
 3. 16-bit samples keep their high byte. Palettes and grey become RGB; CMYK becomes RGB by Pillow's formula.
 4. Alpha is composited over white.
@@ -20,20 +20,17 @@ import base64
 import hashlib
 import io
 import struct
-import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
+
+from isr.image_file import ImageProblem, decode, read_file
 
 POLICY = "isr.images/1"
-MAX_PIXELS = 64_000_000
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 GAP_PX = 16  # white gap between the images of a side-by-side layout
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -44,23 +41,6 @@ _PNG_TEXT_BLOCKING = (
     b"Raw profile type exif\0",
     b"XML:com.adobe.xmp\0",
 )  # these can hold an orientation, too
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}  # by EXIF's orientation
-
-
-class ImageProblem(ValueError):
-    """A file that cannot be used as an image: ``expected``, ``found`` and ``fix`` for the message."""
-
-    def __init__(self, expected: str, found: str, fix: str) -> None:
-        self.expected, self.found, self.fix = expected, found, fix
-        super().__init__(f"expected {expected}; found {found}; {fix}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,117 +65,6 @@ class Encoded:
     @property
     def sha256(self) -> str:
         return "sha256:" + hashlib.sha256(self.data).hexdigest()
-
-
-def open_image(data: bytes) -> Image.Image:
-    """The image in ``data``, its header read and its size checked, its pixels not yet decoded.
-
-    Raises ``ImageProblem`` for anything that is not one still image of a known type and sane size.
-    """
-    try:
-        with _quiet:
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise _bomb(str(error)) from error
-    except Exception as error:
-        raise ImageProblem(
-            f"an image of type {', '.join(FORMATS)}",
-            f"{len(data)} bytes that none of them reads" if data else "an empty file",
-            "export it again or drop the row",
-        ) from error
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise _bomb(f"{width} x {height}")
-    try:
-        with _quiet:
-            frames = getattr(image, "n_frames", 1)  # reads the headers of all frames
-    except Exception as error:
-        raise _damaged(error) from error
-    if (
-        frames > 1 and image.format != "MPO"
-    ):  # a phone's JPEG that carries a preview or a depth map beside the picture
-        raise ImageProblem("a still image", f"{frames} frames", "export the one frame that was edited")
-    return image
-
-
-def decode(data: bytes) -> Image.Image:
-    """The image in ``data`` as 8-bit RGB by the policy above. Raises ``ImageProblem``."""
-    image = open_image(data)
-    try:
-        with _quiet:
-            image.load()
-            return _to_rgb(_upright(image))
-    except Image.DecompressionBombError as error:
-        raise _bomb(str(error)) from error
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise _damaged(error) from error
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """The image with its EXIF orientation applied; the rest of the EXIF data is not touched, however odd it is."""
-    method = _TRANSPOSE.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    return image if method is None else image.transpose(method)
-
-
-class _Quiet:
-    """Silences Pillow's warnings while any thread decodes. ``warnings.catch_warnings`` by itself is not for threads:
-    two that overlap can leave the whole process silenced."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._caught: warnings.catch_warnings[None] | None = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            if self._caught is None:
-                self._caught = warnings.catch_warnings()
-                self._caught.__enter__()
-                warnings.simplefilter("ignore")
-
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside and self._caught is not None:
-                self._caught.__exit__(None, None, None)
-                self._caught = None
-
-
-_quiet = _Quiet()
-
-
-def _damaged(error: Exception) -> ImageProblem:
-    return ImageProblem(
-        "a complete image", f"damaged or truncated data ({error})", "export it again or drop the row"
-    )
-
-
-def _bomb(found: str) -> ImageProblem:
-    return ImageProblem(
-        f"at most {MAX_PIXELS:,} pixels",
-        f"{found} (a decompression bomb?)",
-        "shrink the image or drop the row",
-    )
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I;16") or image.mode == "I":
-        samples = np.asarray(image).astype(np.int64)
-        if samples.min() < 0 or samples.max() > 0xFFFF:
-            raise ValueError("32-bit samples")
-        return Image.fromarray((samples >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise ValueError("floating-point samples")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
 
 
 def pixel_digest(image: Image.Image) -> str:
@@ -390,7 +259,7 @@ class Prepared:
 
 def read_checked(root: Path, path: str, expected: str) -> bytes:
     """The bytes of a file of the edit directory. Raises ``ImageProblem`` if they changed since they were digested."""
-    data = (root / path).read_bytes()
+    data = read_file(root / path)
     if "sha256:" + hashlib.sha256(data).hexdigest() != expected:
         raise ImageProblem(
             f"{path} as it was when the run began", "other bytes", "let the export finish, then run again"

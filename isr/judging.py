@@ -17,10 +17,19 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+from isr.backends import Judge, open_judge
 from isr.cards import Card, Panel
-from isr.errors import EditDirectoryError, JudgeError, Problem, RejectedError, SecretError, TransportError
-from isr.images import Encoder, ImageProblem, Prepared
-from isr.judges import Judge, open_judge
+from isr.errors import (
+    EditDirectoryError,
+    JudgeError,
+    Problem,
+    RejectedError,
+    SecretError,
+    TransportError,
+    TransportReason,
+)
+from isr.image_file import ImageProblem
+from isr.images import Encoder, Prepared
 from isr.parsing import parse
 from isr.prices import cost_of_answer, worst_cost
 from isr.recalibration import Recalibration
@@ -28,13 +37,18 @@ from isr.requests import Request, Template, requests_for
 from isr.retrying import Throttle, with_retries
 from isr.rubrics import Rubric
 from isr.store import Store
-from isr.types import Answer, Arm, Edit, Question, Verdict
+from isr.types import Answer, Arm, Edit, Question, Value, Verdict
 
 log = logging.getLogger("isr")
 
 CHUNK = 256  # arms of edits looked up in the store at a time
 REJECTIONS_BEFORE_STOP = 5
-OUTAGE = ("connection", "timeout", "server_error", "rate_limited")
+OUTAGE = (
+    TransportReason.CONNECTION,
+    TransportReason.TIMEOUT,
+    TransportReason.SERVER_ERROR,
+    TransportReason.RATE_LIMITED,
+)
 OUTAGE_AFTER = 10  # requests given up in a row by which a host counts as down
 GRACE_S = 10.0  # after an interrupt, for answers that are in flight and may have been paid for
 
@@ -48,7 +62,7 @@ class Progress:
     answered: int = 0
     retries: int = 0
     undecided: Counter[str] = field(default_factory=Counter)
-    failed: dict[bytes, str] = field(default_factory=dict)  # request key -> transport reason
+    failed: dict[bytes, TransportReason] = field(default_factory=dict)  # by request key
     failures: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -290,7 +304,7 @@ class _JudgeRun:
         except TransportError as error:
             self._failed(request, error)
             return None
-        except (ImageProblem, FileNotFoundError) as error:
+        except ImageProblem as error:
             raise EditDirectoryError(
                 "an image changed during the run; what was received is kept",
                 [Problem(request.images["edit"].path, "", "the file as it was", str(error), "run again")],
@@ -304,14 +318,14 @@ class _JudgeRun:
         self.progress.failures += 1
         self.progress.failed[request.key] = error.reason
         self.progress.undecided[error.reason] += 1
-        level = logging.DEBUG if error.reason == "not_asked" else logging.WARNING
+        level = logging.DEBUG if error.reason is TransportReason.NOT_ASKED else logging.WARNING
         log.log(level, "%s: a request was given up (%s: %s)", self.card.name, error.reason, error)
         self.failures_in_a_row += error.reason in OUTAGE
         if self.failures_in_a_row >= max(OUTAGE_AFTER, 2 * self.card.limits.concurrency):
             self.progress.stopped = (
                 f"{self.card.name}: {self.failures_in_a_row} requests in a row were given up ({error})"
             )
-        if error.reason == "rejected":
+        if error.reason is TransportReason.REJECTED:
             self.rejections += 1
             if not self.successes and self.rejections >= REJECTIONS_BEFORE_STOP:
                 raise RejectedError(
@@ -382,10 +396,13 @@ def judged_edits(plan: Plan, store: Store, progress: Progress | None = None) -> 
 
 
 def _verdict(
-    request: Request, answers: Sequence[Answer], reask: frozenset[str], failed: Mapping[bytes, str]
+    request: Request,
+    answers: Sequence[Answer],
+    reask: frozenset[str],
+    failed: Mapping[bytes, TransportReason],
 ) -> Verdict:
     if not answers:
-        return Verdict("undecided", failed.get(request.key, "not_asked"))
+        return Verdict(Value.UNDECIDED, failed.get(request.key, TransportReason.NOT_ASKED))
     verdict = parse(answers[0], request.template.rubric)
     if verdict.reason in reask and len(answers) > 1:
         return parse(answers[1], request.template.rubric)

@@ -28,7 +28,7 @@ from isr.calibration.labelstudio import export_labels
 from isr.canonical import sha256_bytes, sha256_json, short
 from isr.directory import EditDirectory
 from isr.errors import InputError, Problem, UsageError
-from isr.images import decode
+from isr.image_file import decode, read_file
 from isr.intervals import rate_interval
 from isr.judging import arms_of
 from isr.rubrics import Rubric
@@ -265,7 +265,7 @@ def _attention(
     for number in range(count):
         edit = with_source[int(rng.integers(len(with_source)))]
         ref = edit.source or edit.edited
-        image = decode((directory.root / ref.path).read_bytes())
+        image = decode(read_file(directory.root / ref.path))
         kind = kinds[number % len(kinds)]
         if kind == "black":
             image = Image.new("RGB", image.size)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isr.types import Bools, Question, Verdict
+from isr.types import Bools, Question, Value, Verdict
 
 QUESTIONS = tuple(Question)
 
@@ -72,8 +72,8 @@ class Ballot:
 
     def cast(self, judge: int, question: Question, row: int, verdicts: Sequence[Verdict]) -> None:
         """Enters the repeats of one question: the majority's verdict; decided only if every repeat is."""
-        fails = sum(v.value == "fails" for v in verdicts)
-        unknown = sum(v.value == "undecided" for v in verdicts)
+        fails = sum(v.value is Value.FAILS for v in verdicts)
+        unknown = sum(v.value is Value.UNDECIDED for v in verdicts)
         at = (judge, QUESTIONS.index(question), row)
         self.low[at] = 2 * fails > len(verdicts)
         self.high[at] = 2 * (fails + unknown) > len(verdicts)

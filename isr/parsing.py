@@ -7,32 +7,9 @@ import re
 from typing import Any
 
 from isr.rubrics import Field, Rubric
-from isr.types import Answer, Verdict
+from isr.types import Answer, AnswerReason, Finish, Value, Verdict
 
 PARSER_VERSION = 1
-
-# Undecided because of what the judge answered (terminal) ...
-ANSWER_REASONS = (
-    "refusal",
-    "content_filter",
-    "empty",
-    "truncated",
-    "not_json",
-    "missing_field",
-    "off_scale",
-    "contradiction",
-)
-# ... and because no completed reply was received (run again to fill).
-TRANSPORT_REASONS = (
-    "rate_limited",
-    "server_error",
-    "timeout",
-    "connection",
-    "rejected",
-    "too_long",
-    "out_of_memory",
-    "not_asked",
-)
 
 _FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
 _REFUSAL = re.compile(
@@ -51,35 +28,36 @@ def parse(answer: Answer, rubric: Rubric) -> Verdict:
     contradicts it only at the opposite extreme. A rubric without a verdict decides by its lowest grade, which
     is then the score.
     """
-    if answer.finish_reason == "content_filter":
-        return _undecided("content_filter")
+    if answer.finish_reason is Finish.CONTENT_FILTER:
+        return _undecided(AnswerReason.CONTENT_FILTER)
     if answer.refusal:
-        return _undecided("refusal", answer.refusal)
-    if answer.finish_reason == "length":
-        return _undecided("truncated", answer.text)
+        return _undecided(AnswerReason.REFUSAL, answer.refusal)
+    if answer.finish_reason is Finish.LENGTH:
+        return _undecided(AnswerReason.TRUNCATED, answer.text)
     text = answer.text.strip()
     if not text:
-        return _undecided("empty")
+        return _undecided(AnswerReason.EMPTY)
     fields = _json_object(text)
     if fields is None:
-        return _undecided("refusal" if _REFUSAL.search(text[:400]) else "not_json", text)
-    reason = next(filter(None, (_fault(f, fields) for f in rubric.fields)), "")
+        refused = _REFUSAL.search(text[:400])
+        return _undecided(AnswerReason.REFUSAL if refused else AnswerReason.NOT_JSON, text)
+    reason = next(filter(None, (_fault(f, fields) for f in rubric.fields)), None)
     if reason:
         return _undecided(reason, text)
     grades = {f.name: fields[f.name] for f in rubric.fields if f.type == "integer"}
     reasoning = _writable(str(fields.get("reasoning", "")))
     if rubric.decision is not None:
         lowest = min(grades[name] for name in rubric.decision.fields)
-        by_grades = "fails" if lowest < rubric.decision.fails_below else "fine"
+        by_grades = Value.FAILS if lowest < rubric.decision.fails_below else Value.FINE
         return Verdict(by_grades, score=lowest, grades=grades, reasoning=reasoning)
-    score, value = grades.pop("score", None), fields["verdict"]
+    score, value = grades.pop("score", None), Value(fields["verdict"])
     if _contradict(rubric, score, value):
-        return _undecided("contradiction", text)
+        return _undecided(AnswerReason.CONTRADICTION, text)
     return Verdict(value, score=score, grades=grades, reasoning=reasoning, p_yes=answer.p_yes)
 
 
-def _undecided(reason: str, text: str = "") -> Verdict:
-    return Verdict("undecided", reason, reasoning=_writable(text[:600]))
+def _undecided(reason: AnswerReason, text: str = "") -> Verdict:
+    return Verdict(Value.UNDECIDED, reason, reasoning=_writable(text[:600]))
 
 
 def _writable(text: str) -> str:
@@ -109,25 +87,27 @@ def _refuse(constant: str) -> Any:
     raise ValueError(constant)
 
 
-def _fault(field: Field, found: dict[str, Any]) -> str:
+def _fault(field: Field, found: dict[str, Any]) -> AnswerReason | None:
     if field.name not in found:
-        return "missing_field"
+        return AnswerReason.MISSING_FIELD
     value = found[field.name]
     if field.type == "integer":
         whole = isinstance(value, int) and not isinstance(value, bool)
         low = -float("inf") if field.minimum is None else field.minimum
         high = float("inf") if field.maximum is None else field.maximum
-        return "" if whole and low <= value <= high else "off_scale"
+        return None if whole and low <= value <= high else AnswerReason.OFF_SCALE
     if not isinstance(value, str) or (field.choices and value not in field.choices):
-        return "off_scale"
-    return ""
+        return AnswerReason.OFF_SCALE
+    return None
 
 
-def _contradict(rubric: Rubric, score: int | None, verdict: str) -> bool:
+def _contradict(rubric: Rubric, score: int | None, verdict: Value) -> bool:
     scale = next((f for f in rubric.fields if f.name == "score"), None)
     if scale is None or score is None:
         return False
-    return (score == scale.maximum and verdict == "fails") or (score == scale.minimum and verdict == "fine")
+    return (score == scale.maximum and verdict is Value.FAILS) or (
+        score == scale.minimum and verdict is Value.FINE
+    )
 
 
 def recorded_answer(raw: Any, rubric: Rubric) -> Answer:
@@ -137,11 +117,11 @@ def recorded_answer(raw: Any, rubric: Rubric) -> Answer:
     to call undecided. Nothing recorded is an empty reply. Scores recorded without a reasoning are read.
     """
     if raw is None:
-        return Answer("", "stop")
+        return Answer("", Finish.STOP)
     names = rubric.decision.fields if rubric.decision else ()
     scores = raw.get("scores") if isinstance(raw, dict) else None
     if not names or not isinstance(scores, list) or len(scores) != len(names):
-        return Answer(json.dumps(raw), "stop")
+        return Answer(json.dumps(raw), Finish.STOP)
     said = raw.get("reasoning")
     reply = {"reasoning": said if isinstance(said, str) else "", **dict(zip(names, scores, strict=True))}
-    return Answer(json.dumps(reply), "stop")
+    return Answer(json.dumps(reply), Finish.STOP)

@@ -113,12 +113,8 @@ def cost_of_answer(card: Card, answer: Answer, worst: float) -> float:
 
 
 def require_prices(cards: tuple[Card, ...]) -> None:
-    """Raises ``UsageError`` if a budget is asked for and a card has no price to keep it by."""
-    bare = [
-        c.name
-        for c in cards
-        if c.backend == "openai_chat" and (c.price.input is None or c.price.output is None)
-    ]
+    """Raises ``UsageError`` if a budget is asked for and a card has no price to keep it by, unless its backend is free."""
+    bare = [c.name for c in cards if not c.traits.free and (c.price.input is None or c.price.output is None)]
     if bare:
         raise UsageError(
             f"--budget-usd: expected prices in the card(s) {', '.join(bare)}; found none; "

@@ -19,7 +19,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from isr.directory import EditDirectory
 from isr.errors import EditDirectoryError, Problem
-from isr.images import decode, read_checked
+from isr.image_file import decode
+from isr.images import read_checked
 from isr.types import Edit, ImageRef, Question
 
 PROBES_VERSION = 1  # raised with every change that changes a probe's pixels or prompts
@@ -230,7 +231,7 @@ def reencoded(image: Image.Image) -> Image.Image:
     """The image after one pass through JPEG."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY)
-    with Image.open(buffer) as again:
+    with Image.open(buffer, formats=("JPEG",)) as again:
         return again.convert("RGB")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from isr.canonical import short
 from isr.cards import Card, Panel, load_panel
 from isr.directory import load_edits
-from isr.errors import TransportError, UsageError
+from isr.errors import TransportError, TransportReason, UsageError
 from isr.images import POLICY
 from isr.judging import Plan, judge_all, judged_edits
 from isr.marks import (
@@ -32,7 +32,7 @@ from isr.marks import (
     Given,
     evaluate,
 )
-from isr.parsing import PARSER_VERSION, TRANSPORT_REASONS
+from isr.parsing import PARSER_VERSION
 from isr.probes import ASKED, PROBES_VERSION, write_probes
 from isr.qualification import FILE, FOLDER, SCHEMA
 from isr.requests import requests_for
@@ -258,12 +258,12 @@ def _given(plan: Plan, store: Store, watch: Watch) -> Iterator[Given]:
 
 
 def _require_complete(given: Sequence[Given], watch: Watch) -> None:
-    missing = Counter(g.verdict.reason for g in given if g.verdict.reason in TRANSPORT_REASONS)
+    missing = Counter(g.verdict.reason for g in given if isinstance(g.verdict.reason, TransportReason))
     if missing:
         said = ", ".join(f"{n} {reason}" for reason, n in sorted(missing.items()))
         stopped = f"; {watch.progress.stopped}" if watch.progress.stopped else ""
         raise TransportError(
-            "not_asked",
+            TransportReason.NOT_ASKED,
             f"qualify: expected a reply to each of {len(given)} requests; found none to some ({said}{stopped}); "
             f"run the same command again to fill them",
         )

@@ -21,7 +21,7 @@ from isr.canonical import sha256_json, short
 from isr.cards import Card
 from isr.errors import InputError, Problem, UsageError
 from isr.rubrics import Rubric
-from isr.types import Question, Verdict
+from isr.types import Question, Value, Verdict
 
 SCHEMA = "isr.calibration/1"
 
@@ -95,10 +95,10 @@ class Recalibration:
     def apply(self, question: Question, verdict: Verdict) -> Verdict:
         """The verdict by the threshold on its score. Undecided stays undecided."""
         decision = self.decisions.get(question)
-        if decision is None or verdict.value == "undecided" or verdict.score is None:
+        if decision is None or verdict.value is Value.UNDECIDED or verdict.score is None:
             return verdict
         fails = decision.probability(verdict.score) >= decision.threshold
-        return replace(verdict, value="fails" if fails else "fine")
+        return replace(verdict, value=Value.FAILS if fails else Value.FINE)
 
 
 def read_recalibration(path: Path) -> Recalibration:

@@ -33,11 +33,12 @@ from isr.estimates import (
     rate_estimate,
     treatment_estimates,
 )
-from isr.images import POLICY, decode, read_checked
+from isr.image_file import decode
+from isr.images import POLICY, read_checked
 from isr.judging import Judged, Plan, Progress, arms_of
 from isr.outcomes import QUESTIONS, Ballot, Outcomes, outcomes
 from isr.parsing import PARSER_VERSION
-from isr.types import Arm, Edit, Estimate, Question, Treatment, Unit
+from isr.types import Arm, Edit, Estimate, PanelReason, Question, Treatment, Unit
 from isr.version import __version__
 
 SCHEMA = "isr.result/1"
@@ -333,7 +334,7 @@ class Tally:
         inside[rows] = True
         counted = Counter(reason for row, reason in self.reasons[arm] if inside[row])
         if ties := int(some.tied.sum()):
-            counted["", "panel", "panel_tie"] = ties
+            counted["", "panel", PanelReason.TIE] = ties
         undecided = [
             {"arm": arm.value, "question": q, "judge": j, "reason": r, "n": n}
             for (q, j, r), n in sorted(counted.items())

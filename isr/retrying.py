@@ -16,7 +16,7 @@ from tenacity import (
 )
 
 from isr.cards import Limits
-from isr.errors import TransportError
+from isr.errors import TransportError, TransportReason
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
@@ -96,7 +96,7 @@ class _Place:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        limited = isinstance(error, TransportError) and error.reason == "rate_limited"
+        limited = isinstance(error, TransportError) and error.reason is TransportReason.RATE_LIMITED
         await self._throttle.end(self._epoch, limited, succeeded=error is None)
 
 
@@ -129,13 +129,15 @@ async def with_retries(
     def hopeless(state: RetryCallState) -> bool:
         nonlocal failed
         error = state.outcome.exception() if state.outcome else None
-        failed += not (isinstance(error, TransportError) and error.reason == "rate_limited")
+        failed += not (isinstance(error, TransportError) and error.reason is TransportReason.RATE_LIMITED)
         return failed >= limits.max_attempts or state.idle_for + state.upcoming_sleep > limits.max_wait_s
 
     def before_sleep(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, TransportError):
-            if error.reason == "rate_limited" and (state.attempt_number > 1 or throttle.allowed == 1):
+            if error.reason is TransportReason.RATE_LIMITED and (
+                state.attempt_number > 1 or throttle.allowed == 1
+            ):
                 throttle.hold(state.upcoming_sleep)
             on_retry(error)
 

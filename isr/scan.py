@@ -15,7 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from isr.images import POLICY, ImageProblem, decode, pixel_digest
+from isr.image_file import ImageProblem, decode, read_file
+from isr.images import POLICY, pixel_digest
 
 _TABLE = """CREATE TABLE IF NOT EXISTS files (
     path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, policy TEXT, sha256 TEXT, pixels TEXT
@@ -97,11 +98,14 @@ class Scanner:
 
     def _look(self, path: str) -> Scanned | ImageProblem:
         try:
-            data = (self.root / path).read_bytes()
+            data = read_file(self.root / path)
+        except ImageProblem as problem:
+            return problem
+        try:
             pixels = pixel_digest(decode(data))
         except ImageProblem as problem:
             return ImageProblem(problem.expected, f"{path!r}: {problem.found}", problem.fix)
-        except (OSError, MemoryError) as error:
+        except MemoryError as error:
             return ImageProblem(
                 "an image file", f"{path!r}, which cannot be read ({error})", "check the file"
             )

@@ -20,21 +20,22 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from isr.access import check_pair, endpoint_key, read_config
+from isr.backends import backend_of
 from isr.cards import Panel, builtin_names, load_card, load_panel
 from isr.conventional import Measured, annotate, require_piq
 from isr.directory import EditDirectory, columns, load_edits
-from isr.errors import Interrupted, IsrError, JudgeError, SecretError, UsageError
+from isr.errors import Interrupted, IsrError, JudgeError, SecretError, TransportReason, UsageError
 from isr.estimates import Settings
+from isr.image_file import open_image, read_file
 from isr.intervals import Estimand, Method, Prompts
-from isr.judges import backend_of
 from isr.judging import Plan, Progress, judge_all, judged_edits, missing_requests
-from isr.parsing import ANSWER_REASONS, TRANSPORT_REASONS
 from isr.prices import image_tokens, require_prices, text_tokens, usd
 from isr.qualification import Qualified, qualifications
 from isr.recalibration import read_recalibration, require_match
 from isr.result import EditsTable, Result, Tally
 from isr.rubrics import load_pair
 from isr.store import Store
+from isr.types import AnswerReason, reason_of
 from isr.version import __version__
 
 T = TypeVar("T")
@@ -126,7 +127,7 @@ class Run:
         found: dict[str, int] = {}
         for part in parts:
             for entry in part.counts["undecided"]:
-                if entry["reason"] in TRANSPORT_REASONS:
+                if isinstance(reason_of(entry["reason"]), TransportReason):
                     found[entry["reason"]] = found.get(entry["reason"], 0) + entry["n"]
         return found
 
@@ -213,10 +214,10 @@ def _check(options: Options) -> None:
             f"--interval {options.interval}: takes edits as independent, so expected --prompts fixed and "
             f"--estimand edit-mean; use logit-t"
         )
-    unknown = sorted(set(options.reask) - set(ANSWER_REASONS))
+    unknown = sorted(set(options.reask) - set(AnswerReason))
     if unknown:
         raise UsageError(
-            f"--reask: expected reasons out of {', '.join(ANSWER_REASONS)}; found {', '.join(unknown)}"
+            f"--reask: expected reasons out of {', '.join(AnswerReason)}; found {', '.join(unknown)}"
         )
 
 
@@ -382,16 +383,13 @@ class DryRun:
 
 def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
     """What ``run`` would ask and cost, without asking anybody. Raises ``IsrError`` as ``run`` does."""
-    from PIL import Image
-
     _check(options)
     plan, *_ = prepare(options, load_panel(options.judge or _default_judge(), options.sets), watch)
     sizes: dict[str, tuple[int, int]] = {}
 
     def tokens(card: Any, path: str) -> int | None:
         if path not in sizes:
-            with Image.open(plan.root / path) as image:
-                sizes[path] = image.size
+            sizes[path] = open_image(read_file(plan.root / path)).size
         return image_tokens(card, *sizes[path])
 
     totals = {c.name: DryRun(c.name, 0, 0, 0, 0, None, None) for c in plan.panel.members}

@@ -20,9 +20,10 @@ from urllib.parse import urlsplit
 from isr.access import endpoint_key, is_loopback
 from isr.cards import Card
 from isr.errors import JudgeError, UsageError
+from isr.judges import vllm_engine
 from isr.judges._local import Guard, engine_options
-from isr.judges.vllm_engine import VllmOptions
 
+VLLM = vllm_engine.__name__.rpartition(".")[2]
 MODULE = "vllm.entrypoints.openai.api_server"
 LOCAL = "http://127.0.0.1:8000/v1"
 GRACE_S = 30.0
@@ -47,10 +48,11 @@ class Server:
 
 def server_of(card: Card, python: str = "python") -> Server:
     """The vLLM server that serves a card's model as the card says. Raises ``CardError``, ``UsageError``."""
-    if card.backend not in ("openai_chat", "vllm_engine"):
+    by_name = card.traits.served_by_name
+    if not by_name and card.backend != VLLM:
         raise UsageError(
-            f"{card.name}: expected a card of openai_chat or vllm_engine; found {card.backend}, which vLLM does "
-            f"not serve"
+            f"{card.name}: expected a card whose model is asked for at a server (such as openai_chat), or one of "
+            f"{VLLM}; found {card.backend}, which vLLM does not serve"
         )
     url = urlsplit(card.endpoint.base_url or LOCAL)
     if not is_loopback(url.hostname or ""):
@@ -58,14 +60,14 @@ def server_of(card: Card, python: str = "python") -> Server:
             f"{card.name}: expected an endpoint on this machine, such as {LOCAL}; found {url.hostname}, which "
             f"others serve; use --set endpoint.base_url={LOCAL}"
         )
-    options = engine_options(card, VllmOptions)
+    options = engine_options(card, vllm_engine.VllmOptions)
     args = options.engine_args(card)
     argv = [python, "-m", MODULE, "--served-model-name", card.served_name]
     argv += ["--host", url.hostname or "127.0.0.1", "--port", str(url.port or 80)]
     for name, value in args.items():
         argv += _flag(name, value)
     environment = {"VLLM_BATCH_INVARIANT": "1" if options.batch_invariant else "0"}
-    key = endpoint_key(card) if card.backend == "openai_chat" else ""
+    key = endpoint_key(card) if by_name else ""
     return Server(card.endpoint.base_url or LOCAL, card.served_name, tuple(argv), environment, key)
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from isr.canonical import sha256_bytes, short
-from isr.errors import InputError, Problem
+from isr.errors import InputError, Problem, TransportReason
 from isr.parsing import parse, recorded_answer
 from isr.result import Result
 from isr.rubrics import load_pair, load_rubric
 from isr.runs import FinishedRun, read_run
 from isr.store import Store
-from isr.types import Answer, Question, Tri, Unit, Verdict
+from isr.types import Answer, Question, Reason, Tri, Unit, Value, Verdict, reason_of
 
 DECIDING = ("calibration", "repeats", "reask")  # parts of a run's signature
 QUESTIONS = tuple(q.value for q in Question)
@@ -157,10 +157,18 @@ def _joined(columns: Mapping[str, str], name: str) -> Verdict:
     values = columns.get(name, "").split("|")
     reasons = [r for r in columns.get(f"{name}_reason", "").split("|") if r]
     if "undecided" in values or values == [""]:
-        return Verdict("undecided", reasons[0] if reasons else "not_asked")
+        return Verdict(Value.UNDECIDED, _reason(reasons[0] if reasons else ""))
     scores = [s for s in columns.get(f"{name}_score", "").split("|") if s]
     score = round(sum(map(int, scores)) / len(scores)) if len(scores) == len(values) else None
-    return Verdict("fails" if 2 * values.count("fails") > len(values) else "fine", score=score)
+    return Verdict(Value.FAILS if 2 * values.count("fails") > len(values) else Value.FINE, score=score)
+
+
+def _reason(word: str) -> Reason:
+    """The reason in a table; a word that no version of this package writes is one of a plug-in that got no reply."""
+    try:
+        return reason_of(word)
+    except ValueError:
+        return TransportReason.NOT_ASKED
 
 
 # --------------------------------------------------------------------------- stores
@@ -200,7 +208,7 @@ def read_store(path: Path, pixels: Mapping[str, str]) -> list[Judgements]:
             if prompts.setdefault((judge, question, edit), body["prompt"]) != body["prompt"]:
                 problems.append(_several(path, f"instructions about {edit} by {names[judge]}"))
             verdicts = by_judge.setdefault(judge, {}).setdefault(question, {})
-            verdicts.setdefault(edit, parse(Answer(**row["answer"]), rubric))
+            verdicts.setdefault(edit, parse(Answer.recorded(row["answer"]), rubric))
     if problems:
         raise InputError(f"{path}: {len(problems)} problem(s)", list(dict.fromkeys(problems)))
     return [

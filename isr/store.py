@@ -145,7 +145,7 @@ class Store:
 
     def _answer(self, key: bytes, body: bytes) -> Answer:
         try:
-            return Answer(**json.loads(unpack(body)))
+            return Answer.recorded(json.loads(unpack(body)))
         except (zlib.error, ValueError, TypeError) as error:
             name = f"{self.path}: the answer {_bytes(key).hex()}"
             raise StoreError(f"{name} cannot be read ({error}); isr store verify says more") from error
@@ -378,7 +378,10 @@ def _imported(row: Any, parts: set[str]) -> Iterator[tuple[str, tuple[Any, ...]]
     missing = [p for p in ("rubric", "judge") if row["request"][p] not in parts]
     if missing:
         raise ValueError(f"a request whose {' and '.join(missing)} did not come before it")
-    answer = _text(_fields(Answer(**row["answer"])))
+    fields = _fields(Answer.recorded(row["answer"]))
+    answer = _text(
+        {**fields, "finish_reason": row["answer"]["finish_reason"]}
+    )  # its own word, whatever it is
     yield "requests", (key, pack(request))
     yield "answers", (key, row["ask"], pack(answer), _answer_digest(key, row["ask"], answer.encode()))
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from isr.errors import TransportReason
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -35,6 +37,58 @@ class Tri(IntEnum):
     NO = 0
     YES = 1
     UNKNOWN = -1
+
+
+class Value(StrEnum):
+    """What a judge's answer to one question says."""
+
+    FAILS = "fails"
+    FINE = "fine"
+    UNDECIDED = "undecided"
+
+
+class Finish(StrEnum):
+    """How a judge's reply ended. A reply that ended in any ``OTHER`` way counts as complete."""
+
+    STOP = "stop"
+    LENGTH = "length"  # cut off: undecided (``truncated``)
+    CONTENT_FILTER = "content_filter"
+    OTHER = "other"
+
+
+class AnswerReason(StrEnum):
+    """Why a completed answer leaves a question undecided; it is terminal."""
+
+    REFUSAL = "refusal"
+    CONTENT_FILTER = "content_filter"
+    EMPTY = "empty"
+    TRUNCATED = "truncated"
+    NOT_JSON = "not_json"
+    MISSING_FIELD = "missing_field"
+    OFF_SCALE = "off_scale"
+    CONTRADICTION = "contradiction"
+
+
+class PanelReason(StrEnum):
+    """Why a panel whose members all decided is undecided."""
+
+    TIE = "panel_tie"
+
+
+Reason = AnswerReason | TransportReason | PanelReason
+_REASONS: Mapping[str, Reason] = {
+    **{r.value: r for r in AnswerReason},
+    **{r.value: r for r in TransportReason},
+    **{r.value: r for r in PanelReason},
+}
+
+
+def reason_of(word: str) -> Reason:
+    """The undecided reason that a word names. Raises ``ValueError`` for any other word."""
+    found = _REASONS.get(word)
+    if found is None:
+        raise ValueError(f"reason: expected one of {', '.join(_REASONS)}; found {word!r}")
+    return found
 
 
 class Unit(NamedTuple):
@@ -99,19 +153,26 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The parsed answer to one question: ``fails``, ``fine``, or ``undecided`` with its reason."""
+    """The parsed answer to one question: ``fails``, ``fine``, or ``undecided`` with its reason.
 
-    value: str
-    reason: str = ""
+    Raises ``ValueError`` for a value or a reason that is none of the vocabulary.
+    """
+
+    value: Value
+    reason: Reason | Literal[""] = ""
     score: int | None = None
     grades: Mapping[str, int] = field(default_factory=dict)
     reasoning: str = ""
     p_yes: float | None = None  # the judge's probability of ``fails``, where it was asked for
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", Value(self.value))
+        object.__setattr__(self, "reason", reason_of(self.reason) if self.reason else "")
+
     @property
     def tri(self) -> Tri:
         """``fails`` as YES, ``fine`` as NO, ``undecided`` as UNKNOWN."""
-        return {"fails": Tri.YES, "fine": Tri.NO}.get(self.value, Tri.UNKNOWN)
+        return {Value.FAILS: Tri.YES, Value.FINE: Tri.NO}.get(self.value, Tri.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +216,12 @@ class Answer:
     ``served`` says who answered (model, fingerprint, request_id, host, backend_version), ``usage`` what it
     took (prompt_tokens, completion_tokens), ``sent`` the digest of each image as it was sent, by role. ``p_yes``
     is the probability of the verdict ``fails`` against ``fine``, from the logprobs of the verdict's tokens.
+
+    Raises ``ValueError`` for a ``finish_reason`` that is no ``Finish`` and no word of one.
     """
 
     text: str
-    finish_reason: str
+    finish_reason: Finish
     refusal: str = ""
     served: Mapping[str, str] = field(default_factory=dict)
     usage: Mapping[str, int] = field(default_factory=dict)
@@ -166,3 +229,23 @@ class Answer:
     received_at: str = ""
     latency_s: float = 0.0
     p_yes: float | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "finish_reason", Finish(self.finish_reason))
+        except ValueError:
+            raise ValueError(
+                f"Answer: finish_reason expected one of {', '.join(Finish)}; found {self.finish_reason!r}; translate "
+                f"the server's own word ('length' for a reply that was cut off)"
+            ) from None
+
+    @classmethod
+    def recorded(cls, fields: Mapping[str, Any]) -> Answer:
+        """The answer in a record: the words of other versions, which are no ``Finish``, are read as ``OTHER``.
+
+        Raises ``TypeError`` for fields that an answer has not.
+        """
+        said = dict(fields)
+        if "finish_reason" in said and said["finish_reason"] not in list(Finish):
+            said["finish_reason"] = Finish.OTHER
+        return cls(**said)

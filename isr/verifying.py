@@ -9,21 +9,24 @@ import asyncio
 import csv
 import io
 import math
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from isr.bundling import MANIFEST, SCHEMA, Bundle, edit_of, image_name, image_refs, signature_parts
 from isr.calibration.agreement import Agreement, agreement
 from isr.canonical import sha256_bytes
 from isr.cards import Card, Panel
 from isr.directory import EditDirectory
-from isr.errors import InputError, IsrError, Problem, UsageError
+from isr.errors import CardError, InputError, IsrError, Problem, UsageError
 from isr.estimates import Settings
 from isr.judging import Judged, Plan, Progress, judge_all, judged_edits
 from isr.outcomes import Ballot, outcomes
@@ -196,26 +199,50 @@ def _open(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found: Veri
 def _card(bundle: Bundle, name: str, found: Verification) -> Card:
     """A judge's card with the identity that was recorded: local weights need not be here."""
     raw = bundle.json(f"cards/{name}.json")
-    card = Card.model_validate_json(_dumps(raw["card"]), strict=True)
-    if _own(card, card.checkpoint is not None) != _without_files(raw["identity"], card):
+    card = _Recorded.model_validate_json(_dumps({**raw["card"], "recorded": raw["identity"]}), strict=True)
+    if not _belongs(card, _files(card, found)):
         found.faults.append(f"cards/{name}.json: the card and the judge's identity do not belong together")
-    card.__dict__["identity"] = raw["identity"]  # what the cached property would hold where the weights are
     return card
 
 
-def _own(card: Card, weights: bool) -> dict[str, Any]:
-    """The identity that a card has by itself; what stands for files is left out."""
-    bare = card.model_copy(update={"model": "" if weights else card.model, "engine": _no_file(card.engine)})
-    return _without_files(bare.identity, card)
+class _Recorded(Card):
+    """A card of a bundle: its identity is the one on record, since the files behind it need not be here."""
+
+    recorded: Mapping[str, Any] = Field(exclude=True)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return dict(self.recorded)
 
 
-def _without_files(identity: Mapping[str, Any], card: Card) -> dict[str, Any]:
-    rest = {**identity, "engine": _no_file(identity["engine"])}
-    return rest if card.checkpoint is None else {**rest, "model": ""}
+def _files(card: _Recorded, found: Verification) -> frozenset[str]:
+    """Engine fields in whose place the identity holds a file's digest."""
+    try:
+        return frozenset(card.traits.files)
+    except CardError:
+        found.notes.append(
+            f"cards/{card.name}.json: the backend {card.backend!r} is not installed here; engine fields whose "
+            f"identity is a SHA-256 were taken for files"
+        )
+        engine = card.recorded["engine"]
+        return frozenset(k for k, v in engine.items() if re.fullmatch(r"sha256:[0-9a-f]{64}", str(v)))
 
 
-def _no_file(engine: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in engine.items() if k != "answers"}
+def _belongs(card: _Recorded, files: frozenset[str]) -> bool:
+    """Whether the card's own fields are those of its identity; what stands for files is left out.
+
+    A bundle names a model in a folder by a relative path, whatever it was called where the run was made.
+    """
+    weights = {"model": ""} if card.model.startswith(("./", "../")) else {}
+    own, said = (
+        {**fields, **weights, "engine": _no_file(fields["engine"], files)}
+        for fields in (card.as_written, card.recorded)
+    )
+    return own == said
+
+
+def _no_file(engine: Mapping[str, Any], files: frozenset[str]) -> dict[str, Any]:
+    return {k: v for k, v in engine.items() if k not in files}
 
 
 def _dumps(value: Any) -> str:

@@ -33,7 +33,7 @@ from isr.judges._local import (
     schema_of,
     seed_of,
 )
-from isr.types import Answer
+from isr.types import Answer, Finish
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("isr")
 
+FREE = True
 LINGER_S = 0.02  # how long an unfilled batch waits for one more request
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 SEPARATORS = (",", ":")  # of compact JSON, which vLLM's disable_any_whitespace enforces as well
@@ -394,7 +395,7 @@ class _Model:
         ids = ids[: ends[0]] if ends else ids
         return Answer(
             self.tokenizer.decode(ids, skip_special_tokens=True),
-            "stop" if ends else "length",
+            Finish.STOP if ends else Finish.LENGTH,
             served=self._served,
             usage={"prompt_tokens": prompt, "completion_tokens": len(ids) + bool(ends)},
             received_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -36,13 +36,15 @@ from isr.errors import (
 )
 from isr.graded import p_yes, steps_of_completion
 from isr.requests import arranged
-from isr.types import Answer
+from isr.types import Answer, Finish
 
 if TYPE_CHECKING:
     from isr.cards import Card
     from isr.images import Prepared
     from isr.requests import Request
 
+SERVED_BY_NAME = True
+WRITES = True
 _FILTER_CODES = {
     "content_filter",
     "content_policy_violation",
@@ -125,11 +127,12 @@ class OpenAIChat:
             payload, headers = _json_body(response, self.card, self._clean), response.headers
             self._check_model(payload)
         said = {name: self._clean(text) for name, text in read_completion(payload).items()}
+        finish = finish_of(said["finish_reason"])
         answer = Answer(
             said["text"],
-            said["finish_reason"],
+            finish,
             said["refusal"],
-            served=self._served(payload, headers),
+            served=self._served(payload, headers, said["finish_reason"] if finish is Finish.OTHER else ""),
             usage=_usage(payload),
             sent=sent,
             received_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -198,7 +201,7 @@ class OpenAIChat:
         payload = {k: v for k, v in payload.items() if v is not None and k not in decoding.omit}
         return {**payload, **decoding.extra}
 
-    def _served(self, payload: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, str]:
+    def _served(self, payload: Mapping[str, Any], headers: Mapping[str, str], finish: str) -> dict[str, str]:
         said = {
             "model": payload.get("model"),
             "fingerprint": payload.get("system_fingerprint"),
@@ -207,6 +210,7 @@ class OpenAIChat:
             "host": urlsplit(self.card.endpoint.base_url).netloc,
             "server": headers.get("server"),
             "client": f"openai {openai.__version__}",
+            "finish_reason": finish,  # the host's own word, where it is none of ours
         }
         return {k: self._clean(str(v))[:200] for k, v in said.items() if v}
 
@@ -296,14 +300,32 @@ def read_completion(payload: Mapping[str, Any]) -> dict[str, str]:
     content = message.get("content")
     if isinstance(content, list):  # some hosts answer in parts
         content = "".join(str(p.get("text") or "") for p in content if isinstance(p, dict))
-    finish = str(choice.get("finish_reason") or "").lower()
-    if finish.startswith("content_filter"):  # Gemini: "content_filter: PROHIBITED_CONTENT"
-        finish = "content_filter"
     return {
         "text": content if isinstance(content, str) else "",
         "refusal": str(message.get("refusal") or ""),
-        "finish_reason": "length" if finish in ("length", "max_tokens") else finish,
+        "finish_reason": str(choice.get("finish_reason") or ""),
     }
+
+
+# What hosts call the end of a reply, in lower case, beside the words of the enum itself
+_ENDS = {
+    "eos": Finish.STOP,
+    "eos_token": Finish.STOP,
+    "end_turn": Finish.STOP,
+    "stop_sequence": Finish.STOP,
+    "max_tokens": Finish.LENGTH,
+    "max_output_tokens": Finish.LENGTH,
+    "model_length": Finish.LENGTH,
+    "model_context_window_exceeded": Finish.LENGTH,
+}
+
+
+def finish_of(word: str) -> Finish:
+    """How a reply ended by the host's own word; ``OTHER`` for none, for a call of a tool, and for any unknown word."""
+    said = word.lower()
+    if said.startswith("content_filter"):  # Gemini: "content_filter: PROHIBITED_CONTENT"
+        return Finish.CONTENT_FILTER
+    return _ENDS.get(said) or next((f for f in Finish if f == said), Finish.OTHER)
 
 
 def _usage(payload: Mapping[str, Any]) -> dict[str, int]:

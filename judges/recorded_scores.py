@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from isr.images import Prepared
     from isr.requests import Request
 
+FREE = True
+FILES = ("answers",)
+
 
 def open_judge(card: Card) -> RecordedScores:
     """A judge that repeats the answers in ``engine.answers``. Raises ``CardError`` with every bad line."""

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from isr.images import Prepared
     from isr.requests import Request
 
+FREE = True
+FILES = ("answers",)
+
 
 def open_judge(card: Card) -> Replay:
     """A judge that repeats the answers in ``engine.answers``. Raises ``CardError`` with every bad line."""
@@ -106,7 +109,7 @@ class Replay:
             for name, value in json.loads(self._file.readline())["answer"].items()
             if name in _FIELDS
         }
-        return Answer(**known)
+        return Answer.recorded(known)
 
     async def close(self) -> None:
         self._file.close()

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from isr.errors import CardError
 from isr.judges._shapes_vision import NotAShapesScene, degradation, look
-from isr.types import Answer, Question
+from isr.types import Answer, Finish, Question
 
 if TYPE_CHECKING:
     from isr.cards import Card
     from isr.images import Prepared
     from isr.requests import Request
 
+FREE = True
 REVISION = "2"  # raised with every change of _shapes_vision that can change a verdict
 
 
@@ -45,8 +46,10 @@ class ShapesOracle:
         try:
             fields = self._fields(request, source, edit)
         except NotAShapesScene as error:
-            return Answer("", "stop", refusal=f"not a scene that this oracle knows: {error}")
-        return Answer(json.dumps(fields), "stop", served={"model": "shapes-oracle", "revision": REVISION})
+            return Answer("", Finish.STOP, refusal=f"not a scene that this oracle knows: {error}")
+        return Answer(
+            json.dumps(fields), Finish.STOP, served={"model": "shapes-oracle", "revision": REVISION}
+        )
 
     def _fields(self, request: Request, source: Any, edit: Any) -> dict[str, Any]:
         if request.question is Question.SEMANTIC:

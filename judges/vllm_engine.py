@@ -36,7 +36,7 @@ from isr.judges._local import (
     schema_of,
     seed_of,
 )
-from isr.types import Answer
+from isr.types import Answer, Finish
 
 if TYPE_CHECKING:
     from isr.cards import Card
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("isr")
 
+FREE = True
 PULSE_S = 2.0  # between looks whether the engine's processes live
 MOST_DEATHS = 3  # of the engine, one after the other; then the judge is given up
 _NEVER = {
@@ -55,7 +56,7 @@ _NEVER = {
     "allowed_local_media_path",
     "served_model_name",
 }
-_FINISHED = {"stop": "stop", "length": "length", "repetition": "stop"}
+_FINISHED = {"stop": Finish.STOP, "length": Finish.LENGTH, "repetition": Finish.STOP}
 _TOO_LONG = ("maximum model length", "max_model_len", "context length", "longer than", "too long")
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem, UsageError
+from isr.image_file import ImageProblem, decode, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,12 +104,9 @@ def find_pictures(place: Path, without: Path | None = None) -> list[Picture]:
     found, problems = [], []
     for name, file in zip(names, files, strict=True):
         try:
-            with Image.open(file) as image:
-                image.load()
-                size = ImageOps.exif_transpose(image).size
-            found.append(Picture(name, file, size))
-        except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
-            problems.append(Problem(str(file), "", "an image", str(error)[:120], "repair it or take it away"))
+            found.append(Picture(name, file, decode(read_file(file)).size))
+        except ImageProblem as error:
+            problems.append(Problem(str(file), "", error.expected, error.found, "repair it or take it away"))
     if problems:
         raise InputError(f"{place}: {len(problems)} file(s) that are no images", problems)
     return found
@@ -148,20 +146,12 @@ def _short(text: str) -> str:
 
 
 def read_rgb(path: Path) -> Image.Image:
-    """The picture as 8-bit RGB: EXIF orientation applied, alpha over white, high byte of 16-bit samples."""
+    """The picture as 8-bit RGB, by ``isr.image_file``: EXIF orientation applied, alpha over white, high byte of 16-bit
+    samples. Raises ``InputError`` for a file that is no picture."""
     try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened)
-            image.load()
-    except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"{path}: expected an image; found {error}; repair it or take it away") from error
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+        return decode(read_file(path))
+    except ImageProblem as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def to_tensor(images: Sequence[Image.Image], device: object, dtype: object) -> Tensor:

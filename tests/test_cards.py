@@ -7,12 +7,36 @@ from pathlib import Path
 
 import pytest
 
+from isr.backends import open_judge
 from isr.cards import Card, builtin_names, load_card, load_panel
 from isr.errors import CardError, UsageError
 from isr.images import ImagePolicy
-from isr.judges import open_judge
 from isr.prices import RULES
 from tests.samples import a_card, write_toml
+
+DIGESTS = {  # as version 0.1.0 computed them
+    "gemini-2.5-flash": "4d07df806ca0370ba54aa22964ef53774d7ed7de151b593317a50068ba39983a",
+    "gemini-2.5-pro": "76c6ec92e0bf83043488de7105e9b1fb1e942653db152924aeccaaaf840afc43",
+    "gemini-3.8-flash": "3e7a230637531801eed7ca3efd95adbe90bacc2056f1cf123f342f5edcf28348",
+    "gemini-4-argon": "1955eb5f38ec5521b5928db73275a676b142377c40b0be98cf4a875d75d2c796",
+    "gemini-successors": "1423909d1d3d3462c9d81f8316acf57b66fa05fc98a687b222dec096027f838d",
+    "gpt-4.1": "592aa17877619a79e9a2f6f12fbe010f8957a6d15912c5a3ccdba7b39104f5dc",
+    "gpt-4o": "902a085dea632bb6e7738c031a25bf2c82ae3fa2e6cfa3e0f30ad7a7c9799831",
+    "llava-1.5-7b-vllm": "b4c8a582fdd1e7c325fc0899e5aa81a5813df35a66b3b7df3a080490bb98ce56",
+    "llava-onevision-7b": "9b8afc8a4e1c900073f4e49544889621fb9076573b02074452142fc0ee0cc2d2",
+    "llava-onevision-7b-vllm": "9f32a0b9b66a645fec4905f3e8bcea9487285c210d71d82db142050450b5db55",
+    "paper-2512.14320": "1423909d1d3d3462c9d81f8316acf57b66fa05fc98a687b222dec096027f838d",
+    "qwen2-vl-7b-vllm": "acfd72edde275ec72e6e312199c1f41789472b7b63516c04bda723fb4e313a3c",
+    "qwen2.5-vl-72b": "116d5a2737f2f407a3191da8c69d56e2e9eda4fe0b1613177343cbb04926b133",
+    "qwen2.5-vl-7b": "4c4bcb18b747ae0cdd457d9331e912076be96fec343f599ce07fd5c4f8783f65",
+    "qwen2.5-vl-7b-transformers": "724ca87823be7ddb5df17ee7ccc2d765e45cb4e7d12ae852dcd339b77421dbdb",
+    "qwen2.5-vl-7b-vllm": "8f052f92406942992327e4a2cb5adc106c33e696240bd8023172f38e85556296",
+    "qwen3-vl-8b": "ee664654caf1326b08bdd5f390d0c0c60dc0da7e3f866947dc9c4ef6b9a0c1f3",
+    "qwen3-vl-8b-transformers": "5b229a500fbf5a371ac6ff7873622344554bd6ee1eaec78f92c61cfb35737dee",
+    "qwen3-vl-8b-vllm": "2c6b3808b0be2c2da71f574b34fda5c6fd33e334e2048b0a94116efabe945bb6",
+    "replay": "7c4e9627103668f8739427cd73c00b9314ab39047539c0067a0365db131cd8eb",
+    "shapes-oracle": "c64282e50f4cb3b721378e327d9feea882a321c7c4a526f26a72f9f9d0e27b89",
+}
 
 PANELS = ("gemini-successors", "paper-2512.14320")
 KEY = "sk-canary0123456789abcdef0123456789"
@@ -77,6 +101,12 @@ def test_the_identity(tmp_path: Path) -> None:
     }  # fmt: skip
     assert card.policy == ImagePolicy(512, "png", 95, "separate")
     assert card.signature == f"card:{card.digest[:19]}"
+
+
+def test_the_digests_of_the_built_in_judges_stay() -> None:
+    """Under them every answer is kept that was ever paid for."""
+    found = {name: load_card(name).digest.removeprefix("sha256:") for name in builtin_names()}
+    assert {name: found.get(name) for name in DIGESTS} == DIGESTS
 
 
 def test_recorded_answers_are_known_by_their_content(tmp_path: Path) -> None:

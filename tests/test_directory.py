@@ -23,7 +23,8 @@ from PIL import Image
 from isr import scan
 from isr.directory import EditDirectory, Settings, _number, columns, load_edits, read_settings
 from isr.errors import EditDirectoryError, RubricError
-from isr.images import decode, pixel_digest
+from isr.image_file import decode
+from isr.images import pixel_digest
 from isr.types import Edit, Treatment, Unit
 from tests.directories import make_directory, picture, write_metadata
 

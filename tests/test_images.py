@@ -21,13 +21,12 @@ from PIL import Image, PngImagePlugin
 
 from isr import images
 from isr.canonical import sha256_bytes
+from isr.image_file import ImageProblem, decode
 from isr.images import (
     GAP_PX,
     Encoder,
     ImagePolicy,
-    ImageProblem,
     Prepared,
-    decode,
     encode,
     encode_pixels,
     pixel_digest,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from importlib import import_module, resources
 from pathlib import Path
@@ -32,17 +33,27 @@ def test_the_folders_at_the_root_are_linked_into_the_package(name: str) -> None:
 
 
 def test_public_names() -> None:
-    assert sorted(isr.__all__) == isr.__all__ or set(isr.__all__) <= set(dir(isr))
-    for name in isr.__all__:
-        assert getattr(isr, name) is not None
+    """What a type checker sees, what is there at run time and what the list promises are the same names."""
+    tree = ast.parse(Path(isr.__file__).read_text("utf-8"))
+    (typed,) = [n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    seen = {
+        alias.name: node.module
+        for node in typed.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert len(isr.__all__) == len(set(isr.__all__))
+    assert set(isr.__all__) == {*seen, "__version__"}
+    for name, module in seen.items():
+        assert getattr(isr, name) is getattr(import_module(str(module)), name)
     with pytest.raises(AttributeError, match="nonsense"):
         _ = isr.nonsense
     assert not hasattr(isr.Estimate, "__float__")
 
 
 def test_every_judge_card_names_a_backend_that_is_there() -> None:
+    from isr.backends import backend_of
     from isr.cards import builtin_names, load_card
-    from isr.judges import backend_of
 
     for name in builtin_names():
         card = load_card(name)
@@ -54,8 +65,8 @@ def test_every_judge_card_names_a_backend_that_is_there() -> None:
 def test_data_flows_one_way() -> None:
     """Each module imports only what stands before it in the flow of the design."""
     order = [
-        "errors", "types", "canonical", "version", "images", "metadata", "scan", "rubrics", "directory", "initialise",
-        "cards", "access", "requests", "prices", "graded", "parsing", "store", "recalibration", "judges", "serving", "retrying", "judging", "intervals",
+        "errors", "types", "canonical", "version", "image_file", "images", "metadata", "scan", "rubrics", "directory", "initialise",
+        "backends", "cards", "access", "requests", "prices", "graded", "parsing", "store", "recalibration", "judges", "serving", "retrying", "judging", "intervals",
         "outcomes", "estimates", "metric", "distortion", "result", "table", "qualification", "conventional", "scoring", "checking", "runs", "comparing",
         "sources", "studies", "agreeing", "calibrating", "sampling", "probes", "marks", "qualifying", "drift", "bundling", "verifying", "labelling",
     ]  # fmt: skip

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isr.parsing import ANSWER_REASONS, TRANSPORT_REASONS, parse
+from isr.errors import TransportReason
+from isr.parsing import parse
 from isr.rubrics import load_rubric
-from isr.types import Answer, Verdict
+from isr.types import Answer, AnswerReason, Finish, Verdict
 from tests.samples import GOOD, an_answer, good, summary
 
 SEMANTIC, PERCEPTUAL = load_rubric("semantic/v1"), load_rubric("perceptual/v1")
@@ -85,12 +86,12 @@ def test_score_and_verdict(score: int, verdict: str, reason: str) -> None:
     ],
 )
 def test_every_reason(text: str, fields: dict[str, str], reason: str) -> None:
-    assert reason in ANSWER_REASONS
+    assert AnswerReason(reason)
     assert said(text, **fields) == undecided(reason)
 
 
 def test_reasons_of_answers_and_of_transport_are_apart() -> None:
-    assert not set(ANSWER_REASONS) & set(TRANSPORT_REASONS)
+    assert not set(AnswerReason) & set(TransportReason)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +185,7 @@ def sound(answer: Answer) -> bool:
     verdict = parse(answer, SEMANTIC)
     assert parse(answer, SEMANTIC) == verdict
     if verdict.value == "undecided":
-        assert verdict.reason in ANSWER_REASONS
+        assert isinstance(verdict.reason, AnswerReason)
         assert verdict.score is None
         return False
     assert verdict.reason == ""
@@ -196,10 +197,8 @@ def sound(answer: Answer) -> bool:
     return True
 
 
-@given(
-    st.text(), st.sampled_from(["stop", "length", "content_filter", "", "tool_calls"]), st.text(max_size=3)
-)
-def test_the_parser_is_total_for_text(text: str, finish: str, refusal: str) -> None:
+@given(st.text(), st.sampled_from(Finish), st.text(max_size=3))
+def test_the_parser_is_total_for_text(text: str, finish: Finish, refusal: str) -> None:
     sound(Answer(text, finish, refusal))
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from isr import scan as module
 from isr.canonical import sha256_bytes
-from isr.images import ImageProblem, decode, pixel_digest
+from isr.image_file import ImageProblem, decode
+from isr.images import pixel_digest
 from isr.scan import Scanned, Scanner
 from tests.directories import picture
 

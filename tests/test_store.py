@@ -12,16 +12,18 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from isr import store as module
+from isr.backends import open_judge
 from isr.cards import Decoding, load_card
 from isr.errors import CardError, StoreError
 from isr.images import Encoder, ImagePolicy, Prepared
-from isr.judges import open_judge
+from isr.parsing import parse
 from isr.store import SCHEMA, Store, file_system, pack, unpack
 from isr.types import Answer
 from tests.samples import a_card, a_request, an_answer
@@ -58,6 +60,25 @@ def test_what_is_put_is_found(tmp_path: Path) -> None:
         assert store.answers([second.key])[second.key] == [an_answer("a"), an_answer("b")]
         assert store.count() == 3
     assert faults(tmp_path / "isr.db") == []
+
+
+@pytest.mark.parametrize("word", ["", "tool_calls", "max_tokens", "eos", None, ["stop"]])
+def test_answers_with_words_of_version_0_1_are_read_and_handed_on(tmp_path: Path, word: Any) -> None:
+    """They counted as complete, and do; a copy of the store keeps their bytes."""
+    request = a_request()
+    old = an_answer()
+    object.__setattr__(old, "finish_reason", word)  # which nothing refused
+    with Store(tmp_path / "isr.db") as store:
+        store.put(request, 0, old).result(30)
+        (read,) = store.answers([request.key])[request.key]
+        rows = list(store.export())
+    assert read == an_answer(finish_reason="other")
+    assert parse(read, request.template.rubric).value == "fine"
+    with Store(tmp_path / "copy.db") as copy:
+        assert copy.import_rows([(str(i), row) for i, row in enumerate(rows)]) == 1
+        assert list(copy.export()) == rows
+    assert rows[-1]["answer"]["finish_reason"] == word
+    assert faults(tmp_path / "copy.db") == []
 
 
 def test_many_keys_at_once(tmp_path: Path) -> None:

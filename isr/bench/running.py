@@ -210,9 +210,9 @@ def run(bench: Bench, show: Show) -> None:
 def check_ready(bench: Bench) -> None:
     """Raises ``IsrError`` for what scoring would stop at only after hours: keys, prices, packages."""
     from isr.access import check_pair, endpoint_key
+    from isr.backends import backend_of
     from isr.cards import load_panel
     from isr.conventional import require_piq
-    from isr.judges import backend_of
     from isr.prices import require_prices
 
     if "score" not in bench.order.steps:

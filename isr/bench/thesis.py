@@ -20,7 +20,7 @@ from isr.bench.layout import METRICS, Cell, Line, Table, markdown
 from isr.bench.rows import EditRow, edit_of, judge_name, number, numbers, settings_of
 from isr.conventional import outcome_correlation
 from isr.estimates import Frame, Settings, missing, rate_estimate
-from isr.images import ImageProblem, decode
+from isr.image_file import ImageProblem, decode, read_file
 from isr.intervals import cluster_bootstrap, codes, percentile_interval
 from isr.report.runs import ReportRun, read_report_run
 from isr.runs import OUTCOME
@@ -738,8 +738,8 @@ def _thumbnail(path: Path | None) -> Image.Image | None:
     if path is None:
         return None
     try:
-        image = decode(path.read_bytes())
-    except (OSError, ImageProblem):
+        image = decode(read_file(path))
+    except ImageProblem:
         return None
     scale = SIDE / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))

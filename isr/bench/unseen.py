@@ -23,6 +23,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from isr.access import check_pair
+from isr.backends import open_writer
 from isr.bench.dataset import PROMPTS, REPLIES, SELECTION, captions, unprintable
 from isr.canonical import sha256_bytes, sha256_json
 from isr.cards import Card, load_card
@@ -30,11 +31,10 @@ from isr.errors import CardError, InputError, Problem, TransportError
 from isr.initialise import PromptRow, read_prompts
 from isr.requests import quoted
 from isr.retrying import Throttle, with_retries
-from isr.types import Answer
+from isr.types import Answer, Finish
 
 SCHEMA = "isr.unseen/1"
 SEEN, UNSEEN = "seen", "unseen"
-BACKEND = "openai_chat"
 
 
 class UnseenPart(BaseModel):
@@ -214,10 +214,10 @@ def instructions() -> Mapping[str, Any]:
 def writer(spec: UnseenPart, root: Path = Path()) -> Card:
     """The writer's card; a path is looked for from the study file. Raises ``CardError``, ``SecretError``."""
     card = load_card(str(root / spec.writer) if spec.writer.endswith(".toml") else spec.writer)
-    if card.backend != BACKEND:
+    if not card.traits.writes:
         raise CardError(
-            f"images.unseen.writer: expected a card of backend {BACKEND}; found {card.name} of {card.backend}; "
-            f"choose another, or give a file of prompts"
+            f"images.unseen.writer: expected a card whose backend writes words, such as openai_chat; found {card.name} "
+            f"of {card.backend}; choose another, or give a file of prompts"
         )
     check_pair(card)
     return card
@@ -292,9 +292,7 @@ async def _ask_all(
     found = {n: known[q.digest] for n, q in asked.items() if q.digest in known}
     missing = [q for n, q in asked.items() if n not in found]
     if missing:
-        from isr.judges.openai_chat import open_judge
-
-        judge, throttle = open_judge(card), Throttle(card.limits)
+        judge, throttle = open_writer(card), Throttle(card.limits)
         failed: list[TransportError] = []
 
         async def one(q: Asked) -> None:
@@ -333,9 +331,9 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def read(answer: Answer, count: int, seen: str) -> list[str] | str:
     """The prompts in a reply; a text that says why it is of no use."""
-    if answer.refusal or answer.finish_reason == "content_filter":
+    if answer.refusal or answer.finish_reason is Finish.CONTENT_FILTER:
         return "a refusal"
-    if answer.finish_reason == "length":
+    if answer.finish_reason is Finish.LENGTH:
         return "a truncated reply"
     try:
         said = json.loads(answer.text)
@@ -364,9 +362,8 @@ def _recorded(record: Path) -> dict[str, Answer]:
     for line in record.read_text("utf-8", errors="replace").split("\n"):  # JSON leaves U+2028 in a line
         try:
             said = json.loads(line)
-            answer = Answer(
-                said["text"], said["finish_reason"], said["refusal"], said["served"], said["usage"]
-            )
+            names = ("text", "finish_reason", "refusal", "served", "usage")
+            answer = Answer.recorded({name: said[name] for name in names})
             if said["schema"] == SCHEMA:
                 found.setdefault(str(said["request"]), answer)
         except (ValueError, KeyError, TypeError):

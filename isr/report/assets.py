@@ -13,7 +13,7 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image, ImageChops
 
-from isr.images import ImageProblem, decode
+from isr.image_file import ImageProblem, decode, read_file
 
 Mode = Literal["auto", "link", "embed", "none"]
 EMBED_MOST = 12 * 2**20
@@ -61,8 +61,8 @@ class Assets:
         key = f"{root}\0{source}\0{protected}"
         if key not in self._known:
             try:
-                a, b = (decode(f.read_bytes()) for f in files if f)
-            except (ImageProblem, OSError):
+                a, b = (decode(read_file(f)) for f in files if f)
+            except ImageProblem:
                 return 0
             self._known[key] = (
                 0 if a.size != b.size else self._number(self._kept(_thumbnail(_amplified(a, b))))
@@ -83,14 +83,14 @@ class Assets:
             return self._link(file)
         try:
             return self._embedded(file) or self._link(file)
-        except (ImageProblem, OSError):
+        except ImageProblem:
             return ""
 
     def _link(self, file: Path) -> str:
         return quote(os.path.relpath(file, self.page).replace(os.sep, "/"))
 
     def _embedded(self, file: Path) -> str:
-        data = file.read_bytes()
+        data = read_file(file)
         kind = _kind(data) if len(data) <= AS_IT_IS else ""
         return self._kept((kind, data) if kind else _thumbnail(decode(data)))
 

@@ -19,7 +19,7 @@ from isr.metadata import metadata_file, read_rows
 from isr.outcomes import Ballot, Outcomes, outcomes
 from isr.qualification import FILE, FOLDER, read_qualification
 from isr.result import Result
-from isr.types import Arm, Bools, Estimate, Question, Treatment, Verdict
+from isr.types import Arm, Bools, Estimate, Question, Treatment, Value, Verdict
 
 FAILS = {"fails": 1, "fine": 0}
 
@@ -119,7 +119,7 @@ class ReportRun:
 
 def _verdicts(cell: str) -> list[Verdict]:
     """The verdicts of a cell of repeats; what is no verdict is undecided."""
-    return [Verdict(v if v in FAILS else "undecided") for v in cell.split("|")]
+    return [Verdict(Value(v) if v in FAILS else Value.UNDECIDED) for v in cell.split("|")]
 
 
 def _key(values: Any) -> tuple[str, ...]:

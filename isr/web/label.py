@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from isr.canonical import sha256_bytes
 from isr.errors import UsageError
-from isr.images import ImageProblem, decode
+from isr.image_file import ImageProblem, decode, read_file
 from isr.labelling import Item, LabelStore, State
 from isr.rubrics import Rubric
 from isr.web.pages import page, static
@@ -137,8 +137,8 @@ def _read(folder: Path, path: str, digest: str) -> bytes | None:
     if not file.is_relative_to(folder):
         return None
     try:
-        data = file.read_bytes()
-    except OSError:
+        data = read_file(file)
+    except ImageProblem:
         return None
     if digest and sha256_bytes(data) != digest:
         raise UsageError("a picture: expected the file that the study was planned with; found another one")

@@ -48,7 +48,7 @@ class Reading:
             try:
                 request, answer = json.loads(unpack(request_body)), json.loads(unpack(answer_body))
                 rubric = load_rubric(parts[request["rubric"]]["rubric"])
-                verdict = parse(Answer(**answer), rubric)
+                verdict = parse(Answer.recorded(answer), rubric)
                 judge = parts[request["judge"]].get("model") or parts[request["judge"]]["backend"]
             except (IsrError, KeyError, TypeError, ValueError, zlib.error):
                 continue

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from isr.images import ImageProblem, decode
+from isr.image_file import ImageProblem, decode, read_file
 
 TYPES = {"css": "text/css", "js": "text/javascript"}
 
@@ -38,8 +38,8 @@ def read_png(folder: Path, path: str) -> bytes | None:
     if not file.is_relative_to(folder):
         return None
     try:
-        image = decode(file.read_bytes())
-    except (ImageProblem, OSError):
+        image = decode(read_file(file))
+    except ImageProblem:
         return None
     out = io.BytesIO()
     image.save(out, "PNG", compress_level=1)

@@ -17,4 +17,4 @@ def jpeg(image: Image.Image, *, seed: int, editor: Any, quality: int = 75) -> Im
     held = io.BytesIO()
     image.save(held, "JPEG", quality=quality)
     held.seek(0)
-    return Image.open(held).convert("RGB")
+    return Image.open(held, formats=("JPEG",)).convert("RGB")

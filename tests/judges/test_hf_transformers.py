@@ -25,10 +25,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import isr
+from isr.backends import open_judge
 from isr.cards import load_card, load_panel
 from isr.errors import CardError, JudgeError, MissingExtraError
 from isr.images import Encoder, Prepared
-from isr.judges import open_judge
 from isr.judges._local import without_marks
 from isr.judging import Plan, judged_edits
 from isr.parsing import parse

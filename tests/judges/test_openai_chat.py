@@ -26,6 +26,7 @@ from PIL import Image
 
 import isr
 from isr.access import allow
+from isr.backends import open_judge
 from isr.canonical import sha256_bytes
 from isr.cards import Card, Decoding, Endpoint, Images, Limits
 from isr.errors import (
@@ -39,11 +40,10 @@ from isr.errors import (
     TransportError,
 )
 from isr.images import GAP_PX, Encoder, Prepared
-from isr.judges import open_judge
 from isr.judges.openai_chat import REMOVED, map_error
 from isr.parsing import parse
 from isr.requests import Request
-from isr.types import Answer, ImageRef
+from isr.types import Answer, Finish, ImageRef
 from tests.directories import card_text, make_directory, picture
 from tests.samples import a_card, a_request, good
 
@@ -230,6 +230,23 @@ def test_an_echoed_key_is_in_no_part_of_an_answer(tmp_path: Path, key: str) -> N
     assert answer.served["server"] == REMOVED
     plain = asked(always(completion(good(reasoning=f"saw {key}"))), tmp_path)
     assert json.loads(plain.text)["reasoning"] == f"saw {REMOVED}"  # and the rest of it is as it was
+
+
+@pytest.mark.parametrize(
+    ("word", "finish"),
+    [
+        ("stop", "stop"), ("STOP", "stop"), ("eos", "stop"), ("end_turn", "stop"), ("stop_sequence", "stop"),
+        ("length", "length"), ("MAX_TOKENS", "length"), ("max_tokens", "length"), ("model_length", "length"),
+        ("content_filter", "content_filter"), ("content_filter: PROHIBITED_CONTENT", "content_filter"),
+        ("tool_calls", "other"), ("function_call", "other"), (None, "other"), ("", "other"), (7, "other"),
+    ],
+)  # fmt: skip
+def test_how_a_reply_ended_in_one_vocabulary(tmp_path: Path, word: Any, finish: str) -> None:
+    choice = {"message": {"content": good()}, "finish_reason": word}
+    answer = asked(always(completion(choices=[choice])), tmp_path)
+    assert type(answer.finish_reason) is Finish
+    assert answer.finish_reason == finish
+    assert answer.served.get("finish_reason") == (str(word) if finish == "other" and word else None)
 
 
 def test_another_token_behind_bearer_is_removed_too(tmp_path: Path) -> None:

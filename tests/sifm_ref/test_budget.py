@@ -32,7 +32,12 @@ def test_a_projected_image_still_obeys_once_it_is_saved(
         inside = project(torch.from_numpy(delta)[None].permute(0, 3, 1, 2), budget)
         image = (torch.from_numpy(source / 255)[None].permute(0, 3, 1, 2) + inside).clamp(0, 1)
         saved = to_8bit(source, image[0].permute(1, 2, 0).numpy())
-        assert measure(source, saved).within(budget) or norm == "l2"
+        if norm == "linf":
+            assert measure(source, saved).within(budget)
+        else:
+            # toward the source but for 1/1000 of a level a sample, so the length of n samples grows by sqrt(n) / 1000
+            # levels at most (triangle inequality); rounding to the nearest level would allow sqrt(n) / 2
+            assert measure(source, saved).l2 <= eps * (1 + 1e-9) + math.sqrt(source.size) * 1e-3 / 255
         saved = obeying(source, image[0].permute(1, 2, 0).numpy(), budget)
         assert measure(source, saved).within(budget)
 

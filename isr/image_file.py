@@ -1,0 +1,177 @@
+"""Image files: the one reader of both packages, with one list of formats and one set of limits.
+
+What a file is called decides nothing: only Pillow's readers of ``FORMATS`` are ever tried on its bytes, so that no
+name makes Pillow hand a file to another program (as it does with EPS). Nothing but regular files is read.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import threading
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from isr.errors import IsrError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+MAX_PIXELS = 64_000_000
+MAX_BYTES = 8 * MAX_PIXELS  # of a file: 16-bit RGBA of the most pixels, uncompressed
+
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # by EXIF's orientation
+
+
+class ImageProblem(IsrError):
+    """A file that cannot be used as an image: ``expected``, ``found`` and ``fix`` for the message."""
+
+    def __init__(self, expected: str, found: str, fix: str) -> None:
+        self.expected, self.found, self.fix = expected, found, fix
+        super().__init__(f"expected {expected}; found {found}; {fix}")
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file of at most ``MAX_BYTES``. Raises ``ImageProblem``; waits for no pipe or device."""
+    try:
+        number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            state = os.fstat(number)
+            if not stat.S_ISREG(state.st_mode):
+                raise ImageProblem("an image file", f"{path}, which is no regular file", "correct the path")
+            with os.fdopen(number, "rb", closefd=False) as file:
+                data = file.read(MAX_BYTES + 1) if state.st_size <= MAX_BYTES else b""
+        finally:
+            os.close(number)
+    except OSError as error:
+        raise ImageProblem(
+            "an image file", f"{path}, which cannot be read ({error.strerror or error})", "check the file"
+        ) from error
+    if max(state.st_size, len(data)) > MAX_BYTES:
+        raise ImageProblem(
+            f"at most {MAX_BYTES:,} bytes",
+            f"{path} with {max(state.st_size, len(data)):,}",
+            "shrink the image or drop it",
+        )
+    return data
+
+
+def open_image(data: bytes) -> Image.Image:
+    """The image in ``data``, its header read and its size checked, its pixels not yet decoded.
+
+    Raises ``ImageProblem`` for anything that is not one still image of a known type and sane size.
+    """
+    try:
+        with _quiet:
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise _bomb(str(error)) from error
+    except Exception as error:
+        raise ImageProblem(
+            f"an image of type {', '.join(FORMATS)}",
+            f"{len(data)} bytes that none of them reads" if data else "an empty file",
+            "export it again or drop the row",
+        ) from error
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise _bomb(f"{width} x {height}")
+    try:
+        with _quiet:
+            frames = getattr(image, "n_frames", 1)  # reads the headers of all frames
+    except Exception as error:
+        raise _damaged(error) from error
+    if (
+        frames > 1 and image.format != "MPO"
+    ):  # a phone's JPEG that carries a preview or a depth map beside the picture
+        raise ImageProblem("a still image", f"{frames} frames", "export the one frame that was edited")
+    return image
+
+
+def decode(data: bytes) -> Image.Image:
+    """The image in ``data`` as 8-bit RGB by the policy above. Raises ``ImageProblem``."""
+    image = open_image(data)
+    try:
+        with _quiet:
+            image.load()
+            return _to_rgb(_upright(image))
+    except Image.DecompressionBombError as error:
+        raise _bomb(str(error)) from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _damaged(error) from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image with its EXIF orientation applied; the rest of the EXIF data is not touched, however odd it is."""
+    method = _TRANSPOSE.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if method is None else image.transpose(method)
+
+
+class _Quiet:
+    """Silences Pillow's warnings while any thread decodes. ``warnings.catch_warnings`` by itself is not for threads:
+    two that overlap can leave the whole process silenced."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._caught: warnings.catch_warnings[None] | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._caught is None:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside and self._caught is not None:
+                self._caught.__exit__(None, None, None)
+                self._caught = None
+
+
+_quiet = _Quiet()
+
+
+def _damaged(error: Exception) -> ImageProblem:
+    return ImageProblem(
+        "a complete image", f"damaged or truncated data ({error})", "export it again or drop the row"
+    )
+
+
+def _bomb(found: str) -> ImageProblem:
+    return ImageProblem(
+        f"at most {MAX_PIXELS:,} pixels",
+        f"{found} (a decompression bomb?)",
+        "shrink the image or drop the row",
+    )
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I;16") or image.mode == "I":
+        samples = np.asarray(image).astype(np.int64)
+        if samples.min() < 0 or samples.max() > 0xFFFF:
+            raise ValueError("32-bit samples")
+        return Image.fromarray((samples >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("floating-point samples")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
