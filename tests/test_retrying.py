@@ -43,10 +43,11 @@ def tried(
 ) -> tuple[str | BaseException, list[float], list[TransportError]]:
     """The result (or what was raised), the pauses, the errors after which it was tried again."""
     limits, pauses, retried = limits or Limits(), Pauses(), []
+    throttle = Throttle(limits, Pauses())  # what it holds back it waits for by the same clock
 
     async def run() -> str | BaseException:
         try:
-            return await with_retries(failing(*errors), limits, Throttle(limits), retried.append, pauses)
+            return await with_retries(failing(*errors), limits, throttle, retried.append, pauses)
         except (IsrError, ValueError) as error:
             return error
 
