@@ -13,9 +13,7 @@ import contextlib
 import hashlib
 import json
 import random
-import subprocess
 import sys
-import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+
+from tests.processes import read_until, started
 
 # share of requests that meet each fault; "transient" ones pass after one or two tries
 FAULTS: dict[str, dict[str, float]] = {
@@ -39,7 +39,6 @@ FAULTS: dict[str, dict[str, float]] = {
         "limited": 0.08,
         "double_500": 0.03,
         "reset": 0.03,
-        "slow": 0.02,
         "long_wait": 0.02,
         "garbled_200": 0.02,
         "refusal": 0.03,
@@ -55,7 +54,7 @@ FAULTS: dict[str, dict[str, float]] = {
     },
     "down": {"down": 1.0},
 }
-TRANSIENT = {"limited": 1, "double_500": 2, "reset": 1, "slow": 1, "long_wait": 1, "garbled_200": 1}
+TRANSIENT = {"limited": 1, "double_500": 2, "reset": 1, "silent": 1, "long_wait": 1, "garbled_200": 1}
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -68,7 +67,6 @@ class Server:
     latency_s: float = 0.0
     retry_after: str = "0.05"
     long_retry_after: str = "0.3"
-    slow_s: float = 30.0
     model: str = "test-model"
     tries: Counter[str] = field(default_factory=Counter)
     answered: Counter[str] = field(default_factory=Counter)
@@ -80,11 +78,12 @@ class Server:
     bytes_in: int = 0
     redirect: str = ""
     reasoning_length: int = 0
-    per_second: float = 0.0  # requests that a token bucket lets through; 0: no limit
+    at_once: int = 0  # more requests than this at the same time: 429; 0: no limit
     fatal_after: int = 0  # from so many calls on: 401
-    outage_until: float = 0.0
-    tokens: float = 1.0
-    refilled: float = 0.0
+    outage_calls: int = 0  # so many calls meet an outage
+    hold_after: int = 0  # from so many answers on requests wait until this is changed; 0: none waits
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    refused: asyncio.Event = field(default_factory=asyncio.Event)
     behaviour: str = ""  # of tests.behaviours; without one, answers are drawn from the digest of the body
     reports: str = ""  # the name of the model in answers, if another than the one asked for
 
@@ -106,6 +105,7 @@ class Server:
         refused = self._refused()
         if refused is not None:
             self.limited += 1
+            self.refused.set()
             return refused
         digest = hashlib.sha256(body).hexdigest()
         self.tries[digest] += 1
@@ -113,25 +113,27 @@ class Server:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             await asyncio.sleep(self.latency_s)
+            if self.at_once:  # so that too many do come at once, however slow the client is
+                await self.refused.wait()
+            while 0 < self.hold_after <= self.answered.total():
+                await self.changed.wait()
+                if request.transport is None:  # the client has ended meanwhile
+                    return web.Response()
             return await self._reply(request, digest, json.loads(body))
         finally:
             self.in_flight -= 1
 
     def _refused(self) -> web.Response | None:
         """What stands before any request: a rate limit, an outage, a key that is no longer good."""
-        now = time.monotonic()
-        if self.outage_until > time.time():
+        if self.outage_calls:
+            self.outage_calls -= 1
             return web.Response(status=503, text="down for a while")
         if self.fatal_after and self.tries.total() >= self.fatal_after:
             return web.json_response({"error": {"message": "key revoked"}}, status=401)
-        if self.per_second:
-            self.tokens = min(self.per_second, self.tokens + (now - self.refilled) * self.per_second)
-            self.refilled = now
-            if self.tokens < 1:
-                return web.json_response(
-                    {"error": {"message": "slow down"}}, status=429, headers={"Retry-After": "1"}
-                )
-            self.tokens -= 1
+        if self.at_once and self.in_flight >= self.at_once:
+            return web.json_response(
+                {"error": {"message": "slow down"}}, status=429, headers={"Retry-After": self.retry_after}
+            )
         return None
 
     async def _reply(self, request: web.Request, digest: str, body: dict[str, Any]) -> web.StreamResponse:
@@ -164,8 +166,8 @@ class Server:
         if fault == "reset" and request.transport is not None:
             request.transport.abort()
             raise web.HTTPServiceUnavailable
-        if fault == "slow":
-            await asyncio.sleep(self.slow_s)
+        if fault == "silent":
+            await asyncio.Event().wait()
         if fault == "rejected":
             return web.json_response({"error": {"message": "response_format is not supported"}}, status=400)
         if fault == "content_filter":
@@ -246,6 +248,8 @@ class Server:
     async def change(self, request: web.Request) -> web.Response:
         for name, value in (await request.json()).items():
             setattr(self, name, FAULTS[value] if name == "faults" and isinstance(value, str) else value)
+        self.changed.set()
+        self.changed = asyncio.Event()
         return web.json_response({})
 
     def app(self) -> web.Application:
@@ -302,15 +306,8 @@ def serving(**options: Any) -> Iterator[Running]:
     """A server in a process of its own, for as long as the block lasts."""
     args = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "tests.chat_server", *args]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield Running(int(process.stdout.readline()))
-    finally:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+    with started(command, cwd=ROOT, stderr=None) as process:
+        yield Running(int(read_until(process.stdout, r"^\d+$")[0]))
 
 
 async def _serve(server: Server) -> None:
@@ -327,7 +324,6 @@ def main() -> None:
     parser.add_argument("--faults", default="none", choices=sorted(FAULTS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--latency-s", type=float, default=0.0)
-    parser.add_argument("--slow-s", type=float, default=30.0)
     parser.add_argument("--retry-after", default="0.05")
     parser.add_argument("--long-retry-after", default="0.3")
     parser.add_argument("--behaviour", default="")

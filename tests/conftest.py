@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.chat_server import Running
 from tests.directories import card_text
+
+# a machine with other work is slow and not wrong: nothing here is judged by the clock
+settings.register_profile("isr", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("isr")
 
 
 @pytest.fixture(autouse=True)

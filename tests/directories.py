@@ -62,8 +62,8 @@ def make_directory(
 
 
 def card_text(base_url: str, **limits: Any) -> str:
-    """A judge card for the test server."""
-    limits = {"concurrency": 8, "timeout_s": 5, **limits}
+    """A judge card for the test server; only a server that never answers meets its time limit."""
+    limits = {"concurrency": 8, "timeout_s": 600, **limits}
     lines = "\n".join(f"{k} = {v}" for k, v in limits.items())
     return (
         f'backend = "openai_chat"\nmodel = "test-model"\n[endpoint]\nbase_url = "{base_url}"\n'

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
+
+from tests.processes import run
 
 BANNED = (
     "torch",
@@ -29,8 +30,7 @@ SNIPPETS = {
 def loaded_by(snippet: str) -> list[str]:
     """The banned modules that a fresh interpreter has loaded after the snippet."""
     code = f"{snippet}\nimport sys\nprint(*[m for m in {BANNED!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout.split()
+    return run([sys.executable, "-c", code], check=True).stdout.split()
 
 
 def main() -> int:

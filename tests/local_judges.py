@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from isr.types import Answer
+from tests.processes import run
 
 SHORT = ("shapes-semantic/v1", "shapes-perceptual/v1")
 """Rubrics with little text, for models that read slowly."""
@@ -39,9 +39,7 @@ def write_card(
 
 def answers_of(out: Path) -> list[tuple[str, Answer]]:
     """(rubric, answer) of everything in a run's store."""
-    exported = subprocess.run(
-        [sys.executable, "-m", "isr", "store", "export", str(out)], capture_output=True, text=True, check=True
-    ).stdout
+    exported = run([sys.executable, "-m", "isr", "store", "export", out], check=True).stdout
     rows = [json.loads(line) for line in exported.splitlines()]
     parts = {r["part"]: r["body"] for r in rows if "part" in r}
     return [(parts[r["request"]["rubric"]]["rubric"], Answer(**r["answer"])) for r in rows if "answer" in r]

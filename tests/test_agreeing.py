@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -23,16 +22,15 @@ from isr.calibration.labels import Label, Labels, Mark, write_labels
 from isr.intervals import rate_interval
 from isr.sources import Judgements, read_source
 from isr.studies import guideline_version, pixels_of, read_study
+from tests import processes
 from tests.chat_server import serving
 from tests.directories import card_text, make_directory
 
 WORD = {"fails": "fine", "fine": "fails"}
 
 
-def command(*args: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "isr", *map(str, args)], capture_output=True, text=True, timeout=120
-    )
+def command(*args: object) -> processes.CompletedProcess[str]:
+    return processes.run([sys.executable, "-m", "isr", *args])
 
 
 @pytest.fixture(scope="module")
@@ -513,6 +511,6 @@ def test_labels_without_consensus_are_told(run: Path) -> None:
 def test_a_store_cannot_be_corrected_and_bad_outputs_are_told(run: Path, tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_text("edit_id,rater,semantic,perceptual\nx,a,fails,fine\n")
     args = ("calibrate", str(run / "isr.db"), "--labels", str(tmp_path / "l.csv"), "--design", "random")
-    done = subprocess.run([sys.executable, "-m", "isr", *args], capture_output=True, text=True)
+    done = command(*args)
     assert done.returncode == 2
     assert "found a store" in done.stderr

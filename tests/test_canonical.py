@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import sys
 from typing import Any
 
@@ -13,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isr.canonical import canonical_json, sha256_bytes, sha256_json, short
+from tests.processes import run
 
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -84,7 +84,5 @@ def test_the_digest_is_the_same_in_a_process_with_another_hash_seed() -> None:
         "from isr.canonical import sha256_json;"
         "print(sha256_json({f'key {i}': {'y': [i / 3], 'x': i} for i in reversed(range(20))}))"
     )
-    told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}
-    )
+    told = run([sys.executable, "-c", code], check=True, env={"PYTHONHASHSEED": "7"})
     assert told.stdout.strip() == sha256_json(value)

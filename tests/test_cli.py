@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +14,15 @@ from click.testing import CliRunner
 from isr.cli import cli
 from tests.chat_server import Running, serving
 from tests.directories import make_directory, write_metadata
+from tests.processes import CompletedProcess, run
 
 COMMANDS = [
     "bundle", "init", "judges", "label", "prompts", "qualify", "report", "score", "store", "validate", "verify",
 ]  # fmt: skip
 
 
-def isr_command(*args: str, **options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "isr", *args], capture_output=True, text=True, timeout=60)
+def isr_command(*args: str, **options: str) -> CompletedProcess[str]:
+    return run([sys.executable, "-m", "isr", *args])
 
 
 def test_every_module_is_a_command_with_help_and_an_example() -> None:

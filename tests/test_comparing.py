@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,11 @@ from isr.calibration.comparison import sign_flip_test
 from isr.intervals import difference_interval
 from tests.chat_server import serving
 from tests.directories import card_text, make_directory, write_metadata
+from tests.processes import CompletedProcess, run
 
 
-def command(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "isr", *args], capture_output=True, text=True, timeout=60)
+def command(*args: str) -> CompletedProcess[str]:
+    return run([sys.executable, "-m", "isr", *args])
 
 
 @pytest.fixture(scope="module")

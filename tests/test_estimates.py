@@ -93,7 +93,7 @@ def test_worst_case_needs_all_attacks() -> None:
     assert "2 to 2 attacks on each unit" in found.notes
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from([T, F, U]), st.sampled_from([T, F, U])), min_size=1, max_size=6))
 def test_bounds_are_the_extremes(rows: list[tuple[int, int]]) -> None:
     found = estimates([p for p, _ in rows], [c for _, c in rows])
@@ -120,7 +120,7 @@ def _ways(value: int) -> tuple[int, ...]:
     return (0, 1) if value == U else (value,)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=2, max_size=40))
 def test_the_decomposition_adds_up_exactly(rows: list[tuple[bool, bool, bool]]) -> None:
     semantic, perceptual, decided = (np.array(x, np.bool_) for x in zip(*rows, strict=True))

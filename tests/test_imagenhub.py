@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from isr.calibrating import Settings, correct, learn, where_edits
 from isr.calibration.labels import Labels
 from isr.sources import Judgements
 from isr.studies import read_study, study_judges, study_labels
+from tests.processes import run
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data" / "imagenhub_tie"
@@ -95,10 +95,10 @@ def test_unusable_answers_are_counted(found: AgreementStudy) -> None:
 def test_the_command_runs_the_study_and_writes_the_same_bytes_twice(tmp_path: Path) -> None:
     texts = []
     for out in ("a", "b"):
-        done = subprocess.run(
-            [sys.executable, "-m", "isr", "agree", str(STUDY), "--data", str(DATA), "--out", str(tmp_path / out), "--json"],
-            capture_output=True, text=True, timeout=300, check=True,
-        )  # fmt: skip
+        done = run(
+            [sys.executable, "-m", "isr", "agree", STUDY, "--data", DATA, "--out", tmp_path / out, "--json"],
+            check=True,
+        )
         texts.append(done.stdout)
         assert (tmp_path / out / "agreement.json").read_text() == done.stdout
     assert texts[0] == texts[1]
@@ -154,10 +154,5 @@ def test_the_document_shows_what_the_command_prints(tmp_path: Path) -> None:
     copy = tmp_path / "agreement.md"
     copy.write_text(document.read_text("utf-8"), "utf-8")
     script = ROOT / "benchmarks" / "agreement_transport.py"
-    subprocess.run(
-        [sys.executable, str(script), "--data", str(DATA), "--write", str(copy)],
-        capture_output=True,
-        check=True,
-        timeout=600,
-    )
+    run([sys.executable, script, "--data", DATA, "--write", copy], check=True)
     assert copy.read_text("utf-8") == document.read_text("utf-8")

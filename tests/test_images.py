@@ -422,7 +422,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     return bytes(data[: draw(st.integers(0, len(data)))] if draw(st.booleans()) else data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(damaged(), st.binary(max_size=80), st.binary(max_size=60).map(MAGIC.__add__)))
 def test_decode_and_encode_are_total(data: bytes) -> None:
     for work in (decode, lambda d: encode(d, PNG), lambda d: encode(d, ImagePolicy(format="jpeg"))):

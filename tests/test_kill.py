@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,21 +16,18 @@ import isr
 from isr.store import Store
 from tests.chat_server import Running, serving
 from tests.directories import make_directory
+from tests.processes import Popen, finish, read_until, started, wait_for
 
 KILLS = 20
 CONCURRENCY = 8
 
 
-def start(directory: Path, judge: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "isr", "score", str(directory), "--judge", judge, "--quiet"]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def answered_by(server: Running) -> int:
+    return sum(server.stats()["answered"].values())
 
 
-def wait_for_answers(server: Running, more_than: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
-    while sum(server.stats()["answered"].values()) <= more_than and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def wait_for_answers(server: Running, more_than: int, process: Popen[str]) -> None:
+    wait_for(lambda: answered_by(server) > more_than, process, what=f"more than {more_than} answers")
 
 
 def test_kill_at_random_moments(tmp_path: Path, card: Callable[..., str]) -> None:
@@ -41,15 +38,16 @@ def test_kill_at_random_moments(tmp_path: Path, card: Callable[..., str]) -> Non
     chance = random.Random(20)
     with serving(faults="lessons", seed=2, latency_s=0.02) as server:
         judge = card(server, concurrency=CONCURRENCY)
+        command = [sys.executable, "-m", "isr", "score", tmp_path / "e", "--judge", judge, "--quiet"]
         for _ in range(KILLS):
-            process = start(tmp_path / "e", judge)
-            # from before the first answer to some thirty answers on
-            wait_for_answers(
-                server, sum(server.stats()["answered"].values()) + chance.choice((-1, 0, 9)), process
-            )
-            time.sleep(chance.uniform(0, 0.06))
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            # from before the first answer to some twenty answers on, where the server waits: at most 20 * 22 in all,
+            # so that no run comes to its end before it is killed
+            more_than = answered_by(server) + chance.choice((-1, 0, 9))
+            server.change(hold_after=more_than + chance.randint(2, 13))
+            with started(command) as process:
+                wait_for_answers(server, more_than, process)
+                time.sleep(chance.uniform(0, 0.06))
+        server.change(hold_after=0)
         with Store(tmp_path / "e.isr" / "isr.db") as store:  # opening recovers the journal
             received = store.count()
             assert not list(store.verify())
@@ -69,16 +67,25 @@ def test_kill_at_random_moments(tmp_path: Path, card: Callable[..., str]) -> Non
 def test_interrupt_ends_cleanly_with_what_it_has(tmp_path: Path, card: Callable[..., str]) -> None:
     make_directory(tmp_path / "e", images=30, prompts=3)  # 360 requests
     with serving(latency_s=0.05) as server:
-        judge = card(server, concurrency=4, timeout_s=60)
-        command = [sys.executable, "-m", "isr", "score", str(tmp_path / "e"), "--judge", judge]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        wait_for_answers(server, 30, process)  # type: ignore[arg-type]
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
-        answered = sum(server.stats()["answered"].values())
-    assert process.returncode == 130, err
-    assert "waiting for answers in flight" in err
-    assert "signature: isr=" in out
+        server.change(hold_after=40)
+        command = [
+            sys.executable,
+            "-m",
+            "isr",
+            "score",
+            tmp_path / "e",
+            "--judge",
+            card(server, concurrency=4),
+        ]
+        with started(command) as process:
+            wait_for_answers(server, 30, process)
+            process.send_signal(signal.SIGINT)
+            read_until(process.stderr, "waiting for answers in flight")
+            server.change(hold_after=0)
+            done = finish(process)
+        answered = answered_by(server)
+    assert done.returncode == 130, done.stderr
+    assert "signature: isr=" in done.stdout
     with Store(tmp_path / "e.isr" / "isr.db", read_only=True) as store:
         assert store.count() == answered  # what was in flight had arrived and was kept
     assert 30 < answered < 360
@@ -89,12 +96,10 @@ def test_several_processes_share_a_store(tmp_path: Path, card: Callable[..., str
     make_directory(tmp_path / "e", images=15, prompts=2)  # 120 requests
     with serving(latency_s=0.01) as server:
         judge = card(server)
-        command = [sys.executable, "-m", "isr", "score", str(tmp_path / "e"), "--judge", judge, "--quiet"]
-        running = [
-            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            for _ in range(processes)
-        ]
-        ends = [(p.communicate(timeout=60)[1], p.returncode) for p in running]
+        command = [sys.executable, "-m", "isr", "score", tmp_path / "e", "--judge", judge, "--quiet"]
+        with ExitStack() as stack:
+            running = [stack.enter_context(started(command)) for _ in range(processes)]
+            ends = [(done.stderr, done.returncode) for done in map(finish, running)]
         assert ends == [("", 0)] * processes
         calls = server.stats()["calls"]
         isr.score(tmp_path / "e", judge=judge)
@@ -127,14 +132,16 @@ def test_an_interrupt_in_a_notebook_stops_the_run(tmp_path: Path, card: Callable
             "-c",
             NOTEBOOK,
             str(tmp_path / "e"),
-            card(server, concurrency=4, timeout_s=60),
+            card(server, concurrency=4),
         ]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        wait_for_answers(server, 30, process)  # type: ignore[arg-type]
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
-        answered = sum(server.stats()["answered"].values())
-    assert out == "stopped\n", err
+        server.change(hold_after=40)  # the run cannot come to its end before the signal is sent
+        with started(command) as process:
+            wait_for_answers(server, 30, process)
+            process.send_signal(signal.SIGINT)
+            server.change(hold_after=0)
+            done = finish(process)
+        answered = answered_by(server)
+    assert done.stdout == "stopped\n", done.stderr
     assert 30 < answered < 360
     with Store(tmp_path / "e.isr" / "isr.db", read_only=True) as store:
         assert store.count() == answered

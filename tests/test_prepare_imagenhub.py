@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
+
+from tests.processes import run
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,7 +39,7 @@ def test_preparing_reads_the_two_repositories_as_they_are(tmp_path: Path) -> Non
         "--out",
         str(tmp_path / "o"),
     ]
-    subprocess.run(args, check=True, capture_output=True, timeout=60)
+    run(args, check=True)
     assert (tmp_path / "o" / "labels.csv").read_text().splitlines()[
         1
     ] == "SDEdit/sample_7_1.jpg,SDEdit,7,rater1,0.5,1"
@@ -46,8 +47,6 @@ def test_preparing_reads_the_two_repositories_as_they_are(tmp_path: Path) -> Non
     assert row == {
         "edit_id": "SDEdit/sample_7_1.jpg", "judge": "gpt4o_0shot", "semantic": {"scores": [5], "reasoning": "r"}, "perceptual": None,
     }  # fmt: skip
-    missing = subprocess.run(
-        [*args[:2], str(tmp_path), str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
-    )
+    missing = run([*args[:2], tmp_path, tmp_path])
     assert missing.returncode != 0
     assert "expected the ratings of ImagenHub" in missing.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from isr.marks import CHECKS
 from isr.qualification import read_qualification
 from tests.chat_server import ROOT, Running, serving
 from tests.directories import write_metadata
+from tests.processes import CompletedProcess, run
 
 SCENES = ROOT / "examples" / "shapes"
 IMAGES = 6
@@ -55,9 +55,9 @@ def server() -> Iterator[Running]:
         yield running
 
 
-def qualify(judge: str, directory: Path, *args: str) -> subprocess.CompletedProcess[str]:
+def qualify(judge: str, directory: Path, *args: str) -> CompletedProcess[str]:
     command = [sys.executable, "-m", "isr", "qualify", judge, str(directory), "--quiet", *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return run(command)
 
 
 def statuses(out: Path) -> dict[str, str]:
@@ -78,9 +78,7 @@ def test_a_bad_judge_is_found_out_by_the_probe_meant_for_it(
     tmp_path: Path, scenes: Path, server: Running, card: Callable[..., str], behaviour: str, meant: set[str]
 ) -> None:
     server.change(behaviour=behaviour)
-    done = qualify(
-        card(server, timeout_s=60), scenes, "--out", str(tmp_path / "q"), "--store", str(tmp_path / "isr.db")
-    )
+    done = qualify(card(server), scenes, "--out", str(tmp_path / "q"), "--store", str(tmp_path / "isr.db"))
     assert done.returncode == 1, done.stdout + done.stderr
     assert "judge: UNFIT" in done.stdout
     found = statuses(tmp_path / "q")
@@ -97,7 +95,7 @@ def test_a_sound_judge_is_fit_and_is_asked_nothing_twice(
     server.change(behaviour="sound")
     args = ("--out", str(tmp_path / "q"), "--store", str(tmp_path / "isr.db"))
     before = server.stats()["calls"]
-    done = qualify(card(server, timeout_s=60), scenes, *args)
+    done = qualify(card(server), scenes, *args)
     assert done.returncode == 0, done.stdout + done.stderr
     first, calls = (tmp_path / "q" / "qualification.json").read_bytes(), server.stats()["calls"]
     found = statuses(tmp_path / "q")
@@ -107,7 +105,7 @@ def test_a_sound_judge_is_fit_and_is_asked_nothing_twice(
     raw = json.loads(first)
     assert calls - before == raw["data"]["answers"]
     assert next(p for p in raw["probes"] if p["name"] == "nonsense")["undecided"] == {"refusal": IMAGES}
-    assert qualify(card(server, timeout_s=60), scenes, *args).returncode == 0
+    assert qualify(card(server), scenes, *args).returncode == 0
     assert server.stats()["calls"] == calls
     assert (tmp_path / "q" / "qualification.json").read_bytes() == first
 
@@ -116,7 +114,7 @@ def test_a_frozen_anchor_raises_an_alarm_when_the_judge_changes(
     tmp_path: Path, scenes: Path, server: Running, card: Callable[..., str]
 ) -> None:
     server.change(behaviour="sound", reports="")
-    judge, anchor = card(server, timeout_s=60), tmp_path / "anchor.json"
+    judge, anchor = card(server), tmp_path / "anchor.json"
     args = ("--out", str(tmp_path / "q"), "--store", str(tmp_path / "isr.db"))
     assert qualify(judge, scenes, *args, "--anchor", str(anchor)).returncode == 0
     against = ("--out", str(tmp_path / "q"), "--against", str(anchor), "--json")
@@ -156,11 +154,11 @@ def test_score_prints_what_is_known_about_its_judge(
     server.change(behaviour="obedient", reports="")
     edits = tmp_path / "e"
     shutil.copytree(scenes, edits)
-    judge = card(server, timeout_s=60)
+    judge = card(server)
 
     def score(*args: str) -> tuple[str, Any]:
         command = [sys.executable, "-m", "isr", "score", str(edits), "--judge", judge, "--quiet", *args]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = run(command)
         if done.returncode:
             return done.stderr, None
         return done.stdout, json.loads((tmp_path / "e.isr" / "run.json").read_text())["qualification"]
@@ -203,7 +201,7 @@ def test_bad_values_are_named_before_anything_is_spent(
     tmp_path: Path, scenes: Path, server: Running, card: Callable[..., str], args: list[str], words: str
 ) -> None:
     before = server.stats()["calls"]
-    done = qualify(card(server, timeout_s=60), scenes, "--out", str(tmp_path / "q"), *args)
+    done = qualify(card(server), scenes, "--out", str(tmp_path / "q"), *args)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -218,7 +216,7 @@ def test_a_panel_is_qualified_member_by_member(tmp_path: Path, scenes: Path) -> 
 
 def test_the_directory_must_be_named_where_there_is_no_example(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "isr", "qualify", "shapes-oracle"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    done = run(command, cwd=tmp_path)
     assert done.returncode == 2
     assert "EDIT_DIR: expected an edit directory" in done.stderr
 
@@ -229,7 +227,7 @@ def test_requests_without_a_reply_are_no_qualification(
     out = tmp_path / "q"
     args = ("--out", str(out), "--store", str(tmp_path / "isr.db"), "--images", "2")
     with serving(faults="down") as down:
-        judge = card(down, max_attempts=1, timeout_s=60)
+        judge = card(down, max_attempts=1)
         done = qualify(judge, scenes, *args)
         assert done.returncode == 3
         assert "run the same command again" in done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from isr.errors import EditDirectoryError
 from isr.requests import Request, Template, content_digest, requests_for
 from isr.rubrics import parse_rubric
 from isr.types import Arm, Edit, ImageRef, Question, Treatment, Unit
+from tests.processes import run
 from tests.samples import a_card, a_request, an_image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,14 +30,7 @@ def with_card(**fields: Any) -> Request:
 def test_the_key_is_pinned() -> None:
     # A change of this value makes every stored answer unreachable: that needs a new version of the request's schema.
     code = "from tests.samples import a_request; print(a_request().key.hex())"
-    told = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-        env={"PYTHONHASHSEED": "5"},
-    )
+    told = run([sys.executable, "-c", code], check=True, cwd=ROOT, env={"PYTHONHASHSEED": "5"})
     assert told.stdout.strip() == BASE.key.hex() == PINNED
 
 

@@ -11,6 +11,7 @@ from isr import retrying
 from isr.cards import Limits
 from isr.errors import AuthenticationError, IsrError, TransportError
 from isr.retrying import BACKOFF, Throttle, with_retries
+from tests.processes import LIMIT_S
 
 
 class Pauses:
@@ -42,10 +43,11 @@ def tried(
 ) -> tuple[str | BaseException, list[float], list[TransportError]]:
     """The result (or what was raised), the pauses, the errors after which it was tried again."""
     limits, pauses, retried = limits or Limits(), Pauses(), []
+    throttle = Throttle(limits, Pauses())  # what it holds back it waits for by the same clock
 
     async def run() -> str | BaseException:
         try:
-            return await with_retries(failing(*errors), limits, Throttle(limits), retried.append, pauses)
+            return await with_retries(failing(*errors), limits, throttle, retried.append, pauses)
         except (IsrError, ValueError) as error:
             return error
 
@@ -134,7 +136,7 @@ def test_a_place_is_free_while_a_request_waits_to_be_tried_again() -> None:
         go.set()
         order.append(await slow)
 
-    asyncio.run(asyncio.wait_for(run(), 10))
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
     assert order == ["answer", "answer"]
 
 
@@ -170,7 +172,7 @@ def test_no_more_are_in_flight_than_allowed() -> None:
 
         await asyncio.gather(*(work() for _ in range(20)))
 
-    asyncio.run(asyncio.wait_for(run(), 10))
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
     assert most == 3
 
 
@@ -277,7 +279,7 @@ def test_a_place_is_given_back_when_the_call_fails_or_is_cancelled() -> None:
         await asyncio.gather(waiter, return_exceptions=True)
         assert throttle._in_flight == 0
 
-    asyncio.run(asyncio.wait_for(run(), 10))
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
 
 
 def test_waiting_costs_nothing() -> None:
@@ -311,4 +313,4 @@ def test_waiting_costs_nothing() -> None:
         await asyncio.gather(*waiting, return_exceptions=True)
         return quiet, started
 
-    assert asyncio.run(asyncio.wait_for(run(), 10)) == (0, 1)
+    assert asyncio.run(asyncio.wait_for(run(), LIMIT_S)) == (0, 1)

@@ -6,7 +6,6 @@ import asyncio
 import csv
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import isr
 from isr.store import Store
 from tests.chat_server import serving
 from tests.directories import card_text, make_directory, write_metadata
+from tests.processes import run
 
 
 def result_bytes(folder: Path) -> bytes:
@@ -160,7 +160,7 @@ def test_a_result_reads_back(tmp_path: Path, card: Callable[..., str]) -> None:
 def test_no_judge_is_chosen_silently(tmp_path: Path, own_configuration: Path) -> None:
     make_directory(tmp_path / "e", images=1, prompts=1)
     command = [sys.executable, "-m", "isr", "score", str(tmp_path / "e")]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run(command)
     assert done.returncode == 2
     assert "no judge is chosen silently" in done.stderr
     assert "gpt-4.1" in done.stderr

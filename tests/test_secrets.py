@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -18,6 +17,7 @@ from isr.access import allow
 from tests.chat_server import serving
 from tests.directories import card_text, make_directory
 from tests.judges.test_openai_chat import answering, completion, error_of
+from tests.processes import run
 from tests.samples import good
 
 CANARY = "sk-canary-0123456789abcdefghijklmnop"
@@ -66,7 +66,7 @@ def test_the_endpoints_own_key_is_sent_and_kept_nowhere(
             "--judge",
             str(tmp_path / "judge.toml"),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = run(command)
         assert done.returncode == 0, done.stderr
         assert all(h["Authorization"] == f"Bearer {CANARY}" for h in server.stats()["headers"])
     files = {f.name: f.read_bytes() for f in (tmp_path / "e.isr").iterdir()}
@@ -105,26 +105,15 @@ def test_a_server_that_echoes_the_key_gets_it_into_no_file_and_no_message(
         headers = {"x-request-id": CANARY, "Server": said}
         return web.json_response(completion(choices=choices, **served), headers=headers)
 
-    async def run() -> tuple[int | None, str]:
+    async def score() -> tuple[int, str]:
         async with answering(echo) as seen:
             text = with_key(card_text(f"http://127.0.0.1:{seen.port}/v1", max_attempts=2), "ISR_API_KEY")
             (tmp_path / "judge.toml").write_text(text)
-            command = [
-                "-m",
-                "isr",
-                "-v",
-                "score",
-                str(tmp_path / "e"),
-                "--judge",
-                str(tmp_path / "judge.toml"),
-            ]
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-            )
-            output, _ = await process.communicate()
-            return process.returncode, output.decode()
+            command = ["-m", "isr", "-v", "score", tmp_path / "e", "--judge", tmp_path / "judge.toml"]
+            done = await asyncio.to_thread(run, [sys.executable, *command])
+            return done.returncode, done.stdout + done.stderr
 
-    code, printed = asyncio.run(run())
+    code, printed = asyncio.run(score())
     assert code == 3, printed  # the 400s are undecided
     assert "400 header was Authorization: [key removed], key [key removed]" in printed
     kept = {f.name: f.read_bytes() for f in (tmp_path / "e.isr").iterdir()}

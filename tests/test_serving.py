@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from isr.cards import Endpoint, Images
 from isr.errors import CardError, JudgeError, SecretError, UsageError
 from isr.serving import Server, run_beside, running, server_of
 from tests.local_judges import free_port
+from tests.processes import LIMIT_S, group_lives, read_until, started, wait_for
 from tests.samples import a_card
 
 
@@ -95,8 +94,8 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Answers).serve_forever()
 
 def test_a_server_is_up_when_it_offers_the_model() -> None:
     port = free_port()
-    with running(a_server(sys.executable, "-c", LISTENING, str(port), "test-model", port=port), 20):
-        socket.create_connection(("127.0.0.1", port), 5).close()
+    with running(a_server(sys.executable, "-c", LISTENING, str(port), "test-model", port=port), LIMIT_S):
+        socket.create_connection(("127.0.0.1", port)).close()
 
 
 @pytest.mark.parametrize("model", ["another-model", "elsewhere"])
@@ -134,20 +133,15 @@ def test_the_server_ends_with_a_run_that_is_ended(how: signal.Signals, tmp_path:
     run = (
         "import signal, sys, time; from isr.serving import Server, running\n"
         "signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))\n"
-        f"with running(Server('http://127.0.0.1:{port}/v1', 'test-model', (sys.executable, '-c', {script!r})), 20):\n"
-        "    print('up', flush=True); time.sleep(60)"
+        f"with running(Server('http://127.0.0.1:{port}/v1', 'test-model', (sys.executable, '-c', {script!r})), {LIMIT_S}):\n"
+        "    print('up', flush=True); time.sleep(3600)"
     )
-    process = subprocess.Popen([sys.executable, "-c", run], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"up\n"
-    server = int(mark.read_text())
-    process.send_signal(how)
-    process.wait(20)
-    until = time.monotonic() + 20
-    while Path(f"/proc/{server}").exists():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    process.stdout.close()
+    with started([sys.executable, "-c", run], stderr=None) as process:
+        read_until(process.stdout, "^up$")
+        server = int(mark.read_text())
+        process.send_signal(how)
+        process.wait(LIMIT_S)
+        wait_for(lambda: not group_lives(server), what="the end of the server")
 
 
 def test_a_command_that_ends_or_is_not_there_is_told() -> None:
@@ -155,6 +149,6 @@ def test_a_command_that_ends_or_is_not_there_is_told() -> None:
         pass
     with pytest.raises(JudgeError, match="cannot be started"), running(a_server("/no/such/python")):
         pass
-    slow = a_server(sys.executable, "-c", "import time; time.sleep(60)")
+    slow = a_server(sys.executable, "-c", "import time; time.sleep(3600)")
     with pytest.raises(JudgeError, match=r"did not answer at .* within 1 s"), running(slow, 1.0):
         pass

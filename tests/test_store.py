@@ -7,10 +7,9 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from isr.images import Encoder, ImagePolicy, Prepared
 from isr.parsing import parse
 from isr.store import SCHEMA, Store, file_system, pack, unpack
 from isr.types import Answer
+from tests.processes import LIMIT_S, PIPE, Popen, finish, run, started
 from tests.samples import a_card, a_request, an_answer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,7 +36,7 @@ def filled(path: Path, n: int = 3) -> list[bytes]:
     requests = [a_request(f"prompt {i}") for i in range(n)]
     with Store(path) as store:
         for i, request in enumerate(requests):
-            store.put(request, 0, an_answer(f"text {i}")).result(30)
+            store.put(request, 0, an_answer(f"text {i}")).result(LIMIT_S)
     return [r.key for r in requests]
 
 
@@ -52,10 +52,10 @@ def test_what_is_put_is_found(tmp_path: Path) -> None:
         sent={"edit": "sha256:x"}, received_at="2026-11-01T00:00:00+00:00", latency_s=0.25,
     )  # fmt: skip
     with Store(tmp_path / "isr.db") as store:
-        assert store.put(first, 0, full).result(30) is None
+        assert store.put(first, 0, full).result(LIMIT_S) is None
         assert store.answers([first.key, second.key]) == {first.key: [full]}
-        store.put(second, 0, an_answer("a")).result(30)
-        store.put(second, 1, an_answer("b")).result(30)
+        store.put(second, 0, an_answer("a")).result(LIMIT_S)
+        store.put(second, 1, an_answer("b")).result(LIMIT_S)
         assert store.asks([second.key, first.key, b"\0" * 32]) == {first.key: 1, second.key: 2}
         assert store.answers([second.key])[second.key] == [an_answer("a"), an_answer("b")]
         assert store.count() == 3
@@ -85,7 +85,7 @@ def test_many_keys_at_once(tmp_path: Path) -> None:
     requests = [a_request(f"prompt {i}") for i in range(1201)]  # more than one statement takes
     with Store(tmp_path / "isr.db") as store:
         for future in [store.put(r, 0, an_answer(str(i))) for i, r in enumerate(requests)]:
-            future.result(30)
+            future.result(LIMIT_S)
         found = store.answers([r.key for r in requests])
         assert [found[r.key][0].text for r in requests] == [str(i) for i in range(1201)]
         assert set(store.asks([r.key for r in requests]).values()) == {1}
@@ -96,7 +96,7 @@ def test_the_first_answer_stands(tmp_path: Path) -> None:
     request = a_request()
     for text in ("first", "second"):
         with Store(tmp_path / "isr.db") as store:
-            store.put(request, 0, an_answer(text)).result(30)
+            store.put(request, 0, an_answer(text)).result(LIMIT_S)
             assert store.answers([request.key])[request.key] == [an_answer("first")]
     assert faults(tmp_path / "isr.db") == []
 
@@ -137,7 +137,7 @@ def test_every_judge_and_rubric_is_kept_once(tmp_path: Path) -> None:
 def test_surrogates_in_an_answer(tmp_path: Path) -> None:
     request = a_request()
     with Store(tmp_path / "isr.db") as store:
-        store.put(request, 0, an_answer("a\ud800b", served={"\udfff": "\ud800"})).result(30)
+        store.put(request, 0, an_answer("a\ud800b", served={"\udfff": "\ud800"})).result(LIMIT_S)
         (answer,) = store.answers([request.key])[request.key]
     assert answer.text.startswith("a")
     assert answer.text.endswith("b")
@@ -152,7 +152,7 @@ def test_an_answer_that_cannot_be_kept_is_refused_and_harms_no_other(bad: dict, 
     with Store(tmp_path / "isr.db") as store:
         with pytest.raises(StoreError, match="expected an answer of texts and numbers"):
             store.put(a_request("bad"), 0, an_answer(**bad))
-        store.put(a_request("good"), 0, an_answer()).result(30)
+        store.put(a_request("good"), 0, an_answer()).result(LIMIT_S)
         assert store.count() == 1
 
 
@@ -174,11 +174,11 @@ def test_a_failed_commit_fails_every_answer_of_it_and_loses_no_part(tmp_path: Pa
             )
             db.commit()
             with pytest.raises(StoreError, match=r"could not be kept \(disk full\)"):
-                store.put(a_request("one"), 0, an_answer()).result(30)
+                store.put(a_request("one"), 0, an_answer()).result(LIMIT_S)
             assert store.count() == 0
             db.execute("DROP TRIGGER full")
             db.commit()
-        store.put(a_request("two"), 0, an_answer()).result(30)
+        store.put(a_request("two"), 0, an_answer()).result(LIMIT_S)
     assert faults(path) == []
 
 
@@ -401,10 +401,11 @@ def test_a_folder_or_a_file_that_cannot_be_written(tmp_path: Path) -> None:
         if parent.stat().st_uid == os.getuid() and os.getuid() == 0 and parent != Path("/"):
             parent.chmod(parent.stat().st_mode | 0o011)
     tmp_path.chmod(0o755)
-    told = subprocess.run(
+    told = run(
         [sys.executable, "-c", UNPRIVILEGED, tmp_path / "folder" / "isr.db", tmp_path / "file" / "isr.db"],
-        capture_output=True, text=True, check=True, cwd=ROOT,
-    )  # fmt: skip
+        check=True,
+        cwd=ROOT,
+    )
     assert told.stdout.split("\n")[:-1] == ["StoreError True", "StoreError True"]
 
 
@@ -463,7 +464,7 @@ def test_wal_only_where_the_file_system_is_local(
         module, "file_system", lambda path: kind
     )  # no network file system can be mounted here
     with Store(tmp_path / "isr.db") as store:
-        store.put(a_request(), 0, an_answer()).result(30)
+        store.put(a_request(), 0, an_answer()).result(LIMIT_S)
         assert (tmp_path / "isr.db-wal").exists() == (journal == "wal")
     with closing(sqlite3.connect(tmp_path / "isr.db")) as db:
         assert db.execute("PRAGMA journal_mode").fetchone() == (journal,)
@@ -482,33 +483,33 @@ with Store(path) as store:
     print("ready", flush=True)
     sys.stdin.readline()
     for i in range(start, start + n):
-        store.put(a_request(f"prompt {i}"), 0, an_answer(who)).result(60)
+        store.put(a_request(f"prompt {i}"), 0, an_answer(who)).result(900)
         print(i, flush=True)
 """
 
 
-def writer(path: Path, who: str, start: int, n: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path), who, str(start), str(n)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
-    )  # fmt: skip
+def writer(path: Path, who: str, start: int, n: int) -> AbstractContextManager[Popen[str]]:
+    command = [sys.executable, "-c", WRITER, path, who, start, n]
+    return started(command, stdin=PIPE, stderr=None, cwd=ROOT)
 
 
 def test_several_processes_write_at_once(tmp_path: Path) -> None:
     path = tmp_path / "isr.db"
     # all create the store together; their prompts overlap by half: 0-59, 30-89, 60-119
-    processes = [writer(path, who, start, 60) for who, start in (("a", 0), ("b", 30), ("c", 60))]
-    for p in processes:
-        assert p.stdout is not None
-        assert p.stdout.readline() == "ready\n"
-    for p in processes:
-        assert p.stdin is not None
-        p.stdin.write("go\n")
-        p.stdin.flush()
-    for p in processes:
-        out, _ = p.communicate(timeout=60)
-        assert p.returncode == 0
-        assert len(out.split()) == 60
+    with ExitStack() as stack:
+        writers = (("a", 0), ("b", 30), ("c", 60))
+        processes = [stack.enter_context(writer(path, who, start, 60)) for who, start in writers]
+        for p in processes:
+            assert p.stdout is not None
+            assert p.stdout.readline() == "ready\n"
+        for p in processes:
+            assert p.stdin is not None
+            p.stdin.write("go\n")
+            p.stdin.flush()
+        for p in processes:
+            done = finish(p)
+            assert done.returncode == 0
+            assert len(done.stdout.split()) == 60
     keys = [a_request(f"prompt {i}").key for i in range(120)]
     with Store(path, read_only=True) as store:
         assert store.count() == 120
@@ -522,7 +523,7 @@ def test_a_reader_sees_what_a_writer_committed(tmp_path: Path) -> None:
     path = tmp_path / "isr.db"
     with Store(path) as written, Store(path) as read:
         for i in range(3):
-            written.put(a_request(f"{i}"), 0, an_answer()).result(30)
+            written.put(a_request(f"{i}"), 0, an_answer()).result(LIMIT_S)
             assert read.count() == i + 1
 
 
@@ -530,24 +531,24 @@ def test_a_reader_sees_what_a_writer_committed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("after", [1, 7, 40])
 def test_a_killed_writer_leaves_every_answer_that_was_done(after: int, tmp_path: Path) -> None:
     path = tmp_path / "isr.db"
-    process = writer(path, "a", 0, 100_000)
-    assert process.stdout is not None
-    assert process.stdin is not None
-    process.stdin.write("go\n")
-    process.stdin.flush()
-    for _ in range(1 + after):
-        process.stdout.readline()
-    os.kill(process.pid, signal.SIGKILL)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
-    done = after + len([line for line in out.splitlines(keepends=True) if line.endswith("\n")])
+    with writer(path, "a", 0, 100_000) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        for _ in range(1 + after):
+            process.stdout.readline()
+        process.kill()
+        ended = finish(process)
+    assert ended.returncode == -signal.SIGKILL
+    done = after + len([line for line in ended.stdout.splitlines(keepends=True) if line.endswith("\n")])
     keys = [a_request(f"prompt {i}").key for i in range(done)]
     with Store(path, read_only=True) as store:
         assert len(store.answers(keys)) == done
         assert done <= store.count() <= done + 1  # one may have been committed and not yet told
         assert list(store.verify()) == []
     with Store(path) as store:  # and it can be gone on with
-        store.put(a_request("next"), 0, an_answer()).result(30)
+        store.put(a_request("next"), 0, an_answer()).result(LIMIT_S)
     assert faults(path) == []
 
 

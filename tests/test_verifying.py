@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import stat
-import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from isr.canonical import sha256_bytes
 from isr.cli.bundle import command
 from isr.errors import InputError, UsageError
 from isr.verifying import Verification, agreeing_digits, verify
+from tests import processes
 from tests.runs import recorded_run
 
 
@@ -282,10 +282,8 @@ def test_labels_are_found_where_isr_label_writes_them(run: Path, tmp_path: Path)
 
 
 def test_the_commands_and_a_sample_asked_again(run: Path, tmp_path: Path) -> None:
-    def isr(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "isr", *arguments], capture_output=True, text=True, timeout=120
-        )
+    def isr(*arguments: str) -> processes.CompletedProcess[str]:
+        return processes.run([sys.executable, "-m", "isr", *arguments])
 
     made = isr("bundle", str(run), "--images", "--out", str(tmp_path / "b.zip"))
     assert made.returncode == 0, made.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from isr.bench.cells import Marks, plan
@@ -87,7 +87,6 @@ def test_other_settings_are_other_folders() -> None:
     assert {t for t in folders if folders[t] != moved[t]} == {t for t in folders if t.endswith("on a")}
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1, max_size=80).filter(lambda t: all(ord(c) > 31 and ord(c) != 127 for c in t)))
 def test_no_name_leads_out_of_the_folder(name: str) -> None:
     methods = [{"name": name if name != "none" else "other", "method": "noise"}]

@@ -44,7 +44,7 @@ def test_an_unknown_stratum_is_refused() -> None:
         part(strata={"food": 3})
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.permutations(range(len(CAPTIONS))), st.integers(0, 3))
 def test_the_order_of_rows_does_not_matter_and_the_seed_does(order: list[int], seed: int) -> None:
     rows = data_rows()

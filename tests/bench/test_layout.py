@@ -275,7 +275,7 @@ LINES = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(TEXT, LINES, st.lists(TEXT, max_size=3), st.booleans())
 def test_no_name_breaks_a_rendering(
     title: str, lines: Sequence[Line], notes: Sequence[str], inline: bool
@@ -312,7 +312,7 @@ def _physical(table: Table) -> Sequence[str]:
     return out
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=4))
 def test_figures_stand_under_each_other(values: list[float]) -> None:
     lines = tuple(Line(f"m{i}", {"a": Cell(estimate(v), "signed", 3)}) for i, v in enumerate(values))

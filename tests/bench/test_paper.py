@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from click.testing import CliRunner
 from isr.cli import cli
 from tests.bench.papers import STUDIES, derive
 from tests.chat_server import serving
+from tests.processes import run
 from tests.sifm_ref.conftest import checkpoint
 
 __all__ = ["checkpoint"]
@@ -57,10 +57,7 @@ def test_from_the_data_set_to_tables_ii_vi_and_vii(
 ) -> None:
     with serving() as server:
         study = derive(tmp_path / "study", checkpoint, card(server))
-        done = subprocess.run(
-            [sys.executable, "-m", "isr", "bench", str(study), "--quiet", "--jobs", "1"],
-            env=ENVIRONMENT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = run([sys.executable, "-m", "isr", "bench", study, "--quiet", "--jobs", "1"], env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr[-3000:]
     out = tmp_path / "study" / "2512.14320.bench"
     text = done.stdout

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from click.testing import CliRunner
 
 from isr.cli import cli
 from tests.bench.studies import write
+from tests.processes import DEVNULL, CompletedProcess, finish, group_lives, run, started, wait_for
 from tests.sifm_ref.conftest import checkpoint
 
 __all__ = ["checkpoint"]
@@ -32,9 +31,9 @@ eps = [0.015]
 """
 
 
-def bench(*args: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+def bench(*args: object, check: bool = True) -> CompletedProcess[str]:
     command = [sys.executable, "-m", "isr", "bench", *map(str, args)]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=check)
+    return run(command, env=ENVIRONMENT, check=check)
 
 
 def files(folder: Path, kind: str) -> dict[Path, int]:
@@ -95,19 +94,15 @@ def test_from_scenes_to_results_killed_on_the_way(tmp_path: Path, checkpoint: Ca
         "edits/*/.records/*.json",
         "scores/*/isr.db",
     ):
-        process = subprocess.Popen(
-            command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 600
-        while not list(out.glob(pattern)) and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert process.returncode == -signal.SIGKILL, f"it was not at work at {pattern}"
-        kept = files(out, "protected") | files(out, "edits")
-        time.sleep(1.0)
-        later = files(out, "protected") | files(out, "edits")
-        assert len(later) <= len(kept) + 2  # the workers ended with their parent
+        with started(command, env=ENVIRONMENT, stdout=DEVNULL, stderr=DEVNULL) as process:
+            wait_for(lambda pattern=pattern: list(out.glob(pattern)), process, what=pattern)
+            process.kill()
+            process.wait()
+            assert process.returncode == -signal.SIGKILL, f"it was not at work at {pattern}"
+            wait_for(
+                lambda group=process.pid: not group_lives(group),
+                what="the end of the workers with their parent",
+            )
     kept = files(out, "edits")
     done = bench(study, "--jobs", 2)
     assert (out / "results.json").read_bytes() == expected
@@ -126,15 +121,13 @@ def test_interrupted_it_says_how_to_go_on(tmp_path: Path, checkpoint: Callable[[
     study = write(tmp_path / "s", checkpoint("instruct_pix2pix"))
     out = tmp_path / "s" / "little.bench"
     command = [sys.executable, "-m", "isr", "bench", str(study), "--jobs", "1"]
-    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 600
-    while not list(out.glob("immunized/*/.records/*.json")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "the same command goes on" in said
-    assert "Traceback" not in said
+    with started(command, env=ENVIRONMENT) as process:
+        wait_for(lambda: list(out.glob("immunized/*/.records/*.json")), process, what="an immunized picture")
+        process.send_signal(signal.SIGINT)
+        done = finish(process)
+    assert done.returncode == 130
+    assert "the same command goes on" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ def arrays(rows: list[tuple[int, bool, int]]) -> tuple[np.ndarray, np.ndarray, l
     return np.array(x, float), np.array(y, float), [f"image {i}" for i in g]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(VALUES)
 def test_the_auc_is_mann_whitneys(rows: list[tuple[int, bool, int]]) -> None:
     x, y, image = arrays(rows)
@@ -130,7 +130,7 @@ def test_ablations_are_no_methods_to_be_ranked(tmp_path: Path) -> None:
     assert "no interval is adjusted for the number of metrics" in found.text()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(VALUES)
 def test_youdens_threshold_is_the_best_of_all(rows: list[tuple[int, bool, int]]) -> None:
     x, y, _ = arrays(rows)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.processes import LIMIT_S
+
 AXE = Path(__file__).resolve().parents[2] / "build/axe/node_modules/axe-core/axe.min.js"
 FLAGS = [
     "--no-sandbox",
@@ -68,6 +70,7 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
     def open_page(url: str, **options: Any) -> Any:
         context = browser.new_context(**options)
         contexts.append(context)
+        context.set_default_timeout(1000 * LIMIT_S)
         page = context.new_page()
         own = url.split("?")[0] if url.startswith("http") else "file:"
         page.on("pageerror", lambda error: troubles.append(f"error: {error}"))

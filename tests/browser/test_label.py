@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import pytest
 from isr.calibration.labels import read_labels
 from isr.labelling import LabelStore
 from tests.directories import make_directory, write_metadata
+from tests.processes import run, wait_for
 from tests.web.servers import free_port, labelling
 
 pytestmark = pytest.mark.slow
@@ -51,10 +50,7 @@ def sign_in(page: Any, name: str) -> None:
 
 def until(page: Any, condition: str, argument: object = None) -> None:
     """Waits for a condition; the page's policy forbids Playwright's own way, which evaluates text inside it."""
-    end = time.monotonic() + 20
-    while not page.evaluate(condition, argument):
-        assert time.monotonic() < end, condition
-        page.wait_for_timeout(5)
+    wait_for(lambda: page.evaluate(condition, argument), what=condition)
 
 
 def shown(page: Any) -> None:
@@ -154,15 +150,32 @@ def test_two_raters_a_killed_server_and_the_keys_that_were_pressed(
     reports = json.loads((folder / "raters.json").read_text())
     assert [r["attention"]["of"] for r in reports] == [2, 2]
     assert reports[0]["self_consistency"]["semantic"]["n"] <= 3
-    done = subprocess.run(
-        [sys.executable, "-m", "isr", "score", str(directory), "--judge", "shapes-oracle", "--quiet", "--no-report"],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    done = run(
+        [
+            sys.executable,
+            "-m",
+            "isr",
+            "score",
+            directory,
+            "--judge",
+            "shapes-oracle",
+            "--quiet",
+            "--no-report",
+        ]
+    )
     assert done.returncode == 0, done.stderr
-    agreed = subprocess.run(
-        [sys.executable, "-m", "isr", "agree", "--labels", str(folder / "labels.csv"), "--judge", f"{directory}.isr"],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    agreed = run(
+        [
+            sys.executable,
+            "-m",
+            "isr",
+            "agree",
+            "--labels",
+            folder / "labels.csv",
+            "--judge",
+            f"{directory}.isr",
+        ]
+    )
     assert agreed.returncode == 0, agreed.stderr
     assert "60 labels by 2 raters of 30 edits" in agreed.stdout
 
@@ -239,7 +252,8 @@ def test_a_held_backspace_takes_one_key_back_and_notes_are_kept_while_written(
         page.wait_for_timeout(900)
         page.keyboard.type(", and more")
         page.goto("about:blank")  # before the pause is over
-        time.sleep(0.5)
+        with LabelStore(Path(f"{directory}.labels")) as store:
+            wait_for(lambda: store.state("ann").note.endswith(", and more"), what="the end of the note")
     with LabelStore(Path(f"{directory}.labels")) as store:
         state = store.state("ann")
         assert (state.position, dict(state.marks)) == (1, {"semantic": "fails"})
@@ -257,14 +271,10 @@ def test_nobody_answers_about_a_picture_that_is_not_shown(
         until(page, "document.getElementById('status').textContent.includes('planned with')")
         for key in ("2", "w", "Space"):
             page.keyboard.press(key)
-        page.wait_for_timeout(300)
-        assert "a picture cannot be shown" in page.inner_text("#status")
+        until(page, "document.getElementById('status').textContent.includes('a picture cannot be shown')")
         opened.troubles[:] = [t for t in opened.troubles if "status of 409" not in t]  # type: ignore[attr-defined]
     with LabelStore(Path(f"{directory}.labels")) as store:
         assert (store.state("ann").position, dict(store.state("ann").marks)) == (0, {})
     for options, found in ((("--edits", "9"), "--edits: expected 8"), ((), "found others in their place")):
-        again = subprocess.run(
-            [sys.executable, "-m", "isr", "label", str(directory), *options],
-            capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+        again = run([sys.executable, "-m", "isr", "label", directory, *options])
         assert (again.returncode, found in again.stderr) == (2, True), again.stderr

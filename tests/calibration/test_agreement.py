@@ -36,7 +36,7 @@ def test_high_agreement_with_negative_kappa() -> None:
         assert one.low <= one.value <= one.high, name
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 7)), min_size=1, max_size=50))
 def test_no_coefficient_is_nan_or_outside_its_range(rows) -> None:
     judge, human, image = (np.array([r[i] for r in rows]).astype(int) for i in range(3))

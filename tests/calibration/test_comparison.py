@@ -22,7 +22,7 @@ def brute(d: list[float], image: list[int]) -> float:
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(-1, 1), st.integers(0, 6)), min_size=2, max_size=25))
 def test_exact_sign_flip_is_the_enumeration_over_all_images(rows: list[tuple[int, int]]) -> None:
     d, image = [float(a) for a, _ in rows], [b for _, b in rows]
@@ -79,7 +79,7 @@ def test_type_one_error_holds_under_clustering_where_mcnemar_fails() -> None:
     assert np.mean(np.array(iid) <= 0.05) > 0.11
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_adjusted_p_values_are_ordered(p: list[float]) -> None:
     bonferroni, holm = cmp.bonferroni(p), cmp.holm(p)

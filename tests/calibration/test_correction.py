@@ -73,7 +73,7 @@ def test_known_probabilities_undo_a_selection() -> None:
     assert biased.value > 0.35
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.floats(0.02, 0.98))
 def test_a_perfect_judge_is_not_corrected(seed: int, p: float) -> None:
     rng = np.random.default_rng(seed)
@@ -93,7 +93,7 @@ def test_a_perfect_judge_is_not_corrected(seed: int, p: float) -> None:
     assert difference.value == pytest.approx(2 * y.mean() - 1, abs=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.floats(0.5, 0.98), st.sampled_from(["random", "within_verdict"]))
 def test_intervals_are_bounded_nested_and_blind_to_row_order(seed: int, level: float, design: str) -> None:
     judge, human, labelled, image = sample(seed)
@@ -109,7 +109,7 @@ def test_intervals_are_bounded_nested_and_blind_to_row_order(seed: int, level: f
     assert co.corrected_rate(*mixed, label_design=design, level=level) == found  # type: ignore[arg-type]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000))
 def test_swapping_labels_mirrors_the_corrected_rate(seed: int) -> None:
     judge, human, labelled, image = sample(seed)

@@ -73,7 +73,7 @@ def test_half_width_formula() -> None:
     )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.integers(0, 400),
     st.lists(st.tuples(st.integers(0, 300), st.floats(0, 1)), min_size=1, max_size=5),

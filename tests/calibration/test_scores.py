@@ -13,7 +13,7 @@ from isr.errors import StatisticsError
 rows = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows)
 def test_identities(pairs) -> None:
     score, y = np.array([a for a, _ in pairs]), np.array([float(b) for _, b in pairs])

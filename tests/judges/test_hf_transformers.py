@@ -6,10 +6,8 @@ import asyncio
 import json
 import logging
 import shutil
-import subprocess
 import sys
 import textwrap
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +38,7 @@ from tests import local_judges
 from tests.checkpoints import FAMILIES, make
 from tests.directories import make_directory
 from tests.local_judges import SHORT, answers_of
+from tests.processes import run, started, wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -427,10 +426,12 @@ def test_warnings_name_what_is_not_pinned_and_what_runs_foreign_code(
 
 
 KILLED = """
-    import sys
+    import os, sys, time
     from isr.judges import hf_transformers
     real, finished = hf_transformers._Model.generate, sys.argv[1]
     def told(self, requests, inputs):
+        if os.path.exists(finished) and len(open(finished).readlines()) >= 30:
+            time.sleep(3600)  # half of the answers are there: it does not come to its end before it is killed
         out = real(self, requests, inputs)
         with open(finished, "a") as file:
             file.write("answer\\n" * len(out))
@@ -450,26 +451,18 @@ def test_a_kill_loses_at_most_a_batch(checkpoint: Callable[[str], Path], tmp_pat
     finished = tmp_path / "finished"
     words = [word for name in SHORT for word in ("--rubric", name)]
     command = ["score", str(tmp_path / "edits"), "--judge", card, *words, "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(KILLED), str(finished), *command],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    until = time.monotonic() + 120
-    while not finished.exists() or len(finished.read_text().splitlines()) < 5 * size:
-        assert process.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.005)
-    process.kill()
-    process.wait()
+    with started([sys.executable, "-c", textwrap.dedent(KILLED), finished, *command]) as process:
+        wait_for(
+            lambda: finished.exists() and len(finished.read_text().splitlines()) >= 5 * size,
+            process,
+            what="five batches",
+        )
     with Store(tmp_path / "out/isr.db") as store:
         kept = store.count()
         assert not list(store.verify())
     assert 0 < kept < 60
     assert len(finished.read_text().splitlines()) - kept <= size
-    assert (
-        subprocess.run([sys.executable, "-m", "isr", *command], check=False, capture_output=True).returncode
-        == 0
-    )
+    assert run([sys.executable, "-m", "isr", *command]).returncode == 0
     with Store(tmp_path / "out/isr.db", read_only=True) as store:
         assert store.count() == 60
 
@@ -501,12 +494,7 @@ def test_without_torchvision(family: str, checkpoint: Callable[[str], Path], tmp
     make_directory(tmp_path / "edits", images=1, prompts=1, controls=False)
     card = write_card(tmp_path / "judge.toml", checkpoint(family))
     script = textwrap.dedent(WITHOUT_TORCHVISION)
-    said = subprocess.run(
-        [sys.executable, "-c", script, card, str(tmp_path / "edits")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    said = run([sys.executable, "-c", script, card, tmp_path / "edits"])
     if family == "llava":
         assert said.stdout.strip() == "answered stop", said.stderr
     else:

@@ -9,8 +9,6 @@ import json
 import shutil
 import socket
 import ssl
-import subprocess
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -45,6 +43,7 @@ from isr.parsing import parse
 from isr.requests import Request
 from isr.types import Answer, Finish, ImageRef
 from tests.directories import card_text, make_directory, picture
+from tests.processes import LIMIT_S, run
 from tests.samples import a_card, a_request, good
 
 CANARY = "sk-Canary/0123456789+abcdefghijklmnop"  # with characters that addresses escape
@@ -141,7 +140,7 @@ def completion(content: str | None = None, **fields: Any) -> dict[str, Any]:
 
 def card_for(port: int, host: str = "127.0.0.1", scheme: str = "http", **fields: Any) -> Card:
     endpoint = Endpoint(base_url=f"{scheme}://{host}:{port}/v1", api_key_env="ISR_API_KEY")
-    return a_card(**{"endpoint": endpoint, "limits": Limits(timeout_s=10), **fields})
+    return a_card(**{"endpoint": endpoint, "limits": Limits(timeout_s=LIMIT_S), **fields})
 
 
 async def ask(card: Card, folder: Path, rubric: str = "semantic/v1", repeat: int = 0) -> Answer:
@@ -394,6 +393,8 @@ async def request_of(reader: asyncio.StreamReader) -> bytes:
 
 @pytest.mark.parametrize("trickled", [b"x", b" "])
 def test_the_time_limit_is_for_the_whole_reply(tmp_path: Path, trickled: bytes) -> None:
+    sent_all = []
+
     async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request_of(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
@@ -401,10 +402,10 @@ def test_the_time_limit_is_for_the_whole_reply(tmp_path: Path, trickled: bytes) 
             writer.write(trickled)
             await writer.drain()
             await asyncio.sleep(0.05)
+        sent_all.append(True)
 
-    began = time.monotonic()
     error = over(trickle, tmp_path, limits=Limits(timeout_s=0.4))
-    assert time.monotonic() - began < 3
+    assert not sent_all  # the client ended it; the server's clock is the client's
     assert (error.reason, error.retryable) == ("timeout", True)
     assert "no complete reply within 0.4 s" in str(error)
 
@@ -480,11 +481,11 @@ def test_as_many_requests_are_in_flight_as_the_card_allows(tmp_path: Path) -> No
             waiting += 1
             if waiting == many:
                 together.set()
-            await asyncio.wait_for(together.wait(), 4)
+            await asyncio.wait_for(together.wait(), LIMIT_S)
             return web.json_response(completion())
 
         async with answering(reply) as seen:
-            card = card_for(seen.port, limits=Limits(concurrency=many, timeout_s=8))
+            card = card_for(seen.port, limits=Limits(concurrency=many, timeout_s=LIMIT_S))
             picture(0).save(tmp_path / "p.png")
             file = ("p.png", sha256_bytes((tmp_path / "p.png").read_bytes()))
             images = Prepared(Encoder(tmp_path, card.policy), {"source": file, "edit": file})
@@ -560,8 +561,10 @@ def test_a_tunnel_shows_the_proxy_only_where_it_leads(
         async with connecting(proxy.serve) as port:
             monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
             with pytest.raises(TransportError) as caught:
-                await ask(card_for(443, "judge.test", "https", limits=Limits(timeout_s=1)), tmp_path)
-            assert caught.value.reason in ("connection", "timeout")
+                await ask(card_for(443, "judge.test", "https"), tmp_path)
+            assert (
+                caught.value.reason == "connection"
+            )  # the proxy ends it after the first bytes of the handshake
             return proxy
 
     seen = bytes(asyncio.run(run()).bytes_in)
@@ -581,7 +584,7 @@ def certificate(tmp_path: Path) -> Path:
     options = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=judge.test"
     names = ["-addext", "subjectAltName=DNS:judge.test,IP:127.0.0.1"]
     files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")]
-    subprocess.run(["openssl", "req", *options.split(), *names, *files], check=True, capture_output=True)
+    run(["openssl", "req", *options.split(), *names, *files], check=True)
     return tmp_path / "cert.pem"
 
 

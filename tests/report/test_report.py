@@ -7,7 +7,6 @@ import csv
 import io
 import json
 import re
-import subprocess
 import sys
 import zlib
 from dataclasses import replace
@@ -25,6 +24,7 @@ from isr.report.page import Options, _decompositions, write_report
 from isr.report.paper import estimates_csv, latex, methods, tex
 from isr.report.people import people
 from isr.report.runs import ReportRun, majority, read_report_run
+from tests import processes
 from tests.runs import HOSTILE, answer, recorded_run
 
 
@@ -196,10 +196,8 @@ def test_labels_stay_with_the_pixels_that_were_labelled(run: ReportRun, tmp_path
 
 
 def test_the_command(run: ReportRun, tmp_path: Path) -> None:
-    def isr(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "isr", "report", *arguments], capture_output=True, text=True, timeout=60
-        )
+    def isr(*arguments: str) -> processes.CompletedProcess[str]:
+        return processes.run([sys.executable, "-m", "isr", "report", *arguments])
 
     out = tmp_path / "r.html"
     done = isr(str(run.folder), "--out", str(out), "--assets", "none")

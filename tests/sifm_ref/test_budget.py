@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -23,7 +23,6 @@ EPS = st.floats(1 / 255, 0.5)
 
 
 @given(SOURCES, DELTAS, EPS)
-@settings(deadline=None)
 def test_a_projected_image_still_obeys_once_it_is_saved(
     source: np.ndarray, delta: np.ndarray, eps: float
 ) -> None:
@@ -43,7 +42,6 @@ def test_a_projected_image_still_obeys_once_it_is_saved(
 
 
 @given(SOURCES, DELTAS, EPS, st.sampled_from(["linf", "l2"]))
-@settings(deadline=None)
 def test_what_was_never_projected_is_brought_back(
     source: np.ndarray, delta: np.ndarray, eps: float, norm: str
 ) -> None:
@@ -73,7 +71,6 @@ def test_whole_levels_survive_floating_point() -> None:
 
 
 @given(hnp.arrays(np.float64, (2, 3, 4, 4), elements=st.floats(-2, 2)), EPS, st.sampled_from(["linf", "l2"]))
-@settings(deadline=None)
 def test_projection_is_inside_and_idempotent(delta: np.ndarray, eps: float, norm: str) -> None:
     budget = Budget(eps, norm)  # type: ignore[arg-type]
     once = project(torch.from_numpy(delta), budget)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ pytest.importorskip("torch", reason="needs isr-eval[sifm]")
 pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
 from isr.cli import cli
+from tests import processes
 from tests.sifm_ref.photographs import write
 from tests.sifm_ref.scenes import picture
 
@@ -156,21 +155,19 @@ def test_interrupted_in_a_shell_and_resumed(
         sys.executable, "-m", "isr", "immunize", str(photos), "--editor", str(checkpoint("instruct_pix2pix")),
         "--out", str(tmp_path / "out"), "--steps", "10", "--resolution", "16", "--set", "timesteps=300",
     ]  # fmt: skip
-    running = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 300
-    while not list((tmp_path / "out" / ".records").glob("*.json")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    running.send_signal(number)
-    _, said = running.communicate(timeout=60)
-    assert running.returncode == (-9 if number is signal.SIGKILL else 130)
+    with processes.started(command, env=ENVIRONMENT) as running:
+        processes.wait_for(
+            lambda: list((tmp_path / "out" / ".records").glob("*.json")), running, what="the first picture"
+        )
+        running.send_signal(number)
+        ended = processes.finish(running)
+    assert ended.returncode == (-9 if number is signal.SIGKILL else 130)
     kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "protected").glob("[0-9].png")}
     assert 0 < len(kept) < 8
     if number is not signal.SIGKILL:
-        assert "--resume" in said
+        assert "--resume" in ended.stderr
         assert (tmp_path / "out" / "metadata.jsonl").is_file()
-    again = subprocess.run(
-        [*command, "--resume"], env=ENVIRONMENT, capture_output=True, text=True, check=True
-    )
+    again = processes.run([*command, "--resume"], env=ENVIRONMENT, check=True)
     done = len(list((tmp_path / "out" / ".records").glob("*.json")))
     assert done == 8
     assert "8 rows" in again.stdout

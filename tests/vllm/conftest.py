@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkpoints import make
+from tests.processes import CompletedProcess, run
 
 CPU = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -51,7 +50,6 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def isr(*words: object) -> subprocess.CompletedProcess[str]:
+def isr(*words: object) -> CompletedProcess[str]:
     """The command, as a user runs it."""
-    command = [sys.executable, "-m", "isr", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ.copy())
+    return run([sys.executable, "-m", "isr", *words])

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 
 from tests.directories import make_directory
 from tests.local_judges import free_port, write_card
+from tests.processes import LIMIT_S, started, wait_for
 from tests.vllm.conftest import ENGINE, isr
 from tests.vllm.test_vllm_engine import RUBRICS, check_answers
 
@@ -47,18 +46,16 @@ def test_a_server_that_stays_until_it_is_stopped(checkpoint: Callable[[str], Pat
     (tmp_path / "model").symlink_to(checkpoint("llava"))
     messages = tmp_path / "messages"
     with messages.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "isr", "judges", "serve", card, "--run"], stdout=file, stderr=file
-        )
-        until = time.monotonic() + 180
-        while "answers at" not in messages.read_text():
+        command = [sys.executable, "-m", "isr", "judges", "serve", card, "--run"]
+        with started(command, stdout=file, stderr=file) as process:
+            wait_for(
+                lambda: process.poll() is not None or "answers at" in messages.read_text(), what="a server"
+            )
             assert process.poll() is None, messages.read_text()[-3000:]
-            assert time.monotonic() < until
-            time.sleep(0.2)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(LIMIT_S) == 0
     with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(f"{address}/models", timeout=5)
+        urllib.request.urlopen(f"{address}/models", timeout=LIMIT_S)
 
 
 def test_a_server_that_cannot_start_says_so(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +15,7 @@ from isr.rubrics import load_rubric
 from isr.store import Store
 from tests.directories import make_directory
 from tests.local_judges import SHORT, answers_of, write_card
+from tests.processes import DEVNULL, group_lives, run, started, wait_for
 from tests.vllm.conftest import ENGINE, isr
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -66,10 +63,12 @@ def test_every_family_answers_in_the_schema(
 
 
 KILLED = """
-    import sys
+    import asyncio, os, sys
     from isr.judges import vllm_engine
     real, finished = vllm_engine._Engine.generate, sys.argv[1]
     async def told(self, request, talk, name):
+        if os.path.exists(finished) and len(open(finished).readlines()) >= 60:
+            await asyncio.sleep(3600)  # half of the answers are there: it is killed before it comes to its end
         out = await real(self, request, talk, name)
         with open(finished, "a") as file:
             file.write(name + "\\n")
@@ -96,39 +95,26 @@ def test_a_kill_loses_at_most_the_window(checkpoint: Callable[[str], Path], tmp_
         "--out",
         str(tmp_path / "out"),
     ]
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(KILLED), str(finished), *command],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    until = time.monotonic() + 180
-    while not finished.exists() or len(finished.read_text().splitlines()) < 20:
-        assert process.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    run_killed = [sys.executable, "-c", textwrap.dedent(KILLED), finished, *command]
+    with started(run_killed, stdout=DEVNULL, stderr=DEVNULL) as process:
+        wait_for(
+            lambda: finished.exists() and len(finished.read_text().splitlines()) >= 20,
+            process,
+            what="20 answers",
+        )
+        process.kill()
+        process.wait()
+        # the engine's processes end with the run that started them
+        wait_for(lambda: not group_lives(process.pid), what="the end of the engine")
     with Store(tmp_path / "out/isr.db") as store:
         kept = store.count()
         assert not list(store.verify())
     generated = len(finished.read_text().splitlines())
     assert 0 < kept < 120
     assert generated - kept <= CONCURRENCY
-    until = time.monotonic() + 60
-    while group_lives(process.pid):  # the engine's processes end with the run that started them
-        assert time.monotonic() < until
-        time.sleep(0.2)
     assert isr(*command).returncode == 0
     with Store(tmp_path / "out/isr.db", read_only=True) as store:
         assert store.count() == 120
-
-
-def group_lives(group: int) -> bool:
-    """Whether a process group still has a member."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 DYING = """
@@ -163,10 +149,7 @@ def test_a_request_that_ends_the_engine_is_found_and_the_others_are_answered(
         "--out",
         str(tmp_path / "out"),
     ]
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(DYING), *command, "--json"],
-        capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
+    done = run([sys.executable, "-c", textwrap.dedent(DYING), *command, "--json"])
     assert done.returncode == 3, done.stderr
     assert "the engine's process ended" in done.stderr
     undecided = json.loads(done.stdout)["treatments"][0]["counts"]["undecided"]

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra 'label' is not installed")
 
 from tests.directories import make_directory
+from tests.processes import LIMIT_S
 from tests.web.servers import Served, labelling
 
 
@@ -27,7 +28,7 @@ def ask(
     served: Served, path: str, *, token: str | None = None, body: object = None, **headers: str
 ) -> tuple[int, Mapping[str, str], bytes]:
     port = int(served.origin.rpartition(":")[2])
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
     sent = {k.replace("_", "-"): v for k, v in headers.items()}
     if token is not None:
         sent["Cookie"] = f"isr-{port}={token}"
