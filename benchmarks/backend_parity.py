@@ -52,10 +52,13 @@ def paint(root: Path, edits: int) -> Path:
     return root
 
 
-def score(backend: str, edits: Path, limit: int, out: Path, port: int) -> dict[tuple[str, str], Said]:
-    """What a backend says, by (edit, question), through the command that a user runs."""
+def score(
+    backend: str, edits: Path, limit: int, out: Path, port: int, change: tuple[str, ...] = ()
+) -> dict[tuple[str, str], Said]:
+    """What a backend says, by (edit, question), through the command that a user runs; ``change``: more of its options."""
     card, isr = CARDS[backend], [sys.executable, "-m", "isr"]
-    change = ("--set", f"endpoint.base_url=http://127.0.0.1:{port}/v1") if backend == "vllm server" else ()
+    if backend == "vllm server":
+        change = (*change, "--set", f"endpoint.base_url=http://127.0.0.1:{port}/v1")
     command = [
         *isr,
         "score",

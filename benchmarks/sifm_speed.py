@@ -32,53 +32,59 @@ ROWS = {
 }
 
 
+def unet_shape(small: bool) -> dict[str, Any]:
+    """An InstructPix2Pix U-Net: the tests' (``small``), or that of Stable Diffusion 1.5."""
+    return {
+        "in_channels": 8,
+        "out_channels": 4,
+        "cross_attention_dim": 32 if small else 768,
+        "block_out_channels": (16, 32) if small else (320, 640, 1280, 1280),
+        "norm_num_groups": 8 if small else 32,
+        "attention_head_dim": 4 if small else 8,
+        "layers_per_block": 1 if small else 2,
+        "down_block_types": ("CrossAttnDownBlock2D",) * 2
+        if small
+        else (*["CrossAttnDownBlock2D"] * 3, "DownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D",) * 2
+        if small
+        else ("UpBlock2D", *["CrossAttnUpBlock2D"] * 3),
+    }
+
+
+def vae_shape(small: bool) -> dict[str, Any]:
+    """The VAE that goes with it."""
+    channels = (16, 32) if small else (128, 256, 512, 512)
+    return {
+        "block_out_channels": channels,
+        "down_block_types": ("DownEncoderBlock2D",) * len(channels),
+        "up_block_types": ("UpDecoderBlock2D",) * len(channels),
+        "layers_per_block": 1 if small else 2,
+        "latent_channels": 4,
+        "norm_num_groups": 8 if small else 32,
+    }
+
+
+def schedule() -> Any:
+    """Stable Diffusion's noise schedule."""
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, steps_offset=1
+    )
+
+
 def editor(kind: str) -> tuple[Any, int]:
     """An InstructPix2Pix editor with random weights (tiny: that of the tests), and the side of its pictures."""
     import torch
-    from diffusers import (
-        AutoencoderKL,
-        DDIMScheduler,
-        StableDiffusionInstructPix2PixPipeline,
-        UNet2DConditionModel,
-    )
+    from diffusers import AutoencoderKL, StableDiffusionInstructPix2PixPipeline, UNet2DConditionModel
 
     from sifm_ref.editors.instruct_pix2pix import Adapter
 
     torch.manual_seed(0)
-    made = torch.device(
-        "meta"
-    )  # the usual initialisation of a billion weights takes longer than an iteration
     small = kind == "tiny"
-    scheduler = DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, steps_offset=1
-    )
-    with made:
-        unet = UNet2DConditionModel(
-            sample_size=32,
-            in_channels=8,
-            out_channels=4,
-            cross_attention_dim=32 if small else 768,
-            block_out_channels=(16, 32) if small else (320, 640, 1280, 1280),
-            norm_num_groups=8 if small else 32,
-            attention_head_dim=4 if small else 8,
-            layers_per_block=1 if small else 2,
-            down_block_types=("CrossAttnDownBlock2D",) * 2
-            if small
-            else (*["CrossAttnDownBlock2D"] * 3, "DownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D",) * 2
-            if small
-            else ("UpBlock2D", *["CrossAttnUpBlock2D"] * 3),
-        )
-    channels = (16, 32) if small else (128, 256, 512, 512)
-    with made:
-        vae = AutoencoderKL(
-            block_out_channels=channels,
-            down_block_types=("DownEncoderBlock2D",) * len(channels),
-            up_block_types=("UpDecoderBlock2D",) * len(channels),
-            layers_per_block=1 if small else 2,
-            latent_channels=4,
-            norm_num_groups=8 if small else 32,
-        )
+    with torch.device("meta"):  # the usual initialisation of a billion weights takes longer than an iteration
+        unet = UNet2DConditionModel(sample_size=32, **unet_shape(small))
+        vae = AutoencoderKL(**vae_shape(small))
     vae.decoder = None  # an iteration never decodes
     for part in (unet, vae):
         part.to_empty(device="cpu").requires_grad_(False).eval()
@@ -89,7 +95,8 @@ def editor(kind: str) -> tuple[Any, int]:
             else:
                 weights.fill_(float(name.endswith("weight")))
     pipe = StableDiffusionInstructPix2PixPipeline.__new__(StableDiffusionInstructPix2PixPipeline)
-    pipe.__dict__.update(unet=unet, vae=vae, scheduler=scheduler, vae_scale_factor=2 ** (len(channels) - 1))
+    halvings = len(vae_shape(small)["block_out_channels"]) - 1
+    pipe.__dict__.update(unet=unet, vae=vae, scheduler=schedule(), vae_scale_factor=2**halvings)
 
     class Blank(Adapter):
         """Text embeddings are given: no text encoder takes part in an iteration."""

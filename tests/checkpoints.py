@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,8 @@ ENDS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 QWEN = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 
 
-def tokenizer(*marks: str, **named: str) -> Any:
-    """A byte-level BPE trained on a few sentences, with the family's own marks."""
+def tokenizer(*marks: str, corpus: Sequence[str] = CORPUS, size: int = 600, **named: str) -> Any:
+    """A byte-level BPE of ``size`` tokens trained on a few sentences, with the family's own marks."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -37,9 +37,9 @@ def tokenizer(*marks: str, **named: str) -> Any:
     made.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=600, special_tokens=[*ENDS, *marks], show_progress=False, initial_alphabet=alphabet
+        vocab_size=size, special_tokens=[*ENDS, *marks], show_progress=False, initial_alphabet=alphabet
     )
-    made.train_from_iterator(CORPUS, trainer)
+    made.train_from_iterator(corpus, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=made,
         eos_token="<|im_end|>",
