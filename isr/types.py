@@ -56,6 +56,9 @@ class Finish(StrEnum):
     OTHER = "other"
 
 
+_FINISHES = tuple(Finish)
+
+
 class AnswerReason(StrEnum):
     """Why a completed answer leaves a question undecided; it is terminal."""
 
@@ -166,8 +169,12 @@ class Verdict:
     p_yes: float | None = None  # the judge's probability of ``fails``, where it was asked for
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "value", Value(self.value))
-        object.__setattr__(self, "reason", reason_of(self.reason) if self.reason else "")
+        if (
+            type(self.value) is not Value
+        ):  # a word; a run makes millions of verdicts, and ours are members already
+            object.__setattr__(self, "value", Value(self.value))
+        if self.reason:
+            object.__setattr__(self, "reason", reason_of(self.reason))
 
     @property
     def tri(self) -> Tri:
@@ -231,6 +238,8 @@ class Answer:
     p_yes: float | None = None
 
     def __post_init__(self) -> None:
+        if type(self.finish_reason) is Finish:
+            return
         try:
             object.__setattr__(self, "finish_reason", Finish(self.finish_reason))
         except ValueError:
@@ -246,6 +255,6 @@ class Answer:
         Raises ``TypeError`` for fields that an answer has not.
         """
         said = dict(fields)
-        if "finish_reason" in said and said["finish_reason"] not in list(Finish):
+        if "finish_reason" in said and said["finish_reason"] not in _FINISHES:
             said["finish_reason"] = Finish.OTHER
         return cls(**said)
