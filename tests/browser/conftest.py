@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.processes import LIMIT_S
+from tests.processes import LIMIT_S, wait_for
 
 AXE = Path(__file__).resolve().parents[2] / "build/axe/node_modules/axe-core/axe.min.js"
 FLAGS = [
@@ -94,3 +94,8 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert "\n".join(troubles) == ""
+
+
+def until(page: Any, condition: str, argument: object = None) -> None:
+    """Waits for a condition; the pages' policy forbids Playwright's own way, which evaluates text inside them."""
+    wait_for(lambda: page.evaluate(condition, argument), what=condition)

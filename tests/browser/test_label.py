@@ -13,6 +13,7 @@ import pytest
 
 from isr.calibration.labels import read_labels
 from isr.labelling import LabelStore
+from tests.browser.conftest import until
 from tests.directories import make_directory, write_metadata
 from tests.processes import run, wait_for
 from tests.web.servers import free_port, labelling
@@ -46,11 +47,6 @@ def sign_in(page: Any, name: str) -> None:
     page.fill("#name", name)
     page.keyboard.press("Enter")
     page.wait_for_selector("#work:not([hidden])")
-
-
-def until(page: Any, condition: str, argument: object = None) -> None:
-    """Waits for a condition; the page's policy forbids Playwright's own way, which evaluates text inside it."""
-    wait_for(lambda: page.evaluate(condition, argument), what=condition)
 
 
 def shown(page: Any) -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 from isr.calibration.labels import Label, Labels, Mark, write_labels
 from isr.report.page import Options, write_report
 from isr.report.runs import read_report_run
+from tests.browser.conftest import until
 from tests.runs import HOSTILE, answer, recorded_run
 
 pytestmark = pytest.mark.slow
@@ -110,7 +111,7 @@ def test_filters_sorting_and_keyboard(report: Path, opened: Callable[..., Any]) 
     page.keyboard.press("Escape")
     assert page.evaluate("document.getElementById('viewer').open") is False
     # the dialog gives the focus back to where it was opened, and its close event then moves it on
-    page.wait_for_function("document.activeElement.getAttribute('aria-posinset') === '2'")
+    until(page, "document.activeElement.getAttribute('aria-posinset') === '2'")
 
 
 def test_every_order_is_that_of_the_values(report: Path, opened: Callable[..., Any]) -> None:
@@ -162,7 +163,7 @@ def test_comparisons_zoom_and_both_themes(report: Path, opened: Callable[..., An
         assert page.locator(".stack.flicker img").count() == 2
         over = "getComputedStyle(document.querySelector('.stack.flicker img + img')).visibility"
         for state in ("visible", "hidden", "visible"):  # it changes by itself, and back
-            page.wait_for_function(f"{over} === '{state}'")
+            until(page, f"{over} === '{state}'")
         page.keyboard.press("4")
         blend = "getComputedStyle(document.querySelector('.stack img + img')).mixBlendMode"
         assert page.evaluate(blend) == "difference"
@@ -261,9 +262,7 @@ def test_linked_pictures_load_from_disk(report: Path, opened: Callable[..., Any]
     run = report.parent
     linked = write_report([read_report_run(run)], run / "linked.html", Options(assets="link"))
     page = ready(opened(linked.as_uri()))
-    page.wait_for_function(
-        "[...document.querySelectorAll('.card img')].slice(0, 4).every((i) => i.naturalWidth)"
-    )
+    until(page, "[...document.querySelectorAll('.card img')].slice(0, 4).every((i) => i.naturalWidth)")
     wide = page.locator(".card img").evaluate_all("(all) => all.map((i) => i.naturalWidth)")
     assert wide
     assert all(w == 16 for w in wide[:4])

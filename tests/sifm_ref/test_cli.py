@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,21 @@ def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, photos: Path, tmp_p
     assert "isr-eval[sifm]" in str(done.exception)
 
 
+HELD = """
+    import sys, time
+    from sifm_ref.records import Records
+    add = Records.add
+    def held(self, key, row):
+        if len(list(self._path(key).parent.glob("*.json"))) == 3:
+            time.sleep(3600)  # half of the pictures are there: it does not come to its end before it is ended
+        add(self, key, row)
+    Records.add = held
+    from isr.cli import main
+    sys.argv = ["isr", *sys.argv[1:]]
+    main()
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted_in_a_shell_and_resumed(
@@ -152,10 +168,11 @@ def test_interrupted_in_a_shell_and_resumed(
     for n in range(8):
         Image.fromarray(picture(16, 16, n)).save(photos / f"{n}.png")
     command = [
-        sys.executable, "-m", "isr", "immunize", str(photos), "--editor", str(checkpoint("instruct_pix2pix")),
-        "--out", str(tmp_path / "out"), "--steps", "10", "--resolution", "16", "--set", "timesteps=300",
+        "immunize", photos, "--editor", checkpoint("instruct_pix2pix"),
+        "--out", tmp_path / "out", "--steps", "10", "--resolution", "16", "--set", "timesteps=300",
     ]  # fmt: skip
-    with processes.started(command, env=ENVIRONMENT) as running:
+    held = [sys.executable, "-c", textwrap.dedent(HELD), *command]
+    with processes.started(held, env=ENVIRONMENT) as running:
         processes.wait_for(
             lambda: list((tmp_path / "out" / ".records").glob("*.json")), running, what="the first picture"
         )
@@ -167,7 +184,7 @@ def test_interrupted_in_a_shell_and_resumed(
     if number is not signal.SIGKILL:
         assert "--resume" in ended.stderr
         assert (tmp_path / "out" / "metadata.jsonl").is_file()
-    again = processes.run([*command, "--resume"], env=ENVIRONMENT, check=True)
+    again = processes.run([sys.executable, "-m", "isr", *command, "--resume"], env=ENVIRONMENT, check=True)
     done = len(list((tmp_path / "out" / ".records").glob("*.json")))
     assert done == 8
     assert "8 rows" in again.stdout
