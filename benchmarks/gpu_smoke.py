@@ -31,8 +31,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.gpu.record import Record, write
 from benchmarks.gpu.table import table
 
-LIMITS = {"machine": 45, "judge": 230, "editor": 130, "world": 80}
-"""Seconds of each part, in their order."""
+LIMITS = {"machine": 45, "judge": 270, "editor": 130, "world": 80}
+"""Seconds of each part, in their order; together the parts have ``TOTAL_S``."""
 TOTAL_S = 470
 
 

@@ -7,7 +7,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-python3}
-export PYTHONPATH="$root"
+export PYTHONPATH="$root" HF_HUB_OFFLINE=1
 
 if ! "$python" -c 'import diffusers, jinja2, openai, pydantic, rich, tenacity, transformers' 2> /dev/null; then
   wheels=("$root"/build/gpu-wheels/*.whl)
