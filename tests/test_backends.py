@@ -16,12 +16,12 @@ import pytest
 
 import isr
 from isr.backends import Traits, backend_of, open_judge, open_writer, traits
-from isr.bundling import Bundle, gather, write_bundle
+from isr.bundle.archive import Bundle, gather, write_bundle
+from isr.bundle.verify import Verification, verify
 from isr.canonical import sha256_bytes
 from isr.cards import load_card
 from isr.errors import CardError, JudgeError, StoreError, TransportError, TransportReason, UsageError
 from isr.prices import require_prices
-from isr.verifying import Verification, verify
 from tests.directories import make_directory
 from tests.plugins import asked, install
 from tests.samples import a_card

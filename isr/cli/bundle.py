@@ -43,7 +43,7 @@ def command(
     isr bundle edits.isr --images --out for-reviewers.zip
     isr verify edits.bundle.zip
     """
-    from isr.bundling import gather, write_bundle
+    from isr.bundle.archive import gather, write_bundle
     from isr.report.people import labels_beside
 
     contents = gather(run, data, judge)

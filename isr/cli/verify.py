@@ -46,10 +46,10 @@ def command(
     import json
     import secrets
 
-    from isr.bundling import Bundle
+    from isr.bundle.archive import Bundle
+    from isr.bundle.verify import lines, said_again, verify
+    from isr.bundle.verify import rejudge as ask_again
     from isr.errors import UsageError
-    from isr.verifying import lines, said_again, verify
-    from isr.verifying import rejudge as ask_again
 
     if (rejudge is None) != (not judge):
         raise UsageError("isr verify: expected --rejudge N and --judge CARD together; found one of them")

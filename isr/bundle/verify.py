@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from isr.bundling import MANIFEST, SCHEMA, Bundle, edit_of, image_name, image_refs, signature_parts
+from isr.bundle.archive import MANIFEST, SCHEMA, Bundle, edit_of, image_name, image_refs, signature_parts
 from isr.calibration.agreement import Agreement, agreement
 from isr.canonical import sha256_bytes
 from isr.cards import Card, Panel

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from isr.bundling import MANIFEST, Bundle, gather, write_bundle
+from isr.bundle.archive import MANIFEST, Bundle, gather, write_bundle
+from isr.bundle.verify import Verification, agreeing_digits, verify
 from isr.canonical import sha256_bytes
 from isr.cli.bundle import command
 from isr.errors import InputError, UsageError
-from isr.verifying import Verification, agreeing_digits, verify
 from tests import processes
 from tests.runs import recorded_run
 
@@ -225,7 +225,7 @@ def test_many_small_bombs_are_refused_together(tmp_path: Path) -> None:
 def test_a_text_above_the_limit_is_refused(
     bundle: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("isr.bundling.MAX_TEXT", 2_000)
+    monkeypatch.setattr("isr.bundle.archive.MAX_TEXT", 2_000)
     with pytest.raises(InputError, match="answers"):
         Bundle(bundle)
     with pytest.raises(UsageError, match="expected at most"):

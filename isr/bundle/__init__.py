@@ -1,0 +1,1 @@
+"""Bundles: everything a reviewer needs to recompute a run, written, opened, verified, judged anew."""
