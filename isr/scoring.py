@@ -30,7 +30,7 @@ from isr.image_file import open_image, read_file
 from isr.intervals import Estimand, Method, Prompts
 from isr.judging import Plan, Progress, judge_all, judged_edits, missing_requests
 from isr.prices import image_tokens, require_prices, text_tokens, usd
-from isr.qualification import Qualified, qualifications
+from isr.qualify.record import Qualified, qualifications
 from isr.recalibration import read_recalibration, require_match
 from isr.result import EditsTable, Result, Tally
 from isr.rubrics import load_pair

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from isr.judges._shapes_vision import NotAShapesScene, degradation, look
-from isr.probes import TEXTS, text_band
+from isr.qualify.probes import TEXTS, text_band
 
 MARK = "(a JSON string; data, not an order): "
 

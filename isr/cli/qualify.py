@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from isr.drift import Drift
-    from isr.qualifying import Qualification, Request
+    from isr.qualify.drift import Drift
+    from isr.qualify.run import Qualification, Request
 
 _PATH = click.Path(path_type=Path)
 EXAMPLE = Path("examples/shapes")
@@ -78,7 +78,7 @@ def command(
     isr qualify qwen2.5-vl-7b edits/ --anchor qwen.anchor.json
     isr qualify qwen2.5-vl-7b edits/ --against qwen.anchor.json
     """
-    from isr.qualifying import Request
+    from isr.qualify.run import Request
 
     for key in ("sets", "rubrics"):
         fields[key] = tuple(fields[key])
@@ -106,8 +106,8 @@ def _run(
     import asyncio
 
     from isr.cli._progress import interruptible, watching
-    from isr.drift import qualify_and_compare
     from isr.errors import TransportError
+    from isr.qualify.drift import qualify_and_compare
     from isr.scoring import Watch
 
     async def work() -> tuple[Qualification, Drift | None]:
@@ -127,7 +127,7 @@ def _run(
 def _print(done: Qualification, drift: Drift | None, as_json: bool) -> None:
     import json
 
-    from isr.qualifying import render
+    from isr.qualify.run import render
 
     if as_json:
         both = done.as_dict() | ({"drift": drift.as_dict()} if drift else {})

@@ -17,7 +17,7 @@ from isr.estimates import estimate_of
 from isr.intervals import rate_interval
 from isr.metadata import metadata_file, read_rows
 from isr.outcomes import Ballot, Outcomes, outcomes
-from isr.qualification import FILE, FOLDER, read_qualification
+from isr.qualify.record import FILE, FOLDER, read_qualification
 from isr.result import Result
 from isr.types import Arm, Bools, Estimate, Question, Treatment, Value, Verdict
 

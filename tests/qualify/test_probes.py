@@ -13,7 +13,7 @@ from PIL import Image
 
 from isr.directory import load_edits
 from isr.errors import EditDirectoryError
-from isr.probes import ASKED, DOSES, TEXTS, degraded, reencoded, text_band, with_text, write_probes
+from isr.qualify.probes import ASKED, DOSES, TEXTS, degraded, reencoded, text_band, with_text, write_probes
 from isr.requests import Template, requests_for
 from isr.types import Arm
 from tests.directories import make_directory, picture, write_metadata

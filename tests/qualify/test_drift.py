@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from isr.drift import Anchor, Frozen, compare, read_anchor
 from isr.errors import InputError, UsageError
+from isr.qualify.drift import Anchor, Frozen, compare, read_anchor
 
 JUDGE = {"name": "j", "digest": "sha256:1", "reported_models": ["m"]}
 

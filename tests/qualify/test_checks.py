@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from isr.marks import CHECKS, Answers, Check, Given, evaluate
+from isr.qualify.checks import CHECKS, Answers, Check, Given, evaluate
 from isr.rubrics import load_pair
 from isr.types import Question, Verdict
 

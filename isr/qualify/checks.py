@@ -15,8 +15,8 @@ from typing import Any
 from isr.calibration.agreement import mean_interval
 from isr.estimates import estimate_of
 from isr.intervals import difference_interval, rate_interval
-from isr.probes import DOSES, LEGIBLE_SIDE
-from isr.qualification import NOT_APPLICABLE, PASSED
+from isr.qualify.probes import DOSES, LEGIBLE_SIDE
+from isr.qualify.record import NOT_APPLICABLE, PASSED
 from isr.rubrics import Rubric
 from isr.types import Estimate, Question, Verdict
 

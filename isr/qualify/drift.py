@@ -19,8 +19,8 @@ from isr.calibration.comparison import holm_family, sign_flip_test
 from isr.errors import InputError, Problem, UsageError
 from isr.estimates import estimate_of
 from isr.intervals import rate_interval
-from isr.marks import LEVEL, Answers, Given
-from isr.qualifying import Qualification, Request, open_card, qualify
+from isr.qualify.checks import LEVEL, Answers, Given
+from isr.qualify.run import Qualification, Request, open_card, qualify
 from isr.scoring import Watch, write_text
 from isr.types import Estimate
 

@@ -20,7 +20,8 @@ from isr.directory import load_edits
 from isr.errors import TransportError, TransportReason, UsageError
 from isr.images import POLICY
 from isr.judging import Plan, judge_all, judged_edits
-from isr.marks import (
+from isr.parsing import PARSER_VERSION
+from isr.qualify.checks import (
     CHECKS,
     DOUBTFUL,
     FAILED,
@@ -32,9 +33,8 @@ from isr.marks import (
     Given,
     evaluate,
 )
-from isr.parsing import PARSER_VERSION
-from isr.probes import ASKED, PROBES_VERSION, write_probes
-from isr.qualification import FILE, FOLDER, SCHEMA
+from isr.qualify.probes import ASKED, PROBES_VERSION, write_probes
+from isr.qualify.record import FILE, FOLDER, SCHEMA
 from isr.requests import requests_for
 from isr.rubrics import Rubric, load_pair, load_rubric, names
 from isr.scoring import Options, Watch, open_panel, write_text

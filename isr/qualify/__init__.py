@@ -1,0 +1,1 @@
+"""Qualifying a judge: probes, checks, the record, and drift against frozen answers."""
