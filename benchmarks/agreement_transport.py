@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from isr.agreeing import AgreementStudy, Choices, agree
-from isr.calibrating import CorrectionReport, Rows, Settings, correct, rows_of
 from isr.calibration.correction import corrected_rate
-from isr.calibration.labels import Labels
 from isr.errors import DesignError
 from isr.intervals import Interval, rate_interval
-from isr.sources import Judgements
-from isr.studies import Study, read_study, study_judges, study_labels
+from isr.people.agree import AgreementStudy, Choices, agree
+from isr.people.correct import CorrectionReport, Rows, Settings, correct, rows_of
+from isr.people.judgements import Judgements
+from isr.people.labels import Labels
+from isr.people.study_file import Study, read_study, study_judges, study_labels
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "imagenhub"

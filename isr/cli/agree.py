@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from isr.agreeing import AgreementStudy, Answers, Choices, JudgeAgreement
-    from isr.calibration.labels import Labels
     from isr.intervals import Interval
-    from isr.sources import Judgements
+    from isr.people.agree import AgreementStudy, Answers, Choices, JudgeAgreement
+    from isr.people.judgements import Judgements
+    from isr.people.labels import Labels
 
 _PATH = click.Path(path_type=Path)
 
@@ -84,7 +84,7 @@ def command(
         _template(out, options)
         return
     labels, judges, choices = _from_study(study, options) if study else _from_options(options)
-    from isr.agreeing import agree, require_judges
+    from isr.people.agree import agree, require_judges
 
     require_judges(judges)
     found = agree(labels, judges, choices)
@@ -97,9 +97,9 @@ def command(
 
 
 def _from_study(path: Path, options: Mapping[str, Any]) -> tuple[Labels, list[Judgements], Choices]:
-    from isr.agreeing import Choices
     from isr.errors import UsageError
-    from isr.studies import read_study, study_judges, study_labels
+    from isr.people.agree import Choices
+    from isr.people.study_file import read_study, study_judges, study_labels
 
     if options["labels"] or options["judges"]:
         raise UsageError(
@@ -123,10 +123,10 @@ def _from_study(path: Path, options: Mapping[str, Any]) -> tuple[Labels, list[Ju
 
 
 def _from_options(options: Mapping[str, Any]) -> tuple[Labels, list[Judgements], Choices]:
-    from isr.agreeing import Choices
     from isr.errors import UsageError
-    from isr.sources import read_source
-    from isr.studies import guideline_version, load_labels, named_apart, option_scales, pixels_of
+    from isr.people.agree import Choices
+    from isr.people.judgements import read_source
+    from isr.people.study_file import guideline_version, load_labels, named_apart, option_scales, pixels_of
 
     if options["labels"] is None:
         raise UsageError("isr agree: expected a study file, or --labels; found neither; see isr agree --help")
@@ -142,10 +142,10 @@ def _from_options(options: Mapping[str, Any]) -> tuple[Labels, list[Judgements],
 
 def _template(out: Path | None, options: Mapping[str, Any]) -> None:
     from isr.errors import UsageError
+    from isr.people.judgements import read_source
+    from isr.people.sampling import draw, write_sample
+    from isr.people.study_file import guideline_version
     from isr.runs import read_run
-    from isr.sampling import draw, write_sample
-    from isr.sources import read_source
-    from isr.studies import guideline_version
 
     if out is None or len(options["judges"]) != 1:
         raise UsageError(

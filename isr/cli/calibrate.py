@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from isr.calibrating import Correction, CorrectionReport
     from isr.intervals import Interval
+    from isr.people.correct import Correction, CorrectionReport
     from isr.recalibration import Decision, Recalibration
 
 _PATH = click.Path(path_type=Path)
@@ -93,11 +93,11 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
     """
     import json
 
-    from isr.calibrating import Settings, correct, learn, where_edits
     from isr.errors import UsageError
+    from isr.people.correct import Settings, correct, learn, where_edits
+    from isr.people.judgements import read_source
+    from isr.people.study_file import guideline_version, load_labels, option_scales, pixels_of
     from isr.recalibration import write_recalibration
-    from isr.sources import read_source
-    from isr.studies import guideline_version, load_labels, option_scales, pixels_of
 
     if run.suffix == ".db":
         raise UsageError(

@@ -57,7 +57,7 @@ def command(
     """
     import os
 
-    from isr.labelling import LabelStore, export, import_into
+    from isr.people.label_store import LabelStore, export, import_into
 
     folder = out or Path(f"{os.path.normpath(directory)}.labels")
     if not exporting and imported is None:
@@ -70,7 +70,7 @@ def command(
         else:
             _go_on(directory, folder, store, options, serving=not exporting and imported is None)
         if imported is not None:
-            from isr.studies import load_labels
+            from isr.people.study_file import load_labels
 
             taken = import_into(store, load_labels(imported))
             for rater, count in taken.raters.items():
@@ -104,7 +104,7 @@ def _kept(options: dict[str, Any]) -> dict[str, Any]:
 def _go_on(directory: Path, folder: Path, store: Any, options: dict[str, Any], *, serving: bool) -> None:
     """Checks that a study that was begun is this one."""
     from isr.directory import load_edits
-    from isr.labelling import check_plan
+    from isr.people.label_store import check_plan
 
     context = click.get_current_context()
     renamed = {"judges": "judge", "rubrics": "rubric"}
@@ -125,9 +125,9 @@ def _plan(directory: Path, folder: Path, store: Any, options: dict[str, Any]) ->
     from dataclasses import replace
 
     from isr.directory import load_edits, read_settings
-    from isr.labelling import plan_study
+    from isr.people.judgements import read_source
+    from isr.people.label_store import plan_study
     from isr.rubrics import load_pair
-    from isr.sources import read_source
 
     rubrics = load_pair(options["rubrics"] or read_settings(directory).rubrics)
     edits = load_edits(directory, rubrics=[r.name for r in rubrics.values()], cache=folder / "cache.db")
@@ -159,7 +159,7 @@ def _serve(directory: Path, store: Any, port: int) -> None:
 
 
 def _reports(store: Any) -> None:
-    from isr.labelling import rater_reports
+    from isr.people.label_store import rater_reports
 
     for r in rater_reports(store):
         checks = r["attention"]

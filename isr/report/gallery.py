@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from isr.calibration.labels import Labels
+from isr.people.labels import Labels
 from isr.report.assets import Assets
 from isr.report.forest import treatment_title
 from isr.report.runs import ReportRun, majority, told_apart

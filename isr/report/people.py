@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from isr.agreeing import AgreementStudy, Choices, agree
-from isr.calibration.labels import Label, Labels
 from isr.calibration.scores import calibration_curve
 from isr.errors import IsrError
+from isr.people.agree import AgreementStudy, Choices, agree
+from isr.people.judgements import read_source
+from isr.people.labels import Label, Labels
+from isr.people.study_file import load_labels, named_apart
 from isr.report.figures import Figure, reliability
 from isr.report.runs import ReportRun, majority, told_apart
-from isr.sources import read_source
-from isr.studies import load_labels, named_apart
 from isr.types import Question
 
 SCORE_TOP = 4
@@ -87,7 +87,7 @@ def labels_of(run: ReportRun, labels: Labels) -> Labels:
 
 
 def _figures(runs: Sequence[ReportRun], found: Sequence[Labels]) -> list[Figure]:
-    from isr.calibration.labels import consensus
+    from isr.people.labels import consensus
 
     names = told_apart(runs, [run.judges for run in runs])
     out: list[Figure] = []

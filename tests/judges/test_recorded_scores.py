@@ -9,7 +9,7 @@ import pytest
 
 import isr
 from isr.errors import CardError
-from isr.sources import read_recorded, read_source
+from isr.people.judgements import read_recorded, read_source
 from tests.directories import make_directory
 
 RUBRICS = ("viescore-sc/v1", "viescore-pq/v1")

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from isr.calibration.labels import Label, Labels, write_labels
-from isr.calibration.labelstudio import CONFIG, export_tasks
 from isr.canonical import sha256_json
 from isr.errors import UsageError
-from isr.sources import Judgements
+from isr.people.judgements import Judgements
+from isr.people.labels import Label, Labels, write_labels
+from isr.people.labelstudio import CONFIG, export_tasks
 
 TABLE_I = (150, 3)
 """Triples and raters of the paper's human study (arXiv 2512.14320, Table I); which strata it used is not known."""

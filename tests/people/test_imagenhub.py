@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from isr.agreeing import AgreementStudy, Choices, agree
-from isr.calibrating import Settings, correct, learn, where_edits
-from isr.calibration.labels import Labels
-from isr.sources import Judgements
-from isr.studies import read_study, study_judges, study_labels
+from isr.people.agree import AgreementStudy, Choices, agree
+from isr.people.correct import Settings, correct, learn, where_edits
+from isr.people.judgements import Judgements
+from isr.people.labels import Labels
+from isr.people.study_file import read_study, study_judges, study_labels
 from tests.processes import run
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "imagenhub_tie"
 STUDY = ROOT / "examples" / "imagenhub" / "study.toml"
 REFERENCE = json.loads((ROOT / "tests" / "reference" / "imagenhub" / "agreement.json").read_text())["values"]

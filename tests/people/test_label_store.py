@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isr.calibrating import Settings, correct
-from isr.calibration.labels import Label, Labels, Mark, read_labels
-from isr.calibration.labelstudio import import_labels
 from isr.directory import load_edits
 from isr.errors import InputError, UsageError
-from isr.labelling import (
+from isr.people.correct import Settings, correct
+from isr.people.judgements import read_source
+from isr.people.label_store import (
     LabelStore,
     Study,
     check_plan,
@@ -29,8 +28,9 @@ from isr.labelling import (
     plan_study,
     rater_reports,
 )
+from isr.people.labels import Label, Labels, Mark, read_labels
+from isr.people.labelstudio import import_labels
 from isr.rubrics import load_pair
-from isr.sources import read_source
 from tests.runs import recorded_run
 
 RUBRICS = list(load_pair().values())
@@ -303,7 +303,7 @@ def test_a_failed_sign_in_leaves_nothing(run: Path, tmp_path: Path, monkeypatch:
     with LabelStore(tmp_path) as store:
         store.begin(planned(run, tmp_path, edits=4))
         with monkeypatch.context() as patch:
-            patch.setattr("isr.labelling.order_for", lambda *_: 1 / 0)
+            patch.setattr("isr.people.label_store.order_for", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 store.sign_in("ann")
         assert store.raters() == []

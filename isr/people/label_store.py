@@ -23,17 +23,17 @@ import numpy as np
 from PIL import Image
 
 from isr.calibration.agreement import cohen_kappa, confusion
-from isr.calibration.labels import QUESTIONS, WORDS, Label, Labels, Mark, write_labels
-from isr.calibration.labelstudio import export_labels
 from isr.canonical import sha256_bytes, sha256_json, short
 from isr.directory import EditDirectory
 from isr.errors import InputError, Problem, UsageError
 from isr.image_file import decode, read_file
 from isr.intervals import rate_interval
 from isr.judging import arms_of
+from isr.people.judgements import EditInfo, Judgements
+from isr.people.labels import QUESTIONS, WORDS, Label, Labels, Mark, write_labels
+from isr.people.labelstudio import export_labels
+from isr.people.sampling import Sample, draw
 from isr.rubrics import Rubric
-from isr.sampling import Sample, draw
-from isr.sources import EditInfo, Judgements
 from isr.types import Arm, Edit, ImageRef, Treatment
 
 SCHEMA = "isr.labelling/1"

@@ -9,7 +9,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from isr.calibration.labels import (
+from isr.canonical import sha256_json
+from isr.errors import InputError, Problem
+from isr.people.judgements import Judgements, read_source
+from isr.people.labels import (
     Consensus,
     Labels,
     Scale,
@@ -18,11 +21,8 @@ from isr.calibration.labels import (
     read_labels,
     text_guideline,
 )
-from isr.calibration.labelstudio import import_labels
-from isr.canonical import sha256_json
-from isr.errors import InputError, Problem
+from isr.people.labelstudio import import_labels
 from isr.rubrics import load_rubric, names
-from isr.sources import Judgements, read_source
 
 
 class _Part(BaseModel):

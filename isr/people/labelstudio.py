@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from isr.calibration.labels import KNOWN, QUESTIONS, REQUIRED, WORDS, Label, Labels, Mark
 from isr.errors import InputError, Problem
+from isr.people.labels import KNOWN, QUESTIONS, REQUIRED, WORDS, Label, Labels, Mark
 
 KEPT = tuple(name for name in KNOWN if name not in (*REQUIRED, *QUESTIONS, "time"))
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isr.calibration.labels import (
+from isr.errors import InputError
+from isr.people.labels import (
     Label,
     Labels,
     Mark,
@@ -20,8 +21,7 @@ from isr.calibration.labels import (
     text_guideline,
     write_labels,
 )
-from isr.calibration.labelstudio import export_labels, export_tasks, import_labels
-from isr.errors import InputError
+from isr.people.labelstudio import export_labels, export_tasks, import_labels
 
 SHA = "sha256:" + "a" * 64
 OTHER = "sha256:" + "b" * 64

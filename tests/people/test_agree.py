@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 import isr
-from isr.agreeing import Choices, agree
-from isr.calibrating import Settings, auc, correct, learn, youden
 from isr.calibration.correction import Calibration, corrected_rate
-from isr.calibration.labels import Label, Labels, Mark, write_labels
 from isr.intervals import rate_interval
-from isr.sources import Judgements, read_source
-from isr.studies import guideline_version, pixels_of, read_study
+from isr.people.agree import Choices, agree
+from isr.people.correct import Settings, auc, correct, learn, youden
+from isr.people.judgements import Judgements, read_source
+from isr.people.labels import Label, Labels, Mark, write_labels
+from isr.people.study_file import guideline_version, pixels_of, read_study
 from tests import processes
 from tests.chat_server import serving
 from tests.directories import card_text, make_directory

@@ -9,10 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from isr.agreeing import column_of, image_of
 from isr.calibration.agreement import MISSING, jackknife
 from isr.calibration.correction import Calibration, CalibrationDesign, Estimator, corrected_rate
-from isr.calibration.labels import Consensus, Labels, consensus, one_guideline
 from isr.calibration.scores import (
     brier,
     calibration_curve,
@@ -26,10 +24,12 @@ from isr.calibration.transport import Homogeneity, homogeneity
 from isr.canonical import sha256_json, short
 from isr.errors import DesignError, InputError, StatisticsError, UsageError
 from isr.intervals import Interval, rate_interval
+from isr.people.agree import column_of, image_of
+from isr.people.judgements import QUESTIONS, Judgements
+from isr.people.labels import Consensus, Labels, consensus, one_guideline
+from isr.people.study_file import check_pixels
 from isr.recalibration import Decision, Recalibration
 from isr.rubrics import load_rubric, names
-from isr.sources import QUESTIONS, Judgements
-from isr.studies import check_pixels
 from isr.types import Bools, Floats, Ints, Question
 from isr.version import __version__
 
