@@ -20,7 +20,7 @@ import zlib
 from pathlib import Path
 
 from isr.cards import load_panel
-from isr.directory import load_edits
+from isr.edits.directory import load_edits
 from isr.judging import Plan, arms_of
 from isr.rubrics import load_pair
 

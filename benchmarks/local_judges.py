@@ -25,9 +25,9 @@ from benchmarks.backend_parity import CARDS, paint
 from isr import judging
 from isr.backends import open_judge
 from isr.cards import Panel, load_card
-from isr.directory import load_edits
+from isr.edits.directory import load_edits
+from isr.edits.images import Encoder, Prepared
 from isr.image_file import decode
-from isr.images import Encoder, Prepared
 from isr.judges._local import Conversation, conversation
 from isr.judging import Plan, arms_of, judge_all
 from isr.requests import Request

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from isr.version import __version__
 
 if TYPE_CHECKING:
-    from isr.directory import EditDirectory, load_edits
+    from isr.edits.directory import EditDirectory, load_edits
     from isr.errors import (
         AuthenticationError,
         CardError,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from isr.types import Answer, Arm, Edit, Estimate, Question, Treatment, Unit, Verdict
 
 _HOME = {
-    "isr.directory": ("EditDirectory", "load_edits"),
+    "isr.edits.directory": ("EditDirectory", "load_edits"),
     "isr.errors": (
         "AuthenticationError",
         "CardError",

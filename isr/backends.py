@@ -21,7 +21,7 @@ from isr.types import Answer
 
 if TYPE_CHECKING:
     from isr.cards import Card
-    from isr.images import Prepared
+    from isr.edits.images import Prepared
     from isr.requests import Request
 
 BUILT_IN = "isr.judges"

@@ -23,8 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from isr.backends import NAME as BACKEND_NAME
 from isr.backends import Traits, traits
 from isr.canonical import sha256_json, short
+from isr.edits.images import ImagePolicy
 from isr.errors import CardError, Problem, UsageError
-from isr.images import ImagePolicy
 
 PANEL = "panel"
 RULES = ("strict", "majority", "any", "per_question")

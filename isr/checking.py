@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw
 from isr.backends import open_judge
 from isr.canonical import sha256_bytes
 from isr.cards import Card
+from isr.edits.images import Encoder, Prepared
 from isr.errors import TransportError
-from isr.images import Encoder, Prepared
 from isr.parsing import parse
 from isr.prices import cost_of_answer, worst_cost
 from isr.requests import Request, Template

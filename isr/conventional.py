@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from isr.edits.images import read_checked
 from isr.errors import MissingExtraError
 from isr.image_file import decode
-from isr.images import read_checked
 from isr.judging import Plan
 from isr.types import Arm, Edit, Estimate, Floats, ImageRef
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from isr.backends import Judge, open_judge
 from isr.cards import Card, Panel
+from isr.edits.images import Encoder, Prepared
 from isr.errors import (
     EditDirectoryError,
     JudgeError,
@@ -29,7 +30,6 @@ from isr.errors import (
     TransportReason,
 )
 from isr.image_file import ImageProblem
-from isr.images import Encoder, Prepared
 from isr.parsing import parse
 from isr.prices import cost_of_answer, worst_cost
 from isr.recalibration import Recalibration

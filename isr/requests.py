@@ -14,8 +14,8 @@ from typing import Any
 
 from isr.canonical import canonical_json, sha256_bytes, sha256_json
 from isr.cards import Card
+from isr.edits.images import POLICY
 from isr.errors import EditDirectoryError, Problem
-from isr.images import POLICY
 from isr.rubrics import PLACEHOLDER, Rubric
 from isr.types import Arm, Edit, ImageRef, Question
 

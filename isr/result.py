@@ -19,8 +19,9 @@ import numpy as np
 from isr.calibration.agreement import MISSING
 from isr.calibration.reliability import advice, retest_reliability
 from isr.canonical import short
-from isr.directory import EditDirectory
-from isr.distortion import measure
+from isr.edits.directory import EditDirectory
+from isr.edits.distortion import measure
+from isr.edits.images import POLICY, read_checked
 from isr.errors import InputError, Problem
 from isr.estimates import (
     UNDECIDED_SHARE,
@@ -34,7 +35,6 @@ from isr.estimates import (
     treatment_estimates,
 )
 from isr.image_file import decode
-from isr.images import POLICY, read_checked
 from isr.judging import Judged, Plan, Progress, arms_of
 from isr.outcomes import QUESTIONS, Ballot, Outcomes, outcomes
 from isr.parsing import PARSER_VERSION

@@ -23,7 +23,7 @@ from isr.access import check_pair, endpoint_key, read_config
 from isr.backends import backend_of
 from isr.cards import Panel, builtin_names, load_card, load_panel
 from isr.conventional import Measured, annotate, require_piq
-from isr.directory import EditDirectory, columns, load_edits
+from isr.edits.directory import EditDirectory, columns, load_edits
 from isr.errors import Interrupted, IsrError, JudgeError, SecretError, TransportReason, UsageError
 from isr.estimates import Settings
 from isr.image_file import open_image, read_file

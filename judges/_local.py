@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from isr.cards import Card
-    from isr.images import Prepared
+    from isr.edits.images import Prepared
     from isr.requests import Request
 
 log = logging.getLogger("isr")

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import torch
 
     from isr.cards import Card
-    from isr.images import Prepared
+    from isr.edits.images import Prepared
     from isr.requests import Request
 
 log = logging.getLogger("isr")

@@ -16,7 +16,7 @@ from isr.types import Answer, Finish, Question
 
 if TYPE_CHECKING:
     from isr.cards import Card
-    from isr.images import Prepared
+    from isr.edits.images import Prepared
     from isr.requests import Request
 
 FREE = True

@@ -40,7 +40,7 @@ from isr.types import Answer, Finish
 
 if TYPE_CHECKING:
     from isr.cards import Card
-    from isr.images import Prepared
+    from isr.edits.images import Prepared
     from isr.requests import Request
 
 log = logging.getLogger("isr")

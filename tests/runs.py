@@ -28,7 +28,7 @@ def recorded_run(
 ) -> Path:
     """Scores a directory with recorded answers; returns the run's folder. say: number of the request -> answer."""
     from isr.cards import load_panel
-    from isr.directory import load_edits
+    from isr.edits.directory import load_edits
     from isr.judging import Plan, arms_of
     from isr.rubrics import load_pair
 

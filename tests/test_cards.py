@@ -9,8 +9,8 @@ import pytest
 
 from isr.backends import open_judge
 from isr.cards import Card, builtin_names, load_card, load_panel
+from isr.edits.images import ImagePolicy
 from isr.errors import CardError, UsageError
-from isr.images import ImagePolicy
 from isr.prices import RULES
 from tests.samples import a_card, write_toml
 

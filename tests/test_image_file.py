@@ -14,9 +14,9 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from isr import image_file
+from isr.edits.scan import Scanner
 from isr.errors import EditDirectoryError, InputError
 from isr.image_file import FORMATS, MAX_PIXELS, ImageProblem, decode, read_file
-from isr.scan import Scanner
 from sifm_ref.pictures import find_pictures, read_rgb
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from isr import store as module
 from isr.backends import open_judge
 from isr.cards import Decoding, load_card
+from isr.edits.images import Encoder, ImagePolicy, Prepared
 from isr.errors import CardError, StoreError
-from isr.images import Encoder, ImagePolicy, Prepared
 from isr.parsing import parse
 from isr.store import SCHEMA, Store, file_system, pack, unpack
 from isr.types import Answer

@@ -28,7 +28,7 @@ from benchmarks.gpu.record import (
 from benchmarks.judge_memory import qwen2_5_vl
 from benchmarks.local_judges import Pictures, pictures_of, talk_of
 from isr.cards import Card, Panel, load_card
-from isr.directory import load_edits
+from isr.edits.directory import load_edits
 from isr.judges import hf_transformers
 from isr.judging import Plan, arms_of, judge_all
 from isr.requests import Request

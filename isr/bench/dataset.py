@@ -22,9 +22,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from isr.canonical import sha256_bytes, sha256_json
+from isr.edits.images import pixel_digest
 from isr.errors import InputError, MissingExtraError, Problem
 from isr.image_file import ImageProblem, decode
-from isr.images import pixel_digest
 
 RULE = "caption-keywords/1"
 KEYWORDS: Mapping[str, tuple[str, ...]] = {

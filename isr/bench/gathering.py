@@ -9,8 +9,8 @@ from pathlib import Path
 from isr.bench import dataset, unseen
 from isr.bench.images import Instruction, Material, find, table
 from isr.bench.study import ImagesPart
+from isr.edits.create import PromptRow
 from isr.errors import UsageError
-from isr.initialise import PromptRow
 
 FOLDER = "gathered"
 

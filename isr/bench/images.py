@@ -73,7 +73,7 @@ def _seen(prompts: Sequence[Instruction]) -> Iterator[tuple[str, str]]:
 
 def find(folder: Path, prompts: Path, without: Path | None = None) -> Material:
     """What a folder and its table hold, but for what lies in ``without``. Raises ``InputError`` with everything that does not match."""
-    from isr.initialise import read_prompts
+    from isr.edits.create import read_prompts
     from sifm_ref.editing import Prompt, check_columns, unmatched
     from sifm_ref.pictures import find_pictures
 

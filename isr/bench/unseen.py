@@ -27,8 +27,8 @@ from isr.backends import open_writer
 from isr.bench.dataset import PROMPTS, REPLIES, SELECTION, captions, unprintable
 from isr.canonical import sha256_bytes, sha256_json
 from isr.cards import Card, load_card
+from isr.edits.create import PromptRow, read_prompts
 from isr.errors import CardError, InputError, Problem, TransportError
-from isr.initialise import PromptRow, read_prompts
 from isr.requests import quoted
 from isr.retrying import Throttle, with_retries
 from isr.types import Answer, Finish

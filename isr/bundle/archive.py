@@ -18,10 +18,10 @@ from typing import IO, Any
 
 from isr.canonical import sha256_bytes
 from isr.cards import Card, Panel, load_panel
-from isr.directory import EditDirectory, load_edits
+from isr.edits.directory import EditDirectory, load_edits
+from isr.edits.metadata import metadata_file
 from isr.errors import InputError, Problem, UsageError
 from isr.judging import Plan, arms_of
-from isr.metadata import metadata_file
 from isr.recalibration import read_recalibration
 from isr.result import Result
 from isr.rubrics import load_rubric

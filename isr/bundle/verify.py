@@ -25,7 +25,7 @@ from isr.bundle.archive import MANIFEST, SCHEMA, Bundle, edit_of, image_name, im
 from isr.calibration.agreement import Agreement, agreement
 from isr.canonical import sha256_bytes
 from isr.cards import Card, Panel
-from isr.directory import EditDirectory
+from isr.edits.directory import EditDirectory
 from isr.errors import CardError, InputError, IsrError, Problem, UsageError
 from isr.estimates import Settings
 from isr.judging import Judged, Plan, Progress, judge_all, judged_edits

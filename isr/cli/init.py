@@ -47,8 +47,8 @@ def command(
     isr init edits/ --edits 'out/sifm/*.png' --source 'images/*.png' --control 'out/clean/*.png' \\
         --prompts prompts.csv --column method=sifm --column editor=ip2p
     """
+    from isr.edits.create import expand, match, parse_columns, read_prompts, write_directory
     from isr.errors import UsageError
-    from isr.initialise import expand, match, parse_columns, read_prompts, write_directory
 
     patterns = {"source_file_name": source, "control_file_name": control, "protected_file_name": protected}
     others = {column: expand(p, f"--{column.split('_')[0]}") for column, p in patterns.items() if p}

@@ -103,7 +103,7 @@ def _kept(options: dict[str, Any]) -> dict[str, Any]:
 
 def _go_on(directory: Path, folder: Path, store: Any, options: dict[str, Any], *, serving: bool) -> None:
     """Checks that a study that was begun is this one."""
-    from isr.directory import load_edits
+    from isr.edits.directory import load_edits
     from isr.people.label_store import check_plan
 
     context = click.get_current_context()
@@ -124,7 +124,7 @@ def _go_on(directory: Path, folder: Path, store: Any, options: dict[str, Any], *
 def _plan(directory: Path, folder: Path, store: Any, options: dict[str, Any]) -> None:
     from dataclasses import replace
 
-    from isr.directory import load_edits, read_settings
+    from isr.edits.directory import load_edits, read_settings
     from isr.people.judgements import read_source
     from isr.people.label_store import plan_study
     from isr.rubrics import load_pair

@@ -26,7 +26,7 @@ def command(directory: Path, rubrics: tuple[str, ...], as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from isr.directory import load_edits
+    from isr.edits.directory import load_edits
     from isr.errors import EditDirectoryError
     from isr.scoring import Options
 

@@ -24,7 +24,7 @@ from PIL import Image
 
 from isr.calibration.agreement import cohen_kappa, confusion
 from isr.canonical import sha256_bytes, sha256_json, short
-from isr.directory import EditDirectory
+from isr.edits.directory import EditDirectory
 from isr.errors import InputError, Problem, UsageError
 from isr.image_file import decode, read_file
 from isr.intervals import rate_interval

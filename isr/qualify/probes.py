@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
-from isr.directory import EditDirectory
+from isr.edits.directory import EditDirectory
+from isr.edits.images import read_checked
 from isr.errors import EditDirectoryError, Problem
 from isr.image_file import decode
-from isr.images import read_checked
 from isr.types import Edit, ImageRef, Question
 
 PROBES_VERSION = 1  # raised with every change that changes a probe's pixels or prompts

@@ -16,9 +16,9 @@ from typing import Any
 
 from isr.canonical import short
 from isr.cards import Card, Panel, load_panel
-from isr.directory import load_edits
+from isr.edits.directory import load_edits
+from isr.edits.images import POLICY
 from isr.errors import TransportError, TransportReason, UsageError
-from isr.images import POLICY
 from isr.judging import Plan, judge_all, judged_edits
 from isr.parsing import PARSER_VERSION
 from isr.qualify.checks import (

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from isr.edits.metadata import metadata_file, read_rows
 from isr.errors import InputError, Problem
 from isr.estimates import estimate_of
 from isr.intervals import rate_interval
-from isr.metadata import metadata_file, read_rows
 from isr.outcomes import Ballot, Outcomes, outcomes
 from isr.qualify.record import FILE, FOLDER, read_qualification
 from isr.result import Result

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from isr.bench import dataset
 from isr.bench.dataset import DatasetPart, Source, prepare, select, stratum_of
+from isr.edits.create import read_prompts
 from isr.errors import InputError
-from isr.initialise import read_prompts
 from tests.bench.papers import CAPTIONS, data_rows, picture_bytes, write_imagefolder, write_parquet
 
 ONE_EACH = {"portrait": 1, "landscape": 1, "painting": 1}

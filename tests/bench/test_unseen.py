@@ -20,8 +20,8 @@ from isr.bench.unseen import (
     read,
     writer,
 )
+from isr.edits.create import read_prompts
 from isr.errors import CardError, InputError, SecretError, TransportError
-from isr.initialise import read_prompts
 from isr.types import Answer
 from tests.chat_server import serving
 

@@ -111,7 +111,7 @@ def made(bench: Bench) -> None:
 def answer_all(bench: Bench, most: int | None = None) -> None:
     """Records an answer to every question, or to the first ones."""
     from isr.cards import load_panel
-    from isr.directory import load_edits
+    from isr.edits.directory import load_edits
     from isr.judging import Plan, arms_of
     from isr.rubrics import load_pair
 

@@ -25,8 +25,8 @@ from safetensors.torch import load_file, save_file
 import isr
 from isr.backends import open_judge
 from isr.cards import load_card, load_panel
+from isr.edits.images import Encoder, Prepared
 from isr.errors import CardError, JudgeError, MissingExtraError
-from isr.images import Encoder, Prepared
 from isr.judges._local import without_marks
 from isr.judging import Plan, judged_edits
 from isr.parsing import parse
@@ -159,7 +159,7 @@ async def _ask_all(judge: Any, requests: list[Request], root: Path) -> list[Answ
 
 def requests_of(root: Path, card: str) -> list[Request]:
     """All requests of a directory under a card."""
-    from isr.directory import load_edits
+    from isr.edits.directory import load_edits
     from isr.judging import arms_of
 
     edits = load_edits(root).edits
@@ -256,7 +256,7 @@ def test_p_yes_stands_beside_the_verdict(checkpoint: Callable[[str], Path], tmp_
     isr.score(tmp_path / "edits", judge=card, rubrics=SHORT, out=tmp_path / "out")
     table = (tmp_path / "out/edits.csv").read_text("utf-8").splitlines()[0].split(",")
     assert {"judge:semantic_p_yes", "judge:perceptual_p_yes"} <= set(table)
-    plan = Plan(tmp_path / "edits", isr.directory.load_edits(tmp_path / "edits").edits, load_pair(SHORT), load_panel(card))  # fmt: skip
+    plan = Plan(tmp_path / "edits", isr.edits.directory.load_edits(tmp_path / "edits").edits, load_pair(SHORT), load_panel(card))  # fmt: skip
     with Store(tmp_path / "out/isr.db", read_only=True) as store:
         for judged in judged_edits(plan, store):
             for verdicts in judged.verdicts.values():
@@ -511,7 +511,7 @@ def test_questions_of_an_edit_share_their_pictures(tmp_path: Path) -> None:
     encoder = Encoder(tmp_path / "edits", card.policy)
 
     async def both() -> tuple[Any, Any]:
-        from isr.directory import load_edits
+        from isr.edits.directory import load_edits
 
         edit = load_edits(tmp_path / "edits").edits[0]
         assert edit.source is not None

@@ -27,6 +27,7 @@ from isr.access import allow
 from isr.backends import open_judge
 from isr.canonical import sha256_bytes
 from isr.cards import Card, Decoding, Endpoint, Images, Limits
+from isr.edits.images import GAP_PX, Encoder, Prepared
 from isr.errors import (
     AuthenticationError,
     CardError,
@@ -37,7 +38,6 @@ from isr.errors import (
     SecretError,
     TransportError,
 )
-from isr.images import GAP_PX, Encoder, Prepared
 from isr.judges.openai_chat import REMOVED, map_error
 from isr.parsing import parse
 from isr.requests import Request

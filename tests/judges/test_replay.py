@@ -12,8 +12,8 @@ import pytest
 from isr.backends import Judge, open_judge
 from isr.canonical import sha256_bytes
 from isr.cards import load_card
+from isr.edits.images import Encoder, ImagePolicy, Prepared
 from isr.errors import CardError, TransportError
-from isr.images import Encoder, ImagePolicy, Prepared
 from isr.types import Answer
 from tests.samples import a_card, a_request, an_answer
 

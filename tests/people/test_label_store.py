@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isr.directory import load_edits
+from isr.edits.directory import load_edits
 from isr.errors import InputError, UsageError
 from isr.people.correct import Settings, correct
 from isr.people.judgements import read_source

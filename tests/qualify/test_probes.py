@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isr.directory import load_edits
+from isr.edits.directory import load_edits
 from isr.errors import EditDirectoryError
 from isr.qualify.probes import ASKED, DOSES, TEXTS, degraded, reencoded, text_band, with_text, write_probes
 from isr.requests import Template, requests_for

@@ -13,7 +13,7 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="needs isr-eval[sifm]")
 pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
-from isr.directory import load_edits  # noqa: E402
+from isr.edits.directory import load_edits  # noqa: E402
 from isr.errors import InputError  # noqa: E402
 from sifm_ref.editing import Done, Job, Prompt, _copy, edit, prompts_for  # noqa: E402
 from sifm_ref.immunizing import Job as Immunize  # noqa: E402

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from isr.edits.metadata import KNOWN, NAMES, PATHS
 from isr.errors import EditDirectoryError, InputError, Problem, UsageError
-from isr.metadata import KNOWN, NAMES, PATHS
 
 SEPARATORS = "_-. "
 FOLDERS = {

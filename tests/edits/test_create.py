@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from isr.directory import load_edits
+from isr.edits.create import Match, PromptRow, expand, match, parse_columns, read_prompts, write_directory
+from isr.edits.directory import load_edits
 from isr.errors import EditDirectoryError, InputError, UsageError
-from isr.initialise import Match, PromptRow, expand, match, parse_columns, read_prompts, write_directory
 from tests.directories import picture
 
 

@@ -20,11 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from isr import scan
-from isr.directory import EditDirectory, Settings, _number, columns, load_edits, read_settings
+from isr.edits import scan
+from isr.edits.directory import EditDirectory, Settings, _number, columns, load_edits, read_settings
+from isr.edits.images import pixel_digest
 from isr.errors import EditDirectoryError, RubricError
 from isr.image_file import decode
-from isr.images import pixel_digest
 from isr.types import Edit, Treatment, Unit
 from tests.directories import make_directory, picture, write_metadata
 
@@ -125,7 +125,8 @@ def test_the_same_picture_in_two_formats_is_one_image(root: Path) -> None:
 def test_without_a_source_every_edit_is_its_own_image(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from isr import directory, rubrics
+    from isr import rubrics
+    from isr.edits import directory
 
     only_edit = {q: r.model_copy(update={"images": ("edit",)}) for q, r in rubrics.load_pair().items()}
     monkeypatch.setattr(

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from isr.edits.metadata import Row, metadata_file, read_rows
 from isr.errors import EditDirectoryError, MissingExtraError
-from isr.metadata import Row, metadata_file, read_rows
 
 ROWS: list[dict[str, Any]] = [
     {

@@ -19,10 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from isr import images
 from isr.canonical import sha256_bytes
-from isr.image_file import ImageProblem, decode
-from isr.images import (
+from isr.edits import images
+from isr.edits.images import (
     GAP_PX,
     Encoder,
     ImagePolicy,
@@ -33,6 +32,7 @@ from isr.images import (
     read_checked,
     side_by_side,
 )
+from isr.image_file import ImageProblem, decode
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 RGB = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)  # 9 wide, 7 high

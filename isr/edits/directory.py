@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from isr.canonical import canonical_json, sha256_bytes
+from isr.edits.metadata import KNOWN, PATHS, Row, metadata_file, read_rows
+from isr.edits.scan import Scanned, Scanner
 from isr.errors import EditDirectoryError, Problem, RubricError
 from isr.image_file import ImageProblem
-from isr.metadata import KNOWN, PATHS, Row, metadata_file, read_rows
 from isr.rubrics import DEFAULTS, load_pair
-from isr.scan import Scanned, Scanner
 from isr.types import Edit, ImageRef, Treatment, Unit
 
 SETTINGS = ("rubrics", "by", "level")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from isr import scan as module
 from isr.canonical import sha256_bytes
+from isr.edits import scan as module
+from isr.edits.images import pixel_digest
+from isr.edits.scan import Scanned, Scanner
 from isr.image_file import ImageProblem, decode
-from isr.images import pixel_digest
-from isr.scan import Scanned, Scanner
 from tests.directories import picture
 
 
