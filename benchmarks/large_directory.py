@@ -19,10 +19,10 @@ import time
 import zlib
 from pathlib import Path
 
-from isr.cards import load_panel
 from isr.edits.directory import load_edits
-from isr.judging import Plan, arms_of
-from isr.rubrics import load_pair
+from isr.judging.cards import load_panel
+from isr.judging.loop import Plan, arms_of
+from isr.judging.rubrics import load_pair
 
 PROMPTS = 20
 SIDE = 16

@@ -22,17 +22,17 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.backend_parity import CARDS, paint
-from isr import judging
-from isr.backends import open_judge
-from isr.cards import Panel, load_card
 from isr.edits.directory import load_edits
 from isr.edits.images import Encoder, Prepared
 from isr.image_file import decode
 from isr.judges._local import Conversation, conversation
-from isr.judging import Plan, arms_of, judge_all
-from isr.requests import Request
-from isr.rubrics import load_pair
-from isr.store import Store
+from isr.judging import loop
+from isr.judging.backends import open_judge
+from isr.judging.cards import Panel, load_card
+from isr.judging.loop import Plan, arms_of, judge_all
+from isr.judging.requests import Request
+from isr.judging.rubrics import load_pair
+from isr.judging.store import Store
 
 PAIR = ("shapes-semantic/v1", "shapes-perceptual/v1")
 
@@ -95,14 +95,14 @@ async def bare_vllm(judge: Any, requests: list[Request], root: Path) -> None:
 
 async def through_isr(judge: Any, plan: Plan, folder: Path) -> None:
     """A whole run of the judging loop with a store of its own."""
-    real = judging.open_judge
-    judging.open_judge = lambda card: Loaded(judge)  # type: ignore[assignment]
+    real = loop.open_judge
+    loop.open_judge = lambda card: Loaded(judge)  # type: ignore[assignment]
     try:
         with Store(folder / f"{time.monotonic_ns()}.db") as store:
             done = await judge_all(plan, store)
             assert done.answered == plan.size(), done
     finally:
-        judging.open_judge = real
+        loop.open_judge = real
 
 
 async def measure(backend: str, edits: int, rounds: int, folder: Path) -> None:

@@ -123,7 +123,7 @@ def bodies(root: Path) -> Iterator[bytes]:
 
 
 def conversations(root: Path) -> Iterator[tuple[list[dict[str, object]], dict[str, object] | None]]:
-    from isr.rubrics import load_pair
+    from isr.judging.rubrics import load_pair
 
     rubrics = list(load_pair().values())
     for line in (root / "metadata.jsonl").read_text().splitlines():

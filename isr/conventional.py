@@ -23,7 +23,7 @@ import numpy as np
 from isr.edits.images import read_checked
 from isr.errors import MissingExtraError
 from isr.image_file import decode
-from isr.judging import Plan
+from isr.judging.loop import Plan
 from isr.types import Arm, Edit, Estimate, Floats, ImageRef
 
 if TYPE_CHECKING:

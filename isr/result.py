@@ -35,9 +35,9 @@ from isr.estimates import (
     treatment_estimates,
 )
 from isr.image_file import decode
-from isr.judging import Judged, Plan, Progress, arms_of
+from isr.judging.loop import Judged, Plan, Progress, arms_of
+from isr.judging.parsing import PARSER_VERSION
 from isr.outcomes import QUESTIONS, Ballot, Outcomes, outcomes
-from isr.parsing import PARSER_VERSION
 from isr.types import Arm, Edit, Estimate, PanelReason, Question, Treatment, Unit
 from isr.version import __version__
 

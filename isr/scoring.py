@@ -19,22 +19,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from isr.access import check_pair, endpoint_key, read_config
-from isr.backends import backend_of
-from isr.cards import Panel, builtin_names, load_card, load_panel
 from isr.conventional import Measured, annotate, require_piq
 from isr.edits.directory import EditDirectory, columns, load_edits
 from isr.errors import Interrupted, IsrError, JudgeError, SecretError, TransportReason, UsageError
 from isr.estimates import Settings
 from isr.image_file import open_image, read_file
 from isr.intervals import Estimand, Method, Prompts
-from isr.judging import Plan, Progress, judge_all, judged_edits, missing_requests
-from isr.prices import image_tokens, require_prices, text_tokens, usd
+from isr.judging.backends import backend_of
+from isr.judging.cards import Panel, builtin_names, load_card, load_panel
+from isr.judging.keys import check_pair, endpoint_key, read_config
+from isr.judging.loop import Plan, Progress, judge_all, judged_edits, missing_requests
+from isr.judging.prices import image_tokens, require_prices, text_tokens, usd
+from isr.judging.rubrics import load_pair
+from isr.judging.store import Store
+from isr.judging.thresholds import read_recalibration, require_match
 from isr.qualify.record import Qualified, qualifications
-from isr.recalibration import read_recalibration, require_match
 from isr.result import EditsTable, Result, Tally
-from isr.rubrics import load_pair
-from isr.store import Store
 from isr.types import AnswerReason, reason_of
 from isr.version import __version__
 

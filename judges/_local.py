@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from isr.cards import Decoding
 from isr.errors import CardError, JudgeError, MissingExtraError, Problem
-from isr.requests import arranged
+from isr.judging.cards import Decoding
+from isr.judging.requests import arranged
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from isr.cards import Card
     from isr.edits.images import Prepared
-    from isr.requests import Request
+    from isr.judging.cards import Card
+    from isr.judging.requests import Request
 
 log = logging.getLogger("isr")
 

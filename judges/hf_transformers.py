@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from isr.canonical import canonical_json
 from isr.errors import CardError, IsrError, JudgeError, MissingExtraError, TransportError
-from isr.graded import Step, p_yes
 from isr.judges._local import (
     Conversation,
     EngineOptions,
@@ -33,14 +32,15 @@ from isr.judges._local import (
     schema_of,
     seed_of,
 )
+from isr.judging.logprobs import Step, p_yes
 from isr.types import Answer, Finish
 
 if TYPE_CHECKING:
     import torch
 
-    from isr.cards import Card
     from isr.edits.images import Prepared
-    from isr.requests import Request
+    from isr.judging.cards import Card
+    from isr.judging.requests import Request
 
 log = logging.getLogger("isr")
 

@@ -23,7 +23,6 @@ import aiohttp
 import httpx2
 import openai
 
-from isr.access import endpoint_key, is_loopback
 from isr.errors import (
     AuthenticationError,
     CardError,
@@ -34,14 +33,15 @@ from isr.errors import (
     SecretError,
     TransportError,
 )
-from isr.graded import p_yes, steps_of_completion
-from isr.requests import arranged
+from isr.judging.keys import endpoint_key, is_loopback
+from isr.judging.logprobs import p_yes, steps_of_completion
+from isr.judging.requests import arranged
 from isr.types import Answer, Finish
 
 if TYPE_CHECKING:
-    from isr.cards import Card
     from isr.edits.images import Prepared
-    from isr.requests import Request
+    from isr.judging.cards import Card
+    from isr.judging.requests import Request
 
 SERVED_BY_NAME = True
 WRITES = True

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isr.errors import CardError, Problem, TransportError
-from isr.parsing import recorded_answer
+from isr.judging.parsing import recorded_answer
 from isr.types import Answer
 
 if TYPE_CHECKING:
-    from isr.cards import Card
     from isr.edits.images import Prepared
-    from isr.requests import Request
+    from isr.judging.cards import Card
+    from isr.judging.requests import Request
 
 FREE = True
 FILES = ("answers",)

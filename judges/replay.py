@@ -20,9 +20,9 @@ from isr.errors import CardError, Problem, TransportError
 from isr.types import Answer
 
 if TYPE_CHECKING:
-    from isr.cards import Card
     from isr.edits.images import Prepared
-    from isr.requests import Request
+    from isr.judging.cards import Card
+    from isr.judging.requests import Request
 
 FREE = True
 FILES = ("answers",)

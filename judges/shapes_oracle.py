@@ -15,9 +15,9 @@ from isr.judges._shapes_vision import NotAShapesScene, degradation, look
 from isr.types import Answer, Finish, Question
 
 if TYPE_CHECKING:
-    from isr.cards import Card
     from isr.edits.images import Prepared
-    from isr.requests import Request
+    from isr.judging.cards import Card
+    from isr.judging.requests import Request
 
 FREE = True
 REVISION = "2"  # raised with every change of _shapes_vision that can change a verdict

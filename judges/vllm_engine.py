@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from isr.errors import CardError, IsrError, JudgeError, TransportError
-from isr.graded import Step, p_yes
 from isr.judges._local import (
     Conversation,
     EngineOptions,
@@ -36,12 +35,13 @@ from isr.judges._local import (
     schema_of,
     seed_of,
 )
+from isr.judging.logprobs import Step, p_yes
 from isr.types import Answer, Finish
 
 if TYPE_CHECKING:
-    from isr.cards import Card
     from isr.edits.images import Prepared
-    from isr.requests import Request
+    from isr.judging.cards import Card
+    from isr.judging.requests import Request
 
 log = logging.getLogger("isr")
 

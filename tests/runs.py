@@ -27,10 +27,10 @@ def recorded_run(
     **options: Any,
 ) -> Path:
     """Scores a directory with recorded answers; returns the run's folder. say: number of the request -> answer."""
-    from isr.cards import load_panel
     from isr.edits.directory import load_edits
-    from isr.judging import Plan, arms_of
-    from isr.rubrics import load_pair
+    from isr.judging.cards import load_panel
+    from isr.judging.loop import Plan, arms_of
+    from isr.judging.rubrics import load_pair
 
     edits = root / "edits"
     rows = make_directory(edits, images=images, prompts=prompts, methods=methods)

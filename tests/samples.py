@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from isr.canonical import sha256_bytes
-from isr.cards import Card, Decoding, Endpoint, Images
-from isr.requests import Request, Template
-from isr.rubrics import load_rubric
+from isr.judging.cards import Card, Decoding, Endpoint, Images
+from isr.judging.requests import Request, Template
+from isr.judging.rubrics import load_rubric
 from isr.types import Answer, ImageRef, Verdict
 
 GOOD = {

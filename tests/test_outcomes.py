@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isr.cards import RULES
+from isr.judging.cards import RULES
 from isr.outcomes import Ballot, Outcomes, outcomes
 from isr.types import Question, Verdict
 

@@ -52,8 +52,8 @@ def test_public_names() -> None:
 
 
 def test_every_judge_card_names_a_backend_that_is_there() -> None:
-    from isr.backends import backend_of
-    from isr.cards import builtin_names, load_card
+    from isr.judging.backends import backend_of
+    from isr.judging.cards import builtin_names, load_card
 
     for name in builtin_names():
         card = load_card(name)

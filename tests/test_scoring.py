@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import isr
-from isr.store import Store
+from isr.judging.store import Store
 from tests.chat_server import serving
 from tests.directories import card_text, make_directory, write_metadata
 from tests.processes import run

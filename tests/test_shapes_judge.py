@@ -15,8 +15,8 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from isr.parsing import parse
-from isr.rubrics import load_rubric
+from isr.judging.parsing import parse
+from isr.judging.rubrics import load_rubric
 from isr.types import Answer
 from tests.samples import a_request
 

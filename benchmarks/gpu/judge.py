@@ -27,13 +27,13 @@ from benchmarks.gpu.record import (
 )
 from benchmarks.judge_memory import qwen2_5_vl
 from benchmarks.local_judges import Pictures, pictures_of, talk_of
-from isr.cards import Card, Panel, load_card
 from isr.edits.directory import load_edits
 from isr.judges import hf_transformers
-from isr.judging import Plan, arms_of, judge_all
-from isr.requests import Request
-from isr.rubrics import load_rubric
-from isr.store import Store
+from isr.judging.cards import Card, Panel, load_card
+from isr.judging.loop import Plan, arms_of, judge_all
+from isr.judging.requests import Request
+from isr.judging.rubrics import load_rubric
+from isr.judging.store import Store
 from isr.types import Question
 from tests import checkpoints
 from tests.directories import make_directory

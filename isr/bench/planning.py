@@ -10,10 +10,10 @@ from typing import Any
 from isr.bench.cells import Scoring
 from isr.bench.running import Bench, check_folder, check_ready, records
 from isr.bench.study import judge_sets, judge_spec
-from isr.cards import load_panel
 from isr.errors import IsrError
-from isr.prices import CHARACTERS_PER_TOKEN, image_tokens, usd
-from isr.rubrics import load_pair
+from isr.judging.cards import load_panel
+from isr.judging.prices import CHARACTERS_PER_TOKEN, image_tokens, usd
+from isr.judging.rubrics import load_pair
 
 
 def plan_dict(bench: Bench) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def _usd(bench: Bench, scoring: Scoring) -> list[float] | None:
 
 def _answers(folder: Path) -> int:
     """Answers in a store, if there is one."""
-    from isr.store import Store
+    from isr.judging.store import Store
 
     file = folder / "isr.db"
     if not file.is_file():

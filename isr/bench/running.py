@@ -133,7 +133,7 @@ def open_bench(file: Path, out: Path | None, **asked: Any) -> Bench:
 
 def marks(study: Study, root: Path) -> Marks:
     """What the study's names mean on this disk."""
-    from isr.cards import load_panel
+    from isr.judging.cards import load_panel
     from sifm_ref.loading import fingerprint
 
     editors = {}
@@ -209,11 +209,11 @@ def run(bench: Bench, show: Show) -> None:
 
 def check_ready(bench: Bench) -> None:
     """Raises ``IsrError`` for what scoring would stop at only after hours: keys, prices, packages."""
-    from isr.access import check_pair, endpoint_key
-    from isr.backends import backend_of
-    from isr.cards import load_panel
     from isr.conventional import require_piq
-    from isr.prices import require_prices
+    from isr.judging.backends import backend_of
+    from isr.judging.cards import load_panel
+    from isr.judging.keys import check_pair, endpoint_key
+    from isr.judging.prices import require_prices
 
     if "score" not in bench.order.steps:
         return

@@ -416,8 +416,8 @@ def judge_sets(judge: JudgePart) -> tuple[str, ...]:
 
 
 def _try_judge(judge: JudgePart, root: Path) -> None:
-    from isr.cards import load_panel
-    from isr.rubrics import load_pair
+    from isr.judging.cards import load_panel
+    from isr.judging.rubrics import load_pair
 
     load_panel(judge_spec(judge, root), judge_sets(judge))
     load_pair(*([judge.rubrics] if judge.rubrics else []))

@@ -22,15 +22,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from isr.access import check_pair
-from isr.backends import open_writer
 from isr.bench.dataset import PROMPTS, REPLIES, SELECTION, captions, unprintable
 from isr.canonical import sha256_bytes, sha256_json
-from isr.cards import Card, load_card
 from isr.edits.create import PromptRow, read_prompts
 from isr.errors import CardError, InputError, Problem, TransportError
-from isr.requests import quoted
-from isr.retrying import Throttle, with_retries
+from isr.judging.backends import open_writer
+from isr.judging.cards import Card, load_card
+from isr.judging.keys import check_pair
+from isr.judging.requests import quoted
+from isr.judging.retry import Throttle, with_retries
 from isr.types import Answer, Finish
 
 SCHEMA = "isr.unseen/1"

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from isr.canonical import sha256_bytes
-from isr.cards import Card, Panel, load_panel
 from isr.edits.directory import EditDirectory, load_edits
 from isr.edits.metadata import metadata_file
 from isr.errors import InputError, Problem, UsageError
-from isr.judging import Plan, arms_of
-from isr.recalibration import read_recalibration
+from isr.judging.cards import Card, Panel, load_panel
+from isr.judging.loop import Plan, arms_of
+from isr.judging.rubrics import load_rubric
+from isr.judging.store import Store
+from isr.judging.thresholds import read_recalibration
 from isr.result import Result
-from isr.rubrics import load_rubric
-from isr.store import Store
 from isr.types import Edit, ImageRef, Treatment, Unit
 from isr.version import __version__
 

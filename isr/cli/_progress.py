@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from isr.judging import Progress
+    from isr.judging.loop import Progress
     from isr.scoring import Watch
 
 LINE_EVERY_S = 15.0

@@ -10,8 +10,8 @@ import click
 
 if TYPE_CHECKING:
     from isr.intervals import Interval
+    from isr.judging.thresholds import Decision, Recalibration
     from isr.people.correct import Correction, CorrectionReport
-    from isr.recalibration import Decision, Recalibration
 
 _PATH = click.Path(path_type=Path)
 
@@ -94,10 +94,10 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
     import json
 
     from isr.errors import UsageError
+    from isr.judging.thresholds import write_recalibration
     from isr.people.correct import Settings, correct, learn, where_edits
     from isr.people.judgements import read_source
     from isr.people.study_file import guideline_version, load_labels, option_scales, pixels_of
-    from isr.recalibration import write_recalibration
 
     if run.suffix == ".db":
         raise UsageError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from isr.cards import Card
+    from isr.judging.cards import Card
 
 
 @click.group(invoke_without_command=True, short_help="List, show, check and allow judges.")
@@ -23,7 +23,7 @@ def command(ctx: click.Context) -> None:
     isr judges allow api.example.org EXAMPLE_KEY
     """
     if ctx.invoked_subcommand is None:
-        from isr.cards import builtin_names, load_card
+        from isr.judging.cards import builtin_names, load_card
 
         for name in builtin_names():
             card = load_card(name)
@@ -39,7 +39,7 @@ def show(name: str, sets: tuple[str, ...], as_json: bool) -> None:
     """Print a card, and the identity under which its answers are kept."""
     import json
 
-    from isr.cards import load_panel
+    from isr.judging.cards import load_panel
 
     panel = load_panel(name, sets)
     cards = [{**c.model_dump(mode="json"), "identity_digest": c.digest} for c in panel.members]
@@ -71,8 +71,8 @@ def _shown(card: Card) -> str:
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override one field of the card.")
 def check(name: str, sets: tuple[str, ...]) -> None:
     """Make one real call for each question and report model, latency, schema support and cost."""
-    from isr.cards import load_panel
-    from isr.checking import check_card
+    from isr.judging.cards import load_panel
+    from isr.judging.check import check_card
 
     good = True
     for card in load_panel(name, sets).members:
@@ -91,7 +91,7 @@ def allow(host: str, variable: str) -> None:
 
     HOST has no scheme, port or path: the key may go to every port of it.
     """
-    from isr.access import allow as record
+    from isr.judging.keys import allow as record
 
     path = record(host, variable)
     click.echo(f"{variable} may be sent to {host} (recorded in {path})")
@@ -120,9 +120,9 @@ def serve(
     import sys
     import time
 
-    from isr.cards import load_card
     from isr.errors import UsageError
-    from isr.serving import run_beside, running, server_of
+    from isr.judges._vllm_server import run_beside, running, server_of
+    from isr.judging.cards import load_card
 
     if then and not start:
         raise UsageError("isr judges serve: a COMMAND needs --run")

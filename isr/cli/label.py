@@ -125,9 +125,9 @@ def _plan(directory: Path, folder: Path, store: Any, options: dict[str, Any]) ->
     from dataclasses import replace
 
     from isr.edits.directory import load_edits, read_settings
+    from isr.judging.rubrics import load_pair
     from isr.people.judgements import read_source
     from isr.people.label_store import plan_study
-    from isr.rubrics import load_pair
 
     rubrics = load_pair(options["rubrics"] or read_settings(directory).rubrics)
     edits = load_edits(directory, rubrics=[r.name for r in rubrics.values()], cache=folder / "cache.db")
@@ -146,7 +146,7 @@ def _plan(directory: Path, folder: Path, store: Any, options: dict[str, Any]) ->
 
 
 def _serve(directory: Path, store: Any, port: int) -> None:
-    from isr.rubrics import load_rubric
+    from isr.judging.rubrics import load_rubric
     from isr.web.label import make_app
     from isr.web.serve import guarded, run
 

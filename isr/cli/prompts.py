@@ -17,7 +17,7 @@ def command(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is None:
         from isr.canonical import short
-        from isr.rubrics import load_rubric, names
+        from isr.judging.rubrics import load_rubric, names
 
         for name in names():
             rubric = load_rubric(name)
@@ -45,7 +45,7 @@ def diff(a: str, b: str) -> None:
 def _text(name: str) -> str:
     import json
 
-    from isr.rubrics import load_rubric
+    from isr.judging.rubrics import load_rubric
 
     rubric = load_rubric(name)
     user = "\n".join(f"[image: {p.image}]" if p.image else p.text for p in rubric.user)

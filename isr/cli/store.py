@@ -24,7 +24,7 @@ def command() -> None:
 @click.argument("store", type=_PATH)
 def verify(store: Path) -> None:
     """Derive every key and digest again. Exit code 2 if one does not hold."""
-    from isr.store import Store
+    from isr.judging.store import Store
 
     with Store(_db(store), read_only=True) as opened:
         faults = list(opened.verify())
@@ -42,7 +42,7 @@ def export(store: Path) -> None:
     """Write every answer with its request as JSON lines to stdout; the judge `replay` reads them."""
     import json
 
-    from isr.store import Store
+    from isr.judging.store import Store
 
     with Store(_db(store), read_only=True) as opened:
         for row in opened.export():
@@ -59,7 +59,7 @@ def import_(answers: Path, store: Path) -> None:
     from typing import Any
 
     from isr.errors import InputError
-    from isr.store import Store
+    from isr.judging.store import Store
 
     def rows() -> Iterator[tuple[str, Any]]:
         with answers.open(encoding="utf-8") as lines:

@@ -56,8 +56,8 @@ def command(
     with Bundle(bundle) as opened:
         found, parts = verify(opened, data)
         if rejudge is not None:
-            from isr.access import check_pair
-            from isr.cards import load_panel
+            from isr.judging.cards import load_panel
+            from isr.judging.keys import check_pair
 
             panel = load_panel(judge, sets)
             for card in panel.members:

@@ -19,7 +19,7 @@ from isr.edits.metadata import KNOWN, PATHS, Row, metadata_file, read_rows
 from isr.edits.scan import Scanned, Scanner
 from isr.errors import EditDirectoryError, Problem, RubricError
 from isr.image_file import ImageProblem
-from isr.rubrics import DEFAULTS, load_pair
+from isr.judging.rubrics import DEFAULTS, load_pair
 from isr.types import Edit, ImageRef, Treatment, Unit
 
 SETTINGS = ("rubrics", "by", "level")

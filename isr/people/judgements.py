@@ -11,11 +11,11 @@ from typing import Any
 
 from isr.canonical import sha256_bytes, short
 from isr.errors import InputError, Problem, TransportReason
-from isr.parsing import parse, recorded_answer
+from isr.judging.parsing import parse, recorded_answer
+from isr.judging.rubrics import load_pair, load_rubric
+from isr.judging.store import Store
 from isr.result import Result
-from isr.rubrics import load_pair, load_rubric
 from isr.runs import FinishedRun, read_run
-from isr.store import Store
 from isr.types import Answer, Question, Reason, Tri, Unit, Value, Verdict, reason_of
 
 DECIDING = ("calibration", "repeats", "reask")  # parts of a run's signature

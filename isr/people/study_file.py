@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from isr.canonical import sha256_json
 from isr.errors import InputError, Problem
+from isr.judging.rubrics import load_rubric, names
 from isr.people.judgements import Judgements, read_source
 from isr.people.labels import (
     Consensus,
@@ -22,7 +23,6 @@ from isr.people.labels import (
     text_guideline,
 )
 from isr.people.labelstudio import import_labels
-from isr.rubrics import load_rubric, names
 
 
 class _Part(BaseModel):

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from isr.cards import Card
 from isr.errors import InputError, Problem, UsageError
-from isr.rubrics import Rubric
+from isr.judging.cards import Card
+from isr.judging.rubrics import Rubric
 
 log = logging.getLogger("isr")
 

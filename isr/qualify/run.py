@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from isr.canonical import short
-from isr.cards import Card, Panel, load_panel
 from isr.edits.directory import load_edits
 from isr.edits.images import POLICY
 from isr.errors import TransportError, TransportReason, UsageError
-from isr.judging import Plan, judge_all, judged_edits
-from isr.parsing import PARSER_VERSION
+from isr.judging.cards import Card, Panel, load_panel
+from isr.judging.loop import Plan, judge_all, judged_edits
+from isr.judging.parsing import PARSER_VERSION
+from isr.judging.requests import requests_for
+from isr.judging.rubrics import Rubric, load_pair, load_rubric, names
+from isr.judging.store import Store
 from isr.qualify.checks import (
     CHECKS,
     DOUBTFUL,
@@ -35,10 +38,7 @@ from isr.qualify.checks import (
 )
 from isr.qualify.probes import ASKED, PROBES_VERSION, write_probes
 from isr.qualify.record import FILE, FOLDER, SCHEMA
-from isr.requests import requests_for
-from isr.rubrics import Rubric, load_pair, load_rubric, names
 from isr.scoring import Options, Watch, open_panel, write_text
-from isr.store import Store
 from isr.types import Arm, Edit, Question
 from isr.version import __version__
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from isr.calibration.agreement import Agreement, agreement
-from isr.cards import load_card
 from isr.errors import IsrError
+from isr.judging.cards import load_card
+from isr.judging.rubrics import Rubric, load_rubric
 from isr.outcomes import Outcomes
 from isr.report import figures
 from isr.report.assets import Assets, Mode
@@ -25,7 +26,6 @@ from isr.report.paper import estimates_csv, latex, methods
 from isr.report.people import People, find_labels, people
 from isr.report.runs import ReportRun, judge_codes, told_apart
 from isr.result import Part
-from isr.rubrics import Rubric, load_rubric
 from isr.scoring import write_text
 from isr.table import ROWS
 from isr.types import Estimate

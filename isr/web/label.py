@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from isr.canonical import sha256_bytes
 from isr.errors import UsageError
 from isr.image_file import ImageProblem, decode, read_file
+from isr.judging.rubrics import Rubric
 from isr.people.label_store import Item, LabelStore, State
-from isr.rubrics import Rubric
 from isr.web.pages import page, static
 
 

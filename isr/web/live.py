@@ -15,10 +15,10 @@ from typing import Any
 import click
 
 from isr.errors import IsrError, UsageError
-from isr.judging import Progress
-from isr.parsing import parse
-from isr.rubrics import load_rubric
-from isr.store import unpack
+from isr.judging.loop import Progress
+from isr.judging.parsing import parse
+from isr.judging.rubrics import load_rubric
+from isr.judging.store import unpack
 from isr.types import Answer
 
 NEWEST = 12

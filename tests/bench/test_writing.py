@@ -110,10 +110,10 @@ def made(bench: Bench) -> None:
 
 def answer_all(bench: Bench, most: int | None = None) -> None:
     """Records an answer to every question, or to the first ones."""
-    from isr.cards import load_panel
     from isr.edits.directory import load_edits
-    from isr.judging import Plan, arms_of
-    from isr.rubrics import load_pair
+    from isr.judging.cards import load_panel
+    from isr.judging.loop import Plan, arms_of
+    from isr.judging.rubrics import load_pair
 
     root, lines = bench.order.root, []
     for scoring in bench.plan.scorings:

@@ -125,8 +125,8 @@ def test_the_same_picture_in_two_formats_is_one_image(root: Path) -> None:
 def test_without_a_source_every_edit_is_its_own_image(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from isr import rubrics
     from isr.edits import directory
+    from isr.judging import rubrics
 
     only_edit = {q: r.model_copy(update={"images": ("edit",)}) for q, r in rubrics.load_pair().items()}
     monkeypatch.setattr(

@@ -23,16 +23,16 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import isr
-from isr.backends import open_judge
-from isr.cards import load_card, load_panel
 from isr.edits.images import Encoder, Prepared
 from isr.errors import CardError, JudgeError, MissingExtraError
 from isr.judges._local import without_marks
-from isr.judging import Plan, judged_edits
-from isr.parsing import parse
-from isr.requests import Request
-from isr.rubrics import load_pair, load_rubric
-from isr.store import Store
+from isr.judging.backends import open_judge
+from isr.judging.cards import load_card, load_panel
+from isr.judging.loop import Plan, judged_edits
+from isr.judging.parsing import parse
+from isr.judging.requests import Request
+from isr.judging.rubrics import load_pair, load_rubric
+from isr.judging.store import Store
 from isr.types import Answer, Question
 from tests import local_judges
 from tests.checkpoints import FAMILIES, make
@@ -160,7 +160,7 @@ async def _ask_all(judge: Any, requests: list[Request], root: Path) -> list[Answ
 def requests_of(root: Path, card: str) -> list[Request]:
     """All requests of a directory under a card."""
     from isr.edits.directory import load_edits
-    from isr.judging import arms_of
+    from isr.judging.loop import arms_of
 
     edits = load_edits(root).edits
     plan = Plan(root, edits, load_pair(SHORT), load_panel(card))

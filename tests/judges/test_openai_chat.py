@@ -23,10 +23,7 @@ from aiohttp import web
 from PIL import Image
 
 import isr
-from isr.access import allow
-from isr.backends import open_judge
 from isr.canonical import sha256_bytes
-from isr.cards import Card, Decoding, Endpoint, Images, Limits
 from isr.edits.images import GAP_PX, Encoder, Prepared
 from isr.errors import (
     AuthenticationError,
@@ -39,8 +36,11 @@ from isr.errors import (
     TransportError,
 )
 from isr.judges.openai_chat import REMOVED, map_error
-from isr.parsing import parse
-from isr.requests import Request
+from isr.judging.backends import open_judge
+from isr.judging.cards import Card, Decoding, Endpoint, Images, Limits
+from isr.judging.keys import allow
+from isr.judging.parsing import parse
+from isr.judging.requests import Request
 from isr.types import Answer, Finish, ImageRef
 from tests.directories import card_text, make_directory, picture
 from tests.processes import LIMIT_S, run

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from isr.backends import Judge, open_judge
 from isr.canonical import sha256_bytes
-from isr.cards import load_card
 from isr.edits.images import Encoder, ImagePolicy, Prepared
 from isr.errors import CardError, TransportError
+from isr.judging.backends import Judge, open_judge
+from isr.judging.cards import load_card
 from isr.types import Answer
 from tests.samples import a_card, a_request, an_answer
 

@@ -441,7 +441,7 @@ def test_a_calibration_decides_in_place_of_the_rubric_and_only_for_its_judge(
 
 @pytest.mark.parametrize("kind", ["isotonic", "platt"])
 def test_a_calibration_file_is_read_as_it_was_written(run: Path, tmp_path: Path, kind: Any) -> None:
-    from isr.recalibration import read_recalibration, write_recalibration
+    from isr.judging.thresholds import read_recalibration, write_recalibration
 
     made = learn(judged(run), label_rows(run), Settings("random"), kind=kind)
     write_recalibration(tmp_path / "c.toml", made)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from isr.edits.directory import load_edits
 from isr.errors import InputError, UsageError
+from isr.judging.rubrics import load_pair
 from isr.people.correct import Settings, correct
 from isr.people.judgements import read_source
 from isr.people.label_store import (
@@ -30,7 +31,6 @@ from isr.people.label_store import (
 )
 from isr.people.labels import Label, Labels, Mark, read_labels
 from isr.people.labelstudio import import_labels
-from isr.rubrics import load_pair
 from tests.runs import recorded_run
 
 RUBRICS = list(load_pair().values())

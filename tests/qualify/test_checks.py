@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from isr.judging.rubrics import load_pair
 from isr.qualify.checks import CHECKS, Answers, Check, Given, evaluate
-from isr.rubrics import load_pair
 from isr.types import Question, Verdict
 
 S, P = Question.SEMANTIC, Question.PERCEPTUAL

@@ -13,8 +13,8 @@ from PIL import Image
 
 from isr.edits.directory import load_edits
 from isr.errors import EditDirectoryError
+from isr.judging.requests import Template, requests_for
 from isr.qualify.probes import ASKED, DOSES, TEXTS, degraded, reencoded, text_band, with_text, write_probes
-from isr.requests import Template, requests_for
 from isr.types import Arm
 from tests.directories import make_directory, picture, write_metadata
 
@@ -153,8 +153,8 @@ def test_one_image_is_too_few(tmp_path: Path) -> None:
 
 
 def test_the_edit_itself_is_asked_about_as_by_isr_score(tmp_path: Path) -> None:
-    from isr.cards import load_card
-    from isr.rubrics import load_rubric
+    from isr.judging.cards import load_card
+    from isr.judging.rubrics import load_rubric
 
     out = make_probes(tmp_path)
     template = Template(load_rubric("semantic/v1"), load_card("shapes-oracle"))

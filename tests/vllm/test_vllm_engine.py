@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from isr.parsing import parse
-from isr.rubrics import load_rubric
-from isr.store import Store
+from isr.judging.parsing import parse
+from isr.judging.rubrics import load_rubric
+from isr.judging.store import Store
 from tests.directories import make_directory
 from tests.local_judges import SHORT, answers_of, write_card
 from tests.processes import DEVNULL, group_lives, run, started, wait_for

@@ -16,7 +16,7 @@ from data import COLOURS, GRID, KINDS, TASKS, Cache
 from texts import RUBRICS, Asked, every_prompt, messages, others, perceptual_answer, semantic_answer
 from transformers import LlavaProcessor
 
-from isr.rubrics import load_rubric
+from isr.judging.rubrics import load_rubric
 
 IGNORED = -100
 HALF_KIND, HALF_COLOUR = len(KINDS) + 1, len(COLOURS)

@@ -24,8 +24,8 @@ from seeds import TEST
 from texts import RUBRICS, messages
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from isr.parsing import parse
-from isr.rubrics import load_rubric
+from isr.judging.parsing import parse
+from isr.judging.rubrics import load_rubric
 from isr.types import Answer
 
 LONGEST = 80

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isr.rubrics import PLACEHOLDER, Rubric
+from isr.judging.rubrics import PLACEHOLDER, Rubric
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 

@@ -31,7 +31,7 @@ from texts import RUBRICS, every_prompt, messages
 from torch import distributed, multiprocessing, nn
 from torch.nn import functional
 
-from isr.rubrics import load_rubric
+from isr.judging.rubrics import load_rubric
 
 VISION_LAYERS, VISION_WIDTH = 4, 128
 TEXT_LAYERS, TEXT_WIDTH = 4, 128

@@ -25,7 +25,7 @@ from typing import Any
 
 from isr.canonical import canonical_json, sha256_bytes
 from isr.errors import InputError, Problem, StoreError
-from isr.requests import Request, content_digest
+from isr.judging.requests import Request, content_digest
 from isr.types import Answer
 
 SCHEMA = "isr.store/1"

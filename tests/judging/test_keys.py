@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from isr.access import allow, bound_pairs, check_pair, config_file, endpoint_key, read_config
-from isr.cards import Card, Endpoint, load_card
 from isr.errors import AuthenticationError, SecretError, UsageError
+from isr.judging.cards import Card, Endpoint, load_card
+from isr.judging.keys import allow, bound_pairs, check_pair, config_file, endpoint_key, read_config
 from tests.samples import a_card
 
 CANARY = "sk-canary0123456789abcdef"

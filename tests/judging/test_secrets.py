@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 import isr
-from isr.access import allow
+from isr.judging.keys import allow
 from tests.chat_server import serving
 from tests.directories import card_text, make_directory
 from tests.judges.test_openai_chat import answering, completion, error_of

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from isr.rubrics import Field, Rubric
+from isr.judging.rubrics import Field, Rubric
 from isr.types import Answer, AnswerReason, Finish, Value, Verdict
 
 PARSER_VERSION = 1

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isr.errors import TransportReason
-from isr.parsing import parse
-from isr.rubrics import load_rubric
+from isr.judging.parsing import parse
+from isr.judging.rubrics import load_rubric
 from isr.types import Answer, AnswerReason, Finish, Verdict
 from tests.samples import GOOD, an_answer, good, summary
 

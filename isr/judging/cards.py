@@ -20,11 +20,11 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from isr.backends import NAME as BACKEND_NAME
-from isr.backends import Traits, traits
 from isr.canonical import sha256_json, short
 from isr.edits.images import ImagePolicy
 from isr.errors import CardError, Problem, UsageError
+from isr.judging.backends import NAME as BACKEND_NAME
+from isr.judging.backends import Traits, traits
 
 PANEL = "panel"
 RULES = ("strict", "majority", "any", "per_question")
@@ -397,7 +397,7 @@ def _address_problems(card: Card, where: str) -> Iterator[Problem]:
 
 
 def _rule_problems(card: Card, where: str) -> Iterator[Problem]:
-    from isr.prices import RULES  # which stands behind this module: the rules take a card
+    from isr.judging.prices import RULES  # which stands behind this module: the rules take a card
 
     rule = card.price.image_tokens
     if rule and rule not in RULES:

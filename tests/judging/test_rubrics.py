@@ -8,8 +8,8 @@ from importlib import resources
 import pytest
 
 from isr.errors import RubricError
-from isr.parsing import parse, recorded_answer
-from isr.rubrics import DEFAULTS, Rubric, load_pair, load_rubric, names, parse_rubric
+from isr.judging.parsing import parse, recorded_answer
+from isr.judging.rubrics import DEFAULTS, Rubric, load_pair, load_rubric, names, parse_rubric
 from isr.types import Answer, Question
 from tests.samples import a_request, summary
 
@@ -295,7 +295,7 @@ def test_versions_are_ordered_as_numbers(tmp_path, monkeypatch) -> None:  # type
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(MINIMAL)
-    monkeypatch.setattr("isr.rubrics.resources.files", lambda package: tmp_path)
+    monkeypatch.setattr("isr.judging.rubrics.resources.files", lambda package: tmp_path)
     assert names() == ["a/v1", "b/v2", "b/v10"]
 
 

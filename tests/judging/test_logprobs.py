@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isr.graded import Step, p_yes, steps_of_completion
-from isr.rubrics import load_rubric
+from isr.judging.logprobs import Step, p_yes, steps_of_completion
+from isr.judging.rubrics import load_rubric
 
 RUBRIC = load_rubric("semantic/v1")
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isr.cards import Card, Decoding, Images, Price, builtin_names, load_card
 from isr.errors import UsageError
-from isr.prices import (
+from isr.judging.cards import Card, Decoding, Images, Price, builtin_names, load_card
+from isr.judging.prices import (
     RULES,
     UNKNOWN_IMAGE_TOKENS_WORST,
     cost_of_answer,

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import isr
-from isr.access import allow
-from isr.store import Store
+from isr.judging.keys import allow
+from isr.judging.store import Store
 from isr.table import render
 from tests.chat_server import TRANSIENT, serving
 from tests.directories import make_directory

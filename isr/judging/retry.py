@@ -15,8 +15,8 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from isr.cards import Limits
 from isr.errors import TransportError, TransportReason
+from isr.judging.cards import Limits
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]

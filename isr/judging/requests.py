@@ -13,10 +13,10 @@ from functools import cached_property
 from typing import Any
 
 from isr.canonical import canonical_json, sha256_bytes, sha256_json
-from isr.cards import Card
 from isr.edits.images import POLICY
 from isr.errors import EditDirectoryError, Problem
-from isr.rubrics import PLACEHOLDER, Rubric
+from isr.judging.cards import Card
+from isr.judging.rubrics import PLACEHOLDER, Rubric
 from isr.types import Arm, Edit, ImageRef, Question
 
 SCHEMA = "isr.request/1"

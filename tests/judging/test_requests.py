@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isr.cards import Card, Decoding, Endpoint, Images, Limits, Price
 from isr.errors import EditDirectoryError
-from isr.requests import Request, Template, content_digest, requests_for
-from isr.rubrics import parse_rubric
+from isr.judging.cards import Card, Decoding, Endpoint, Images, Limits, Price
+from isr.judging.requests import Request, Template, content_digest, requests_for
+from isr.judging.rubrics import parse_rubric
 from isr.types import Arm, Edit, ImageRef, Question, Treatment, Unit
 from tests.processes import run
 from tests.samples import a_card, a_request, an_image
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 BASE = a_request()
 
 

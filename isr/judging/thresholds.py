@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from isr.calibration.scores import Isotonic, Platt
 from isr.canonical import sha256_json, short
-from isr.cards import Card
 from isr.errors import InputError, Problem, UsageError
-from isr.rubrics import Rubric
+from isr.judging.cards import Card
+from isr.judging.rubrics import Rubric
 from isr.types import Question, Value, Verdict
 
 SCHEMA = "isr.calibration/1"

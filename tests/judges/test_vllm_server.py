@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from isr.access import allow
-from isr.cards import Endpoint, Images
 from isr.errors import CardError, JudgeError, SecretError, UsageError
-from isr.serving import Server, run_beside, running, server_of
+from isr.judges._vllm_server import Server, run_beside, running, server_of
+from isr.judging.cards import Endpoint, Images
+from isr.judging.keys import allow
 from tests.local_judges import free_port
 from tests.processes import LIMIT_S, group_lives, read_until, started, wait_for
 from tests.samples import a_card
@@ -131,7 +131,7 @@ def test_the_server_ends_with_a_run_that_is_ended(how: signal.Signals, tmp_path:
         )
     ).replace("sys.argv[2]", "'test-model'")
     run = (
-        "import signal, sys, time; from isr.serving import Server, running\n"
+        "import signal, sys, time; from isr.judges._vllm_server import Server, running\n"
         "signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))\n"
         f"with running(Server('http://127.0.0.1:{port}/v1', 'test-model', (sys.executable, '-c', {script!r})), {LIMIT_S}):\n"
         "    print('up', flush=True); time.sleep(3600)"

@@ -17,18 +17,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isr import store as module
-from isr.backends import open_judge
-from isr.cards import Decoding, load_card
 from isr.edits.images import Encoder, ImagePolicy, Prepared
 from isr.errors import CardError, StoreError
-from isr.parsing import parse
-from isr.store import SCHEMA, Store, file_system, pack, unpack
+from isr.judging import store as module
+from isr.judging.backends import open_judge
+from isr.judging.cards import Decoding, load_card
+from isr.judging.parsing import parse
+from isr.judging.store import SCHEMA, Store, file_system, pack, unpack
 from isr.types import Answer
 from tests.processes import LIMIT_S, PIPE, Popen, finish, run, started
 from tests.samples import a_card, a_request, an_answer
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def filled(path: Path, n: int = 3) -> list[bytes]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from isr.cards import Card
 from isr.errors import UsageError
-from isr.requests import Request
+from isr.judging.cards import Card
+from isr.judging.requests import Request
 from isr.types import Answer
 
 CHARACTERS_PER_TOKEN = 4.0  # English text; the dry run's estimate

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from isr.backends import open_judge
 from isr.canonical import sha256_bytes
-from isr.cards import Card
 from isr.edits.images import Encoder, Prepared
 from isr.errors import TransportError
-from isr.parsing import parse
-from isr.prices import cost_of_answer, worst_cost
-from isr.requests import Request, Template
-from isr.rubrics import load_pair
+from isr.judging.backends import open_judge
+from isr.judging.cards import Card
+from isr.judging.parsing import parse
+from isr.judging.prices import cost_of_answer, worst_cost
+from isr.judging.requests import Request, Template
+from isr.judging.rubrics import load_pair
 from isr.types import Answer, ImageRef, Value, Verdict
 
 PROMPT = "make the circle green"  # of a scene that the shapes oracle knows as well

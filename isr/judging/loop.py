@@ -17,8 +17,6 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-from isr.backends import Judge, open_judge
-from isr.cards import Card, Panel
 from isr.edits.images import Encoder, Prepared
 from isr.errors import (
     EditDirectoryError,
@@ -30,13 +28,15 @@ from isr.errors import (
     TransportReason,
 )
 from isr.image_file import ImageProblem
-from isr.parsing import parse
-from isr.prices import cost_of_answer, worst_cost
-from isr.recalibration import Recalibration
-from isr.requests import Request, Template, requests_for
-from isr.retrying import Throttle, with_retries
-from isr.rubrics import Rubric
-from isr.store import Store
+from isr.judging.backends import Judge, open_judge
+from isr.judging.cards import Card, Panel
+from isr.judging.parsing import parse
+from isr.judging.prices import cost_of_answer, worst_cost
+from isr.judging.requests import Request, Template, requests_for
+from isr.judging.retry import Throttle, with_retries
+from isr.judging.rubrics import Rubric
+from isr.judging.store import Store
+from isr.judging.thresholds import Recalibration
 from isr.types import Answer, Arm, Edit, Question, Value, Verdict
 
 log = logging.getLogger("isr")

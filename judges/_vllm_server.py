@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from isr.access import endpoint_key, is_loopback
-from isr.cards import Card
 from isr.errors import JudgeError, UsageError
 from isr.judges import vllm_engine
 from isr.judges._local import Guard, engine_options
+from isr.judging.cards import Card
+from isr.judging.keys import endpoint_key, is_loopback
 
 VLLM = vllm_engine.__name__.rpartition(".")[2]
 MODULE = "vllm.entrypoints.openai.api_server"

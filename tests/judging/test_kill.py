@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import isr
-from isr.store import Store
+from isr.judging.store import Store
 from tests.chat_server import Running, serving
 from tests.directories import make_directory
 from tests.processes import Popen, finish, read_until, started, wait_for

@@ -15,18 +15,18 @@ from typing import Any
 import pytest
 
 import isr
-from isr.backends import Traits, backend_of, open_judge, open_writer, traits
 from isr.bundle.archive import Bundle, gather, write_bundle
 from isr.bundle.verify import Verification, verify
 from isr.canonical import sha256_bytes
-from isr.cards import load_card
 from isr.errors import CardError, JudgeError, StoreError, TransportError, TransportReason, UsageError
-from isr.prices import require_prices
+from isr.judging.backends import Traits, backend_of, open_judge, open_writer, traits
+from isr.judging.cards import load_card
+from isr.judging.prices import require_prices
 from tests.directories import make_directory
 from tests.plugins import asked, install
 from tests.samples import a_card
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_the_built_in_backends_say_what_they_are() -> None:
 def test_every_built_in_backend_says_it_in_a_light_module() -> None:
     """Traits are read for a card's identity: no model's library may be loaded for them."""
     code = (
-        "import sys; from isr.backends import traits\n"
+        "import sys; from isr.judging.backends import traits\n"
         "for name in ('hf_transformers', 'vllm_engine', 'replay', 'recorded_scores', 'shapes_oracle'): traits(name)\n"
         "print([m for m in ('torch', 'transformers', 'vllm', 'openai', 'scipy.stats') if m in sys.modules])"
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from isr.rubrics import Rubric
+from isr.judging.rubrics import Rubric
 
 _VERDICT = re.compile(r'(?<!\\)"verdict"\s*:\s*"')
 FAILS, FINE = "fails", "fine"

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from isr.cards import KEY_PREFIX
 from isr.errors import AuthenticationError, SecretError, UsageError
+from isr.judging.cards import KEY_PREFIX
 
 if TYPE_CHECKING:
-    from isr.cards import Card
+    from isr.judging.cards import Card
 
 
 def config_file() -> Path:

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from isr import retrying
-from isr.cards import Limits
 from isr.errors import AuthenticationError, IsrError, TransportError
-from isr.retrying import BACKOFF, Throttle, with_retries
+from isr.judging import retry
+from isr.judging.cards import Limits
+from isr.judging.retry import BACKOFF, Throttle, with_retries
 from tests.processes import LIMIT_S
 
 
@@ -95,7 +95,7 @@ def test_backoff_is_exponential_with_full_jitter_and_bounded() -> None:
     for column, m in zip(zip(*runs, strict=True), most, strict=True):
         assert len(set(column)) > 30  # drawn, not fixed
         assert max(column) > m / 2  # of 60 draws; all below half by chance: 2^-60
-    assert isinstance(BACKOFF, retrying.wait_random_exponential)
+    assert isinstance(BACKOFF, retry.wait_random_exponential)
 
 
 def test_retry_after_is_honoured_exactly() -> None:
@@ -230,7 +230,7 @@ def test_other_failures_neither_halve_nor_count_as_successes() -> None:
 
 def test_starts_are_spaced_by_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(retrying.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(retry.time, "monotonic", lambda: now[0])
 
     async def run() -> list[float]:
         pauses = Pauses()
