@@ -33,9 +33,9 @@ if TYPE_CHECKING:
         TransportError,
         UsageError,
     )
-    from isr.metric import ISR
-    from isr.result import Result
-    from isr.scoring import ascore, score
+    from isr.scoring.metric import ISR
+    from isr.scoring.result import Result
+    from isr.scoring.run import ascore, score
     from isr.types import Answer, Arm, Edit, Estimate, Question, Treatment, Unit, Verdict
 
 _HOME = {
@@ -60,9 +60,9 @@ _HOME = {
         "TransportError",
         "UsageError",
     ),
-    "isr.metric": ("ISR",),
-    "isr.result": ("Result",),
-    "isr.scoring": ("ascore", "score"),
+    "isr.scoring.metric": ("ISR",),
+    "isr.scoring.result": ("Result",),
+    "isr.scoring.run": ("ascore", "score"),
     "isr.types": ("Answer", "Arm", "Edit", "Estimate", "Question", "Treatment", "Unit", "Verdict"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

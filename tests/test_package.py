@@ -83,4 +83,4 @@ def test_data_flows_one_way() -> None:
                 if line.startswith((f"from isr.{later} ", f"import isr.{later}"))
             ]
             assert not at_top, f"isr/{name}.py imports {later}, which stands behind it"
-    import_module("isr.scoring")
+    import_module("isr.scoring.run")

@@ -18,7 +18,7 @@ from isr.bench.cells import Editing, Immunization, Plan
 from isr.bench.study import NONE
 from isr.calibration.comparison import HOLM, PairedComparison, compare_methods
 from isr.intervals import codes
-from isr.runs import EditRow, FinishedRun
+from isr.scoring.finished import EditRow, FinishedRun
 from isr.types import Treatment, Unit
 
 MAIN, ABLATIONS = "main", "ablations"

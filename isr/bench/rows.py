@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from isr.errors import InputError, Problem
-from isr.estimates import (
+from isr.report.runs import ReportRun, read_report_run
+from isr.scoring.estimates import (
     UNDECIDED_SHARE,
     Frame,
     Settings,
@@ -23,8 +24,7 @@ from isr.estimates import (
     mean_estimate,
     treatment_estimates,
 )
-from isr.outcomes import Outcomes
-from isr.report.runs import ReportRun, read_report_run
+from isr.scoring.outcomes import Outcomes
 from isr.types import Arm, Edit, Estimate, Floats, ImageRef, Treatment, Unit
 
 EVERY = "*"

@@ -32,7 +32,7 @@ from isr.errors import InputError, Problem, UsageError
 
 if TYPE_CHECKING:
     from isr.bench.writing import Findings
-    from isr.scoring import Watch
+    from isr.scoring.run import Watch
 
 SHARDS = 4  # tasks for each worker that a folder of edits is shared out in
 
@@ -209,11 +209,11 @@ def run(bench: Bench, show: Show) -> None:
 
 def check_ready(bench: Bench) -> None:
     """Raises ``IsrError`` for what scoring would stop at only after hours: keys, prices, packages."""
-    from isr.conventional import require_piq
     from isr.judging.backends import backend_of
     from isr.judging.cards import load_panel
     from isr.judging.keys import check_pair, endpoint_key
     from isr.judging.prices import require_prices
+    from isr.scoring.metrics import require_piq
 
     if "score" not in bench.order.steps:
         return
@@ -790,7 +790,7 @@ def _by(bench: Bench) -> list[str]:
 
 
 async def _scored(bench: Bench, scoring: Scoring, show: Show) -> Any:
-    from isr.scoring import Options, Watch, run
+    from isr.scoring.run import Options, Watch, run
 
     budget = bench.order.budget_usd
     options = Options(

@@ -16,9 +16,9 @@ from isr.bench.layout import Published, Table
 from isr.bench.rows import Row
 from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError
-from isr.estimates import as_dicts
-from isr.runs import FinishedRun, read_run
-from isr.scoring import write_text
+from isr.scoring.estimates import as_dicts
+from isr.scoring.finished import FinishedRun, read_run
+from isr.scoring.run import write_text
 from isr.types import Treatment
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from isr.judging.loop import Plan, arms_of
 from isr.judging.rubrics import load_rubric
 from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration
-from isr.result import Result
+from isr.scoring.result import Result
 from isr.types import Edit, ImageRef, Treatment, Unit
 from isr.version import __version__
 

@@ -26,15 +26,15 @@ from isr.calibration.agreement import Agreement, agreement
 from isr.canonical import sha256_bytes
 from isr.edits.directory import EditDirectory
 from isr.errors import CardError, InputError, IsrError, Problem, UsageError
-from isr.estimates import Settings
 from isr.judging.cards import Card, Panel
 from isr.judging.loop import Judged, Plan, Progress, judge_all, judged_edits
 from isr.judging.rubrics import Rubric, load_rubric, parse_rubric
 from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration
-from isr.outcomes import Ballot, outcomes
-from isr.result import EditsTable, Result, Tally
-from isr.runs import OUTCOME
+from isr.scoring.estimates import Settings
+from isr.scoring.finished import OUTCOME
+from isr.scoring.outcomes import Ballot, outcomes
+from isr.scoring.result import EditsTable, Result, Tally
 from isr.types import Arm, Edit, ImageRef, Question
 from isr.version import __version__
 

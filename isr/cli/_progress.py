@@ -13,7 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from isr.judging.loop import Progress
-    from isr.scoring import Watch
+    from isr.scoring.run import Watch
 
 LINE_EVERY_S = 15.0
 

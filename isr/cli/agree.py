@@ -145,7 +145,7 @@ def _template(out: Path | None, options: Mapping[str, Any]) -> None:
     from isr.people.judgements import read_source
     from isr.people.sampling import draw, write_sample
     from isr.people.study_file import guideline_version
-    from isr.runs import read_run
+    from isr.scoring.finished import read_run
 
     if out is None or len(options["judges"]) != 1:
         raise UsageError(

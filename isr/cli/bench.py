@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from isr.bench.board import Board
     from isr.bench.running import Bench
-    from isr.scoring import Watch
+    from isr.scoring.run import Watch
 
 _PATH = click.Path(path_type=Path)
 

@@ -10,8 +10,8 @@ import click
 
 if TYPE_CHECKING:
     from isr.calibration.comparison import PairedComparison
-    from isr.comparing import Choice, Comparison
     from isr.intervals import Interval
+    from isr.scoring.compare import Choice, Comparison
 
 
 @click.command(short_help="Compare methods on the same units, with intervals and tests.")
@@ -55,9 +55,9 @@ def command(
     """
     import json
 
-    from isr.comparing import compare
     from isr.errors import UsageError
-    from isr.runs import contenders, read_run, require_one_instrument, settings_told
+    from isr.scoring.compare import compare
+    from isr.scoring.finished import contenders, read_run, require_one_instrument, settings_told
 
     finished = [read_run(path) for path in runs]
     require_one_instrument(finished)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from isr.runs import Contender
+    from isr.scoring.finished import Contender
 
 MOST_IMAGES = 10_000_000
 _RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
@@ -135,7 +135,7 @@ def command(as_json: bool, **o: Any) -> None:
 
 def _chosen(pilot: Path, option: str, name: str) -> Contender:
     from isr.errors import UsageError
-    from isr.runs import contenders, read_run
+    from isr.scoring.finished import contenders, read_run
 
     found = contenders([read_run(pilot)])
     for contender in found:
@@ -255,7 +255,7 @@ def _spread(chosen: Contender | None, guess: Guess, o: dict[str, Any]) -> tuple[
     from isr.calibration.planning import variance_components
     from isr.errors import UsageError
     from isr.intervals import codes
-    from isr.runs import read_run
+    from isr.scoring.finished import read_run
 
     if chosen is None or o["discordant"]:
         discordant = o["discordant"] or max(0.3, o["difference"])

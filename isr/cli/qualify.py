@@ -108,7 +108,7 @@ def _run(
     from isr.cli._progress import interruptible, watching
     from isr.errors import TransportError
     from isr.qualify.drift import qualify_and_compare
-    from isr.scoring import Watch
+    from isr.scoring.run import Watch
 
     async def work() -> tuple[Qualification, Drift | None]:
         watch = Watch()

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from isr.scoring import DryRun, Run
+    from isr.scoring.run import DryRun, Run
 
 _PATH = click.Path(path_type=Path)
 REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to open
@@ -135,7 +135,7 @@ def command(
     isr score edits/ --judge paper-2512.14320 --dry-run
     isr score edits/ --judge gpt-4.1 --budget-usd 5 --by editor,split --json
     """
-    from isr.scoring import Options
+    from isr.scoring.run import Options
 
     for key in ("sets", "rubrics", "reask", "calibrations", "qualifications"):
         fields[key] = tuple(fields[key])
@@ -155,7 +155,7 @@ def _run(options: Any, quiet: bool, live: bool) -> Run:
     from contextlib import nullcontext
 
     from isr.cli._progress import interruptible, watching
-    from isr.scoring import Watch, run
+    from isr.scoring.run import Watch, run
 
     async def work() -> Run:
         watch = Watch()
@@ -195,13 +195,13 @@ def _write_report(done: Run, directory: Path, as_json: bool) -> None:
 
 def _print_run(done: Run, as_json: bool) -> None:
     from isr.report.forest import text_forest
-    from isr.table import render
+    from isr.scoring.text import render
 
     click.echo(done.result.to_json() if as_json else render(done.result), nl=False)
     if not as_json:
         click.echo("\n" + text_forest(done.result))
         if done.measured is not None:
-            from isr.conventional import table
+            from isr.scoring.metrics import table
 
             click.echo(table(done.measured))
         for judge in done.qualified:
@@ -225,7 +225,7 @@ def _print_dry_run(options: Any, as_json: bool, quiet: bool) -> None:
     from dataclasses import asdict
 
     from isr.cli._progress import watching
-    from isr.scoring import Watch, dry_run
+    from isr.scoring.run import Watch, dry_run
 
     watch = Watch()
     with watching(watch, quiet):

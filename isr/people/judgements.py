@@ -14,8 +14,8 @@ from isr.errors import InputError, Problem, TransportReason
 from isr.judging.parsing import parse, recorded_answer
 from isr.judging.rubrics import load_pair, load_rubric
 from isr.judging.store import Store
-from isr.result import Result
-from isr.runs import FinishedRun, read_run
+from isr.scoring.finished import FinishedRun, read_run
+from isr.scoring.result import Result
 from isr.types import Answer, Question, Reason, Tri, Unit, Value, Verdict, reason_of
 
 DECIDING = ("calibration", "repeats", "reask")  # parts of a run's signature

@@ -17,11 +17,11 @@ import numpy as np
 
 from isr.calibration.comparison import holm_family, sign_flip_test
 from isr.errors import InputError, Problem, UsageError
-from isr.estimates import estimate_of
 from isr.intervals import rate_interval
 from isr.qualify.checks import LEVEL, Answers, Given
 from isr.qualify.run import Qualification, Request, open_card, qualify
-from isr.scoring import Watch, write_text
+from isr.scoring.estimates import estimate_of
+from isr.scoring.run import Watch, write_text
 from isr.types import Estimate
 
 SCHEMA = "isr.anchor/1"

@@ -38,7 +38,7 @@ from isr.qualify.checks import (
 )
 from isr.qualify.probes import ASKED, PROBES_VERSION, write_probes
 from isr.qualify.record import FILE, FOLDER, SCHEMA
-from isr.scoring import Options, Watch, open_panel, write_text
+from isr.scoring.run import Options, Watch, open_panel, write_text
 from isr.types import Arm, Edit, Question
 from isr.version import __version__
 

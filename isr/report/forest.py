@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from isr.estimates import UNDECIDED_SHARE
 from isr.report.runs import ReportRun
-from isr.result import Part, Result, TreatmentPart
+from isr.scoring.estimates import UNDECIDED_SHARE
+from isr.scoring.result import Part, Result, TreatmentPart
 from isr.types import Estimate, Treatment
 
 Kind = Literal["isr", "control", "group", "judge", "control group"]

@@ -16,7 +16,6 @@ from isr.calibration.agreement import Agreement, agreement
 from isr.errors import IsrError
 from isr.judging.cards import load_card
 from isr.judging.rubrics import Rubric, load_rubric
-from isr.outcomes import Outcomes
 from isr.report import figures
 from isr.report.assets import Assets, Mode
 from isr.report.figures import Figure
@@ -25,9 +24,10 @@ from isr.report.gallery import gallery, packed, script_json
 from isr.report.paper import estimates_csv, latex, methods
 from isr.report.people import People, find_labels, people
 from isr.report.runs import ReportRun, judge_codes, told_apart
-from isr.result import Part
-from isr.scoring import write_text
-from isr.table import ROWS
+from isr.scoring.outcomes import Outcomes
+from isr.scoring.result import Part
+from isr.scoring.run import write_text
+from isr.scoring.text import ROWS
 from isr.types import Estimate
 
 PARTS = tuple(figures.TONES)

@@ -8,8 +8,8 @@ from isr.canonical import short
 from isr.report.figures import table
 from isr.report.forest import treatment_title
 from isr.report.runs import ReportRun
-from isr.result import Part
-from isr.table import ROWS
+from isr.scoring.result import Part
+from isr.scoring.text import ROWS
 from isr.types import Estimate
 
 _SPECIAL = {

@@ -14,11 +14,11 @@ import numpy as np
 
 from isr.edits.metadata import metadata_file, read_rows
 from isr.errors import InputError, Problem
-from isr.estimates import estimate_of
 from isr.intervals import rate_interval
-from isr.outcomes import Ballot, Outcomes, outcomes
 from isr.qualify.record import FILE, FOLDER, read_qualification
-from isr.result import Result
+from isr.scoring.estimates import estimate_of
+from isr.scoring.outcomes import Ballot, Outcomes, outcomes
+from isr.scoring.result import Result
 from isr.types import Arm, Bools, Estimate, Question, Treatment, Value, Verdict
 
 FAILS = {"fails": 1, "fine": 0}

@@ -11,8 +11,8 @@ import pytest
 
 from isr.bench.comparisons import MAIN, Pair, compared, lines
 from isr.calibration.comparison import compare_methods
-from isr.comparing import compare
-from isr.runs import EditRow, FinishedRun, contenders
+from isr.scoring.compare import compare
+from isr.scoring.finished import EditRow, FinishedRun, contenders
 from isr.types import Treatment, Unit
 
 SIFM = Treatment("sifm", "paper-1", "0.03", "a")

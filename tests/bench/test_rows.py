@@ -12,7 +12,7 @@ from scipy.stats import t
 from isr.bench.layout import general
 from isr.bench.rows import EVERY, read
 from isr.errors import InputError
-from isr.result import Result
+from isr.scoring.result import Result
 from tests.bench.runs import measured_run, read_rows
 from tests.runs import answer
 

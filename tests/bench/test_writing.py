@@ -24,7 +24,7 @@ from isr.bench.study import Study
 from isr.bench.workers import Loading, _Editors, advised, place
 from isr.bench.writing import places, split_names
 from isr.errors import InputError, Problem, UsageError
-from isr.scoring import Watch
+from isr.scoring.run import Watch
 from tests.directories import make_directory, picture, write_metadata
 
 

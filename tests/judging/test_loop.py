@@ -15,7 +15,7 @@ import pytest
 import isr
 from isr.judging.keys import allow
 from isr.judging.store import Store
-from isr.table import render
+from isr.scoring.text import render
 from tests.chat_server import TRANSIENT, serving
 from tests.directories import make_directory
 from tests.processes import CompletedProcess, run

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem, UsageError
-from isr.result import Result
+from isr.scoring.result import Result
 from isr.types import Arm, Treatment, Unit
 
 OUTCOME = {"immunized": 1.0, "not_immunized": 0.0, "undecided": math.nan}

@@ -19,10 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from isr.conventional import Measured, annotate, require_piq
 from isr.edits.directory import EditDirectory, columns, load_edits
 from isr.errors import Interrupted, IsrError, JudgeError, SecretError, TransportReason, UsageError
-from isr.estimates import Settings
 from isr.image_file import open_image, read_file
 from isr.intervals import Estimand, Method, Prompts
 from isr.judging.backends import backend_of
@@ -34,7 +32,9 @@ from isr.judging.rubrics import load_pair
 from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration, require_match
 from isr.qualify.record import Qualified, qualifications
-from isr.result import EditsTable, Result, Tally
+from isr.scoring.estimates import Settings
+from isr.scoring.metrics import Measured, annotate, require_piq
+from isr.scoring.result import EditsTable, Result, Tally
 from isr.types import AnswerReason, reason_of
 from isr.version import __version__
 

@@ -15,11 +15,12 @@ from scipy.stats import spearmanr
 
 pytest.importorskip("piq", reason="needs isr-eval[metrics]")
 
-from isr import conventional
 from isr.cli import cli
 from isr.errors import MissingExtraError
+from isr.scoring import metrics
+from isr.scoring.metrics import _Cache, importlib, lpips_vgg, require_piq
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SHAPES = ROOT / "examples" / "shapes"
 COLUMNS = [f"{p}:{m}" for p in ("edit", "protected") for m in ("psnr", "ssim", "vifp", "fsim")]
 
@@ -29,7 +30,7 @@ def _no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing() -> Any:
         raise OSError("no network in tests")
 
-    monkeypatch.setattr(conventional, "lpips_vgg", nothing)
+    monkeypatch.setattr(metrics, "lpips_vgg", nothing)
 
 
 def score(out: Path, *options: str) -> Any:
@@ -87,7 +88,7 @@ def test_what_was_measured_is_not_measured_again(tmp_path: Path, monkeypatch: py
     def never(*_: Any) -> Any:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(conventional._Cache, "_compute", never)
+    monkeypatch.setattr(_Cache, "_compute", never)
     assert score(tmp_path, "--metrics").exit_code == 0
     assert rows(tmp_path) == first
 
@@ -98,7 +99,7 @@ def test_an_image_too_small_for_a_network_leaves_a_blank(
     def too_small(x: Any, y: Any) -> Any:
         raise RuntimeError("Output size is too small")
 
-    monkeypatch.setattr(conventional, "lpips_vgg", lambda: too_small)
+    monkeypatch.setattr(metrics, "lpips_vgg", lambda: too_small)
     done = score(tmp_path, "--metrics")
     assert done.exit_code == 0, done.output
     assert "24 pair(s) without a value: lpips: Output size is too small" in done.output
@@ -106,7 +107,7 @@ def test_an_image_too_small_for_a_network_leaves_a_blank(
 
 
 def test_pairs_that_cannot_be_compared_are_blank_and_counted(tmp_path: Path) -> None:
-    from isr.scoring import score as isr_score
+    from isr.scoring.run import score as isr_score
 
     folder = tmp_path / "edits"
     folder.mkdir()
@@ -141,9 +142,9 @@ def test_pairs_that_cannot_be_compared_are_blank_and_counted(tmp_path: Path) -> 
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(conventional.importlib.util, "find_spec", lambda name: None if name == "piq" else 1)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "piq" else 1)
     with pytest.raises(MissingExtraError, match=r"isr-eval\[metrics\]"):
-        conventional.require_piq()
+        require_piq()
     assert score(tmp_path, "--metrics").exception is not None
     assert not (tmp_path / "isr.db").exists()
 
@@ -167,7 +168,7 @@ def test_lpips_is_piqs(monkeypatch: pytest.MonkeyPatch) -> None:
         return network.state_dict()
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fake)
-    mine = conventional.lpips_vgg()
+    mine = lpips_vgg()
     monkeypatch.setattr("piq.perceptual.vgg16", lambda **_: network)
     theirs = piq.LPIPS()
     x, y = torch.rand(2, 1, 3, 40, 48)

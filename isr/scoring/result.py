@@ -23,7 +23,10 @@ from isr.edits.directory import EditDirectory
 from isr.edits.distortion import measure
 from isr.edits.images import POLICY, read_checked
 from isr.errors import InputError, Problem
-from isr.estimates import (
+from isr.image_file import decode
+from isr.judging.loop import Judged, Plan, Progress, arms_of
+from isr.judging.parsing import PARSER_VERSION
+from isr.scoring.estimates import (
     UNDECIDED_SHARE,
     Frame,
     Settings,
@@ -34,10 +37,7 @@ from isr.estimates import (
     rate_estimate,
     treatment_estimates,
 )
-from isr.image_file import decode
-from isr.judging.loop import Judged, Plan, Progress, arms_of
-from isr.judging.parsing import PARSER_VERSION
-from isr.outcomes import QUESTIONS, Ballot, Outcomes, outcomes
+from isr.scoring.outcomes import QUESTIONS, Ballot, Outcomes, outcomes
 from isr.types import Arm, Edit, Estimate, PanelReason, Question, Treatment, Unit
 from isr.version import __version__
 

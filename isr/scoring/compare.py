@@ -21,7 +21,7 @@ from isr.calibration.comparison import (
 )
 from isr.errors import UsageError
 from isr.intervals import Interval, codes, rate_interval
-from isr.runs import COSTS, Contender
+from isr.scoring.finished import COSTS, Contender
 from isr.types import Floats, Ints, Unit
 
 PSNR_GAP_DB = 1.0  # above it methods count as compared at different distortion

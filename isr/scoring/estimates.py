@@ -22,7 +22,7 @@ from isr.intervals import (
     difference_interval,
     rate_interval,
 )
-from isr.outcomes import Outcomes
+from isr.scoring.outcomes import Outcomes
 from isr.types import Bools, Edit, Estimate, Floats, Ints
 
 NAMES = (

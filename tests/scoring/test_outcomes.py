@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isr.judging.cards import RULES
-from isr.outcomes import Ballot, Outcomes, outcomes
+from isr.scoring.outcomes import Ballot, Outcomes, outcomes
 from isr.types import Question, Verdict
 
 FAILS, FINE, UNKNOWN = Verdict("fails"), Verdict("fine"), Verdict("undecided", "refusal")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from isr.result import Part, Result, TreatmentPart
+from isr.scoring.result import Part, Result, TreatmentPart
 from isr.types import Estimate
 
 ROWS = (
