@@ -20,12 +20,12 @@ import numpy as np
 
 from isr.calibration.correction import corrected_rate
 from isr.errors import DesignError
-from isr.intervals import Interval, rate_interval
 from isr.people.agree import AgreementStudy, Choices, agree
 from isr.people.correct import CorrectionReport, Rows, Settings, correct, rows_of
 from isr.people.judgements import Judgements
 from isr.people.labels import Labels
 from isr.people.study_file import Study, read_study, study_judges, study_labels
+from isr.stats.rate import Interval, rate_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "imagenhub"

@@ -24,8 +24,8 @@ from scipy.special import ndtri, stdtrit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from isr import intervals as iv
 from isr.calibration import correction as co
+from isr.stats import rate as iv
 
 Array = NDArray[np.float64]
 RATES = (0.05, 0.3, 0.5, 0.9)
@@ -173,7 +173,7 @@ def default_section(runs: int, seed: int) -> Section:
         "Images draw their rate from a beta distribution (intra-image correlation ICC). "
         "Each cell: coverage in per cent (mean width). Rules 1 and 2 alone: logit-t, Korn-Graubard where the rarer "
         "outcome occurs in fewer than five images, as specified; the default adds the limit at zero failures, the raised "
-        "design effect where few images have the rarer outcome, and the monotone envelope of `isr/intervals.py`.",
+        "design effect where few images have the rarer outcome, and the monotone envelope of `isr/stats/rate.py`.",
         [],
         runs,
         ("default",),

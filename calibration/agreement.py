@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from scipy.special import fdtri, ndtri, stdtrit
 
 from isr.errors import StatisticsError
-from isr.intervals import Interval, codes, difference_interval, rate_core, rate_interval
+from isr.stats.rate import Interval, codes, difference_interval, rate_core, rate_interval
 from isr.types import Floats, Ints
 
 Weights = Literal["none", "linear", "quadratic"]

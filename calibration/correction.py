@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtrit
 
 from isr.errors import DesignError, StatisticsError
-from isr.intervals import (
+from isr.stats.rate import (
     PRIOR_ICC,
     PRIOR_IMAGES,
     Interval,
@@ -519,7 +519,7 @@ def prudent_deff(sums: ArrayLike, sizes: ArrayLike) -> Floats:
     """Design effect of a rate from per-image sums, images on the last axis; at least 1.
 
     Raised towards ``D0 = 1 + (m - 1) / 2`` where the rarer outcome occurs in few images, and ``D0`` where there
-    is one outcome or one image only: rules 2 and 3 of :mod:`isr.intervals`.
+    is one outcome or one image only: rules 2 and 3 of :mod:`isr.stats.rate`.
     """
     s, w = np.broadcast_arrays(np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64))
     n = w.sum(axis=-1)

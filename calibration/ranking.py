@@ -15,7 +15,7 @@ from scipy.special import stdtr, stdtrit
 
 from isr.calibration.agreement import MISSING, cohen_kappa, gwet_ac1, jackknife, matthews, mean_interval
 from isr.errors import StatisticsError
-from isr.intervals import Interval, codes
+from isr.stats.rate import Interval, codes
 from isr.types import Bools, Floats, Ints
 
 Coefficient = Literal["kappa", "ac1", "mcc"]

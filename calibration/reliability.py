@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from isr.calibration.agreement import MISSING, mean_interval, raters_agreement, rating_counts
 from isr.errors import StatisticsError
-from isr.intervals import Interval, codes
+from isr.stats.rate import Interval, codes
 
 FEW_REPEATS = 3
 NOISE_ALLOWED = 0.05  # share of a verdict's variance below which more votes are not worth their price

@@ -16,9 +16,9 @@ import numpy as np
 
 from isr.bench.cells import Editing, Immunization, Plan
 from isr.bench.study import NONE
-from isr.calibration.comparison import HOLM, PairedComparison, compare_methods
-from isr.intervals import codes
 from isr.scoring.finished import EditRow, FinishedRun
+from isr.stats.paired import HOLM, PairedComparison, compare_methods
+from isr.stats.rate import codes
 from isr.types import Treatment, Unit
 
 MAIN, ABLATIONS = "main", "ablations"

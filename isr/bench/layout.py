@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from isr.bench.rows import EVERY, Row, number
 from isr.errors import InputError, Problem
-from isr.intervals import wilson
 from isr.report.figures import table as csv_table
 from isr.report.paper import tex
+from isr.stats.rate import wilson
 from isr.types import Estimate
 
 Kind = Literal["rate", "points", "number", "signed"]

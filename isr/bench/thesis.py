@@ -19,11 +19,11 @@ from PIL import Image, ImageDraw, ImageFont
 from isr.bench.layout import METRICS, Cell, Line, Table, markdown
 from isr.bench.rows import EditRow, edit_of, judge_name, number, numbers, settings_of
 from isr.image_file import ImageProblem, decode, read_file
-from isr.intervals import cluster_bootstrap, codes, percentile_interval
 from isr.report.runs import ReportRun, read_report_run
 from isr.scoring.estimates import Frame, Settings, missing, rate_estimate
 from isr.scoring.finished import OUTCOME
 from isr.scoring.metrics import outcome_correlation
+from isr.stats.rate import cluster_bootstrap, codes, percentile_interval
 from isr.types import Arm, Bools, Estimate, Floats, Ints, Treatment
 
 ORIENTATION: Mapping[str, int] = {"psnr": -1, "ssim": -1, "vifp": -1, "fsim": -1, "lpips": 1}

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from isr.intervals import Interval
     from isr.people.agree import AgreementStudy, Answers, Choices, JudgeAgreement
     from isr.people.judgements import Judgements
     from isr.people.labels import Labels
+    from isr.stats.rate import Interval
 
 _PATH = click.Path(path_type=Path)
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from isr.intervals import Interval
     from isr.judging.thresholds import Decision, Recalibration
     from isr.people.correct import Correction, CorrectionReport
+    from isr.stats.rate import Interval
 
 _PATH = click.Path(path_type=Path)
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from isr.calibration.comparison import PairedComparison
-    from isr.intervals import Interval
     from isr.scoring.compare import Choice, Comparison
+    from isr.stats.paired import PairedComparison
+    from isr.stats.rate import Interval
 
 
 @click.command(short_help="Compare methods on the same units, with intervals and tests.")

@@ -149,9 +149,9 @@ def _chosen(pilot: Path, option: str, name: str) -> Contender:
 def _guess(chosen: Contender | None, o: dict[str, Any]) -> Guess:
     import numpy as np
 
-    from isr.calibration.planning import variance_components
     from isr.errors import UsageError
-    from isr.intervals import codes
+    from isr.stats.planning import variance_components
+    from isr.stats.rate import codes
 
     if chosen is None:
         icc = 0.3 if o["icc"] is None else o["icc"]
@@ -173,7 +173,7 @@ def _guess(chosen: Contender | None, o: dict[str, Any]) -> Guess:
 
 
 def _for_half_width(chosen: Contender | None, guess: Guess, o: dict[str, Any]) -> dict[str, Any]:
-    from isr.calibration.planning import images_for_half_width
+    from isr.stats.planning import images_for_half_width
 
     plan = images_for_half_width(
         guess.rate, o["half_width"], guess.per_image, guess.icc, cv=guess.cv, level=o["level"]
@@ -205,8 +205,8 @@ def _images_near_the_edge(guess: Guess, half: float, level: float, start: int) -
     """Images for which the exact interval at the effective sample size, too, is as narrow as wanted."""
     import numpy as np
 
-    from isr.calibration.planning import planned_design_effect
-    from isr.intervals import clopper_pearson
+    from isr.stats.planning import planned_design_effect
+    from isr.stats.rate import clopper_pearson
 
     deff = planned_design_effect(guess.per_image, guess.icc, guess.cv)
     images = np.unique(np.geomspace(start, min(MOST_IMAGES, start * 1000), 4000).astype(np.int64))
@@ -218,7 +218,7 @@ def _images_near_the_edge(guess: Guess, half: float, level: float, start: int) -
 
 
 def _for_difference(chosen: Contender | None, guess: Guess, o: dict[str, Any]) -> dict[str, Any]:
-    from isr.calibration.planning import images_for_difference, prompts_for_difference
+    from isr.stats.planning import images_for_difference, prompts_for_difference
 
     between, within, source = _spread(chosen, guess, o)
     wanted = f"a difference of {100 * o['difference']:g} percentage points on the same edits, power {o['power']:.0%}"
@@ -252,10 +252,10 @@ def _spread(chosen: Contender | None, guess: Guess, o: dict[str, Any]) -> tuple[
     """Variance of the paired differences between images and within, and where it comes from."""
     import numpy as np
 
-    from isr.calibration.planning import variance_components
     from isr.errors import UsageError
-    from isr.intervals import codes
     from isr.scoring.finished import read_run
+    from isr.stats.planning import variance_components
+    from isr.stats.rate import codes
 
     if chosen is None or o["discordant"]:
         discordant = o["discordant"] or max(0.3, o["difference"])
@@ -297,7 +297,7 @@ class _Verdicts:
 
     def half_width(self, given: list[int], guess: Guess, level: float) -> float | None:
         """Expected half-width of the corrected ISR with so many labels; ``None`` if a verdict gets none."""
-        from isr.calibration.planning import corrected_half_width, planned_design_effect
+        from isr.stats.planning import corrected_half_width, planned_design_effect
 
         if any(c and not g for g, c in zip(given, self.counts, strict=True)):
             return None
@@ -307,7 +307,7 @@ class _Verdicts:
         return corrected_half_width(shares, self.rates, given, total, deff=deff, level=level)
 
     def share(self, labels: int) -> list[int]:
-        from isr.calibration.planning import label_allocation
+        from isr.stats.planning import label_allocation
 
         return [int(n) for n in label_allocation(labels, self.counts, self.rates)]
 

@@ -21,14 +21,14 @@ from isr.calibration.agreement import (
     human_ceiling,
     raters_agreement,
 )
-from isr.calibration.comparison import HOLM, PairedComparison, compare_methods, holm_family
 from isr.calibration.ranking import Coefficient, coefficient_difference, pairwise_share, rank_correlation
 from isr.canonical import short
 from isr.errors import InputError, UsageError
-from isr.intervals import Interval, rate_interval
 from isr.people.judgements import QUESTIONS, Judgements
 from isr.people.labels import Consensus, Labels, consensus, one_guideline
 from isr.people.study_file import check_pixels
+from isr.stats.paired import HOLM, PairedComparison, compare_methods, holm_family
+from isr.stats.rate import Interval, rate_interval
 from isr.types import Floats, Ints
 from isr.version import __version__
 

@@ -23,13 +23,13 @@ from isr.calibration.scores import (
 from isr.calibration.transport import Homogeneity, homogeneity
 from isr.canonical import sha256_json, short
 from isr.errors import DesignError, InputError, StatisticsError, UsageError
-from isr.intervals import Interval, rate_interval
 from isr.judging.rubrics import load_rubric, names
 from isr.judging.thresholds import Decision, Recalibration
 from isr.people.agree import column_of, image_of
 from isr.people.judgements import QUESTIONS, Judgements
 from isr.people.labels import Consensus, Labels, consensus, one_guideline
 from isr.people.study_file import check_pixels
+from isr.stats.rate import Interval, rate_interval
 from isr.types import Bools, Floats, Ints, Question
 from isr.version import __version__
 

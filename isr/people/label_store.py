@@ -27,13 +27,13 @@ from isr.canonical import sha256_bytes, sha256_json, short
 from isr.edits.directory import EditDirectory
 from isr.errors import InputError, Problem, UsageError
 from isr.image_file import decode, read_file
-from isr.intervals import rate_interval
 from isr.judging.loop import arms_of
 from isr.judging.rubrics import Rubric
 from isr.people.judgements import EditInfo, Judgements
 from isr.people.labels import QUESTIONS, WORDS, Label, Labels, Mark, write_labels
 from isr.people.labelstudio import export_labels
 from isr.people.sampling import Sample, draw
+from isr.stats.rate import rate_interval
 from isr.types import Arm, Edit, ImageRef, Treatment
 
 SCHEMA = "isr.labelling/1"

@@ -14,11 +14,11 @@ import numpy as np
 
 from isr.edits.metadata import metadata_file, read_rows
 from isr.errors import InputError, Problem
-from isr.intervals import rate_interval
 from isr.qualify.record import FILE, FOLDER, read_qualification
 from isr.scoring.estimates import estimate_of
 from isr.scoring.outcomes import Ballot, Outcomes, outcomes
 from isr.scoring.result import Result
+from isr.stats.rate import rate_interval
 from isr.types import Arm, Bools, Estimate, Question, Treatment, Value, Verdict
 
 FAILS = {"fails": 1, "fine": 0}

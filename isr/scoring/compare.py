@@ -12,16 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from isr.calibration.comparison import (
-    HOLM,
-    PairedComparison,
-    benjamini_hochberg,
-    compare_methods,
-    simultaneous_level,
-)
 from isr.errors import UsageError
-from isr.intervals import Interval, codes, rate_interval
 from isr.scoring.finished import COSTS, Contender
+from isr.stats.paired import HOLM, PairedComparison, benjamini_hochberg, compare_methods, simultaneous_level
+from isr.stats.rate import Interval, codes, rate_interval
 from isr.types import Floats, Ints, Unit
 
 PSNR_GAP_DB = 1.0  # above it methods count as compared at different distortion

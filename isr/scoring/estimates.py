@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from isr.intervals import (
+from isr.scoring.outcomes import Outcomes
+from isr.stats.rate import (
     Estimand,
     Interval,
     Method,
@@ -22,7 +23,6 @@ from isr.intervals import (
     difference_interval,
     rate_interval,
 )
-from isr.scoring.outcomes import Outcomes
 from isr.types import Bools, Edit, Estimate, Floats, Ints
 
 NAMES = (

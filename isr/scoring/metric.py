@@ -53,7 +53,7 @@ class ISR:
         """The estimate over everything added so far; ``value`` is ``None`` where nothing was decided."""
         import numpy as np
 
-        from isr.intervals import rate_interval
+        from isr.stats.rate import rate_interval
 
         decided = [(o, c) for o, c in zip(self._outcomes, self._clusters, strict=True) if o is not None]
         codes: dict[Any, int] = {}

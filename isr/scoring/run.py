@@ -22,7 +22,6 @@ from typing import Any, TypeVar, get_args
 from isr.edits.directory import EditDirectory, columns, load_edits
 from isr.errors import Interrupted, IsrError, JudgeError, SecretError, TransportReason, UsageError
 from isr.image_file import open_image, read_file
-from isr.intervals import Estimand, Method, Prompts
 from isr.judging.backends import backend_of
 from isr.judging.cards import Panel, builtin_names, load_card, load_panel
 from isr.judging.keys import check_pair, endpoint_key, read_config
@@ -35,6 +34,7 @@ from isr.qualify.record import Qualified, qualifications
 from isr.scoring.estimates import Settings
 from isr.scoring.metrics import Measured, annotate, require_piq
 from isr.scoring.result import EditsTable, Result, Tally
+from isr.stats.rate import Estimand, Method, Prompts
 from isr.types import AnswerReason, reason_of
 from isr.version import __version__
 

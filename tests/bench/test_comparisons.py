@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from isr.bench.comparisons import MAIN, Pair, compared, lines
-from isr.calibration.comparison import compare_methods
 from isr.scoring.compare import compare
 from isr.scoring.finished import EditRow, FinishedRun, contenders
+from isr.stats.paired import compare_methods
 from isr.types import Treatment, Unit
 
 SIFM = Treatment("sifm", "paper-1", "0.03", "a")

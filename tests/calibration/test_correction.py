@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from isr.calibration import correction as co
 from isr.errors import DesignError, StatisticsError
-from isr.intervals import Interval, rate_interval
+from isr.stats.rate import Interval, rate_interval
 
 IMAGE = np.repeat(np.arange(40), 5)
 

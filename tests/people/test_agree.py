@@ -16,12 +16,12 @@ import pytest
 
 import isr
 from isr.calibration.correction import Calibration, corrected_rate
-from isr.intervals import rate_interval
 from isr.people.agree import Choices, agree
 from isr.people.correct import Settings, auc, correct, learn, youden
 from isr.people.judgements import Judgements, read_source
 from isr.people.labels import Label, Labels, Mark, write_labels
 from isr.people.study_file import guideline_version, pixels_of, read_study
+from isr.stats.rate import rate_interval
 from tests import processes
 from tests.chat_server import serving
 from tests.directories import card_text, make_directory

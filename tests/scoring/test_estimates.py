@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isr.intervals import rate_interval
 from isr.scoring.estimates import Frame, Settings, control_estimate, mean_grade, treatment_estimates
 from isr.scoring.outcomes import Outcomes
+from isr.stats.rate import rate_interval
 from isr.types import Estimate
 
 SETTINGS = Settings()

@@ -20,7 +20,7 @@ import pytest
 from scipy.special import bdtr
 from scipy.stats import hypergeom
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "coverage.md"
 ALPHA = 0.001
 SEED = 7

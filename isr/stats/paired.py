@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy.special import bdtr, chdtrc
 
 from isr.errors import StatisticsError
-from isr.intervals import Interval, codes, difference_interval
+from isr.stats.rate import Interval, codes, difference_interval
 from isr.types import Floats
 
 EXACT_IMAGES = 15

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isr.calibration import comparison as cmp
 from isr.errors import StatisticsError
+from isr.stats import paired as cmp
 
 
 def brute(d: list[float], image: list[int]) -> float:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import stdtrit
 
-from isr.calibration import planning as pl
 from isr.errors import StatisticsError
+from isr.stats import planning as pl
 
 
 def test_planned_design_effect() -> None:

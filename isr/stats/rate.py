@@ -309,7 +309,7 @@ def rate_core(
     n: the number of independent edits that the weights are worth (Kish); default ``sum(sizes)``.
 
     Monotone with equal sizes and whole counts, by construction: one more failing edit anywhere lowers no
-    endpoint (:func:`_upper` has the proof; ``tests/test_intervals.py`` enumerates and searches). With unequal
+    endpoint (:func:`_upper` has the proof; ``tests/stats/test_rate.py`` enumerates and searches). With unequal
     sizes or weights nothing is promised; the same file shows how large a fall a random search finds.
     """
     s, w = np.broadcast_arrays(np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64))
@@ -1028,30 +1028,3 @@ def _difference(
     n_eff = n / max(deff, 1.0)
     notes += (f"design effect {deff:.2f}, effective n {n_eff:.1f}",)
     return Interval(value, float(core.low), float(core.high), text, rows.y.size, images, deff, n_eff, notes)
-
-
-__all__ = [
-    "Estimand",
-    "Interval",
-    "Method",
-    "Prompts",
-    "clopper_pearson",
-    "cluster_bootstrap",
-    "codes",
-    "cr1_variance",
-    "design_effect",
-    "difference_core",
-    "difference_interval",
-    "jeffreys",
-    "korn_graubard",
-    "logit_t",
-    "percentile_interval",
-    "rate_core",
-    "rate_interval",
-    "satterthwaite_df",
-    "touched_images",
-    "two_way_core",
-    "two_way_variance",
-    "wilson",
-    "zero_limit",
-]

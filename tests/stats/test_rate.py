@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t
 
-from isr import intervals as iv
 from isr.errors import StatisticsError
+from isr.stats import rate as iv
 
 CLUSTERED = ("logit-t", "korn-graubard", "cluster-t", "cluster-normal")
 INDEPENDENT = ("wilson", "clopper-pearson", "jeffreys")
