@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from isr.bench.board import Board
-    from isr.bench.running import Bench
+    from isr.bench.progress import Board
+    from isr.bench.steps import Bench
     from isr.scoring.run import Watch
 
 _PATH = click.Path(path_type=Path)
@@ -71,7 +71,7 @@ def command(
     isr bench study.toml --jobs 8 --budget-usd 20
     isr bench study.toml --only score,results
     """
-    from isr.bench.running import open_bench
+    from isr.bench.steps import open_bench
 
     bench = open_bench(
         study, out, jobs=jobs or 0, steps=_steps(only), budget_usd=budget_usd, allow_code=allow_code
@@ -97,7 +97,7 @@ def _steps(only: str) -> tuple[str, ...]:
 def _run(bench: Bench, quiet: bool) -> None:
     import signal
 
-    from isr.bench.running import run
+    from isr.bench.steps import run
 
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt
@@ -123,13 +123,13 @@ def _run(bench: Bench, quiet: bool) -> None:
 def _print_plan(bench: Bench, as_json: bool) -> None:
     import json
 
-    from isr.bench.planning import plan_dict, plan_lines
+    from isr.bench.dry_run import plan_dict, plan_lines
 
     click.echo(json.dumps(plan_dict(bench), indent=1) if as_json else "\n".join(plan_lines(bench)))
 
 
 def _print_results(bench: Bench, as_json: bool) -> None:
-    from isr.bench.writing import places
+    from isr.bench.results import places
 
     if "results" not in bench.order.steps:
         if not as_json:

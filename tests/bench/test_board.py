@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isr.bench.board import Board
+from isr.bench.progress import Board
 
 
 def test_time_left_is_measured_seconds_over_workers() -> None:

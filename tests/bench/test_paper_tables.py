@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isr.bench.layout import (
+from isr.bench.paper_tables import (
     LAYOUTS,
     Cell,
     Known,

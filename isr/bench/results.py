@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isr.bench import layout, rows
+from isr.bench import paper_tables, rows
 from isr.bench.cells import Immunization, Scoring, named
 from isr.bench.comparisons import Family, compared, declared, lines
-from isr.bench.layout import Published, Table
+from isr.bench.paper_tables import Published, Table
 from isr.bench.rows import Row
 from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError
@@ -22,8 +22,8 @@ from isr.scoring.run import write_text
 from isr.types import Treatment
 
 if TYPE_CHECKING:
-    from isr.bench.running import Bench, Show
-    from isr.bench.thesis import Thesis
+    from isr.bench.metric_check import Thesis
+    from isr.bench.steps import Bench, Show
 
 SCHEMA = "isr.bench/1"
 BY_SPLIT = "general-"
@@ -55,11 +55,11 @@ def collect(bench: Bench) -> Findings:
     folders = [bench.out / s.folder for s in bench.plan.scorings]
     found = tuple(_labelled(row, known) for row in rows.read(folders, bench.study.level))
     published = _published(bench)
-    tables = {"general": layout.general(found)}
+    tables = {"general": paper_tables.general(found)}
     for split, name in split_names({r.split for r in found} - {""}).items():
-        tables[BY_SPLIT + name] = layout.general(found, split)
+        tables[BY_SPLIT + name] = paper_tables.general(found, split)
     for name in bench.study.tables:
-        tables[name] = layout.LAYOUTS[name](found, published)
+        tables[name] = paper_tables.LAYOUTS[name](found, published)
     return Findings(found, tuple(_families(bench, known)), tables, _thesis(bench, known))
 
 
@@ -150,7 +150,7 @@ def _thesis(bench: Bench, known: Mapping[Key, Immunization]) -> Thesis | None:
     """What the conventional metrics say of the first judge's outcomes, where they were measured."""
     if not bench.study.metrics:
         return None
-    from isr.bench.thesis import Named, study
+    from isr.bench.metric_check import Named, study
 
     def naming(treatment: Treatment) -> Named | None:
         cell = known.get(key) if (key := _key(*treatment)) else None
@@ -173,7 +173,7 @@ def write(bench: Bench, show: Show) -> Findings:
         write_text(folder / f"{name}.csv", table.csv())
         write_text(folder / f"{name}.tex", table.latex())
     if found.thesis and found.thesis.units:
-        from isr.bench.thesis import contact_sheet
+        from isr.bench.metric_check import contact_sheet
 
         contact_sheet(found.thesis.units, bench.out / SHEET)
     _report(bench, show)

@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from isr.bench import images, running
-from isr.bench.board import Board
+from isr.bench import images
 from isr.bench.cells import plan
-from isr.bench.planning import plan_dict, plan_lines
-from isr.bench.running import Bench, Order, run
+from isr.bench.dry_run import plan_dict, plan_lines
+from isr.bench.progress import Board
+from isr.bench.results import places, split_names
+from isr.bench.steps import Bench, Order, edit_cells, expected, immunize_cells, marks, run
 from isr.bench.study import Study
 from isr.bench.workers import Loading, _Editors, advised, place
-from isr.bench.writing import places, split_names
 from isr.errors import InputError, Problem, UsageError
 from isr.scoring.run import Watch
 from tests.directories import make_directory, picture, write_metadata
@@ -62,7 +62,7 @@ def opened(root: Path, *steps: str, **changes: Any) -> Bench:
     """What ``isr bench --only STEPS`` begins with."""
     wanted = study(**changes)
     order = Order(root / "study.toml", root / "little.bench", 1, steps)
-    found = plan(wanted, running.marks(wanted, root))
+    found = plan(wanted, marks(wanted, root))
     return Bench(order, wanted, found, images.find(root / "scenes", root / "prompts.csv", order.out))
 
 
@@ -93,12 +93,12 @@ def judge(root: Path, answers: str | None = None) -> None:
 def made(bench: Bench) -> None:
     """Writes what workers would have written, and that they did."""
     run(bench, Quiet())
-    for cell in running.immunize_cells(bench):
+    for cell in immunize_cells(bench):
         cell.folder.mkdir(parents=True)
         row = {"method": "noise", "config": "c0", "eps": "0.03", "surrogate": "painter"}
         write_metadata(cell.folder, [row])
         cell.remember()
-    for cell in running.edit_cells(bench):
+    for cell in edit_cells(bench):
         rows = make_directory(cell.folder, images=3, prompts=2, methods=("noise",))
         for row in rows:
             p = row["prompt"][-1]
@@ -326,8 +326,8 @@ def test_a_dry_run_counts_what_a_folder_and_its_unseen_prompts_make(tmp_path: Pa
     part = {"folder": "scenes", "prompts": "prompts.csv", "unseen": {"file": "unseen.csv", "count": 2}}
     wanted = study(images=part)
     order = Order(tmp_path / "study.toml", tmp_path / "little.bench", 1)
-    found = plan(wanted, running.marks(wanted, tmp_path))
-    bench = Bench(order, wanted, found, None, running.expected(wanted, order))
+    found = plan(wanted, marks(wanted, tmp_path))
+    bench = Bench(order, wanted, found, None, expected(wanted, order))
     told = plan_dict(bench)
     # 3 images x (1 seen + 2 unseen); 9 edits and 9 controls, two questions each
     assert told["images"] == {"n": 3, "pairs": 9, "known": False}
@@ -344,7 +344,7 @@ def test_a_dry_run_counts_what_a_folder_and_its_unseen_prompts_make(tmp_path: Pa
     assert "the run would stop: --out" in "\n".join(plan_lines(bench))  # no bench, and not empty
     (tmp_path / "unseen.csv").write_text("name,prompt\n" + more + "ghost,x\n", "utf-8")
     with pytest.raises(InputError, match="ghost"):
-        running.expected(wanted, order)
+        expected(wanted, order)
 
 
 def test_an_image_left_unchanged_is_told_with_what_to_do() -> None:

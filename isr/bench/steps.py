@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from isr.bench import images
-from isr.bench.board import Board, Kind
 from isr.bench.cells import STEPS, Editing, Immunization, Marks, Plan, Scoring, plan
 from isr.bench.images import Material
+from isr.bench.progress import Board, Kind
 from isr.bench.study import (
     EditorPart,
     Study,
@@ -31,7 +31,7 @@ from isr.canonical import sha256_bytes, sha256_json
 from isr.errors import InputError, Problem, UsageError
 
 if TYPE_CHECKING:
-    from isr.bench.writing import Findings
+    from isr.bench.results import Findings
     from isr.scoring.run import Watch
 
 SHARDS = 4  # tasks for each worker that a folder of edits is shared out in
@@ -830,7 +830,7 @@ def _staged(board: Board, scoring: Scoring, text: str) -> None:
 
 
 def _results(bench: Bench, show: Show) -> None:
-    from isr.bench.writing import write
+    from isr.bench.results import write
 
     bench.board.step, bench.board.detail = "results", ""
     show.update(bench.board)

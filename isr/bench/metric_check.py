@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from isr.bench.layout import METRICS, Cell, Line, Table, markdown
+from isr.bench.paper_tables import METRICS, Cell, Line, Table, markdown
 from isr.bench.rows import EditRow, edit_of, judge_name, number, numbers, settings_of
 from isr.image_file import ImageProblem, decode, read_file
 from isr.report.runs import ReportRun, read_report_run
