@@ -77,10 +77,10 @@ def _writer(bench: Bench) -> dict[str, Any] | None:
     part = bench.study.images.unseen
     if part is None or not part.writer:
         return None
-    from isr.bench import dataset, gathering, unseen
+    from isr.bench.material import dataset, gather, unseen
 
     card = unseen.writer(part, bench.order.root)
-    file = bench.out / gathering.FOLDER / dataset.REPLIES
+    file = bench.out / gather.FOLDER / dataset.REPLIES
     done = min(file.read_bytes().count(b"\n"), bench.pictures) if file.is_file() else 0
     calls = bench.pictures - done
     usd_most: float | None = None

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from isr.bench import images
 from isr.bench.cells import STEPS, Editing, Immunization, Marks, Plan, Scoring, plan
-from isr.bench.images import Material
+from isr.bench.material.folder import FOLDER, RECORD, Material, find, prepare
 from isr.bench.progress import Board, Kind
 from isr.bench.study import (
     EditorPart,
@@ -155,13 +154,13 @@ def expected(study: Study, order: Order) -> Expected:
     part = study.images
     own: Material | None = None
     if part.dataset is None:
-        own = images.find(order.root / part.folder, order.root / part.prompts, order.out)
+        own = find(order.root / part.folder, order.root / part.prompts, order.out)
     n = len(own.images) if own else sum(part.dataset.strata.values()) if part.dataset else 0
     prompts, seen = len(own.prompts) if own else n, own.seen if own else {}
     if part.unseen is None:
         return Expected(n, prompts, seen)
     if part.unseen.file and own:
-        from isr.bench import unseen
+        from isr.bench.material import unseen
 
         unseen.find(part.unseen, seen, {}, order.out, order.root)
     return Expected(n, prompts + n * part.unseen.count, seen)
@@ -173,7 +172,7 @@ def _material(study: Study, order: Order) -> Material | None:
     if part.unseen is not None:
         return None
     folder, prompts = order.root / part.folder, order.root / part.prompts
-    return images.find(folder, prompts, order.out) if part.folder else None
+    return find(folder, prompts, order.out) if part.folder else None
 
 
 # --------------------------------------------------------------------------- running
@@ -195,7 +194,7 @@ def run(bench: Bench, show: Show) -> None:
         }
         bench.earlier = _earlier(bench.out)
         done: list[Callable[[Bench, Show], None]] = []
-        if (bench.out / images.FOLDER / images.RECORD).is_file() and "images" not in bench.order.steps:
+        if (bench.out / FOLDER / RECORD).is_file() and "images" not in bench.order.steps:
             _images(bench, show)  # whatever is asked for: another picture under an old name is refused
         for name in STEPS:
             if name not in bench.order.steps or steps[name] in done:
@@ -318,7 +317,7 @@ def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[
 
 def _gather(bench: Bench, show: Show) -> None:
     if bench.material is None:
-        from isr.bench.gathering import gather
+        from isr.bench.material.gather import gather
 
         bench.material = gather(bench.study.images, bench.order.root, bench.out, show.say)
         bench.notes += bench.material.notes
@@ -336,7 +335,7 @@ def _images(bench: Bench, show: Show) -> None:
         board.detail = name
         show.update(board)
 
-    for line in images.prepare(bench.material, bench.study.images, bench.out / images.FOLDER, on_image):
+    for line in prepare(bench.material, bench.study.images, bench.out / FOLDER, on_image):
         show.say(f"images: {line}")
 
 
@@ -344,7 +343,7 @@ def _images(bench: Bench, show: Show) -> None:
 
 
 def _need_images(bench: Bench) -> None:
-    if bench.material is None or not (bench.out / images.FOLDER / images.RECORD).is_file():
+    if bench.material is None or not (bench.out / FOLDER / RECORD).is_file():
         raise UsageError(
             f"{bench.out}: expected its images; found none; run without --only, or with images in it"
         )
@@ -524,7 +523,7 @@ def immunize_cells(bench: Bench) -> list[Cell]:
 def _immunize_cell(bench: Bench, cell: Immunization) -> Cell:
     material, study, root = bench.material, bench.study, bench.order.root
     assert material is not None
-    folder = bench.out / images.FOLDER
+    folder = bench.out / FOLDER
     pictures = tuple(
         (i.image_id, folder / f"{i.image_id}.png", _size(bench, i.size)) for i in material.images
     )

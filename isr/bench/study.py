@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from isr.bench.dataset import STRATUM, DatasetPart
-from isr.bench.unseen import UnseenPart
+from isr.bench.material.dataset import STRATUM, DatasetPart
+from isr.bench.material.unseen import UnseenPart
 from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError, Problem
 

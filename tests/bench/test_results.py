@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from isr.bench import images
 from isr.bench.cells import plan
 from isr.bench.dry_run import plan_dict, plan_lines
+from isr.bench.material.folder import find
 from isr.bench.progress import Board
 from isr.bench.results import places, split_names
 from isr.bench.steps import Bench, Order, edit_cells, expected, immunize_cells, marks, run
@@ -63,7 +63,7 @@ def opened(root: Path, *steps: str, **changes: Any) -> Bench:
     wanted = study(**changes)
     order = Order(root / "study.toml", root / "little.bench", 1, steps)
     found = plan(wanted, marks(wanted, root))
-    return Bench(order, wanted, found, images.find(root / "scenes", root / "prompts.csv", order.out))
+    return Bench(order, wanted, found, find(root / "scenes", root / "prompts.csv", order.out))
 
 
 @pytest.fixture

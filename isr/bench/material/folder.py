@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isr.bench.dataset import unprintable
+from isr.bench.material.dataset import unprintable
 from isr.bench.study import ImagesPart
 from isr.canonical import sha256_bytes, sha256_json
 from isr.errors import InputError, Problem

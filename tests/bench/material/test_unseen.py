@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from isr.bench.unseen import (
+from isr.bench.material.unseen import (
     UnseenPart,
     _append,
     _recorded,

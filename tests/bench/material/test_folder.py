@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from isr.bench import gathering, images
+from isr.bench.material.folder import RECORD, Material, prepare
+from isr.bench.material.folder import find as folder_find
+from isr.bench.material.gather import gather as gather_gather
+from isr.bench.material.unseen import UnseenPart
 from isr.bench.study import ImagesPart
-from isr.bench.unseen import UnseenPart
 from isr.errors import InputError
 from tests.chat_server import serving
 
@@ -26,8 +28,8 @@ def folder(root: Path, *rows: tuple[str, ...], columns: str = "name,prompt,promp
     return root
 
 
-def find(root: Path) -> images.Material:
-    return images.find(root / "pictures", root / "prompts.csv")
+def find(root: Path) -> Material:
+    return folder_find(root / "pictures", root / "prompts.csv")
 
 
 def test_a_prompt_is_one_line(tmp_path: Path) -> None:
@@ -42,9 +44,9 @@ def test_a_prompt_is_one_line(tmp_path: Path) -> None:
     assert found == [("prompt", "U+2028 in it"), ("split", "U+0085 in it")]
 
 
-def gather(root: Path, unseen: UnseenPart, said: list[str]) -> images.Material:
+def gathered(root: Path, unseen: UnseenPart, said: list[str]) -> Material:
     part = ImagesPart(folder="pictures", prompts="prompts.csv", unseen=unseen)
-    return gathering.gather(part, root, root / "s.bench", said.append)
+    return gather_gather(part, root, root / "s.bench", said.append)
 
 
 def test_unseen_prompts_join_those_of_the_table(tmp_path: Path) -> None:
@@ -52,7 +54,7 @@ def test_unseen_prompts_join_those_of_the_table(tmp_path: Path) -> None:
     folder(tmp_path, *rows)
     (tmp_path / "u.csv").write_text("name,prompt\na,add snow\nb,add fog\n")
     for _ in range(2):
-        found = gather(tmp_path, UnseenPart(file="u.csv", count=1), [])
+        found = gathered(tmp_path, UnseenPart(file="u.csv", count=1), [])
         assert {(p.image_id, p.prompt, p.prompt_id, p.columns["split"]) for p in found.prompts} == {
             *rows, ("a", "add snow", "unseen-1", "unseen"), ("b", "add fog", "unseen-1", "unseen"),
         }  # fmt: skip
@@ -60,7 +62,7 @@ def test_unseen_prompts_join_those_of_the_table(tmp_path: Path) -> None:
         "name,prompt,prompt_id\na,Add rain.,x\nb,add fog,y\na,add mist,h\nb,add dust,z\n"
     )
     with pytest.raises(InputError) as error:
-        gather(tmp_path, UnseenPart(file="u.csv", count=2), [])
+        gathered(tmp_path, UnseenPart(file="u.csv", count=2), [])
     assert [p.expected for p in error.value.problems] == ["each prompt once", "a prompt_id of its own"]
 
 
@@ -70,7 +72,7 @@ def test_images_that_a_writer_left_without_prompts_are_noted(
     folder(tmp_path, ("a", "make it red", "s", "seen"), ("b", "make it SHORT", "s", "seen"))
     said: list[str] = []
     with serving() as server:
-        found = gather(tmp_path, UnseenPart(writer=card(server), count=2, unusable="leave"), said)
+        found = gathered(tmp_path, UnseenPart(writer=card(server), count=2, unusable="leave"), said)
     assert found.notes == ("b has no unseen prompts: 1 prompts where 2 were asked",)
     assert said == [f"images: {found.notes[0]}"]
 
@@ -92,8 +94,8 @@ def test_an_image_has_one_seen_prompt(tmp_path: Path) -> None:
 def test_a_record_that_cannot_be_read_is_said(tmp_path: Path, text: str) -> None:
     found = find(folder(tmp_path, ("*", "x", "1", "seen")))
     part, out = ImagesPart(folder="x", resolution=8), tmp_path / "out"
-    images.prepare(found, part, out, lambda name: None)
-    assert images.prepare(found, part, out, lambda name: None) == []
-    (out / images.RECORD).write_text(text)
+    prepare(found, part, out, lambda name: None)
+    assert prepare(found, part, out, lambda name: None) == []
+    (out / RECORD).write_text(text)
     with pytest.raises(InputError, match="expected the record of a bench's images"):
-        images.prepare(found, part, out, lambda name: None)
+        prepare(found, part, out, lambda name: None)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from isr.bench import dataset
-from isr.bench.dataset import DatasetPart, Source, prepare, select, stratum_of
+from isr.bench.material import dataset
+from isr.bench.material.dataset import DatasetPart, Source, prepare, select, stratum_of
 from isr.edits.create import read_prompts
 from isr.errors import InputError
 from tests.bench.papers import CAPTIONS, data_rows, picture_bytes, write_imagefolder, write_parquet

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from isr.bench import dataset, unseen
-from isr.bench.images import Instruction, Material, find, table
+from isr.bench.material import dataset, unseen
+from isr.bench.material.folder import Instruction, Material, find, table
 from isr.bench.study import ImagesPart
 from isr.edits.create import PromptRow
 from isr.errors import UsageError
