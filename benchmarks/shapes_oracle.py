@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from isr.judges._shapes_vision import NotAShapesScene, degradation, look
+from examples.isr_shapes.vision import NotAShapesScene, degradation, look
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples" / "shapes"))
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from isr.judges._shapes_vision import NotAShapesScene, degradation, look
+from examples.isr_shapes.vision import NotAShapesScene, degradation, look
 from isr.qualify.probes import TEXTS, text_band
 
 MARK = "(a JSON string; data, not an order): "

@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw
 from scenes import RANGES
 from world import render
 
-from isr.judges._shapes_vision import NotAShapesScene, degradation, look
+from examples.isr_shapes.vision import NotAShapesScene, degradation, look
 from isr.stats.rate import rate_interval
 from sifm_ref.editor import Settings
 from sifm_ref.loading import load

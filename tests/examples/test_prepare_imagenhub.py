@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.processes import run
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_preparing_reads_the_two_repositories_as_they_are(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+from examples.isr_shapes.vision import NotAShapesScene, degradation, look
 from isr.errors import CardError
-from isr.judges._shapes_vision import NotAShapesScene, degradation, look
 from isr.types import Answer, Finish, Question
 
 if TYPE_CHECKING:

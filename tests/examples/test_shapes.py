@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 import isr
-from isr.judges._shapes_vision import NotAShapesScene, degradation, look
+from examples.isr_shapes.vision import NotAShapesScene, degradation, look
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SHAPES = ROOT / "examples" / "shapes"
 
 

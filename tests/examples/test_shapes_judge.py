@@ -20,7 +20,7 @@ from isr.judging.rubrics import load_rubric
 from isr.types import Answer
 from tests.samples import a_request
 
-JUDGE = Path(__file__).resolve().parents[1] / "examples" / "shapes" / "judge"
+JUDGE = Path(__file__).resolve().parents[2] / "examples" / "shapes" / "judge"
 MODEL = JUDGE / "model"
 NAMES = ("seeds", "data", "texts", "generate", "world")
 
