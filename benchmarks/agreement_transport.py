@@ -18,14 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from isr.calibration.correction import corrected_rate
+from isr.calibration.correction.by_design import corrected_rate
 from isr.errors import DesignError
 from isr.people.agree import AgreementStudy, Choices, agree
 from isr.people.correct import CorrectionReport, Rows, Settings, correct, rows_of
 from isr.people.judgements import Judgements
 from isr.people.labels import Labels
 from isr.people.study_file import Study, read_study, study_judges, study_labels
-from isr.stats.rate import Interval, rate_interval
+from isr.stats.rate import rate_interval
+from isr.stats.rows import Interval
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "imagenhub"

@@ -25,7 +25,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from isr.stats.rate import cluster_bootstrap, percentile_interval, rate_interval
+from isr.stats.bootstrap import cluster_bootstrap, percentile_interval
+from isr.stats.rate import rate_interval
 
 REPEATS = 3
 

@@ -24,8 +24,15 @@ from scipy.special import ndtri, stdtrit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from isr.calibration import correction as co
-from isr.stats import rate as iv
+from isr.calibration.correction.core import Core, bounded, linear
+from isr.calibration.correction.post_stratified import post_stratified_core
+from isr.calibration.correction.ppi import ppi_core
+from isr.calibration.correction.rogan_gladen import external_core, lee_core, rogan_gladen_joint_core
+from isr.stats import independent
+from isr.stats.difference import difference_core
+from isr.stats.endpoints import FEW_IMAGES, PRIOR_ICC, korn_graubard, logit_t, rate_core, two_way_core
+from isr.stats.independent import clopper_pearson
+from isr.stats.variance import cr1_variance, design_effect, touched_images
 
 Array = NDArray[np.float64]
 RATES = (0.05, 0.3, 0.5, 0.9)
@@ -132,20 +139,20 @@ def rate_methods(s: Array, sizes: NDArray[np.int64]) -> dict[str, tuple[Array, A
     """(low, high) of the default and of its rivals for counts (runs, images)."""
     n, images = float(sizes.sum()), sizes.size
     p = s.sum(axis=1) / n
-    variance = iv.cr1_variance(s, sizes)
+    variance = cr1_variance(s, sizes)
     floored = np.maximum(variance, p * (1 - p) / (n - 1))
     df = images - 1.0
-    ours = iv.rate_core(s, sizes)
-    kg = iv.korn_graubard(p, iv.design_effect(floored, p, n), n, df)
-    few = iv.touched_images(s, sizes) < iv.FEW_IMAGES
-    plain = [np.where(few, a, b) for a, b in zip(kg, iv.logit_t(p, floored, df), strict=True)]
+    ours = rate_core(s, sizes)
+    kg = korn_graubard(p, design_effect(floored, p, n), n, df)
+    few = touched_images(s, sizes) < FEW_IMAGES
+    plain = [np.where(few, a, b) for a, b in zip(kg, logit_t(p, floored, df), strict=True)]
     half = -float(ndtri(0.025)) * np.sqrt(variance)
     return {
         "default": (ours.low, ours.high),
         PLAIN: (plain[0], plain[1]),
         "Korn-Graubard": kg,
         "cluster normal": (np.clip(p - half, 0, 1), np.clip(p + half, 0, 1)),
-        "Wilson, edits independent": iv.wilson(s.sum(axis=1), n),
+        "Wilson, edits independent": independent.wilson(s.sum(axis=1), n),
     }
 
 
@@ -202,7 +209,7 @@ DESIGNS: dict[str, NDArray[np.int64]] = {
 
 def above_limit(sizes: NDArray[np.int64]) -> float:
     """The rate, in steps of half a per cent, just above the limit at zero failures: where coverage is weakest."""
-    limit = float(iv.rate_core(np.zeros(sizes.size), sizes).high)
+    limit = float(rate_core(np.zeros(sizes.size), sizes).high)
     return math.ceil((limit + 0.001) * 200) / 200
 
 
@@ -252,9 +259,9 @@ def staircase_section() -> Section:
     one = np.zeros(40)
     one[0] = 1
     p, n = 1 / 200, 200.0
-    variance = max(float(iv.cr1_variance(one, EQUAL)), p * (1 - p) / (n - 1))
-    plain = float(iv.logit_t(p, variance, 39.0)[1])
-    wilson, exact = float(iv.wilson(0, 40)[1]), float(iv.clopper_pearson(0, n)[1])
+    variance = max(float(cr1_variance(one, EQUAL)), p * (1 - p) / (n - 1))
+    plain = float(logit_t(p, variance, 39.0)[1])
+    wilson, exact = float(independent.wilson(0, 40)[1]), float(clopper_pearson(0, n)[1])
     section = Section(
         "Endpoints by number of failures, 40 images x 5 prompts",
         "k failing edits, each in another image, and k images that fail altogether. Endpoints never fall. "
@@ -268,7 +275,7 @@ def staircase_section() -> Section:
         for size in (1, 5):
             s = np.zeros(40)
             s[:k] = size
-            core = iv.rate_core(s, EQUAL)
+            core = rate_core(s, EQUAL)
             row += [f"{100 * float(core.low):.2f} %", f"{100 * float(core.high):.2f} %"]
         section.rows.append(row)
     return section
@@ -294,15 +301,15 @@ def two_way_cell(
     for block in blocks(runs):
         y = crossed(rng, block, images, prompts, p, v_image, v_prompt)
         by_image, by_prompt = y.sum(axis=2), y.sum(axis=1)
-        both = iv.two_way_core(
+        both = two_way_core(
             (by_image, np.full(images, prompts)),
             (by_prompt, np.full(prompts, images)),
             (y.reshape(block, -1), np.ones(images * prompts)),
         )
-        one = iv.rate_core(by_image, np.full(images, prompts))
+        one = rate_core(by_image, np.full(images, prompts))
         tally.add("image x prompt", p, both.low, both.high)
         tally.add("image only", p, one.low, one.high)
-        tally.add("Wilson, edits independent", p, *iv.wilson(by_image.sum(axis=1), images * prompts))
+        tally.add("Wilson, edits independent", p, *independent.wilson(by_image.sum(axis=1), images * prompts))
     return tally
 
 
@@ -341,16 +348,16 @@ def two_way_section(runs: int, seed: int) -> Section:
 # --------------------------------------------------------------------------- judge correction
 
 
-def _bounded(tally: Tally, name: str, truth: float, core: co.Core) -> None:
+def _bounded(tally: Tally, name: str, truth: float, core: Core) -> None:
     """Add an estimator's runs; runs in which it does not exist are left out and counted in the text."""
     ok = np.isfinite(core.value)
-    low, high = co.bounded(co.Core(*(x[ok] for x in core)))
+    low, high = bounded(Core(*(x[ok] for x in core)))
     tally.add(name, truth, low, high)
 
 
 def _naive(tally: Tally, j: Array, p: float, images: int) -> None:
     s = j.reshape(j.shape[0], images, -1).sum(axis=2)
-    core = iv.rate_core(s, np.full(images, j.shape[1] // images))
+    core = rate_core(s, np.full(images, j.shape[1] // images))
     tally.add("judge as it is", p, core.low, core.high)
 
 
@@ -371,16 +378,16 @@ def _external(
     q1, q0 = (y0 * j0).sum(axis=1) / m1, ((1 - y0) * (1 - j0)).sum(axis=1) / m0
     sums, sizes = j.reshape(runs, images, -1).sum(axis=2), np.full(images, n // images)
     crit = 1.959963984540054
-    published = co.lee_core(j.mean(axis=1), np.full(runs, float(n)), q0, q1, m0, m1, crit)
+    published = lee_core(j.mean(axis=1), np.full(runs, float(n)), q0, q1, m0, m1, crit)
     for name, method in (("Lee-adjusted (default)", "lee"), ("delta", "delta")):
-        found = co.external_core(sums, sizes, q0, q1, m0, m1, images=labels // 5, method=method)
+        found = external_core(sums, sizes, q0, q1, m0, m1, images=labels // 5, method=method)
         tally.add(f"Rogan-Gladen, {name}", p, found.low, found.high)
     tally.add("Lee as published, edits independent", p, published.low, published.high)
     # misuse: the outside labels treated as if they were a random sample of the test set
     stacked_f, stacked_y = np.concatenate([j, j0], axis=1), np.concatenate([np.zeros_like(j), y0], axis=1)
     marks = np.concatenate([np.zeros(j.shape, dtype=bool), np.ones(j0.shape, dtype=bool)], axis=1)
     starts = np.concatenate([np.arange(0, n, n // images), n + np.arange(0, labels, 5)])
-    _bounded(tally, "misuse: PPI++ from outside labels", p, co.ppi_core(stacked_f, stacked_y, marks, starts))
+    _bounded(tally, "misuse: PPI++ from outside labels", p, ppi_core(stacked_f, stacked_y, marks, starts))
 
 
 def correction_cell(
@@ -410,11 +417,11 @@ def correction_cell(
             marks = np.repeat(chosen, m, axis=1)
         else:
             marks = pick(rng, j == 1, labels // 2) | pick(rng, j == 0, labels // 2)
-        core = co.post_stratified_core(j.astype(np.int64), y, marks, starts, 2)
+        core = post_stratified_core(j.astype(np.int64), y, marks, starts, 2)
         _bounded(tally, "post-stratified (default)", p, core)
         graded = "misuse: " if design == "within verdict" else ""
-        _bounded(tally, f"{graded}PPI++", p, co.ppi_core(j, y, marks, starts))
-        _bounded(tally, f"{graded}Rogan-Gladen, joint", p, co.rogan_gladen_joint_core(j, y, marks, starts))
+        _bounded(tally, f"{graded}PPI++", p, ppi_core(j, y, marks, starts))
+        _bounded(tally, f"{graded}Rogan-Gladen, joint", p, rogan_gladen_joint_core(j, y, marks, starts))
     return tally
 
 
@@ -492,9 +499,9 @@ def difference_cell(
         a, b = two_methods(rng, block, images, m, p_a, p_b, v_image)
         d = a - b
         mean, second = d.mean(axis=1), (d * d).mean(axis=1)
-        variance = iv.cr1_variance(d.reshape(block, images, m).sum(axis=2), np.full(images, m))
-        prior = 1 + iv.PRIOR_ICC * (m - 1)
-        ours = iv.difference_core(mean, second, variance, n, prior, images - 1.0)
+        variance = cr1_variance(d.reshape(block, images, m).sum(axis=2), np.full(images, m))
+        prior = 1 + PRIOR_ICC * (m - 1)
+        ours = difference_core(mean, second, variance, n, prior, images - 1.0)
         tally.add("default", truth, ours.low, ours.high)
         half = -float(stdtrit(images - 1, 0.025)) * np.sqrt(variance)
         tally.add("cluster t without a floor", truth, mean - half, mean + half)
@@ -543,14 +550,14 @@ def corrected_difference_cell(
         d, f = a - b, ja - jb
         marks = pick(rng, np.ones(a.shape, dtype=bool), labels)
         mean = f.mean(axis=1)
-        variance = iv.cr1_variance(f.reshape(block, images, m).sum(axis=2), np.full(images, m))
-        raw = iv.difference_core(mean, (f * f).mean(axis=1), variance, images * m, 3.0, images - 1.0)
+        variance = cr1_variance(f.reshape(block, images, m).sum(axis=2), np.full(images, m))
+        raw = difference_core(mean, (f * f).mean(axis=1), variance, images * m, 3.0, images - 1.0)
         tally.add("judge as it is", truth, raw.low, raw.high)
-        tally.add("PPI++ (default)", truth, *co.linear(co.ppi_core(f, d, marks, starts, prior=0.0)))
+        tally.add("PPI++ (default)", truth, *linear(ppi_core(f, d, marks, starts, prior=0.0)))
         cell = (2 * ja + jb).astype(np.int64)
-        core = co.post_stratified_core(cell, d, marks, starts, 4, prior=0.0)
+        core = post_stratified_core(cell, d, marks, starts, 4, prior=0.0)
         ok = np.isfinite(core.value)
-        low, high = co.linear(co.Core(*(x[ok] for x in core)))
+        low, high = linear(Core(*(x[ok] for x in core)))
         tally.add("post-stratified on the four cells", truth, low, high)
     return tally
 
@@ -625,7 +632,7 @@ def in_words(parts: Sequence[Section]) -> list[str]:
 
     low = min(100 * own.coverage for own, _ in default.pairs.values())
     widths = [wider(pair) for pair in default.pairs.values()]
-    limit = 100 * float(iv.rate_core(np.zeros(40), EQUAL).high)
+    limit = 100 * float(rate_core(np.zeros(40), EQUAL).high)
     edge = {
         icc: [
             (100 * own.coverage, 100 * plain.coverage, name)

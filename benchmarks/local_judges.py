@@ -23,7 +23,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.backend_parity import CARDS, paint
 from isr.edits.directory import load_edits
-from isr.edits.images import Encoder, Prepared
 from isr.image_file import decode
 from isr.judges._local import Conversation, conversation
 from isr.judging import loop
@@ -32,6 +31,7 @@ from isr.judging.cards import Panel, load_card
 from isr.judging.loop import Plan, arms_of, judge_all
 from isr.judging.requests import Request
 from isr.judging.rubrics import load_pair
+from isr.judging.sending import Encoder, Prepared
 from isr.judging.store import Store
 
 PAIR = ("shapes-semantic/v1", "shapes-perceptual/v1")

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
-from isr.calibration.agreement import MISSING, cohen_kappa, gwet_ac1, jackknife, matthews, mean_interval
+from isr.calibration.agreement.alpha import MISSING
+from isr.calibration.agreement.jackknife import jackknife, mean_interval
+from isr.calibration.agreement.two_raters import cohen_kappa, gwet_ac1, matthews
 from isr.errors import StatisticsError
-from isr.stats.rate import Interval, codes
+from isr.stats.rows import Interval, codes
 from isr.types import Bools, Floats, Ints
 
 Coefficient = Literal["kappa", "ac1", "mcc"]

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from isr.calibration.agreement import MISSING, mean_interval, raters_agreement, rating_counts
+from isr.calibration.agreement.alpha import MISSING
+from isr.calibration.agreement.jackknife import mean_interval
+from isr.calibration.agreement.many_raters import raters_agreement, rating_counts
 from isr.errors import StatisticsError
-from isr.stats.rate import Interval, codes
+from isr.stats.rows import Interval, codes
 
 FEW_REPEATS = 3
 NOISE_ALLOWED = 0.05  # share of a verdict's variance below which more votes are not worth their price

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, xlogy
 
 from isr.errors import StatisticsError
-from isr.stats.rate import codes
+from isr.stats.rows import codes
 from isr.types import Floats, Ints
 
 Binning = Literal["width", "mass"]

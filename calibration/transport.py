@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from isr.errors import StatisticsError
-from isr.stats.rate import codes
+from isr.stats.rows import codes
 from isr.types import Floats, Ints
 
 WARN_BELOW = 0.05

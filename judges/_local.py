@@ -19,9 +19,9 @@ from isr.judging.requests import arranged
 if TYPE_CHECKING:
     from PIL import Image
 
-    from isr.edits.images import Prepared
     from isr.judging.cards import Card
     from isr.judging.requests import Request
+    from isr.judging.sending import Prepared
 
 log = logging.getLogger("isr")
 

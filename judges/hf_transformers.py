@@ -38,9 +38,9 @@ from isr.types import Answer, Finish
 if TYPE_CHECKING:
     import torch
 
-    from isr.edits.images import Prepared
     from isr.judging.cards import Card
     from isr.judging.requests import Request
+    from isr.judging.sending import Prepared
 
 log = logging.getLogger("isr")
 

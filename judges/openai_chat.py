@@ -39,9 +39,9 @@ from isr.judging.requests import arranged
 from isr.types import Answer, Finish
 
 if TYPE_CHECKING:
-    from isr.edits.images import Prepared
     from isr.judging.cards import Card
     from isr.judging.requests import Request
+    from isr.judging.sending import Prepared
 
 SERVED_BY_NAME = True
 WRITES = True

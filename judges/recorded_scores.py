@@ -16,9 +16,9 @@ from isr.judging.parsing import recorded_answer
 from isr.types import Answer
 
 if TYPE_CHECKING:
-    from isr.edits.images import Prepared
     from isr.judging.cards import Card
     from isr.judging.requests import Request
+    from isr.judging.sending import Prepared
 
 FREE = True
 FILES = ("answers",)

@@ -20,9 +20,9 @@ from isr.errors import CardError, Problem, TransportError
 from isr.types import Answer
 
 if TYPE_CHECKING:
-    from isr.edits.images import Prepared
     from isr.judging.cards import Card
     from isr.judging.requests import Request
+    from isr.judging.sending import Prepared
 
 FREE = True
 FILES = ("answers",)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -10,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from isr.errors import InputError, UsageError
+from sifm_ref.checkpoints import fingerprint, shown_place
 from sifm_ref.editor import Editor, Settings, WhiteBox
 from sifm_ref.registry import module_of, names, require_torch
 
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "fp64": "float64"}
-_ENDS = 1 << 16
 
 
 def adapter(name: str) -> type[Editor]:
@@ -180,14 +179,6 @@ def _called(name: str, place: str, default: str) -> str:
     return shown if shown.partition("@")[0] == name else f"{name}={shown}"
 
 
-def shown_place(place: str) -> str:
-    """A local folder as its name and the first digits of its fingerprint (``final@3fa2c1``); else the hub id."""
-    if not Path(place).is_dir():
-        return place
-    found = fingerprint(place)
-    return f"{found['checkpoint']}@{found['fingerprint'].removeprefix('sha256:')[:6]}"
-
-
 def _typed(cls: type[Editor], settings: Settings, name: str) -> dict[str, Any]:
     from sifm_ref.registry import like
 
@@ -203,24 +194,3 @@ def _typed(cls: type[Editor], settings: Settings, name: str) -> dict[str, Any]:
     if faults:
         raise UsageError("\n".join([f"editor {name}: {len(faults)} setting(s) that cannot be", *faults]))
     return out
-
-
-def fingerprint(place: str, pipe: Any = None) -> dict[str, str]:
-    """What tells checkpoints apart: a local folder's by its files (small ones whole, of large ones size and both
-    ends); a hub's by its id and commit."""
-    folder = Path(place)
-    if not folder.is_dir():
-        commit = str(getattr(getattr(pipe, "config", None), "_commit_hash", "") or "")
-        return {"checkpoint": place, "commit": commit}
-    total = hashlib.sha256()
-    for file in sorted(
-        p for p in folder.rglob("*") if p.suffix in (".json", ".safetensors", ".txt", ".model")
-    ):
-        size = file.stat().st_size
-        total.update(f"{file.relative_to(folder).as_posix()}\0{size}\0".encode())
-        with file.open("rb") as opened:
-            total.update(opened.read(_ENDS))
-            if size > _ENDS:
-                opened.seek(max(_ENDS, size - _ENDS))
-                total.update(opened.read(_ENDS))
-    return {"checkpoint": folder.absolute().name, "fingerprint": f"sha256:{total.hexdigest()[:16]}"}

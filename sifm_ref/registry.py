@@ -180,7 +180,7 @@ def _told(value: Any) -> Any:
     """A parameter in a purifier's name; a folder may stand behind an adapter's name: ``sd_img2img=FOLDER``."""
     if not isinstance(value, str) or not value:
         return value
-    from sifm_ref.loading import shown_place
+    from sifm_ref.checkpoints import shown_place
 
     name, sign, place = value.rpartition("=")
     return f"{name}{sign}{shown_place(place)}" if place else value

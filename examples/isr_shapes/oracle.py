@@ -15,9 +15,9 @@ from isr.errors import CardError
 from isr.types import Answer, Finish, Question
 
 if TYPE_CHECKING:
-    from isr.edits.images import Prepared
     from isr.judging.cards import Card
     from isr.judging.requests import Request
+    from isr.judging.sending import Prepared
 
 FREE = True
 REVISION = "2"  # raised with every change of _shapes_vision that can change a verdict

@@ -17,8 +17,9 @@ import numpy as np
 from isr.bench.cells import Editing, Immunization, Plan
 from isr.bench.study import NONE
 from isr.scoring.finished import EditRow, FinishedRun
-from isr.stats.paired import HOLM, PairedComparison, compare_methods
-from isr.stats.rate import codes
+from isr.stats.multiplicity import HOLM
+from isr.stats.paired import PairedComparison, compare_methods
+from isr.stats.rows import codes
 from isr.types import Treatment, Unit
 
 MAIN, ABLATIONS = "main", "ablations"

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from isr.bench.cells import Scoring
-from isr.bench.steps import Bench, check_folder, check_ready, records
+from isr.bench.making import records
+from isr.bench.opening import check_folder, check_ready
+from isr.bench.state import Bench
 from isr.bench.study import judge_sets, judge_spec
 from isr.errors import IsrError
 from isr.judging.cards import load_panel

@@ -14,234 +14,20 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
-from isr.bench.paper_tables import METRICS, Cell, Line, Table, markdown
+from isr.bench.paper_tables import METRICS
 from isr.bench.rows import EditRow, edit_of, judge_name, number, numbers, settings_of
-from isr.image_file import ImageProblem, decode, read_file
 from isr.report.runs import ReportRun, read_report_run
 from isr.scoring.estimates import Frame, Settings, missing, rate_estimate
 from isr.scoring.finished import OUTCOME
 from isr.scoring.metrics import outcome_correlation
-from isr.stats.rate import cluster_bootstrap, codes, percentile_interval
-from isr.types import Arm, Bools, Estimate, Floats, Ints, Treatment
+from isr.stats.discrimination import auc, between, called
+from isr.tables import Cell, Line, Table, markdown
+from isr.types import Arm, Bools, Estimate, Floats, Treatment
 
 ORIENTATION: Mapping[str, int] = {"psnr": -1, "ssim": -1, "vifp": -1, "fsim": -1, "lpips": 1}
-RESAMPLES = 4_000
-SEED = 0
-UNDEFINED_SHARE = 0.05  # of resamples; above it there is no interval
-FEW_TREATMENTS = 8
 SHOWN = 3
 """Units of disagreement on each side of each metric."""
-BLOCK = 4_000_000  # comparisons at once
-
-
-# ------------------------------------------------------------------------------------------------ statistics
-
-
-def auc(
-    score: Floats, outcome: Floats, image: Sequence[str], stratum: Ints | None = None, *, level: float = 0.95
-) -> Estimate:
-    """P(score of an immunized edit > that of one that is not), ties half; the Mann-Whitney U over its pairs.
-
-    score, outcome: (n,), NaN where unknown. With ``stratum`` only pairs within one stratum count. The interval is the
-    percentile one of a bootstrap that draws images with all their edits: ``U = w' C w / w' P w`` for images drawn
-    ``w`` times, with C the won and P the counted pairs of edits of two images.
-    """  # fmt: skip
-    keep = np.isfinite(score) & np.isfinite(outcome)
-    x, y = score[keep], outcome[keep] == 1.0
-    group = codes(np.asarray(image)[keep]) if keep.any() else np.zeros(0, np.int64)
-    part = np.zeros(x.size, np.int64) if stratum is None else stratum[keep]
-    method = "AUC, images drawn with replacement, percentile interval"
-    images = int(group.max()) + 1 if group.size else 0
-
-    def said(value: float | None, low: float | None, high: float | None, *notes: str) -> Estimate:
-        return Estimate(
-            value, low, high, level, method, x.size, images, None, (*notes, *_left(score, outcome))
-        )
-
-    won, pairs = _pairs(x, y, group, part, images)
-    if not pairs.sum():
-        return said(None, None, None, _no_pairs(x, y, stratum is not None))
-    value = float(won.sum() / pairs.sum())
-    if images < 2:
-        return said(value, None, None, "one image: no interval")
-    return said(value, *_interval(_draws(won, pairs, images), level))
-
-
-def _left(score: Floats, outcome: Floats) -> Iterator[str]:
-    """What is not in a figure."""
-    if undecided := int(np.isnan(outcome).sum()):
-        yield f"{undecided} undecided edits are left out"
-    if blank := int((np.isfinite(outcome) & ~np.isfinite(score)).sum()):
-        yield f"{blank} decided edits without a value are left out (no control edit, or no such figure of it)"
-
-
-def _no_pairs(x: Floats, y: Bools, within: bool) -> str:
-    if not x.size:
-        return "no decided edit has a value"
-    if y.all() or not y.any():
-        return f"every edit is {'' if y.all() else 'not '}immunized: nothing to tell apart"
-    return "no method has both outcomes" if within else "no pair of edits"
-
-
-def _pairs(x: Floats, y: Bools, group: Ints, stratum: Ints, images: int) -> tuple[Floats, Floats]:
-    """(won, counted) pairs by image of the immunized edit (row) and of the other one (column)."""
-    won, counted = np.zeros((images, images)), np.zeros((images, images))
-    for s in np.unique(stratum):
-        yes, no = np.flatnonzero(y & (stratum == s)), np.flatnonzero(~y & (stratum == s))
-        if not (yes.size and no.size):
-            continue
-        member = np.zeros((no.size, images))
-        member[np.arange(no.size), group[no]] = 1.0
-        for rows in np.array_split(yes, max(1, yes.size * no.size // BLOCK)):
-            ahead = (x[rows, None] > x[None, no]) + 0.5 * (x[rows, None] == x[None, no])
-            np.add.at(won, group[rows], ahead @ member)
-            np.add.at(counted, group[rows], np.broadcast_to(member.sum(axis=0), (rows.size, images)))
-    return won, counted
-
-
-def _draws(won: Floats, pairs: Floats, images: int) -> Floats:
-    def ratio(weights: Floats) -> Floats:
-        up = ((weights @ won) * weights).sum(axis=1)
-        down = ((weights @ pairs) * weights).sum(axis=1)
-        return np.where(down > 0, up / np.where(down > 0, down, 1.0), np.nan)
-
-    rng = np.random.default_rng(SEED)
-    return cluster_bootstrap(np.eye(images), ratio, rng=rng, resamples=RESAMPLES)
-
-
-def _interval(draws: Floats, level: float) -> tuple[float | None, float | None, str] | tuple[float, float]:
-    """(low, high), or (None, None, reason)."""
-    known = draws[np.isfinite(draws)]
-    if known.size < (1 - UNDEFINED_SHARE) * draws.size:
-        share = 1 - known.size / draws.size
-        return None, None, f"undefined in {share:.0%} of the resamples: no interval"
-    if np.ptp(known) == 0:
-        return None, None, "the same whichever images are drawn: no interval"
-    return percentile_interval(known, level=level)
-
-
-def between(
-    score: Floats,
-    outcome: Floats,
-    image: Sequence[str],
-    treatment: Ints,
-    budget: Ints | None = None,
-    *,
-    level: float = 0.95,
-) -> Estimate:
-    """Spearman's rho over treatments of the mean score with the ISR: does the metric rank methods?
-
-    budget: (n,) of each edit's treatment; ranks are those within it, as a larger budget raises metric and ISR alike,
-    and of all budgets the ranks about their means are pooled. One of fewer than three treatments ranks nothing and is
-    left out. The interval draws images again; treatments stay as they are, so it says nothing about other methods.
-    """  # fmt: skip
-    held = np.zeros(treatment.size, np.int64) if budget is None else budget
-    keep, notes = _ranked(np.isfinite(score) & np.isfinite(outcome), treatment, held)
-    group = codes(np.asarray(image)[keep]) if keep.any() else np.zeros(0, np.int64)
-    method = (
-        "Spearman's rho over treatments within budgets, images drawn with replacement, percentile interval"
-    )
-    names, first, part = np.unique(treatment[keep], return_index=True, return_inverse=True)
-    count, images = names.size, int(group.max()) + 1 if group.size else 0
-
-    def said(value: float | None, low: float | None, high: float | None, *more: str) -> Estimate:
-        return Estimate(value, low, high, level, method, count, images, None, (*more, *notes))
-
-    if not count:
-        return said(None, None, None)
-    few = (f"{count} treatments: the order of so few says little",) if count < FEW_TREATMENTS else ()
-    sums = _sums(score[keep], outcome[keep], group, part, images, count)
-    blocks = held[keep][first]
-    value = float(_rho(sums.sum(axis=0)[None], blocks)[0])
-    if not np.isfinite(value):
-        return said(None, None, None, "every treatment has the same ISR or the same mean", *few)
-    if images < 2:
-        return said(value, None, None, "one image: no interval", *few)
-    draws = cluster_bootstrap(
-        sums, lambda total: _rho(total, blocks), rng=np.random.default_rng(SEED), resamples=RESAMPLES
-    )
-    low, high, *more = _interval(draws, level)
-    return said(value, low, high, *more, *few)
-
-
-def _ranked(known: Bools, treatment: Ints, budget: Ints) -> tuple[Bools, tuple[str, ...]]:
-    """The edits of budgets at which methods can be ranked, and what is left out for that."""
-    counts = {b: np.unique(treatment[known & (budget == b)]).size for b in np.unique(budget[known])}
-    keep = known & np.isin(budget, [b for b, n in counts.items() if n >= 3])
-    left = sum(n for n in counts.values() if n < 3)
-    if not keep.any():
-        most = max(counts.values(), default=0)
-        return keep, (f"{most} treatment(s) at one budget: methods can be ranked from three on",)
-    return keep, (f"{left} treatments are left out: fewer than three at their budget",) if left else ()
-
-
-def _sums(score: Floats, outcome: Floats, group: Ints, part: Ints, images: int, count: int) -> Floats:
-    """Per image: sum of scores, sum of outcomes and number of edits of each treatment; (G, 3 T)."""
-    table = np.zeros((images, 3, count))
-    for row, values in enumerate((score, outcome, np.ones_like(score))):
-        np.add.at(table[:, row], (group, part), values)
-    return table.reshape(images, 3 * count)
-
-
-def _rho(sums: Floats, blocks: Ints) -> Floats:
-    """Spearman's rho of treatments' means by resample, over ranks within ``blocks`` (T,) about their means.
-
-    NaN where a treatment was not drawn or nothing varies.
-    """
-    score, outcome, n = np.moveaxis(sums.reshape(-1, 3, blocks.size), 1, 0)
-    n = np.where(n > 0, n, np.nan)
-    x, y = np.empty_like(score), np.empty_like(score)
-    for block in np.unique(blocks):
-        at = blocks == block
-        for out, total in ((x, score), (y, outcome)):
-            ranks = _ranks(total[:, at] / n[:, at])
-            out[:, at] = ranks - ranks.mean(axis=1, keepdims=True)
-    down = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
-    return np.where(down > 0, (x * y).sum(axis=1) / np.where(down > 0, down, 1.0), np.nan)
-
-
-def _ranks(values: Floats) -> Floats:
-    """Mid-ranks along the last axis; NaN in a row makes it NaN. Means that differ by rounding alone are ties."""
-    v = np.round(values, 12)
-    below = (v[:, :, None] > v[:, None, :]).sum(axis=2) + 0.5 * (v[:, :, None] == v[:, None, :]).sum(axis=2)
-    return np.where(np.isnan(v).any(axis=1, keepdims=True), np.nan, below + 0.5)
-
-
-def called(score: Floats, outcome: Floats, image: Sequence[str]) -> Floats:
-    """Whether the metric calls each edit protected, at the best threshold of the OTHER images: 1, 0, NaN unknown.
-
-    The threshold has the largest ``sensitivity + specificity - 1`` (Youden 1950) among the edits of all other images;
-    of equal ones the highest, which calls fewest edits protected. NaN where those have one outcome only.
-    """
-    keep = np.isfinite(score) & np.isfinite(outcome)
-    group = codes(list(image))
-    out = np.full(score.size, np.nan)
-    for g in np.unique(group[keep]):
-        others = keep & (group != g)
-        threshold = youden(score[others], outcome[others] == 1.0)
-        here = keep & (group == g)
-        if np.isfinite(threshold):
-            out[here] = score[here] >= threshold
-    return out
-
-
-def youden(score: Floats, immunized: Bools) -> float:
-    """The threshold at or above which to call an edit immunized; NaN where only one outcome is there."""
-    yes, no = int(immunized.sum()), int((~immunized).sum())
-    if not (yes and no):
-        return float("nan")
-    order = np.argsort(-score, kind="stable")
-    s, y = score[order], immunized[order]
-    last = np.append(s[1:] != s[:-1], True)  # the last of equal scores
-    j = (np.cumsum(y) * no - np.cumsum(~y) * yes)[last]  # times both numbers: exact, so that ties are ties
-    ends = s[last]
-    best = int(np.argmax(j))
-    return float(ends[best] if best + 1 == ends.size else (ends[best] + ends[best + 1]) / 2)
-
-
-# ------------------------------------------------------------------------------------------------ findings
 
 
 @dataclass(frozen=True)
@@ -397,7 +183,7 @@ class Thesis:
         for side, title in SIDES.items():
             some = _different([u for u in self.units if u.outcome == side], most)
             if some:
-                lines += [title, *(f"  {_plain(t)}" for u in some for t in told(u)), ""]
+                lines += [title, *(f"  {plain_text(t)}" for u in some for t in told(u)), ""]
         return "\n".join(lines)
 
     def markdown(self) -> str:
@@ -450,7 +236,7 @@ def told(unit: Disagreement) -> Iterator[str]:
         yield f"  {said.judge}, {said.question}: {said.verdict}. {said.reasoning}"
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
@@ -473,9 +259,6 @@ def _reasons(lines: Sequence[Line], columns: Mapping[str, str]) -> Iterator[str]
     for key, note in found:
         if not note.startswith("design effect"):
             yield f"{columns[key]}: {note}"
-
-
-# ------------------------------------------------------------------------------------------------ from runs
 
 
 def study(
@@ -691,87 +474,3 @@ def _inside(root: Path | None, name: str) -> Path | None:
         return None
     path = (root / name).resolve()
     return path if path.is_relative_to(root.resolve()) and path.is_file() else None
-
-
-# ------------------------------------------------------------------------------------------------ pictures
-
-SIDE, GAP, TEXT = 192, 12, 14  # pixels: a picture's longer side, between pictures, a line of text
-MOST = 1000  # letters of a line of text in a picture; all of it stands in the results
-PICTURES = ("source", "protected", "edit", "control")
-
-
-def contact_sheet(units: Sequence[Disagreement], path: Path) -> None:
-    """Writes a PNG with a line of pictures for each unit (source, protected, edit, control edit) and text beneath."""
-    width = GAP + len(PICTURES) * (SIDE + GAP)
-    blocks = [_block(unit, width) for unit in units]
-    sheet = Image.new("RGB", (width, max(1, sum(b.height for b in blocks))), "white")
-    top = 0
-    for block in blocks:
-        sheet.paste(block, (0, top))
-        top += block.height
-    partial = path.with_name(f"{path.name}.partial")
-    sheet.save(partial, "PNG")
-    partial.replace(path)
-
-
-def _block(unit: Disagreement, width: int) -> Image.Image:
-    font = ImageFont.load_default(TEXT - 3)
-    lines = [part for text in told(unit) for part in _wrapped(text, font, width - 2 * GAP)]
-    block = Image.new("RGB", (width, 2 * GAP + TEXT + SIDE + TEXT * len(lines) + GAP), "white")
-    draw = ImageDraw.Draw(block)
-    for i, name in enumerate(PICTURES):
-        left = GAP + i * (SIDE + GAP)
-        draw.text((left, GAP), name if name != "control" else "control edit", "black", font)
-        picture = _thumbnail(unit.pictures.get(name))
-        if picture is None:
-            draw.rectangle((left, GAP + TEXT, left + SIDE - 1, GAP + TEXT + SIDE - 1), outline="grey")
-            draw.text((left + GAP, GAP + TEXT + SIDE // 2), "not there", "grey", font)
-        else:
-            block.paste(picture, (left, GAP + TEXT))
-    for i, line in enumerate(lines):
-        draw.text((GAP, 2 * GAP + TEXT + SIDE + i * TEXT), line, "black", font)
-    return block
-
-
-def _thumbnail(path: Path | None) -> Image.Image | None:
-    """The picture, enlarged or made smaller to SIDE; ``None`` where no image can be read."""
-    if path is None:
-        return None
-    try:
-        image = decode(read_file(path))
-    except ImageProblem:
-        return None
-    scale = SIDE / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
-
-
-def _wrapped(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> Iterator[str]:
-    """Lines no wider than ``width`` pixels; a longer word is cut, and so is a text after ``MOST`` letters."""
-    indent = " " * (len(text) - len(text.lstrip()))
-    line = indent
-
-    for word in _plain(text)[:MOST].split():
-        piece = word
-        while piece:
-            joined = f"{line} {piece}" if line.strip() else indent + piece
-            if font.getlength(joined) <= width:
-                line, piece = joined, ""
-            elif line.strip():
-                yield line
-                line = indent
-            else:
-                fits = _fitting(indent + piece, font, width) - len(indent)
-                yield indent + piece[: max(1, fits)]
-                piece = piece[max(1, fits) :]
-    if line.strip():
-        yield line
-
-
-def _fitting(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> int:
-    """How many letters of a text fit into ``width`` pixels; each takes one at least."""
-    low, high = 1, max(1, min(len(text), width))
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if font.getlength(text[:middle]) <= width else (low, middle - 1)
-    return low

@@ -5,48 +5,35 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isr.bench import paper_tables, rows
+from isr.bench import rows
 from isr.bench.cells import Immunization, Scoring, named
 from isr.bench.comparisons import Family, compared, declared, lines
-from isr.bench.paper_tables import Published, Table
+from isr.bench.general_table import general
+from isr.bench.paper_tables import LAYOUTS
+from isr.bench.published import Published
 from isr.bench.rows import Row
+from isr.bench.state import BY_SPLIT, Findings
 from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError
+from isr.files import write_text
 from isr.scoring.estimates import as_dicts
 from isr.scoring.finished import FinishedRun, read_run
-from isr.scoring.run import write_text
 from isr.types import Treatment
 
 if TYPE_CHECKING:
     from isr.bench.metric_check import Thesis
-    from isr.bench.steps import Bench, Show
+    from isr.bench.state import Bench, Show
+
 
 SCHEMA = "isr.bench/1"
-BY_SPLIT = "general-"
+
 SHEET = "disagreements.png"
 REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to open
 Key = tuple[str, str, float, str]  # method, config, eps, surrogate
-
-
-@dataclass(frozen=True)
-class Findings:
-    """Everything that a study found."""
-
-    rows: tuple[Row, ...]
-    families: tuple[Family, ...]
-    tables: Mapping[str, Table]
-    thesis: Thesis | None
-
-    def text(self) -> str:
-        """For the terminal: the main table and the paper's, comparisons, thesis; those by split are in the files."""
-        parts = [t.text() for name, t in self.tables.items() if not name.startswith(BY_SPLIT)]
-        parts += ["\n".join(lines(f)) + "\n" for f in self.families]
-        parts += [self.thesis.text()] if self.thesis else []
-        return "\n".join(parts)
 
 
 def collect(bench: Bench) -> Findings:
@@ -55,11 +42,11 @@ def collect(bench: Bench) -> Findings:
     folders = [bench.out / s.folder for s in bench.plan.scorings]
     found = tuple(_labelled(row, known) for row in rows.read(folders, bench.study.level))
     published = _published(bench)
-    tables = {"general": paper_tables.general(found)}
+    tables = {"general": general(found)}
     for split, name in split_names({r.split for r in found} - {""}).items():
-        tables[BY_SPLIT + name] = paper_tables.general(found, split)
+        tables[BY_SPLIT + name] = general(found, split)
     for name in bench.study.tables:
-        tables[name] = paper_tables.LAYOUTS[name](found, published)
+        tables[name] = LAYOUTS[name](found, published)
     return Findings(found, tuple(_families(bench, known)), tables, _thesis(bench, known))
 
 
@@ -160,9 +147,6 @@ def _thesis(bench: Bench, known: Mapping[Key, Immunization]) -> Thesis | None:
     return study([bench.out / s.folder for s in bench.plan.scorings if s.judge == first], naming=naming)
 
 
-# --------------------------------------------------------------------------- files
-
-
 def write(bench: Bench, show: Show) -> Findings:
     """Writes all results; ``results.json`` last, so that it is there only when everything is."""
     found = collect(bench)
@@ -173,7 +157,7 @@ def write(bench: Bench, show: Show) -> Findings:
         write_text(folder / f"{name}.csv", table.csv())
         write_text(folder / f"{name}.tex", table.latex())
     if found.thesis and found.thesis.units:
-        from isr.bench.metric_check import contact_sheet
+        from isr.bench.contact_sheet import contact_sheet
 
         contact_sheet(found.thesis.units, bench.out / SHEET)
     _report(bench, show)

@@ -5,7 +5,6 @@ What a bundle cannot prove by itself is that the judge said what is recorded; a 
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import math
@@ -13,29 +12,22 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import Field
 
-from isr.bundle.archive import MANIFEST, SCHEMA, Bundle, edit_of, image_name, image_refs, signature_parts
-from isr.calibration.agreement import Agreement, agreement
+from isr.bundle.archive import MANIFEST, SCHEMA, Bundle, image_name, image_refs, signature_parts
+from isr.bundle.opened import Opened, Rejudged, Verification, _no_file, file_state, open_bundle
 from isr.canonical import sha256_bytes
-from isr.edits.directory import EditDirectory
-from isr.errors import CardError, InputError, IsrError, Problem, UsageError
-from isr.judging.cards import Card, Panel
-from isr.judging.loop import Judged, Plan, Progress, judge_all, judged_edits
-from isr.judging.rubrics import Rubric, load_rubric, parse_rubric
+from isr.errors import CardError, InputError, Problem
+from isr.judging.cards import Card
+from isr.judging.loop import Judged, Progress, judged_edits
 from isr.judging.store import Store
-from isr.judging.thresholds import read_recalibration
-from isr.scoring.estimates import Settings
-from isr.scoring.finished import OUTCOME
-from isr.scoring.outcomes import Ballot, outcomes
-from isr.scoring.result import EditsTable, Result, Tally
-from isr.types import Arm, Edit, ImageRef, Question
+from isr.scoring.edits_csv import EditsTable
+from isr.scoring.tally import Tally
+from isr.types import Edit, Question
 from isr.version import __version__
 
 MEASURED = ("protected_linf", "protected_psnr")  # columns that need the images
@@ -43,51 +35,11 @@ _Key = tuple[str, str]
 SHOWN = 20  # differences that are printed
 
 
-@dataclass
-class Verification:
-    """What was found out. ``faults``: everything that is not as it was reported, by name."""
-
-    path: Path
-    faults: list[str] = field(default_factory=list)
-    proved: list[str] = field(default_factory=list)
-    unproved: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    rejudged: Rejudged | None = None
-
-    @property
-    def sound(self) -> bool:
-        return not self.faults
-
-
-@dataclass(frozen=True)
-class Rejudged:
-    """How often another judge agrees with the recorded one, on a random sample of the decided edits."""
-
-    judge: str
-    asked: int
-    undecided: int
-    outcome: Agreement
-    questions: Mapping[str, Agreement]
-    seed: int = 0
-
-
 class _Table(EditsTable):
     """The table of edits without what is measured on images."""
 
     def _distortion(self, judged: Judged) -> tuple[str, str]:
         return "", ""
-
-
-@dataclass(frozen=True)
-class Opened:
-    """The parts of a bundle, read."""
-
-    manifest: Mapping[str, Any]
-    result: Result
-    raw: Mapping[str, Any]  # result.json as it stands
-    directory: EditDirectory
-    plan: Plan
-    settings: Settings
 
 
 def verify(bundle: Bundle, data: Path | None = None) -> tuple[Verification, Opened]:
@@ -105,7 +57,7 @@ def verify(bundle: Bundle, data: Path | None = None) -> tuple[Verification, Open
     _check_manifest(bundle, manifest)
     _check_files(bundle, manifest, found)
     with tempfile.TemporaryDirectory() as folder:
-        opened = _open(bundle, manifest, Path(folder), found)
+        opened = open_bundle(bundle, manifest, Path(folder), found)
         _check_arithmetic(bundle, opened, Path(folder), found)
     _check_images(bundle, opened.directory.edits, data, found)
     found.unproved += [
@@ -157,54 +109,6 @@ def _check_files(bundle: Bundle, manifest: Mapping[str, Any], found: Verificatio
         )
 
 
-# --------------------------------------------------------------------------- arithmetic
-
-
-def _open(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found: Verification) -> Opened:
-    raw = bundle.json("result.json")
-    (folder / "result.json").write_bytes(bundle.read("result.json"))
-    result = Result.load(folder / "result.json")
-    try:
-        edits = tuple(edit_of(fields) for _, fields in bundle.lines("edits.jsonl"))
-        skipped = tuple(Problem(f"row {i}", "", "", "", "") for i in range(int(manifest["skipped_rows"])))
-        names = tuple((str(a), str(b)) for a, b in manifest["skipped"])
-        members = tuple(_card(bundle, name, found) for name in manifest["panel"]["members"])
-        panel = Panel(str(manifest["panel"]["name"]), members, str(manifest["panel"]["rule"]))
-        rubrics = {Question(q): _rubric(bundle, name, found) for q, name in manifest["rubrics"].items()}
-        s = signature_parts(result.signature)
-        settings = Settings(float(s["level"]), s["interval"], s["prompts"], s["estimand"])  # type: ignore[arg-type]
-        calibrations = []
-        for number in range(1, int(manifest["calibrations"]) + 1):
-            file = folder / f"calibration-{number}.toml"
-            file.write_bytes(bundle.read(f"calibrations/{number}.toml"))
-            calibrations.append(read_recalibration(file))
-        directory = EditDirectory(folder, edits, skipped=skipped, skipped_names=names)
-        chosen = edits[: int(s["limit"])] if "limit" in s else edits
-        reask = frozenset(s["reask"].split(",")) if "reask" in s else frozenset[str]()
-        plan = Plan(
-            folder,
-            chosen,
-            {q: rubrics[q] for q in Question},
-            panel,
-            int(s["repeats"]),
-            reask,
-            tuple(calibrations),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        problem = Problem(str(bundle.path), "", "the parts of a bundle", repr(error)[:120], "make it again")
-        raise InputError("a bundle cannot be read", [problem]) from error
-    return Opened(manifest, result, raw, directory, plan, settings)
-
-
-def _card(bundle: Bundle, name: str, found: Verification) -> Card:
-    """A judge's card with the identity that was recorded: local weights need not be here."""
-    raw = bundle.json(f"cards/{name}.json")
-    card = _Recorded.model_validate_json(_dumps({**raw["card"], "recorded": raw["identity"]}), strict=True)
-    if not _belongs(card, _files(card, found)):
-        found.faults.append(f"cards/{name}.json: the card and the judge's identity do not belong together")
-    return card
-
-
 class _Recorded(Card):
     """A card of a bundle: its identity is the one on record, since the files behind it need not be here."""
 
@@ -239,30 +143,6 @@ def _belongs(card: _Recorded, files: frozenset[str]) -> bool:
         for fields in (card.as_written, card.recorded)
     )
     return own == said
-
-
-def _no_file(engine: Mapping[str, Any], files: frozenset[str]) -> dict[str, Any]:
-    return {k: v for k, v in engine.items() if k not in files}
-
-
-def _dumps(value: Any) -> str:
-    import json
-
-    return json.dumps(value)
-
-
-def _rubric(bundle: Bundle, name: str, found: Verification) -> Rubric:
-    rubric = parse_rubric(name, bundle.read(f"rubrics/{name}.toml").decode("utf-8", "replace"))
-    try:
-        published = load_rubric(name).digest
-    except IsrError:
-        found.notes.append(
-            f"rubric {name}: this version of the package does not hold it; the bundle's text was used"
-        )
-        return rubric
-    if published != rubric.digest:
-        found.faults.append(f"rubrics/{name}.toml: another text than the published {name}")
-    return rubric
 
 
 def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verification) -> None:
@@ -395,9 +275,6 @@ def agreeing_digits(a: float, b: float) -> int:
     return min(max(math.floor(-math.log10(abs(a - b) / max(abs(a), abs(b)))), 0), 16)
 
 
-# --------------------------------------------------------------------------- images
-
-
 def _check_images(bundle: Bundle, edits: Sequence[Edit], data: Path | None, found: Verification) -> None:
     refs, names = image_refs(edits), set(bundle.names)
     inside = {image_name(r) for r in refs} & names
@@ -420,133 +297,12 @@ def _check_images(bundle: Bundle, edits: Sequence[Edit], data: Path | None, foun
                     good[name] = sha256_bytes(bundle.read(name)) == ref.sha256
                 state = "" if good[name] else "other bytes than those that were judged"
         else:
-            state = _file_state(data, ref) if data is not None else ""
+            state = file_state(data, ref) if data is not None else ""
         sound += not state
         if state:
             found.faults.append(f"image {ref.path}: {state}")
     if sound == len(refs):
         found.proved.append(f"images: all {sound} in {where} are the files that were judged")
-
-
-def _file_state(data: Path, ref: ImageRef) -> str:
-    """Why a file of a folder is not an image that was judged; paths that leave the folder are not followed."""
-    root = data.resolve()
-    file = (root / ref.path).resolve()
-    if not file.is_relative_to(root):
-        return "its path leaves the folder; it was not read"
-    try:
-        return "" if sha256_bytes(file.read_bytes()) == ref.sha256 else "changed since it was judged"
-    except OSError:
-        return "is missing"
-
-
-# --------------------------------------------------------------------------- asking again
-
-
-def rejudge(
-    bundle: Bundle, opened: Opened, panel: Panel, n: int, *, data: Path | None = None, seed: int = 0
-) -> Rejudged:
-    """Asks another judge about ``n`` protected edits, drawn at random among those that were decided.
-
-    Raises ``UsageError`` where their images are not at hand, ``JudgeError`` if the judge cannot be used.
-    """
-    given = {r["edit_id"]: r for r in _rows(bundle) if r["arm"] == Arm.PROTECTED}
-    decided = [
-        e for e in opened.plan.edits if OUTCOME.get(given.get(e.edit_id, {}).get("outcome", "")) in (0.0, 1.0)
-    ]
-    if not 1 <= n <= len(decided):
-        raise UsageError(f"--rejudge: expected 1 to {len(decided)}, as many as were decided; found {n}")
-    chosen = np.random.default_rng(seed).choice(len(decided), size=n, replace=False)
-    edits = tuple(replace(decided[i], control=None) for i in sorted(chosen.tolist()))
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        local = [_placed(e, bundle, data, folder) for e in edits]
-        plan = replace(
-            opened.plan,
-            root=folder,
-            edits=local,
-            panel=panel,
-            repeats=1,
-            reask=frozenset(),
-            recalibrations=(),
-        )
-        with Store(folder / "again.db") as store:
-            asyncio.run(judge_all(plan, store))
-            judged = list(judged_edits(plan, store))
-    return replace(_compared(judged, given, panel), seed=seed)
-
-
-def _rows(bundle: Bundle) -> list[dict[str, str]]:
-    csv.field_size_limit(16 * 2**20)
-    return list(csv.DictReader(io.StringIO(bundle.read("edits.csv").decode("utf-8", "replace"), newline="")))
-
-
-def _placed(edit: Edit, bundle: Bundle, data: Path | None, folder: Path) -> Edit:
-    """The edit with its images under names of our own."""
-    moved: dict[str, ImageRef] = {}
-    for role in ("edited", "source"):
-        ref = getattr(edit, role)
-        if ref is None:
-            continue
-        if image_name(ref) in bundle.names:
-            content = bundle.read(image_name(ref))
-        elif data is not None and not _file_state(data, ref):
-            content = (data / ref.path).read_bytes()
-        else:
-            raise UsageError(
-                f"--rejudge: expected the image {ref.path} as it was judged; found none in the bundle"
-                f"{f' nor in {data}' if data else ''}; give its folder with --data EDIT_DIR"
-            )
-        if sha256_bytes(content) != ref.sha256:
-            raise UsageError(f"--rejudge: expected the image {ref.path} as it was judged; found other bytes")
-        name = ref.sha256.partition(":")[2]
-        (folder / name).write_bytes(content)
-        moved[role] = ImageRef(name, ref.sha256)
-    return replace(edit, edited=moved["edited"], source=moved.get("source"), protected=None)
-
-
-def _compared(judged: Sequence[Judged], given: Mapping[str, Mapping[str, str]], panel: Panel) -> Rejudged:
-    words = {"immunized": 1, "not_immunized": 0}
-    image, theirs, ours = [], [], []
-    said: dict[str, list[tuple[str, int, int]]] = {q.value: [] for q in Question}
-    for one in judged:
-        row = given[one.edit.edit_id]
-        ballot = Ballot.empty(len(panel.members), 1)
-        for (judge, question), verdicts in one.verdicts.items():
-            ballot.cast(judge, question, 0, verdicts)
-        word = outcomes(ballot, panel.rule).word(0)
-        if word in words:
-            image.append(one.edit.cluster)
-            theirs.append(words[row["outcome"]])
-            ours.append(words[word])
-        for question in Question:
-            before = [v for k, v in row.items() if k.endswith(f":{question.value}")]
-            now = one.verdicts[0, question][0].value
-            if (
-                len(before) == 1
-                and before[0] in ("fails", "fine")
-                and now in ("fails", "fine")
-                and len(panel.members) == 1
-            ):
-                said[question.value].append(
-                    (one.edit.cluster, int(before[0] == "fails"), int(now == "fails"))
-                )
-    return Rejudged(
-        panel.name,
-        len(judged),
-        len(judged) - len(ours),
-        agreement(ours, theirs, np.array(image, np.str_)),
-        {
-            q: agreement(
-                [c for *_, c in found], [b for _, b, _ in found], np.array([a for a, *_ in found], np.str_)
-            )
-            for q, found in said.items()
-            if found
-        },
-    )
-
-
-# --------------------------------------------------------------------------- in words
 
 
 def lines(found: Verification) -> Iterator[str]:

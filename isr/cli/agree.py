@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from isr.people.agree import AgreementStudy, Answers, Choices, JudgeAgreement
     from isr.people.judgements import Judgements
     from isr.people.labels import Labels
-    from isr.stats.rate import Interval
+    from isr.stats.rows import Interval
 
 _PATH = click.Path(path_type=Path)
 

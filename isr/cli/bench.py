@@ -13,7 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from isr.bench.progress import Board
-    from isr.bench.steps import Bench
+    from isr.bench.state import Bench
     from isr.scoring.run import Watch
 
 _PATH = click.Path(path_type=Path)
@@ -71,7 +71,7 @@ def command(
     isr bench study.toml --jobs 8 --budget-usd 20
     isr bench study.toml --only score,results
     """
-    from isr.bench.steps import open_bench
+    from isr.bench.opening import open_bench
 
     bench = open_bench(
         study, out, jobs=jobs or 0, steps=_steps(only), budget_usd=budget_usd, allow_code=allow_code

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from isr.judging.thresholds import Decision, Recalibration
     from isr.people.correct import Correction, CorrectionReport
-    from isr.stats.rate import Interval
+    from isr.stats.rows import Interval
 
 _PATH = click.Path(path_type=Path)
 
@@ -95,8 +95,9 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
 
     from isr.errors import UsageError
     from isr.judging.thresholds import write_recalibration
-    from isr.people.correct import Settings, correct, learn, where_edits
+    from isr.people.correct import Settings, correct, where_edits
     from isr.people.judgements import read_source
+    from isr.people.learn_threshold import learn
     from isr.people.study_file import guideline_version, load_labels, option_scales, pixels_of
 
     if run.suffix == ".db":

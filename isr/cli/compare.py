@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from isr.scoring.compare import Choice, Comparison
     from isr.stats.paired import PairedComparison
-    from isr.stats.rate import Interval
+    from isr.stats.rows import Interval
 
 
 @click.command(short_help="Compare methods on the same units, with intervals and tests.")

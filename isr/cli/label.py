@@ -57,7 +57,8 @@ def command(
     """
     import os
 
-    from isr.people.label_store import LabelStore, export, import_into
+    from isr.people.label_store import LabelStore
+    from isr.people.labelling_export import export, import_into
 
     folder = out or Path(f"{os.path.normpath(directory)}.labels")
     if not exporting and imported is None:
@@ -104,7 +105,7 @@ def _kept(options: dict[str, Any]) -> dict[str, Any]:
 def _go_on(directory: Path, folder: Path, store: Any, options: dict[str, Any], *, serving: bool) -> None:
     """Checks that a study that was begun is this one."""
     from isr.edits.directory import load_edits
-    from isr.people.label_store import check_plan
+    from isr.people.labelling_plan import check_plan
 
     context = click.get_current_context()
     renamed = {"judges": "judge", "rubrics": "rubric"}
@@ -127,7 +128,7 @@ def _plan(directory: Path, folder: Path, store: Any, options: dict[str, Any]) ->
     from isr.edits.directory import load_edits, read_settings
     from isr.judging.rubrics import load_pair
     from isr.people.judgements import read_source
-    from isr.people.label_store import plan_study
+    from isr.people.labelling_plan import plan_study
 
     rubrics = load_pair(options["rubrics"] or read_settings(directory).rubrics)
     edits = load_edits(directory, rubrics=[r.name for r in rubrics.values()], cache=folder / "cache.db")
@@ -159,7 +160,7 @@ def _serve(directory: Path, store: Any, port: int) -> None:
 
 
 def _reports(store: Any) -> None:
-    from isr.people.label_store import rater_reports
+    from isr.people.labelling_export import rater_reports
 
     for r in rater_reports(store):
         checks = r["attention"]

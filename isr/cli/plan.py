@@ -151,7 +151,7 @@ def _guess(chosen: Contender | None, o: dict[str, Any]) -> Guess:
 
     from isr.errors import UsageError
     from isr.stats.planning import variance_components
-    from isr.stats.rate import codes
+    from isr.stats.rows import codes
 
     if chosen is None:
         icc = 0.3 if o["icc"] is None else o["icc"]
@@ -205,8 +205,8 @@ def _images_near_the_edge(guess: Guess, half: float, level: float, start: int) -
     """Images for which the exact interval at the effective sample size, too, is as narrow as wanted."""
     import numpy as np
 
+    from isr.stats.independent import clopper_pearson
     from isr.stats.planning import planned_design_effect
-    from isr.stats.rate import clopper_pearson
 
     deff = planned_design_effect(guess.per_image, guess.icc, guess.cv)
     images = np.unique(np.geomspace(start, min(MOST_IMAGES, start * 1000), 4000).astype(np.int64))
@@ -255,7 +255,7 @@ def _spread(chosen: Contender | None, guess: Guess, o: dict[str, Any]) -> tuple[
     from isr.errors import UsageError
     from isr.scoring.finished import read_run
     from isr.stats.planning import variance_components
-    from isr.stats.rate import codes
+    from isr.stats.rows import codes
 
     if chosen is None or o["discordant"]:
         discordant = o["discordant"] or max(0.3, o["difference"])

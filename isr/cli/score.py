@@ -10,7 +10,8 @@ import click
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from isr.scoring.run import DryRun, Run
+    from isr.scoring.dry_run import DryRun
+    from isr.scoring.run import Run
 
 _PATH = click.Path(path_type=Path)
 REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to open
@@ -135,7 +136,7 @@ def command(
     isr score edits/ --judge paper-2512.14320 --dry-run
     isr score edits/ --judge gpt-4.1 --budget-usd 5 --by editor,split --json
     """
-    from isr.scoring.run import Options
+    from isr.scoring.options import Options
 
     for key in ("sets", "rubrics", "reask", "calibrations", "qualifications"):
         fields[key] = tuple(fields[key])
@@ -225,7 +226,8 @@ def _print_dry_run(options: Any, as_json: bool, quiet: bool) -> None:
     from dataclasses import asdict
 
     from isr.cli._progress import watching
-    from isr.scoring.run import Watch, dry_run
+    from isr.scoring.dry_run import dry_run
+    from isr.scoring.run import Watch
 
     watch = Watch()
     with watching(watch, quiet):

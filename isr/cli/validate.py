@@ -28,7 +28,7 @@ def command(directory: Path, rubrics: tuple[str, ...], as_json: bool) -> None:
 
     from isr.edits.directory import load_edits
     from isr.errors import EditDirectoryError
-    from isr.scoring.run import Options
+    from isr.scoring.options import Options
 
     try:
         found = load_edits(directory, rubrics=rubrics or None, cache=Options(directory).out_dir / "cache.db")

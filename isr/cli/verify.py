@@ -47,8 +47,8 @@ def command(
     import secrets
 
     from isr.bundle.archive import Bundle
+    from isr.bundle.rejudge import rejudge as ask_again
     from isr.bundle.verify import lines, said_again, verify
-    from isr.bundle.verify import rejudge as ask_again
     from isr.errors import UsageError
 
     if (rejudge is None) != (not judge):

@@ -20,9 +20,9 @@ from isr.errors import CardError, IsrError, JudgeError
 from isr.types import Answer
 
 if TYPE_CHECKING:
-    from isr.edits.images import Prepared
     from isr.judging.cards import Card
     from isr.judging.requests import Request
+    from isr.judging.sending import Prepared
 
 BUILT_IN = "isr.judges"
 BACKEND_ENTRY_POINTS = "isr.judge_backends"

@@ -397,7 +397,7 @@ def _address_problems(card: Card, where: str) -> Iterator[Problem]:
 
 
 def _rule_problems(card: Card, where: str) -> Iterator[Problem]:
-    from isr.judging.prices import RULES  # which stands behind this module: the rules take a card
+    from isr.judging.image_tokens import RULES  # which stands behind this module: the rules take a card
 
     rule = card.price.image_tokens
     if rule and rule not in RULES:

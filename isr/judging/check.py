@@ -10,7 +10,6 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from isr.canonical import sha256_bytes
-from isr.edits.images import Encoder, Prepared
 from isr.errors import TransportError
 from isr.judging.backends import open_judge
 from isr.judging.cards import Card
@@ -18,6 +17,7 @@ from isr.judging.parsing import parse
 from isr.judging.prices import cost_of_answer, worst_cost
 from isr.judging.requests import Request, Template
 from isr.judging.rubrics import load_pair
+from isr.judging.sending import Encoder, Prepared
 from isr.types import Answer, ImageRef, Value, Verdict
 
 PROMPT = "make the circle green"  # of a scene that the shapes oracle knows as well

@@ -17,7 +17,6 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-from isr.edits.images import Encoder, Prepared
 from isr.errors import (
     EditDirectoryError,
     JudgeError,
@@ -35,6 +34,7 @@ from isr.judging.prices import cost_of_answer, worst_cost
 from isr.judging.requests import Request, Template, requests_for
 from isr.judging.retry import Throttle, with_retries
 from isr.judging.rubrics import Rubric
+from isr.judging.sending import Encoder, Prepared
 from isr.judging.store import Store
 from isr.judging.thresholds import Recalibration
 from isr.types import Answer, Arm, Edit, Question, Value, Verdict

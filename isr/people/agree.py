@@ -11,24 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from isr.calibration.agreement import (
-    MISSING,
-    Agreement,
-    Ceiling,
-    RatersAgreement,
-    agreement,
-    gwet_ac1,
-    human_ceiling,
-    raters_agreement,
-)
+from isr.calibration.agreement.alpha import MISSING
+from isr.calibration.agreement.many_raters import RatersAgreement, raters_agreement
+from isr.calibration.agreement.summary import Agreement, Ceiling, agreement, human_ceiling
+from isr.calibration.agreement.two_raters import gwet_ac1
 from isr.calibration.ranking import Coefficient, coefficient_difference, pairwise_share, rank_correlation
 from isr.canonical import short
 from isr.errors import InputError, UsageError
 from isr.people.judgements import QUESTIONS, Judgements
 from isr.people.labels import Consensus, Labels, consensus, one_guideline
 from isr.people.study_file import check_pixels
-from isr.stats.paired import HOLM, PairedComparison, compare_methods, holm_family
-from isr.stats.rate import Interval, rate_interval
+from isr.stats.multiplicity import HOLM, holm_family
+from isr.stats.paired import PairedComparison, compare_methods
+from isr.stats.rate import rate_interval
+from isr.stats.rows import Interval
 from isr.types import Floats, Ints
 from isr.version import __version__
 

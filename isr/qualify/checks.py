@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from isr.calibration.agreement import mean_interval
+from isr.calibration.agreement.jackknife import mean_interval
 from isr.judging.rubrics import Rubric
 from isr.qualify.probes import DOSES, LEGIBLE_SIDE
 from isr.qualify.record import NOT_APPLICABLE, PASSED
 from isr.scoring.estimates import estimate_of
-from isr.stats.rate import difference_interval, rate_interval
+from isr.stats.difference import difference_interval
+from isr.stats.rate import rate_interval
 from isr.types import Estimate, Question, Verdict
 
 MARKS_VERSION = 1  # raised with every change of a mark or of how a probe is evaluated

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from isr.errors import InputError, Problem, UsageError
+from isr.files import write_text
 from isr.qualify.checks import LEVEL, Answers, Given
 from isr.qualify.run import Qualification, Request, open_card, qualify
 from isr.scoring.estimates import estimate_of
-from isr.scoring.run import Watch, write_text
-from isr.stats.paired import holm_family, sign_flip_test
+from isr.scoring.run import Watch
+from isr.stats.multiplicity import holm_family
+from isr.stats.paired import sign_flip_test
 from isr.stats.rate import rate_interval
 from isr.types import Estimate
 

@@ -18,6 +18,7 @@ from isr.canonical import short
 from isr.edits.directory import load_edits
 from isr.edits.images import POLICY
 from isr.errors import TransportError, TransportReason, UsageError
+from isr.files import write_text
 from isr.judging.cards import Card, Panel, load_panel
 from isr.judging.loop import Plan, judge_all, judged_edits
 from isr.judging.parsing import PARSER_VERSION
@@ -38,7 +39,8 @@ from isr.qualify.checks import (
 )
 from isr.qualify.probes import ASKED, PROBES_VERSION, write_probes
 from isr.qualify.record import FILE, FOLDER, SCHEMA
-from isr.scoring.run import Options, Watch, open_panel, write_text
+from isr.scoring.options import Options
+from isr.scoring.run import Watch, open_panel
 from isr.types import Arm, Edit, Question
 from isr.version import __version__
 

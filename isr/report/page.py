@@ -12,8 +12,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from isr.calibration.agreement import Agreement, agreement
+from isr.calibration.agreement.summary import Agreement, agreement
 from isr.errors import IsrError
+from isr.files import write_text
 from isr.judging.cards import load_card
 from isr.judging.rubrics import Rubric, load_rubric
 from isr.report import figures
@@ -26,7 +27,6 @@ from isr.report.people import People, find_labels, people
 from isr.report.runs import ReportRun, judge_codes, told_apart
 from isr.scoring.outcomes import Outcomes
 from isr.scoring.result import Part
-from isr.scoring.run import write_text
 from isr.scoring.text import ROWS
 from isr.types import Estimate
 

@@ -14,8 +14,10 @@ import numpy as np
 
 from isr.errors import UsageError
 from isr.scoring.finished import COSTS, Contender
-from isr.stats.paired import HOLM, PairedComparison, benjamini_hochberg, compare_methods, simultaneous_level
-from isr.stats.rate import Interval, codes, rate_interval
+from isr.stats.multiplicity import HOLM, benjamini_hochberg, simultaneous_level
+from isr.stats.paired import PairedComparison, compare_methods
+from isr.stats.rate import rate_interval
+from isr.stats.rows import Interval, codes
 from isr.types import Floats, Ints, Unit
 
 PSNR_GAP_DB = 1.0  # above it methods count as compared at different distortion

@@ -14,15 +14,10 @@ import numpy as np
 from scipy.special import stdtrit
 
 from isr.scoring.outcomes import Outcomes
-from isr.stats.rate import (
-    Estimand,
-    Interval,
-    Method,
-    Prompts,
-    cr1_variance,
-    difference_interval,
-    rate_interval,
-)
+from isr.stats.difference import difference_interval
+from isr.stats.rate import Method, rate_interval
+from isr.stats.rows import Estimand, Interval, Prompts
+from isr.stats.variance import cr1_variance
 from isr.types import Bools, Edit, Estimate, Floats, Ints
 
 NAMES = (

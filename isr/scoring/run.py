@@ -5,77 +5,41 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import math
 import os
 import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from isr.edits.directory import EditDirectory, columns, load_edits
 from isr.errors import Interrupted, IsrError, JudgeError, SecretError, TransportReason, UsageError
-from isr.image_file import open_image, read_file
+from isr.files import partial_name, write_text
 from isr.judging.backends import backend_of
-from isr.judging.cards import Panel, builtin_names, load_card, load_panel
-from isr.judging.keys import check_pair, endpoint_key, read_config
-from isr.judging.loop import Plan, Progress, judge_all, judged_edits, missing_requests
-from isr.judging.prices import image_tokens, require_prices, text_tokens, usd
+from isr.judging.cards import Panel, load_panel
+from isr.judging.keys import check_pair, endpoint_key
+from isr.judging.loop import Plan, Progress, judge_all, judged_edits
+from isr.judging.prices import require_prices
 from isr.judging.rubrics import load_pair
 from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration, require_match
 from isr.qualify.record import Qualified, qualifications
+from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
 from isr.scoring.metrics import Measured, annotate, require_piq
-from isr.scoring.result import EditsTable, Result, Tally
-from isr.stats.rate import Estimand, Method, Prompts
-from isr.types import AnswerReason, reason_of
+from isr.scoring.options import Options, check_options, default_judge
+from isr.scoring.result import Result
+from isr.scoring.tally import Tally
+from isr.types import reason_of
 from isr.version import __version__
 
 T = TypeVar("T")
 log = logging.getLogger("isr")
-INDEPENDENT = ("wilson", "clopper-pearson", "jeffreys")
-INTERVALS = ("logit-t", "korn-graubard", *INDEPENDENT)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a run is asked to do; every field has the meaning of the option of ``isr score`` with its name."""
-
-    directory: Path
-    judge: str = ""
-    sets: tuple[str, ...] = ()
-    out: Path | None = None
-    store: Path | None = None
-    rubrics: tuple[str, ...] = ()
-    by: tuple[str, ...] = ()
-    level: float | None = None
-    interval: Method = "logit-t"
-    prompts: Prompts = "fixed"
-    estimand: Estimand = "edit-mean"
-    repeats: int = 1
-    reask: tuple[str, ...] = ()
-    limit: int | None = None
-    budget_usd: float | None = None
-    skip_invalid: bool = False
-    calibrations: tuple[Path, ...] = ()
-    qualifications: tuple[Path, ...] = ()
-    metrics: bool = False
-
-    @property
-    def out_dir(self) -> Path:
-        """Where results go: beside the data, so that nothing paid for is lost."""
-        return self.out or Path(f"{os.path.normpath(self.directory)}.isr")
-
-    @property
-    def store_path(self) -> Path:
-        return self.store or self.out_dir / "isr.db"
 
 
 @dataclass
@@ -137,8 +101,8 @@ def open_panel(options: Options) -> Panel:
 
     A key is asked for here only where there is no store yet: a full store is scored again without any.
     """
-    _check(options)
-    panel = load_panel(options.judge or _default_judge(), options.sets)
+    check_options(options)
+    panel = load_panel(options.judge or default_judge(), options.sets)
     for card in panel.members:
         check_pair(card)
         if not options.store_path.exists():
@@ -186,53 +150,6 @@ def prepare(
         options.directory, edits, rubrics, panel, options.repeats, frozenset(options.reask), recalibrations
     )
     return plan, directory, settings, by
-
-
-def _check(options: Options) -> None:
-    """Raises ``UsageError`` for the first option that cannot be carried out."""
-    whole = {"--repeats": options.repeats, "--limit": options.limit}
-    for name, number in whole.items():
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
-            raise UsageError(f"{name}: expected a whole number of at least 1; found {number!r}")
-    if options.repeats % 2 == 0:
-        raise UsageError(
-            f"--repeats: expected an odd number, so that repeats have a majority; found {options.repeats}"
-        )
-    if options.level is not None and not (_is_number(options.level) and 0.5 <= options.level < 1):
-        raise UsageError(f"--level: expected a number from 0.5 to below 1; found {options.level!r}")
-    if options.budget_usd is not None and not (_is_number(options.budget_usd) and options.budget_usd >= 0):
-        raise UsageError(f"--budget-usd: expected a number of at least 0; found {options.budget_usd!r}")
-    for name, value, known in (
-        ("--interval", options.interval, INTERVALS),
-        ("--prompts", options.prompts, get_args(Prompts)),
-        ("--estimand", options.estimand, get_args(Estimand)),
-    ):
-        if value not in known:
-            raise UsageError(f"{name}: expected one of {', '.join(known)}; found {value!r}")
-    if options.interval in INDEPENDENT and (options.prompts, options.estimand) != ("fixed", "edit-mean"):
-        raise UsageError(
-            f"--interval {options.interval}: takes edits as independent, so expected --prompts fixed and "
-            f"--estimand edit-mean; use logit-t"
-        )
-    unknown = sorted(set(options.reask) - set(AnswerReason))
-    if unknown:
-        raise UsageError(
-            f"--reask: expected reasons out of {', '.join(AnswerReason)}; found {', '.join(unknown)}"
-        )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _default_judge() -> str:
-    judge = read_config().get("judge")
-    if isinstance(judge, str) and judge:
-        return judge
-    lines = [f"  {name:22} {load_card(name).needs}" for name in builtin_names()]
-    raise UsageError(
-        "--judge: no judge is chosen silently; choose one of these cards, or a path:\n" + "\n".join(lines)
-    )
 
 
 async def run(options: Options, watch: Watch | None = None) -> Run:
@@ -303,7 +220,7 @@ def _evaluate(
     out: Path,
 ) -> Result:
     tally = Tally(plan, directory, settings, by)
-    partial = _partial(out / "edits.csv")
+    partial = partial_name(out / "edits.csv")
     table = EditsTable(partial, plan)
     try:
         for judged in judged_edits(plan, store, progress):
@@ -313,18 +230,6 @@ def _evaluate(
         table.close()
     partial.replace(out / "edits.csv")
     return tally.result(progress)
-
-
-def _partial(path: Path) -> Path:
-    """Where a file is written before it takes its name; several processes may write the same results."""
-    return path.with_name(f"{path.name}.{os.getpid()}.partial")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file so that it is there whole or not at all."""
-    partial = _partial(path)
-    partial.write_text(text, "utf-8")
-    partial.replace(path)
 
 
 def _run_record(options: Options, done: Run) -> dict[str, Any]:
@@ -366,73 +271,6 @@ def _beside(directory: Path, out: Path) -> str:
         return Path(os.path.relpath(directory, out)).as_posix()
     except ValueError:  # another drive
         return ""
-
-
-@dataclass(frozen=True)
-class DryRun:
-    """What a run would ask of one judge; token and price figures are estimates, ``None`` where no rule is known."""
-
-    judge: str
-    requests: int
-    text_tokens: int
-    image_tokens: int | None
-    most_output_tokens: int
-    usd_low: float | None
-    usd_high: float | None
-
-
-def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
-    """What ``run`` would ask and cost, without asking anybody. Raises ``IsrError`` as ``run`` does."""
-    _check(options)
-    plan, *_ = prepare(options, load_panel(options.judge or _default_judge(), options.sets), watch)
-    sizes: dict[str, tuple[int, int]] = {}
-
-    def tokens(card: Any, path: str) -> int | None:
-        if path not in sizes:
-            sizes[path] = open_image(read_file(plan.root / path)).size
-        return image_tokens(card, *sizes[path])
-
-    totals = {c.name: DryRun(c.name, 0, 0, 0, 0, None, None) for c in plan.panel.members}
-    with _reading(options.store_path) as store:
-        for card, request in missing_requests(plan, store):
-            t = totals[card.name]
-            images = [tokens(card, ref.path) for ref in request.images.values()]
-            total = (
-                None
-                if t.image_tokens is None or None in images
-                else t.image_tokens + sum(i or 0 for i in images)
-            )
-            totals[card.name] = replace(
-                t,
-                requests=t.requests + 1,
-                text_tokens=t.text_tokens + text_tokens(request),
-                image_tokens=total,
-                most_output_tokens=t.most_output_tokens + card.decoding.max_tokens,
-            )
-    return [_priced(plan.panel, t) for t in totals.values()]
-
-
-def _priced(panel: Panel, total: DryRun) -> DryRun:
-    card = next(c for c in panel.members if c.name == total.judge)
-    if card.price.input is None or card.price.output is None or total.image_tokens is None:
-        return total
-    prompt = total.text_tokens + total.image_tokens
-    return replace(
-        total,
-        usd_low=usd(card, prompt, 100 * total.requests),
-        usd_high=usd(card, prompt, total.most_output_tokens),
-    )
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[Store]:
-    """The store at ``path``, or an empty one that leaves no file behind."""
-    if path.is_file():
-        with Store(path, read_only=True) as store:
-            yield store
-        return
-    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "isr.db") as store:
-        yield store
 
 
 def run_anywhere(work: Callable[[Watch], Coroutine[Any, Any, T]]) -> T:

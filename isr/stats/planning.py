@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri, stdtrit
 
 from isr.errors import StatisticsError
-from isr.stats.rate import codes
+from isr.stats.rows import codes
 from isr.types import Floats, Ints
 
 MINIMUM_PER_VERDICT = 20

@@ -20,7 +20,8 @@ from isr.canonical import sha256_bytes
 from isr.errors import UsageError
 from isr.image_file import ImageProblem, decode, read_file
 from isr.judging.rubrics import Rubric
-from isr.people.label_store import Item, LabelStore, State
+from isr.people.label_store import LabelStore, State
+from isr.people.labelling_plan import Item
 from isr.web.pages import page, static
 
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import mannwhitneyu, spearmanr
 
-from isr.bench import metric_check
-from isr.bench.metric_check import Named, auc, between, called, contact_sheet, study, told, youden
+from isr.bench.contact_sheet import GAP, SIDE, contact_sheet
+from isr.bench.metric_check import Named, _inside, study, told
+from isr.stats.discrimination import _draws, _pairs, auc, between, called, youden
 from tests.bench.runs import measured_run, read_rows
 from tests.runs import HOSTILE
 
@@ -47,8 +48,8 @@ def test_two_images_have_the_three_resamples_that_can_be_computed_by_hand() -> N
     x, y, image = np.array([4.0, 3.0, 1.0, 2.0]), np.array([1.0, 0.0, 1.0, 0.0]), ["a", "a", "b", "b"]
     # drawn (a, b) in half of the resamples: 2 of 4 pairs; (a, a): all; (b, b): none
     assert auc(x, y, image).value == 0.5
-    won, pairs = metric_check._pairs(x, y == 1, np.array([0, 0, 1, 1]), np.zeros(4, np.int64), 2)
-    draws = metric_check._draws(won, pairs, 2)
+    won, pairs = _pairs(x, y == 1, np.array([0, 0, 1, 1]), np.zeros(4, np.int64), 2)
+    draws = _draws(won, pairs, 2)
     assert np.mean(draws == 0.5) == pytest.approx(0.5, abs=0.03)
     assert np.mean(draws == 1.0) == pytest.approx(0.25, abs=0.03)
     assert np.mean(draws == 0.0) == pytest.approx(0.25, abs=0.03)
@@ -274,8 +275,8 @@ def test_the_sheet_shows_four_pictures_and_hostile_text(tmp_path: Path) -> None:
     found = study([measured_run(tmp_path, images=4, prompts=4, change=hostile)])
     contact_sheet(found.units, tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.width == 4 * metric_check.SIDE + 5 * metric_check.GAP
-        assert sheet.height > len(found.units) * metric_check.SIDE
+        assert sheet.width == 4 * SIDE + 5 * GAP
+        assert sheet.height > len(found.units) * SIDE
     assert not list(tmp_path.glob("*.partial"))
     (tmp_path / "edits" / "edits" / "0-0-0.png").write_bytes(b"no picture")
     contact_sheet(found.units, tmp_path / "sheet.png")
@@ -289,7 +290,7 @@ def test_a_run_cannot_show_a_file_from_elsewhere(tmp_path: Path) -> None:
     root.mkdir()
     (tmp_path / "secret.png").write_bytes(b"x")
     (root / "in.png").write_bytes(b"x")
-    assert metric_check._inside(root, "in.png") == root / "in.png"
+    assert _inside(root, "in.png") == root / "in.png"
     for name in ("../secret.png", str(tmp_path / "secret.png"), "", "none.png"):
-        assert metric_check._inside(root, name) is None
-    assert metric_check._inside(None, "in.png") is None
+        assert _inside(root, name) is None
+    assert _inside(None, "in.png") is None

@@ -12,21 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isr.bench.paper_tables import (
-    LAYOUTS,
-    Cell,
-    Known,
-    Line,
-    Published,
-    Table,
-    general,
-    same_name,
-    table_ii,
-    table_vi,
-    table_vii,
-)
+from isr.bench.general_table import general
+from isr.bench.paper_tables import LAYOUTS, table_ii, table_vi, table_vii
+from isr.bench.published import Published, same_name
 from isr.bench.rows import Row
 from isr.errors import InputError
+from isr.tables import Cell, Known, Line, Table
 from isr.types import Estimate
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"

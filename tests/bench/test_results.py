@@ -17,10 +17,13 @@ from PIL import Image
 
 from isr.bench.cells import plan
 from isr.bench.dry_run import plan_dict, plan_lines
+from isr.bench.making import edit_cells, immunize_cells
 from isr.bench.material.folder import find
+from isr.bench.opening import expected, marks
 from isr.bench.progress import Board
 from isr.bench.results import places, split_names
-from isr.bench.steps import Bench, Order, edit_cells, expected, immunize_cells, marks, run
+from isr.bench.state import Bench, Order
+from isr.bench.steps import run
 from isr.bench.study import Study
 from isr.bench.workers import Loading, _Editors, advised, place
 from isr.errors import InputError, Problem, UsageError

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from isr.bench.paper_tables import general
+from isr.bench.general_table import general
 from isr.bench.rows import EVERY, read
 from isr.errors import InputError
 from isr.scoring.result import Result

@@ -16,7 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from isr.bundle.archive import MANIFEST, Bundle, gather, write_bundle
-from isr.bundle.verify import Verification, agreeing_digits, verify
+from isr.bundle.opened import Verification
+from isr.bundle.verify import agreeing_digits, verify
 from isr.canonical import sha256_bytes
 from isr.cli.bundle import command
 from isr.errors import InputError, UsageError

@@ -7,7 +7,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isr.calibration import agreement as ag
+from isr.calibration.agreement.alpha import MISSING
+from isr.calibration.agreement.intraclass import ICC, intraclass
+from isr.calibration.agreement.jackknife import jackknife
+from isr.calibration.agreement.many_raters import (
+    chance_corrected,
+    fleiss_kappa,
+    krippendorff_alpha,
+    raters_agreement,
+    rating_counts,
+)
+from isr.calibration.agreement.summary import agreement, human_ceiling
+from isr.calibration.agreement.two_raters import (
+    brennan_prediger,
+    cohen_kappa,
+    confusion,
+    gwet_ac1,
+    krippendorff_nominal,
+    matthews,
+    percent_agreement,
+    scott_pi,
+)
 from isr.errors import StatisticsError
 
 PARADOX = np.array(
@@ -22,7 +42,7 @@ def rows_of(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def test_high_agreement_with_negative_kappa() -> None:
     judge, human = rows_of(PARADOX)
-    found = ag.agreement(judge, human, np.arange(125) % 25)
+    found = agreement(judge, human, np.arange(125) % 25)
     assert found.percent.value == pytest.approx(0.944)
     assert found.kappa.value == pytest.approx(-0.0234, abs=1e-4)
     assert found.ac1.value == pytest.approx(0.9408, abs=1e-4)
@@ -40,7 +60,7 @@ def test_high_agreement_with_negative_kappa() -> None:
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 7)), min_size=1, max_size=50))
 def test_no_coefficient_is_nan_or_outside_its_range(rows) -> None:
     judge, human, image = (np.array([r[i] for r in rows]).astype(int) for i in range(3))
-    found = ag.agreement(judge, human, image)
+    found = agreement(judge, human, image)
     for name in ("percent", "kappa", "ac1", "alpha", "mcc", "sensitivity", "specificity", "prevalence"):
         one = getattr(found, name)
         if one.value is None:
@@ -56,7 +76,7 @@ def test_no_coefficient_is_nan_or_outside_its_range(rows) -> None:
 
 
 def test_one_class_is_undefined_not_zero_or_one() -> None:
-    found = ag.agreement(np.ones(20, dtype=int), np.ones(20, dtype=int), np.arange(20) // 4)
+    found = agreement(np.ones(20, dtype=int), np.ones(20, dtype=int), np.arange(20) // 4)
     for name in ("kappa", "alpha", "mcc", "specificity"):
         one = getattr(found, name)
         assert one.value is None, name
@@ -69,7 +89,7 @@ def test_one_class_is_undefined_not_zero_or_one() -> None:
 
 
 def test_no_edits() -> None:
-    found = ag.agreement([], [], [])
+    found = agreement([], [], [])
     assert found.n == 0
     assert found.kappa.value is None
     assert found.percent.value is None
@@ -79,7 +99,7 @@ def test_jackknife_of_a_mean_is_its_clustered_standard_error() -> None:
     # deleting one of G equal groups: SE^2 = (G-1)/G sum (m_(g) - m)^2 = sum (m_g - m)^2 / (G (G-1))
     means = np.array([0.1, 0.4, 0.2, 0.3])
     replicates = (means.sum() - means) / 3
-    low, high, reason = ag.jackknife(1.0, replicates)  # at 1 the plain scale is used
+    low, high, reason = jackknife(1.0, replicates)  # at 1 the plain scale is used
     se = (((means - means.mean()) ** 2).sum() / 12) ** 0.5
     assert reason == ""
     assert high == 1.0
@@ -87,9 +107,9 @@ def test_jackknife_of_a_mean_is_its_clustered_standard_error() -> None:
 
 
 def test_jackknife_without_an_answer_says_so() -> None:
-    assert ag.jackknife(0.5, [0.5])[2].startswith("one image")
-    assert "undefined" in ag.jackknife(0.5, [0.5, np.nan])[2]
-    assert "no spread" in ag.jackknife(1.0, [1.0, 1.0])[2]
+    assert jackknife(0.5, [0.5])[2].startswith("one image")
+    assert "undefined" in jackknife(0.5, [0.5, np.nan])[2]
+    assert "no spread" in jackknife(1.0, [1.0, 1.0])[2]
 
 
 def test_clustered_intervals_cover_where_independent_ones_do_not() -> None:
@@ -102,7 +122,7 @@ def test_clustered_intervals_cover_where_independent_ones_do_not() -> None:
         right = rng.random((40, 1)) < rng.choice([0.55, 1.0], size=(40, 1))
         judge = np.where(right, human, 1 - human)
         truth_rows.append((judge == human).mean())
-        found = ag.agreement(judge.ravel(), human.ravel(), np.repeat(np.arange(40), 5)).kappa
+        found = agreement(judge.ravel(), human.ravel(), np.repeat(np.arange(40), 5)).kappa
         hits += found.low <= 0.55 <= found.high  # type: ignore[operator]
     assert np.mean(truth_rows) == pytest.approx(0.775, abs=0.01)
     assert hits / 300 > 0.91
@@ -112,44 +132,44 @@ def test_raters_agreement_with_missing_ratings() -> None:
     rng = np.random.default_rng(1)
     truth = rng.integers(0, 2, 60)
     ratings = np.where(rng.random((60, 4)) < 0.85, truth[:, None], 1 - truth[:, None])
-    ratings[rng.random((60, 4)) < 0.25] = ag.MISSING
-    found = ag.raters_agreement(ratings, np.arange(60) // 4)
-    numbers = np.where(ratings == ag.MISSING, np.nan, ratings)
-    assert found.alpha.value == pytest.approx(ag.krippendorff_alpha(numbers))
-    assert found.ac1.value == pytest.approx(ag.chance_corrected(ratings, "gwet_ac1", classes=2).value)
-    assert found.fleiss.value == pytest.approx(ag.chance_corrected(ratings, "scott_fleiss", classes=2).value)
+    ratings[rng.random((60, 4)) < 0.25] = MISSING
+    found = raters_agreement(ratings, np.arange(60) // 4)
+    numbers = np.where(ratings == MISSING, np.nan, ratings)
+    assert found.alpha.value == pytest.approx(krippendorff_alpha(numbers))
+    assert found.ac1.value == pytest.approx(chance_corrected(ratings, "gwet_ac1", classes=2).value)
+    assert found.fleiss.value == pytest.approx(chance_corrected(ratings, "scott_fleiss", classes=2).value)
     for one in (found.alpha, found.ac1, found.fleiss):
         assert one.low < one.value < one.high  # type: ignore[operator]
-    nobody = ag.raters_agreement(np.full((5, 3), ag.MISSING), np.arange(5))
+    nobody = raters_agreement(np.full((5, 3), MISSING), np.arange(5))
     assert nobody.alpha.value is None
 
 
 def test_two_complete_raters_agree_with_the_table_functions() -> None:
     rng = np.random.default_rng(2)
     ratings = rng.integers(0, 3, (50, 2))
-    table = ag.confusion(ratings[:, 0], ratings[:, 1], classes=3)
+    table = confusion(ratings[:, 0], ratings[:, 1], classes=3)
     for coefficient, function in (
-        ("gwet_ac1", ag.gwet_ac1),
-        ("scott_fleiss", ag.scott_pi),
-        ("brennan_prediger", ag.brennan_prediger),
-        ("krippendorff", ag.krippendorff_nominal),
-        ("conger", ag.cohen_kappa),
+        ("gwet_ac1", gwet_ac1),
+        ("scott_fleiss", scott_pi),
+        ("brennan_prediger", brennan_prediger),
+        ("krippendorff", krippendorff_nominal),
+        ("conger", cohen_kappa),
     ):
-        found = ag.chance_corrected(ratings, coefficient, classes=3)  # type: ignore[arg-type]
+        found = chance_corrected(ratings, coefficient, classes=3)  # type: ignore[arg-type]
         assert found.value == pytest.approx(float(function(table)))
-    counts = ag.rating_counts(ratings, classes=3)
-    assert ag.fleiss_kappa(counts) == pytest.approx(float(ag.scott_pi(table)))
-    assert float(ag.percent_agreement(table)) == pytest.approx((ratings[:, 0] == ratings[:, 1]).mean())
+    counts = rating_counts(ratings, classes=3)
+    assert fleiss_kappa(counts) == pytest.approx(float(scott_pi(table)))
+    assert float(percent_agreement(table)) == pytest.approx((ratings[:, 0] == ratings[:, 1]).mean())
 
 
 def test_alpha_of_one_value_or_no_pair_is_undefined() -> None:
-    assert ag.krippendorff_alpha([[1, 1], [1, 1]]) is None
-    assert ag.krippendorff_alpha([[1, np.nan], [2, np.nan]]) is None
-    assert ag.krippendorff_alpha(np.full((3, 2), np.nan)) is None
-    one = ag.chance_corrected(np.ones((4, 2), dtype=int), "scott_fleiss", classes=2)
+    assert krippendorff_alpha([[1, 1], [1, 1]]) is None
+    assert krippendorff_alpha([[1, np.nan], [2, np.nan]]) is None
+    assert krippendorff_alpha(np.full((3, 2), np.nan)) is None
+    one = chance_corrected(np.ones((4, 2), dtype=int), "scott_fleiss", classes=2)
     assert one.value is None
     assert "one class" in one.reason
-    assert ag.chance_corrected(np.full((4, 2), -1), "gwet_ac1", classes=2).value is None
+    assert chance_corrected(np.full((4, 2), -1), "gwet_ac1", classes=2).value is None
 
 
 def test_human_ceiling_compares_on_the_same_edits() -> None:
@@ -158,42 +178,42 @@ def test_human_ceiling_compares_on_the_same_edits() -> None:
     people = np.where(rng.random((200, 3)) < 0.9, truth[:, None], 1 - truth[:, None])
     judge = np.where(rng.random(200) < 0.7, truth, 1 - truth)
     image = np.arange(200) // 5
-    found = ag.human_ceiling(judge, people, image)
+    found = human_ceiling(judge, people, image)
     assert found.gap.value == pytest.approx(found.judge.value - found.human.value)  # type: ignore[operator]
     assert found.gap.high < 0  # type: ignore[operator]
     # two others who agree are right in .81 of .82; a person of .9 agrees with them in .9 * .988 + .1 * .012 = .89
     assert found.human.value == pytest.approx(0.89, abs=0.04)
-    same = ag.human_ceiling(truth, np.stack([truth] * 3, axis=1), image)
+    same = human_ceiling(truth, np.stack([truth] * 3, axis=1), image)
     assert (same.judge.value, same.human.value, same.gap.value) == (1.0, 1.0, 0.0)
-    two = ag.human_ceiling(judge, people[:, :2], image)
+    two = human_ceiling(judge, people[:, :2], image)
     assert two.human.value == pytest.approx((people[:, 0] == people[:, 1]).mean())
-    nobody = ag.human_ceiling([0, 1], [[-1, -1], [-1, -1]], [0, 1])
+    nobody = human_ceiling([0, 1], [[-1, -1], [-1, -1]], [0, 1])
     assert nobody.human.value is None
     assert nobody.gap.value is None
 
 
 def test_intraclass_without_variance() -> None:
-    assert set(ag.intraclass(np.ones((4, 3))).values()) == {ag.ICC(None, None, None)}
+    assert set(intraclass(np.ones((4, 3))).values()) == {ICC(None, None, None)}
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: ag.confusion([0, 2], [0, 1]), "codes 0 .. 1"),
-        (lambda: ag.confusion([0, 1], [0]), "one code of each"),
-        (lambda: ag.confusion([0.5], [1]), "integer codes"),
-        (lambda: ag.cohen_kappa(PARADOX, weights="cubic"), "quadratic"),  # type: ignore[arg-type]
-        (lambda: ag.matthews(np.ones((3, 3))), "2 x 2"),
-        (lambda: ag.rating_counts([[3]], classes=2), "codes -1 .. 1"),
-        (lambda: ag.fleiss_kappa([[1, 1], [3, 0]]), "same number"),
-        (lambda: ag.chance_corrected([[0, -1]], "conger", classes=2), "two ratings|conger"),
-        (lambda: ag.chance_corrected([[0, 1, -1]], "conger", classes=2), "conger needs every rating"),
-        (lambda: ag.chance_corrected([[0, 1]], "nonsense", classes=2), "unknown coefficient"),  # type: ignore[arg-type]
-        (lambda: ag.krippendorff_alpha([[1, 2]], metric="odd"), "unknown metric"),  # type: ignore[arg-type]
-        (lambda: ag.krippendorff_alpha([1, 2]), "shape"),
-        (lambda: ag.intraclass([[1, 2]]), "two targets"),
-        (lambda: ag.human_ceiling([0], [[1]], [0]), "two raters"),
-        (lambda: ag.agreement([0, 1], [0, 1], [0]), "one image per edit"),
+        (lambda: confusion([0, 2], [0, 1]), "codes 0 .. 1"),
+        (lambda: confusion([0, 1], [0]), "one code of each"),
+        (lambda: confusion([0.5], [1]), "integer codes"),
+        (lambda: cohen_kappa(PARADOX, weights="cubic"), "quadratic"),  # type: ignore[arg-type]
+        (lambda: matthews(np.ones((3, 3))), "2 x 2"),
+        (lambda: rating_counts([[3]], classes=2), "codes -1 .. 1"),
+        (lambda: fleiss_kappa([[1, 1], [3, 0]]), "same number"),
+        (lambda: chance_corrected([[0, -1]], "conger", classes=2), "two ratings|conger"),
+        (lambda: chance_corrected([[0, 1, -1]], "conger", classes=2), "conger needs every rating"),
+        (lambda: chance_corrected([[0, 1]], "nonsense", classes=2), "unknown coefficient"),  # type: ignore[arg-type]
+        (lambda: krippendorff_alpha([[1, 2]], metric="odd"), "unknown metric"),  # type: ignore[arg-type]
+        (lambda: krippendorff_alpha([1, 2]), "shape"),
+        (lambda: intraclass([[1, 2]]), "two targets"),
+        (lambda: human_ceiling([0], [[1]], [0]), "two raters"),
+        (lambda: agreement([0, 1], [0, 1], [0]), "one image per edit"),
     ],
 )
 def test_misuse_is_named(call, words) -> None:

@@ -7,9 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isr.calibration import correction as co
+from isr.calibration.correction.by_design import corrected_difference, corrected_rate
+from isr.calibration.correction.core import arrange
+from isr.calibration.correction.post_stratified import post_stratified, post_stratified_core
+from isr.calibration.correction.ppi import ppi, ppi_lambda
+from isr.calibration.correction.rogan_gladen import Calibration, rogan_gladen
 from isr.errors import DesignError, StatisticsError
-from isr.stats.rate import Interval, rate_interval
+from isr.stats.rate import rate_interval
+from isr.stats.rows import Interval
 
 IMAGE = np.repeat(np.arange(40), 5)
 
@@ -38,7 +43,7 @@ def test_post_stratified_by_hand() -> None:
     human, labelled = np.zeros(40), np.zeros(40, dtype=bool)
     human[[0, 1, 12]] = 1
     labelled[[0, 1, 2, 10, 11, 12, 13]] = True
-    found = co.post_stratified(judge, human, labelled, np.arange(40) % 8)
+    found = post_stratified(judge, human, labelled, np.arange(40) % 8)
     assert found.value == pytest.approx(0.25 * 2 / 3 + 0.75 / 4)
     assert any("7 labels" in note for note in found.notes)
     assert any("few labels" in note for note in found.notes)
@@ -46,8 +51,8 @@ def test_post_stratified_by_hand() -> None:
 
 def test_equal_inclusion_probabilities_change_nothing() -> None:
     judge, human, labelled, image = sample()
-    plain = co.post_stratified(judge, human, labelled, image)
-    weighted = co.post_stratified(judge, human, labelled, image, probabilities=np.full(200, 0.5))
+    plain = post_stratified(judge, human, labelled, image)
+    weighted = post_stratified(judge, human, labelled, image, probabilities=np.full(200, 0.5))
     assert plain.value == pytest.approx(weighted.value, abs=1e-12)
     np.testing.assert_allclose(ends(plain), ends(weighted), atol=1e-12)
 
@@ -62,13 +67,13 @@ def test_known_probabilities_undo_a_selection() -> None:
     pi = np.where(hint, 0.4, 0.1)
     labelled = rng.random(n) < pi
     image = np.arange(n) // 5
-    found = co.corrected_rate(judge, y, labelled, image, label_design="weights", probabilities=pi)
+    found = corrected_rate(judge, y, labelled, image, label_design="weights", probabilities=pi)
     assert found.value == pytest.approx(0.3, abs=0.03)
-    graded = co.corrected_rate(
+    graded = corrected_rate(
         judge, y, labelled, image, label_design="weights", estimator="ppi++", probabilities=pi
     )
     assert graded.value == pytest.approx(0.3, abs=0.03)
-    biased = co.corrected_rate(judge, y, labelled, image, label_design="random")
+    biased = corrected_rate(judge, y, labelled, image, label_design="random")
     assert biased.value is not None
     assert biased.value > 0.35
 
@@ -84,12 +89,12 @@ def test_a_perfect_judge_is_not_corrected(seed: int, p: float) -> None:
     for v in (0, 1):
         where = np.flatnonzero(y == v)
         labelled[rng.permutation(where)[: max(1, where.size // 2)]] = True
-    found = co.corrected_rate(y, y, labelled, IMAGE, label_design="within_verdict")
+    found = corrected_rate(y, y, labelled, IMAGE, label_design="within_verdict")
     assert found.value == pytest.approx(y.mean(), abs=1e-12)
-    exact = co.rogan_gladen(y, IMAGE, co.Calibration(50, 50, 50, 50, "random"))
+    exact = rogan_gladen(y, IMAGE, Calibration(50, 50, 50, 50, "random"))
     assert exact.value == pytest.approx(y.mean(), abs=1e-12)
     # lambda of PPI++ trusts the judge only as far as N_u / N, but adds lambda f_u + (1 - lambda) mean_L(Y)
-    difference = co.corrected_difference(y, 1 - y, y, 1 - y, labelled, IMAGE, label_design="within_verdict")
+    difference = corrected_difference(y, 1 - y, y, 1 - y, labelled, IMAGE, label_design="within_verdict")
     assert difference.value == pytest.approx(2 * y.mean() - 1, abs=1e-12)
 
 
@@ -97,32 +102,32 @@ def test_a_perfect_judge_is_not_corrected(seed: int, p: float) -> None:
 @given(st.integers(0, 10_000), st.floats(0.5, 0.98), st.sampled_from(["random", "within_verdict"]))
 def test_intervals_are_bounded_nested_and_blind_to_row_order(seed: int, level: float, design: str) -> None:
     judge, human, labelled, image = sample(seed)
-    found = co.corrected_rate(judge, human, labelled, image, label_design=design, level=level)  # type: ignore[arg-type]
+    found = corrected_rate(judge, human, labelled, image, label_design=design, level=level)  # type: ignore[arg-type]
     low, high = ends(found)
     assert found.value is not None
     assert 0 <= low <= found.value <= high <= 1
-    wide = ends(co.corrected_rate(judge, human, labelled, image, label_design=design, level=0.99))  # type: ignore[arg-type]
+    wide = ends(corrected_rate(judge, human, labelled, image, label_design=design, level=0.99))  # type: ignore[arg-type]
     assert wide[0] <= low
     assert wide[1] >= high
     order = np.random.default_rng(seed + 1).permutation(200)
     mixed = [x[order] for x in (judge, human, labelled, image)]
-    assert co.corrected_rate(*mixed, label_design=design, level=level) == found  # type: ignore[arg-type]
+    assert corrected_rate(*mixed, label_design=design, level=level) == found  # type: ignore[arg-type]
 
 
 @settings(max_examples=30)
 @given(st.integers(0, 10_000))
 def test_swapping_labels_mirrors_the_corrected_rate(seed: int) -> None:
     judge, human, labelled, image = sample(seed)
-    one = co.post_stratified(judge, human, labelled, image)
-    two = co.post_stratified(1 - judge, 1 - human, labelled, image)
+    one = post_stratified(judge, human, labelled, image)
+    two = post_stratified(1 - judge, 1 - human, labelled, image)
     np.testing.assert_allclose(ends(one), [1 - ends(two)[1], 1 - ends(two)[0]], atol=1e-9)
 
 
 def test_partly_labelled_images_share_one_sum() -> None:
     """The variance is G/(G-1) sum_g (sum phi)^2 with both terms of phi in the same image."""
     judge, human, labelled, image = sample()
-    rows = co.arrange("test", judge, human, labelled, image)
-    core = co.post_stratified_core(rows.judge.astype(int), rows.human, rows.labelled, rows.starts, 2)
+    rows = arrange("test", judge, human, labelled, image)
+    core = post_stratified_core(rows.judge.astype(int), rows.human, rows.labelled, rows.starts, 2)
     j, y, marks = rows.judge, rows.human, rows.labelled
     phi = np.zeros(200)
     theta = 0.0
@@ -151,8 +156,8 @@ def test_whole_labelled_images_give_their_own_degrees_of_freedom() -> None:
     judge, human, _, image = sample()
     whole = image < 12
     human = np.where(whole, np.nan_to_num(human), 0.0)
-    rows = co.arrange("test", judge, human, whole, image)
-    assert float(co.post_stratified_core(rows.judge.astype(int), rows.human, whole, rows.starts, 2).df) == 11
+    rows = arrange("test", judge, human, whole, image)
+    assert float(post_stratified_core(rows.judge.astype(int), rows.human, whole, rows.starts, 2).df) == 11
 
 
 def test_undecided_can_be_a_stratum_of_its_own() -> None:
@@ -160,18 +165,18 @@ def test_undecided_can_be_a_stratum_of_its_own() -> None:
     strata = np.where(np.arange(200) % 10 == 0, "undecided", np.where(judge == 1, "fails", "fine"))
     labelled[::10] = True
     human = np.where(labelled, np.nan_to_num(human), np.nan)
-    found = co.post_stratified(judge, human, labelled, image, strata=strata)
+    found = post_stratified(judge, human, labelled, image, strata=strata)
     assert "by stratum" in found.method
     with pytest.raises(DesignError, match="stratum undecided"):
-        co.post_stratified(judge, human, labelled & (strata != "undecided"), image, strata=strata)
+        post_stratified(judge, human, labelled & (strata != "undecided"), image, strata=strata)
 
 
 def test_rogan_gladen_by_hand() -> None:
     # p = 0.5, sensitivity 0.8, specificity 0.9: (0.5 + 0.9 - 1) / 0.7 = 0.571428
     judge = np.tile([1, 0], 100)
     for method in ("lee", "delta"):
-        found = co.rogan_gladen(
-            judge, np.arange(200) // 4, co.Calibration(80, 100, 90, 100, "random"), method=method
+        found = rogan_gladen(
+            judge, np.arange(200) // 4, Calibration(80, 100, 90, 100, "random"), method=method
         )  # type: ignore[arg-type]
         assert found.value == pytest.approx(0.4 / 0.7)
         low, high = ends(found)
@@ -179,14 +184,12 @@ def test_rogan_gladen_by_hand() -> None:
 
 
 def test_an_uninformative_judge_gets_the_whole_unit_interval() -> None:
-    found = co.rogan_gladen(
-        np.tile([1, 0], 100), np.arange(200) // 4, co.Calibration(52, 100, 50, 100, "random")
-    )
+    found = rogan_gladen(np.tile([1, 0], 100), np.arange(200) // 4, Calibration(52, 100, 50, 100, "random"))
     assert (found.value, found.low, found.high) == (None, 0.0, 1.0)
     assert "says nothing" in found.notes[0]
     rng = np.random.default_rng(0)
     noise, y = rng.integers(0, 2, 200).astype(float), rng.integers(0, 2, 200).astype(float)
-    inside = co.corrected_rate(
+    inside = corrected_rate(
         noise, y, rng.random(200) < 0.3, IMAGE, label_design="random", estimator="rogan-gladen"
     )
     assert (inside.value, inside.low, inside.high) == (None, 0.0, 1.0)
@@ -195,7 +198,7 @@ def test_an_uninformative_judge_gets_the_whole_unit_interval() -> None:
 def test_lee_never_has_zero_width_nor_misses_its_estimate() -> None:
     judge = np.ones(500)
     judge[:10] = 0
-    found = co.rogan_gladen(judge, np.arange(500) // 5, co.Calibration(72, 80, 16, 20, "random"))
+    found = rogan_gladen(judge, np.arange(500) // 5, Calibration(72, 80, 16, 20, "random"))
     low, high = ends(found)
     assert found.value == 1.0
     assert low < 0.999
@@ -206,8 +209,8 @@ def test_lee_never_has_zero_width_nor_misses_its_estimate() -> None:
 @pytest.mark.parametrize("value", [0, 1])
 def test_outside_labels_are_no_surer_at_the_edge_than_the_plain_rate(method: str, value: int) -> None:
     """A judge without error in 1,000 labels and one verdict only: Lee gave [0, 2.2 %], delta [0, 0]."""
-    table = co.Calibration(500, 500, 500, 500, "random")
-    found = co.rogan_gladen(np.full(200, value), IMAGE, table, method=method)  # type: ignore[arg-type]
+    table = Calibration(500, 500, 500, 500, "random")
+    found = rogan_gladen(np.full(200, value), IMAGE, table, method=method)  # type: ignore[arg-type]
     low, high = ends(found)
     plain = ends(rate_interval(np.full(200, value), IMAGE))
     assert found.value == value
@@ -223,20 +226,20 @@ def test_few_calibration_images_widen_the_interval() -> None:
     judge = (rng.random(200) < 0.4).astype(float)
     widths = []
     for images in (None, 100, 8, 3):
-        low, high = ends(co.rogan_gladen(judge, IMAGE, co.Calibration(40, 50, 45, 50, "random", images)))
+        low, high = ends(rogan_gladen(judge, IMAGE, Calibration(40, 50, 45, 50, "random", images)))
         widths.append(high - low)
     assert widths[0] == widths[1] < widths[2] < widths[3]
-    one = co.rogan_gladen(judge, IMAGE, co.Calibration(40, 50, 45, 50, "random", 1))
+    one = rogan_gladen(judge, IMAGE, Calibration(40, 50, 45, 50, "random", 1))
     assert (one.low, one.high) == (None, None)
     assert "calibration labels in one image" in one.notes[0]
 
 
 def test_calibration_rows_that_cannot_tell_their_design_effect_suppose_one() -> None:
     human = np.repeat([1.0, 0.0], 50)
-    right = co.Calibration.from_rows(human, human, np.arange(100) // 5)
+    right = Calibration.from_rows(human, human, np.arange(100) // 5)
     assert (right.positives, right.images) == (pytest.approx(50 / 3), 20)
     assert right.sensitivity == pytest.approx(1.0)
-    one = co.Calibration.from_rows(human, human, np.zeros(100, dtype=int))
+    one = Calibration.from_rows(human, human, np.zeros(100, dtype=int))
     assert one.positives == pytest.approx(50 / (1 + 49 / 2))
     assert one.images == 1
 
@@ -246,58 +249,58 @@ def test_calibration_rows_that_cannot_tell_their_design_effect_suppose_one() -> 
 )
 def test_impossible_calibration_counts_are_named(counts) -> None:
     with pytest.raises(StatisticsError, match="expected 0 <= true_"):
-        co.Calibration(*counts)
+        Calibration(*counts)
 
 
 def test_calibration_without_one_kind_says_so() -> None:
     for counts, word in (((0, 0, 50, 50), "immunized"), ((50, 50, 0, 0), "not immunized")):
-        table = co.Calibration(*counts, "random")
+        table = Calibration(*counts, "random")
         with pytest.raises(DesignError, match=f"no labelled edit that people call {word};"):
-            co.rogan_gladen(np.zeros(10), np.arange(10), table)
+            rogan_gladen(np.zeros(10), np.arange(10), table)
     with pytest.raises(DesignError, match="both kinds"):
-        _ = co.Calibration(0, 0, 50, 50).sensitivity
+        _ = Calibration(0, 0, 50, 50).sensitivity
 
 
 @pytest.mark.parametrize("design", [None, "within_verdict"])
 def test_rogan_gladen_needs_calibration_labels_drawn_without_looking_at_verdicts(design) -> None:
-    table = co.Calibration(40, 50, 45, 50, design)
+    table = Calibration(40, 50, 45, 50, design)
     with pytest.raises(DesignError, match=r"selected by verdict bias.*label_design='random'"):
-        co.rogan_gladen(np.tile([1, 0], 100), IMAGE, table)
+        rogan_gladen(np.tile([1, 0], 100), IMAGE, table)
     with pytest.raises(DesignError, match="selected by verdict"):
-        co.corrected_rate(np.tile([1, 0], 100), None, None, IMAGE, label_design="external", calibration=table)
+        corrected_rate(np.tile([1, 0], 100), None, None, IMAGE, label_design="external", calibration=table)
     with pytest.raises(DesignError, match="random, within_label, within_verdict"):
-        co.Calibration(40, 50, 45, 50, "convenience")  # type: ignore[arg-type]
-    by_label = co.Calibration(40, 50, 45, 50, "within_label")
-    assert co.rogan_gladen(np.tile([1, 0], 100), IMAGE, by_label).value is not None
+        Calibration(40, 50, 45, 50, "convenience")  # type: ignore[arg-type]
+    by_label = Calibration(40, 50, 45, 50, "within_label")
+    assert rogan_gladen(np.tile([1, 0], 100), IMAGE, by_label).value is not None
 
 
 def test_calibration_from_rows_counts_effective_labels() -> None:
     human = np.r_[np.ones(50), np.zeros(50)]
     judge = np.r_[np.ones(40), np.zeros(10), np.zeros(50)]
-    spread = co.Calibration.from_rows(judge, human, np.arange(100))
+    spread = Calibration.from_rows(judge, human, np.arange(100))
     assert (spread.positives, spread.true_positives, spread.specificity) == pytest.approx((50, 40, 1.0))
     # the ten misses are two whole images: fewer effective labels, the same sensitivity
-    packed = co.Calibration.from_rows(judge, human, np.arange(100) // 5)
+    packed = Calibration.from_rows(judge, human, np.arange(100) // 5)
     assert packed.sensitivity == pytest.approx(0.8)
     assert packed.positives < 15
     with pytest.raises(DesignError, match="both kinds"):
-        co.Calibration.from_rows(judge[:50], human[:50], np.arange(50))
+        Calibration.from_rows(judge[:50], human[:50], np.arange(50))
 
 
 def test_ppi_is_the_mean_of_labels_when_all_are_labelled() -> None:
     judge, _, _, image = sample()
     y = np.arange(200) % 3 == 0
-    found = co.ppi(judge, y, np.ones(200, dtype=bool), image)
+    found = ppi(judge, y, np.ones(200, dtype=bool), image)
     assert found.value == pytest.approx(y.mean())
-    assert co.ppi_lambda([1, 0], [1, 0], []) == 0.0
-    assert co.ppi_lambda([1, 0], [1, 1], [1]) == 0.0
+    assert ppi_lambda([1, 0], [1, 0], []) == 0.0
+    assert ppi_lambda([1, 0], [1, 1], [1]) == 0.0
 
 
 def test_the_two_estimators_agree_on_a_binary_judge() -> None:
     """Chen et al. 2026: for binary outcomes tuned PPI++ and the post-stratified estimate coincide asymptotically."""
     judge, human, labelled, image = sample()
-    a = co.post_stratified(judge, human, labelled, image)
-    b = co.ppi(judge, human, labelled, image)
+    a = post_stratified(judge, human, labelled, image)
+    b = ppi(judge, human, labelled, image)
     assert a.value == pytest.approx(b.value, abs=0.01)
     np.testing.assert_allclose(ends(a), ends(b), atol=0.02)
 
@@ -306,7 +309,7 @@ def test_a_judge_without_error_in_the_labels_keeps_a_width() -> None:
     y = (np.arange(200) % 7 == 0).astype(float)
     labelled = np.arange(200) % 2 == 0
     for estimator in ("post-stratified", "ppi++", "rogan-gladen"):
-        found = co.corrected_rate(y, y, labelled, IMAGE, label_design="random", estimator=estimator)  # type: ignore[arg-type]
+        found = corrected_rate(y, y, labelled, IMAGE, label_design="random", estimator=estimator)  # type: ignore[arg-type]
         low, high = ends(found)
         assert high - low > 0.03, estimator
 
@@ -319,18 +322,16 @@ def test_labels_in_one_image_give_no_interval() -> None:
         for estimator in ("post-stratified", "ppi++"):
             if size == 1 and estimator == "post-stratified":
                 continue
-            found = co.corrected_rate(
-                judge, human, labelled, IMAGE, label_design="random", estimator=estimator
-            )  # type: ignore[arg-type]
+            found = corrected_rate(judge, human, labelled, IMAGE, label_design="random", estimator=estimator)  # type: ignore[arg-type]
             assert (found.low, found.high) == (None, None)
             assert found.notes == ("labels in fewer than two images: no interval",)
     labelled[5:7] = True
-    assert co.corrected_rate(judge, human, labelled, IMAGE, label_design="random").low is not None
+    assert corrected_rate(judge, human, labelled, IMAGE, label_design="random").low is not None
 
 
 def test_no_immunized_edit_at_all_keeps_a_limit_of_the_labels() -> None:
     zero = np.zeros(200)
-    found = co.corrected_rate(zero, zero, np.arange(200) % 2 == 0, IMAGE, label_design="random")
+    found = corrected_rate(zero, zero, np.arange(200) % 2 == 0, IMAGE, label_design="random")
     low, high = ends(found)
     assert (found.value, low) == (0.0, 0.0)
     assert 0.03 < high < 0.12  # 100 labels, 2.5 an image: rule of three on 57 effective labels is 5 to 7 %
@@ -354,35 +355,33 @@ def test_no_immunized_edit_at_all_keeps_a_limit_of_the_labels() -> None:
 def test_the_guard_refuses_and_names_what_fits(design, estimator, words) -> None:
     judge, human, labelled, image = sample()
     with pytest.raises(DesignError, match=words):
-        co.corrected_rate(judge, human, labelled, image, label_design=design, estimator=estimator)
+        corrected_rate(judge, human, labelled, image, label_design=design, estimator=estimator)
 
 
 def test_the_guard_refuses_contradictions() -> None:
     judge, human, labelled, image = sample()
-    table = co.Calibration(40, 50, 45, 50, "random")
+    table = Calibration(40, 50, 45, 50, "random")
     with pytest.raises(DesignError, match="edits of this test set carry labels"):
-        co.corrected_rate(judge, human, labelled, image, label_design="external", calibration=table)
+        corrected_rate(judge, human, labelled, image, label_design="external", calibration=table)
     with pytest.raises(DesignError, match="needs calibration="):
-        co.corrected_rate(judge, None, None, image, label_design="external")
+        corrected_rate(judge, None, None, image, label_design="external")
     with pytest.raises(DesignError, match="another experiment"):
-        co.corrected_rate(judge, human, labelled, image, label_design="random", calibration=table)
+        corrected_rate(judge, human, labelled, image, label_design="random", calibration=table)
     with pytest.raises(DesignError, match="found none"):
-        co.corrected_rate(judge, None, None, image, label_design="random")
+        corrected_rate(judge, None, None, image, label_design="random")
     with pytest.raises(DesignError, match="found none"):
-        co.corrected_rate(judge, human, np.zeros(200, dtype=bool), image, label_design="within_verdict")
+        corrected_rate(judge, human, np.zeros(200, dtype=bool), image, label_design="within_verdict")
     with pytest.raises(DesignError, match="belong together"):
-        co.corrected_rate(judge, human, labelled, image, label_design="weights")
+        corrected_rate(judge, human, labelled, image, label_design="weights")
     with pytest.raises(DesignError, match="belong together"):
-        co.corrected_rate(
-            judge, human, labelled, image, label_design="random", probabilities=np.full(200, 0.5)
-        )
+        corrected_rate(judge, human, labelled, image, label_design="random", probabilities=np.full(200, 0.5))
 
 
 @pytest.mark.parametrize(("design", "estimator"), [("within_verdict", "auto"), ("random", "post-stratified")])
 def test_a_score_that_would_not_be_read_is_refused(design: str, estimator: str) -> None:
     judge, human, labelled, image = sample()
     with pytest.raises(DesignError, match="score= is read by ppi"):
-        co.corrected_rate(
+        corrected_rate(
             judge,
             human,
             labelled,
@@ -396,7 +395,7 @@ def test_a_score_that_would_not_be_read_is_refused(design: str, estimator: str) 
 def test_a_stratum_without_a_label_is_refused() -> None:
     judge, human, labelled, image = sample()
     with pytest.raises(DesignError, match=r"verdict 1;.*random within every verdict"):
-        co.corrected_rate(judge, human, labelled & (judge == 0), image, label_design="within_verdict")
+        corrected_rate(judge, human, labelled & (judge == 0), image, label_design="within_verdict")
 
 
 def test_labels_called_random_but_chosen_by_verdict_are_refused() -> None:
@@ -405,27 +404,27 @@ def test_labels_called_random_but_chosen_by_verdict_are_refused() -> None:
     chosen = (judge == 1) | (np.arange(200) % 20 == 0)
     for estimator in ("ppi++", "rogan-gladen"):
         with pytest.raises(DesignError, match="declare label_design='within_verdict'"):
-            co.corrected_rate(judge, human, chosen, image, label_design="random", estimator=estimator)
-    assert co.corrected_rate(judge, human, chosen, image, label_design="within_verdict").low is not None
+            corrected_rate(judge, human, chosen, image, label_design="random", estimator=estimator)
+    assert corrected_rate(judge, human, chosen, image, label_design="within_verdict").low is not None
 
 
 def test_each_design_gets_its_estimator() -> None:
     judge, human, labelled, image = sample()
     named = {
-        design: co.corrected_rate(judge, human, labelled, image, label_design=design).method  # type: ignore[arg-type]
+        design: corrected_rate(judge, human, labelled, image, label_design=design).method  # type: ignore[arg-type]
         for design in ("random", "within_verdict")
     }
     assert all(text.startswith("post-stratified by verdict") for text in named.values())
     score = np.clip(judge * 0.6 + 0.2, 0, 1)
-    graded = co.corrected_rate(judge, human, labelled, image, label_design="random", score=score)
+    graded = corrected_rate(judge, human, labelled, image, label_design="random", score=score)
     assert graded.method.startswith("PPI++")
-    outside = co.corrected_rate(
+    outside = corrected_rate(
         judge,
         None,
         None,
         image,
         label_design="external",
-        calibration=co.Calibration(40, 50, 45, 50, "random"),
+        calibration=Calibration(40, 50, 45, 50, "random"),
     )
     assert outside.method.startswith("Rogan-Gladen (Lee-adjusted)")
 
@@ -437,15 +436,15 @@ def test_no_edits_and_one_image() -> None:
     empty = np.zeros(0)
     none = empty.astype(bool)
     for found in (
-        co.post_stratified(empty, empty, none, empty),
-        co.ppi(empty, empty, none, empty),
-        co.rogan_gladen(empty, empty, co.Calibration(1, 2, 1, 2, "random")),
-        co.corrected_rate(empty, empty, none, empty, label_design="random"),
+        post_stratified(empty, empty, none, empty),
+        ppi(empty, empty, none, empty),
+        rogan_gladen(empty, empty, Calibration(1, 2, 1, 2, "random")),
+        corrected_rate(empty, empty, none, empty, label_design="random"),
     ):
         assert (found.value, found.low, found.high) == (None, None, None)
         assert found.notes
     judge, human, labelled = np.array([1.0, 0, 1, 0]), np.array([1.0, 0, 0, 0]), np.ones(4, dtype=bool)
-    one = co.post_stratified(judge, human, labelled, np.zeros(4, dtype=int))
+    one = post_stratified(judge, human, labelled, np.zeros(4, dtype=int))
     assert one.value == pytest.approx(0.25)
     assert (one.low, one.high) == (None, None)
 
@@ -453,33 +452,33 @@ def test_no_edits_and_one_image() -> None:
 def test_broken_arrays_are_named() -> None:
     judge, human, labelled, image = sample()
     with pytest.raises(StatisticsError, match="labelled: expected true or false"):
-        co.post_stratified(judge, human, labelled.astype(int), image)
+        post_stratified(judge, human, labelled.astype(int), image)
     with pytest.raises(StatisticsError, match="has no label"):
-        co.post_stratified(judge, np.full(200, np.nan), labelled, image)
+        post_stratified(judge, np.full(200, np.nan), labelled, image)
     with pytest.raises(StatisticsError, match="image: expected one entry per edit"):
-        co.post_stratified(judge, human, labelled, image[:5])
+        post_stratified(judge, human, labelled, image[:5])
     with pytest.raises(StatisticsError, match="0 or 1"):
-        co.post_stratified(judge, np.where(labelled, 0.5, 0.0), labelled, image)
+        post_stratified(judge, np.where(labelled, 0.5, 0.0), labelled, image)
     for broken in (np.nan, 2.0):
         odd = judge.copy()
         odd[3] = broken
         for call in (
-            lambda odd=odd: co.post_stratified(odd, human, labelled, image),
-            lambda odd=odd: co.corrected_rate(odd, human, labelled, image, label_design="within_verdict"),
-            lambda odd=odd: co.corrected_rate(
+            lambda odd=odd: post_stratified(odd, human, labelled, image),
+            lambda odd=odd: corrected_rate(odd, human, labelled, image, label_design="within_verdict"),
+            lambda odd=odd: corrected_rate(
                 odd, human, labelled, image, label_design="random", estimator="ppi++"
             ),
         ):
             with pytest.raises(StatisticsError, match=r"judge: expected (0 or 1|a number)"):
                 call()
     with pytest.raises(StatisticsError, match="strata: expected a name"):
-        co.post_stratified(judge, human, labelled, image, strata=np.where(judge == 1, np.nan, 0.0))
+        post_stratified(judge, human, labelled, image, strata=np.where(judge == 1, np.nan, 0.0))
     with pytest.raises(StatisticsError, match="strata: expected a name"):
-        co.post_stratified(judge, human, labelled, image, strata=np.where(judge == 1, None, "a"))
+        post_stratified(judge, human, labelled, image, strata=np.where(judge == 1, None, "a"))
     with pytest.raises(StatisticsError, match=r"score: expected numbers in \[0, 1\]"):
-        co.corrected_rate(judge, human, labelled, image, label_design="random", score=judge * 100)
+        corrected_rate(judge, human, labelled, image, label_design="random", score=judge * 100)
     with pytest.raises(StatisticsError, match=r"\(0, 1\]"):
-        co.post_stratified(judge, human, labelled, image, probabilities=np.full(200, 2.0))
+        post_stratified(judge, human, labelled, image, probabilities=np.full(200, 2.0))
 
 
 # --------------------------------------------------------------------------- differences
@@ -497,8 +496,8 @@ def test_a_judge_kind_to_one_method_is_corrected() -> None:
     errors = {"raw": [], "ppi": [], "cells": []}  # type: dict[str, list[float]]
     for seed in range(60):
         ja, jb, ya, yb, labelled, image = pair(seed)
-        a = co.corrected_difference(ja, jb, ya, yb, labelled, image, label_design="random")
-        b = co.corrected_difference(ja, jb, ya, yb, labelled, image, label_design="within_verdict")
+        a = corrected_difference(ja, jb, ya, yb, labelled, image, label_design="random")
+        b = corrected_difference(ja, jb, ya, yb, labelled, image, label_design="within_verdict")
         assert a.value is not None
         assert b.value is not None
         errors["raw"].append(float((ja - jb).mean()) - 0.2)
@@ -511,7 +510,7 @@ def test_a_judge_kind_to_one_method_is_corrected() -> None:
 
 def test_difference_of_a_method_with_itself_is_zero_but_not_certain() -> None:
     ja, _, ya, _, labelled, image = pair()
-    found = co.corrected_difference(ja, ja, ya, ya, labelled, image, label_design="random")
+    found = corrected_difference(ja, ja, ya, ya, labelled, image, label_design="random")
     low, high = ends(found)
     assert found.value == pytest.approx(0.0)
     assert low < 0 < high
@@ -520,26 +519,24 @@ def test_difference_of_a_method_with_itself_is_zero_but_not_certain() -> None:
 def test_difference_guard() -> None:
     ja, jb, ya, yb, labelled, image = pair()
     with pytest.raises(DesignError, match="both outputs"):
-        co.corrected_difference(ja, jb, ya, yb, labelled, image, label_design="external")
+        corrected_difference(ja, jb, ya, yb, labelled, image, label_design="external")
     with pytest.raises(DesignError, match="no unit is labelled"):
-        co.corrected_difference(ja, jb, ya, yb, np.zeros(200, dtype=bool), image, label_design="random")
+        corrected_difference(ja, jb, ya, yb, np.zeros(200, dtype=bool), image, label_design="random")
     with pytest.raises(DesignError, match="not available for differences"):
-        co.corrected_difference(
-            ja, jb, ya, yb, labelled, image, label_design="random", estimator="rogan-gladen"
-        )
+        corrected_difference(ja, jb, ya, yb, labelled, image, label_design="random", estimator="rogan-gladen")
     missing = labelled & ~((ja == 1) & (jb == 0))
     with pytest.raises(DesignError, match="A=1 B=0"):
-        co.corrected_difference(ja, jb, ya, yb, missing, image, label_design="within_verdict")
+        corrected_difference(ja, jb, ya, yb, missing, image, label_design="within_verdict")
     with pytest.raises(DesignError, match="ppi\\+\\+ is biased"):
-        co.corrected_difference(
+        corrected_difference(
             ja, jb, ya, yb, labelled, image, label_design="within_verdict", estimator="ppi++"
         )
     with pytest.raises(StatisticsError, match="human_a: expected 0 or 1"):
-        co.corrected_difference(ja, jb, ya * 10, yb, labelled, image, label_design="random")
+        corrected_difference(ja, jb, ya * 10, yb, labelled, image, label_design="random")
     with pytest.raises(StatisticsError, match="one length"):
-        co.corrected_difference(ja, jb, ya[:5], yb, labelled, image, label_design="random")
+        corrected_difference(ja, jb, ya[:5], yb, labelled, image, label_design="random")
     unread = np.where(labelled, ya, np.nan)  # labels that do not exist are not read
-    assert co.corrected_difference(ja, jb, unread, yb, labelled, image, label_design="random").low is not None
+    assert corrected_difference(ja, jb, unread, yb, labelled, image, label_design="random").low is not None
     none = np.zeros(0)
-    empty = co.corrected_difference(none, none, none, none, none.astype(bool), none, label_design="random")
+    empty = corrected_difference(none, none, none, none, none.astype(bool), none, label_design="random")
     assert empty.value is None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
-from isr.calibration.agreement import agreement
+from isr.calibration.agreement.summary import agreement
 from isr.calibration.ranking import coefficient_difference, pairwise_share, rank_correlation
 from isr.errors import StatisticsError
 

@@ -23,9 +23,8 @@ from isr.canonical import sha256_bytes
 from isr.edits import images
 from isr.edits.images import (
     GAP_PX,
-    Encoder,
+    Encoded,
     ImagePolicy,
-    Prepared,
     encode,
     encode_pixels,
     pixel_digest,
@@ -33,6 +32,7 @@ from isr.edits.images import (
     side_by_side,
 )
 from isr.image_file import ImageProblem, decode
+from isr.judging.sending import Encoder, Prepared, Sent
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 RGB = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)  # 9 wide, 7 high
@@ -481,9 +481,9 @@ def folder_with(root: Path, **files: Image.Image) -> dict[str, tuple[str, str]]:
 def encodings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Counts real encodings."""
     calls: list[int] = []
-    real = images.encode_pixels
+    real = encode_pixels
 
-    def counted(image: Image.Image, policy: ImagePolicy) -> images.Encoded:
+    def counted(image: Image.Image, policy: ImagePolicy) -> Encoded:
         calls.append(1)
         return real(image, policy)
 
@@ -494,7 +494,7 @@ def encodings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_an_image_is_encoded_once_for_all_who_ask(tmp_path: Path, encodings: list[int]) -> None:
     files = folder_with(tmp_path, a=Image.fromarray(RGB), b=Image.fromarray(255 - RGB))
 
-    async def ask() -> list[images.Sent]:
+    async def ask() -> list[Sent]:
         encoder = Encoder(tmp_path, PNG)
         prepared = Prepared(encoder, {"source": files["a"], "edit": files["b"]})
         together = await asyncio.gather(*(prepared.sent(r) for r in ("source", "edit") * 10))
@@ -562,7 +562,7 @@ def test_a_failed_encoding_does_not_poison(tmp_path: Path) -> None:
     files = folder_with(tmp_path, a=Image.fromarray(RGB))
     data = (tmp_path / "a.bmp").read_bytes()
 
-    async def ask() -> images.Sent:
+    async def ask() -> Sent:
         encoder = Encoder(tmp_path, PNG)
         (tmp_path / "a.bmp").write_bytes(data + b"!")
         failed = await asyncio.gather(

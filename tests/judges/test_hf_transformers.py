@@ -23,7 +23,6 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import isr
-from isr.edits.images import Encoder, Prepared
 from isr.errors import CardError, JudgeError, MissingExtraError
 from isr.judges._local import without_marks
 from isr.judging.backends import open_judge
@@ -32,6 +31,7 @@ from isr.judging.loop import Plan, judged_edits
 from isr.judging.parsing import parse
 from isr.judging.requests import Request
 from isr.judging.rubrics import load_pair, load_rubric
+from isr.judging.sending import Encoder, Prepared
 from isr.judging.store import Store
 from isr.types import Answer, Question
 from tests import local_judges

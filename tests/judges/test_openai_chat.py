@@ -24,7 +24,7 @@ from PIL import Image
 
 import isr
 from isr.canonical import sha256_bytes
-from isr.edits.images import GAP_PX, Encoder, Prepared
+from isr.edits.images import GAP_PX
 from isr.errors import (
     AuthenticationError,
     CardError,
@@ -41,6 +41,7 @@ from isr.judging.cards import Card, Decoding, Endpoint, Images, Limits
 from isr.judging.keys import allow
 from isr.judging.parsing import parse
 from isr.judging.requests import Request
+from isr.judging.sending import Encoder, Prepared
 from isr.types import Answer, Finish, ImageRef
 from tests.directories import card_text, make_directory, picture
 from tests.processes import LIMIT_S, run

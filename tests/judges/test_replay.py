@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from isr.canonical import sha256_bytes
-from isr.edits.images import Encoder, ImagePolicy, Prepared
+from isr.edits.images import ImagePolicy
 from isr.errors import CardError, TransportError
 from isr.judging.backends import Judge, open_judge
 from isr.judging.cards import load_card
+from isr.judging.sending import Encoder, Prepared
 from isr.types import Answer
 from tests.samples import a_card, a_request, an_answer
 

@@ -16,7 +16,8 @@ import pytest
 
 import isr
 from isr.bundle.archive import Bundle, gather, write_bundle
-from isr.bundle.verify import Verification, verify
+from isr.bundle.opened import Verification
+from isr.bundle.verify import verify
 from isr.canonical import sha256_bytes
 from isr.errors import CardError, JudgeError, StoreError, TransportError, TransportReason, UsageError
 from isr.judging.backends import Traits, backend_of, open_judge, open_writer, traits

@@ -11,7 +11,7 @@ from isr.edits.images import ImagePolicy
 from isr.errors import CardError, UsageError
 from isr.judging.backends import open_judge
 from isr.judging.cards import Card, builtin_names, load_card, load_panel
-from isr.judging.prices import RULES
+from isr.judging.image_tokens import RULES
 from tests.samples import a_card, write_toml
 
 DIGESTS = {  # as version 0.1.0 computed them

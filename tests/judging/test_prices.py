@@ -10,16 +10,11 @@ from hypothesis import strategies as st
 
 from isr.errors import UsageError
 from isr.judging.cards import Card, Decoding, Images, Price, builtin_names, load_card
+from isr.judging.image_tokens import RULES, gemini_budget, gemini_tiles, openai_tiles, qwen3_vl, qwen25_vl
 from isr.judging.prices import (
-    RULES,
     UNKNOWN_IMAGE_TOKENS_WORST,
     cost_of_answer,
-    gemini_budget,
-    gemini_tiles,
     image_tokens,
-    openai_tiles,
-    qwen3_vl,
-    qwen25_vl,
     require_prices,
     text_tokens,
     usd,

@@ -17,12 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isr.edits.images import Encoder, ImagePolicy, Prepared
+from isr.edits.images import ImagePolicy
 from isr.errors import CardError, StoreError
 from isr.judging import store as module
 from isr.judging.backends import open_judge
 from isr.judging.cards import Decoding, load_card
 from isr.judging.parsing import parse
+from isr.judging.sending import Encoder, Prepared
 from isr.judging.store import SCHEMA, Store, file_system, pack, unpack
 from isr.types import Answer
 from tests.processes import LIMIT_S, PIPE, Popen, finish, run, started

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from isr.people.agree import AgreementStudy, Choices, agree
-from isr.people.correct import Settings, correct, learn, where_edits
+from isr.people.correct import Settings, correct, where_edits
 from isr.people.judgements import Judgements
 from isr.people.labels import Labels
+from isr.people.learn_threshold import learn
 from isr.people.study_file import read_study, study_judges, study_labels
 from tests.processes import run
 

@@ -17,18 +17,9 @@ from isr.errors import InputError, UsageError
 from isr.judging.rubrics import load_pair
 from isr.people.correct import Settings, correct
 from isr.people.judgements import read_source
-from isr.people.label_store import (
-    LabelStore,
-    Study,
-    check_plan,
-    export,
-    folded,
-    import_into,
-    labels_of,
-    order_for,
-    plan_study,
-    rater_reports,
-)
+from isr.people.label_store import LabelStore, folded
+from isr.people.labelling_export import export, import_into, labels_of, rater_reports
+from isr.people.labelling_plan import Study, check_plan, order_for, plan_study
 from isr.people.labels import Label, Labels, Mark, read_labels
 from isr.people.labelstudio import import_labels
 from tests.runs import recorded_run
@@ -303,7 +294,7 @@ def test_a_failed_sign_in_leaves_nothing(run: Path, tmp_path: Path, monkeypatch:
     with LabelStore(tmp_path) as store:
         store.begin(planned(run, tmp_path, edits=4))
         with monkeypatch.context() as patch:
-            patch.setattr("isr.people.label_store.order_for", lambda *_: 1 / 0)
+            patch.setattr("isr.people.labelling_plan.order_for", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 store.sign_in("ann")
         assert store.raters() == []

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 import isr
+from isr.stats.difference import difference_interval
 from isr.stats.paired import sign_flip_test
-from isr.stats.rate import difference_interval
 from tests.chat_server import serving
 from tests.directories import card_text, make_directory, write_metadata
 from tests.processes import CompletedProcess, run

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from isr.errors import StatisticsError
-from isr.stats import rate as iv
+from isr.stats.bootstrap import cluster_bootstrap
+from isr.stats.difference import difference_interval
+from isr.stats.endpoints import korn_graubard, logit_t, rate_core, zero_limit
+from isr.stats.independent import clopper_pearson, jeffreys
+from isr.stats.rate import rate_interval
+from isr.stats.rows import Interval, codes
+from isr.stats.variance import cr1_variance, satterthwaite_df, two_way_variance
 
 CLUSTERED = ("logit-t", "korn-graubard", "cluster-t", "cluster-normal")
 INDEPENDENT = ("wilson", "clopper-pearson", "jeffreys")
@@ -29,7 +35,7 @@ def data(draw: st.DrawFn, min_images: int = 2) -> tuple[np.ndarray, np.ndarray]:
     return y, image
 
 
-def ends(found: iv.Interval) -> tuple[float, float]:
+def ends(found: Interval) -> tuple[float, float]:
     assert found.low is not None
     assert found.high is not None
     return found.low, found.high
@@ -41,7 +47,7 @@ def ends(found: iv.Interval) -> tuple[float, float]:
 @SETTINGS
 @given(data(), st.sampled_from(CLUSTERED + INDEPENDENT), st.floats(0.5, 0.999))
 def test_endpoints_are_in_the_unit_interval_and_hold_the_value(sample, method, level) -> None:
-    found = iv.rate_interval(*sample, method=method, level=level)
+    found = rate_interval(*sample, method=method, level=level)
     low, high = ends(found)
     assert found.value is not None
     assert 0.0 <= low <= found.value <= high <= 1.0
@@ -50,8 +56,8 @@ def test_endpoints_are_in_the_unit_interval_and_hold_the_value(sample, method, l
 @SETTINGS
 @given(data(), st.sampled_from(CLUSTERED + INDEPENDENT), st.floats(0.5, 0.99), st.floats(0.001, 0.4))
 def test_a_higher_level_contains_a_lower_one(sample, method, level, more) -> None:
-    narrow = ends(iv.rate_interval(*sample, method=method, level=level))
-    wide = ends(iv.rate_interval(*sample, method=method, level=level + more * (1 - level)))
+    narrow = ends(rate_interval(*sample, method=method, level=level))
+    wide = ends(rate_interval(*sample, method=method, level=level + more * (1 - level)))
     assert wide[0] <= narrow[0] + 1e-12
     assert wide[1] >= narrow[1] - 1e-12
 
@@ -62,8 +68,8 @@ def test_swapping_the_labels_mirrors_the_interval(sample, method, estimand) -> N
     y, image = sample
     if method in INDEPENDENT:
         estimand = "edit-mean"
-    one = iv.rate_interval(y, image, method=method, estimand=estimand)
-    two = iv.rate_interval(~y, image, method=method, estimand=estimand)
+    one = rate_interval(y, image, method=method, estimand=estimand)
+    two = rate_interval(~y, image, method=method, estimand=estimand)
     np.testing.assert_allclose(ends(one), [1 - ends(two)[1], 1 - ends(two)[0]], atol=1e-12)
 
 
@@ -75,8 +81,8 @@ def test_neither_row_order_nor_names_of_images_matter(sample, estimand, weighted
     order = list(range(y.size))
     random.shuffle(order)
     names = [f"photo-{random.randrange(100)}-{g}" for g in range(int(image.max()) + 1)]
-    plain = iv.rate_interval(y, image, estimand=estimand, weights=weights)
-    mixed = iv.rate_interval(
+    plain = rate_interval(y, image, estimand=estimand, weights=weights)
+    mixed = rate_interval(
         y[order],
         image[order],
         estimand=estimand,
@@ -84,7 +90,7 @@ def test_neither_row_order_nor_names_of_images_matter(sample, estimand, weighted
     )
     assert plain == mixed  # bit for bit
     if weights is None:
-        renamed = iv.rate_interval(y[order], [names[g] for g in image[order]], estimand=estimand)
+        renamed = rate_interval(y[order], [names[g] for g in image[order]], estimand=estimand)
         assert plain == renamed
 
 
@@ -95,15 +101,15 @@ def test_two_way_intervals_keep_the_same_properties(sample, random) -> None:
     prompt = np.array([random.randrange(4) for _ in y])
     if len(set(prompt.tolist())) < 2:
         return
-    found = iv.rate_interval(y, image, prompt=prompt, prompts="random")
+    found = rate_interval(y, image, prompt=prompt, prompts="random")
     low, high = ends(found)
     assert found.value is not None
     assert 0.0 <= low <= found.value <= high <= 1.0
     order = list(range(y.size))
     random.shuffle(order)
-    again = iv.rate_interval(y[order], image[order], prompt=prompt[order], prompts="random")
+    again = rate_interval(y[order], image[order], prompt=prompt[order], prompts="random")
     np.testing.assert_allclose(ends(again), (low, high), atol=1e-12)
-    swapped = ends(iv.rate_interval(~y, image, prompt=prompt, prompts="random"))
+    swapped = ends(rate_interval(~y, image, prompt=prompt, prompts="random"))
     np.testing.assert_allclose([1 - swapped[1], 1 - swapped[0]], (low, high), atol=1e-12)
     assert "prompts random" in found.method
 
@@ -112,7 +118,7 @@ def test_two_way_intervals_keep_the_same_properties(sample, random) -> None:
 
 
 def endpoints(counts: np.ndarray, sizes: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    core = iv.rate_core(counts, sizes, level=level)
+    core = rate_core(counts, sizes, level=level)
     return core.low, core.high
 
 
@@ -202,7 +208,7 @@ def _random_steps(
 )
 def test_random_search_finds_no_fall_with_equal_sizes(images: int, per_image: int) -> None:
     counts, more, size = _random_steps(np.random.default_rng(images), images, (per_image, per_image), 400)
-    before, after = iv.rate_core(counts, size), iv.rate_core(more, size)
+    before, after = rate_core(counts, size), rate_core(more, size)
     assert (after.high >= before.high - 1e-12).all()
     assert (after.low >= before.low - 1e-12).all()
 
@@ -214,7 +220,7 @@ def test_random_search_finds_no_fall_with_equal_sizes(images: int, per_image: in
 def test_how_far_endpoints_fall_with_unequal_sizes(images, sizes, largest) -> None:
     """Not promised, and stated in docs/statistics.md: about one per cent of the width with 20 images or more."""
     counts, more, size = _random_steps(np.random.default_rng(images), images, sizes, 400)
-    before, after = iv.rate_core(counts, size), iv.rate_core(more, size)
+    before, after = rate_core(counts, size), rate_core(more, size)
     width = before.high - before.low
     assert ((before.high - after.high) / width).max() < largest
     assert ((before.low - after.low) / width).max() < largest
@@ -236,16 +242,16 @@ def _plain_upper(counts: np.ndarray, per_image: int) -> float:
     images = counts.size
     n, k, df = images * per_image, float(counts.sum()), images - 1.0
     prior = 1 + (per_image - 1) / 2
-    limit = float(iv.zero_limit(np.asarray(float(n)), np.asarray(prior), np.asarray(df), 0.025))
+    limit = float(zero_limit(np.asarray(float(n)), np.asarray(prior), np.asarray(df), 0.025))
     if k in (0.0, n):
         return limit if k == 0 else 1.0
     p = k / n
     touched = min((counts > 0).sum(), (counts < per_image).sum())
-    deff = max(float(iv.cr1_variance(counts, np.full(images, per_image))) / (p * (1 - p) / (n - 1)), 1.0)
+    deff = max(float(cr1_variance(counts, np.full(images, per_image))) / (p * (1 - p) / (n - 1)), 1.0)
     deff += max(1 - touched / 6, 0) * max(prior - deff, 0)
     if touched < 5:
-        return max(limit, float(iv.korn_graubard(p, deff, float(n), df)[1]))
-    return max(limit, float(iv.logit_t(p, deff * p * (1 - p) / (n - 1), df)[1]))
+        return max(limit, float(korn_graubard(p, deff, float(n), df)[1]))
+    return max(limit, float(logit_t(p, deff * p * (1 - p) / (n - 1), df)[1]))
 
 
 @pytest.mark.parametrize(("images", "per_image"), [(5, 3), (6, 2), (11, 2), (12, 1), (3, 5), (10, 2)])
@@ -272,9 +278,9 @@ def test_the_upper_endpoint_grows_with_the_design_effect() -> None:
     p, n = np.linspace(0.002, 0.998, 60)[:, None], 200.0
     deff = np.linspace(1, 30, 80)
     for level in (0.5, 0.8, 0.95, 0.999):
-        assert (np.diff(iv.korn_graubard(p, deff, n, 39.0, level=level)[1], axis=1) >= -1e-12).all()
+        assert (np.diff(korn_graubard(p, deff, n, 39.0, level=level)[1], axis=1) >= -1e-12).all()
         variance = deff * p * (1 - p) / (n - 1)
-        assert (np.diff(iv.logit_t(p, variance, 39.0, level=level)[1], axis=1) >= -1e-12).all()
+        assert (np.diff(logit_t(p, variance, 39.0, level=level)[1], axis=1) >= -1e-12).all()
 
 
 def test_the_incoherence_of_the_specification_is_gone() -> None:
@@ -287,7 +293,7 @@ def test_the_incoherence_of_the_specification_is_gone() -> None:
 
 
 def _rule(y: np.ndarray) -> tuple[str, tuple[str, ...]]:
-    found = iv.rate_interval(y, np.repeat(np.arange(40), 5))
+    found = rate_interval(y, np.repeat(np.arange(40), 5))
     tail = ", clustered by image_id, prompts fixed"
     assert found.method.endswith(tail)
     return found.method.removesuffix(tail), found.notes
@@ -304,8 +310,8 @@ def test_method_and_notes_say_which_rule_made_which_endpoint() -> None:
     assert method == "Korn-Graubard at a raised design effect"
     # D = 1 raised by (1 - 4/6) of 3 - 1
     assert any(note.startswith("upper endpoint: Korn-Graubard at a design effect of 1.67") for note in notes)
-    low, high = ends(iv.rate_interval(y, np.repeat(np.arange(40), 5)))
-    again = iv.korn_graubard(0.02, 1 + 2 / 3, 200.0, 39.0)
+    low, high = ends(rate_interval(y, np.repeat(np.arange(40), 5)))
+    again = korn_graubard(0.02, 1 + 2 / 3, 200.0, 39.0)
     assert (low, high) == pytest.approx((float(again[0]), float(again[1])), rel=1e-9)
     y[:15] = 1  # three images throughout: D is above what is supposed
     y[15:] = 0
@@ -324,13 +330,13 @@ def test_method_and_notes_say_which_rule_made_which_endpoint() -> None:
 def test_other_methods_carry_no_note_of_the_default(method: str) -> None:
     y = np.zeros(200)
     y[0] = 1
-    found = iv.rate_interval(y, np.repeat(np.arange(40), 5), method=method)  # type: ignore[arg-type]
+    found = rate_interval(y, np.repeat(np.arange(40), 5), method=method)  # type: ignore[arg-type]
     assert not any("endpoint" in note for note in found.notes)
 
 
 def test_weights_worth_a_single_edit_give_no_silent_nan() -> None:
     for y in ([0, 0, 0], [1, 0, 0], [0, 0, 1]):
-        low, high = ends(iv.rate_interval(y, [1, 2, 3], weights=[1e17, 1, 1]))
+        low, high = ends(rate_interval(y, [1, 2, 3], weights=[1e17, 1, 1]))
         assert 0 <= low <= high <= 1
 
 
@@ -344,20 +350,20 @@ def test_interior_is_formula_3() -> None:
     half = 2.0226909 * variance**0.5 / (p * (1 - p))  # t_39
     logit = np.log(p / (1 - p))
     expected = 1 / (1 + np.exp(-(logit + np.array([-half, half]))))
-    np.testing.assert_allclose(ends(iv.rate_interval(y, image)), expected, atol=1e-8)
+    np.testing.assert_allclose(ends(rate_interval(y, image)), expected, atol=1e-8)
 
 
 def test_singletons_give_the_independent_variance() -> None:
     y = np.array([1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
-    found = iv.rate_interval(y, np.arange(12))
+    found = rate_interval(y, np.arange(12))
     assert found.design_effect == pytest.approx(1.0)
     assert found.n_effective == pytest.approx(12.0)
 
 
 def test_image_mean_and_edit_mean_differ_with_unequal_images() -> None:
     y, image = np.array([1, 1, 1, 1, 0, 0]), np.array([0, 0, 0, 0, 1, 1])
-    assert iv.rate_interval(y, image).value == pytest.approx(4 / 6)
-    found = iv.rate_interval(y, image, estimand="image-mean")
+    assert rate_interval(y, image).value == pytest.approx(4 / 6)
+    found = rate_interval(y, image, estimand="image-mean")
     assert found.value == pytest.approx(0.5)
     assert (
         found.method.startswith("logit-t on the mean of image means") or "mean of image means" in found.method
@@ -367,7 +373,7 @@ def test_image_mean_and_edit_mean_differ_with_unequal_images() -> None:
 def test_equal_weights_change_nothing() -> None:
     rng = np.random.default_rng(5)
     image, y = np.repeat(np.arange(20), 4), rng.random(80) < 0.4
-    plain, weighted = iv.rate_interval(y, image), iv.rate_interval(y, image, weights=np.full(80, 3.0))
+    plain, weighted = rate_interval(y, image), rate_interval(y, image, weights=np.full(80, 3.0))
     np.testing.assert_allclose(ends(plain), ends(weighted), rtol=1e-12)
 
 
@@ -376,20 +382,20 @@ def test_equal_weights_change_nothing() -> None:
 
 def test_no_edits_have_no_rate() -> None:
     for method in CLUSTERED + INDEPENDENT:
-        found = iv.rate_interval([], [], method=method)  # type: ignore[arg-type]
+        found = rate_interval([], [], method=method)  # type: ignore[arg-type]
         assert (found.value, found.low, found.high, found.n, found.clusters) == (None, None, None, 0, 0)
         assert "no decided edit" in found.notes[0]
 
 
 def test_one_image_has_a_rate_and_no_interval() -> None:
-    found = iv.rate_interval([1, 0, 1], ["a", "a", "a"])
+    found = rate_interval([1, 0, 1], ["a", "a", "a"])
     assert found.value == pytest.approx(2 / 3)
     assert (found.low, found.high) == (None, None)
     assert "one image" in found.notes[0]
 
 
 def test_one_prompt_as_a_sample_has_no_interval() -> None:
-    found = iv.rate_interval([1, 0, 1], [0, 1, 2], prompt=[7, 7, 7], prompts="random")
+    found = rate_interval([1, 0, 1], [0, 1, 2], prompt=[7, 7, 7], prompts="random")
     assert (found.low, found.high) == (None, None)
     assert "one prompt" in found.notes[0]
 
@@ -397,7 +403,7 @@ def test_one_prompt_as_a_sample_has_no_interval() -> None:
 @pytest.mark.parametrize("value", [0, 1])
 def test_nothing_but_one_outcome_still_has_an_interval(value: int) -> None:
     image = np.repeat(np.arange(40), 5)
-    found = iv.rate_interval(np.full(200, value), image)
+    found = rate_interval(np.full(200, value), image)
     assert found.value == value
     low, high = ends(found)
     assert (low, high) == pytest.approx((0.0, 0.0566) if value == 0 else (1 - 0.0566, 1.0), abs=1e-4)
@@ -406,19 +412,19 @@ def test_nothing_but_one_outcome_still_has_an_interval(value: int) -> None:
 
 
 def test_two_edits_in_two_images() -> None:
-    low, high = ends(iv.rate_interval([0, 1], [0, 1]))
+    low, high = ends(rate_interval([0, 1], [0, 1]))
     assert 0 < low < 0.5 < high < 1
 
 
 def test_few_prompts_are_noted() -> None:
     image, prompt = np.repeat(np.arange(12), 4), np.tile(np.arange(4), 12)
-    found = iv.rate_interval(np.arange(48) % 3 == 0, image, prompt=prompt, prompts="random")
+    found = rate_interval(np.arange(48) % 3 == 0, image, prompt=prompt, prompts="random")
     assert any("4 prompts are few" in note for note in found.notes)
 
 
 def test_very_unequal_images_are_noted() -> None:
     image = np.array([0] * 50 + list(range(1, 11)))
-    found = iv.rate_interval(np.arange(60) % 2 == 0, image)
+    found = rate_interval(np.arange(60) % 2 == 0, image)
     assert any("unequal" in note for note in found.notes)
 
 
@@ -441,7 +447,7 @@ def test_very_unequal_images_are_noted() -> None:
 )
 def test_misuse_is_named(arguments, words) -> None:
     with pytest.raises(StatisticsError, match=words):
-        iv.rate_interval(**arguments)
+        rate_interval(**arguments)
 
 
 # --------------------------------------------------------------------------- differences
@@ -452,36 +458,36 @@ def test_misuse_is_named(arguments, words) -> None:
 def test_differences_stay_in_bounds_hold_their_value_and_nest(sample, random, level) -> None:
     y, image = sample
     d = np.array([random.choice([-1, 0, 1]) for _ in y])
-    found = iv.difference_interval(d, image, level=level)
+    found = difference_interval(d, image, level=level)
     low, high = ends(found)
     assert found.value is not None
     assert -1.0 <= low <= found.value <= high <= 1.0
     assert high > low
-    wider = ends(iv.difference_interval(d, image, level=(1 + level) / 2))
+    wider = ends(difference_interval(d, image, level=(1 + level) / 2))
     assert wider[0] <= low
     assert wider[1] >= high
-    mirrored = ends(iv.difference_interval(-d, image, level=level))
+    mirrored = ends(difference_interval(-d, image, level=level))
     np.testing.assert_allclose([-mirrored[1], -mirrored[0]], [low, high], atol=1e-12)
     order = list(range(y.size))
     random.shuffle(order)
-    assert iv.difference_interval(d[order], image[order], level=level) == found
+    assert difference_interval(d[order], image[order], level=level) == found
 
 
 def test_a_method_against_itself_is_zero_and_only_then_of_zero_width() -> None:
     image = np.repeat(np.arange(40), 5)
-    same = iv.difference_interval(np.zeros(200), image, identical=True)
+    same = difference_interval(np.zeros(200), image, identical=True)
     assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
-    other = iv.difference_interval(np.zeros(200), image)
+    other = difference_interval(np.zeros(200), image)
     low, high = ends(other)
     assert other.value == 0.0
     # V = 2 / (n0 + 2)^2 with n0 = 200 / 3, times t_39: 2.0227 * sqrt(2) / 68.67 = 0.0417
     assert (low, high) == pytest.approx((-0.0417, 0.0417), abs=1e-4)
     with pytest.raises(StatisticsError, match="not 0"):
-        iv.difference_interval(np.r_[np.zeros(199), 1], image, identical=True)
+        difference_interval(np.r_[np.zeros(199), 1], image, identical=True)
 
 
 def test_all_pairs_differing_alike_keeps_a_width() -> None:
-    low, high = ends(iv.difference_interval(np.ones(200), np.repeat(np.arange(40), 5)))
+    low, high = ends(difference_interval(np.ones(200), np.repeat(np.arange(40), 5)))
     assert low < 0.95
     assert high == 1.0
 
@@ -492,16 +498,16 @@ def test_many_discordant_pairs_give_the_plain_cluster_t() -> None:
     d = (rng.random(2000) < 0.5).astype(int) - (rng.random(2000) < 0.4).astype(int)
     sums = np.bincount(image, weights=d)
     se = (400 / 399 * ((sums - 5 * d.mean()) ** 2).sum() / 2000**2) ** 0.5
-    low, high = ends(iv.difference_interval(d, image))
+    low, high = ends(difference_interval(d, image))
     assert (high - low) / 2 == pytest.approx(1.9659 * se, rel=0.02)
 
 
 def test_differences_without_pairs_or_with_one_image() -> None:
-    assert iv.difference_interval([], []).value is None
-    one = iv.difference_interval([1, 0], [3, 3])
+    assert difference_interval([], []).value is None
+    one = difference_interval([1, 0], [3, 3])
     assert (one.value, one.low, one.high) == (0.5, None, None)
     with pytest.raises(StatisticsError, match=r"\[-1, 1\]"):
-        iv.difference_interval([2], [1])
+        difference_interval([2], [1])
 
 
 def test_two_way_difference_is_at_least_as_wide() -> None:
@@ -509,8 +515,8 @@ def test_two_way_difference_is_at_least_as_wide() -> None:
     image, prompt = np.repeat(np.arange(30), 12), np.tile(np.arange(12), 30)
     effect = rng.normal(size=12)[prompt]
     d = np.sign(effect) * (rng.random(360) < 0.4)
-    one = ends(iv.difference_interval(d, image))
-    two = ends(iv.difference_interval(d, image, prompt=prompt, prompts="random"))
+    one = ends(difference_interval(d, image))
+    two = ends(difference_interval(d, image, prompt=prompt, prompts="random"))
     assert two[1] - two[0] > one[1] - one[0]
 
 
@@ -518,43 +524,43 @@ def test_two_way_difference_is_at_least_as_wide() -> None:
 
 
 def test_variance_of_one_cluster_is_undefined() -> None:
-    assert np.isnan(iv.cr1_variance([3.0], [5.0]))
+    assert np.isnan(cr1_variance([3.0], [5.0]))
 
 
 def test_two_way_variance_is_floored_at_its_larger_part() -> None:
     # y = 1 on the diagonal of 2 x 2: every image and prompt mean is 1/2, so both parts are 0 and the raw is negative
-    parts = iv.two_way_variance(([1, 1], [2, 2]), ([1, 1], [2, 2]), ([1, 0, 0, 1], [1, 1, 1, 1]))
+    parts = two_way_variance(([1, 1], [2, 2]), ([1, 1], [2, 2]), ([1, 0, 0, 1], [1, 1, 1, 1]))
     assert float(parts.raw) == pytest.approx(-(4 / 3) * (4 * 0.25) / 16)
     assert float(parts.variance) == 0.0
 
 
 def test_satterthwaite_equals_the_plain_df_when_one_part_is_zero() -> None:
-    assert float(iv.satterthwaite_df(1.0, 0.0, 20, 6)) == pytest.approx(19)
-    assert float(iv.satterthwaite_df(0.0, 2.0, 20, 6)) == pytest.approx(5)
-    assert float(iv.satterthwaite_df(0.0, 0.0, 20, 6)) == pytest.approx(19)
+    assert float(satterthwaite_df(1.0, 0.0, 20, 6)) == pytest.approx(19)
+    assert float(satterthwaite_df(0.0, 2.0, 20, 6)) == pytest.approx(5)
+    assert float(satterthwaite_df(0.0, 0.0, 20, 6)) == pytest.approx(19)
 
 
 def test_korn_graubard_with_no_design_effect_is_clopper_pearson() -> None:
-    kg = iv.korn_graubard(0.1, 1.0, 30.0, 29.0)
-    np.testing.assert_allclose(kg, iv.clopper_pearson(3, 30), rtol=1e-12)
+    kg = korn_graubard(0.1, 1.0, 30.0, 29.0)
+    np.testing.assert_allclose(kg, clopper_pearson(3, 30), rtol=1e-12)
 
 
 def test_jeffreys_ends() -> None:
-    low, high = iv.jeffreys([0, 20], 20)
+    low, high = jeffreys([0, 20], 20)
     assert low[0] == 0.0
     assert high[1] == 1.0
-    assert iv.jeffreys(0, 20, ends=False)[0] > 0
+    assert jeffreys(0, 20, ends=False)[0] > 0
 
 
 def test_codes_of_integers_and_strings() -> None:
-    assert iv.codes([5, 5, 9, 5]).tolist() == [0, 0, 1, 0]
-    assert iv.codes([10**12, -3]).tolist() == [1, 0]
-    assert iv.codes(["b", "a", "b"]).tolist() == [1, 0, 1]
-    assert iv.codes(["b", "b", "a"]).tolist() == [1, 1, 0]  # the order of rows does not matter
-    assert iv.codes(np.array([True, False])).tolist() == [1, 0]
-    assert iv.codes([]).size == 0
+    assert codes([5, 5, 9, 5]).tolist() == [0, 0, 1, 0]
+    assert codes([10**12, -3]).tolist() == [1, 0]
+    assert codes(["b", "a", "b"]).tolist() == [1, 0, 1]
+    assert codes(["b", "b", "a"]).tolist() == [1, 1, 0]  # the order of rows does not matter
+    assert codes(np.array([True, False])).tolist() == [1, 0]
+    assert codes([]).size == 0
     with pytest.raises(StatisticsError, match="1-d"):
-        iv.codes([[1]])
+        codes([[1]])
 
 
 # --------------------------------------------------------------------------- bootstrap
@@ -572,25 +578,25 @@ def test_bootstrap_has_the_spread_of_the_cluster_variance(distinct: bool) -> Non
     if distinct:
         factor = rng.uniform(0.9, 1.1, 300)
         sums, sizes = sums * factor, sizes * factor
-    draws = iv.cluster_bootstrap(np.stack([sums, sizes], 1), _ratio, rng=rng, resamples=4000)
-    expected = float(iv.cr1_variance(sums, sizes)) ** 0.5
+    draws = cluster_bootstrap(np.stack([sums, sizes], 1), _ratio, rng=rng, resamples=4000)
+    expected = float(cr1_variance(sums, sizes)) ** 0.5
     assert draws.std() == pytest.approx(expected, rel=0.05)
     assert draws.mean() == pytest.approx(sums.sum() / sizes.sum(), abs=4 * expected / 4000**0.5)
 
 
 def test_bootstrap_same_seed_same_digits_and_memory_bound() -> None:
     table = np.stack([np.arange(50.0), np.full(50, 60.0)], axis=1)
-    one = iv.cluster_bootstrap(table, _ratio, rng=np.random.default_rng(1), resamples=500)
-    two = iv.cluster_bootstrap(table, _ratio, rng=np.random.default_rng(1), resamples=500)
+    one = cluster_bootstrap(table, _ratio, rng=np.random.default_rng(1), resamples=500)
+    two = cluster_bootstrap(table, _ratio, rng=np.random.default_rng(1), resamples=500)
     assert (one == two).all()
-    small = iv.cluster_bootstrap(table, _ratio, rng=np.random.default_rng(1), resamples=500, max_bytes=1)
+    small = cluster_bootstrap(table, _ratio, rng=np.random.default_rng(1), resamples=500, max_bytes=1)
     assert small.size == 500
-    found = iv.rate_interval(
+    found = rate_interval(
         [0, 1] * 50, np.arange(100) // 4, method="cluster-bootstrap", rng=np.random.default_rng(2)
     )
     assert "percentile bootstrap" in found.method
     with pytest.raises(StatisticsError, match="G >= 2"):
-        iv.cluster_bootstrap([[1.0, 2.0]], _ratio, rng=np.random.default_rng(1))
+        cluster_bootstrap([[1.0, 2.0]], _ratio, rng=np.random.default_rng(1))
 
 
 # --------------------------------------------------------------------------- a million edits
@@ -599,7 +605,7 @@ def test_bootstrap_same_seed_same_digits_and_memory_bound() -> None:
 
 def test_default_interval_of_a_million_edits_is_the_formula_on_the_sums_of_images() -> None:
     image, y = a_million()
-    found = iv.rate_interval(y, image)
+    found = rate_interval(y, image)
     # p = sum y / N; V = G/(G-1) sum_g (s_g - 5 p)^2 / N^2; ends expit(logit p -+ t_{G-1} sqrt(V) / (p (1 - p)))
     sums, p = np.bincount(image, weights=y), y.mean()
     variance = 200_000 / 199_999 * ((sums - 5 * p) ** 2).sum() / 1e12
@@ -613,14 +619,14 @@ def test_default_interval_of_a_million_edits_is_the_formula_on_the_sums_of_image
 def test_images_named_by_strings_give_the_same_interval() -> None:
     image, y = a_million()
     names = [f"image{i}" for i in image.tolist()]
-    assert iv.rate_interval(y, names) == iv.rate_interval(y, image)
+    assert rate_interval(y, names) == rate_interval(y, image)
 
 
 def test_the_memory_of_a_million_edits_is_a_few_arrays_of_them() -> None:
     image, y = a_million()
     tracemalloc.start()
     try:
-        iv.rate_interval(y, image)
+        rate_interval(y, image)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

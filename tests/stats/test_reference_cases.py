@@ -16,9 +16,36 @@ import pytest
 from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtrit
 
-from isr.calibration import aggregation, agreement, correction, scores
-from isr.stats import paired, planning
-from isr.stats import rate as iv
+from isr.calibration import aggregation, scores
+from isr.calibration.agreement import two_raters
+from isr.calibration.agreement.intraclass import intraclass, normal_interval
+from isr.calibration.agreement.many_raters import (
+    chance_corrected,
+    fleiss_kappa,
+    krippendorff_alpha,
+    randolph_kappa,
+)
+from isr.calibration.agreement.two_raters import (
+    brennan_prediger,
+    cohen_kappa,
+    confusion,
+    gwet_ac1,
+    kappa_standard_error,
+    krippendorff_nominal,
+    matthews,
+    scott_pi,
+)
+from isr.calibration.correction.core import arrange
+from isr.calibration.correction.ppi import ppi as ppi_ppi
+from isr.calibration.correction.ppi import ppi_core, ppi_mean
+from isr.calibration.correction.rogan_gladen import lee_core, rogan_gladen_core, rogan_gladen_value
+from isr.stats import bootstrap, paired, planning
+from isr.stats.bootstrap import percentile_interval
+from isr.stats.independent import clopper_pearson, jeffreys, wilson
+from isr.stats.multiplicity import benjamini_hochberg, benjamini_yekutieli, bonferroni, holm
+from isr.stats.rate import rate_interval
+from isr.stats.rows import codes
+from isr.stats.variance import cr1_variance, design_effect, two_way_variance
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 
@@ -87,12 +114,12 @@ def binomial_intervals(case: Case) -> None:
     # statsmodels prints 0.9999999999999999 and 0.0 where the exact ends are 1 and 0: inside the tolerance
     for key in ("wilson", "scipy_wilson"):
         if case.has(key):
-            case.close(key, [float(x) for x in iv.wilson(k, n, level=level)])
+            case.close(key, [float(x) for x in wilson(k, n, level=level)])
     for key in ("clopper_pearson", "scipy_clopper_pearson"):
         if case.has(key):
-            case.close(key, [float(x) for x in iv.clopper_pearson(k, n, level=level)])
+            case.close(key, [float(x) for x in clopper_pearson(k, n, level=level)])
     if case.has("jeffreys"):
-        case.close("jeffreys", [float(x) for x in iv.jeffreys(k, n, level=level, ends=False)])
+        case.close("jeffreys", [float(x) for x in jeffreys(k, n, level=level, ends=False)])
     # the next three are no part of the package: plain arithmetic on the same z shows that inputs were read right
     if case.has("agresti_coull"):
         size = n + z * z
@@ -118,7 +145,7 @@ def cluster_robust_proportion(case: Case) -> None:
     p, images, tail = float(y.mean()), sizes.size, case.inputs["alpha"] / 2
     assert images == case.value("G")
     assert case.value("note")
-    se = float(iv.cr1_variance(sums, sizes)) ** 0.5
+    se = float(cr1_variance(sums, sizes)) ** 0.5
     cr0 = se * ((images - 1) / images) ** 0.5
     for key, error, crit in (
         ("CR1_t", se, -float(stdtrit(images - 1, tail))),
@@ -132,10 +159,10 @@ def cluster_robust_proportion(case: Case) -> None:
         assert expected["df"] == images - 1
     iid = p * (1 - p) / (y.size - 1)
     case.close("srs_var_of_mean", iid)
-    same(float(iv.design_effect(se**2, p, y.size)), se**2 / iid, 1e-9, "design effect")
+    same(float(design_effect(se**2, p, y.size)), se**2 / iid, 1e-9, "design effect")
     for method, key in (("cluster-t", "CR1_t"), ("cluster-normal", "CR1_normal")):
         # statsmodels does not clip; rates are clipped to [0, 1] here
-        ours = iv.rate_interval(y, group, method=method)  # type: ignore[arg-type]
+        ours = rate_interval(y, group, method=method)  # type: ignore[arg-type]
         same([ours.low, ours.high], np.clip(case.value(key)["ci"], 0, 1), case.tolerance, method)
 
 
@@ -143,7 +170,7 @@ def cluster_two_way(case: Case) -> None:
     y, image, prompt = (np.array(case.inputs[k]) for k in ("y", "image", "prompt"))
     cell = image * (prompt.max() + 1) + prompt
     by = [(np.bincount(g, weights=y), np.bincount(g)) for g in (image, prompt, cell)]
-    parts = iv.two_way_variance(*by)
+    parts = two_way_variance(*by)
     tail = case.inputs["alpha"] / 2
     for key, variance, df in (
         ("one_way_image", float(parts.image), by[0][0].size - 1),
@@ -174,12 +201,12 @@ def cluster_two_way(case: Case) -> None:
 
 def cluster_bootstrap(case: Case) -> None:
     table = np.stack([case.inputs["cluster_successes"], case.inputs["cluster_sizes"]], axis=1)
-    draws = iv.cluster_bootstrap(
+    draws = bootstrap.cluster_bootstrap(
         table, lambda t: t[:, 0] / t[:, 1], rng=np.random.default_rng(0), resamples=case.inputs["n_resamples"]
     )
     level, loose = case.inputs["confidence"], float(case.raw["mc_tolerance"])
     p = table[:, 0].sum() / table[:, 1].sum()
-    low, high = iv.percentile_interval(draws, level=level)
+    low, high = percentile_interval(draws, level=level)
     case.close("percentile", [low, high], loose)
     case.close("se", draws.std(ddof=1), loose)
     case.close("basic", [2 * p - high, 2 * p - low], loose)
@@ -199,65 +226,65 @@ def agreement_two_raters(case: Case) -> None:
     labels = case.inputs["labels"]
     a, b = ([labels.index(x) for x in case.inputs[k]] for k in ("rater_a", "rater_b"))
     size, ratings = len(labels), np.stack([a, b], axis=1)
-    table = agreement.confusion(a, b, classes=size)
+    table = confusion(a, b, classes=size)
     case.close("confusion", table)
     for key, name, weights in (
         ("cohen", "statsmodels", "none"),
         ("linear", "statsmodels_linear", "linear"),
         ("quadratic", "statsmodels_quadratic", "quadratic"),
     ):
-        value = _undefined(agreement.cohen_kappa(table, weights=weights))  # type: ignore[arg-type]
+        value = _undefined(cohen_kappa(table, weights=weights))  # type: ignore[arg-type]
         case.close(key, value)
         expected = case.value(name)
         same(value, expected["kappa"], case.tolerance, name)
-        errors = agreement.kappa_standard_error(table, weights=weights)  # type: ignore[arg-type]
+        errors = kappa_standard_error(table, weights=weights)  # type: ignore[arg-type]
         same(errors.se, expected["se"], case.tolerance, name)
         if "se0" in expected:
             same(errors.se0, expected["se0"], case.tolerance, name)
         if value is None or errors.se is None:
             assert expected["ci"] == [None, None]
         else:
-            same(agreement.normal_interval(value, errors.se), expected["ci"], case.tolerance, name)
+            same(normal_interval(value, errors.se), expected["ci"], case.tolerance, name)
     functions: dict[str, Callable[[ArrayLike], ArrayLike]] = {
-        "gwet_ac1": agreement.gwet_ac1,
-        "krippendorff": agreement.krippendorff_nominal,
-        "scott_fleiss": agreement.scott_pi,
-        "conger": agreement.cohen_kappa,
-        "brennan_prediger": agreement.brennan_prediger,
+        "gwet_ac1": gwet_ac1,
+        "krippendorff": krippendorff_nominal,
+        "scott_fleiss": scott_pi,
+        "conger": cohen_kappa,
+        "brennan_prediger": brennan_prediger,
     }
     for key, function in functions.items():
         if not case.has(key):
             continue
         expected = case.value(key)
-        ours = agreement.chance_corrected(ratings, key, classes=size)  # type: ignore[arg-type]
+        ours = chance_corrected(ratings, key, classes=size)  # type: ignore[arg-type]
         for field in ("value", "se", "pa", "pe"):
             same(getattr(ours, field), expected[field], case.tolerance, f"{case.id}: {key} {field}")
         same([ours.low, ours.high], expected["ci"], case.tolerance, f"{case.id}: {key} ci")
         same(_undefined(function(table)), expected["value"], case.tolerance, f"{case.id}: {key} of the table")
     if (case.stem, case.id, "krippendorff_pkg_nominal") not in EXCEPTIONS:
-        case.close("krippendorff_pkg_nominal", _undefined(agreement.krippendorff_nominal(table)))
-        case.close("krippendorff_pkg_nominal", agreement.krippendorff_alpha(ratings))
+        case.close("krippendorff_pkg_nominal", _undefined(krippendorff_nominal(table)))
+        case.close("krippendorff_pkg_nominal", krippendorff_alpha(ratings))
     else:
-        assert agreement.krippendorff_alpha(ratings) is None
-        assert _undefined(agreement.matthews(table)) is None
+        assert krippendorff_alpha(ratings) is None
+        assert _undefined(matthews(table)) is None
     if size == 2:
         if (case.stem, case.id, "mcc") not in EXCEPTIONS:
-            case.close("mcc", _undefined(agreement.matthews(table)))
-        recalls = agreement.recalls(table)
+            case.close("mcc", _undefined(matthews(table)))
+        recalls = two_raters.recalls(table)
         case.close("balanced_accuracy_a_true", float(np.nanmean(recalls)))
 
 
 def agreement_multi_rater(case: Case) -> None:
     if "counts" in case.inputs:
-        case.close("fleiss", agreement.fleiss_kappa(case.inputs["counts"]))
-        case.close("randolph", agreement.randolph_kappa(case.inputs["counts"]))
+        case.close("fleiss", fleiss_kappa(case.inputs["counts"]))
+        case.close("randolph", randolph_kappa(case.inputs["counts"]))
     elif "raters_by_units" in case.inputs:
         ratings = np.array(case.inputs["raters_by_units"], dtype=float).T
         for metric in ("nominal", "ordinal", "interval", "ratio"):
             if case.has(metric):
-                case.close(metric, agreement.krippendorff_alpha(ratings, metric=metric))  # type: ignore[arg-type]
+                case.close(metric, krippendorff_alpha(ratings, metric=metric))  # type: ignore[arg-type]
     else:
-        found = agreement.intraclass(case.inputs["targets_by_raters"])
+        found = intraclass(case.inputs["targets_by_raters"])
         for key, icc in found.items():
             expected = case.value(key)
             same(icc.value, expected["icc"], case.tolerance, key)
@@ -330,12 +357,12 @@ def mcnemar(case: Case) -> None:
 
 def multiplicity(case: Case) -> None:
     p = case.inputs["p"]
-    case.close("holm", paired.holm(p))
-    case.close("bonferroni", paired.bonferroni(p))
+    case.close("holm", holm(p))
+    case.close("bonferroni", bonferroni(p))
     for key in ("bh", "scipy_bh"):
-        case.close(key, paired.benjamini_hochberg(p))
+        case.close(key, benjamini_hochberg(p))
     for key in ("by", "scipy_by"):
-        case.close(key, paired.benjamini_yekutieli(p))
+        case.close(key, benjamini_yekutieli(p))
 
 
 def ppi(case: Case) -> None:
@@ -345,17 +372,17 @@ def ppi(case: Case) -> None:
     y, f, rest = (np.array(case.inputs[k]) for k in ("y_labeled", "judge_labeled", "judge_unlabeled"))
     z = -float(ndtri(case.inputs["alpha"] / 2))
     for key, lam in (("ppi++", None), ("ppi_lam1", 1.0), ("classical_lam0", 0.0)):
-        found = correction.ppi_mean(y, f, rest, lam=lam, ddof=0)
+        found = ppi_mean(y, f, rest, lam=lam, ddof=0)
         expected = case.value(key)
         same(found.value, expected["point"], case.tolerance, key)
         same([found.value - z * found.se, found.value + z * found.se], expected["ci"], case.tolerance, key)
-    expected, found = case.value("truescore"), correction.ppi_mean(y, f, rest, ddof=1)
+    expected, found = case.value("truescore"), ppi_mean(y, f, rest, ddof=1)
     same(found.lam, expected["lam"], case.tolerance, "lambda")
     same(found.value, expected["point"], case.tolerance, "truescore point")
     half = z * found.se
     if min(y.sum(), y.size - y.sum()) < 5:
         # truescore widens to Wilson's half-width of the labels alone when one class has fewer than five
-        low, high = iv.wilson(y.sum(), y.size)
+        low, high = wilson(y.sum(), y.size)
         half = max(half, float(high - low) / 2)
     same([found.value - half, found.value + half], expected["ci"], case.tolerance, "truescore ci")
 
@@ -366,13 +393,13 @@ def _ppi_whole_images(case: Case) -> None:
     index, y = np.array(case.inputs["labeled_index"]), np.array(case.inputs["y_labeled"])
     marked = np.zeros(f.size, dtype=bool)
     marked[index] = True
-    found = correction.ppi_mean(y, f[index], f[~marked])
+    found = ppi_mean(y, f[index], f[~marked])
     same(found.lam, expected["lam"], case.tolerance, "lambda")
     same(found.value, expected["point"], case.tolerance, "point")
 
     def variance(values: ArrayLike, images: ArrayLike) -> tuple[float, int]:
-        g = iv.codes(images)
-        return float(iv.cr1_variance(np.bincount(g, weights=np.asarray(values)), np.bincount(g))), int(
+        g = codes(images)
+        return float(cr1_variance(np.bincount(g, weights=np.asarray(values)), np.bincount(g))), int(
             g.max()
         ) + 1
 
@@ -386,19 +413,19 @@ def _ppi_whole_images(case: Case) -> None:
     # ours: one sum per image over both terms; the same estimate, a slightly different factor G/(G-1)
     human = np.zeros(f.size)
     human[index] = y
-    ours = correction.ppi(f, human, marked, group)
+    ours = ppi_ppi(f, human, marked, group)
     assert ours.value == pytest.approx(expected["point"], abs=1e-12)
-    rows = correction.arrange("test", f, human, marked, group)
-    core = correction.ppi_core(rows.judge, rows.human, rows.labelled, rows.starts)
+    rows = arrange("test", f, human, marked, group)
+    core = ppi_core(rows.judge, rows.human, rows.labelled, rows.starts)
     assert float(core.variance) ** 0.5 == pytest.approx(expected["se"], rel=0.02)
 
 
 def rogan_gladen(case: Case) -> None:
     if case.id.startswith("lee_formula"):
         x = case.inputs
-        case.close("point", np.clip(correction.rogan_gladen_value(x["p"], x["q0"], x["q1"]), 0, 1))
+        case.close("point", np.clip(rogan_gladen_value(x["p"], x["q0"], x["q1"]), 0, 1))
         z = -float(ndtri(x["alpha"] / 2))
-        found = correction.lee_core(x["p"], x["n"], x["q0"], x["q1"], x["m0"], x["m1"], z)
+        found = lee_core(x["p"], x["n"], x["q0"], x["q1"], x["m0"], x["m1"], z)
         if (case.stem, case.id, "ci") in EXCEPTIONS:
             assert case.value("ci") == [1.0, 1.0]
             assert float(found.low) < 0.999
@@ -413,13 +440,13 @@ def rogan_gladen(case: Case) -> None:
     lee = case.value("lee_adjusted")
     assert (lee["n"], lee["m0"], lee["m1"]) == (rest.size, m0, m1)
     same([rest.mean(), q0, q1], [lee["p"], lee["q0"], lee["q1"]], case.tolerance, "inputs of Lee")
-    found = correction.lee_core(rest.mean(), rest.size, q0, q1, m0, m1, z)
+    found = lee_core(rest.mean(), rest.size, q0, q1, m0, m1, z)
     same(float(np.clip(found.value, 0, 1)), lee["point"], case.tolerance, "Lee point")
     same([float(found.low), float(found.high)], lee["ci"], case.tolerance, "Lee ci")
     delta = case.value("truescore_rogan_gladen")
     judged = np.concatenate([f, rest])
     p = float(judged.mean())
-    ours = correction.rogan_gladen_core(p, p * (1 - p) / judged.size, q0, q1, m0, m1, z)
+    ours = rogan_gladen_core(p, p * (1 - p) / judged.size, q0, q1, m0, m1, z)
     same(float(np.clip(ours.value, 0, 1)), delta["point"], case.tolerance, "delta point")
     same([float(ours.low), float(ours.high)], delta["ci"], case.tolerance, "delta ci")
     # judgy: the labelled pairs are resampled and the judge's rate is held fixed (which is why it undercovers,

@@ -107,7 +107,7 @@ def test_images_outside_the_directory_cannot_be_fetched(served: Served) -> None:
 
 
 def test_pictures_follow_no_link_out(tmp_path: Path) -> None:
-    from isr.people.label_store import Item
+    from isr.people.labelling_plan import Item
     from isr.web.label import Pictures
 
     make_directory(tmp_path / "edits", images=1, prompts=1)

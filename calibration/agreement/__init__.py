@@ -1,0 +1,1 @@
+"""Agreement of raters: two or many, verdicts or grades, with intervals clustered on the image."""

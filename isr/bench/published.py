@@ -1,0 +1,83 @@
+"""Published figures, read from a study's file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from isr.errors import InputError, Problem
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class PublishedRow(_Strict):
+    """What is known of one line of a published table; a figure that is absent is not known."""
+
+    editor: str
+    method: str = ""
+    ablation: str = ""
+    lam: Annotated[float | None, Field(alias="lambda")] = None
+    psnr: float | None = None
+    ssim: float | None = None
+    vifp: float | None = None
+    fsim: float | None = None
+    lpips: float | None = None
+    isr_seen: Share | None = None
+    isr_unseen: Share | None = None
+    unverified: tuple[str, ...] = ()
+
+
+class PublishedTable(_Strict):
+    """The lines of one published table and what else is known of it."""
+
+    row: tuple[PublishedRow, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Published(_Strict):
+    """A paper's figures: its name, where they were read, n behind a rate by split, tables by number."""
+
+    paper: str
+    source: str
+    eps: float | None = None  # the budget of all of them; a row of ours at another one stands by itself
+    n: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    not_implemented: Mapping[str, str] = Field(default_factory=dict)  # method -> why no row of ours
+    tables: Mapping[str, PublishedTable] = Field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path) -> Published:
+        """The figures in a TOML file. Raises ``InputError`` with all that is wrong in it."""
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text("utf-8")))
+        except ValidationError as error:
+            problems = [
+                Problem(
+                    str(path), ".".join(map(str, e["loc"])), e["msg"], repr(e["input"])[:80], "correct it"
+                )
+                for e in error.errors()
+            ]
+            raise InputError("published figures cannot be read", problems) from error
+        except (OSError, ValueError) as error:
+            problem = Problem(str(path), "", "a TOML file of published figures", str(error), "correct it")
+            raise InputError("published figures cannot be read", [problem]) from error
+
+    def lines(self, table: str) -> tuple[PublishedRow, ...]:
+        return self.tables[table].row if table in self.tables else ()
+
+    def notes(self, table: str) -> tuple[str, ...]:
+        return self.tables[table].notes if table in self.tables else ()
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two names differ only in case and in what is no letter or digit."""
+    a, b = ("".join(c for c in s.casefold() if c.isalnum()) for s in (one, other))
+    return a == b

@@ -1,0 +1,143 @@
+"""A bundle opened: its plan, its answers, its card and rubrics, checked against their digests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isr.bundle.archive import Bundle, edit_of, signature_parts
+from isr.bundle.verify import _belongs, _files, _Recorded
+from isr.calibration.agreement.summary import Agreement
+from isr.canonical import sha256_bytes
+from isr.edits.directory import EditDirectory
+from isr.errors import InputError, IsrError, Problem
+from isr.judging.cards import Card, Panel
+from isr.judging.loop import Plan
+from isr.judging.rubrics import Rubric, load_rubric, parse_rubric
+from isr.judging.thresholds import read_recalibration
+from isr.scoring.estimates import Settings
+from isr.scoring.result import Result
+from isr.types import ImageRef, Question
+
+
+@dataclass
+class Verification:
+    """What was found out. ``faults``: everything that is not as it was reported, by name."""
+
+    path: Path
+    faults: list[str] = field(default_factory=list)
+    proved: list[str] = field(default_factory=list)
+    unproved: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    rejudged: Rejudged | None = None
+
+    @property
+    def sound(self) -> bool:
+        return not self.faults
+
+
+@dataclass(frozen=True)
+class Rejudged:
+    """How often another judge agrees with the recorded one, on a random sample of the decided edits."""
+
+    judge: str
+    asked: int
+    undecided: int
+    outcome: Agreement
+    questions: Mapping[str, Agreement]
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The parts of a bundle, read."""
+
+    manifest: Mapping[str, Any]
+    result: Result
+    raw: Mapping[str, Any]  # result.json as it stands
+    directory: EditDirectory
+    plan: Plan
+    settings: Settings
+
+
+def open_bundle(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found: Verification) -> Opened:
+    raw = bundle.json("result.json")
+    (folder / "result.json").write_bytes(bundle.read("result.json"))
+    result = Result.load(folder / "result.json")
+    try:
+        edits = tuple(edit_of(fields) for _, fields in bundle.lines("edits.jsonl"))
+        skipped = tuple(Problem(f"row {i}", "", "", "", "") for i in range(int(manifest["skipped_rows"])))
+        names = tuple((str(a), str(b)) for a, b in manifest["skipped"])
+        members = tuple(_card(bundle, name, found) for name in manifest["panel"]["members"])
+        panel = Panel(str(manifest["panel"]["name"]), members, str(manifest["panel"]["rule"]))
+        rubrics = {Question(q): _rubric(bundle, name, found) for q, name in manifest["rubrics"].items()}
+        s = signature_parts(result.signature)
+        settings = Settings(float(s["level"]), s["interval"], s["prompts"], s["estimand"])  # type: ignore[arg-type]
+        calibrations = []
+        for number in range(1, int(manifest["calibrations"]) + 1):
+            file = folder / f"calibration-{number}.toml"
+            file.write_bytes(bundle.read(f"calibrations/{number}.toml"))
+            calibrations.append(read_recalibration(file))
+        directory = EditDirectory(folder, edits, skipped=skipped, skipped_names=names)
+        chosen = edits[: int(s["limit"])] if "limit" in s else edits
+        reask = frozenset(s["reask"].split(",")) if "reask" in s else frozenset[str]()
+        plan = Plan(
+            folder,
+            chosen,
+            {q: rubrics[q] for q in Question},
+            panel,
+            int(s["repeats"]),
+            reask,
+            tuple(calibrations),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        problem = Problem(str(bundle.path), "", "the parts of a bundle", repr(error)[:120], "make it again")
+        raise InputError("a bundle cannot be read", [problem]) from error
+    return Opened(manifest, result, raw, directory, plan, settings)
+
+
+def _card(bundle: Bundle, name: str, found: Verification) -> Card:
+    """A judge's card with the identity that was recorded: local weights need not be here."""
+    raw = bundle.json(f"cards/{name}.json")
+    card = _Recorded.model_validate_json(_dumps({**raw["card"], "recorded": raw["identity"]}), strict=True)
+    if not _belongs(card, _files(card, found)):
+        found.faults.append(f"cards/{name}.json: the card and the judge's identity do not belong together")
+    return card
+
+
+def _no_file(engine: Mapping[str, Any], files: frozenset[str]) -> dict[str, Any]:
+    return {k: v for k, v in engine.items() if k not in files}
+
+
+def _dumps(value: Any) -> str:
+    import json
+
+    return json.dumps(value)
+
+
+def _rubric(bundle: Bundle, name: str, found: Verification) -> Rubric:
+    rubric = parse_rubric(name, bundle.read(f"rubrics/{name}.toml").decode("utf-8", "replace"))
+    try:
+        published = load_rubric(name).digest
+    except IsrError:
+        found.notes.append(
+            f"rubric {name}: this version of the package does not hold it; the bundle's text was used"
+        )
+        return rubric
+    if published != rubric.digest:
+        found.faults.append(f"rubrics/{name}.toml: another text than the published {name}")
+    return rubric
+
+
+def file_state(data: Path, ref: ImageRef) -> str:
+    """Why a file of a folder is not an image that was judged; paths that leave the folder are not followed."""
+    root = data.resolve()
+    file = (root / ref.path).resolve()
+    if not file.is_relative_to(root):
+        return "its path leaves the folder; it was not read"
+    try:
+        return "" if sha256_bytes(file.read_bytes()) == ref.sha256 else "changed since it was judged"
+    except OSError:
+        return "is missing"

@@ -1,0 +1,85 @@
+"""What a run would ask and cost, without asking anybody."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from isr.image_file import open_image, read_file
+from isr.judging.cards import Panel, load_panel
+from isr.judging.loop import missing_requests
+from isr.judging.prices import image_tokens, text_tokens, usd
+from isr.judging.store import Store
+from isr.scoring.options import Options, check_options, default_judge
+from isr.scoring.run import Watch, prepare
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a run would ask of one judge; token and price figures are estimates, ``None`` where no rule is known."""
+
+    judge: str
+    requests: int
+    text_tokens: int
+    image_tokens: int | None
+    most_output_tokens: int
+    usd_low: float | None
+    usd_high: float | None
+
+
+def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
+    """What ``run`` would ask and cost, without asking anybody. Raises ``IsrError`` as ``run`` does."""
+    check_options(options)
+    plan, *_ = prepare(options, load_panel(options.judge or default_judge(), options.sets), watch)
+    sizes: dict[str, tuple[int, int]] = {}
+
+    def tokens(card: Any, path: str) -> int | None:
+        if path not in sizes:
+            sizes[path] = open_image(read_file(plan.root / path)).size
+        return image_tokens(card, *sizes[path])
+
+    totals = {c.name: DryRun(c.name, 0, 0, 0, 0, None, None) for c in plan.panel.members}
+    with _reading(options.store_path) as store:
+        for card, request in missing_requests(plan, store):
+            t = totals[card.name]
+            images = [tokens(card, ref.path) for ref in request.images.values()]
+            total = (
+                None
+                if t.image_tokens is None or None in images
+                else t.image_tokens + sum(i or 0 for i in images)
+            )
+            totals[card.name] = replace(
+                t,
+                requests=t.requests + 1,
+                text_tokens=t.text_tokens + text_tokens(request),
+                image_tokens=total,
+                most_output_tokens=t.most_output_tokens + card.decoding.max_tokens,
+            )
+    return [_priced(plan.panel, t) for t in totals.values()]
+
+
+def _priced(panel: Panel, total: DryRun) -> DryRun:
+    card = next(c for c in panel.members if c.name == total.judge)
+    if card.price.input is None or card.price.output is None or total.image_tokens is None:
+        return total
+    prompt = total.text_tokens + total.image_tokens
+    return replace(
+        total,
+        usd_low=usd(card, prompt, 100 * total.requests),
+        usd_high=usd(card, prompt, total.most_output_tokens),
+    )
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Store]:
+    """The store at ``path``, or an empty one that leaves no file behind."""
+    if path.is_file():
+        with Store(path, read_only=True) as store:
+            yield store
+        return
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "isr.db") as store:
+        yield store

@@ -1,0 +1,100 @@
+"""What a run is asked to do, checked."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from isr.errors import UsageError
+from isr.judging.cards import builtin_names, load_card
+from isr.judging.keys import read_config
+from isr.stats.rate import Method
+from isr.stats.rows import Estimand, Prompts
+from isr.types import AnswerReason
+
+INDEPENDENT = ("wilson", "clopper-pearson", "jeffreys")
+INTERVALS = ("logit-t", "korn-graubard", *INDEPENDENT)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is asked to do; every field has the meaning of the option of ``isr score`` with its name."""
+
+    directory: Path
+    judge: str = ""
+    sets: tuple[str, ...] = ()
+    out: Path | None = None
+    store: Path | None = None
+    rubrics: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
+    level: float | None = None
+    interval: Method = "logit-t"
+    prompts: Prompts = "fixed"
+    estimand: Estimand = "edit-mean"
+    repeats: int = 1
+    reask: tuple[str, ...] = ()
+    limit: int | None = None
+    budget_usd: float | None = None
+    skip_invalid: bool = False
+    calibrations: tuple[Path, ...] = ()
+    qualifications: tuple[Path, ...] = ()
+    metrics: bool = False
+
+    @property
+    def out_dir(self) -> Path:
+        """Where results go: beside the data, so that nothing paid for is lost."""
+        return self.out or Path(f"{os.path.normpath(self.directory)}.isr")
+
+    @property
+    def store_path(self) -> Path:
+        return self.store or self.out_dir / "isr.db"
+
+
+def check_options(options: Options) -> None:
+    """Raises ``UsageError`` for the first option that cannot be carried out."""
+    whole = {"--repeats": options.repeats, "--limit": options.limit}
+    for name, number in whole.items():
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+            raise UsageError(f"{name}: expected a whole number of at least 1; found {number!r}")
+    if options.repeats % 2 == 0:
+        raise UsageError(
+            f"--repeats: expected an odd number, so that repeats have a majority; found {options.repeats}"
+        )
+    if options.level is not None and not (_is_number(options.level) and 0.5 <= options.level < 1):
+        raise UsageError(f"--level: expected a number from 0.5 to below 1; found {options.level!r}")
+    if options.budget_usd is not None and not (_is_number(options.budget_usd) and options.budget_usd >= 0):
+        raise UsageError(f"--budget-usd: expected a number of at least 0; found {options.budget_usd!r}")
+    for name, value, known in (
+        ("--interval", options.interval, INTERVALS),
+        ("--prompts", options.prompts, get_args(Prompts)),
+        ("--estimand", options.estimand, get_args(Estimand)),
+    ):
+        if value not in known:
+            raise UsageError(f"{name}: expected one of {', '.join(known)}; found {value!r}")
+    if options.interval in INDEPENDENT and (options.prompts, options.estimand) != ("fixed", "edit-mean"):
+        raise UsageError(
+            f"--interval {options.interval}: takes edits as independent, so expected --prompts fixed and "
+            f"--estimand edit-mean; use logit-t"
+        )
+    unknown = sorted(set(options.reask) - set(AnswerReason))
+    if unknown:
+        raise UsageError(
+            f"--reask: expected reasons out of {', '.join(AnswerReason)}; found {', '.join(unknown)}"
+        )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def default_judge() -> str:
+    judge = read_config().get("judge")
+    if isinstance(judge, str) and judge:
+        return judge
+    lines = [f"  {name:22} {load_card(name).needs}" for name in builtin_names()]
+    raise UsageError(
+        "--judge: no judge is chosen silently; choose one of these cards, or a path:\n" + "\n".join(lines)
+    )

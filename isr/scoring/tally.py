@@ -1,0 +1,276 @@
+"""Counts judged edits and makes the result of a run from them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from isr.calibration.agreement.alpha import MISSING
+from isr.calibration.reliability import advice, retest_reliability
+from isr.canonical import short
+from isr.edits.directory import EditDirectory
+from isr.edits.images import POLICY
+from isr.judging.loop import Judged, Plan, Progress, arms_of
+from isr.judging.parsing import PARSER_VERSION
+from isr.scoring.estimates import (
+    UNDECIDED_SHARE,
+    Frame,
+    Settings,
+    control_estimate,
+    estimate_of,
+    mean_grade,
+    rate_estimate,
+    treatment_estimates,
+)
+from isr.scoring.outcomes import QUESTIONS, Ballot, Outcomes, outcomes
+from isr.scoring.result import GRADE_TOP, Part, Result, TreatmentPart
+from isr.types import Arm, Edit, Estimate, PanelReason, Treatment, Unit
+from isr.version import __version__
+
+Reason = tuple[str, str, str]  # question, judge, reason
+
+
+class Tally:
+    """Collects the judged edits of a run in small arrays, arm by arm, and makes the estimates of them."""
+
+    def __init__(self, plan: Plan, directory: EditDirectory, settings: Settings, by: Sequence[str]) -> None:
+        self.plan, self.directory, self.settings, self.by = plan, directory, settings, tuple(by)
+        judges = len(plan.panel.members)
+        self.edits: dict[Arm, list[Edit]] = {
+            Arm.PROTECTED: list(plan.edits),
+            Arm.CONTROL: _controlled(plan.edits),
+        }
+        self.ballots = {arm: Ballot.empty(judges, len(edits)) for arm, edits in self.edits.items()}
+        self.grades = {arm: np.full((judges, len(edits)), np.nan) for arm, edits in self.edits.items()}
+        shape = (judges, len(QUESTIONS), len(plan.edits), plan.repeats if plan.repeats > 1 else 0)
+        self.repeats = np.full(shape, MISSING, np.int8)  # verdicts on protected edits: 1 fails, 0 fine
+        self.reasons: dict[Arm, list[tuple[int, Reason]]] = {arm: [] for arm in Arm}
+        self._next = dict.fromkeys(Arm, 0)
+
+    def add(self, judged: Judged) -> None:
+        """Enters one edit in one arm; they come in the order of ``arms_of``."""
+        arm, row = judged.arm, self._next[judged.arm]
+        self._next[arm] += 1
+        for (judge, question), verdicts in judged.verdicts.items():
+            self.ballots[arm].cast(judge, question, row, verdicts)
+            if arm is Arm.PROTECTED and len(verdicts) > 1:
+                said = [MISSING if v.reason else int(v.value == "fails") for v in verdicts]
+                self.repeats[judge, QUESTIONS.index(question), row] = said
+            kept = [v.grades["source_kept"] for v in verdicts if "source_kept" in v.grades]
+            if kept:
+                self.grades[arm][judge, row] = sum(kept) / len(kept)
+            name = self.plan.panel.members[judge].name
+            self.reasons[arm] += [(row, (question.value, name, v.reason)) for v in verdicts if v.reason]
+
+    def result(self, progress: Progress | None = None) -> Result:
+        """The result of everything that was entered."""
+        rule = self.plan.panel.rule
+        decided = {arm: outcomes(ballot, rule) for arm, ballot in self.ballots.items()}
+        control_rows = {edit.unit: row for row, edit in enumerate(self.edits[Arm.CONTROL])}
+        frames = {arm: Frame.of(edits) for arm, edits in self.edits.items()}
+        treatments = self._treatments(frames[Arm.PROTECTED], decided, control_rows)
+        control = self._control(frames[Arm.CONTROL], decided[Arm.CONTROL]) if control_rows else None
+        return Result(
+            self.signature(),
+            {
+                "digest": self.directory.digest,
+                "edits": len(self.plan.edits),
+                "of": len(self.directory.edits),
+                "controls": len(control_rows),
+                "images": len({e.cluster for e in self.plan.edits}),
+                "skipped": [{"edit_id": n, "field": f} for n, f in self.directory.skipped_names],
+            },
+            tuple(
+                {
+                    "name": c.name,
+                    "digest": c.digest,
+                    **c.identity,
+                    "reported_models": self._reported(c.name, progress),
+                }
+                for c in self.plan.panel.members
+            ),
+            tuple(
+                {"name": r.name, "question": r.question.value, "digest": r.digest}
+                for r in self.plan.rubrics.values()
+            ),
+            rule,
+            treatments,
+            control,
+            self._reliability(frames),
+            self._notes(progress),
+        )
+
+    def signature(self) -> str:
+        """All that an estimate of this run depends on, in one line."""
+        plan, settings = self.plan, self.settings
+        parts = [f"isr={__version__}"]
+        for question, rubric in plan.rubrics.items():
+            parts.append(f"{question}={rubric.name.removeprefix(f'{question}/')}:{short(rubric.digest)}")
+        parts += [
+            f"judge={plan.panel.signature}",
+            f"rule={plan.panel.rule}",
+            f"parser={PARSER_VERSION}",
+            f"images={POLICY.rpartition('/')[2]}",
+            f"repeats={plan.repeats}",
+            f"interval={settings.interval}",
+            f"level={settings.level:g}",
+            f"prompts={settings.prompts}",
+            f"estimand={settings.estimand}",
+        ]
+        if plan.reask:
+            parts.append(f"reask={','.join(sorted(plan.reask))}")
+        if plan.recalibrations:
+            parts.append(f"calibration={','.join(sorted(short(r.digest) for r in plan.recalibrations))}")
+        if len(plan.edits) < len(self.directory.edits):
+            parts.append(f"limit={len(plan.edits)}")
+        if self.directory.skipped:
+            parts.append(f"skipped={len({p.where for p in self.directory.skipped})}")
+        return "|".join(parts)
+
+    def _treatments(
+        self, frame: Frame, decided: Mapping[Arm, Outcomes], control_rows: Mapping[Unit, int]
+    ) -> tuple[TreatmentPart, ...]:
+        edits = self.edits[Arm.PROTECTED]
+        units = {
+            int(code): control_rows[e.unit]
+            for e, code in zip(edits, frame.unit, strict=True)
+            if e.unit in control_rows
+        }
+
+        def part(rows: np.ndarray) -> tuple[dict[str, Any], dict[str, Estimate]]:
+            some = decided[Arm.PROTECTED].take(rows)
+            estimates = treatment_estimates(
+                frame.take(rows), some, units, decided[Arm.CONTROL], self.settings
+            )
+            estimates |= self._kept(Arm.PROTECTED, rows, frame)
+            return self._counts(Arm.PROTECTED, rows, some), estimates
+
+        out = []
+        for treatment, rows in _by(edits, lambda e: e.treatment):
+            groups = tuple(Part(*part(g), by) for by, g in self._groups(Arm.PROTECTED, rows))
+            out.append(TreatmentPart(*part(rows), {}, groups, treatment))
+        return tuple(out)
+
+    def _control(self, frame: Frame, decided: Outcomes) -> Part:
+        def part(rows: np.ndarray) -> tuple[dict[str, Any], dict[str, Estimate]]:
+            some = decided.take(rows)
+            estimates = control_estimate(frame.take(rows), some, self.settings)
+            return self._counts(Arm.CONTROL, rows, some), estimates | self._kept(Arm.CONTROL, rows, frame)
+
+        rows = np.arange(len(frame))
+        groups = tuple(Part(*part(g), by) for by, g in self._groups(Arm.CONTROL, rows))
+        return Part(*part(rows), {}, groups)
+
+    def _kept(self, arm: Arm, rows: np.ndarray, frame: Frame) -> dict[str, Estimate]:
+        grades = self.grades[arm][:, rows]
+        if np.isnan(grades).all():
+            return {}
+        mean = np.where(np.isnan(grades).any(axis=0), np.nan, np.nan_to_num(grades).mean(axis=0))
+        return {"source_kept": mean_grade(mean, frame.take(rows), self.settings, GRADE_TOP)}
+
+    def _groups(self, arm: Arm, rows: np.ndarray) -> Iterator[tuple[dict[str, str], np.ndarray]]:
+        by = self.by if arm is Arm.PROTECTED else self.control_by
+        if by:
+            edits = self.edits[arm]
+            some = [edits[r] for r in rows]
+            for values, inside in _by(some, lambda e: tuple(e.column(c) for c in by)):
+                yield dict(zip(by, values, strict=True)), rows[inside]
+
+    @cached_property
+    def control_by(self) -> tuple[str, ...]:
+        """The columns of ``by`` that are the same on all rows of a unit: a control edit has no others."""
+        seen: dict[tuple[str, Unit], str] = {}
+        varying = set(Treatment._fields) & set(self.by)
+        for edit in self.plan.edits:
+            for column in self.by:
+                if seen.setdefault((column, edit.unit), edit.column(column)) != edit.column(column):
+                    varying.add(column)
+        return tuple(c for c in self.by if c not in varying)
+
+    def _counts(self, arm: Arm, rows: np.ndarray, some: Outcomes) -> dict[str, Any]:
+        inside = np.zeros(len(self.edits[arm]), np.bool_)
+        inside[rows] = True
+        counted = Counter(reason for row, reason in self.reasons[arm] if inside[row])
+        if ties := int(some.tied.sum()):
+            counted["", "panel", PanelReason.TIE] = ties
+        undecided = [
+            {"arm": arm.value, "question": q, "judge": j, "reason": r, "n": n}
+            for (q, j, r), n in sorted(counted.items())
+        ]
+        n, decided = len(some), int(some.decided.sum())
+        share = (n - decided) / n if n else 0.0
+        headline = "bounds" if share > UNDECIDED_SHARE else "value"
+        return {"edits": n, "decided": decided, "undecided": undecided, "headline": headline}
+
+    def _reliability(self, frames: Mapping[Arm, Frame]) -> tuple[dict[str, Any], ...]:
+        """How well repeats of one question agree, and whether more votes would pay; nothing without repeats."""
+        if self.plan.repeats < 2:
+            return ()
+        out = []
+        for number, card in enumerate(self.plan.panel.members):
+            hot = card.decoding.temperature != 0 or "temperature" in card.decoding.omit
+            for q, question in enumerate(QUESTIONS):
+                out.append(
+                    {
+                        "judge": card.name,
+                        "question": question.value,
+                        "repeats": self.plan.repeats,
+                        "measures": "test-retest reliability" if hot else "serving noise at temperature 0",
+                        **self._retest(number, q, frames[Arm.PROTECTED]),
+                    }
+                )
+        return tuple(out)
+
+    def _retest(self, judge: int, question: int, frame: Frame) -> dict[str, Any]:
+        """The figures of one judge and question (docs/statistics.md); of edits with an undecided repeat, too."""
+        verdicts, known = self.repeats[judge, question], self.ballots[Arm.PROTECTED].decided[judge, question]
+        level = self.settings.level
+        flips = (verdicts[known] != verdicts[known, :1]).any(axis=1)
+        found = retest_reliability(verdicts, frame.image, level=level)
+        return {
+            "not_unanimous": rate_estimate(flips, frame.take(known), self.settings),
+            "flip_rate": estimate_of(found.flip_rate, level),
+            "alpha": estimate_of(found.alpha, level),
+            "edits": found.edits,
+            "noise_share": found.noise_share,
+            "voting_share": found.voting_share,
+            "advice": advice(found),
+            "notes": list(found.notes),
+        }
+
+    def _reported(self, judge: str, progress: Progress | None) -> list[str]:
+        return sorted({m for j, m in progress.reported if j == judge}) if progress else []
+
+    def _notes(self, progress: Progress | None) -> tuple[str, ...]:
+        notes = []
+        for card in self.plan.panel.members:
+            models = self._reported(card.name, progress)
+            if len(models) > 1:
+                notes.append(f"{card.name}: several models answered under this name: {', '.join(models)}")
+        if self.directory.skipped:
+            rows = len({p.where for p in self.directory.skipped})
+            notes.append(f"{rows} invalid row(s) of the metadata were skipped and are in no estimate")
+        if len(self.plan.edits) < len(self.directory.edits):
+            notes.append(
+                f"only the first {len(self.plan.edits)} of {len(self.directory.edits)} edits were scored"
+            )
+        if self.plan.panel.rule == "single" and any(e.source is None for e in self.plan.edits):
+            notes.append("some edits have no source: each of them counts as an image of its own")
+        return tuple(notes)
+
+
+def _controlled(edits: Iterable[Edit]) -> list[Edit]:
+    return [edit for edit, arm in arms_of(edits) if arm is Arm.CONTROL]
+
+
+def _by(edits: Sequence[Edit], key: Any) -> Iterator[tuple[Any, np.ndarray]]:
+    """(value, indices of the edits that have it), values in order."""
+    found: dict[Any, list[int]] = {}
+    for row, edit in enumerate(edits):
+        found.setdefault(key(edit), []).append(row)
+    for value in sorted(found):
+        yield value, np.array(found[value], np.int64)

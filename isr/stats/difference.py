@@ -1,0 +1,157 @@
+"""The interval of one paired difference, clustered on the source image."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import stdtrit
+
+from isr.errors import StatisticsError
+from isr.stats.endpoints import FEW_PROMPTS, PRIOR_ICC, PRIOR_PROMPT_ICC
+from isr.stats.independent import upper_tail
+from isr.stats.rows import (
+    Estimand,
+    Groupings,
+    Interval,
+    Prompts,
+    Rows,
+    check_rows,
+    describe,
+    estimand_weights,
+    group_rows,
+    in_canonical_order,
+    missing_interval,
+    prompt_notes,
+)
+from isr.stats.variance import cr1_variance, satterthwaite_df, two_way_variance
+from isr.types import Floats
+
+
+class DifferenceCore(NamedTuple):
+    """What :func:`difference_core` returns, one entry per data set."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+    variance: Floats
+
+
+def difference_core(
+    value: ArrayLike,
+    second_moment: ArrayLike,
+    variance: ArrayLike,
+    n: ArrayLike,
+    prior_deff: ArrayLike,
+    df: ArrayLike,
+    *,
+    level: float = 0.95,
+) -> DifferenceCore:
+    """``d +- t_df sqrt(V*)`` clipped to [-1, 1], for the mean ``d`` of paired differences.
+
+    V* is the clustered variance, floored at Bonett and Price's (2012) smoothed one (two more discordant pairs,
+    one each way) at the effective sample size ``n / D~``. ``D~ = (I D + D0) / (I + 1)``, ``I = n (q - d^2)``,
+    shrinks the observed design effect towards ``D0`` where few of the ``n`` pairs are discordant (``q`` is
+    their share, in general the mean square). Hence no discordant pair does not give a zero width.
+    """
+    d, q, v, nn, d0, dof = (
+        np.asarray(x, dtype=np.float64) for x in (value, second_moment, variance, n, prior_deff, df)
+    )
+    spread = np.maximum(q - d * d, 0.0)
+    iid = spread / np.maximum(nn - 1, 1.0)
+    deff = np.where(iid > 0, v / np.where(iid > 0, iid, 1.0), 1.0)
+    information = nn * spread
+    shrunk = np.maximum((information * deff + d0) / (information + 1), 1.0)
+    m = nn / shrunk
+    smooth = ((q * m + 2) / (m + 2) - (d * m / (m + 2)) ** 2) / (m + 2)
+    used = np.maximum(v, smooth)
+    half = -stdtrit(dof, upper_tail(level)) * np.sqrt(used)
+    return DifferenceCore(d, np.maximum(d - half, -1.0), np.minimum(d + half, 1.0), used)
+
+
+def difference_interval(
+    d: ArrayLike,
+    image: ArrayLike,
+    *,
+    prompt: ArrayLike | None = None,
+    prompts: Prompts = "fixed",
+    level: float = 0.95,
+    estimand: Estimand = "edit-mean",
+    weights: ArrayLike | None = None,
+    identical: bool = False,
+) -> Interval:
+    """The mean of paired differences with its interval: CR1 by image, t_{G-1}, clipped to [-1, 1].
+
+    d: (n,) in [-1, 1], for two 0/1 outcomes one of -1, 0, 1. See :func:`difference_core` for the floor that
+    keeps the width above zero when no pair is discordant. ``identical=True`` says that both sides are the same
+    edits (A against itself): the difference is 0 with zero width. It is refused if some ``d`` is not 0.
+    """
+    rows = check_rows("difference_interval", d, image, prompt, prompts, weights)
+    upper_tail(level)
+    if not (np.abs(rows.y) <= 1.0).all():
+        raise StatisticsError(
+            "difference_interval: d: expected numbers in [-1, 1]; drop undecided pairs first"
+        )
+    text = describe("paired t", estimand, prompts)
+    n = rows.y.size
+    if n == 0:
+        return missing_interval(
+            None, text, 0, 0, "no pair in which both sides are decided: there is no difference"
+        )
+    rows = in_canonical_order(rows)
+    weight = estimand_weights(rows, estimand, "difference_interval")
+    grouped = group_rows(rows, prompts, weight)
+    s, w = grouped.image
+    images, value = s.size, float(s.sum() / w.sum())
+    if identical:
+        if rows.y.any():
+            raise StatisticsError("difference_interval: identical=True, but some paired difference is not 0")
+        return Interval(0.0, 0.0, 0.0, text, n, images, None, None, ("both sides are the same edits",))
+    if images < 2:
+        return missing_interval(
+            value, text, n, images, "one image: variance between images cannot be estimated, no interval"
+        )
+    if grouped.prompt is not None and grouped.prompt[0].size < 2:
+        return missing_interval(
+            value, text, n, images, "one prompt taken as a sample of prompts: no interval"
+        )
+    return _difference(rows, weight, grouped, value, text, level)
+
+
+def _difference(
+    rows: Rows, weight: Floats | None, grouped: Groupings, value: float, text: str, level: float
+) -> Interval:
+    (s, w), n = grouped.image, grouped.kish_n
+    images = s.size
+    total = float(w.sum())
+    variance, df = float(cr1_variance(s, w)), images - 1.0
+    prior = 1 + PRIOR_ICC * (float((w * w).sum()) * n / total**2 - 1)
+    notes: tuple[str, ...] = ()
+    if grouped.prompt is not None and grouped.cell is not None:
+        parts = two_way_variance(grouped.image, grouped.prompt, grouped.cell)
+        wp = grouped.prompt[1]
+        few = min(images, wp.size)
+        df = (
+            few - 1.0
+            if few < FEW_PROMPTS
+            else float(satterthwaite_df(parts.image, parts.prompt, images, wp.size))
+        )
+        variance = float(parts.variance)
+        prior += PRIOR_PROMPT_ICC * (float((wp * wp).sum()) * n / total**2 - 1)
+        notes = prompt_notes(images, wp.size)
+    second = float(np.sort(rows.y**2).mean())
+    if weight is not None:
+        second = float(np.sort(weight * rows.y**2).sum() / np.sort(weight).sum())
+    core = difference_core(value, second, variance, n, max(prior, 1.0), df, level=level)
+    spread = (second - value**2) / max(n - 1, 1.0)
+    if spread <= 0:
+        what = "no pair is discordant" if second == 0 else "all pairs differ alike"
+        notes += (f"{what}: the width rests on a supposed design effect",)
+        return Interval(
+            value, float(core.low), float(core.high), text, rows.y.size, images, None, None, notes
+        )
+    deff = variance / spread
+    n_eff = n / max(deff, 1.0)
+    notes += (f"design effect {deff:.2f}, effective n {n_eff:.1f}",)
+    return Interval(value, float(core.low), float(core.high), text, rows.y.size, images, deff, n_eff, notes)

@@ -1,0 +1,269 @@
+"""Tables whose cells know what they are: a value with its interval, a published figure, something not known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Literal
+
+from isr.report.figures import table as csv_table
+from isr.report.paper import tex
+from isr.stats.independent import wilson
+from isr.types import Estimate
+
+Kind = Literal["rate", "points", "number", "signed"]
+NOT_KNOWN = "not known"
+COMPUTED = "*"
+UNVERIFIED = "?"
+_TEX_ARROWS = {"↓": r"$\downarrow$", "↑": r"$\uparrow$", "λ": r"$\lambda$"}
+_MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_[]|#~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure of ours, or a text in its place."""
+
+    estimate: Estimate | None = None
+    kind: Kind = "number"
+    digits: int = 4
+    text: str = ""
+    headline: str = "value"
+
+    @property
+    def value(self) -> str:
+        e = self.estimate
+        if e is None:
+            return self.text or "-"
+        if self.headline == "bounds" and e.bounds is not None:
+            return f"{self._told(e.bounds[0])} to {self._told(e.bounds[1])}"
+        return "-" if e.value is None else self._told(e.value)
+
+    @property
+    def interval(self) -> str:
+        e = self.estimate
+        if e is None or e.value is None:
+            return ""
+        if self.headline == "bounds" and e.bounds is not None:
+            return "bounds"
+        if e.low is None or e.high is None:
+            return "no interval"
+        return f"[{self._told(e.low, False)}, {self._told(e.high, False)}]"
+
+    @property
+    def size(self) -> str:
+        e = self.estimate
+        return "" if e is None or e.value is None else f"n {e.n}, {e.clusters} im."
+
+    @property
+    def reason(self) -> str:
+        """Why there is no value, or no interval."""
+        e = self.estimate
+        if e is None or (e.value is not None and e.low is not None):
+            return ""
+        return "; ".join(e.notes) or "no value"
+
+    def _told(self, value: float, unit: bool = True) -> str:
+        if self.kind == "rate":
+            return f"{100 * value:.1f}" + "%" * unit
+        if self.kind == "points":
+            return f"{100 * value:+.1f}" + " pp" * unit
+        return f"{value:{'+' if self.kind == 'signed' else ''}.{self.digits}f}"
+
+
+@dataclass(frozen=True)
+class Known:
+    """One published figure with, for a rate, Wilson's interval at its n."""
+
+    value: float | None = None
+    rate: bool = False
+    n: int | None = None
+    digits: int = 4
+    unverified: bool = False
+    level: float = 0.95
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        if self.value is None or not self.rate or self.n is None:
+            return None
+        low, high = wilson(round(self.value * self.n), self.n, level=self.level)
+        return float(low), float(high)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        if self.value is None:
+            return (NOT_KNOWN,)
+        mark = UNVERIFIED * self.unverified
+        if not self.rate:
+            return (f"{self.value:.{self.digits}f}{mark}",)
+        told = f"{100 * self.value:g}%{mark}"
+        if self.span is None:
+            return (told, "n not known")
+        return (told, f"[{100 * self.span[0]:.1f}, {100 * self.span[1]:.1f}]{COMPUTED}", f"n {self.n}")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: a label, cells of ours by column, and the paper's figures by column where the line has any."""
+
+    label: str
+    cells: Mapping[str, Cell]
+    section: str = ""
+    known: Mapping[str, Known] = field(default_factory=dict)
+    signature: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that can be printed, and written as markdown, CSV and LaTeX.
+
+    ``columns``: headings by key; the first is that of the labels, under ``""``. ``inline``: each cell on one line.
+    """
+
+    name: str
+    title: str
+    columns: Mapping[str, str]
+    rows: tuple[Line, ...]
+    notes: tuple[str, ...] = ()
+    inline: bool = False
+    paper: str = ""
+
+    # ------------------------------------------------------------------ what stands where
+
+    def _keys(self) -> list[str]:
+        return [k for k in self.columns if k]
+
+    def physical(self) -> Iterator[tuple[str, list[list[str]]]]:
+        """(section, lines of text cells) for each line of the table and, beneath, for the paper's."""
+        keys = self._keys()
+        for row in self.rows:
+            cells = [row.cells.get(k, Cell()) for k in keys]
+            parts = [[c.value, c.interval, c.size] for c in cells]
+            if self.inline:
+                stack = [[" ".join(p for p in part[:2] if p)] for part in parts]
+            else:
+                stack = [_trimmed(part) for part in parts]
+            yield row.section, [list(t) for t in zip_longest([row.label], *stack, fillvalue="")]
+            if row.known:
+                if all(k.value is None for k in row.known.values()):
+                    yield row.section, [[f"  {self.paper}", NOT_KNOWN, *[""] * (len(keys) - 1)]]
+                    continue
+                said = [list(row.known[k].lines) if k in row.known else [""] for k in keys]
+                yield row.section, [list(t) for t in zip_longest([f"  {self.paper}"], *said, fillvalue="")]
+
+    # ------------------------------------------------------------------ renderings
+
+    def text(self) -> str:
+        """For the terminal: labels to the left, figures to the right, one empty line between sections."""
+        head = [_plain(h) for h in self.columns.values()]
+        blocks = [(s, [[_plain(c) for c in line] for line in lines]) for s, lines in self.physical()]
+        widths = [max([len(h)] + [len(ln[i]) for _, b in blocks for ln in b]) for i, h in enumerate(head)]
+        said = [_plain(self.title), "", _aligned(head, widths)]
+        last = ""
+        for section, lines in blocks:
+            if section != last:
+                said += ["", _plain(section)]
+                last = section
+            said += [_aligned(line, widths) for line in lines]
+        said += ["", *(f"  {_plain(n)}" for n in self.notes)] if self.notes else []
+        return "\n".join(said) + "\n"
+
+    def markdown(self) -> str:
+        """A GitHub table; what is not of this program is escaped."""
+        head = [markdown(h) for h in self.columns.values()]
+        said = [
+            f"**{markdown(self.title)}**",
+            "",
+            f"| {' | '.join(head)} |",
+            "|---|" + "---:|" * (len(head) - 1),
+        ]
+        last = ""
+        for section, lines in self.physical():
+            if section != last:
+                said.append(f"| **{markdown(section)}** |" + " |" * (len(head) - 1))
+                last = section
+            columns = [[markdown(c) for c in column if c] for column in zip(*lines, strict=True)]
+            said.append(f"| {' | '.join('<br>'.join(c) for c in columns)} |")
+        said += ["", *(f"- {markdown(n)}" for n in self.notes)] if self.notes else []
+        return "\n".join(said) + "\n"
+
+    def csv(self) -> str:
+        """One row for each figure, unrounded, with its interval, n, method, notes, signature and the paper's."""
+        header = (
+            "table", "section", "row", "column", "value", "low", "high", "level", "bound_low", "bound_high", "n",
+            "images", "method", "notes", "text", "published", "published_low", "published_high", "published_n",
+            "published_unverified", "signature",
+        )  # fmt: skip
+        return csv_table(header, (self._csv_row(row, k) for row in self.rows for k in self._keys()))
+
+    def _csv_row(self, row: Line, key: str) -> tuple[object, ...]:
+        cell, known = row.cells.get(key, Cell()), row.known.get(key, Known())
+        e = cell.estimate
+        text = _unmarked(cell.text)
+        ours: tuple[object, ...] = (*[None] * 8, "", "", text)
+        if e is not None:
+            bounds = e.bounds or (None, None)
+            ours = (
+                e.value, e.low, e.high, e.level, *bounds, e.n, e.clusters, e.method, _plain("; ".join(e.notes)), text,
+            )  # fmt: skip
+        span = known.span or (None, None)
+        said = (known.value, *span, known.n, known.unverified or None)
+        names = (_unmarked(self.name), _unmarked(row.section), _unmarked(row.label), key)
+        return (*names, *ours, *said, _plain(row.signature))
+
+    def latex(self) -> str:
+        """A tabular with booktabs' rules; the lines of a cell stand beneath each other."""
+        head = [_tex(h) for h in self.columns.values()]
+        said = [
+            "% " + r"\usepackage{booktabs}",
+            *(f"% {_plain(n)}" for n in [self.title, *self.notes]),
+            r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}",
+            r"\toprule",
+            " & ".join(head) + r" \\",
+            r"\midrule",
+        ]
+        last = ""
+        for section, lines in self.physical():
+            if section != last:
+                rule = [r"\midrule"] if last else []
+                said += [*rule, rf"\multicolumn{{{len(head)}}}{{l}}{{\textit{{{_tex(section)}}}}} \\"]
+                last = section
+            for i, line in enumerate(lines):
+                small = [rf"{{\scriptsize {_tex(c)}}}" if c and i else _tex(c) for c in line]
+                said.append(" & ".join(small) + r" \\")
+        return "\n".join([*said, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _trimmed(part: list[str]) -> list[str]:
+    while len(part) > 1 and not part[-1]:
+        part.pop()
+    return part
+
+
+def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
+    return "  ".join(cells).rstrip()
+
+
+def _plain(text: str) -> str:
+    """Without control characters: a name must not break the table or the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def markdown(text: str) -> str:
+    """Text with what Markdown and HTML would read as theirs escaped."""
+    return _plain(text).strip().translate(_MARKDOWN)
+
+
+def _tex(text: str) -> str:
+    escaped = tex(text.strip())
+    for sign, command in _TEX_ARROWS.items():
+        escaped = escaped.replace(sign, command)
+    # a bracket at the start of a row would be read as the argument of the line break before it
+    return "{}" + escaped if escaped.startswith("[") else escaped
+
+
+def _unmarked(text: str) -> str:
+    """A name on one line that no spreadsheet takes for a formula."""
+    plain = _plain(text)
+    return f"'{plain}" if plain[:1] in ("=", "+", "-", "@") and len(plain) > 1 else plain
