@@ -67,7 +67,13 @@ def main() -> None:
 def _choices(study: Study) -> Choices:
     a = study.analysis
     return Choices(
-        study.labels.consensus, a.by, a.primary, study.level, study.seed, a.most_disputed, digest=study.digest
+        consensus=study.labels.consensus,
+        by=a.by,
+        primary=a.primary,
+        level=study.level,
+        seed=study.seed,
+        most_disputed=a.most_disputed,
+        digest=study.digest,
     )
 
 
@@ -143,7 +149,7 @@ def _editors(labels: Labels, judge: Judgements) -> list[str]:
 
 def _known(labels: Labels, judge: Judgements, question: str, editor: str, study: Study) -> Rows:
     """The edits of an editor that the judge and the people decide."""
-    settings = Settings("random", study.labels.consensus)
+    settings = Settings(design="random", consensus=study.labels.consensus)
     edits = [e for e in sorted(judge.edits) if labels.first[e].extra["editor"] == editor]
     rows = rows_of(judge, labels, question, settings, edits)
     return rows.take((rows.judge >= 0) & (rows.human >= 0))
@@ -190,7 +196,14 @@ def _resampled(rows: Rows, rng: np.random.Generator) -> Rows:
     take = np.concatenate(members)
     image = np.repeat(np.arange(len(members)), [len(m) for m in members])
     edits = tuple(rows.edits[i] for i in take)
-    return Rows(edits, rows.judge[take], rows.human[take], image, rows.group[take], rows.pi[take])
+    return Rows(
+        edits=edits,
+        judge=rows.judge[take],
+        human=rows.human[take],
+        image=image,
+        group=rows.group[take],
+        pi=rows.pi[take],
+    )
 
 
 def _draw(rows: Rows, rng: np.random.Generator) -> Interval | None:
@@ -244,7 +257,9 @@ def _transport(labels: Labels, judge: Judgements, study: Study) -> Iterator[str]
 
 def _from_others(labels: Labels, judge: Judgements, editor: str, study: Study) -> CorrectionReport:
     edits = [e for e in sorted(judge.edits) if labels.first[e].extra["editor"] == editor]
-    return correct(judge, labels, Settings("external", study.labels.consensus, seed=SEED), edits=edits)
+    return correct(
+        judge, labels, Settings(design="external", consensus=study.labels.consensus, seed=SEED), edits=edits
+    )
 
 
 def _rate_within(rows: Rows, truth: int) -> float | None:

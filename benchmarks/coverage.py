@@ -57,7 +57,7 @@ class Score(NamedTuple):
     width: float
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Section:
     """One table of the document."""
 
@@ -176,14 +176,14 @@ def default_cells(runs: int, seed: int) -> dict[tuple[float, float], Tally]:
 
 def default_section(runs: int, seed: int) -> Section:
     section = Section(
-        "One rate, 40 images x 5 prompts",
-        "Images draw their rate from a beta distribution (intra-image correlation ICC). "
+        title="One rate, 40 images x 5 prompts",
+        text="Images draw their rate from a beta distribution (intra-image correlation ICC). "
         "Each cell: coverage in per cent (mean width). Rules 1 and 2 alone: logit-t, Korn-Graubard where the rarer "
         "outcome occurs in fewer than five images, as specified; the default adds the limit at zero failures, the raised "
         "design effect where few images have the rarer outcome, and the monotone envelope of `isr/stats/rate.py`.",
-        [],
-        runs,
-        ("default",),
+        header=[],
+        runs=runs,
+        watched=("default",),
     )
     for (p, icc), tally in default_cells(runs, seed).items():
         section.header = section.header or ["p", "ICC", *tally.hit]
@@ -225,13 +225,13 @@ def design_cell(name: str, p: float, icc: float, runs: int, seed: int) -> Tally:
 def designs_section(runs: int, seed: int) -> Section:
     watched = tuple(f"ICC {icc}" for icc in MORE_ICCS)
     section = Section(
-        "One rate: number of images, unequal sizes, small rates",
-        "Default interval: coverage in per cent (mean width over that of rules 1 and 2 "
+        title="One rate: number of images, unequal sizes, small rates",
+        text="Default interval: coverage in per cent (mean width over that of rules 1 and 2 "
         "alone). The last design has a coefficient of variation of 1.0: its 40 images are worth 21 equal ones. An asterisk "
         "marks the rate just above the design's limit at zero failures.",
-        ["design", "p", *watched, *(f"{PLAIN}, ICC {icc}" for icc in MORE_ICCS)],
-        runs,
-        watched,
+        header=["design", "p", *watched, *(f"{PLAIN}, ICC {icc}" for icc in MORE_ICCS)],
+        runs=runs,
+        watched=watched,
     )
     for name, sizes in DESIGNS.items():
         for p in design_rates(sizes):
@@ -263,12 +263,12 @@ def staircase_section() -> Section:
     plain = float(logit_t(p, variance, 39.0)[1])
     wilson, exact = float(independent.wilson(0, 40)[1]), float(clopper_pearson(0, n)[1])
     section = Section(
-        "Endpoints by number of failures, 40 images x 5 prompts",
-        "k failing edits, each in another image, and k images that fail altogether. Endpoints never fall. "
+        title="Endpoints by number of failures, 40 images x 5 prompts",
+        text="k failing edits, each in another image, and k images that fail altogether. Endpoints never fall. "
         f"Wilson with n = images gives {100 * wilson:.1f} % at k = 0 and logit-t {100 * plain:.1f} % at k = 1, which falls; "
         f"Clopper-Pearson with n = edits gives {100 * exact:.1f} % at k = 0, "
         "which is too low as soon as edits of an image fail together.",
-        ["k", "k single failures: low", "high", "k failing images: low", "high"],
+        header=["k", "k single failures: low", "high", "k failing images: low", "high"],
     )
     for k in range(13):
         row = [f"{k}"]
@@ -315,14 +315,14 @@ def two_way_cell(
 
 def two_way_section(runs: int, seed: int) -> Section:
     section = Section(
-        "One rate, prompts taken as a sample",
-        "Probit with image and prompt effects (shares of the latent variance), the truth is the "
+        title="One rate, prompts taken as a sample",
+        text="Probit with image and prompt effects (shares of the latent variance), the truth is the "
         "rate over new images AND new prompts. Image-only intervals answer another question (these prompts). Where "
         "prompts differ much (shares of 0.5 and more) and the rate is small, a dozen prompts may hold none of those that "
         "fail: no interval from these prompts can know, and coverage falls.",
-        [],
-        runs,
-        ("image x prompt",),
+        header=[],
+        runs=runs,
+        watched=("image x prompt",),
     )
     cells = [
         (p, vi, vp, images, prompts)
@@ -433,14 +433,16 @@ def correction_section(design: str, labels: int, runs: int, seed: int, index: in
         "external": f"{labels} labels of another experiment with rate 0.5, 5 edits per image",
     }
     section = Section(
-        f"Judge-corrected rate, labels: {design}",
-        f"40 images x 5 prompts, sensitivity {SENSITIVITY}, specificity {SPECIFICITY}; "
+        title=f"Judge-corrected rate, labels: {design}",
+        text=f"40 images x 5 prompts, sensitivity {SENSITIVITY}, specificity {SPECIFICITY}; "
         f"{words[design]}. Runs in which an estimator does not exist (a verdict without a label, sensitivity + "
         "specificity below 1) are left out of its column. Columns marked misuse are refused by `corrected_rate`; "
         "where they cover, they do so by saying nothing (see their width).",
-        [],
-        runs,
-        ("Rogan-Gladen, Lee-adjusted (default)" if design == "external" else "post-stratified (default)",),
+        header=[],
+        runs=runs,
+        watched=(
+            "Rogan-Gladen, Lee-adjusted (default)" if design == "external" else "post-stratified (default)",
+        ),
     )
     for i, p in enumerate(RATES):
         for j, icc in enumerate(ICCS):
@@ -454,13 +456,13 @@ def correction_section(design: str, labels: int, runs: int, seed: int, index: in
 def good_judge_section(runs: int, seed: int) -> Section:
     quality, labels = (0.99, 0.995), 1_000
     section = Section(
-        "Judge-corrected rate, labels: external, a judge almost without error",
-        f"40 images x 5 prompts, sensitivity {quality[0]}, specificity {quality[1]}; {labels} labels of another experiment "
+        title="Judge-corrected rate, labels: external, a judge almost without error",
+        text=f"40 images x 5 prompts, sensitivity {quality[0]}, specificity {quality[1]}; {labels} labels of another experiment "
         "with rate 0.5. The correction hardly matters here: its interval must not be less honest than that of the plain "
         "rate at the edge.",
-        [],
-        runs,
-        ("Rogan-Gladen, Lee-adjusted (default)",),
+        header=[],
+        runs=runs,
+        watched=("Rogan-Gladen, Lee-adjusted (default)",),
     )
     for i, p in enumerate((0.01, 0.05, 0.1)):
         for j, icc in enumerate(ICCS):
@@ -512,11 +514,11 @@ def difference_cell(
 
 def difference_section(runs: int, seed: int) -> Section:
     section = Section(
-        "Paired difference of two methods",
-        "Two methods on the same units, correlated within image and unit (probit).",
-        [],
-        runs,
-        ("default",),
+        title="Paired difference of two methods",
+        text="Two methods on the same units, correlated within image and unit (probit).",
+        header=[],
+        runs=runs,
+        watched=("default",),
     )
     cells = [
         (pa, pb, v, images)
@@ -564,11 +566,11 @@ def corrected_difference_cell(
 
 def corrected_difference_section(runs: int, seed: int) -> Section:
     section = Section(
-        "Corrected difference of two methods, judge errors that differ between methods",
-        "40 images x 5 prompts, 80 units labelled at random on both outputs.",
-        [],
-        runs,
-        ("PPI++ (default)",),
+        title="Corrected difference of two methods, judge errors that differ between methods",
+        text="40 images x 5 prompts, 80 units labelled at random on both outputs.",
+        header=[],
+        runs=runs,
+        watched=("PPI++ (default)",),
     )
     cells = [
         (pa, pb, judge, v)

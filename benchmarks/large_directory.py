@@ -66,7 +66,7 @@ def make(root: Path, edits: int) -> None:
 def record(root: Path, answers: Path) -> None:
     """An answer to every question: seven of ten protected edits fail, two of ten controls."""
     panel = load_panel("replay", ["engine.answers=/dev/null"])
-    plan = Plan(root, load_edits(root).edits, load_pair(), panel)
+    plan = Plan(root=root, edits=load_edits(root).edits, rubrics=load_pair(), panel=panel)
     with answers.open("w") as file:
         for edit, arm in arms_of(plan.edits):
             for request in plan.requests(panel.members[0], [(edit, arm)]):

@@ -109,7 +109,12 @@ async def measure(backend: str, edits: int, rounds: int, folder: Path) -> None:
     """Alternating rounds; prints each side's requests per second and the ratio."""
     card = load_card(str(CARDS["transformers" if backend == "transformers" else "vllm in process"]))
     root = paint(folder / "edits", edits)
-    plan = Plan(root, load_edits(root).edits[:edits], load_pair(PAIR), Panel(card.name, (card,), "single"))
+    plan = Plan(
+        root=root,
+        edits=load_edits(root).edits[:edits],
+        rubrics=load_pair(PAIR),
+        panel=Panel(card.name, (card,), "single"),
+    )
     requests = list(plan.requests(card, arms_of(plan.edits)))
     judge = open_judge(card)
     encoder = Encoder(root, card.policy)

@@ -42,7 +42,7 @@ def majority(votes: ArrayLike, *, classes: int = 2) -> Majority:
     return Majority(labels.astype(np.int64), counts, int((tied & ~empty).sum()), int(empty.sum()))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DawidSkene:
     """Result of :func:`dawid_skene`; rows of ``posterior`` follow ``items``, columns follow ``classes``.
 
@@ -102,7 +102,16 @@ def dawid_skene(
     if not item_list:
         empty = np.zeros((0, 0))
         return DawidSkene(
-            (), (), (), np.zeros(0), empty, np.zeros((0, 0, 0)), None, 0, False, ("no answers",)
+            items=(),
+            raters=(),
+            classes=(),
+            prior=np.zeros(0),
+            posterior=empty,
+            confusion=np.zeros((0, 0, 0)),
+            log_likelihood=None,
+            iterations=0,
+            converged=False,
+            notes=("no answers",),
         )
     i, items = _named(item_list)
     j, raters = _named(rater_list)
@@ -128,7 +137,16 @@ def dawid_skene(
     notes = _model_notes(len(raters), len(classes), bool(known), best[5])
     prior, posterior, confusion, likelihood, iterations, converged = best
     return DawidSkene(
-        items, raters, classes, prior, posterior, confusion, likelihood, iterations, converged, notes
+        items=items,
+        raters=raters,
+        classes=classes,
+        prior=prior,
+        posterior=posterior,
+        confusion=confusion,
+        log_likelihood=likelihood,
+        iterations=iterations,
+        converged=converged,
+        notes=notes,
     )
 
 

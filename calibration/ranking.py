@@ -53,7 +53,18 @@ def coefficient_difference(
     images = int(group.max()) + 1 if group.size else 0
     if images < 2:
         return Difference(
-            Interval(None, None, None, text, a.size, images, None, None, ("fewer than two images",)), None
+            Interval(
+                value=None,
+                low=None,
+                high=None,
+                method=text,
+                n=a.size,
+                clusters=images,
+                design_effect=None,
+                n_effective=None,
+                notes=("fewer than two images",),
+            ),
+            None,
         )
     function = _OF[coefficient]
     values, rests = [], []
@@ -65,15 +76,54 @@ def coefficient_difference(
     value, rest = values[0] - values[1], np.sort(rests[0] - rests[1])
     if not np.isfinite(value) or not np.isfinite(rest).all():
         note = "undefined for one of the judges"
-        return Difference(Interval(None, None, None, text, a.size, images, None, None, (note,)), None)
+        return Difference(
+            Interval(
+                value=None,
+                low=None,
+                high=None,
+                method=text,
+                n=a.size,
+                clusters=images,
+                design_effect=None,
+                n_effective=None,
+                notes=(note,),
+            ),
+            None,
+        )
     se = float(np.sqrt((images - 1) / images * ((rest - rest.mean()) ** 2).sum()))
     if se <= 1e-12:
         note = "the same whichever image is left out: no interval"
-        return Difference(Interval(value, None, None, text, a.size, images, None, None, (note,)), None)
+        return Difference(
+            Interval(
+                value=value,
+                low=None,
+                high=None,
+                method=text,
+                n=a.size,
+                clusters=images,
+                design_effect=None,
+                n_effective=None,
+                notes=(note,),
+            ),
+            None,
+        )
     half = -float(stdtrit(images - 1, (1 - level) / 2)) * se
     low, high = max(value - half, -2.0), min(value + half, 2.0)
     p = min(1.0, 2 * float(stdtr(images - 1, -abs(value) / se)))
-    return Difference(Interval(value, low, high, text, a.size, images, None, None, ()), p)
+    return Difference(
+        Interval(
+            value=value,
+            low=low,
+            high=high,
+            method=text,
+            n=a.size,
+            clusters=images,
+            design_effect=None,
+            n_effective=None,
+            notes=(),
+        ),
+        p,
+    )
 
 
 def rank_correlation(
@@ -113,9 +163,29 @@ def rank_correlation(
     whole = value(np.ones(s.size, dtype=np.bool_))
     if not np.isfinite(whole):
         note = "a rater or the judge gives one grade only: undefined"
-        return Interval(None, None, None, text, s.size, images, None, None, (note,))
+        return Interval(
+            value=None,
+            low=None,
+            high=None,
+            method=text,
+            n=s.size,
+            clusters=images,
+            design_effect=None,
+            n_effective=None,
+            notes=(note,),
+        )
     low, high, reason = jackknife(whole, [value(group != g) for g in range(images)], level=level)
-    return Interval(whole, low, high, text, s.size, images, None, None, (reason,) if reason else ())
+    return Interval(
+        value=whole,
+        low=low,
+        high=high,
+        method=text,
+        n=s.size,
+        clusters=images,
+        design_effect=None,
+        n_effective=None,
+        notes=(reason,) if reason else (),
+    )
 
 
 def pairwise_share(left: Ints, right: Ints | None, image: ArrayLike, *, level: float = 0.95) -> Interval:

@@ -22,7 +22,7 @@ FEW_REPEATS = 3
 NOISE_ALLOWED = 0.05  # share of a verdict's variance below which more votes are not worth their price
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reliability:
     """Agreement of a judge with itself.
 
@@ -68,7 +68,17 @@ def retest_reliability(verdicts: ArrayLike, image: ArrayLike, *, level: float = 
     if left:
         notes += (f"{left} edits left out: fewer than two decided answers",)
     if n < 2:
-        return Reliability(flips, alpha, None, None, None, None, n, repeats, (*notes, "fewer than two edits"))
+        return Reliability(
+            flip_rate=flips,
+            alpha=alpha,
+            between=None,
+            within=None,
+            noise_share=None,
+            voting_share=None,
+            edits=n,
+            repeats=repeats,
+            notes=(*notes, "fewer than two edits"),
+        )
     order = np.lexsort((k, p))
     p, k, noise = p[order], k[order], noise[order]
     within = float(noise.mean())
@@ -76,10 +86,28 @@ def retest_reliability(verdicts: ArrayLike, image: ArrayLike, *, level: float = 
     total = between + within
     if total == 0:
         notes += ("every answer is the same: there is no variance to divide",)
-        return Reliability(flips, alpha, between, within, None, None, n, repeats, notes)
+        return Reliability(
+            flip_rate=flips,
+            alpha=alpha,
+            between=between,
+            within=within,
+            noise_share=None,
+            voting_share=None,
+            edits=n,
+            repeats=repeats,
+            notes=notes,
+        )
     voted = within / repeats
     return Reliability(
-        flips, alpha, between, within, within / total, voted / (between + voted), n, repeats, notes
+        flip_rate=flips,
+        alpha=alpha,
+        between=between,
+        within=within,
+        noise_share=within / total,
+        voting_share=voted / (between + voted),
+        edits=n,
+        repeats=repeats,
+        notes=notes,
     )
 
 

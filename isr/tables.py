@@ -71,7 +71,7 @@ class Cell:
         return f"{value:{'+' if self.kind == 'signed' else ''}.{self.digits}f}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Known:
     """One published figure with, for a rate, Wilson's interval at its n."""
 
@@ -113,7 +113,7 @@ class Line:
     signature: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """A table that can be printed, and written as markdown, CSV and LaTeX.
 

@@ -121,7 +121,7 @@ class ImageRef:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
     """One row of an edit directory, with its files digested and its defaults filled in."""
 
@@ -154,7 +154,7 @@ class Edit:
         return self.extra.get(name, "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The parsed answer to one question: ``fails``, ``fine``, or ``undecided`` with its reason.
 
@@ -182,7 +182,7 @@ class Verdict:
         return {Value.FAILS: Tri.YES, Value.FINE: Tri.NO}.get(self.value, Tri.UNKNOWN)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """A value that never travels without its interval, its n and what it rests on.
 
@@ -216,7 +216,7 @@ class Estimate:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """A judge's completed reply, whatever it says. It is terminal: nothing in it makes it be asked again.
 

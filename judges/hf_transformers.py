@@ -394,8 +394,8 @@ class _Model:
         ends = [i for i, token in enumerate(ids) if token in self.eos]
         ids = ids[: ends[0]] if ends else ids
         return Answer(
-            self.tokenizer.decode(ids, skip_special_tokens=True),
-            Finish.STOP if ends else Finish.LENGTH,
+            text=self.tokenizer.decode(ids, skip_special_tokens=True),
+            finish_reason=Finish.STOP if ends else Finish.LENGTH,
             served=self._served,
             usage={"prompt_tokens": prompt, "completion_tokens": len(ids) + bool(ends)},
             received_at=datetime.now(UTC).isoformat(timespec="seconds"),

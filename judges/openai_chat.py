@@ -129,9 +129,9 @@ class OpenAIChat:
         said = {name: self._clean(text) for name, text in read_completion(payload).items()}
         finish = finish_of(said["finish_reason"])
         answer = Answer(
-            said["text"],
-            finish,
-            said["refusal"],
+            text=said["text"],
+            finish_reason=finish,
+            refusal=said["refusal"],
             served=self._served(payload, headers, said["finish_reason"] if finish is Finish.OTHER else ""),
             usage=_usage(payload),
             sent=sent,

@@ -149,8 +149,8 @@ class VllmEngine:
                 "server_error", f"{self.card.name}: the engine ended a request ({written.finish_reason})"
             )
         return Answer(
-            written.text,
-            _FINISHED[written.finish_reason],
+            text=written.text,
+            finish_reason=_FINISHED[written.finish_reason],
             served=engine.served,
             usage={
                 "prompt_tokens": len(output.prompt_token_ids),

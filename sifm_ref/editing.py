@@ -49,7 +49,7 @@ class Prompt:
         return self.prompt_id or f"tx-{sha256_bytes(self.text.encode())[7:23]}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """What to edit: directories of ``isr immunize``, with every prompt, seed and purifier (``None``: as it is).
 
@@ -79,7 +79,7 @@ class Done:
     fresh: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Unit:
     """One edit's unit with all treatments of it; the control edit is made once."""
 
@@ -294,14 +294,14 @@ def _units(job: Job) -> list[_Unit]:
         raise InputError("prompts and images: nothing was edited", problems)
     units = [
         _Unit(
-            name,
-            images.sources[name][0],
-            images.masks.get(name),
-            prompt,
-            seed,
-            purifier,
-            tuple(treated),
-            images.origin(name),
+            image_id=name,
+            source=images.sources[name][0],
+            mask=images.masks.get(name),
+            prompt=prompt,
+            seed=seed,
+            purifier=purifier,
+            treated=tuple(treated),
+            origin=images.origin(name),
         )
         for name, treated in sorted(images.treated.items())
         for prompt in wanted[name]

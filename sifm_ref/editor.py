@@ -210,7 +210,7 @@ def repeated(text: Text, times: int) -> Text:
     return text if times == 1 else {k: v.repeat(times, *[1] * (v.dim() - 1)) for k, v in text.items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """How an editor is loaded. ``dtype``: fp32, fp16 or bf16. ``settings``: its own, for an edit."""
 

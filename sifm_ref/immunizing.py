@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sifm_ref.scene import Immunized
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """What to do. ``prompts``: the text of each image id; ``masks``: pictures by image id, white where repainted.
 
@@ -57,7 +57,7 @@ class Job:
     growing: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """One image: its row, whether it was there before, and what it cost."""
 
@@ -106,7 +106,16 @@ def immunize(
             for picture in batch:
                 if picture not in waiting:
                     number += 1
-                    on_image(Done({"image_id": picture.image_id}, number, total, 0.0, 0, fresh=False))
+                    on_image(
+                        Done(
+                            row={"image_id": picture.image_id},
+                            number=number,
+                            total=total,
+                            seconds=0.0,
+                            peak_bytes=0,
+                            fresh=False,
+                        )
+                    )
             if not waiting:
                 continue
             for picture in waiting:
@@ -119,7 +128,7 @@ def immunize(
                     continue
                 row |= origins[row["image_id"]]
                 records.add(row["image_id"], row)
-                on_image(Done(row, number, total, seconds, peak))
+                on_image(Done(row=row, number=number, total=total, seconds=seconds, peak_bytes=peak))
     finally:
         there = records.finish()
     if unchanged:

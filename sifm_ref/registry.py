@@ -19,7 +19,7 @@ Kind = Literal["methods", "editors", "purifiers"]
 EXTRA = "pip install 'isr-eval[sifm]'"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Method:
     """A method's function with its configuration. ``preset`` names where ``config`` began; ``""``: it has none."""
 
@@ -86,7 +86,14 @@ def method(spec: str, preset: str = "", settings: Mapping[str, str] | None = Non
         )
     chosen = preset or next(iter(presets), "")
     config = changed(presets.get(chosen), settings or {}, f"method {name}")
-    return Method(name, found, config, chosen, code, getattr(module, "adaptation", lambda editor: ""))
+    return Method(
+        name=name,
+        function=found,
+        config=config,
+        preset=chosen,
+        code=code,
+        adaptation=getattr(module, "adaptation", lambda editor: ""),
+    )
 
 
 def _loaded(path: Path) -> ModuleType:

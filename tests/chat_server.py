@@ -58,7 +58,7 @@ TRANSIENT = {"limited": 1, "double_500": 2, "reset": 1, "silent": 1, "long_wait"
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Server:
     """State of the server: its faults and what it was asked."""
 

@@ -43,7 +43,7 @@ def recorded_run(
     card.write_text(f'backend = "replay"\n[engine]\nanswers = {json.dumps(str(answers))}\n', "utf-8")
     directory = load_edits(edits)
     panel = load_panel(str(card))
-    plan = Plan(edits, directory.edits, load_pair(), panel)
+    plan = Plan(root=edits, edits=directory.edits, rubrics=load_pair(), panel=panel)
     lines = []
     for number, request in enumerate(plan.requests(panel.members[0], arms_of(plan.edits))):
         said = dict(say(number) if say else answer(number))

@@ -48,7 +48,7 @@ def run(record: Record, tiny: bool) -> None:
         photograph(folder / "pictures" / "one.png", side)
         for dtype in PRECISIONS:
             began = time.perf_counter()
-            settings = Settings(dtype, device_of(tiny), {"steps": edit_steps})
+            settings = Settings(dtype=dtype, device=device_of(tiny), settings={"steps": edit_steps})
             editor = load(str(folder / "editor"), settings)
             wait()
             record.put(f"checkpoint/seconds_loaded_{dtype}", rounded(time.perf_counter() - began))
@@ -135,7 +135,7 @@ def method(editor: Any, row: str, folder: Path, out: Path, steps: int) -> dict[s
         ends.append(time.perf_counter())
 
     chosen = named(name, settings={"descent.steps": str(steps)})
-    job = Job(folder / "pictures", out, chosen, resize=Resize(policy="keep"))
+    job = Job(images=folder / "pictures", out=out, method=chosen, resize=Resize(policy="keep"))
     began = time.perf_counter()
     immunize(job, editor, on_image=done.append, on_step=step)
     each = [b - a for a, b in pairwise(ends)]

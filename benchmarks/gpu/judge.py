@@ -219,7 +219,9 @@ class Bench:
     def plan(self, card: Card, requests: int) -> Plan:
         """So many requests: the semantic question about as many edits."""
         panel = Panel(card.name, (card,), "single")
-        return Plan(self.root, self.edits[:requests], {Question.SEMANTIC: self.rubric}, panel)
+        return Plan(
+            root=self.root, edits=self.edits[:requests], rubrics={Question.SEMANTIC: self.rubric}, panel=panel
+        )
 
     def batch(self, size: int) -> dict[str, Any]:
         """Rounds of both ways in turn."""

@@ -67,7 +67,7 @@ def loaded(device: str) -> Any:
     from sifm_ref.loading import load
 
     own = {"steps": 8, "guidance": 2.0, "image_guidance": 1.5}
-    return load(str(SHAPES / "editor" / "model"), Settings("fp32", device, own))
+    return load(str(SHAPES / "editor" / "model"), Settings(dtype="fp32", device=device, settings=own))
 
 
 def protect(out: Path, device: str, steps: int, made: dict[str, Any]) -> float:
@@ -83,7 +83,7 @@ def protect(out: Path, device: str, steps: int, made: dict[str, Any]) -> float:
         "sifm", "balanced", {"descent.steps": str(steps), "layers": "down_blocks.1,mid_block,up_blocks.0"}
     )
     job = Job(
-        images, out, chosen, Budget(0.06), resize=Resize(64, "keep"), batch=4, pictures=some,
+        images=images, out=out, method=chosen, budget=Budget(0.06), resize=Resize(64, "keep"), batch=4, pictures=some,
         prompts={p.image_id: PROMPT for p in some},
     )  # fmt: skip
     editor = loaded(device)

@@ -47,9 +47,29 @@ def jackknifed(
     text = f"{name}, delete-one-image jackknife"
     value = float(function(total)) if n else float("nan")
     if not np.isfinite(value):
-        return Interval(None, None, None, text, n, groups, None, None, (undefined if n else "no edit",))
+        return Interval(
+            value=None,
+            low=None,
+            high=None,
+            method=text,
+            n=n,
+            clusters=groups,
+            design_effect=None,
+            n_effective=None,
+            notes=(undefined if n else "no edit",),
+        )
     low, high, reason = jackknife(value, function(total[None] - per_image), level=level)
-    return Interval(value, low, high, text, n, groups, None, None, (reason,) if reason else ())
+    return Interval(
+        value=value,
+        low=low,
+        high=high,
+        method=text,
+        n=n,
+        clusters=groups,
+        design_effect=None,
+        n_effective=None,
+        notes=(reason,) if reason else (),
+    )
 
 
 def mean_interval(values: ArrayLike, image: ArrayLike, *, level: float = 0.95) -> Interval:
@@ -57,14 +77,42 @@ def mean_interval(values: ArrayLike, image: ArrayLike, *, level: float = 0.95) -
     x, group = np.asarray(values, dtype=np.float64), codes(image)
     text = "logit-t of a mean, clustered by image_id"
     if x.size == 0:
-        return Interval(None, None, None, text, 0, 0, None, None, ("no edit: there is no mean",))
+        return Interval(
+            value=None,
+            low=None,
+            high=None,
+            method=text,
+            n=0,
+            clusters=0,
+            design_effect=None,
+            n_effective=None,
+            notes=("no edit: there is no mean",),
+        )
     sizes = np.bincount(group)
     order = np.lexsort((x, group))
     sums = np.bincount(group[order], weights=x[order])
     if sizes.size < 2:
-        return Interval(float(x.mean()), None, None, text, x.size, 1, None, None, ("one image: no interval",))
+        return Interval(
+            value=float(x.mean()),
+            low=None,
+            high=None,
+            method=text,
+            n=x.size,
+            clusters=1,
+            design_effect=None,
+            n_effective=None,
+            notes=("one image: no interval",),
+        )
     canonical = np.lexsort((sizes, sums))
     core = rate_core(sums[canonical], sizes[canonical], level=level)
     return Interval(
-        float(core.value), float(core.low), float(core.high), text, x.size, sizes.size, None, None, ()
+        value=float(core.value),
+        low=float(core.low),
+        high=float(core.high),
+        method=text,
+        n=x.size,
+        clusters=sizes.size,
+        design_effect=None,
+        n_effective=None,
+        notes=(),
     )

@@ -27,7 +27,7 @@ from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval, codes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
     """A judge against people on the same edits; ``table[i, j]`` counts edits judged i that people call j."""
 
@@ -62,23 +62,31 @@ def agreement(judge: ArrayLike, human: ArrayLike, image: ArrayLike, *, level: fl
         found = rate_interval(np.asarray(hit)[mask], group[mask], level=level)
         if found.n == 0:
             return Interval(
-                None, None, None, found.method, 0, 0, None, None, (f"people call no edit {word}",)
+                value=None,
+                low=None,
+                high=None,
+                method=found.method,
+                n=0,
+                clusters=0,
+                design_effect=None,
+                n_effective=None,
+                notes=(f"people call no edit {word}",),
             )
         return found
 
     every = np.ones(n, dtype=bool)
     return Agreement(
-        tuple(tuple(int(x) for x in row) for row in tables.sum(axis=0)),
-        rate(j == y, every, "anything"),
-        jackknifed("Cohen's kappa", tables, cohen_kappa, n, level, one),
-        jackknifed("Gwet's AC1", tables, gwet_ac1, n, level, one),
-        jackknifed("Krippendorff's alpha", tables, krippendorff_nominal, n, level, one),
-        jackknifed("MCC", tables, matthews, n, level, "a rater uses one class only: undefined"),
-        rate(j == 1, y == 1, "immunized"),
-        rate(j == 0, y == 0, "not immunized"),
-        rate(y == 1, every, "anything"),
-        n,
-        images,
+        table=tuple(tuple(int(x) for x in row) for row in tables.sum(axis=0)),
+        percent=rate(j == y, every, "anything"),
+        kappa=jackknifed("Cohen's kappa", tables, cohen_kappa, n, level, one),
+        ac1=jackknifed("Gwet's AC1", tables, gwet_ac1, n, level, one),
+        alpha=jackknifed("Krippendorff's alpha", tables, krippendorff_nominal, n, level, one),
+        mcc=jackknifed("MCC", tables, matthews, n, level, "a rater uses one class only: undefined"),
+        sensitivity=rate(j == 1, y == 1, "immunized"),
+        specificity=rate(j == 0, y == 0, "not immunized"),
+        prevalence=rate(y == 1, every, "anything"),
+        n=n,
+        clusters=images,
     )
 
 

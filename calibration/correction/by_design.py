@@ -210,7 +210,17 @@ def corrected_difference(
     if images < 2 or float(core.df) < 1:
         return no_interval(value, text, n, images, "labels in fewer than two images: no interval")
     low, high = (float(x) for x in linear(core, level=level))
-    return Interval(value, low, high, text, n, images, None, None, notes)
+    return Interval(
+        value=value,
+        low=low,
+        high=high,
+        method=text,
+        n=n,
+        clusters=images,
+        design_effect=None,
+        n_effective=None,
+        notes=notes,
+    )
 
 
 def _outcomes(where: str, *columns: ArrayLike) -> tuple[Floats, Floats, Floats, Floats]:

@@ -132,7 +132,17 @@ def zero_one(where: str, name: str, values: Floats) -> None:
 
 
 def no_interval(value: float | None, text: str, n: int, images: int, note: str) -> Interval:
-    return Interval(value, None, None, text, n, images, None, None, (note,))
+    return Interval(
+        value=value,
+        low=None,
+        high=None,
+        method=text,
+        n=n,
+        clusters=images,
+        design_effect=None,
+        n_effective=None,
+        notes=(note,),
+    )
 
 
 def finish(core: Core, text: str, rows: Labelled, level: float, notes: tuple[str, ...]) -> Interval:
@@ -144,7 +154,17 @@ def finish(core: Core, text: str, rows: Labelled, level: float, notes: tuple[str
     n_eff = float(core.smooth * (1 - core.smooth) / core.variance) + 1 if core.variance > 0 else None
     if n_eff is not None:
         notes = (*notes, f"as precise as {n_eff:.1f} independent edits judged by people")
-    return Interval(value, min(low, value), max(high, value), text, n, images, None, n_eff, notes)
+    return Interval(
+        value=value,
+        low=min(low, value),
+        high=max(high, value),
+        method=text,
+        n=n,
+        clusters=images,
+        design_effect=None,
+        n_effective=n_eff,
+        notes=notes,
+    )
 
 
 def check_probabilities(where: str, probabilities: ArrayLike | None, rows: Labelled) -> Floats | None:

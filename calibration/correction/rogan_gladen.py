@@ -29,7 +29,7 @@ from isr.types import Bools, Floats, Ints
 CalibrationDesign = Literal["random", "within_label", "within_verdict"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
     """How a judge did on labelled edits of another experiment.
 
@@ -114,7 +114,12 @@ class Calibration:
             n_eff = n / float(prudent_deff(sums[order], sizes[order]))
             counts += [float(right.mean()) * n_eff, n_eff]
         return Calibration(
-            counts[0], counts[1], counts[2], counts[3], label_design, images=int(np.unique(group).size)
+            true_positives=counts[0],
+            positives=counts[1],
+            true_negatives=counts[2],
+            negatives=counts[3],
+            label_design=label_design,
+            images=int(np.unique(group).size),
         )
 
 
@@ -299,7 +304,17 @@ def rogan_gladen(
     )
     if informative(calibration, level=level) <= 0:
         note = "sensitivity + specificity - 1 is not clearly above 0: this judge says nothing about the rate"
-        return Interval(None, 0.0, 1.0, text, n, sizes.size, None, None, (note,))
+        return Interval(
+            value=None,
+            low=0.0,
+            high=1.0,
+            method=text,
+            n=n,
+            clusters=sizes.size,
+            design_effect=None,
+            n_effective=None,
+            notes=(note,),
+        )
     p = float(f.mean())
     value = float(np.clip(rogan_gladen_value(p, q0, q1), 0.0, 1.0))
     if sizes.size < 2:
@@ -320,7 +335,17 @@ def rogan_gladen(
     if calibration.images is None:
         notes += ("the number of images of the calibration labels is unknown: taken as independent edits",)
     low, high = min(float(core.low), value), max(float(core.high), value)
-    return Interval(value, low, high, text, n, sizes.size, n / n_eff, n_eff, notes)
+    return Interval(
+        value=value,
+        low=low,
+        high=high,
+        method=text,
+        n=n,
+        clusters=sizes.size,
+        design_effect=n / n_eff,
+        n_effective=n_eff,
+        notes=notes,
+    )
 
 
 def _check_calibration(where: str, calibration: Calibration) -> None:
@@ -384,10 +409,23 @@ def rogan_gladen_joint(
     if not (y == 1).any() or not (y == 0).any():
         raise DesignError(f"{where}: labels of both kinds are needed; label more edits at random")
     table = Calibration(
-        float((f * y).sum()), float(y.sum()), float(((1 - f) * (1 - y)).sum()), float((1 - y).sum())
+        true_positives=float((f * y).sum()),
+        positives=float(y.sum()),
+        true_negatives=float(((1 - f) * (1 - y)).sum()),
+        negatives=float((1 - y).sum()),
     )
     if informative(table, level=level) <= 0:
         note = "sensitivity + specificity - 1 is not clearly above 0: this judge says nothing about the rate"
-        return Interval(None, 0.0, 1.0, text, rows.judge.size, rows.starts.size, None, None, (note,))
+        return Interval(
+            value=None,
+            low=0.0,
+            high=1.0,
+            method=text,
+            n=rows.judge.size,
+            clusters=rows.starts.size,
+            design_effect=None,
+            n_effective=None,
+            notes=(note,),
+        )
     core = rogan_gladen_joint_core(rows.judge, rows.human, rows.labelled, rows.starts)
     return finish(core, text, rows, level, (f"{int(rows.labelled.sum())} labels",))

@@ -46,9 +46,13 @@ class ShapesOracle:
         try:
             fields = self._fields(request, source, edit)
         except NotAShapesScene as error:
-            return Answer("", Finish.STOP, refusal=f"not a scene that this oracle knows: {error}")
+            return Answer(
+                text="", finish_reason=Finish.STOP, refusal=f"not a scene that this oracle knows: {error}"
+            )
         return Answer(
-            json.dumps(fields), Finish.STOP, served={"model": "shapes-oracle", "revision": REVISION}
+            text=json.dumps(fields),
+            finish_reason=Finish.STOP,
+            served={"model": "shapes-oracle", "revision": REVISION},
         )
 
     def _fields(self, request: Request, source: Any, edit: Any) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Perceptual:
     reasoning: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """One shape of the source: kind, centre and radius in pixels, rotation in degrees, its share of each pixel."""
 
@@ -82,7 +82,7 @@ class Found:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Damage:
     """How the edit is degraded, in the units of ``NOISE``, ``BLUR`` (pixels here), ``BLOCKS`` and ``COLLAPSE``."""
 
@@ -289,13 +289,15 @@ def _classify(cover: Array, image: Array) -> Found:
             ideal = _draw(kind, x, y, r, turn, cover.shape)
             overlap = float(np.minimum(ideal, cover).sum() / np.maximum(ideal, cover).sum())
             if best is None or overlap > best[0]:
-                best = (overlap, Found(kind, x, y, r, float(turn), ideal, ""))
+                best = (overlap, Found(kind=kind, x=x, y=y, radius=r, turn=float(turn), cover=ideal, name=""))
     assert best is not None
     if best[0] < SAME_KIND:
         raise NotAShapesScene("a shape that is none of the four kinds")
     f = best[1]
     colour = _weighted(image, f.cover > 0.9)
-    return Found(f.kind, f.x, f.y, f.radius, f.turn, f.cover, _colour_name(colour))
+    return Found(
+        kind=f.kind, x=f.x, y=f.y, radius=f.radius, turn=f.turn, cover=f.cover, name=_colour_name(colour)
+    )
 
 
 def _weighted(image: Array, where: Array | Mask) -> Array:
@@ -314,7 +316,9 @@ def _damage(pair: Pair) -> Damage:
     weight, shift = _blocks(pair, cell) if noise < NOISE else (0.0, (0, 0))
     kept = _colour_kept(pair)
     sigma = _blur(pair, kept) if noise < NOISE and weight < BLOCKS else 0.0
-    return Damage(noise, sigma, weight, cell, shift, min(kept, 1.0), side)
+    return Damage(
+        noise=noise, sigma=sigma, blocks=weight, cell=cell, shift=shift, kept=min(kept, 1.0), side=side
+    )
 
 
 def _noise(pair: Pair) -> float:

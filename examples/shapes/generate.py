@@ -90,7 +90,7 @@ class Truth:
     perceptual: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PaintedEdit:
     """One prompt of one image: an edit for each arm with its truth."""
 
@@ -318,13 +318,17 @@ def paint_image(number: int, seed: int, jitter: bool = False) -> PaintedImage:
         split = "seen" if (k + number) % 2 == 0 else "unseen"
         plan = _plan(rng, PROTECTED_RATE[split] + swing)
         control_plan = _plan(rng, CONTROL_RATE)
+        edit, truth = paint(scene, task, plan, spread, rng)
+        control, control_truth = paint(scene, task, control_plan, spread, rng)
         edits.append(
             PaintedEdit(
-                f"{number:04d}-{k + 1}",
-                task,
-                split,
-                *paint(scene, task, plan, spread, rng),
-                *paint(scene, task, control_plan, spread, rng),
+                edit_id=f"{number:04d}-{k + 1}",
+                task=task,
+                split=split,
+                protected=edit,
+                protected_truth=truth,
+                control=control,
+                control_truth=control_truth,
             )
         )
     return PaintedImage(f"{number:04d}", source, protect(source, rng), tuple(edits))

@@ -45,7 +45,7 @@ REACH = {"circle": 1.0, "square": 1.25, "triangle": 1.3, "cross": 1.08}
 """Distance of a shape's farthest point from its centre, in radii."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
     """How far the drawn values may vary."""
 
@@ -59,9 +59,27 @@ class Spread:
     odd_sizes: bool
 
 
-TUNING = Spread(3.0, 0.03, (0.15, 0.20), 9.0, (0.02, 0.05), (0.04, 0.12), TEXTURES, False)
+TUNING = Spread(
+    hue=3.0,
+    ink=0.03,
+    radius=(0.15, 0.20),
+    rotation=9.0,
+    texture=(0.02, 0.05),
+    shading=(0.04, 0.12),
+    textures=TEXTURES,
+    odd_sizes=False,
+)
 """The range that the bundled directory is drawn from."""
-JITTERED = Spread(7.0, 0.07, (0.135, 0.215), 14.0, (0.015, 0.075), (0.02, 0.18), JITTER_TEXTURES, True)
+JITTERED = Spread(
+    hue=7.0,
+    ink=0.07,
+    radius=(0.135, 0.215),
+    rotation=14.0,
+    texture=(0.015, 0.075),
+    shading=(0.02, 0.18),
+    textures=JITTER_TEXTURES,
+    odd_sizes=True,
+)
 """A wider range, with two textures more, on which a judge of these scenes is measured."""
 
 
@@ -73,7 +91,7 @@ class Paint:
     rgb: Rgb
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """One shape; lengths in pixels, the rotation in degrees."""
 
@@ -85,7 +103,7 @@ class Shape:
     rotation: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
     """The background: a colour under a texture and a shading."""
 
@@ -203,7 +221,14 @@ def draw_scene(rng: np.random.Generator, spread: Spread, size: int | None = None
     usable = [name for name in HUES if hue_gap(name, ground_name) >= MIN_HUE_GAP]
     inks = [str(n) for n in rng.permutation(usable)[:2]]
     shapes = [
-        Shape(kind, mix_paint(rng, ink, spread), x, y, r, uniform(rng, (-spread.rotation, spread.rotation)))
+        Shape(
+            kind=kind,
+            paint=mix_paint(rng, ink, spread),
+            x=x,
+            y=y,
+            radius=r,
+            rotation=uniform(rng, (-spread.rotation, spread.rotation)),
+        )
         for kind, ink, (x, y, r) in zip(kinds, inks, _places(rng, width, height, kinds, spread), strict=True)
     ]
     ground = Ground(

@@ -26,7 +26,7 @@ MAIN, ABLATIONS = "main", "ablations"
 Outcomes = Mapping[Unit, float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """One declared comparison: ``first`` minus ``second``, which is a method's label or ``none``."""
 
@@ -97,7 +97,14 @@ def declared(plan: Plan, purifiers: Mapping[str, str]) -> dict[str, list[Pair]]:
                     if family == ABLATIONS and second != NONE:
                         first, other = second, one.label
                     found[family].append(
-                        Pair(editing.editor.name, purifiers[spec], one.eps, one.surrogate.name, first, other)
+                        Pair(
+                            editor=editing.editor.name,
+                            purifier=purifiers[spec],
+                            eps=one.eps,
+                            surrogate=one.surrogate.name,
+                            first=first,
+                            second=other,
+                        )
                     )
     return {family: pairs for family, pairs in found.items() if pairs}
 

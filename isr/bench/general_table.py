@@ -24,7 +24,9 @@ def general(rows: Sequence[Row], split: str = "") -> Table:
         notes.append(
             f"{WORST}: immunized under every purifier and seed; n counts images with prompt, not edits"
         )
-    return Table("general", title, columns, tuple(lines), tuple(notes), inline=True)
+    return Table(
+        name="general", title=title, columns=columns, rows=tuple(lines), notes=tuple(notes), inline=True
+    )
 
 
 def _place(rows: Sequence[Row]) -> Callable[[Row], tuple[int, ...]]:

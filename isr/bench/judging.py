@@ -115,10 +115,10 @@ async def _scored(bench: Bench, scoring: Scoring, show: Show) -> Any:
 
     budget = bench.order.budget_usd
     options = Options(
-        bench.out / scoring.editing.folder,
-        judge_spec(scoring.judge, bench.order.root),
-        judge_sets(scoring.judge),
-        bench.out / scoring.folder,
+        directory=bench.out / scoring.editing.folder,
+        judge=judge_spec(scoring.judge, bench.order.root),
+        sets=judge_sets(scoring.judge),
+        out=bench.out / scoring.folder,
         rubrics=scoring.judge.rubrics,
         by=tuple(_by(bench)),
         level=bench.study.level,

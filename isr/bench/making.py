@@ -97,7 +97,7 @@ class Unfinished:
 WHOLE = Unfinished()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """A folder that workers fill. ``rests_on``: digest of all that decides what is in it."""
 
@@ -211,31 +211,31 @@ def _immunize_cell(bench: Bench, cell: Immunization) -> Cell:
 
     def task(shard: tuple[int, int]) -> Task:
         return Immunize(
-            cell.folder,
-            loading,
-            bench.out / cell.folder,
-            folder,
-            pictures,
-            material.seen,
-            method_spec(cell.method, root),
-            cell.method.preset,
-            texts(cell.method.set),
-            cell.eps,
-            cell.method.norm,
-            cell.method.seed,
-            study.images.resolution,
-            cell.surrogate.batch,
-            shard,
+            key=cell.folder,
+            editor=loading,
+            out=bench.out / cell.folder,
+            images=folder,
+            pictures=pictures,
+            prompts=material.seen,
+            method=method_spec(cell.method, root),
+            preset=cell.method.preset,
+            sets=texts(cell.method.set),
+            eps=cell.eps,
+            norm=cell.method.norm,
+            seed=cell.method.seed,
+            resolution=study.images.resolution,
+            batch=cell.surrogate.batch,
+            shard=shard,
         )
 
     return Cell(
-        cell.folder,
-        cell.title,
-        bench.out / cell.folder,
-        cell_stamp(bench, cell.folder),
-        _rests_on_images(bench, cell),
-        max(1, min(bench.board.jobs, batches)),
-        task,
+        key=cell.folder,
+        title=cell.title,
+        folder=bench.out / cell.folder,
+        stamp=cell_stamp(bench, cell.folder),
+        rests_on=_rests_on_images(bench, cell),
+        shards=max(1, min(bench.board.jobs, batches)),
+        task=task,
     )
 
 
@@ -248,14 +248,14 @@ def _size(bench: Bench, size: tuple[int, int]) -> tuple[int, int]:
 
 def loading_of(editor: EditorPart, root: Path) -> Loading:
     return Loading(
-        editor_spec(editor, root),
-        editor.name,
-        tuple(sorted(texts(editor.set).items())),
-        editor.dtype,
-        editor.device,
-        editor.revision,
-        editor.timestep_batch,
-        editor.checkpoint_activations,
+        spec=editor_spec(editor, root),
+        name=editor.name,
+        sets=tuple(sorted(texts(editor.set).items())),
+        dtype=editor.dtype,
+        device=editor.device,
+        revision=editor.revision,
+        timestep_batch=editor.timestep_batch,
+        checkpoint=editor.checkpoint_activations,
     )
 
 
@@ -276,14 +276,14 @@ def edit_cell(bench: Bench, editing: Editing) -> Cell:
 
     def task(shard: tuple[int, int]) -> Task:
         return Edit(
-            editing.folder,
-            loading,
-            bench.out / editing.folder,
-            directories,
-            prompts,
-            study.seeds,
-            editing.purifiers,
-            shard,
+            key=editing.folder,
+            editor=loading,
+            out=bench.out / editing.folder,
+            directories=directories,
+            prompts=prompts,
+            seeds=study.seeds,
+            purifiers=editing.purifiers,
+            shard=shard,
         )
 
     jobs = bench.board.jobs
@@ -297,13 +297,13 @@ def edit_cell(bench: Bench, editing: Editing) -> Cell:
         ]
     )
     return Cell(
-        editing.folder,
-        editing.editor.name,
-        bench.out / editing.folder,
-        cell_stamp(bench, editing.folder),
-        rests_on,
-        1 if jobs == 1 else max(1, min(jobs * SHARDS, units)),
-        task,
+        key=editing.folder,
+        title=editing.editor.name,
+        folder=bench.out / editing.folder,
+        stamp=cell_stamp(bench, editing.folder),
+        rests_on=rests_on,
+        shards=1 if jobs == 1 else max(1, min(jobs * SHARDS, units)),
+        task=task,
     )
 
 

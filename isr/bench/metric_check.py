@@ -56,7 +56,7 @@ class Strength:
     of: tuple[Treatment, str] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Separation:
     """What one metric says of one editor's edits, against what one judge says.
 
@@ -87,7 +87,7 @@ class Said:
     reasoning: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Disagreement:
     """An edit of which a metric and the judge say opposite things.
 
@@ -154,7 +154,7 @@ class Thesis:
             *self.notes,
         ]
         title = "How well conventional metrics tell immunized edits from those that are not"
-        return Table("thesis", title, columns, tuple(lines), tuple(notes))
+        return Table(name="thesis", title=title, columns=columns, rows=tuple(lines), notes=tuple(notes))
 
     @cached_property
     def by_treatment(self) -> Table:
@@ -172,7 +172,13 @@ class Thesis:
                 signatures[where] = s.signature
         made = [Line(w[1], cells, w[0], {}, signatures[w]) for w, cells in lines.items()]
         title = "The same within each method"
-        return Table("thesis-methods", title, columns, tuple(made), tuple(_reasons(made, columns)))
+        return Table(
+            name="thesis-methods",
+            title=title,
+            columns=columns,
+            rows=tuple(made),
+            notes=tuple(_reasons(made, columns)),
+        )
 
     def tables(self) -> list[Table]:
         return [self.table, self.by_treatment]
@@ -351,19 +357,19 @@ class _Edits:
         calls = called(x, y, self.image)
         everything = np.ones(x.size, np.bool_)
         return Separation(
-            editor,
-            judge_name(self.run),
-            metric,
-            self._strength("all", x, everything),
-            auc(x, y, self.image, self.stratum, level=level),
-            self._between(metric),
-            self._share(calls == 1.0, calls, y == 0.0),
-            self._share(calls == 0.0, calls, y == 1.0),
-            tuple(
+            editor=editor,
+            judge=judge_name(self.run),
+            metric=metric,
+            overall=self._strength("all", x, everything),
+            within=auc(x, y, self.image, self.stratum, level=level),
+            between=self._between(metric),
+            false_protected=self._share(calls == 1.0, calls, y == 0.0),
+            missed=self._share(calls == 0.0, calls, y == 1.0),
+            treatments=tuple(
                 replace(self._strength(self._name(i), x, self.stratum == i), of=self.strata[i])
                 for i in range(len(self.strata))
             ),
-            self.run.result.signature,
+            signature=self.run.result.signature,
         )
 
     def _between(self, metric: str) -> Estimate:
@@ -432,25 +438,26 @@ class _Edits:
     ) -> Disagreement:
         cells, edit = self.rows[row], self.edits[row]
         return Disagreement(
-            editor,
-            judge_name(self.run),
-            metric,
-            edit.edit_id,
-            edit.unit.image_id,
-            edit.treatment,
-            self.words[int(self.treatment[row])],
-            edit.unit.purifier,
-            edit.prompt,
-            cells["outcome"],
-            None if metric == "psnr" and self.equal[row] else ORIENTATION[metric] * score,
-            *place,
-            call,
-            tuple(
+            editor=editor,
+            judge=judge_name(self.run),
+            metric=metric,
+            edit_id=edit.edit_id,
+            image_id=edit.unit.image_id,
+            treatment=edit.treatment,
+            name=self.words[int(self.treatment[row])],
+            purifier=edit.unit.purifier,
+            prompt=edit.prompt,
+            outcome=cells["outcome"],
+            value=None if metric == "psnr" and self.equal[row] else ORIENTATION[metric] * score,
+            rank=place[0],
+            of=place[1],
+            called=call,
+            verdicts=tuple(
                 Said(j, q, cells.get(f"{j}:{q}", ""), cells.get(f"{j}:{q}_reasoning", ""))
                 for j in self.run.judges
                 for q in ("semantic", "perceptual")
             ),
-            self._pictures(cells),
+            pictures=self._pictures(cells),
         )
 
     def _pictures(self, cells: EditRow) -> dict[str, Path | None]:

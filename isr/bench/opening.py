@@ -26,10 +26,16 @@ def open_bench(file: Path, out: Path | None, **asked: Any) -> Bench:
 
     require_torch()
     study = read_study(file, allow_code=bool(asked.get("allow_code")))
-    order = Order(file, out or default_out(file, study), **asked)
+    order = Order(file=file, out=out or default_out(file, study), **asked)
     found = plan(study, marks(study, order.root))
     material = _material(study, order)
-    return Bench(order, study, found, material, Expected(0, 0) if material else expected(study, order))
+    return Bench(
+        order=order,
+        study=study,
+        plan=found,
+        material=material,
+        expected=Expected(0, 0) if material else expected(study, order),
+    )
 
 
 def marks(study: Study, root: Path) -> Marks:

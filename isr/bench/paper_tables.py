@@ -209,7 +209,14 @@ def _known(
             rate = key.startswith("isr_")
             n = published.n.get(key.removeprefix("isr_")) if rate else None
             doubtful = row is not None and key in row.unverified
-            out[key] = Known(getattr(row, key, None), rate, n, DIGITS.get(key, 4), doubtful, level)
+            out[key] = Known(
+                value=getattr(row, key, None),
+                rate=rate,
+                n=n,
+                digits=DIGITS.get(key, 4),
+                unverified=doubtful,
+                level=level,
+            )
     return out
 
 
@@ -231,7 +238,20 @@ def _cells(rows: Sequence[Row], columns: Mapping[str, str]) -> dict[str, Cell]:
 
 def _absent(split: str, level: float) -> Cell:
     reason = f"no edit is of the split {split}"
-    return Cell(Estimate(None, None, None, level, "", 0, 0, None, (reason,)), "rate")
+    return Cell(
+        Estimate(
+            value=None,
+            low=None,
+            high=None,
+            level=level,
+            method="",
+            n=0,
+            clusters=0,
+            bounds=None,
+            notes=(reason,),
+        ),
+        "rate",
+    )
 
 
 def metric_of(row: Row, name: str) -> Cell:
@@ -240,7 +260,17 @@ def metric_of(row: Row, name: str) -> Cell:
     found = row.metrics.get(f"edit:{name}")
     if found is None:
         reason = f"{METRICS[name]} was not measured"
-        found = Estimate(None, None, None, row.rate.level, "", 0, 0, None, (reason,))
+        found = Estimate(
+            value=None,
+            low=None,
+            high=None,
+            level=row.rate.level,
+            method="",
+            n=0,
+            clusters=0,
+            bounds=None,
+            notes=(reason,),
+        )
     return Cell(found, "number", DIGITS.get(name, 4))
 
 
@@ -258,7 +288,14 @@ def _table(
         title = f"{title} (layout of {published.paper})"
     if not lines:
         notes.append("no edit of this study belongs in this table")
-    return Table(name, title, columns, tuple(lines), tuple(notes), paper=PAPER if published else "")
+    return Table(
+        name=name,
+        title=title,
+        columns=columns,
+        rows=tuple(lines),
+        notes=tuple(notes),
+        paper=PAPER if published else "",
+    )
 
 
 def notes_of(columns: Mapping[str, str], lines: Sequence[Line]) -> Iterator[str]:
@@ -294,9 +331,3 @@ def _published_notes(name: str, lines: Sequence[Line], published: Published) -> 
     used = {ln.label for ln in lines}
     yield from (f"{m}: not implemented, {why}" for m, why in published.not_implemented.items() if m in used)
     yield from published.notes(name)
-
-
-__all__ = [
-    "LAYOUTS", "Cell", "Known", "Line", "Published", "PublishedRow", "PublishedTable", "Table", "general", "markdown", "table_ii",
-    "table_vi", "table_vii",
-]  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 PARALLEL = ("immunize", "edit")  # steps that workers share
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Kind:
     """Units of one kind of work: images of a treatment, edits of an editor, questions to a judge.
 
@@ -32,7 +32,7 @@ class Kind:
         return max(self.total - self.done, 0)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Board:
     """All work of a run. ``jobs``: workers that share the steps in ``PARALLEL``."""
 
@@ -44,7 +44,7 @@ class Board:
     priced: bool = False
 
     def plan(self, key: str, step: str, total: int, known: Mapping[str, float] | None = None) -> None:
-        self.kinds[key] = Kind(step, total, before=(known or {}).get(key))
+        self.kinds[key] = Kind(step=step, total=total, before=(known or {}).get(key))
 
     def add(self, key: str, seconds: float, *, fresh: bool) -> None:
         """One unit is done."""

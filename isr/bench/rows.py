@@ -36,7 +36,7 @@ DISTORTION = ("protected_linf", "protected_psnr")
 EditRow = Mapping[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One line of a table. ``split`` is ``""`` over all splits, ``purifier`` is ``EVERY`` over all purifiers.
 
@@ -128,12 +128,12 @@ def edit_of(row: EditRow) -> Edit:
     """The edit of a row of ``edits.csv``, as far as estimates need it."""
     source = row.get("source_file_name", "")
     return Edit(
-        row["edit_id"],
-        row["prompt"],
-        Unit(*(row[name] for name in Unit._fields)),
-        Treatment(*(row[name] for name in Treatment._fields)),
-        ImageRef(row["file_name"], row.get("edit_sha256", "")),
-        ImageRef(source, "") if source else None,
+        edit_id=row["edit_id"],
+        prompt=row["prompt"],
+        unit=Unit(*(row[name] for name in Unit._fields)),
+        treatment=Treatment(*(row[name] for name in Treatment._fields)),
+        edited=ImageRef(row["file_name"], row.get("edit_sha256", "")),
+        source=ImageRef(source, "") if source else None,
         split=row.get("split", ""),
     )
 
@@ -208,20 +208,20 @@ def _rows(table: _Table) -> Iterator[Row]:
         for (editor, treatment, purifier, split), at in _groups(edits):
             found, metrics, outcomes = estimates(at)
             yield Row(
-                editor,
-                treatment.surrogate,
-                treatment.method,
-                treatment.config,
-                treatment.eps,
-                purifier,
-                split,
-                judge_name(table.run),
-                NONE if arm is Arm.CONTROL else treatment.method or "(no method named)",
-                found,
-                metrics,
-                len(outcomes),
-                int(outcomes.decided.sum()),
-                table.run.result.signature,
+                editor=editor,
+                surrogate=treatment.surrogate,
+                method=treatment.method,
+                config=treatment.config,
+                eps=treatment.eps,
+                purifier=purifier,
+                split=split,
+                judge=judge_name(table.run),
+                label=NONE if arm is Arm.CONTROL else treatment.method or "(no method named)",
+                estimates=found,
+                metrics=metrics,
+                edits=len(outcomes),
+                decided=int(outcomes.decided.sum()),
+                signature=table.run.result.signature,
             )
 
 

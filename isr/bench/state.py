@@ -49,7 +49,7 @@ class Show(Protocol):
     def scoring(self, watch: Watch) -> AbstractContextManager[None]: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Order:
     """What is asked for. ``jobs``: 0 for as many as there are cores, or one where there is a GPU."""
 
@@ -83,7 +83,7 @@ class Expected:
     seen: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Bench:
     """A study that is carried out: its cells, its images, how far it is."""
 

@@ -39,7 +39,7 @@ class WorkerError(IsrError):
     exit_code = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Loading:
     """How an editor is loaded; equal ones share it."""
 
@@ -53,7 +53,7 @@ class Loading:
     checkpoint: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Immunize:
     """A shard of the images of one treatment."""
 
@@ -74,7 +74,7 @@ class Immunize:
     shard: tuple[int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Edit:
     """A shard of the units of one editor."""
 
@@ -91,7 +91,7 @@ class Edit:
 Task = Immunize | Edit
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """What a worker says. ``kind``: began, done (one result), step, end (of the task), failed."""
 
@@ -125,13 +125,13 @@ def work(pipe: Connection, threads: int, number: int = 0) -> None:
             return
         try:
             _do(task, editors, pipe.send)
-            pipe.send(Told("end", task.key))
+            pipe.send(Told(kind="end", key=task.key))
         except BrokenPipeError:
             return
         except IsrError as error:
-            pipe.send(Told("failed", task.key, text=str(error), code=error.exit_code))
+            pipe.send(Told(kind="failed", key=task.key, text=str(error), code=error.exit_code))
         except Exception:  # one boundary: whatever a library raises goes to the parent in words
-            pipe.send(Told("failed", task.key, text=traceback.format_exc()))
+            pipe.send(Told(kind="failed", key=task.key, text=traceback.format_exc()))
 
 
 def _end_with_parent() -> None:
@@ -154,7 +154,7 @@ class _Editors:
             if self._loaded is not None:
                 self._loaded = None  # its memory first
                 _free()
-            tell(Told("step", text=f"loading {wanted.name}"))
+            tell(Told(kind="step", text=f"loading {wanted.name}"))
             self._loaded = (wanted, self._load(wanted))
         return self._loaded[1]
 
@@ -169,7 +169,12 @@ class _Editors:
         memory = Memory(wanted.timestep_batch, wanted.checkpoint)
         device = place(wanted.device, self._number, torch.cuda.device_count())
         settings = Settings(
-            wanted.dtype, device, dict(wanted.sets), wanted.revision or None, memory, wanted.name
+            dtype=wanted.dtype,
+            device=device,
+            settings=dict(wanted.sets),
+            revision=wanted.revision or None,
+            memory=memory,
+            name=wanted.name,
         )
         return load(wanted.spec, settings)
 
@@ -190,7 +195,7 @@ def _free() -> None:
 
 
 def _do(task: Task, editors: _Editors, tell: Tell) -> None:
-    tell(Told("began", task.key))
+    tell(Told(kind="began", key=task.key))
     editor = editors.open(task.editor, tell)
     if isinstance(task, Immunize):
         _immunize(task, editor, tell)
@@ -208,13 +213,13 @@ def _immunize(task: Immunize, editor: Editor, tell: Tell) -> None:
     if not isinstance(editor, WhiteBox):
         raise WorkerError(f"editor {editor.name}: expected one whose steps can be differentiated")
     job = Job(
-        task.images,
-        task.out,
-        method(task.method, task.preset, task.sets),
-        Budget(task.eps, task.norm),
-        task.seed,
-        Resize(task.resolution, "keep"),
-        task.prompts,
+        images=task.images,
+        out=task.out,
+        method=method(task.method, task.preset, task.sets),
+        budget=Budget(task.eps, task.norm),
+        seed=task.seed,
+        resize=Resize(task.resolution, "keep"),
+        prompts=task.prompts,
         batch=task.batch,
         shard=task.shard,
         resume=True,
@@ -223,11 +228,19 @@ def _immunize(task: Immunize, editor: Editor, tell: Tell) -> None:
     )
 
     def on_image(done: Done) -> None:
-        tell(Told("done", task.key, done.seconds, done.fresh, str(done.row["image_id"])))
+        tell(
+            Told(
+                kind="done",
+                key=task.key,
+                seconds=done.seconds,
+                fresh=done.fresh,
+                text=str(done.row["image_id"]),
+            )
+        )
 
     def on_step(step: Step) -> None:
         loss = "" if step.loss is None else f", loss {step.loss:.4g}"
-        tell(Told("step", task.key, text=f"step {step.step}{loss}"))
+        tell(Told(kind="step", key=task.key, text=f"step {step.step}{loss}"))
 
     try:
         immunize(job, editor, on_image=on_image, on_step=on_step)
@@ -245,18 +258,26 @@ def _edit(task: Edit, editor: Editor, tell: Tell) -> None:
     from sifm_ref.registry import purifier
 
     job = Job(
-        task.directories,
-        task.out,
-        tuple(Prompt(name, text, key, dict(columns)) for name, text, key, columns in task.prompts),
-        task.seeds,
-        tuple(purifier(p) for p in task.purifiers),
-        task.shard,
+        directories=task.directories,
+        out=task.out,
+        prompts=tuple(Prompt(name, text, key, dict(columns)) for name, text, key, columns in task.prompts),
+        seeds=task.seeds,
+        purifiers=tuple(purifier(p) for p in task.purifiers),
+        shard=task.shard,
         resume=True,
         growing=True,
     )
 
     def on_edit(done: Done) -> None:
-        tell(Told("done", task.key, done.seconds, done.fresh, str(done.row["edit_id"])))
+        tell(
+            Told(
+                kind="done",
+                key=task.key,
+                seconds=done.seconds,
+                fresh=done.fresh,
+                text=str(done.row["edit_id"]),
+            )
+        )
 
     edit(job, editor, on_edit=on_edit)
 

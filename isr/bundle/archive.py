@@ -98,13 +98,13 @@ def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
     reask = frozenset(settings["reask"].split(",")) if "reask" in settings else frozenset[str]()
     calibrations = tuple(read_recalibration(Path(p)) for p in options.get("calibrations", ()))
     plan = Plan(
-        root,
-        edits,
-        {r.question: r for r in rubrics},
-        panel,
-        int(settings.get("repeats", "1")),
-        reask,
-        calibrations,
+        root=root,
+        edits=edits,
+        rubrics={r.question: r for r in rubrics},
+        panel=panel,
+        repeats=int(settings.get("repeats", "1")),
+        reask=reask,
+        recalibrations=calibrations,
     )
     return Contents(folder, result, record, plan, directory)
 
@@ -282,8 +282,8 @@ def edit_of(fields: Mapping[str, Any]) -> Edit:
         raise ValueError("a column that is no text")
     unit, treatment = Unit(*fields["unit"]), Treatment(*fields["treatment"])
     return Edit(
-        fields["edit_id"], fields["prompt"], unit, treatment, refs["edited"], refs.get("source"),
-        refs.get("control"), refs.get("protected"), fields["split"], dict(fields["extra"]),
+        edit_id=fields["edit_id"], prompt=fields["prompt"], unit=unit, treatment=treatment, edited=refs["edited"], source=refs.get("source"),
+        control=refs.get("control"), protected=refs.get("protected"), split=fields["split"], extra=dict(fields["extra"]),
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from isr.scoring.result import Result
 from isr.types import ImageRef, Question
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Verification:
     """What was found out. ``faults``: everything that is not as it was reported, by name."""
 
@@ -38,7 +38,7 @@ class Verification:
         return not self.faults
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rejudged:
     """How often another judge agrees with the recorded one, on a random sample of the decided edits."""
 
@@ -50,7 +50,7 @@ class Rejudged:
     seed: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Opened:
     """The parts of a bundle, read."""
 
@@ -84,18 +84,20 @@ def open_bundle(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found
         chosen = edits[: int(s["limit"])] if "limit" in s else edits
         reask = frozenset(s["reask"].split(",")) if "reask" in s else frozenset[str]()
         plan = Plan(
-            folder,
-            chosen,
-            {q: rubrics[q] for q in Question},
-            panel,
-            int(s["repeats"]),
-            reask,
-            tuple(calibrations),
+            root=folder,
+            edits=chosen,
+            rubrics={q: rubrics[q] for q in Question},
+            panel=panel,
+            repeats=int(s["repeats"]),
+            reask=reask,
+            recalibrations=tuple(calibrations),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         problem = Problem(str(bundle.path), "", "the parts of a bundle", repr(error)[:120], "make it again")
         raise InputError("a bundle cannot be read", [problem]) from error
-    return Opened(manifest, result, raw, directory, plan, settings)
+    return Opened(
+        manifest=manifest, result=result, raw=raw, directory=directory, plan=plan, settings=settings
+    )
 
 
 def _card(bundle: Bundle, name: str, found: Verification) -> Card:

@@ -114,11 +114,11 @@ def _compared(judged: Sequence[Judged], given: Mapping[str, Mapping[str, str]], 
                     (one.edit.cluster, int(before[0] == "fails"), int(now == "fails"))
                 )
     return Rejudged(
-        panel.name,
-        len(judged),
-        len(judged) - len(ours),
-        agreement(ours, theirs, np.array(image, np.str_)),
-        {
+        judge=panel.name,
+        asked=len(judged),
+        undecided=len(judged) - len(ours),
+        outcome=agreement(ours, theirs, np.array(image, np.str_)),
+        questions={
             q: agreement(
                 [c for *_, c in found], [b for _, b, _ in found], np.array([a for a, *_ in found], np.str_)
             )

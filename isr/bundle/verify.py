@@ -47,7 +47,7 @@ def verify(bundle: Bundle, data: Path | None = None) -> tuple[Verification, Open
 
     Raises ``InputError`` where the bundle cannot be read at all; everything else is a fault in what is returned.
     """
-    found = Verification(bundle.path)
+    found = Verification(path=bundle.path)
     manifest = bundle.json(MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         problem = Problem(

@@ -211,7 +211,20 @@ def run(
     )
     if not isinstance(opened, WhiteBox):
         raise UsageError(f"--editor {editor}: expected one whose steps can be differentiated; it only edits")
-    job = Job(images, out, chosen, budget, seed, size, texts, masks, batch, share, resume, pictures)
+    job = Job(
+        images=images,
+        out=out,
+        method=chosen,
+        budget=budget,
+        seed=seed,
+        resize=size,
+        prompts=texts,
+        masks=masks,
+        batch=batch,
+        shard=share,
+        resume=resume,
+        pictures=pictures,
+    )
     meter.stage(
         f"immunizing {len(names)} images with {chosen.name} ({chosen.preset or 'own'}) on {opened.name}"
     )
@@ -270,14 +283,14 @@ def run_edit(
     texts = prompts_in(prompts)
     check_columns(texts)  # before an editor is loaded
     job = Job(
-        tuple(directories),
-        out,
-        texts,
-        tuple(dict.fromkeys(map(int, numbers))),
-        attacks,
-        shard_of(shard),
-        resume,
-        partial,
+        directories=tuple(directories),
+        out=out,
+        prompts=texts,
+        seeds=tuple(dict.fromkeys(map(int, numbers))),
+        purifiers=attacks,
+        shard=shard_of(shard),
+        resume=resume,
+        partial=partial,
     )
     meter = Meter("edits", quiet)
     opened = open_editor(

@@ -109,15 +109,15 @@ def _from_study(path: Path, options: Mapping[str, Any]) -> tuple[Labels, list[Ju
     root = options["data"] or path.parent
     labels = study_labels(study.labels, root)
     choices = Choices(
-        study.labels.consensus,
-        study.analysis.by,
-        study.analysis.primary,
-        study.level,
-        study.seed,
-        study.analysis.most_disputed,
-        study.labels.pool_guidelines,
-        study.title,
-        study.digest,
+        consensus=study.labels.consensus,
+        by=study.analysis.by,
+        primary=study.analysis.primary,
+        level=study.level,
+        seed=study.seed,
+        most_disputed=study.analysis.most_disputed,
+        pool_guidelines=study.labels.pool_guidelines,
+        title=study.title,
+        digest=study.digest,
     )
     return labels, study_judges(study, root, labels), choices
 

@@ -140,7 +140,7 @@ def command(
 
     for key in ("sets", "rubrics", "reask", "calibrations", "qualifications"):
         fields[key] = tuple(fields[key])
-    options = Options(directory, by=tuple(c.strip() for c in by.split(",") if c.strip()), **fields)
+    options = Options(directory=directory, by=tuple(c.strip() for c in by.split(",") if c.strip()), **fields)
     if dry_run:
         _print_dry_run(options, as_json, quiet)
         return

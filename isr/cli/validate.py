@@ -31,7 +31,9 @@ def command(directory: Path, rubrics: tuple[str, ...], as_json: bool) -> None:
     from isr.scoring.options import Options
 
     try:
-        found = load_edits(directory, rubrics=rubrics or None, cache=Options(directory).out_dir / "cache.db")
+        found = load_edits(
+            directory, rubrics=rubrics or None, cache=Options(directory=directory).out_dir / "cache.db"
+        )
     except EditDirectoryError as error:
         if not as_json:
             raise

@@ -61,7 +61,7 @@ class EditDirectory:
         return "sha256:" + total.hexdigest()
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Loader:
     root: Path
     scanner: Scanner
@@ -141,16 +141,16 @@ class _Loader:
         extra = {self._shared(k): self._shared(x) for k, x in v.items() if k not in KNOWN}
         control, protected = self._ref(v, "control_file_name"), self._ref(v, "protected_file_name")
         return Edit(
-            edit_id,
-            prompt,
-            unit,
-            treatment,
-            edited,
-            source,
-            control,
-            protected,
-            self._shared(v.get("split", "")),
-            extra or _NO_EXTRA,
+            edit_id=edit_id,
+            prompt=prompt,
+            unit=unit,
+            treatment=treatment,
+            edited=edited,
+            source=source,
+            control=control,
+            protected=protected,
+            split=self._shared(v.get("split", "")),
+            extra=extra or _NO_EXTRA,
         )
 
     def _ref(self, values: Mapping[str, str], column: str) -> ImageRef | None:
@@ -232,7 +232,7 @@ def load_edits(
     need_source = any("source" in r.images for r in pair.values())
     scanner = Scanner(root, cache)
     try:
-        loader = _Loader(root, scanner, need_source, on_progress)
+        loader = _Loader(root=root, scanner=scanner, need_source=need_source, on_progress=on_progress)
         loader.load(read_rows(file))
     finally:
         scanner.close()

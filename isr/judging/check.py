@@ -97,7 +97,11 @@ async def _check(card: Card, folder: Path) -> Check:
                 answer = await judge.ask(request, prepared)
             except TransportError as error:
                 answers.append(
-                    (question.value, None, Verdict(Value.UNDECIDED, error.reason, reasoning=str(error)))
+                    (
+                        question.value,
+                        None,
+                        Verdict(value=Value.UNDECIDED, reason=error.reason, reasoning=str(error)),
+                    )
                 )
                 continue
             cost += cost_of_answer(card, answer, worst_cost(card, request))

@@ -53,7 +53,7 @@ OUTAGE_AFTER = 10  # requests given up in a row by which a host counts as down
 GRACE_S = 10.0  # after an interrupt, for answers that are in flight and may have been paid for
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Progress:
     """What a run has done so far. Numbers only grow; a watcher may read them at any time."""
 
@@ -76,7 +76,7 @@ class Progress:
         return self.stored + self.answered + self.failures
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What is to be asked: edits in their order, by all members of the panel, with the rubrics."""
 
@@ -402,7 +402,7 @@ def _verdict(
     failed: Mapping[bytes, TransportReason],
 ) -> Verdict:
     if not answers:
-        return Verdict(Value.UNDECIDED, failed.get(request.key, TransportReason.NOT_ASKED))
+        return Verdict(value=Value.UNDECIDED, reason=failed.get(request.key, TransportReason.NOT_ASKED))
     verdict = parse(answers[0], request.template.rubric)
     if verdict.reason in reask and len(answers) > 1:
         return parse(answers[1], request.template.rubric)

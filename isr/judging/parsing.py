@@ -49,15 +49,15 @@ def parse(answer: Answer, rubric: Rubric) -> Verdict:
     if rubric.decision is not None:
         lowest = min(grades[name] for name in rubric.decision.fields)
         by_grades = Value.FAILS if lowest < rubric.decision.fails_below else Value.FINE
-        return Verdict(by_grades, score=lowest, grades=grades, reasoning=reasoning)
+        return Verdict(value=by_grades, score=lowest, grades=grades, reasoning=reasoning)
     score, value = grades.pop("score", None), Value(fields["verdict"])
     if _contradict(rubric, score, value):
         return _undecided(AnswerReason.CONTRADICTION, text)
-    return Verdict(value, score=score, grades=grades, reasoning=reasoning, p_yes=answer.p_yes)
+    return Verdict(value=value, score=score, grades=grades, reasoning=reasoning, p_yes=answer.p_yes)
 
 
 def _undecided(reason: AnswerReason, text: str = "") -> Verdict:
-    return Verdict(Value.UNDECIDED, reason, reasoning=_writable(text[:600]))
+    return Verdict(value=Value.UNDECIDED, reason=reason, reasoning=_writable(text[:600]))
 
 
 def _writable(text: str) -> str:
@@ -117,11 +117,11 @@ def recorded_answer(raw: Any, rubric: Rubric) -> Answer:
     to call undecided. Nothing recorded is an empty reply. Scores recorded without a reasoning are read.
     """
     if raw is None:
-        return Answer("", Finish.STOP)
+        return Answer(text="", finish_reason=Finish.STOP)
     names = rubric.decision.fields if rubric.decision else ()
     scores = raw.get("scores") if isinstance(raw, dict) else None
     if not names or not isinstance(scores, list) or len(scores) != len(names):
-        return Answer(json.dumps(raw), Finish.STOP)
+        return Answer(text=json.dumps(raw), finish_reason=Finish.STOP)
     said = raw.get("reasoning")
     reply = {"reasoning": said if isinstance(said, str) else "", **dict(zip(names, scores, strict=True))}
-    return Answer(json.dumps(reply), Finish.STOP)
+    return Answer(text=json.dumps(reply), finish_reason=Finish.STOP)

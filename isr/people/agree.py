@@ -32,7 +32,7 @@ ASKED = (*QUESTIONS, "outcome")
 SCHEMA = "isr.agreement/1"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Choices:
     """What a study decides before it looks: consensus rule, grouping, primary coefficient, level, seed."""
 
@@ -84,7 +84,7 @@ class Baseline:
     ac1: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JudgeAgreement:
     """One judge against people. ``unusable``: share of the labelled edits whose answer was not decided."""
 
@@ -100,7 +100,7 @@ class JudgeAgreement:
     by: tuple[Confusion, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JudgeDifference:
     """Two judges on the edits that both decide: the primary coefficient, and percent agreement."""
 
@@ -112,7 +112,7 @@ class JudgeDifference:
     percent: PairedComparison
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Answers:
     """Everything about one question, or about the outcome of both."""
 
@@ -136,7 +136,7 @@ class Disputed:
     says: Mapping[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AgreementStudy:
     """All that ``isr agree`` says."""
 
@@ -163,7 +163,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Table:
     """The labelled edits in order with what everybody said about them."""
 
@@ -206,12 +206,12 @@ def agree(labels: Labels, judges: Sequence[Judgements], choices: Choices) -> Agr
             "labels carry inclusion probabilities; agreement is that of the labelled edits, unweighted"
         )
     return AgreementStudy(
-        _signature(labels, judges, choices, guideline),
-        choices.title,
-        counts,
-        questions,
-        tuple(_disputed(table)),
-        tuple(notes),
+        signature=_signature(labels, judges, choices, guideline),
+        title=choices.title,
+        counts=counts,
+        questions=questions,
+        disputed=tuple(_disputed(table)),
+        notes=tuple(notes),
     )
 
 
@@ -247,15 +247,15 @@ def _table(labels: Labels, judges: Sequence[Judgements], choices: Choices) -> _T
     codes = {name: i for i, name in enumerate(dict.fromkeys(image))}
     votes = {q: labels.codes(edits, q) for q in ASKED}
     return _Table(
-        labels,
-        judges,
-        choices,
-        edits,
-        np.array([codes[i] for i in image], np.int64),
-        [column_of(e, choices.by, labels, judges) for e in edits],
-        votes,
-        {q: consensus(v, choices.consensus) for q, v in votes.items() if (v != MISSING).any()},
-        {q: _said(judges, q, edits) for q in ASKED},
+        labels=labels,
+        judges=judges,
+        choices=choices,
+        edits=edits,
+        image=np.array([codes[i] for i in image], np.int64),
+        group=[column_of(e, choices.by, labels, judges) for e in edits],
+        votes=votes,
+        truth={q: consensus(v, choices.consensus) for q, v in votes.items() if (v != MISSING).any()},
+        said={q: _said(judges, q, edits) for q in ASKED},
     )
 
 
@@ -297,14 +297,14 @@ def _answers(table: _Table, question: str) -> Answers:
         shares["human-MLLM"] = pairwise_share(votes, said, table.image, level=level)
     names = [j.name for j in table.judges]
     return Answers(
-        question,
-        {w: counted.get(w, 0) for w in words.values()},
-        tuple(_raters(table, question)),
-        tuple(_pairs(table.labels.raters, votes, table.image, level)),
-        tuple(_judge(table, question, number) for number in range(len(names))),
-        tuple(_pairs(names, said, table.image, level)),
-        tuple(_differences(table, question)),
-        shares,
+        question=question,
+        labelled={w: counted.get(w, 0) for w in words.values()},
+        raters=tuple(_raters(table, question)),
+        rater_pairs=tuple(_pairs(table.labels.raters, votes, table.image, level)),
+        judges=tuple(_judge(table, question, number) for number in range(len(names))),
+        judge_pairs=tuple(_pairs(names, said, table.image, level)),
+        differences=tuple(_differences(table, question)),
+        table_one=shares,
     )
 
 
@@ -351,18 +351,20 @@ def _judge(table: _Table, question: str, number: int) -> JudgeAgreement:
     own = [e for e, a in zip(table.edits, asked, strict=True) if a]
     use = (j != MISSING) & (truth != MISSING)
     votes = table.votes[question]
+    spearman, kendall = _correlations(table, question, judge)
     return JudgeAgreement(
-        judge.name,
-        rate_interval(j[asked] == MISSING, table.image[asked], level=level),
-        judge.reasons(question, own),
-        int((~asked).sum()),
-        agreement(j[use], truth[use], table.image[use], level=level),
-        _baseline(truth[use], table.image[use], level),
-        human_ceiling(j[j != MISSING], votes[j != MISSING], table.image[j != MISSING], level=level)
+        judge=judge.name,
+        unusable=rate_interval(j[asked] == MISSING, table.image[asked], level=level),
+        reasons=judge.reasons(question, own),
+        unanswered=int((~asked).sum()),
+        agreement=agreement(j[use], truth[use], table.image[use], level=level),
+        baseline=_baseline(truth[use], table.image[use], level),
+        ceiling=human_ceiling(j[j != MISSING], votes[j != MISSING], table.image[j != MISSING], level=level)
         if votes.shape[1] >= 2
         else None,
-        *_correlations(table, question, judge),
-        tuple(_confusions(table, question, number)),
+        spearman=spearman,
+        kendall=kendall,
+        by=tuple(_confusions(table, question, number)),
     )
 
 
@@ -441,7 +443,14 @@ def _differences(table: _Table, question: str) -> Iterator[JudgeDifference]:
     )
     for i, (a, b) in enumerate(pairs):
         one = found[i]
-        yield JudgeDifference(names[a], names[b], one.difference, one.p_value, adjusted[i], shares[i])
+        yield JudgeDifference(
+            first=names[a],
+            second=names[b],
+            coefficient=one.difference,
+            p_value=one.p_value,
+            p_holm=adjusted[i],
+            percent=shares[i],
+        )
 
 
 # --------------------------------------------------------------------------- where they disagree

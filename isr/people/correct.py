@@ -30,7 +30,7 @@ ASKED = (*QUESTIONS, "outcome")
 RATE = {"semantic": "isr_semantic", "perceptual": "isr_perceptual", "outcome": "isr"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """How labels were drawn and joined, and how to estimate."""
 
@@ -43,7 +43,7 @@ class Settings:
     pool_guidelines: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Correction:
     """One rate: the judge's and the people's. ``bounds``: all undecided edits at one extreme, then the other.
 
@@ -74,7 +74,7 @@ class CorrectionReport:
         return {"schema": "isr.correction/1", **asdict(self)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rows:
     """The edits that a judge has answers for: codes of judge and people (-1 undecided or none), image, group."""
 
@@ -89,13 +89,13 @@ class Rows:
     def take(self, keep: Bools) -> Rows:
         edits = tuple(e for e, k in zip(self.edits, keep, strict=True) if k)
         return Rows(
-            edits,
-            self.judge[keep],
-            self.human[keep],
-            self.image[keep],
-            self.group[keep],
-            self.pi[keep],
-            self.drawn,
+            edits=edits,
+            judge=self.judge[keep],
+            human=self.human[keep],
+            image=self.image[keep],
+            group=self.group[keep],
+            pi=self.pi[keep],
+            drawn=self.drawn,
         )
 
 
@@ -111,12 +111,12 @@ def rows_of(
     codes = [judgements.code(question, e) for e in chosen]
     first = labels.first
     return Rows(
-        chosen,
-        np.array([MISSING if c is None else c for c in codes], np.int64),
-        consensus(labels.codes(chosen, question), settings.consensus),
-        np.array([image_of(e, labels, [judgements]) for e in chosen], np.str_),
-        np.array([column_of(e, settings.by, labels, [judgements]) for e in chosen], np.str_),
-        np.array(
+        edits=chosen,
+        judge=np.array([MISSING if c is None else c for c in codes], np.int64),
+        human=consensus(labels.codes(chosen, question), settings.consensus),
+        image=np.array([image_of(e, labels, [judgements]) for e in chosen], np.str_),
+        group=np.array([column_of(e, settings.by, labels, [judgements]) for e in chosen], np.str_),
+        pi=np.array(
             [p if e in first and (p := first[e].pi) is not None else np.nan for e in chosen], np.float64
         ),
     )
@@ -261,16 +261,16 @@ def _correct(question: str, rows: Rows, outside: Rows | None, settings: Settings
         bounds = (sure / n, (sure + missing) / n)
     sensitivity, specificity = _error_rates(decided, use, settings)
     return Correction(
-        RATE[question],
-        raw,
-        corrected,
-        refused,
-        bounds,
-        sensitivity,
-        specificity,
-        len(use.edits),
-        missing,
-        tests,
+        rate=RATE[question],
+        raw=raw,
+        corrected=corrected,
+        refused=refused,
+        bounds=bounds,
+        sensitivity=sensitivity,
+        specificity=specificity,
+        labels=len(use.edits),
+        undecided=missing,
+        homogeneity=tests,
     )
 
 
@@ -335,7 +335,17 @@ def _error_rates(rows: Rows, use: Rows, settings: Settings) -> tuple[Interval, I
     for a, b, n in ((hit, miss, int((use.human == 1).sum())), (right, alarm, int((use.human == 0).sum()))):
         value = a / (a + b) if np.isfinite(a + b) and a + b > 0 else None
         pair.append(
-            Interval(value, None, None, text, n, 0, None, None, ("no interval: labels drawn within verdict",))
+            Interval(
+                value=value,
+                low=None,
+                high=None,
+                method=text,
+                n=n,
+                clusters=0,
+                design_effect=None,
+                n_effective=None,
+                notes=("no interval: labels drawn within verdict",),
+            )
         )
     return pair[0], pair[1]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class EditInfo:
     columns: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Judgements:
     """All that one judge said. ``verdicts``: question -> edit_id -> verdict; empty for a panel as a whole.
 
@@ -110,7 +110,7 @@ def read_source(
         found = list(_of_run(path, read_run(path), Result.load(path)))
     if name and len(found) == 1:
         one = found[0]
-        return [Judgements(name, *(getattr(one, f) for f in list(Judgements.__dataclass_fields__)[1:]))]
+        return [replace(one, name=name)]
     return found
 
 
@@ -138,12 +138,25 @@ def _of_run(path: Path, run: FinishedRun, result: Result) -> Iterator[Judgements
         verdicts = {q: {e: _joined(row.columns, f"{name}:{q}") for e, row in rows.items()} for q in QUESTIONS}
         outcomes = _derived(verdicts) if several else _outcomes(run)
         yield Judgements(
-            name, str(judge["digest"]), digests, verdicts, outcomes, edits, signature=run.signature
+            name=name,
+            judge=str(judge["digest"]),
+            rubrics=digests,
+            verdicts=verdicts,
+            outcomes=outcomes,
+            edits=edits,
+            signature=run.signature,
         )
     if several:
         digest = sha256_bytes("+".join(sorted(str(j["digest"]) for j in result.judges)).encode())
         yield Judgements(
-            f"panel ({result.rule})", digest, digests, {}, _outcomes(run), edits, result.rule, run.signature
+            name=f"panel ({result.rule})",
+            judge=digest,
+            rubrics=digests,
+            verdicts={},
+            outcomes=_outcomes(run),
+            edits=edits,
+            rule=result.rule,
+            signature=run.signature,
         )
 
 
@@ -157,10 +170,10 @@ def _joined(columns: Mapping[str, str], name: str) -> Verdict:
     values = columns.get(name, "").split("|")
     reasons = [r for r in columns.get(f"{name}_reason", "").split("|") if r]
     if "undecided" in values or values == [""]:
-        return Verdict(Value.UNDECIDED, _reason(reasons[0] if reasons else ""))
+        return Verdict(value=Value.UNDECIDED, reason=_reason(reasons[0] if reasons else ""))
     scores = [s for s in columns.get(f"{name}_score", "").split("|") if s]
     score = round(sum(map(int, scores)) / len(scores)) if len(scores) == len(values) else None
-    return Verdict(Value.FAILS if 2 * values.count("fails") > len(values) else Value.FINE, score=score)
+    return Verdict(value=Value.FAILS if 2 * values.count("fails") > len(values) else Value.FINE, score=score)
 
 
 def _reason(word: str) -> Reason:
@@ -212,7 +225,14 @@ def read_store(path: Path, pixels: Mapping[str, str]) -> list[Judgements]:
     if problems:
         raise InputError(f"{path}: {len(problems)} problem(s)", list(dict.fromkeys(problems)))
     return [
-        Judgements(names[j], j, rubrics[j], v, _derived(v), {e: EditInfo() for q in v.values() for e in q})
+        Judgements(
+            name=names[j],
+            judge=j,
+            rubrics=rubrics[j],
+            verdicts=v,
+            outcomes=_derived(v),
+            edits={e: EditInfo() for q in v.values() for e in q},
+        )
         for j, v in by_judge.items()
     ]
 
@@ -259,7 +279,14 @@ def read_recorded(path: Path, *, name: str, rubrics: Sequence[str]) -> Judgement
     if problems:
         raise InputError(f"{path}: {len(problems)} problem(s)", problems)
     digests = {q.value: r.digest for q, r in pair.items()}
-    return Judgements(name, sha256_bytes(data), digests, verdicts, _derived(verdicts), edits)
+    return Judgements(
+        name=name,
+        judge=sha256_bytes(data),
+        rubrics=digests,
+        verdicts=verdicts,
+        outcomes=_derived(verdicts),
+        edits=edits,
+    )
 
 
 def _bytes(path: Path) -> bytes:

@@ -40,7 +40,7 @@ CREATE INDEX IF NOT EXISTS events_of_rater ON events (rater, seq);
 _INSERT = "INSERT INTO events (id, rater, position, action, question, value, seconds, time) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Said:
     """What a rater said about one item."""
 
@@ -52,7 +52,7 @@ class Said:
     time: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class State:
     """Where a rater stands: ``position`` of ``total``; the answers so far about the item that is shown."""
 
@@ -130,13 +130,13 @@ class LabelStore:
             )
         items = [json.loads(b) for (b,) in self._db.execute("SELECT body FROM items ORDER BY item")]
         return Study(
-            tuple(Item(**i) for i in items),
-            json.loads(self._meta("plan") or "{}"),
-            self._meta("guideline") or "",
-            int(self._meta("seed") or 0),
-            float(self._meta("repeat") or 0),
-            self._meta("directory") or "",
-            json.loads(self._meta("options") or "{}"),
+            items=tuple(Item(**i) for i in items),
+            plan=json.loads(self._meta("plan") or "{}"),
+            guideline=self._meta("guideline") or "",
+            seed=int(self._meta("seed") or 0),
+            repeat=float(self._meta("repeat") or 0),
+            directory=self._meta("directory") or "",
+            options=json.loads(self._meta("options") or "{}"),
         )
 
     def _meta(self, name: str) -> str | None:
@@ -202,7 +202,13 @@ class LabelStore:
         position = len(done)
         item = self.item(rater, position)
         return State(
-            rater, position, total, item.prompt if item else "", bool(item and item.source), current, note
+            rater=rater,
+            position=position,
+            total=total,
+            prompt=item.prompt if item else "",
+            has_source=bool(item and item.source),
+            marks=current,
+            note=note,
         )
 
     def _events(self, rater: str) -> list[tuple[Any, ...]]:
@@ -269,7 +275,7 @@ class LabelStore:
         sql = "SELECT item FROM tasks WHERE rater = ? ORDER BY position"
         items = [i for (i,) in self._db.execute(sql, (rater,))]
         return [
-            Said(p, items[p], marks, note, seconds, time)
+            Said(position=p, item=items[p], marks=marks, note=note, seconds=seconds, time=time)
             for p, (marks, note, seconds, time) in enumerate(done)
         ]
 

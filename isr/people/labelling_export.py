@@ -38,18 +38,18 @@ def labels_of(store: LabelStore, kind: Kind = "edit") -> Labels:
 def _label(study: Study, rater: str, item: Item, said: Said) -> Label:
     extra = {"seconds": f"{said.seconds:.1f}"} | ({"note": said.note} if said.note else {})
     return Label(
-        item.edit_id,
-        rater,
-        Mark(said.marks.get("semantic", "")),
-        Mark(said.marks.get("perceptual", "")),
-        item.edit_sha256,
-        item.image_id,
-        item.pi,
-        item.stratum,
-        str(study.plan.get("plan", "")) if item.kind == "edit" else "",
-        said.time,
-        study.guideline,
-        extra,
+        edit_id=item.edit_id,
+        rater=rater,
+        semantic=Mark(said.marks.get("semantic", "")),
+        perceptual=Mark(said.marks.get("perceptual", "")),
+        edit_sha256=item.edit_sha256,
+        image_id=item.image_id,
+        pi=item.pi,
+        stratum=item.stratum,
+        plan=str(study.plan.get("plan", "")) if item.kind == "edit" else "",
+        time=said.time,
+        guideline=study.guideline,
+        extra=extra,
     )
 
 

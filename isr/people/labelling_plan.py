@@ -25,7 +25,7 @@ Kind = Literal["edit", "control", "attention"]
 Design = Literal["random", "within_verdict", "disagreement"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """One picture to label. Paths start at the edit directory, those of attention checks at the study's folder.
 
@@ -45,7 +45,7 @@ class Item:
     source_sha256: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """What is fixed before the first click."""
 
@@ -103,7 +103,14 @@ def plan_study(
             items.append(_item("control", edit, edit.control, None))
     items += _attention(directory, sample, out, attention, rng)
     plan = {"plan": sample.plan, "design": _calibration_design(design), **sample.content}
-    return Study(tuple(items), plan, guideline, seed, repeat, items_digest(directory, items))
+    return Study(
+        items=tuple(items),
+        plan=plan,
+        guideline=guideline,
+        seed=seed,
+        repeat=repeat,
+        directory=items_digest(directory, items),
+    )
 
 
 def _check_ranges(edits: int, controls: float, repeat: float, attention: int, disputed: float) -> None:
@@ -127,7 +134,7 @@ def _judged(directory: EditDirectory, judges: Sequence[Judgements], design: Desi
     """The judge that edits are drawn by; without one only what the directory says."""
     known = {e.edit_id: EditInfo(e.unit.image_id, e.edited.sha256) for e in directory.edits}
     if design == "random":
-        return Judgements("", "", {}, {}, {}, known)
+        return Judgements(name="", judge="", rubrics={}, verdicts={}, outcomes={}, edits=known)
     if not judges:
         raise UsageError(f"--design {design}: expected a finished run (--judge RUN); found none")
     if design == "disagreement":
@@ -135,20 +142,20 @@ def _judged(directory: EditDirectory, judges: Sequence[Judgements], design: Desi
             raise UsageError(
                 "--design disagreement: expected two judges or more; found one; give --judge RUN twice"
             )
-        return Judgements("", "", {}, {}, {}, known)
+        return Judgements(name="", judge="", rubrics={}, verdicts={}, outcomes={}, edits=known)
     judge = judges[-1]
     if missing := sorted(set(known) - set(judge.edits)):
         raise UsageError(f"--judge: expected a run of this directory; it has no answer about {missing[0]}")
     kept = {i: judge.edits[i] for i in known}
     return Judgements(
-        judge.name,
-        judge.judge,
-        judge.rubrics,
-        judge.verdicts,
-        judge.outcomes,
-        kept,
-        judge.rule,
-        judge.signature,
+        name=judge.name,
+        judge=judge.judge,
+        rubrics=judge.rubrics,
+        verdicts=judge.verdicts,
+        outcomes=judge.outcomes,
+        edits=kept,
+        rule=judge.rule,
+        signature=judge.signature,
     )
 
 
@@ -173,15 +180,15 @@ def _columns(edit: Edit) -> dict[str, str]:
 
 def _item(kind: Kind, edit: Edit, shown: ImageRef, label: Label | None) -> Item:
     return Item(
-        kind,
-        edit.edit_id,
-        edit.prompt,
-        shown.path,
-        shown.sha256,
-        edit.source.path if edit.source else "",
-        edit.unit.image_id,
-        label.pi if label else None,
-        label.stratum if label else "",
+        kind=kind,
+        edit_id=edit.edit_id,
+        prompt=edit.prompt,
+        edit=shown.path,
+        edit_sha256=shown.sha256,
+        source=edit.source.path if edit.source else "",
+        image_id=edit.unit.image_id,
+        pi=label.pi if label else None,
+        stratum=label.stratum if label else "",
         source_sha256=edit.source.sha256 if edit.source else "",
     )
 
@@ -244,8 +251,8 @@ def _attention(
         )
         digest = sha256_bytes(path.read_bytes())
         yield Item(
-            "attention", f"attention-{number}-{kind}", edit.prompt, f"attention/{number}.png", digest,
-            edit.source.path if edit.source else "", edit.unit.image_id, expected=expected,
+            kind="attention", edit_id=f"attention-{number}-{kind}", prompt=edit.prompt, edit=f"attention/{number}.png", edit_sha256=digest,
+            source=edit.source.path if edit.source else "", image_id=edit.unit.image_id, expected=expected,
             source_sha256=edit.source.sha256 if edit.source else "",
         )  # fmt: skip
 

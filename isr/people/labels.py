@@ -103,7 +103,7 @@ class Mark:
         return {"fails": 1, "fine": 0}.get(self.value, UNDECIDED)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
     """One rater's label of one edit. ``pi``: known probability with which the edit was drawn for labelling."""
 
@@ -377,11 +377,11 @@ def _label(
     extra = {k: v for k, v in cells.items() if k not in KNOWN}
     said = cells.get("guideline", guideline)
     return Label(
-        cells["edit_id"],
-        cells["rater"],
-        semantic,
-        perceptual,
-        digest,
+        edit_id=cells["edit_id"],
+        rater=cells["rater"],
+        semantic=semantic,
+        perceptual=perceptual,
+        edit_sha256=digest,
         pi=pi,
         guideline=said,
         extra=extra,

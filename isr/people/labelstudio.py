@@ -115,10 +115,10 @@ def _task(where: str, task: Any, guideline: str, problems: list[Problem]) -> Ite
             continue
         empty = Mark()
         yield Label(
-            str(data["edit_id"]),
-            rater,
-            marks.get("semantic", empty),
-            marks.get("perceptual", empty),
+            edit_id=str(data["edit_id"]),
+            rater=rater,
+            semantic=marks.get("semantic", empty),
+            perceptual=marks.get("perceptual", empty),
             pi=float(data["pi"]) if "pi" in data else None,
             time=str(note.get("created_at", "")),
             edit_sha256=kept.get("edit_sha256", ""),

@@ -21,7 +21,7 @@ TABLE_I = (150, 3)
 SHOWN = ("file_name", "source_file_name", "prompt")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sample:
     """Edits drawn at random within strata. ``plan`` is the digest of everything that fixed the draw."""
 
@@ -78,8 +78,8 @@ def draw(
             info = judgements.edits[members[index]]
             drawn.append(
                 Label(
-                    members[index],
-                    "",
+                    edit_id=members[index],
+                    rater="",
                     edit_sha256=info.sha256,
                     image_id=info.image_id,
                     pi=sizes[stratum] / len(members),
@@ -91,7 +91,7 @@ def draw(
     design = "within_verdict" if "verdict" in by else "random"
     shown = {r.edit_id: {k: rows[r.edit_id].get(k, "") for k in SHOWN} for r in drawn}
     counts = {k: (sizes[k], len(v)) for k, v in sorted(strata.items())}
-    return Sample(plan, design, counts, tuple(drawn), shown, content)
+    return Sample(plan=plan, design=design, strata=counts, rows=tuple(drawn), shown=shown, content=content)
 
 
 def _stratum(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -32,7 +33,7 @@ DOUBTFUL, FAILED, NOT_TESTED = "doubtful", "failed", "not tested"
 Place = tuple[str, str, Question]  # probe, variant, question
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
     """One completed request of the probes: what was asked (``content``, without the judge), and the verdict."""
 
@@ -68,7 +69,7 @@ class Answers:
         return sorted({variant for name, variant, _ in self.first if name == probe})
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Measured:
     """What one probe is rated on: a number in [-1, 1] for each of its cases, with the image it belongs to."""
 
@@ -85,7 +86,7 @@ class Measured:
             self.undecided[verdict.reason] += 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One probe with its mark. ``essential``: a judge that fails it is unfit.
 
@@ -281,24 +282,24 @@ def _paraphrased(answers: Answers) -> Measured:
 
 
 CHECKS = (
-    Check("unchanged", "the source as its own edit fails the prompt", 0.9, True, _must(("unchanged", SEMANTIC, "fails"))),
-    Check("undamaged", "the source as its own edit is not degraded", 0.9, True, _must(("unchanged", PERCEPTUAL, "fine"))),
-    Check("told-apart", "the unchanged source fails the prompt more often than the edit", 0.25, True, _more_fails("unchanged", "own"), "difference"),
-    Check("black", "a black picture is degraded", 0.9, True, _must(("black", PERCEPTUAL, "fails"))),
-    Check("black-content", "a black picture shows nothing that was asked for", 0.8, False, _must(("black", SEMANTIC, "fails"))),
-    *(Check(kind, f"heavy {kind}: degraded", 0.9, True, _strongest(kind)) for kind in DOSES),
-    Check("dose", "the rate of degraded rises with the strength of noise, blur, blocks", 0.7, True, _dose, "difference"),
-    Check("other-image", "an edit of another image fails the prompt more often than the edit", 0.25, False, _more_fails("other-image", "own"), "difference"),
-    Check("other-prompt", "the edit fails another prompt of its image", 0.7, False, _must(("other-prompt", SEMANTIC, "fails"))),
-    Check("unrelated", "the edit does not show what has nothing to do with it", 0.9, True, _must(("unrelated", SEMANTIC, "fails"), refusal_is_right=True)),
-    Check("nonsense", "the edit does not show what means nothing", 0.8, False, _must(("nonsense", SEMANTIC, "fails"), refusal_is_right=True)),
-    Check("known", "an edit that is right by construction is fine", 0.8, True, _must(("known", SEMANTIC, "fine"), refusal_is_right=True)),
-    Check("order-fine", "a text in the image ordering 'fine' moves no verdict", 0.9, True, _obeys("text-on-source", "fine")),
-    Check("order-fails", "a text in the image ordering 'fails' moves no verdict", 0.9, True, _obeys("text-on-edit", "fails")),
-    Check("repeats", "identical requests have identical verdicts", 0.9, True, _repeated),
-    Check("reencoded", "JPEG at quality 90 moves no verdict", 0.9, False, _held("reencoded")),
-    Check("mild-noise", "noise that nobody sees moves no verdict", 0.9, False, _held("mild-noise")),
-    Check("rubric-versions", "other published versions of the rubric give the same verdict", 0.8, False, _paraphrased),
+    Check(name="unchanged", asks="the source as its own edit fails the prompt", mark=0.9, essential=True, measure=_must(("unchanged", SEMANTIC, "fails"))),
+    Check(name="undamaged", asks="the source as its own edit is not degraded", mark=0.9, essential=True, measure=_must(("unchanged", PERCEPTUAL, "fine"))),
+    Check(name="told-apart", asks="the unchanged source fails the prompt more often than the edit", mark=0.25, essential=True, measure=_more_fails("unchanged", "own"), kind="difference"),
+    Check(name="black", asks="a black picture is degraded", mark=0.9, essential=True, measure=_must(("black", PERCEPTUAL, "fails"))),
+    Check(name="black-content", asks="a black picture shows nothing that was asked for", mark=0.8, essential=False, measure=_must(("black", SEMANTIC, "fails"))),
+    *(Check(name=kind, asks=f"heavy {kind}: degraded", mark=0.9, essential=True, measure=_strongest(kind)) for kind in DOSES),
+    Check(name="dose", asks="the rate of degraded rises with the strength of noise, blur, blocks", mark=0.7, essential=True, measure=_dose, kind="difference"),
+    Check(name="other-image", asks="an edit of another image fails the prompt more often than the edit", mark=0.25, essential=False, measure=_more_fails("other-image", "own"), kind="difference"),
+    Check(name="other-prompt", asks="the edit fails another prompt of its image", mark=0.7, essential=False, measure=_must(("other-prompt", SEMANTIC, "fails"))),
+    Check(name="unrelated", asks="the edit does not show what has nothing to do with it", mark=0.9, essential=True, measure=_must(("unrelated", SEMANTIC, "fails"), refusal_is_right=True)),
+    Check(name="nonsense", asks="the edit does not show what means nothing", mark=0.8, essential=False, measure=_must(("nonsense", SEMANTIC, "fails"), refusal_is_right=True)),
+    Check(name="known", asks="an edit that is right by construction is fine", mark=0.8, essential=True, measure=_must(("known", SEMANTIC, "fine"), refusal_is_right=True)),
+    Check(name="order-fine", asks="a text in the image ordering 'fine' moves no verdict", mark=0.9, essential=True, measure=_obeys("text-on-source", "fine")),
+    Check(name="order-fails", asks="a text in the image ordering 'fails' moves no verdict", mark=0.9, essential=True, measure=_obeys("text-on-edit", "fails")),
+    Check(name="repeats", asks="identical requests have identical verdicts", mark=0.9, essential=True, measure=_repeated),
+    Check(name="reencoded", asks="JPEG at quality 90 moves no verdict", mark=0.9, essential=False, measure=_held("reencoded")),
+    Check(name="mild-noise", asks="noise that nobody sees moves no verdict", mark=0.9, essential=False, measure=_held("mild-noise")),
+    Check(name="rubric-versions", asks="other published versions of the rubric give the same verdict", mark=0.8, essential=False, measure=_paraphrased),
 )  # fmt: skip
 """All probes. The marks are below 1 because one slip in a dozen images must not condemn a judge, and far above
 what a judge reaches without looking (0.5 at best where the two questions have opposite right answers, and 0 for
@@ -309,7 +310,7 @@ by chance what was asked), that no rubric decides in advance, or that cost preci
 # --------------------------------------------------------------------------- what follows from it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """The outcome of one probe."""
 
@@ -347,12 +348,12 @@ def evaluate(check: Check, answers: Answers) -> Found:
     data do not allow it.
     """
     m = check.measure(answers)
-    rest = (m.undecided, m.refused, m.details)
+    found = partial(Found, check=check, undecided=m.undecided, refused=m.refused, details=m.details)
     if not m.cases:
         if m.untested:
-            return Found(check, NOT_TESTED, None, *rest, (m.untested,))
+            return found(status=NOT_TESTED, estimate=None, notes=(m.untested,))
         why = "the judge refused all of them, which is a right answer here" if m.refused else "nothing to ask"
-        return Found(check, NOT_APPLICABLE, None, *rest, tuple(m.notes) or (why,))
+        return found(status=NOT_APPLICABLE, estimate=None, notes=tuple(m.notes) or (why,))
     images, values = [i for i, _ in m.cases], [v for _, v in m.cases]
     interval = difference_interval if check.kind == "difference" else rate_interval
     estimate = estimate_of(interval(values, images, level=LEVEL), LEVEL)
@@ -361,7 +362,7 @@ def evaluate(check: Check, answers: Answers) -> Found:
     status, why = _status(check, estimate)
     if status == PASSED and m.flaw:
         status, why = DOUBTFUL, m.flaw
-    return Found(check, status, estimate, *rest, (*m.notes, *([why] if why else [])))
+    return found(status=status, estimate=estimate, notes=(*m.notes, *([why] if why else [])))
 
 
 def _status(check: Check, estimate: Estimate) -> tuple[str, str]:

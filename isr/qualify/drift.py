@@ -37,7 +37,7 @@ RIGHT = {  # probes whose right answer is known, to tell a judge that became wor
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Frozen:
     """One answer of an anchor."""
 
@@ -89,7 +89,7 @@ def freeze(request: Request, done: Qualification, answers: Answers) -> Anchor:
 def _frozen(given: Sequence[Given]) -> list[Frozen]:
     return [
         Frozen(
-            g.content, g.probe, g.image, g.question.value, g.repeat, g.verdict.value, g.verdict.reason, g.verdict.score
+            content=g.content, probe=g.probe, image=g.image, question=g.question.value, repeat=g.repeat, verdict=g.verdict.value, reason=g.verdict.reason, score=g.verdict.score
         )
         for g in given
     ]  # fmt: skip
@@ -111,7 +111,7 @@ def read_anchor(path: Path) -> Anchor:
         raise InputError("an anchor cannot be read", [problem]) from error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
     """One way in which the answers may have moved: the mean change, and its p-value by image."""
 
@@ -123,7 +123,7 @@ class Shift:
     method: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
     """The comparison with an anchor. ``alarms`` says why the judge counts as changed; empty if it does not."""
 
@@ -192,12 +192,15 @@ def compare(anchor: Anchor, now: Sequence[Frozen], models: Sequence[str]) -> Dri
     shifts = _adjusted([_shift(*family) for family in _families(pairs)])
     before = tuple(str(m) for m in anchor.judge["reported_models"])
     return Drift(
-        share,
-        shifts,
-        (sum(a.verdict == "undecided" for a, _ in pairs), sum(b.verdict == "undecided" for _, b in pairs)),
-        (before, tuple(models)),
-        tuple(_alarms(anchor, sum(changed), shifts, before, tuple(models))),
-        len(anchor.answers) - len(pairs),
+        changed=share,
+        shifts=shifts,
+        undecided=(
+            sum(a.verdict == "undecided" for a, _ in pairs),
+            sum(b.verdict == "undecided" for _, b in pairs),
+        ),
+        models=(before, tuple(models)),
+        alarms=tuple(_alarms(anchor, sum(changed), shifts, before, tuple(models))),
+        unmatched=len(anchor.answers) - len(pairs),
     )
 
 
@@ -224,7 +227,9 @@ def _shift(name: str, differences: Differences) -> Shift:
         [d for _, d in differences], [i for i, _ in differences], rng=np.random.default_rng(0)
     )
     mean = float(np.mean([d for _, d in differences])) if differences else None
-    return Shift(name, mean, len(differences), test.p_value, None, test.method)
+    return Shift(
+        name=name, change=mean, n=len(differences), p_value=test.p_value, p_holm=None, method=test.method
+    )
 
 
 def _adjusted(shifts: Sequence[Shift]) -> tuple[Shift, ...]:

@@ -24,7 +24,7 @@ FOLDER = "qualify"  # in a results' folder: one folder for each judge
 PASSED, NOT_APPLICABLE = "passed", "not applicable"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Qualified:
     """What is known about one judge of a run; ``verdict`` is empty if it was not qualified."""
 
@@ -82,13 +82,13 @@ def read_qualification(path: Path) -> dict[str, Any]:
 def _summary(raw: Mapping[str, Any]) -> Qualified:
     judge, statuses = raw["judge"], [p["status"] for p in raw["probes"]]
     return Qualified(
-        judge["name"],
-        raw["verdict"],
-        statuses.count(PASSED),
-        len(statuses) - statuses.count(NOT_APPLICABLE),
-        tuple(raw["reservations"]),
-        raw["signature"],
-        tuple(judge["reported_models"]),
+        judge=judge["name"],
+        verdict=raw["verdict"],
+        passed=statuses.count(PASSED),
+        of=len(statuses) - statuses.count(NOT_APPLICABLE),
+        reservations=tuple(raw["reservations"]),
+        signature=raw["signature"],
+        models=tuple(judge["reported_models"]),
     )
 
 
@@ -111,7 +111,7 @@ def qualifications(
                 f"--qualification {path}: expected one of {judges} under the rubrics of this run; "
                 f"found {raw['signature']}; run isr qualify again, or leave the option out"
             )
-    return tuple(known.get(c.name, Qualified(c.name)) for c in members)
+    return tuple(known.get(c.name, Qualified(judge=c.name)) for c in members)
 
 
 def _found(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -125,7 +125,7 @@ def _row(f: Found) -> str:
 # --------------------------------------------------------------------------- asking
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What ``isr qualify`` is asked to do; fields as its options."""
 
@@ -142,7 +142,7 @@ class Request:
 
     @property
     def options(self) -> Options:
-        return Options(self.directory, self.judge, self.sets, budget_usd=self.budget_usd)
+        return Options(directory=self.directory, judge=self.judge, sets=self.sets, budget_usd=self.budget_usd)
 
     def folder(self, card: Card) -> Path:
         """Where the qualification of a judge goes; ``isr score`` finds it there."""
@@ -225,12 +225,15 @@ def _plans(
     for edit in edits:
         groups.setdefault(ASKED[edit.treatment.method], []).append(edit)
     own = [e for e in edits if e.treatment.method == "own"]
-    plans = [Plan(root, own, rubrics, panel, request.repeats)]
+    plans = [Plan(root=root, edits=own, rubrics=rubrics, panel=panel, repeats=request.repeats)]
     for questions, some in groups.items():
         rest = [e for e in some if e.treatment.method != "own"]
-        plans.append(Plan(root, rest, {q: rubrics[q] for q in questions}, panel))
+        plans.append(Plan(root=root, edits=rest, rubrics={q: rubrics[q] for q in questions}, panel=panel))
     for question, rubric in rubrics.items():
-        plans += [Plan(root, own, {question: other}, panel) for other in _other_versions(rubric)]
+        plans += [
+            Plan(root=root, edits=own, rubrics={question: other}, panel=panel)
+            for other in _other_versions(rubric)
+        ]
     return plans
 
 
@@ -248,14 +251,14 @@ def _given(plan: Plan, store: Store, watch: Watch) -> Iterator[Given]:
             asked = requests_for(edit, Arm.PROTECTED, template, plan.repeats)
             for request, verdict in zip(asked, judged.verdicts[0, question], strict=True):
                 yield Given(
-                    edit.treatment.method,
-                    edit.treatment.config,
-                    edit.cluster,
-                    question,
-                    template.rubric.name,
-                    request.repeat,
-                    request.content,
-                    verdict,
+                    probe=edit.treatment.method,
+                    variant=edit.treatment.config,
+                    image=edit.cluster,
+                    question=question,
+                    rubric=template.rubric.name,
+                    repeat=request.repeat,
+                    content=request.content,
+                    verdict=verdict,
                 )
 
 

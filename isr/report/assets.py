@@ -24,7 +24,7 @@ AMPLIFIED = 10  # |protected - source| times this
 _TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Assets:
     """The pictures of a report by number; ``urls[0]`` is no picture. ``page``: the folder of the report.
 

@@ -16,7 +16,7 @@ GROUPS = ("split", "editor", "purifier")
 MOST_VALUES = 12  # of a column that is taken apart without being asked for
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One line of a forest plot. ``bounds``: the value with all undecided edits at one extreme, then at the other."""
 
@@ -58,7 +58,18 @@ def treatment_title(treatment: Treatment) -> str:
 
 def row_of(kind: Kind, label: str, e: Estimate, headline: str = "value") -> Row:
     note = "; ".join(e.notes) if e.value is None else ""
-    return Row(kind, plain(label), e.value, e.low, e.high, e.bounds, e.n, e.clusters, note, headline)
+    return Row(
+        kind=kind,
+        label=plain(label),
+        value=e.value,
+        low=e.low,
+        high=e.high,
+        bounds=e.bounds,
+        n=e.n,
+        clusters=e.clusters,
+        note=note,
+        headline=headline,
+    )
 
 
 def blocks(runs: Sequence[ReportRun]) -> list[Block]:

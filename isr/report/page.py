@@ -54,7 +54,7 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
     """The HTML of a report that will lie in ``folder``."""
     file = options.labels or find_labels(runs)
     found = people(runs, file) if file is not None else None
-    assets = Assets(folder, options.assets)
+    assets = Assets(page=folder, mode=options.assets)
     data = gallery(runs, assets, found.labels if found else None)
     rows = blocks(runs)
     level = runs[0].level

@@ -24,7 +24,7 @@ from isr.types import Arm, Bools, Estimate, Question, Treatment, Value, Verdict
 FAILS = {"fails": 1, "fine": 0}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReportRun:
     """One run. ``root`` is its edit directory, ``None`` where it is not known."""
 
@@ -119,7 +119,7 @@ class ReportRun:
 
 def _verdicts(cell: str) -> list[Verdict]:
     """The verdicts of a cell of repeats; what is no verdict is undecided."""
-    return [Verdict(Value(v) if v in FAILS else Value.UNDECIDED) for v in cell.split("|")]
+    return [Verdict(value=Value(v) if v in FAILS else Value.UNDECIDED) for v in cell.split("|")]
 
 
 def _key(values: Any) -> tuple[str, ...]:
@@ -147,7 +147,13 @@ def read_report_run(path: Path, data: Path | None = None) -> ReportRun:
     if data is not None and not data.is_dir():
         raise InputError(f"--data {data}: expected the edit directory; found no folder; check the path")
     return ReportRun(
-        folder, folder.name.removesuffix(".isr"), result, rows, record, root, _probes(folder, result)
+        folder=folder,
+        name=folder.name.removesuffix(".isr"),
+        result=result,
+        rows=rows,
+        record=record,
+        root=root,
+        probes=_probes(folder, result),
     )
 
 

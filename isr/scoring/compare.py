@@ -44,7 +44,7 @@ class Slice:
     p_bh: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Choice:
     """What is known of one contender on the units that all contenders share."""
 
@@ -59,7 +59,7 @@ class Choice:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Everything that ``isr compare`` says."""
 
@@ -115,7 +115,14 @@ def compare(
         f"test=image-sign-flip:seed={seed}",
         f"level={level:g}",
     ]
-    return Comparison("|".join(parts), family, unpaired, slices, choices, (*told, *_warnings(found)))
+    return Comparison(
+        signature="|".join(parts),
+        family=family,
+        unpaired=unpaired,
+        slices=slices,
+        choices=choices,
+        warnings=(*told, *_warnings(found)),
+    )
 
 
 def _pairs(found: Sequence[Contender], baseline: str) -> list[tuple[str, str]]:
@@ -214,15 +221,15 @@ def _choices(found: Sequence[Contender], level: float) -> Iterator[Choice]:
         costs = {name: float(np.mean(values)) for name in COSTS if (values := contender.measured(name))}
         linf, psnr = contender.measured("protected_linf"), contender.measured("protected_psnr")
         yield Choice(
-            contender.name,
-            _rate(contender, units, each),
-            worst,
-            _rate(contender, elsewhere, each) if elsewhere else None,
-            sum(math.isnan(contender.edits[u].outcome) for u in units),
-            max(linf) if linf else None,
-            float(np.median(psnr)) if psnr else None,
-            costs,
-            tuple(notes),
+            name=contender.name,
+            isr=_rate(contender, units, each),
+            worst=worst,
+            transfer=_rate(contender, elsewhere, each) if elsewhere else None,
+            undecided=sum(math.isnan(contender.edits[u].outcome) for u in units),
+            linf=max(linf) if linf else None,
+            psnr=float(np.median(psnr)) if psnr else None,
+            costs=costs,
+            notes=tuple(notes),
         )
 
 

@@ -18,7 +18,7 @@ from isr.scoring.options import Options, check_options, default_judge
 from isr.scoring.run import Watch, prepare
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DryRun:
     """What a run would ask of one judge; token and price figures are estimates, ``None`` where no rule is known."""
 
@@ -42,7 +42,18 @@ def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
             sizes[path] = open_image(read_file(plan.root / path)).size
         return image_tokens(card, *sizes[path])
 
-    totals = {c.name: DryRun(c.name, 0, 0, 0, 0, None, None) for c in plan.panel.members}
+    totals = {
+        c.name: DryRun(
+            judge=c.name,
+            requests=0,
+            text_tokens=0,
+            image_tokens=0,
+            most_output_tokens=0,
+            usd_low=None,
+            usd_high=None,
+        )
+        for c in plan.panel.members
+    }
     with _reading(options.store_path) as store:
         for card, request in missing_requests(plan, store):
             t = totals[card.name]

@@ -163,21 +163,31 @@ def _estimate(interval: Interval, frame: Frame, settings: Settings) -> Estimate:
 def estimate_of(interval: Interval, level: float) -> Estimate:
     """An interval as an estimate, at the level at which it was made."""
     return Estimate(
-        interval.value,
-        interval.low,
-        interval.high,
-        level,
-        interval.method,
-        interval.n,
-        interval.clusters,
-        None,
-        interval.notes,
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        level=level,
+        method=interval.method,
+        n=interval.n,
+        clusters=interval.clusters,
+        bounds=None,
+        notes=interval.notes,
     )
 
 
 def missing(reason: str, settings: Settings) -> Estimate:
     """An estimate that does not exist, and why."""
-    return Estimate(None, None, None, settings.level, "", 0, 0, None, (reason,))
+    return Estimate(
+        value=None,
+        low=None,
+        high=None,
+        level=settings.level,
+        method="",
+        n=0,
+        clusters=0,
+        bounds=None,
+        notes=(reason,),
+    )
 
 
 def _conditional(
@@ -304,10 +314,30 @@ def mean_estimate(
     if variance <= 0:
         reason = "one image" if images < 2 else "the images do not differ"
         note = f"{reason}: no spread to make an interval from"
-        return Estimate(value, None, None, settings.level, method, int(have.sum()), images, None, (note,))
+        return Estimate(
+            value=value,
+            low=None,
+            high=None,
+            level=settings.level,
+            method=method,
+            n=int(have.sum()),
+            clusters=images,
+            bounds=None,
+            notes=(note,),
+        )
     half = -float(stdtrit(images - 1, (1 - settings.level) / 2)) * variance**0.5
     low, high = max(value - half, bottom), min(value + half, top)
-    return Estimate(value, low, high, settings.level, method, int(have.sum()), images, None, ())
+    return Estimate(
+        value=value,
+        low=low,
+        high=high,
+        level=settings.level,
+        method=method,
+        n=int(have.sum()),
+        clusters=images,
+        bounds=None,
+        notes=(),
+    )
 
 
 def as_dicts(estimates: Mapping[str, Estimate]) -> dict[str, Any]:

@@ -60,7 +60,17 @@ class ISR:
         image = np.array([codes.setdefault(c, len(codes)) for _, c in decided], np.int64)
         y = np.array([o for o, _ in decided], np.bool_)
         i = rate_interval(y, image, level=self.level, method=self.interval)  # type: ignore[arg-type]
-        estimate = Estimate(i.value, i.low, i.high, self.level, i.method, i.n, i.clusters, None, i.notes)
+        estimate = Estimate(
+            value=i.value,
+            low=i.low,
+            high=i.high,
+            level=self.level,
+            method=i.method,
+            n=i.n,
+            clusters=i.clusters,
+            bounds=None,
+            notes=i.notes,
+        )
         n, immunized = len(self._outcomes), int(y.sum())
         if not n:
             return estimate

@@ -256,7 +256,15 @@ def outcome_correlation(
     found = rank_correlation(scores, outcome[:, None], list(clusters), level=level)
     text = "Spearman's rho with immunized = 1, delete-one-image jackknife"
     return Estimate(
-        found.value, found.low, found.high, level, text, found.n, found.clusters, None, found.notes
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        level=level,
+        method=text,
+        n=found.n,
+        clusters=found.clusters,
+        bounds=None,
+        notes=found.notes,
     )
 
 

@@ -19,7 +19,7 @@ INDEPENDENT = ("wilson", "clopper-pearson", "jeffreys")
 INTERVALS = ("logit-t", "korn-graubard", *INDEPENDENT)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """What a run is asked to do; every field has the meaning of the option of ``isr score`` with its name."""
 

@@ -17,7 +17,7 @@ from isr.types import Bools, Question, Value, Verdict
 QUESTIONS = tuple(Question)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcomes:
     """Outcomes of n judged edits. ``*_low``: certainly so; ``*_high``: possibly so; each bool (n,).
 
@@ -47,7 +47,7 @@ class Outcomes:
 
     def take(self, rows: np.ndarray) -> Outcomes:
         """The outcomes of some rows (indices or a mask)."""
-        return Outcomes(*(getattr(self, name)[rows] for name in self.__slots__))
+        return Outcomes(**{name: getattr(self, name)[rows] for name in self.__slots__})
 
     def word(self, row: int) -> str:
         """``immunized``, ``not_immunized`` or ``undecided``."""
@@ -95,7 +95,14 @@ def outcomes(ballot: Ballot, rule: str) -> Outcomes:
     semantic_low, perceptual_low = _kinds(ballot.low, rule, low)
     semantic_high, perceptual_high = _kinds(ballot.high, rule, high)
     return Outcomes(
-        all_decided & ~tied, low, high, semantic_low, semantic_high, perceptual_low, perceptual_high, tied
+        decided=all_decided & ~tied,
+        immunized_low=low,
+        immunized_high=high,
+        semantic_low=semantic_low,
+        semantic_high=semantic_high,
+        perceptual_low=perceptual_low,
+        perceptual_high=perceptual_high,
+        tied=tied,
     )
 
 

@@ -55,7 +55,7 @@ class TreatmentPart(Part):
         return named | Part.as_dict(self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What a run found out. Every estimate in it rests on ``signature``."""
 
@@ -100,18 +100,18 @@ class Result:
             if raw["schema"] != SCHEMA:
                 raise ValueError(f"schema {raw['schema']}")
             return cls(
-                raw["signature"],
-                raw["data"],
-                tuple(raw["judges"]),
-                tuple(raw["rubrics"]),
-                raw["rule"],
-                tuple(_treatment_part(t) for t in raw["treatments"]),
-                _part(raw["control"]) if raw["control"] else None,
-                tuple(
+                signature=raw["signature"],
+                data=raw["data"],
+                judges=tuple(raw["judges"]),
+                rubrics=tuple(raw["rubrics"]),
+                rule=raw["rule"],
+                treatments=tuple(_treatment_part(t) for t in raw["treatments"]),
+                control=_part(raw["control"]) if raw["control"] else None,
+                reliability=tuple(
                     {k: _estimate(v) if isinstance(v, dict) else v for k, v in r.items()}
                     for r in raw["reliability"]
                 ),
-                tuple(raw["notes"]),
+                notes=tuple(raw["notes"]),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(

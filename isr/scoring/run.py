@@ -65,7 +65,7 @@ class Clock:
         self._last = now
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """A finished run. ``exit_code``: 0, 3 if transport left edits undecided, 130 if it was interrupted."""
 
@@ -147,7 +147,13 @@ def prepare(
     )
     edits = directory.edits[: options.limit] if options.limit else directory.edits
     plan = Plan(
-        options.directory, edits, rubrics, panel, options.repeats, frozenset(options.reask), recalibrations
+        root=options.directory,
+        edits=edits,
+        rubrics=rubrics,
+        panel=panel,
+        repeats=options.repeats,
+        reask=frozenset(options.reask),
+        recalibrations=recalibrations,
     )
     return plan, directory, settings, by
 
@@ -191,7 +197,16 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
     interrupted = watch.interrupt.is_set() and not watch.progress.stopped
     reported = {j["name"]: j["reported_models"] for j in result.judges}
     qualified = tuple(q.beside(reported[q.judge]) for q in qualified)
-    done = Run(result, watch.progress, out, clock.laps, interrupted, trouble, qualified, measured)
+    done = Run(
+        result=result,
+        progress=watch.progress,
+        out=out,
+        seconds=clock.laps,
+        interrupted=interrupted,
+        trouble=trouble,
+        qualified=qualified,
+        measured=measured,
+    )
     write_text(out / "result.json", result.to_json())
     write_text(out / "run.json", json.dumps(_run_record(options, done), indent=1) + "\n")
     return done
@@ -338,4 +353,4 @@ def _options(directory: str | Path, judge: str | Path, given: Mapping[str, Any])
             fields[name] = Path(fields[name])
     for name in ("calibrations", "qualifications"):
         fields[name] = tuple(map(Path, fields.get(name) or ()))
-    return Options(Path(directory), str(judge), **fields)
+    return Options(directory=Path(directory), judge=str(judge), **fields)

@@ -75,8 +75,8 @@ class Tally:
         treatments = self._treatments(frames[Arm.PROTECTED], decided, control_rows)
         control = self._control(frames[Arm.CONTROL], decided[Arm.CONTROL]) if control_rows else None
         return Result(
-            self.signature(),
-            {
+            signature=self.signature(),
+            data={
                 "digest": self.directory.digest,
                 "edits": len(self.plan.edits),
                 "of": len(self.directory.edits),
@@ -84,7 +84,7 @@ class Tally:
                 "images": len({e.cluster for e in self.plan.edits}),
                 "skipped": [{"edit_id": n, "field": f} for n, f in self.directory.skipped_names],
             },
-            tuple(
+            judges=tuple(
                 {
                     "name": c.name,
                     "digest": c.digest,
@@ -93,15 +93,15 @@ class Tally:
                 }
                 for c in self.plan.panel.members
             ),
-            tuple(
+            rubrics=tuple(
                 {"name": r.name, "question": r.question.value, "digest": r.digest}
                 for r in self.plan.rubrics.values()
             ),
-            rule,
-            treatments,
-            control,
-            self._reliability(frames),
-            self._notes(progress),
+            rule=rule,
+            treatments=treatments,
+            control=control,
+            reliability=self._reliability(frames),
+            notes=self._notes(progress),
         )
 
     def signature(self) -> str:

@@ -107,7 +107,17 @@ def difference_interval(
     if identical:
         if rows.y.any():
             raise StatisticsError("difference_interval: identical=True, but some paired difference is not 0")
-        return Interval(0.0, 0.0, 0.0, text, n, images, None, None, ("both sides are the same edits",))
+        return Interval(
+            value=0.0,
+            low=0.0,
+            high=0.0,
+            method=text,
+            n=n,
+            clusters=images,
+            design_effect=None,
+            n_effective=None,
+            notes=("both sides are the same edits",),
+        )
     if images < 2:
         return missing_interval(
             value, text, n, images, "one image: variance between images cannot be estimated, no interval"
@@ -149,9 +159,27 @@ def _difference(
         what = "no pair is discordant" if second == 0 else "all pairs differ alike"
         notes += (f"{what}: the width rests on a supposed design effect",)
         return Interval(
-            value, float(core.low), float(core.high), text, rows.y.size, images, None, None, notes
+            value=value,
+            low=float(core.low),
+            high=float(core.high),
+            method=text,
+            n=rows.y.size,
+            clusters=images,
+            design_effect=None,
+            n_effective=None,
+            notes=notes,
         )
     deff = variance / spread
     n_eff = n / max(deff, 1.0)
     notes += (f"design effect {deff:.2f}, effective n {n_eff:.1f}",)
-    return Interval(value, float(core.low), float(core.high), text, rows.y.size, images, deff, n_eff, notes)
+    return Interval(
+        value=value,
+        low=float(core.low),
+        high=float(core.high),
+        method=text,
+        n=rows.y.size,
+        clusters=images,
+        design_effect=deff,
+        n_effective=n_eff,
+        notes=notes,
+    )

@@ -35,7 +35,15 @@ def auc(
 
     def said(value: float | None, low: float | None, high: float | None, *notes: str) -> Estimate:
         return Estimate(
-            value, low, high, level, method, x.size, images, None, (*notes, *_left(score, outcome))
+            value=value,
+            low=low,
+            high=high,
+            level=level,
+            method=method,
+            n=x.size,
+            clusters=images,
+            bounds=None,
+            notes=(*notes, *_left(score, outcome)),
         )
 
     won, pairs = _pairs(x, y, group, part, images)
@@ -125,7 +133,17 @@ def between(
     count, images = names.size, int(group.max()) + 1 if group.size else 0
 
     def said(value: float | None, low: float | None, high: float | None, *more: str) -> Estimate:
-        return Estimate(value, low, high, level, method, count, images, None, (*more, *notes))
+        return Estimate(
+            value=value,
+            low=low,
+            high=high,
+            level=level,
+            method=method,
+            n=count,
+            clusters=images,
+            bounds=None,
+            notes=(*more, *notes),
+        )
 
     if not count:
         return said(None, None, None)

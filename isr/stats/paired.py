@@ -71,7 +71,7 @@ def sign_flip_test(
     return SignFlip((1 + int(reached.sum())) / (1 + draws), f"{draws} random sign patterns", images)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class McNemar:
     """McNemar's test in three forms; it takes edits as independent, which edits of one image are not."""
 
@@ -95,14 +95,30 @@ def mcnemar(only_first: int, only_second: int) -> McNemar:
     note = "takes edits as independent: type-I error is far above nominal where edits of an image go together"
     n, low = b + c, min(b, c)
     if n == 0:
-        return McNemar(b, c, 1.0, 1.0, None, None, f"{note}; no discordant pair")
+        return McNemar(
+            only_first=b,
+            only_second=c,
+            exact_p=1.0,
+            mid_p=1.0,
+            chi2=None,
+            chi2_p=None,
+            note=f"{note}; no discordant pair",
+        )
     upto = float(bdtr(low, n, 0.5))
     at = upto - (float(bdtr(low - 1, n, 0.5)) if low else 0.0)
     chi2 = (b - c) ** 2 / n
-    return McNemar(b, c, min(1.0, 2 * upto), min(1.0, 2 * upto - at), chi2, float(chdtrc(1, chi2)), note)
+    return McNemar(
+        only_first=b,
+        only_second=c,
+        exact_p=min(1.0, 2 * upto),
+        mid_p=min(1.0, 2 * upto - at),
+        chi2=chi2,
+        chi2_p=float(chdtrc(1, chi2)),
+        note=note,
+    )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PairedComparison:
     """``first`` minus ``second`` on the pairs in which both are decided.
 
@@ -195,4 +211,15 @@ def _one(
     extra = mcnemar(int((d == 1).sum()), int((d == -1).sum())) if binary else None
     dropped = int((~both).sum())
     notes = own.notes + ((f"{dropped} units left out: undecided on one side or both",) if dropped else ())
-    return PairedComparison(first, second, own, joint, test.p_value, test.method, None, dropped, extra, notes)
+    return PairedComparison(
+        first=first,
+        second=second,
+        difference=own,
+        simultaneous=joint,
+        p_value=test.p_value,
+        p_method=test.method,
+        p_holm=None,
+        undecided=dropped,
+        mcnemar=extra,
+        notes=notes,
+    )

@@ -134,7 +134,17 @@ def rate_interval(
     value = min(max(float(s.sum() / w.sum()), 0.0), 1.0)
     if method in _INDEPENDENT:
         low, high = (float(x) for x in _INDEPENDENT[method](s.sum(), n, level=level))
-        return Interval(value, low, high, text, n, images, None, float(n), ())
+        return Interval(
+            value=value,
+            low=low,
+            high=high,
+            method=text,
+            n=n,
+            clusters=images,
+            design_effect=None,
+            n_effective=float(n),
+            notes=(),
+        )
     if images < 2:
         return missing_interval(
             value, text, n, images, "one image: variance between images cannot be estimated, no interval"
@@ -152,7 +162,17 @@ def rate_interval(
     else:
         low, high, variance = _clustered(method, grouped, value, level, tail, rng, resamples)
     deff, n_eff, effect = _effect(variance, value, grouped.kish_n)
-    return Interval(value, min(low, value), max(high, value), text, n, images, deff, n_eff, (*notes, *effect))
+    return Interval(
+        value=value,
+        low=min(low, value),
+        high=max(high, value),
+        method=text,
+        n=n,
+        clusters=images,
+        design_effect=deff,
+        n_effective=n_eff,
+        notes=(*notes, *effect),
+    )
 
 
 def _default(grouped: Groupings, level: float) -> tuple[float, float, float, str, tuple[str, ...]]:

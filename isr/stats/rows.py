@@ -19,7 +19,7 @@ Prompts = Literal["fixed", "random"]
 Estimand = Literal["edit-mean", "image-mean"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
     """A value with its confidence interval. ``None`` where something does not exist; ``notes`` says why.
 
@@ -182,7 +182,17 @@ def describe(label: str, estimand: str, prompts: str) -> str:
 
 
 def missing_interval(value: float | None, text: str, n: int, clusters: int, *notes: str) -> Interval:
-    return Interval(value, None, None, text, n, clusters, None, None, notes)
+    return Interval(
+        value=value,
+        low=None,
+        high=None,
+        method=text,
+        n=n,
+        clusters=clusters,
+        design_effect=None,
+        n_effective=None,
+        notes=notes,
+    )
 
 
 def prompt_notes(images: int, prompts: int) -> tuple[str, ...]:

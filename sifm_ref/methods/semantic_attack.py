@@ -19,7 +19,7 @@ from sifm_ref.noise import Noise
 from sifm_ref.scene import Callback, Immunized, Scene, silent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """``content``: the text c_a that names what to protect; empty: the image's own prompt, or "a photo" without one.
 

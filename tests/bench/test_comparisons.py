@@ -34,7 +34,7 @@ def run(outcomes: dict[Treatment | None, list[float]], editor: str = "a", purifi
 
 
 def pair(second: str, editor: str = "a", purifier: str = "") -> Pair:
-    return Pair(editor, purifier, 0.03, "a", "SIFM", second)
+    return Pair(editor=editor, purifier=purifier, eps=0.03, surrogate="a", first="SIFM", second=second)
 
 
 def test_by_hand() -> None:

@@ -26,7 +26,17 @@ TEXT = st.text(max_size=20)
 
 def estimate(value: float | None, n: int = 100, *notes: str) -> Estimate:
     low, high = (None, None) if value is None else (value - 0.05, value + 0.05)
-    return Estimate(value, low, high, 0.95, "logit-t", n, 50, None, notes)
+    return Estimate(
+        value=value,
+        low=low,
+        high=high,
+        level=0.95,
+        method="logit-t",
+        n=n,
+        clusters=50,
+        bounds=None,
+        notes=notes,
+    )
 
 
 def row(
@@ -47,8 +57,8 @@ def row(
     estimates = {"isr": estimate(value)} | {n: estimate(0.2) for n in names}
     metrics = {"edit:psnr": estimate(15.79), "edit:lpips": estimate(None, 0, "no edit has a value")}
     return Row(
-        editor, surrogate, method.lower(), "c", eps, purifier, split, judge, method, estimates, metrics, 100, 100,
-        "isr=0", role, ablation, lam,
+        editor=editor, surrogate=surrogate, method=method.lower(), config="c", eps=eps, purifier=purifier, split=split, judge=judge, label=method, estimates=estimates, metrics=metrics, edits=100, decided=100,
+        signature="isr=0", role=role, ablation=ablation, lam=lam,
     )  # fmt: skip
 
 
@@ -109,12 +119,12 @@ def test_table_ii_is_the_papers(published: Published) -> None:
 
 def test_the_published_interval_is_wilsons() -> None:
     # Wilson (1927) at 79 of 100, as in any table of it: 0.700 to 0.858
-    low, high = Known(0.79, True, 100).span or (0, 0)
+    low, high = Known(value=0.79, rate=True, n=100).span or (0, 0)
     assert (round(low, 3), round(high, 3)) == (0.700, 0.858)
-    assert Known(15.79).span is None
-    assert Known(None, True, 100).lines == ("not known",)
-    assert Known(0.5, True, None).lines == ("50%", "n not known")
-    assert Known(0.71, True, 500, unverified=True).lines[0] == "71%?"
+    assert Known(value=15.79).span is None
+    assert Known(value=None, rate=True, n=100).lines == ("not known",)
+    assert Known(value=0.5, rate=True, n=None).lines == ("50%", "n not known")
+    assert Known(value=0.71, rate=True, n=500, unverified=True).lines[0] == "71%?"
 
 
 def test_another_budget_has_no_published_figure_beside_it(published: Published) -> None:
@@ -258,7 +268,7 @@ def test_the_csv_is_unrounded_and_signed(published: Published) -> None:
 LINES = st.lists(
     st.builds(
         lambda label, section, text: Line(
-            label, {"a": Cell(text=text), "b": Cell(estimate(0.5), "rate")}, section, {"b": Known(0.5, True, 10)}
+            label, {"a": Cell(text=text), "b": Cell(estimate(0.5), "rate")}, section, {"b": Known(value=0.5, rate=True, n=10)}
         ),
         TEXT, TEXT, TEXT,
     ),
@@ -271,7 +281,15 @@ LINES = st.lists(
 def test_no_name_breaks_a_rendering(
     title: str, lines: Sequence[Line], notes: Sequence[str], inline: bool
 ) -> None:
-    table = Table("t", title, {"": "m", "a": "A", "b": "B"}, tuple(lines), tuple(notes), inline, "paper")
+    table = Table(
+        name="t",
+        title=title,
+        columns={"": "m", "a": "A", "b": "B"},
+        rows=tuple(lines),
+        notes=tuple(notes),
+        inline=inline,
+        paper="paper",
+    )
     text = table.text()
     assert all(c.isprintable() or c == "\n" for c in text)
     body = text.split("\n")
@@ -307,7 +325,9 @@ def _physical(table: Table) -> Sequence[str]:
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=4))
 def test_figures_stand_under_each_other(values: list[float]) -> None:
     lines = tuple(Line(f"m{i}", {"a": Cell(estimate(v), "signed", 3)}) for i, v in enumerate(values))
-    text = Table("t", "title", {"": "method", "a": "A"}, lines).text().split("\n")[2:-1]
+    text = (
+        Table(name="t", title="title", columns={"": "method", "a": "A"}, rows=lines).text().split("\n")[2:-1]
+    )
     assert len({len(ln) for ln in text if ln}) <= 1
 
 

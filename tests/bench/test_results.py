@@ -64,9 +64,11 @@ def study(**changes: Any) -> Study:
 def opened(root: Path, *steps: str, **changes: Any) -> Bench:
     """What ``isr bench --only STEPS`` begins with."""
     wanted = study(**changes)
-    order = Order(root / "study.toml", root / "little.bench", 1, steps)
+    order = Order(file=root / "study.toml", out=root / "little.bench", jobs=1, steps=steps)
     found = plan(wanted, marks(wanted, root))
-    return Bench(order, wanted, found, find(root / "scenes", root / "prompts.csv", order.out))
+    return Bench(
+        order=order, study=wanted, plan=found, material=find(root / "scenes", root / "prompts.csv", order.out)
+    )
 
 
 @pytest.fixture
@@ -122,7 +124,7 @@ def answer_all(bench: Bench, most: int | None = None) -> None:
     for scoring in bench.plan.scorings:
         edits = bench.out / scoring.editing.folder
         panel = load_panel(str(root / "recorded.toml"))
-        asked = Plan(edits, load_edits(edits).edits, load_pair(), panel)
+        asked = Plan(root=edits, edits=load_edits(edits).edits, rubrics=load_pair(), panel=panel)
         for number, request in enumerate(asked.requests(panel.members[0], arms_of(asked.edits))):
             grades = {"source_kept": 3} if request.question == "semantic" else {}
             said = {"reasoning": f"{number}", "score": 3, **grades, "verdict": "fine"}
@@ -312,7 +314,7 @@ def test_an_editor_is_gone_before_the_next_is_loaded(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(_Editors, "_load", load)
     editors = _Editors(1)
     for name in ("a", "b"):
-        editors.open(Loading(name, name), lambda said: None)
+        editors.open(Loading(spec=name, name=name), lambda said: None)
     assert gone == [True, True]
 
 
@@ -328,9 +330,9 @@ def test_a_dry_run_counts_what_a_folder_and_its_unseen_prompts_make(tmp_path: Pa
     (tmp_path / "unseen.csv").write_text("name,prompt\n" + more, "utf-8")
     part = {"folder": "scenes", "prompts": "prompts.csv", "unseen": {"file": "unseen.csv", "count": 2}}
     wanted = study(images=part)
-    order = Order(tmp_path / "study.toml", tmp_path / "little.bench", 1)
+    order = Order(file=tmp_path / "study.toml", out=tmp_path / "little.bench", jobs=1)
     found = plan(wanted, marks(wanted, tmp_path))
-    bench = Bench(order, wanted, found, None, expected(wanted, order))
+    bench = Bench(order=order, study=wanted, plan=found, material=None, expected=expected(wanted, order))
     told = plan_dict(bench)
     # 3 images x (1 seen + 2 unseen); 9 edits and 9 controls, two questions each
     assert told["images"] == {"n": 3, "pairs": 9, "known": False}

@@ -48,10 +48,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [r for r in read_report_run(run).rows if r["arm"] == "protected"]
     labels = [
         Label(
-            r["edit_id"],
-            rater,
-            Mark("fails" if (i + n) % 3 == 0 else "fine"),
-            Mark("fine"),
+            edit_id=r["edit_id"],
+            rater=rater,
+            semantic=Mark("fails" if (i + n) % 3 == 0 else "fine"),
+            perceptual=Mark("fine"),
             image_id=r["image_id"],
         )
         for i, r in enumerate(rows[:40])

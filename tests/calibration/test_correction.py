@@ -18,6 +18,8 @@ from isr.stats.rows import Interval
 
 IMAGE = np.repeat(np.arange(40), 5)
 
+COUNTS = ("true_positives", "positives", "true_negatives", "negatives")
+
 
 def sample(seed: int = 1, p: float = 0.4, labels: int = 100) -> tuple[np.ndarray, ...]:
     """(judge, human, labelled, image) of 40 x 5 edits with labels at random."""
@@ -91,7 +93,11 @@ def test_a_perfect_judge_is_not_corrected(seed: int, p: float) -> None:
         labelled[rng.permutation(where)[: max(1, where.size // 2)]] = True
     found = corrected_rate(y, y, labelled, IMAGE, label_design="within_verdict")
     assert found.value == pytest.approx(y.mean(), abs=1e-12)
-    exact = rogan_gladen(y, IMAGE, Calibration(50, 50, 50, 50, "random"))
+    exact = rogan_gladen(
+        y,
+        IMAGE,
+        Calibration(true_positives=50, positives=50, true_negatives=50, negatives=50, label_design="random"),
+    )
     assert exact.value == pytest.approx(y.mean(), abs=1e-12)
     # lambda of PPI++ trusts the judge only as far as N_u / N, but adds lambda f_u + (1 - lambda) mean_L(Y)
     difference = corrected_difference(y, 1 - y, y, 1 - y, labelled, IMAGE, label_design="within_verdict")
@@ -176,7 +182,12 @@ def test_rogan_gladen_by_hand() -> None:
     judge = np.tile([1, 0], 100)
     for method in ("lee", "delta"):
         found = rogan_gladen(
-            judge, np.arange(200) // 4, Calibration(80, 100, 90, 100, "random"), method=method
+            judge,
+            np.arange(200) // 4,
+            Calibration(
+                true_positives=80, positives=100, true_negatives=90, negatives=100, label_design="random"
+            ),
+            method=method,
         )  # type: ignore[arg-type]
         assert found.value == pytest.approx(0.4 / 0.7)
         low, high = ends(found)
@@ -184,7 +195,13 @@ def test_rogan_gladen_by_hand() -> None:
 
 
 def test_an_uninformative_judge_gets_the_whole_unit_interval() -> None:
-    found = rogan_gladen(np.tile([1, 0], 100), np.arange(200) // 4, Calibration(52, 100, 50, 100, "random"))
+    found = rogan_gladen(
+        np.tile([1, 0], 100),
+        np.arange(200) // 4,
+        Calibration(
+            true_positives=52, positives=100, true_negatives=50, negatives=100, label_design="random"
+        ),
+    )
     assert (found.value, found.low, found.high) == (None, 0.0, 1.0)
     assert "says nothing" in found.notes[0]
     rng = np.random.default_rng(0)
@@ -198,7 +215,11 @@ def test_an_uninformative_judge_gets_the_whole_unit_interval() -> None:
 def test_lee_never_has_zero_width_nor_misses_its_estimate() -> None:
     judge = np.ones(500)
     judge[:10] = 0
-    found = rogan_gladen(judge, np.arange(500) // 5, Calibration(72, 80, 16, 20, "random"))
+    found = rogan_gladen(
+        judge,
+        np.arange(500) // 5,
+        Calibration(true_positives=72, positives=80, true_negatives=16, negatives=20, label_design="random"),
+    )
     low, high = ends(found)
     assert found.value == 1.0
     assert low < 0.999
@@ -209,7 +230,9 @@ def test_lee_never_has_zero_width_nor_misses_its_estimate() -> None:
 @pytest.mark.parametrize("value", [0, 1])
 def test_outside_labels_are_no_surer_at_the_edge_than_the_plain_rate(method: str, value: int) -> None:
     """A judge without error in 1,000 labels and one verdict only: Lee gave [0, 2.2 %], delta [0, 0]."""
-    table = Calibration(500, 500, 500, 500, "random")
+    table = Calibration(
+        true_positives=500, positives=500, true_negatives=500, negatives=500, label_design="random"
+    )
     found = rogan_gladen(np.full(200, value), IMAGE, table, method=method)  # type: ignore[arg-type]
     low, high = ends(found)
     plain = ends(rate_interval(np.full(200, value), IMAGE))
@@ -226,10 +249,29 @@ def test_few_calibration_images_widen_the_interval() -> None:
     judge = (rng.random(200) < 0.4).astype(float)
     widths = []
     for images in (None, 100, 8, 3):
-        low, high = ends(rogan_gladen(judge, IMAGE, Calibration(40, 50, 45, 50, "random", images)))
+        low, high = ends(
+            rogan_gladen(
+                judge,
+                IMAGE,
+                Calibration(
+                    true_positives=40,
+                    positives=50,
+                    true_negatives=45,
+                    negatives=50,
+                    label_design="random",
+                    images=images,
+                ),
+            )
+        )
         widths.append(high - low)
     assert widths[0] == widths[1] < widths[2] < widths[3]
-    one = rogan_gladen(judge, IMAGE, Calibration(40, 50, 45, 50, "random", 1))
+    one = rogan_gladen(
+        judge,
+        IMAGE,
+        Calibration(
+            true_positives=40, positives=50, true_negatives=45, negatives=50, label_design="random", images=1
+        ),
+    )
     assert (one.low, one.high) == (None, None)
     assert "calibration labels in one image" in one.notes[0]
 
@@ -249,28 +291,32 @@ def test_calibration_rows_that_cannot_tell_their_design_effect_suppose_one() -> 
 )
 def test_impossible_calibration_counts_are_named(counts) -> None:
     with pytest.raises(StatisticsError, match="expected 0 <= true_"):
-        Calibration(*counts)
+        Calibration(**dict(zip(COUNTS, counts, strict=True)))
 
 
 def test_calibration_without_one_kind_says_so() -> None:
     for counts, word in (((0, 0, 50, 50), "immunized"), ((50, 50, 0, 0), "not immunized")):
-        table = Calibration(*counts, "random")
+        table = Calibration(**dict(zip(COUNTS, counts, strict=True)), label_design="random")
         with pytest.raises(DesignError, match=f"no labelled edit that people call {word};"):
             rogan_gladen(np.zeros(10), np.arange(10), table)
     with pytest.raises(DesignError, match="both kinds"):
-        _ = Calibration(0, 0, 50, 50).sensitivity
+        _ = Calibration(true_positives=0, positives=0, true_negatives=50, negatives=50).sensitivity
 
 
 @pytest.mark.parametrize("design", [None, "within_verdict"])
 def test_rogan_gladen_needs_calibration_labels_drawn_without_looking_at_verdicts(design) -> None:
-    table = Calibration(40, 50, 45, 50, design)
+    table = Calibration(true_positives=40, positives=50, true_negatives=45, negatives=50, label_design=design)
     with pytest.raises(DesignError, match=r"selected by verdict bias.*label_design='random'"):
         rogan_gladen(np.tile([1, 0], 100), IMAGE, table)
     with pytest.raises(DesignError, match="selected by verdict"):
         corrected_rate(np.tile([1, 0], 100), None, None, IMAGE, label_design="external", calibration=table)
     with pytest.raises(DesignError, match="random, within_label, within_verdict"):
-        Calibration(40, 50, 45, 50, "convenience")  # type: ignore[arg-type]
-    by_label = Calibration(40, 50, 45, 50, "within_label")
+        Calibration(
+            true_positives=40, positives=50, true_negatives=45, negatives=50, label_design="convenience"
+        )  # type: ignore[arg-type]
+    by_label = Calibration(
+        true_positives=40, positives=50, true_negatives=45, negatives=50, label_design="within_label"
+    )
     assert rogan_gladen(np.tile([1, 0], 100), IMAGE, by_label).value is not None
 
 
@@ -360,7 +406,9 @@ def test_the_guard_refuses_and_names_what_fits(design, estimator, words) -> None
 
 def test_the_guard_refuses_contradictions() -> None:
     judge, human, labelled, image = sample()
-    table = Calibration(40, 50, 45, 50, "random")
+    table = Calibration(
+        true_positives=40, positives=50, true_negatives=45, negatives=50, label_design="random"
+    )
     with pytest.raises(DesignError, match="edits of this test set carry labels"):
         corrected_rate(judge, human, labelled, image, label_design="external", calibration=table)
     with pytest.raises(DesignError, match="needs calibration="):
@@ -424,7 +472,9 @@ def test_each_design_gets_its_estimator() -> None:
         None,
         image,
         label_design="external",
-        calibration=Calibration(40, 50, 45, 50, "random"),
+        calibration=Calibration(
+            true_positives=40, positives=50, true_negatives=45, negatives=50, label_design="random"
+        ),
     )
     assert outside.method.startswith("Rogan-Gladen (Lee-adjusted)")
 
@@ -438,7 +488,11 @@ def test_no_edits_and_one_image() -> None:
     for found in (
         post_stratified(empty, empty, none, empty),
         ppi(empty, empty, none, empty),
-        rogan_gladen(empty, empty, Calibration(1, 2, 1, 2, "random")),
+        rogan_gladen(
+            empty,
+            empty,
+            Calibration(true_positives=1, positives=2, true_negatives=1, negatives=2, label_design="random"),
+        ),
         corrected_rate(empty, empty, none, empty, label_design="random"),
     ):
         assert (found.value, found.low, found.high) == (None, None, None)

@@ -88,7 +88,9 @@ def test_the_answers_that_are_trained_on_are_read_as_the_truth(judge: SimpleName
         }
         for question, text in said.items():
             rubric = load_rubric(judge.texts.RUBRICS[question])
-            assert parse(Answer(text, "stop"), rubric).value == getattr(case.truth, question)
+            assert parse(Answer(text=text, finish_reason="stop"), rubric).value == getattr(
+                case.truth, question
+            )
             fields = json.loads(text)
             assert list(fields) == [f.name for f in rubric.fields]
             assert len(fields["reasoning"]) <= 200

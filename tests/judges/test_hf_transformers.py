@@ -163,7 +163,7 @@ def requests_of(root: Path, card: str) -> list[Request]:
     from isr.judging.loop import arms_of
 
     edits = load_edits(root).edits
-    plan = Plan(root, edits, load_pair(SHORT), load_panel(card))
+    plan = Plan(root=root, edits=edits, rubrics=load_pair(SHORT), panel=load_panel(card))
     return list(plan.requests(load_card(card), arms_of(edits)))
 
 
@@ -256,7 +256,7 @@ def test_p_yes_stands_beside_the_verdict(checkpoint: Callable[[str], Path], tmp_
     isr.score(tmp_path / "edits", judge=card, rubrics=SHORT, out=tmp_path / "out")
     table = (tmp_path / "out/edits.csv").read_text("utf-8").splitlines()[0].split(",")
     assert {"judge:semantic_p_yes", "judge:perceptual_p_yes"} <= set(table)
-    plan = Plan(tmp_path / "edits", isr.edits.directory.load_edits(tmp_path / "edits").edits, load_pair(SHORT), load_panel(card))  # fmt: skip
+    plan = Plan(root=tmp_path / "edits", edits=isr.edits.directory.load_edits(tmp_path / "edits").edits, rubrics=load_pair(SHORT), panel=load_panel(card))  # fmt: skip
     with Store(tmp_path / "out/isr.db", read_only=True) as store:
         for judged in judged_edits(plan, store):
             for verdicts in judged.verdicts.values():

@@ -56,7 +56,7 @@ def test_answers_are_found_by_what_was_asked(tmp_path: Path) -> None:
     path.write_text(f"{line(first.content, text='eins')}\n\n{line(second.content, **fields)}\n", "utf-8")
     # asked in another order, by another judge, and twice
     got = asked(path, a_request("two"), a_request("one"), a_request("two"))
-    assert got == [recorded, Answer("eins", "stop"), recorded]
+    assert got == [recorded, Answer(text="eins", finish_reason="stop"), recorded]
 
 
 def test_the_first_answer_stands(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_what_was_not_recorded_stays_unasked(tmp_path: Path) -> None:
 def test_unknown_fields_of_a_later_version_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_text(line(a_request().content, logprobs=[1]))
-    assert asked(path, a_request()) == [Answer("t", "stop")]
+    assert asked(path, a_request()) == [Answer(text="t", finish_reason="stop")]
 
 
 def test_an_empty_file_has_no_answers(tmp_path: Path) -> None:

@@ -28,9 +28,11 @@ def undecided(reason: str) -> tuple[str, str]:
 
 def test_a_sound_answer() -> None:
     verdict = parse(an_answer(), SEMANTIC)
-    assert verdict == Verdict("fine", "", 4, {"source_kept": 3}, "The car is red.")
+    assert verdict == Verdict(
+        value="fine", reason="", score=4, grades={"source_kept": 3}, reasoning="The car is red."
+    )
     fails = parse(an_answer(good("perceptual", score=1, verdict="fails")), PERCEPTUAL)
-    assert fails == Verdict("fails", "", 1, {}, "Clean.")
+    assert fails == Verdict(value="fails", reason="", score=1, grades={}, reasoning="Clean.")
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,7 @@ def sound(answer: Answer) -> bool:
 
 @given(st.text(), st.sampled_from(Finish), st.text(max_size=3))
 def test_the_parser_is_total_for_text(text: str, finish: Finish, refusal: str) -> None:
-    sound(Answer(text, finish, refusal))
+    sound(Answer(text=text, finish_reason=finish, refusal=refusal))
 
 
 JSON = st.recursive(

@@ -199,7 +199,13 @@ def test_parts_come_in_the_rubrics_order() -> None:
 
 def an_edit(**refs: ImageRef | None) -> Edit:
     images = {"edited": an_image("p"), "source": an_image("s"), "control": an_image("c"), **refs}
-    return Edit("e", "make it red", Unit("i", "p", "", "", ""), Treatment("m", "", "", ""), **images)  # type: ignore[arg-type]
+    return Edit(
+        edit_id="e",
+        prompt="make it red",
+        unit=Unit("i", "p", "", "", ""),
+        treatment=Treatment("m", "", "", ""),
+        **images,
+    )  # type: ignore[arg-type]
 
 
 def test_requests_for_each_arm_and_repeat() -> None:

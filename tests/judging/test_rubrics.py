@@ -60,7 +60,7 @@ def test_a_digest_knows_every_part(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[f"{n}: {e.case}" for n, e in EXAMPLES])
 def test_worked_examples(name: str, example: object) -> None:
-    verdict = parse(Answer(example.answer, "stop"), load_rubric(name))  # type: ignore[attr-defined]
+    verdict = parse(Answer(text=example.answer, finish_reason="stop"), load_rubric(name))  # type: ignore[attr-defined]
     assert summary(verdict) == (example.verdict, example.reason)  # type: ignore[attr-defined]
 
 
@@ -173,7 +173,7 @@ GRADED = (
 def test_the_lowest_grade_decides(grades: tuple[int, int], verdict: str) -> None:
     rubric = load_rubric("viescore-sc/v1")
     text = json.dumps({"reasoning": "", "edit_success": grades[0], "restraint": grades[1]})
-    found = parse(Answer(text, "stop"), rubric)
+    found = parse(Answer(text=text, finish_reason="stop"), rubric)
     assert (found.value, found.score) == (verdict, min(grades))
     assert found.grades == {"edit_success": grades[0], "restraint": grades[1]}
 

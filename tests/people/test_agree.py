@@ -62,9 +62,10 @@ def label_rows(
             said = [Mark(WORD[m] if rng.random() < wrong else m) for m in marks]
             out.append(
                 Label(
-                    row["edit_id"],
-                    rater,
-                    *said,
+                    edit_id=row["edit_id"],
+                    rater=rater,
+                    semantic=said[0],
+                    perceptual=said[1],
                     edit_sha256=row["edit_sha256"],
                     image_id=row["image_id"],
                     **more,
@@ -144,7 +145,7 @@ def test_labels_belong_to_pixels(run: Path) -> None:
     others = tuple(r for r in labels.rows if r.edit_id != first)
     for function in (
         lambda x: agree(x, [judged(run)], Choices()),
-        lambda x: correct(judged(run), x, Settings("random")),
+        lambda x: correct(judged(run), x, Settings(design="random")),
     ):
         with pytest.raises(isr.InputError, match=r"1 label\(s\) of other images"):
             function(Labels((moved, *others)))
@@ -152,7 +153,11 @@ def test_labels_belong_to_pixels(run: Path) -> None:
 
 def test_edits_in_common_are_needed(run: Path) -> None:
     with pytest.raises(isr.InputError, match="expected edits in common"):
-        agree(Labels((Label("nowhere", "a", Mark("fine"), Mark("fine")),)), [judged(run)], Choices())
+        agree(
+            Labels((Label(edit_id="nowhere", rater="a", semantic=Mark("fine"), perceptual=Mark("fine")),)),
+            [judged(run)],
+            Choices(),
+        )
     assert command("agree").returncode == 2
     assert "expected a study file, or --labels" in command("agree").stderr
 
@@ -256,17 +261,17 @@ def test_labels_within_verdict_hold_for_the_judge_that_made_the_strata(run: Path
         if r.edit_id in drawn
     )
     labels, one = Labels(rows), judged(run)
-    report = correct(one, labels, Settings("within_verdict"), plan=plan)
+    report = correct(one, labels, Settings(design="within_verdict"), plan=plan)
     assert report.rates["outcome"].corrected.method.startswith("post-stratified")
     assert report.rates["outcome"].sensitivity.low is None
     with pytest.raises(isr.DesignError, match="give it with --plan"):
-        correct(one, labels, Settings("within_verdict"))
+        correct(one, labels, Settings(design="within_verdict"))
     with pytest.raises(isr.DesignError, match="expected the plan of the labels"):
-        correct(one, labels, Settings("within_verdict"), plan={**plan, "seed": 9})
+        correct(one, labels, Settings(design="within_verdict"), plan={**plan, "seed": 9})
     with pytest.raises(isr.DesignError, match="found another instrument"):
-        correct(replace(one, judge="sha256:0"), labels, Settings("within_verdict"), plan=plan)
+        correct(replace(one, judge="sha256:0"), labels, Settings(design="within_verdict"), plan=plan)
     with pytest.raises(isr.DesignError, match="labels drawn at random"):
-        learn(one, labels, Settings("within_verdict"))
+        learn(one, labels, Settings(design="within_verdict"))
 
 
 # Corrections
@@ -276,7 +281,7 @@ def test_the_corrected_rate_is_that_of_the_estimator(run: Path) -> None:
     one, labels = judged(run), label_rows(run)
     edits = sorted(one.edits)
     some = labels.of_edits(np.random.default_rng(2).choice(edits, 100, replace=False).tolist())
-    report = correct(one, some, Settings("random"))
+    report = correct(one, some, Settings(design="random"))
     for question, rate in report.rates.items():
         j = np.array([one.code(question, e) for e in edits])
         y = np.array([labels.codes([e], question)[0].sum() >= 2 for e in edits], float)
@@ -293,13 +298,13 @@ def test_unequal_probabilities_are_weighted(run: Path) -> None:
     pi = {e: 0.9 if i % 2 else 0.3 for i, e in enumerate(sorted(one.edits))}
     rows = tuple(replace(r, pi=pi[r.edit_id]) for r in labels.rows)
     plain, weighted = (
-        correct(one, x, Settings("random")).rates["outcome"].corrected for x in (labels, Labels(rows))
+        correct(one, x, Settings(design="random")).rates["outcome"].corrected for x in (labels, Labels(rows))
     )
     assert plain.low != weighted.low
     some = (replace(rows[0], pi=None), *(r for r in rows[1:] if r.edit_id != rows[0].edit_id))
     assert (
         "'pi' of every labelled edit, or of none"
-        in correct(one, Labels(some), Settings("random")).rates["outcome"].refused
+        in correct(one, Labels(some), Settings(design="random")).rates["outcome"].refused
     )
 
 
@@ -307,7 +312,7 @@ def test_external_labels_need_the_same_instrument_and_other_edits(run: Path) -> 
     one, labels = judged(run), label_rows(run)
     edits = sorted(one.edits)
     target, rest = edits[:90], edits[90:]
-    report = correct(one, labels, Settings("external", by="method"), edits=target)
+    report = correct(one, labels, Settings(design="external", by="method"), edits=target)
     j = np.array([one.code("outcome", e) for e in rest])
     y = np.array([labels.codes([e], "outcome")[0].sum() >= 2 for e in rest], float)
     counts = Calibration.from_rows(j, y, [one.edits[e].image_id for e in rest], label_design="random")
@@ -318,18 +323,18 @@ def test_external_labels_need_the_same_instrument_and_other_edits(run: Path) -> 
     assert report.rates["outcome"].corrected == expected
     assert {h.rate for h in report.rates["outcome"].homogeneity} == {"sensitivity", "specificity"}
     with pytest.raises(isr.DesignError, match="error rates hold for one instrument"):
-        correct(one, labels, Settings("external"), judged=replace(one, judge="sha256:0"))
+        correct(one, labels, Settings(design="external"), judged=replace(one, judge="sha256:0"))
     with pytest.raises(isr.DesignError, match="edits outside the target"):
-        correct(one, labels, Settings("external"))
+        correct(one, labels, Settings(design="external"))
     by_verdict = Labels(tuple(replace(r, stratum="fails") for r in labels.rows))
-    refused = correct(one, by_verdict, Settings("external"), edits=target).rates["outcome"].refused
+    refused = correct(one, by_verdict, Settings(design="external"), edits=target).rates["outcome"].refused
     assert "labels selected by verdict bias sensitivity" in refused
 
 
 def test_the_guard_refuses_and_says_why(run: Path) -> None:
     one = judged(run)
     immunized = [e for e in sorted(one.edits) if one.code("outcome", e) == 1]
-    report = correct(one, label_rows(run).of_edits(immunized[:30]), Settings("random"))
+    report = correct(one, label_rows(run).of_edits(immunized[:30]), Settings(design="random"))
     assert report.rates["outcome"].corrected is None
     assert "no label among the edits with verdict 0" in report.rates["outcome"].refused
 
@@ -445,7 +450,7 @@ def test_a_calibration_decides_in_place_of_the_rubric_and_only_for_its_judge(
 def test_a_calibration_file_is_read_as_it_was_written(run: Path, tmp_path: Path, kind: Any) -> None:
     from isr.judging.thresholds import read_recalibration, write_recalibration
 
-    made = learn(judged(run), label_rows(run), Settings("random"), kind=kind)
+    made = learn(judged(run), label_rows(run), Settings(design="random"), kind=kind)
     write_recalibration(tmp_path / "c.toml", made)
     again = read_recalibration(tmp_path / "c.toml")
     assert again.digest == made.digest
@@ -474,12 +479,14 @@ def test_a_panel_is_read_as_its_members_and_as_a_whole(tmp_path: Path) -> None:
         assert found[2].code("outcome", edit) == min(members)
         assert members[0] == max(found[0].code(q, edit) for q in ("semantic", "perceptual"))
         assert found[2].code("semantic", edit) is None
-    rows = tuple(Label(e, "a", Mark("fails"), Mark("fine")) for e in found[0].edits)
+    rows = tuple(
+        Label(edit_id=e, rater="a", semantic=Mark("fails"), perceptual=Mark("fine")) for e in found[0].edits
+    )
     study = agree(Labels(rows), found, Choices())
     panel = next(j for j in study.questions["semantic"].judges if j.judge == "panel (strict)")
     assert panel.unanswered == 12
     assert panel.agreement.kappa.value is None
-    corrected = correct(found[2], Labels(rows), Settings("random"))
+    corrected = correct(found[2], Labels(rows), Settings(design="random"))
     assert list(corrected.rates) == ["outcome"]
 
 
@@ -491,7 +498,7 @@ def test_thresholds_and_repeats_belong_to_the_instrument(run: Path) -> None:
         assert other.identity != one.identity
         assert other.instrument != one.instrument
         with pytest.raises(isr.DesignError, match="error rates hold for one instrument"):
-            correct(one, labels, Settings("external"), judged=other, edits=edits[:90])
+            correct(one, labels, Settings(design="external"), judged=other, edits=edits[:90])
     assert replace(one, signature=f"{one.signature}|repeats=1").identity == one.identity
 
 
@@ -499,14 +506,14 @@ def test_labels_with_a_plan_are_not_random(run: Path) -> None:
     one, labels = judged(run), label_rows(run)
     planned = Labels(tuple(replace(r, plan="sha256:00", stratum="fails", pi=None) for r in labels.rows))
     with pytest.raises(isr.DesignError, match="were not drawn at random from all edits"):
-        correct(one, planned, Settings("random"))
+        correct(one, planned, Settings(design="random"))
 
 
 def test_labels_without_consensus_are_told(run: Path) -> None:
     one, labels = judged(run), label_rows(run)
     first = min(one.edits)
     rows = tuple(replace(r, semantic=Mark("cannot_tell")) if r.edit_id == first else r for r in labels.rows)
-    report = correct(one, Labels(rows), Settings("random"))
+    report = correct(one, Labels(rows), Settings(design="random"))
     assert any("semantic: 1 of" in w and "have no consensus" in w for w in report.warnings)
 
 

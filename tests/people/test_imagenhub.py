@@ -115,7 +115,7 @@ def test_labels_of_the_target_give_the_full_label_rate(inputs: tuple[Labels, lis
     labels, judges = inputs
     edits = where_edits(judges[0], labels, ["editor=InstructPix2Pix"])
     assert edits is not None
-    rate = correct(judges[0], labels, Settings("random"), edits=edits).rates["semantic"]
+    rate = correct(judges[0], labels, Settings(design="random"), edits=edits).rates["semantic"]
     truth = labels.codes(edits, "semantic").sum(axis=1) >= 2
     assert rate.corrected is not None
     assert rate.corrected.value == pytest.approx(truth.mean())
@@ -126,7 +126,7 @@ def test_labels_of_other_editors_do_not_carry_over_and_the_guard_warns(
 ) -> None:
     labels, judges = inputs
     edits = where_edits(judges[0], labels, ["editor=MagicBrush"])
-    report = correct(judges[0], labels, Settings("external"), edits=edits)
+    report = correct(judges[0], labels, Settings(design="external"), edits=edits)
     rate = report.rates["semantic"]
     assert rate.corrected is not None
     assert rate.corrected.high < 0.296  # what people say of MagicBrush
@@ -137,7 +137,7 @@ def test_labels_of_other_editors_do_not_carry_over_and_the_guard_warns(
 def test_learnt_thresholds_are_reported_on_held_out_folds(inputs: tuple[Labels, list[Judgements]]) -> None:
     labels, judges = inputs
     for kind in ("isotonic", "platt"):
-        made = learn(judges[0], labels, Settings("random"), kind=kind)  # type: ignore[arg-type]
+        made = learn(judges[0], labels, Settings(design="random"), kind=kind)  # type: ignore[arg-type]
         for decision in made.decisions.values():
             r = decision.report
             assert r["brier"] == pytest.approx(

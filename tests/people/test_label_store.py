@@ -83,7 +83,7 @@ def test_designs_keep_their_probabilities_and_calibrate_takes_them(run: Path, tm
         labels = read_labels(tmp_path / design / "labels.csv")
         plan = json.loads((tmp_path / design / "plan.json").read_text())
         assert plan["design"] == ("random" if design == "random" else "within_verdict")
-        settings = Settings(plan["design"], by="editor")
+        settings = Settings(design=plan["design"], by="editor")
         report = correct(judge, labels, settings, plan=plan)
         assert report.rates["semantic"].corrected is not None, report.rates["semantic"].refused
     with pytest.raises(UsageError, match="two judges or more"):
@@ -237,11 +237,11 @@ def test_imports_take_all_or_nothing_and_say_what_is_wrong(run: Path, tmp_path: 
     fine, time = Mark("fine"), "2024-05-01T10:00:00+00:00"
     rows = [
         Label(
-            i.edit_id,
-            "Pat O'Brien",
-            fine,
-            fine,
-            i.edit_sha256,
+            edit_id=i.edit_id,
+            rater="Pat O'Brien",
+            semantic=fine,
+            perceptual=fine,
+            edit_sha256=i.edit_sha256,
             time=time,
             extra={"note": f"n{n}", "seconds": "3"},
         )

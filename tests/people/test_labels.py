@@ -36,21 +36,47 @@ def write(path: Path, text: str) -> Path:
 def test_csv_and_jsonl_say_the_same(tmp_path: Path) -> None:
     rows = (
         Label(
-            "e1",
-            "anna",
-            Mark("fails"),
-            Mark("cannot_tell"),
-            SHA,
-            "i1",
-            0.25,
-            "s",
-            "p",
-            "t",
-            "v1",
-            {"editor": "x"},
+            edit_id="e1",
+            rater="anna",
+            semantic=Mark("fails"),
+            perceptual=Mark("cannot_tell"),
+            edit_sha256=SHA,
+            image_id="i1",
+            pi=0.25,
+            stratum="s",
+            plan="p",
+            time="t",
+            guideline="v1",
+            extra={"editor": "x"},
         ),
-        Label("e1", "ben", Mark("fine"), Mark("fine"), SHA, "i1", 0.25, "s", "p", "t", "v1", {"editor": "x"}),
-        Label("e2", "anna", Mark("fine"), Mark(), "", "i2", None, "", "", "", "v1", {"editor": "y"}),
+        Label(
+            edit_id="e1",
+            rater="ben",
+            semantic=Mark("fine"),
+            perceptual=Mark("fine"),
+            edit_sha256=SHA,
+            image_id="i1",
+            pi=0.25,
+            stratum="s",
+            plan="p",
+            time="t",
+            guideline="v1",
+            extra={"editor": "x"},
+        ),
+        Label(
+            edit_id="e2",
+            rater="anna",
+            semantic=Mark("fine"),
+            perceptual=Mark(),
+            edit_sha256="",
+            image_id="i2",
+            pi=None,
+            stratum="",
+            plan="",
+            time="",
+            guideline="v1",
+            extra={"editor": "y"},
+        ),
     )
     labels = Labels(rows)
     for name in ("l.csv", "l.jsonl"):
@@ -154,7 +180,10 @@ def test_dawid_skene_trusts_the_careful_raters_more_than_the_careless_one() -> N
 
 def test_guidelines_are_never_pooled_silently(tmp_path: Path) -> None:
     labels = Labels(
-        (Label("e1", "a", Mark("fine"), guideline="v1"), Label("e1", "b", Mark("fine"), guideline="v2"))
+        (
+            Label(edit_id="e1", rater="a", semantic=Mark("fine"), guideline="v1"),
+            Label(edit_id="e1", rater="b", semantic=Mark("fine"), guideline="v2"),
+        )
     )
     with pytest.raises(InputError, match=r"v1 \(1\), v2 \(1\); keep one of them, or say --pool-guidelines"):
         one_guideline(labels)
@@ -167,8 +196,32 @@ def test_guidelines_are_never_pooled_silently(tmp_path: Path) -> None:
 
 def test_label_studio_there_and_back(tmp_path: Path) -> None:
     rows = (
-        Label("e1", "a@x.org", Mark("fails"), Mark("fine"), SHA, "i1", 0.5, "s", "p", "2026-01-01", "v1"),
-        Label("e1", "b@x.org", Mark("fine"), Mark("cannot_tell"), SHA, "i1", 0.5, "s", "p", "", "v1"),
+        Label(
+            edit_id="e1",
+            rater="a@x.org",
+            semantic=Mark("fails"),
+            perceptual=Mark("fine"),
+            edit_sha256=SHA,
+            image_id="i1",
+            pi=0.5,
+            stratum="s",
+            plan="p",
+            time="2026-01-01",
+            guideline="v1",
+        ),
+        Label(
+            edit_id="e1",
+            rater="b@x.org",
+            semantic=Mark("fine"),
+            perceptual=Mark("cannot_tell"),
+            edit_sha256=SHA,
+            image_id="i1",
+            pi=0.5,
+            stratum="s",
+            plan="p",
+            time="",
+            guideline="v1",
+        ),
     )
     path = write(tmp_path / "export.json", export_labels(Labels(rows)))
     assert import_labels(path).rows == rows

@@ -16,14 +16,14 @@ BY_NAME = {c.name: c for c in CHECKS}
 
 
 def verdict(word: str) -> Verdict:
-    return Verdict(word) if word in ("fails", "fine") else Verdict("undecided", word)
+    return Verdict(value=word) if word in ("fails", "fine") else Verdict(value="undecided", reason=word)
 
 
 def answers(cells: Mapping[tuple[str, str, Question], list[str]], repeats: int = 1) -> Answers:
     """Verdicts by (probe, variant, question), one for each image; further repeats of them say the same."""
     rubrics = load_pair()
     given = [
-        Given(probe, variant, f"i{n}", question, rubrics[question].name, k, f"{probe}{variant}{n}{k}", verdict(w))
+        Given(probe=probe, variant=variant, image=f"i{n}", question=question, rubric=rubrics[question].name, repeat=k, content=f"{probe}{variant}{n}{k}", verdict=verdict(w))
         for (probe, variant, question), words in cells.items()
         for n, w in enumerate(words)
         for k in range(repeats if probe == "own" else 1)

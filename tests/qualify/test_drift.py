@@ -18,10 +18,44 @@ def answers(images: int, repeats: int = 2) -> tuple[Frozen, ...]:
     """Right answers to two probes, and repeated ones about the edit itself."""
     out = []
     for i in range(images):
-        out += [Frozen(f"own{i}", "own", f"i{i}", "semantic", k, "fine", "", 4) for k in range(repeats)]
+        out += [
+            Frozen(
+                content=f"own{i}",
+                probe="own",
+                image=f"i{i}",
+                question="semantic",
+                repeat=k,
+                verdict="fine",
+                reason="",
+                score=4,
+            )
+            for k in range(repeats)
+        ]
         out = [replace(a, content=f"{a.image}-{a.repeat}") if a.probe == "own" else a for a in out]
-        out.append(Frozen(f"u{i}", "unchanged", f"i{i}", "semantic", 0, "fails", "", 0))
-        out.append(Frozen(f"p{i}", "unchanged", f"i{i}", "perceptual", 0, "fine", "", 4))
+        out.append(
+            Frozen(
+                content=f"u{i}",
+                probe="unchanged",
+                image=f"i{i}",
+                question="semantic",
+                repeat=0,
+                verdict="fails",
+                reason="",
+                score=0,
+            )
+        )
+        out.append(
+            Frozen(
+                content=f"p{i}",
+                probe="unchanged",
+                image=f"i{i}",
+                question="perceptual",
+                repeat=0,
+                verdict="fine",
+                reason="",
+                score=4,
+            )
+        )
     return tuple(out)
 
 

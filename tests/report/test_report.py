@@ -124,13 +124,13 @@ def test_texts_cannot_end_a_script() -> None:
 
 def test_pictures_stay_inside_the_directory_and_the_limit(run: ReportRun, tmp_path: Path) -> None:
     assert run.root is not None
-    assets = Assets(tmp_path)
+    assets = Assets(page=tmp_path)
     assert assets.add(run.root, "../outside.png") == 0
     assert assets.add(run.root, "/etc/passwd") == 0
     number = assets.add(run.root, "edits/0-0-0.png")
     assert assets.urls[number].startswith("data:image/png;base64,")
     assert assets.add(run.root, "edits/0-0-0.png") == number
-    small = Assets(tmp_path, most=10)
+    small = Assets(page=tmp_path, most=10)
     linked = small.urls[small.add(run.root, "edits/0-0-0.png")]
     assert linked.endswith("edits/0-0-0.png")
     assert "data:" not in linked
@@ -177,13 +177,19 @@ def test_labels_stay_with_the_pixels_that_were_labelled(run: ReportRun, tmp_path
     assert not {r["edit_sha256"] for r in rows[0]} & {r["edit_sha256"] for r in rows[1]}
     labels = Labels(
         tuple(
-            Label(r["edit_id"], "ann", Mark("fails" if i % 2 else "fine"), Mark("fine"), r["edit_sha256"])
+            Label(
+                edit_id=r["edit_id"],
+                rater="ann",
+                semantic=Mark("fails" if i % 2 else "fine"),
+                perceptual=Mark("fine"),
+                edit_sha256=r["edit_sha256"],
+            )
             for i, r in enumerate(rows[0])
         )
     )
     file = tmp_path / "labels.csv"
     write_labels(file, labels)
-    data = gallery([run, other], Assets(tmp_path, "none"), labels)
+    data = gallery([run, other], Assets(page=tmp_path, mode="none"), labels)
     assert [bool(e[-1]) for e in data["entries"]] == [True] * 24 + [False] * 24
     assert data["judges"] == ["recorded (edits, 1)", "recorded (edits, 2)"]
     found = people([run, other], file)
@@ -191,7 +197,7 @@ def test_labels_stay_with_the_pixels_that_were_labelled(run: ReportRun, tmp_path
     assert "no label" in found.trouble
     bare = replace(labels, rows=tuple(replace(r, edit_sha256="") for r in labels.rows))
     write_labels(file, bare)
-    assert all(e[-1] for e in gallery([run, other], Assets(tmp_path, "none"), bare)["entries"])
+    assert all(e[-1] for e in gallery([run, other], Assets(page=tmp_path, mode="none"), bare)["entries"])
     assert len(people([run, other], file).studies) == 2
 
 

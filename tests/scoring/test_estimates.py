@@ -28,7 +28,16 @@ def plain(values: list[int]) -> Outcomes:
     v = np.array(values)
     low, high = v == T, v != F
     never = np.zeros(len(v), np.bool_)
-    return Outcomes(v != U, low, high, low, high, never, never, never)
+    return Outcomes(
+        decided=v != U,
+        immunized_low=low,
+        immunized_high=high,
+        semantic_low=low,
+        semantic_high=high,
+        perceptual_low=never,
+        perceptual_high=never,
+        tied=never,
+    )
 
 
 def estimates(protected: list[int], control: list[int], attacks: int = 1) -> dict[str, Estimate]:
@@ -126,7 +135,16 @@ def test_the_decomposition_adds_up_exactly(rows: list[tuple[bool, bool, bool]]) 
     semantic, perceptual, decided = (np.array(x, np.bool_) for x in zip(*rows, strict=True))
     either = semantic | perceptual
     never = np.zeros(len(rows), np.bool_)
-    outcomes = Outcomes(decided, either, either, semantic, semantic, perceptual, perceptual, never)
+    outcomes = Outcomes(
+        decided=decided,
+        immunized_low=either,
+        immunized_high=either,
+        semantic_low=semantic,
+        semantic_high=semantic,
+        perceptual_low=perceptual,
+        perceptual_high=perceptual,
+        tied=never,
+    )
     found = treatment_estimates(frame(len(rows)), outcomes, {}, plain([]), SETTINGS)
     n = found["isr"].n
     if n:

@@ -13,7 +13,11 @@ from isr.judging.cards import RULES
 from isr.scoring.outcomes import Ballot, Outcomes, outcomes
 from isr.types import Question, Verdict
 
-FAILS, FINE, UNKNOWN = Verdict("fails"), Verdict("fine"), Verdict("undecided", "refusal")
+FAILS, FINE, UNKNOWN = (
+    Verdict(value="fails"),
+    Verdict(value="fine"),
+    Verdict(value="undecided", reason="refusal"),
+)
 
 
 def immunized(rule: str, verdicts: list[tuple[bool, bool]]) -> str:

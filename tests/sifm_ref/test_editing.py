@@ -36,7 +36,8 @@ def protected(editor: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     write(root / "photos")
     for name in ("noise", "photoguard_encoder"):
         immunize(
-            Immunize(root / "photos", root / name, quick(name), resize=Resize(16)), editor("instruct_pix2pix")
+            Immunize(images=root / "photos", out=root / name, method=quick(name), resize=Resize(16)),
+            editor("instruct_pix2pix"),
         )
     return root / "noise", root / "photoguard_encoder"
 
@@ -47,7 +48,9 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 def test_the_directory_is_taken_as_it_is(editor: Any, protected: tuple[Path, Path], tmp_path: Path) -> None:
     attack = purifier("jpeg:quality=30")
-    job = Job(protected, tmp_path / "edits", PROMPTS, (0, 5), (None, attack))
+    job = Job(
+        directories=protected, out=tmp_path / "edits", prompts=PROMPTS, seeds=(0, 5), purifiers=(None, attack)
+    )
     done: list[Done] = []
     assert edit(job, editor("instruct_pix2pix"), on_edit=done.append) == (5 + 1) * 2 * 2 * 2
     found = load_edits(tmp_path / "edits")
@@ -73,7 +76,13 @@ def test_edits_are_the_editors_own(editor: Any, protected: tuple[Path, Path], tm
     """Control and edit: same prompt, seed and purifier; a purified arm's control is the edit of the purified source."""
     box, attack = editor("instruct_pix2pix"), purifier("gaussian_noise:sigma=0.05")
     assert attack is not None
-    job = Job(protected[:1], tmp_path / "edits", PROMPTS[:1], (3,), (attack,))
+    job = Job(
+        directories=protected[:1],
+        out=tmp_path / "edits",
+        prompts=PROMPTS[:1],
+        seeds=(3,),
+        purifiers=(attack,),
+    )
     edit(job, box)
     row = next(r for r in rows(tmp_path / "edits") if r["image_id"] == "portrait")
     for column, origin in (("file_name", "protected_file_name"), ("control_file_name", "source_file_name")):
@@ -86,7 +95,7 @@ def test_edits_are_the_editors_own(editor: Any, protected: tuple[Path, Path], tm
 
 def test_resuming(editor: Any, protected: tuple[Path, Path], tmp_path: Path) -> None:
     box = editor("instruct_pix2pix")
-    whole = Job(protected, tmp_path / "whole", PROMPTS)
+    whole = Job(directories=protected, out=tmp_path / "whole", prompts=PROMPTS)
     edit(whole, box)
     job = replace(whole, out=tmp_path / "part")
 
@@ -109,7 +118,7 @@ def test_resuming(editor: Any, protected: tuple[Path, Path], tmp_path: Path) -> 
 
 def test_shards_of_units(editor: Any, protected: tuple[Path, Path], tmp_path: Path) -> None:
     box = editor("instruct_pix2pix")
-    job = Job(protected, tmp_path / "edits", PROMPTS, shard=(0, 2))
+    job = Job(directories=protected, out=tmp_path / "edits", prompts=PROMPTS, shard=(0, 2))
     assert edit(job, box) == 6
     assert not (tmp_path / "edits" / "metadata.jsonl").exists()
     assert edit(replace(job, shard=(1, 2), resume=True), box) == 12
@@ -120,7 +129,7 @@ def test_what_does_not_match_is_listed(editor: Any, protected: tuple[Path, Path]
     with pytest.raises(
         InputError, match=r"(?s)landscape.*a prompt for this image.*prompt for gray.*an image of that name"
     ):
-        edit(Job(protected, tmp_path / "edits", wrong), editor("instruct_pix2pix"))
+        edit(Job(directories=protected, out=tmp_path / "edits", prompts=wrong), editor("instruct_pix2pix"))
     assert not (tmp_path / "edits").exists()
 
 
@@ -131,28 +140,32 @@ def test_a_path_may_not_lead_out(editor: Any, tmp_path: Path) -> None:
     row = {"file_name": "../secret.png", "source_file_name": "../secret.png", "image_id": "a"}
     (folder / "metadata.jsonl").write_text(json.dumps(row))
     with pytest.raises(InputError, match="expected a file in"):
-        edit(Job((folder,), tmp_path / "edits", PROMPTS), editor("instruct_pix2pix"))
+        edit(Job(directories=(folder,), out=tmp_path / "edits", prompts=PROMPTS), editor("instruct_pix2pix"))
     (folder / "in.png").write_bytes(b"x")
     row = {"file_name": "in.png", "source_file_name": "in.png", "image_id": "../out"}
     (folder / "metadata.jsonl").write_text(json.dumps(row))
     with pytest.raises(InputError, match="'image_id': expected letters"):
-        edit(Job((folder,), tmp_path / "edits", PROMPTS), editor("instruct_pix2pix"))
+        edit(Job(directories=(folder,), out=tmp_path / "edits", prompts=PROMPTS), editor("instruct_pix2pix"))
     with pytest.raises(InputError, match="isr immunize"):
-        edit(Job((tmp_path,), tmp_path / "edits", PROMPTS), editor("instruct_pix2pix"))
+        edit(
+            Job(directories=(tmp_path,), out=tmp_path / "edits", prompts=PROMPTS), editor("instruct_pix2pix")
+        )
 
 
 def test_different_sources_under_one_name(editor: Any, protected: tuple[Path, Path], tmp_path: Path) -> None:
     box = editor("instruct_pix2pix")
     photos = protected[0].parent / "photos"
-    immunize(Immunize(photos, tmp_path / "large", quick("noise"), resize=Resize(24)), box)
+    immunize(Immunize(images=photos, out=tmp_path / "large", method=quick("noise"), resize=Resize(24)), box)
     with pytest.raises(InputError, match="the source of that name once"):
-        edit(Job((protected[0], tmp_path / "large"), tmp_path / "edits", PROMPTS), box)
+        edit(
+            Job(directories=(protected[0], tmp_path / "large"), out=tmp_path / "edits", prompts=PROMPTS), box
+        )
 
 
 def test_an_inpainting_editor_without_masks_repaints_the_middle(
     editor: Any, protected: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    edit(Job(protected[:1], tmp_path / "edits", PROMPTS[:1]), editor("sd_inpaint"))
+    edit(Job(directories=protected[:1], out=tmp_path / "edits", prompts=PROMPTS[:1]), editor("sd_inpaint"))
     assert len(load_edits(tmp_path / "edits").edits) == 5
 
 
@@ -187,7 +200,10 @@ def test_names_that_look_alike_are_edits_of_their_own(editor: Any, tmp_path: Pat
         Prompt("img", "a", "1_2"), Prompt("img_1", "b", "2"), Prompt("*", "c", "p/1"), Prompt("*", "d", "p-1"),
         Prompt("*", "d", "p-1"),
     )  # fmt: skip
-    assert edit(Job((folder,), tmp_path / "out", prompts), editor("instruct_pix2pix")) == 6
+    assert (
+        edit(Job(directories=(folder,), out=tmp_path / "out", prompts=prompts), editor("instruct_pix2pix"))
+        == 6
+    )
     found = rows(tmp_path / "out")
     assert len({r["control_file_name"] for r in found}) == len({r["file_name"] for r in found}) == 6
     assert {(r["image_id"], r["prompt_id"], r["prompt"]) for r in found} >= {
@@ -200,7 +216,7 @@ def test_what_would_be_one_edit_twice_is_listed(editor: Any, tmp_path: Path) -> 
     two = handmade(tmp_path / "two", "a", "b", shade=91, immunize_seed=1)
     prompts = (Prompt("a", "x", "p"), Prompt("*", "y", "p"))
     with pytest.raises(InputError) as caught:
-        edit(Job((one, two), tmp_path / "out", prompts), editor("instruct_pix2pix"))
+        edit(Job(directories=(one, two), out=tmp_path / "out", prompts=prompts), editor("instruct_pix2pix"))
     assert [p.field for p in caught.value.problems] == ["image_id", "image_id", "prompt_id"]
     assert not (tmp_path / "out").exists()
 
@@ -208,7 +224,7 @@ def test_what_would_be_one_edit_twice_is_listed(editor: Any, tmp_path: Path) -> 
 def test_what_was_remade_is_edited_again(editor: Any, tmp_path: Path) -> None:
     """A directory remade under its name: other protected pixels, and another source of one image."""
     box, folder = editor("instruct_pix2pix"), handmade(tmp_path / "in", "a", "b")
-    job = Job((folder,), tmp_path / "out", PROMPTS[:1], resume=True)
+    job = Job(directories=(folder,), out=tmp_path / "out", prompts=PROMPTS[:1], resume=True)
     edit(job, box)
     before = {p.name: p.read_bytes() for p in job.out.rglob("*.png")}
     Image.new("RGB", (16, 16), (95,) * 3).save(folder / "protected" / "a.png")
@@ -241,7 +257,8 @@ def test_columns_of_prompts_that_would_overwrite_are_listed(editor: Any, tmp_pat
     }
     with pytest.raises(InputError) as caught:
         edit(
-            Job((folder,), tmp_path / "out", (Prompt("*", "x", columns=columns),)), editor("instruct_pix2pix")
+            Job(directories=(folder,), out=tmp_path / "out", prompts=(Prompt("*", "x", columns=columns),)),
+            editor("instruct_pix2pix"),
         )
     assert [p.field for p in caught.value.problems] == [
         "editor",
@@ -253,7 +270,11 @@ def test_columns_of_prompts_that_would_overwrite_are_listed(editor: Any, tmp_pat
     assert not (tmp_path / "out").exists()
     with pytest.raises(InputError, match="original_file"):
         edit(
-            Job((folder,), tmp_path / "out", (Prompt("*", "x", columns={"original_file": "y"}),)),
+            Job(
+                directories=(folder,),
+                out=tmp_path / "out",
+                prompts=(Prompt("*", "x", columns={"original_file": "y"}),),
+            ),
             editor("instruct_pix2pix"),
         )
 
@@ -264,7 +285,7 @@ def test_what_a_directory_lacks_is_listed(editor: Any, tmp_path: Path) -> None:
         handmade(tmp_path / "whole", "a", "b"),
         handmade(tmp_path / "part", "a", surrogate="t"),
     )
-    job = Job((whole, part), tmp_path / "out", PROMPTS[:1])
+    job = Job(directories=(whole, part), out=tmp_path / "out", prompts=PROMPTS[:1])
     with pytest.raises(InputError) as caught:
         edit(job, box)
     assert [(p.where, p.expected) for p in caught.value.problems] == [(str(part), "b")]

@@ -28,7 +28,7 @@ def job(tmp_path: Path, which: str = "photoguard_encoder", **changes: Any) -> Jo
     images = tmp_path / "photos"
     if not images.is_dir():
         write(images)
-    given = Job(images, tmp_path / "out", quick(which), resize=Resize(32))
+    given = Job(images=images, out=tmp_path / "out", method=quick(which), resize=Resize(32))
     return replace(given, **changes)
 
 

@@ -120,7 +120,7 @@ def test_pictures_follow_no_link_out(tmp_path: Path) -> None:
         ("link.png", False),
         ("/etc/passwd", False),
     ):
-        item = Item("edit", "e", "p", path, "")
+        item = Item(kind="edit", edit_id="e", prompt="p", edit=path, edit_sha256="")
         assert (pictures.get(item, "edit") is not None) is there
 
 

@@ -79,7 +79,7 @@ def verdicts(model, processor, some: Sequence[Case], question: str, batch: int =
     found = []
     for k in range(0, len(some), batch):
         for text in answers(model, processor, some[k : k + batch], question):
-            found.append(parse(Answer(text, "stop"), rubric).value)
+            found.append(parse(Answer(text=text, finish_reason="stop"), rubric).value)
     return found
 
 

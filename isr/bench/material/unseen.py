@@ -223,7 +223,7 @@ def writer(spec: UnseenPart, root: Path = Path()) -> Card:
     return card
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Asked:
     """What a writer is asked about one image."""
 
@@ -254,7 +254,9 @@ def question(name: str, seen: str, caption: str, card: Card, count: int) -> Aske
     told = instructions()
     system = told["system"].strip().format(count=count)
     text = told["user"].strip().format(caption=quoted(caption) if caption else "(none)", seen=quoted(seen))
-    return Asked(name, system, text, _format(card, count), card, count)
+    return Asked(
+        name=name, system=system, text=text, response_format=_format(card, count), card=card, count=count
+    )
 
 
 def _format(card: Card, count: int) -> Mapping[str, Any] | None:

@@ -79,15 +79,15 @@ def test_either_a_file_or_a_writer() -> None:
     ],
 )
 def test_a_reply_is_read_as_it_is(text: str, why: str) -> None:
-    said = read(Answer(text, "stop"), 2, "make it red")
+    said = read(Answer(text=text, finish_reason="stop"), 2, "make it red")
     assert said == ["add snow", "add fog"] if not why else why in str(said)
 
 
 def test_a_refusal_and_a_truncated_reply_are_named() -> None:
     good = '{"prompts": ["x"]}'
-    assert read(Answer(good, "stop", "no"), 1, "y") == "a refusal"
-    assert read(Answer("", "content_filter"), 1, "y") == "a refusal"
-    assert read(Answer(good, "length"), 1, "y") == "a truncated reply"
+    assert read(Answer(text=good, finish_reason="stop", refusal="no"), 1, "y") == "a refusal"
+    assert read(Answer(text="", finish_reason="content_filter"), 1, "y") == "a refusal"
+    assert read(Answer(text=good, finish_reason="length"), 1, "y") == "a truncated reply"
 
 
 def study(folder: Path, captions: dict[str, str]) -> Path:
@@ -133,7 +133,7 @@ def test_a_reply_is_found_again_whatever_is_in_it(
 ) -> None:
     with serving() as server:
         asked = question("a", "make it red", "a cow", writer(UnseenPart(writer=card(server))), 1)
-    answer = Answer(f'{{"prompts": ["add{mark}snow"]}}', "stop")
+    answer = Answer(text=f'{{"prompts": ["add{mark}snow"]}}', finish_reason="stop")
     for _ in range(2):
         _append(tmp_path / "unseen.jsonl", asked, answer)
     assert _recorded(tmp_path / "unseen.jsonl")[asked.digest].text == answer.text
