@@ -180,7 +180,7 @@ def report(kind: str, repeats: int, rows: list[str]) -> None:
     box, side = editor(kind)
     draw = torch.Generator().manual_seed(2)
     source = (torch.rand(1, 3, side, side, generator=draw) * 255).round() / 255
-    goal = Objective(box, Scene(source, ("",)), Config(timesteps=TIMESTEPS), Noise([3]))
+    goal = Objective(box, Scene(source, ("",)), Config(timesteps=TIMESTEPS, canvas="protected"), Noise([3]))
     x = (source + 0.01 * torch.randn(source.shape, generator=draw)).clamp(0, 1)
     work: dict[str, Callable[[], Any]] = {
         "straightforward": lambda: straightforward(box, goal, x),

@@ -91,6 +91,7 @@ def make(folder: Path, tiny: bool) -> None:
     text = clip_config(tokenizer)
     if not tiny:
         text = CLIPTextConfig(**{**text.to_dict(), **large})
+    scheduler = schedule()
     torch.manual_seed(0)
     with torch.device(device_of(tiny)):
         pipe = StableDiffusionInstructPix2PixPipeline(
@@ -98,7 +99,7 @@ def make(folder: Path, tiny: bool) -> None:
             text_encoder=CLIPTextModel(text),
             tokenizer=tokenizer,
             unet=UNet2DConditionModel(sample_size=16 if tiny else 64, **unet_shape(tiny)),
-            scheduler=schedule(),
+            scheduler=scheduler,
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
