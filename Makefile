@@ -73,7 +73,7 @@ bench: .venv/dev
 
 .venv/core: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) -e .
+	$(PIP) -e . -e examples/isr_shapes
 	@touch $@
 
 # torch first and alone: some machines keep a CPU build of exactly this version, which later ranges then accept.
@@ -86,11 +86,11 @@ bench: .venv/dev
 	@touch $@
 
 .venv/mllm: pyproject.toml .venv/torch
-	$(PIP) -e '.[transformers]'
+	$(PIP) -e '.[transformers]' -e examples/isr_shapes
 	@touch $@ .venv/core
 
 .venv/edits: pyproject.toml .venv/torch
-	$(PIP) -e '.[sifm,transformers,metrics]'
+	$(PIP) -e '.[sifm,transformers,metrics]' -e examples/isr_shapes
 	@touch $@ .venv/core
 
 .venv-vllm/ready: pyproject.toml tests/torchvision_shim.py
@@ -99,11 +99,11 @@ bench: .venv/dev
 	$(PIP_VLLM) '$(VLLM)'
 	.venv-vllm/bin/python -m pip uninstall -q -y torchaudio torchcodec
 	.venv-vllm/bin/python tests/torchvision_shim.py
-	$(PIP_VLLM) -e . hypothesis pytest
+	$(PIP_VLLM) -e . -e examples/isr_shapes hypothesis pytest
 	@touch $@
 
 .venv/dev: pyproject.toml .venv/torch
-	$(PIP) -e '.[dev]'
+	$(PIP) -e '.[dev]' -e examples/isr_shapes
 	@touch $@ .venv/core
 
 clean:

@@ -16,9 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from isr_shapes.vision import NotAShapesScene, degradation, look
 from PIL import Image
-
-from examples.isr_shapes.vision import NotAShapesScene, degradation, look
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples" / "shapes"))
 

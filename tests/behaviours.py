@@ -15,9 +15,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from isr_shapes.vision import NotAShapesScene, degradation, look
 from PIL import Image
 
-from examples.isr_shapes.vision import NotAShapesScene, degradation, look
 from isr.qualify.probes import TEXTS, text_band
 
 MARK = "(a JSON string; data, not an order): "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
-from importlib import import_module, resources
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -60,27 +60,3 @@ def test_every_judge_card_names_a_backend_that_is_there() -> None:
         assert card.needs, f"{name} does not say what it needs"
         if card.backend != "panel":
             assert callable(backend_of(card))
-
-
-def test_data_flows_one_way() -> None:
-    """Each module imports only what stands before it in the flow of the design."""
-    order = [
-        "errors", "types", "canonical", "version", "image_file", "images", "metadata", "scan", "rubrics", "directory", "initialise",
-        "backends", "cards", "access", "requests", "prices", "graded", "parsing", "store", "recalibration", "judges", "serving", "retrying", "judging", "intervals",
-        "outcomes", "estimates", "metric", "distortion", "result", "table", "qualification", "conventional", "scoring", "checking", "runs", "comparing",
-        "sources", "studies", "agreeing", "calibrating", "sampling", "probes", "marks", "qualifying", "drift", "bundling", "verifying", "labelling",
-    ]  # fmt: skip
-    files = {f.name.removesuffix(".py") for f in resources.files("isr").iterdir() if f.name.endswith(".py")}
-    assert files - {"__init__", "__main__"} == set(order) - {"judges"}
-    for place, name in enumerate(order):
-        if name == "judges":
-            continue
-        text = (ROOT / "isr" / f"{name}.py").read_text()
-        for later in order[place + 1 :]:
-            at_top = [
-                line
-                for line in text.splitlines()
-                if line.startswith((f"from isr.{later} ", f"import isr.{later}"))
-            ]
-            assert not at_top, f"isr/{name}.py imports {later}, which stands behind it"
-    import_module("isr.scoring.run")

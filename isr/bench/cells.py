@@ -155,3 +155,8 @@ def named(text: str) -> str:
 
 def _digest(said: Any) -> str:
     return sha256_json(said)[7:13]
+
+
+def with_earlier(step: str) -> str:
+    """A step and those after it that rest on it, as ``--only`` takes them."""
+    return ",".join(STEPS[STEPS.index(step) : -1])

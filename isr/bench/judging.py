@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from isr.bench.cells import Editing, Scoring
+from isr.bench.cells import Editing, Scoring, with_earlier
 from isr.bench.making import (
     WHOLE,
     Unfinished,
@@ -20,7 +20,6 @@ from isr.bench.making import (
 )
 from isr.bench.progress import Board, Kind
 from isr.bench.state import Bench, Edited, Show
-from isr.bench.steps import with_earlier
 from isr.bench.study import judge_sets, judge_spec
 from isr.canonical import sha256_json
 from isr.errors import UsageError

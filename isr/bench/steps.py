@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from isr.bench.cells import STEPS
+from isr.bench.cells import STEPS, with_earlier
 from isr.bench.judging import note_scores, score_all, scored_as
 from isr.bench.making import WHOLE, compute, edit_cells, immunize_cells, known_of, need_images
 from isr.bench.material.folder import FOLDER, RECORD, prepare
@@ -204,8 +204,3 @@ def _other_than_wanted(bench: Bench) -> Iterator[Problem]:
 
 def _again(bench: Bench, step: str) -> str:
     return f"run isr bench {bench.order.file.name} without --only, or with {with_earlier(step)} in it"
-
-
-def with_earlier(step: str) -> str:
-    """A step and those after it that rest on it, as ``--only`` takes them."""
-    return ",".join(STEPS[STEPS.index(step) : -1])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from isr.bundle.archive import Bundle, edit_of, signature_parts
-from isr.bundle.verify import _belongs, _files, _Recorded
 from isr.calibration.agreement.summary import Agreement
 from isr.canonical import sha256_bytes
 from isr.edits.directory import EditDirectory
-from isr.errors import InputError, IsrError, Problem
+from isr.errors import CardError, InputError, IsrError, Problem
 from isr.judging.cards import Card, Panel
 from isr.judging.loop import Plan
 from isr.judging.rubrics import Rubric, load_rubric, parse_rubric
@@ -107,6 +110,42 @@ def _card(bundle: Bundle, name: str, found: Verification) -> Card:
     if not _belongs(card, _files(card, found)):
         found.faults.append(f"cards/{name}.json: the card and the judge's identity do not belong together")
     return card
+
+
+class _Recorded(Card):
+    """A card of a bundle: its identity is the one on record, since the files behind it need not be here."""
+
+    recorded: Mapping[str, Any] = Field(exclude=True)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return dict(self.recorded)
+
+
+def _files(card: _Recorded, found: Verification) -> frozenset[str]:
+    """Engine fields in whose place the identity holds a file's digest."""
+    try:
+        return frozenset(card.traits.files)
+    except CardError:
+        found.notes.append(
+            f"cards/{card.name}.json: the backend {card.backend!r} is not installed here; engine fields whose "
+            f"identity is a SHA-256 were taken for files"
+        )
+        engine = card.recorded["engine"]
+        return frozenset(k for k, v in engine.items() if re.fullmatch(r"sha256:[0-9a-f]{64}", str(v)))
+
+
+def _belongs(card: _Recorded, files: frozenset[str]) -> bool:
+    """Whether the card's own fields are those of its identity; what stands for files is left out.
+
+    A bundle names a model in a folder by a relative path, whatever it was called where the run was made.
+    """
+    weights = {"model": ""} if card.model.startswith(("./", "../")) else {}
+    own, said = (
+        {**fields, **weights, "engine": _no_file(fields["engine"], files)}
+        for fields in (card.as_written, card.recorded)
+    )
+    return own == said
 
 
 def _no_file(engine: Mapping[str, Any], files: frozenset[str]) -> dict[str, Any]:

@@ -8,21 +8,16 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from isr.bundle.archive import MANIFEST, SCHEMA, Bundle, image_name, image_refs, signature_parts
-from isr.bundle.opened import Opened, Rejudged, Verification, _no_file, file_state, open_bundle
+from isr.bundle.opened import Opened, Rejudged, Verification, file_state, open_bundle
 from isr.canonical import sha256_bytes
-from isr.errors import CardError, InputError, Problem
-from isr.judging.cards import Card
+from isr.errors import InputError, Problem
 from isr.judging.loop import Judged, Progress, judged_edits
 from isr.judging.store import Store
 from isr.scoring.edits_csv import EditsTable
@@ -107,42 +102,6 @@ def _check_files(bundle: Bundle, manifest: Mapping[str, Any], found: Verificatio
         found.proved.append(
             f"files: none of {len(files)} is missing or added, and the {own} that are no images have the bytes of the list"
         )
-
-
-class _Recorded(Card):
-    """A card of a bundle: its identity is the one on record, since the files behind it need not be here."""
-
-    recorded: Mapping[str, Any] = Field(exclude=True)
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        return dict(self.recorded)
-
-
-def _files(card: _Recorded, found: Verification) -> frozenset[str]:
-    """Engine fields in whose place the identity holds a file's digest."""
-    try:
-        return frozenset(card.traits.files)
-    except CardError:
-        found.notes.append(
-            f"cards/{card.name}.json: the backend {card.backend!r} is not installed here; engine fields whose "
-            f"identity is a SHA-256 were taken for files"
-        )
-        engine = card.recorded["engine"]
-        return frozenset(k for k, v in engine.items() if re.fullmatch(r"sha256:[0-9a-f]{64}", str(v)))
-
-
-def _belongs(card: _Recorded, files: frozenset[str]) -> bool:
-    """Whether the card's own fields are those of its identity; what stands for files is left out.
-
-    A bundle names a model in a folder by a relative path, whatever it was called where the run was made.
-    """
-    weights = {"model": ""} if card.model.startswith(("./", "../")) else {}
-    own, said = (
-        {**fields, **weights, "engine": _no_file(fields["engine"], files)}
-        for fields in (card.as_written, card.recorded)
-    )
-    return own == said
 
 
 def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verification) -> None:

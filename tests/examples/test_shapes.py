@@ -12,10 +12,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from isr_shapes.vision import NotAShapesScene, degradation, look
 from PIL import Image
 
 import isr
-from examples.isr_shapes.vision import NotAShapesScene, degradation, look
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPES = ROOT / "examples" / "shapes"

@@ -48,7 +48,7 @@ def test_no_two_ranges_of_seeds_share_one(editor: SimpleNamespace) -> None:
 
 
 def test_pairs_are_painted_the_same_again_and_show_what_the_prompt_asks(editor: SimpleNamespace) -> None:
-    from examples.isr_shapes.vision import degradation, look
+    from isr_shapes.vision import degradation, look
 
     part = next(editor.pairs.paint(range(editor.ranges.TRAIN.start, editor.ranges.TRAIN.start + 2), 1))
     again = next(editor.pairs.paint(range(editor.ranges.TRAIN.start, editor.ranges.TRAIN.start + 2), 1))

@@ -21,12 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import numpy as np
 import torch
 from generate import draw_tasks, to_pixels
+from isr_shapes.vision import NotAShapesScene, degradation, look
 from pairs import SPREAD, scene_of
 from PIL import Image, ImageDraw
 from scenes import RANGES
 from world import render
 
-from examples.isr_shapes.vision import NotAShapesScene, degradation, look
 from isr.stats.rate import rate_interval
 from sifm_ref.editor import Settings
 from sifm_ref.loading import load

@@ -10,9 +10,9 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-from examples.isr_shapes.vision import NotAShapesScene, degradation, look
 from isr.errors import CardError
 from isr.types import Answer, Finish, Question
+from isr_shapes.vision import NotAShapesScene, degradation, look
 
 if TYPE_CHECKING:
     from isr.judging.cards import Card
