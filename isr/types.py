@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any, Literal, NamedTuple
 
@@ -154,7 +154,7 @@ class Edit:
         return self.extra.get(name, "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The parsed answer to one question: ``fails``, ``fine``, or ``undecided`` with its reason.
 
@@ -163,6 +163,7 @@ class Verdict:
 
     value: Value
     reason: Reason | Literal[""] = ""
+    _: KW_ONLY
     score: int | None = None
     grades: Mapping[str, int] = field(default_factory=dict)
     reasoning: str = ""
@@ -216,7 +217,7 @@ class Estimate:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A judge's completed reply, whatever it says. It is terminal: nothing in it makes it be asked again.
 
@@ -229,6 +230,7 @@ class Answer:
 
     text: str
     finish_reason: Finish
+    _: KW_ONLY
     refusal: str = ""
     served: Mapping[str, str] = field(default_factory=dict)
     usage: Mapping[str, int] = field(default_factory=dict)
