@@ -48,6 +48,7 @@ links:
 
 imports: .venv/dev
 	$(BIN)/python -m tests.imports
+	$(BIN)/lint-imports
 
 wheel: .venv/dev
 	PYTHON=$(BIN)/python tests/wheel.sh

@@ -19,8 +19,8 @@ import time
 import zlib
 from pathlib import Path
 
-from isr.edits.directory import load_edits
 from isr.judging.cards import load_panel
+from isr.judging.edits import load_edits
 from isr.judging.loop import Plan, arms_of
 from isr.judging.rubrics import load_pair
 

@@ -22,12 +22,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.backend_parity import CARDS, paint
-from isr.edits.directory import load_edits
 from isr.image_file import decode
 from isr.judges._local import Conversation, conversation
 from isr.judging import loop
 from isr.judging.backends import open_judge
 from isr.judging.cards import Panel, load_card
+from isr.judging.edits import load_edits
 from isr.judging.loop import Plan, arms_of, judge_all
 from isr.judging.requests import Request
 from isr.judging.rubrics import load_pair

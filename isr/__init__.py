@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from isr.version import __version__
 
 if TYPE_CHECKING:
-    from isr.edits.directory import EditDirectory, load_edits
+    from isr.edits.directory import EditDirectory
     from isr.errors import (
         AuthenticationError,
         CardError,
@@ -33,13 +33,15 @@ if TYPE_CHECKING:
         TransportError,
         UsageError,
     )
+    from isr.judging.edits import load_edits
     from isr.scoring.metric import ISR
     from isr.scoring.result import Result
     from isr.scoring.run import ascore, score
     from isr.types import Answer, Arm, Edit, Estimate, Question, Treatment, Unit, Verdict
 
 _HOME = {
-    "isr.edits.directory": ("EditDirectory", "load_edits"),
+    "isr.edits.directory": ("EditDirectory",),
+    "isr.judging.edits": ("load_edits",),
     "isr.errors": (
         "AuthenticationError",
         "CardError",

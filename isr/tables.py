@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Literal
 
-from isr.report.figures import table as csv_table
-from isr.report.paper import tex
 from isr.stats.independent import wilson
 from isr.types import Estimate
 
@@ -267,3 +267,23 @@ def _unmarked(text: str) -> str:
     """A name on one line that no spreadsheet takes for a formula."""
     plain = _plain(text)
     return f"'{plain}" if plain[:1] in ("=", "+", "-", "@") and len(plain) > 1 else plain
+
+
+def csv_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """CSV text; ``None`` is an empty cell."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(["" if c is None else c for c in row] for row in rows)
+    return out.getvalue()
+
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#",
+    "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+}  # fmt: skip
+
+
+def tex(text: str) -> str:
+    """Text with LaTeX's special characters escaped."""
+    return "".join(_SPECIAL.get(c, c) for c in text if c.isprintable())

@@ -27,8 +27,8 @@ def recorded_run(
     **options: Any,
 ) -> Path:
     """Scores a directory with recorded answers; returns the run's folder. say: number of the request -> answer."""
-    from isr.edits.directory import load_edits
     from isr.judging.cards import load_panel
+    from isr.judging.edits import load_edits
     from isr.judging.loop import Plan, arms_of
     from isr.judging.rubrics import load_pair
 

@@ -27,9 +27,9 @@ from benchmarks.gpu.record import (
 )
 from benchmarks.judge_memory import qwen2_5_vl
 from benchmarks.local_judges import Pictures, pictures_of, talk_of
-from isr.edits.directory import load_edits
 from isr.judges import hf_transformers
 from isr.judging.cards import Card, Panel, load_card
+from isr.judging.edits import load_edits
 from isr.judging.loop import Plan, arms_of, judge_all
 from isr.judging.requests import Request
 from isr.judging.rubrics import load_rubric

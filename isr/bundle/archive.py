@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from isr.canonical import sha256_bytes
-from isr.edits.directory import EditDirectory, load_edits
+from isr.edits.directory import EditDirectory
 from isr.edits.metadata import metadata_file
 from isr.errors import InputError, Problem, UsageError
 from isr.judging.cards import Card, Panel, load_panel
+from isr.judging.edits import load_edits
 from isr.judging.loop import Plan, arms_of
 from isr.judging.rubrics import load_rubric
 from isr.judging.store import Store

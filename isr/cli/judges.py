@@ -132,7 +132,8 @@ def serve(
         click.echo(server.command)
         return
     click.echo(server.command, err=True)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # both end the server, too
+    # both end the server; raised here, as a script that starts this in the background has SIGINT ignored
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if then:
         raise SystemExit(run_beside(server, then, wait_s))
     with running(server, wait_s):

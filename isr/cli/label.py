@@ -104,7 +104,7 @@ def _kept(options: dict[str, Any]) -> dict[str, Any]:
 
 def _go_on(directory: Path, folder: Path, store: Any, options: dict[str, Any], *, serving: bool) -> None:
     """Checks that a study that was begun is this one."""
-    from isr.edits.directory import load_edits
+    from isr.judging.edits import load_edits
     from isr.people.labelling_plan import check_plan
 
     context = click.get_current_context()
@@ -125,12 +125,11 @@ def _go_on(directory: Path, folder: Path, store: Any, options: dict[str, Any], *
 def _plan(directory: Path, folder: Path, store: Any, options: dict[str, Any]) -> None:
     from dataclasses import replace
 
-    from isr.edits.directory import load_edits, read_settings
-    from isr.judging.rubrics import load_pair
+    from isr.judging.edits import load_edits, rubrics_of
     from isr.people.judgements import read_source
     from isr.people.labelling_plan import plan_study
 
-    rubrics = load_pair(options["rubrics"] or read_settings(directory).rubrics)
+    rubrics = rubrics_of(directory, options["rubrics"])
     edits = load_edits(directory, rubrics=[r.name for r in rubrics.values()], cache=folder / "cache.db")
     judges = [j for path in options["judges"] for j in read_source(path)]
     names = ("design", "edits", "controls", "repeat", "attention", "disputed", "seed")

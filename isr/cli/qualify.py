@@ -9,7 +9,8 @@ import click
 
 if TYPE_CHECKING:
     from isr.qualify.drift import Drift
-    from isr.qualify.run import Qualification, Request
+    from isr.qualify.record import Qualification
+    from isr.qualify.run import Request
 
 _PATH = click.Path(path_type=Path)
 EXAMPLE = Path("examples/shapes")
@@ -127,7 +128,7 @@ def _run(
 def _print(done: Qualification, drift: Drift | None, as_json: bool) -> None:
     import json
 
-    from isr.qualify.run import render
+    from isr.qualify.record import render
 
     if as_json:
         both = done.as_dict() | ({"drift": drift.as_dict()} if drift else {})

@@ -26,8 +26,8 @@ def command(directory: Path, rubrics: tuple[str, ...], as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from isr.edits.directory import load_edits
     from isr.errors import EditDirectoryError
+    from isr.judging.edits import load_edits
     from isr.scoring.options import Options
 
     try:

@@ -17,9 +17,8 @@ from typing import Any
 from isr.canonical import canonical_json, sha256_bytes
 from isr.edits.metadata import KNOWN, PATHS, Row, metadata_file, read_rows
 from isr.edits.scan import Scanned, Scanner
-from isr.errors import EditDirectoryError, Problem, RubricError
+from isr.errors import EditDirectoryError, Problem
 from isr.image_file import ImageProblem
-from isr.judging.rubrics import DEFAULTS, load_pair
 from isr.types import Edit, ImageRef, Treatment, Unit
 
 SETTINGS = ("rubrics", "by", "level")
@@ -31,9 +30,9 @@ _NO_EXTRA: Mapping[str, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What ``isr.toml`` may say."""
+    """What ``isr.toml`` may say. ``rubrics``: none for the default ones."""
 
-    rubrics: tuple[str, ...] = DEFAULTS
+    rubrics: tuple[str, ...] = ()
     by: tuple[str, ...] = ()
     level: float = 0.95
 
@@ -214,25 +213,25 @@ def _number(text: str) -> str:
 def load_edits(
     path: str | Path,
     *,
-    rubrics: Sequence[str] | None = None,
+    needs_source: bool = True,
     skip_invalid: bool = False,
     cache: Path | None = None,
     on_progress: Callable[[int], None] = lambda rows: None,
+    settings_problems: Sequence[Problem] = (),
 ) -> EditDirectory:
     """The edits of the directory at ``path``, every file of it read and checked.
 
-    ``rubrics`` decides whether sources are needed (default: those of ``isr.toml``, else semantic/v1 and
-    perceptual/v1). Raises ``EditDirectoryError`` with every problem at once; with ``skip_invalid`` the rows
-    that have problems are left out and listed in ``skipped``, unless none is left.
+    ``needs_source``: every edit must name its source. ``settings_problems``: what the caller found wrong in ``isr.toml``,
+    told with the rest. Raises ``EditDirectoryError`` with every problem at once; with ``skip_invalid`` the rows that
+    have problems are left out and listed in ``skipped``, unless none is left.
     """
     root = Path(path)
     file = metadata_file(root)
-    settings, said = _settings(root)
-    pair = load_pair(tuple(rubrics) if rubrics else settings.rubrics)
-    need_source = any("source" in r.images for r in pair.values())
+    settings, said = settings_of(root)
+    said += settings_problems
     scanner = Scanner(root, cache)
     try:
-        loader = _Loader(root=root, scanner=scanner, need_source=need_source, on_progress=on_progress)
+        loader = _Loader(root=root, scanner=scanner, need_source=needs_source, on_progress=on_progress)
         loader.load(read_rows(file))
     finally:
         scanner.close()
@@ -252,13 +251,14 @@ def load_edits(
 
 def read_settings(root: Path) -> Settings:
     """What ``isr.toml`` says. Raises ``EditDirectoryError`` if it says anything that data must not choose."""
-    settings, problems = _settings(root)
+    settings, problems = settings_of(root)
     if problems:
         raise EditDirectoryError(f"{root / 'isr.toml'}: {len(problems)} problem(s)", problems)
     return settings
 
 
-def _settings(root: Path) -> tuple[Settings, list[Problem]]:
+def settings_of(root: Path) -> tuple[Settings, list[Problem]]:
+    """What ``isr.toml`` says, and everything in it that data must not choose. Raises ``EditDirectoryError`` if it is no TOML."""
     path = root / "isr.toml"
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
@@ -280,7 +280,7 @@ def _settings(root: Path) -> tuple[Settings, list[Problem]]:
     problems += _setting_problems(raw)
     if problems:
         return Settings(), problems
-    rubrics, by = tuple(raw.get("rubrics", DEFAULTS)), tuple(raw.get("by", ()))
+    rubrics, by = tuple(raw.get("rubrics", ())), tuple(raw.get("by", ()))
     return Settings(rubrics, by, float(raw.get("level", Settings().level))), []
 
 
@@ -289,13 +289,6 @@ def _setting_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
         value = raw.get(key, [])
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             yield Problem("isr.toml", key, "a list of names", repr(value)[:80], "correct the value")
-        elif key == "rubrics" and value:
-            try:
-                load_pair(tuple(value))
-            except RubricError as error:
-                yield Problem(
-                    "isr.toml", key, "published rubrics", str(error).replace("\n", " "), "correct the value"
-                )
     level = raw.get("level", 0.95)
     if isinstance(level, bool) or not isinstance(level, int | float) or not 0.5 <= level < 1:
         yield Problem("isr.toml", "level", "a number from 0.5 to below 1", repr(level), "correct the value")

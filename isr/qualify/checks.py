@@ -14,9 +14,9 @@ from itertools import pairwise
 from typing import Any
 
 from isr.calibration.agreement.jackknife import mean_interval
+from isr.judging.qualification import NOT_APPLICABLE, PASSED
 from isr.judging.rubrics import Rubric
 from isr.qualify.probes import DOSES, LEGIBLE_SIDE
-from isr.qualify.record import NOT_APPLICABLE, PASSED
 from isr.scoring.estimates import estimate_of
 from isr.stats.difference import difference_interval
 from isr.stats.rate import rate_interval

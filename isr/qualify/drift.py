@@ -18,7 +18,8 @@ import numpy as np
 from isr.errors import InputError, Problem, UsageError
 from isr.files import write_text
 from isr.qualify.checks import LEVEL, Answers, Given
-from isr.qualify.run import Qualification, Request, open_card, qualify
+from isr.qualify.record import Qualification
+from isr.qualify.run import Request, open_card, qualify
 from isr.scoring.estimates import estimate_of
 from isr.scoring.run import Watch
 from isr.stats.multiplicity import holm_family

@@ -1,122 +1,86 @@
-"""Qualifications that were made before, found again for the judges of a run.
-
-A qualification speaks for one judge identity under the rubrics that it was made with, and for no other.
-"""
+"""What a qualification found: the record, and the page of text that is printed of it."""
 
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from isr.errors import InputError, Problem, UsageError
-from isr.judging.cards import Card
-from isr.judging.rubrics import Rubric
-
-log = logging.getLogger("isr")
-
-SCHEMA = "isr.qualification/1"
-FILE = "qualification.json"
-FOLDER = "qualify"  # in a results' folder: one folder for each judge
-PASSED, NOT_APPLICABLE = "passed", "not applicable"
+from isr.judging.qualification import SCHEMA
+from isr.qualify.checks import DOUBTFUL, FAILED, LEVEL, NOT_TESTED, Found
+from isr.qualify.run import FIT, RESERVED, UNFIT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Qualified:
-    """What is known about one judge of a run; ``verdict`` is empty if it was not qualified."""
+@dataclass(frozen=True, slots=True)
+class Qualification:
+    """The verdict on a judge, with every probe behind it."""
 
-    judge: str
-    verdict: str = ""
-    passed: int = 0
-    of: int = 0
-    reservations: tuple[str, ...] = ()
-    signature: str = ""
-    models: tuple[str, ...] = ()
+    signature: str
+    judge: Mapping[str, Any]
+    rubrics: tuple[Mapping[str, str], ...]
+    data: Mapping[str, Any]
+    found: tuple[Found, ...]
 
-    def text(self) -> str:
-        """One line for people, beside the result."""
-        if not self.verdict:
-            return f"judge {self.judge}: not qualified under these rubrics; isr qualify {self.judge} EDIT_DIR"
-        but = f"; {', '.join(self.reservations)}" if self.reservations else ""
-        return f"judge {self.judge}: {self.verdict}, {self.passed} of {self.of} probes that apply passed{but}"
+    @property
+    def verdict(self) -> str:
+        """``unfit``: an essential probe is failed. ``fit with reservations``: anything else is not passed that applies."""
+        if any(f.status == FAILED and f.check.essential for f in self.found):
+            return UNFIT
+        open_ = [f for f in self.found if f.status in (FAILED, DOUBTFUL)]
+        blind = [f for f in self.found if f.status == NOT_TESTED and f.check.essential]
+        return RESERVED if open_ or blind else FIT
 
-    def beside(self, models: Sequence[str]) -> Qualified:
-        """The same, with the reservation that other models answered in this run, where that is so."""
-        if not self.verdict or not models or set(models) <= set(self.models):
-            return self
-        now = f"{', '.join(models)} answered this run, {', '.join(self.models) or 'no name'} the probes"
-        return replace(self, reservations=(*self.reservations, now))
+    @property
+    def reservations(self) -> list[str]:
+        """Names of the probes that were failed, left in doubt or could not be tested."""
+        return [
+            f"{f.check.name} ({f.status})" for f in self.found if f.status in (FAILED, DOUBTFUL, NOT_TESTED)
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "judge": self.judge,
-            "verdict": self.verdict or None,
-            "probes_passed": self.passed,
-            "probes_applicable": self.of,
-            "reservations": list(self.reservations),
+            "schema": SCHEMA,
             "signature": self.signature,
-            "reported_models": list(self.models),
+            "judge": dict(self.judge),
+            "rubrics": [dict(r) for r in self.rubrics],
+            "data": dict(self.data),
+            "verdict": self.verdict,
+            "reservations": self.reservations,
+            "probes": [f.as_dict() for f in self.found],
         }
 
-
-def read_qualification(path: Path) -> dict[str, Any]:
-    """A ``qualification.json`` as it was written. Raises ``InputError`` if the file is none."""
-    file = path / FILE if path.is_dir() else path
-    try:
-        raw: dict[str, Any] = json.loads(file.read_text("utf-8"))
-        if raw["schema"] != SCHEMA:
-            raise ValueError(f"schema {raw['schema']}")
-        _summary(raw)
-        raw["judge"]["digest"], {r["digest"] for r in raw["rubrics"]}, raw["data"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        problem = Problem(
-            str(file), "", f"a qualification of version {SCHEMA}", repr(error), "run isr qualify"
-        )
-        raise InputError("a qualification cannot be read", [problem]) from error
-    return raw
+    def to_json(self) -> str:
+        """The bytes of ``qualification.json``; the same whenever the answers are the same."""
+        return json.dumps(self.as_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _summary(raw: Mapping[str, Any]) -> Qualified:
-    judge, statuses = raw["judge"], [p["status"] for p in raw["probes"]]
-    return Qualified(
-        judge=judge["name"],
-        verdict=raw["verdict"],
-        passed=statuses.count(PASSED),
-        of=len(statuses) - statuses.count(NOT_APPLICABLE),
-        reservations=tuple(raw["reservations"]),
-        signature=raw["signature"],
-        models=tuple(judge["reported_models"]),
-    )
+def render(q: Qualification) -> str:
+    """The qualification as a readable table."""
+    return "\n".join(_lines(q)) + "\n"
 
 
-def qualifications(
-    members: Sequence[Card], rubrics: Sequence[Rubric], folder: Path, named: Sequence[Path] = ()
-) -> tuple[Qualified, ...]:
-    """What is known about each judge: from the files ``named``, else from ``folder``/qualify.
-
-    Raises ``InputError`` if a named file cannot be read, ``UsageError`` if it speaks for no judge of the run.
-    """
-    asked = {r.digest for r in rubrics}
-    known: dict[str, Qualified] = {}
-    for path, raw in [*_found(folder), *((p, read_qualification(p)) for p in named)]:
-        card = next((c for c in members if c.digest == raw["judge"]["digest"]), None)
-        if card is not None and {r["digest"] for r in raw["rubrics"]} == asked:
-            known[card.name] = _summary(raw)
-        elif path in named:
-            judges = ", ".join(c.signature for c in members)
-            raise UsageError(
-                f"--qualification {path}: expected one of {judges} under the rubrics of this run; "
-                f"found {raw['signature']}; run isr qualify again, or leave the option out"
-            )
-    return tuple(known.get(c.name, Qualified(judge=c.name)) for c in members)
+def _lines(q: Qualification) -> Iterator[str]:
+    yield f"{q.judge['name']}: {q.verdict.upper()}"
+    yield f"{q.data['images']} images, {q.data['answers']} answers; marks and meanings: docs/qualify.md"
+    yield ""
+    yield f"  {'probe':16}{'status':16}{'value':>8}  {f'{LEVEL:.0%} interval':>17}{'mark':>6}{'n':>5}"
+    for f in q.found:
+        yield _row(f)
+        for note in f.notes:
+            yield f"  {'':16}{note}"
+        if f.undecided:
+            reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(f.undecided.items()))
+            yield f"  {'':16}undecided: {reasons}"
+    yield ""
+    yield "  * a judge that fails it is unfit"
+    yield f"signature: {q.signature}"
 
 
-def _found(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for path in sorted((folder / FOLDER).glob(f"*/{FILE}")):
-        try:
-            yield path, read_qualification(path)
-        except InputError as error:
-            log.warning("left out: %s", error)
+def _row(f: Found) -> str:
+    name = f"{f.check.name}{'*' if f.check.essential else ''}"
+    e = f.estimate
+    if e is None or e.value is None:
+        return f"  {name:16}{f.status:16}{'-':>8}"
+    span = "no interval" if e.low is None or e.high is None else f"{e.low:.1%} to {e.high:.1%}"
+    return f"  {name:16}{f.status:16}{e.value:>8.1%}  {span:>17}{f.check.mark:>6.0%}{e.n:>5}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from isr.report.forest import Block, Row, percent
+from isr.tables import csv_table
 
 INK, SOFT, LINE, ACCENT = "#1b1b1a", "#6b6a66", "#d9d7d0", "#1f5f8b"
 TONES = {
@@ -30,15 +29,6 @@ class Figure:
     title: str
     svg: str
     csv: str
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """CSV text; ``None`` is an empty cell."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(["" if c is None else c for c in row] for row in rows)
-    return out.getvalue()
 
 
 def _text(x: float, y: float, text: str, size: int = 13, **kw: str) -> str:
@@ -113,7 +103,7 @@ def forest(blocks: Sequence[Block], level: float, signature: str) -> Figure:
         "forest",
         "Immunization Success Rate with intervals",
         _document(height, "Forest plot", parts()),
-        table(header, data),
+        csv_table(header, data),
     )
 
 
@@ -178,7 +168,7 @@ def decomposition(rows: Sequence[tuple[str, Mapping[str, int]]]) -> Figure:
         "decomposition",
         "Which question fails",
         _document(48 + 32 * len(rows), "Decomposition", parts()),
-        table(("edits", *TONES, "all"), data),
+        csv_table(("edits", *TONES, "all"), data),
     )
 
 
@@ -210,5 +200,5 @@ def reliability(name: str, title: str, points: Sequence[tuple[float, float, int]
         name,
         title,
         _document(top + side + 78, title, parts(), 440),
-        table((axis, "share of people", "edits"), points),
+        csv_table((axis, "share of people", "edits"), points),
     )

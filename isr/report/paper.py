@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from isr.canonical import short
-from isr.report.figures import table
 from isr.report.forest import treatment_title
 from isr.report.runs import ReportRun
 from isr.scoring.result import Part
 from isr.scoring.text import ROWS
+from isr.tables import csv_table, tex
 from isr.types import Estimate
 
-_SPECIAL = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#",
-    "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-}  # fmt: skip
 _LABELS = {
     "logit-t": "logit-t intervals with standard errors clustered by source image",
     "korn-graubard": "Korn-Graubard intervals clustered by source image",
@@ -23,11 +19,6 @@ _LABELS = {
     "clopper-pearson": "Clopper-Pearson intervals, edits taken as independent",
     "jeffreys": "Jeffreys intervals, edits taken as independent",
 }
-
-
-def tex(text: str) -> str:
-    """Text with LaTeX's special characters escaped."""
-    return "".join(_SPECIAL.get(c, c) for c in text if c.isprintable())
 
 
 def _parts(runs: Sequence[ReportRun]) -> Iterator[tuple[ReportRun, str, Part]]:
@@ -111,7 +102,7 @@ def estimates_csv(runs: Sequence[ReportRun]) -> str:
         for name, _ in ROWS
         if (e := part.estimates.get(name)) is not None
     ]  # fmt: skip
-    return table(header, rows)
+    return csv_table(header, rows)
 
 
 def methods(run: ReportRun) -> str:

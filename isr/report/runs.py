@@ -14,7 +14,7 @@ import numpy as np
 
 from isr.edits.metadata import metadata_file, read_rows
 from isr.errors import InputError, Problem
-from isr.qualify.record import FILE, FOLDER, read_qualification
+from isr.judging.qualification import FILE, FOLDER, read_qualification
 from isr.scoring.estimates import estimate_of
 from isr.scoring.outcomes import Ballot, Outcomes, outcomes
 from isr.scoring.result import Result

@@ -17,18 +17,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from isr.edits.directory import EditDirectory, columns, load_edits
+from isr.edits.directory import EditDirectory, columns
 from isr.errors import Interrupted, IsrError, JudgeError, SecretError, TransportReason, UsageError
 from isr.files import partial_name, write_text
 from isr.judging.backends import backend_of
 from isr.judging.cards import Panel, load_panel
+from isr.judging.edits import load_edits, rubrics_of
 from isr.judging.keys import check_pair, endpoint_key
 from isr.judging.loop import Plan, Progress, judge_all, judged_edits
 from isr.judging.prices import require_prices
-from isr.judging.rubrics import load_pair
+from isr.judging.qualification import Qualified, qualifications
 from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration, require_match
-from isr.qualify.record import Qualified, qualifications
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
 from isr.scoring.metrics import Measured, annotate, require_piq
@@ -135,7 +135,7 @@ def prepare(
         cache=options.out_dir / "cache.db",
         on_progress=on_progress,
     )
-    rubrics = load_pair(options.rubrics or directory.settings.rubrics)
+    rubrics = rubrics_of(options.directory, options.rubrics)
     require_match(recalibrations, panel.members, rubrics)
     by = options.by or directory.settings.by
     unknown = sorted(set(by) - columns(directory.edits))

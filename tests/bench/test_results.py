@@ -115,8 +115,8 @@ def made(bench: Bench) -> None:
 
 def answer_all(bench: Bench, most: int | None = None) -> None:
     """Records an answer to every question, or to the first ones."""
-    from isr.edits.directory import load_edits
     from isr.judging.cards import load_panel
+    from isr.judging.edits import load_edits
     from isr.judging.loop import Plan, arms_of
     from isr.judging.rubrics import load_pair
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from isr.edits.create import Match, PromptRow, expand, match, parse_columns, read_prompts, write_directory
-from isr.edits.directory import load_edits
 from isr.errors import EditDirectoryError, InputError, UsageError
+from isr.judging.edits import load_edits
 from tests.directories import picture
 
 

@@ -21,10 +21,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from isr.edits import scan
-from isr.edits.directory import EditDirectory, Settings, _number, columns, load_edits, read_settings
+from isr.edits.directory import EditDirectory, Settings, _number, columns, read_settings
 from isr.edits.images import pixel_digest
 from isr.errors import EditDirectoryError, RubricError
 from isr.image_file import decode
+from isr.judging.edits import load_edits
 from isr.types import Edit, Treatment, Unit
 from tests.directories import make_directory, picture, write_metadata
 

@@ -159,7 +159,7 @@ async def _ask_all(judge: Any, requests: list[Request], root: Path) -> list[Answ
 
 def requests_of(root: Path, card: str) -> list[Request]:
     """All requests of a directory under a card."""
-    from isr.edits.directory import load_edits
+    from isr.judging.edits import load_edits
     from isr.judging.loop import arms_of
 
     edits = load_edits(root).edits
@@ -256,7 +256,7 @@ def test_p_yes_stands_beside_the_verdict(checkpoint: Callable[[str], Path], tmp_
     isr.score(tmp_path / "edits", judge=card, rubrics=SHORT, out=tmp_path / "out")
     table = (tmp_path / "out/edits.csv").read_text("utf-8").splitlines()[0].split(",")
     assert {"judge:semantic_p_yes", "judge:perceptual_p_yes"} <= set(table)
-    plan = Plan(root=tmp_path / "edits", edits=isr.edits.directory.load_edits(tmp_path / "edits").edits, rubrics=load_pair(SHORT), panel=load_panel(card))  # fmt: skip
+    plan = Plan(root=tmp_path / "edits", edits=isr.judging.edits.load_edits(tmp_path / "edits").edits, rubrics=load_pair(SHORT), panel=load_panel(card))  # fmt: skip
     with Store(tmp_path / "out/isr.db", read_only=True) as store:
         for judged in judged_edits(plan, store):
             for verdicts in judged.verdicts.values():
@@ -511,7 +511,7 @@ def test_questions_of_an_edit_share_their_pictures(tmp_path: Path) -> None:
     encoder = Encoder(tmp_path / "edits", card.policy)
 
     async def both() -> tuple[Any, Any]:
-        from isr.edits.directory import load_edits
+        from isr.judging.edits import load_edits
 
         edit = load_edits(tmp_path / "edits").edits[0]
         assert edit.source is not None

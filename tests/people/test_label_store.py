@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isr.edits.directory import load_edits
 from isr.errors import InputError, UsageError
+from isr.judging.edits import load_edits
 from isr.judging.rubrics import load_pair
 from isr.people.correct import Settings, correct
 from isr.people.judgements import read_source

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isr.edits.directory import load_edits
 from isr.errors import EditDirectoryError
+from isr.judging.edits import load_edits
 from isr.judging.requests import Template, requests_for
 from isr.qualify.probes import ASKED, DOSES, TEXTS, degraded, reencoded, text_band, with_text, write_probes
 from isr.types import Arm

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from isr.judging.qualification import read_qualification
 from isr.qualify.checks import CHECKS
-from isr.qualify.record import read_qualification
 from tests.chat_server import ROOT, Running, serving
 from tests.directories import write_metadata
 from tests.processes import CompletedProcess, run

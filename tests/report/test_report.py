@@ -21,9 +21,10 @@ from isr.report.figures import forest
 from isr.report.forest import blocks, text_forest
 from isr.report.gallery import gallery, packed, script_json
 from isr.report.page import Options, _decompositions, write_report
-from isr.report.paper import estimates_csv, latex, methods, tex
+from isr.report.paper import estimates_csv, latex, methods
 from isr.report.people import people
 from isr.report.runs import ReportRun, majority, read_report_run
+from isr.tables import tex
 from tests import processes
 from tests.runs import HOSTILE, answer, recorded_run
 

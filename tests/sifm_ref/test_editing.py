@@ -13,8 +13,8 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="needs isr-eval[sifm]")
 pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
-from isr.edits.directory import load_edits  # noqa: E402
 from isr.errors import InputError  # noqa: E402
+from isr.judging.edits import load_edits  # noqa: E402
 from sifm_ref.editing import Done, Job, Prompt, _copy, edit, prompts_for  # noqa: E402
 from sifm_ref.immunizing import Job as Immunize  # noqa: E402
 from sifm_ref.immunizing import immunize  # noqa: E402
