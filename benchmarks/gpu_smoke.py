@@ -31,9 +31,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.gpu.record import Record, write
 from benchmarks.gpu.table import table
 
-LIMITS = {"machine": 45, "judge": 270, "editor": 130, "world": 80}
+LIMITS = {"machine": 45, "judge": 240, "editor": 130, "world": 110}
 """Seconds of each part, in their order; together the parts have ``TOTAL_S``."""
-TOTAL_S = 470
+TOTAL_S = 475
 TINY_S = 900
 """Of a part in tiny sizes, which takes seconds where nothing else runs."""
 

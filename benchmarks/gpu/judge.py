@@ -61,7 +61,7 @@ class Sizes:
         return self.requests_a_batch * max(self.batches)
 
 
-FULL = Sizes(1024, 64, (1, 4, 8, 16), 2)
+FULL = Sizes(1024, 32, (1, 4, 8, 16), 2)
 TINY = Sizes(56, 4, (1, 2), 1)
 
 

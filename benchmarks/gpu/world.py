@@ -24,10 +24,6 @@ def run(record: Record, tiny: bool) -> None:
     device, edits, steps = device_of(tiny), 3 if tiny else 90, 1 if tiny else 40
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
-        root = paint(out / "painted", edits)
-        held = importlib.util.find_spec("xgrammar") is not None
-        if record.attempt("judge", lambda: judge(root, out / "held", edits, held=held)) is None and held:
-            record.attempt("judge_in_words", lambda: judge(root, out / "words", edits, held=False))
         record.attempt("edit", lambda: edit(device))
         record.put("sifm/steps", steps)
         made: dict[str, Any] = {}
@@ -37,6 +33,10 @@ def run(record: Record, tiny: bool) -> None:
             record.attempt(
                 f"sifm/{name}", lambda p=there, e=exact: compared(p, device, steps, made["cpu"], exact=e)
             )
+        root = paint(out / "painted", edits)
+        held = importlib.util.find_spec("xgrammar") is not None
+        if record.attempt("judge", lambda: judge(root, out / "held", edits, held=held)) is None and held:
+            record.attempt("judge_in_words", lambda: judge(root, out / "words", edits, held=False))
 
 
 def judge(root: Path, out: Path, edits: int, *, held: bool) -> dict[str, Any]:
