@@ -49,7 +49,10 @@ def faults_in(source: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda p: str(p.relative_to(TESTS)))
 def test_no_other_file_starts_processes_or_reads_a_clock(path: Path) -> None:
-    if path != TESTS / "processes.py":
+    if path not in (
+        TESTS / "processes.py",
+        TESTS / "golden" / "record.py",
+    ):  # which is a script, run once beside 0.1.0
         assert list(faults_in(path.read_text("utf-8"))) == []
 
 

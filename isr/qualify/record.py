@@ -9,7 +9,8 @@ from typing import Any
 
 from isr.judging.qualification import SCHEMA
 from isr.qualify.checks import DOUBTFUL, FAILED, LEVEL, NOT_TESTED, Found
-from isr.qualify.run import FIT, RESERVED, UNFIT
+
+FIT, RESERVED, UNFIT = "fit", "fit with reservations", "unfit"
 
 
 @dataclass(frozen=True, slots=True)

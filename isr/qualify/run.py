@@ -33,7 +33,6 @@ from isr.types import Arm, Edit, Question
 from isr.version import __version__
 
 IMAGES, REPEATS = 12, 3
-FIT, RESERVED, UNFIT = "fit", "fit with reservations", "unfit"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -16,6 +15,7 @@ from benchmarks import gpu_smoke
 from benchmarks.gpu import wheels
 from benchmarks.gpu.record import Record
 from benchmarks.gpu.table import table
+from tests.processes import run
 
 ROOT = Path(__file__).resolve().parents[2]
 RATES = (
@@ -80,10 +80,7 @@ def test_a_tiny_run_writes_every_field(tmp_path: Path) -> None:
     pytest.importorskip("diffusers", reason="the extra 'sifm' is not installed")
     pytest.importorskip("xgrammar", reason="the extra 'transformers' is not installed")
     script = [ROOT / "benchmarks" / "gpu_smoke.sh", tmp_path / "out", "--tiny"]
-    done = subprocess.run(
-        ["bash", *map(str, script)], capture_output=True, text=True, env={**os.environ, "PYTHON": sys.executable},
-        check=False,
-    )  # fmt: skip
+    done = run(["bash", *script], env={**os.environ, "PYTHON": sys.executable})
     assert done.returncode == 0, done.stderr[-3000:]
     whole = json.loads((tmp_path / "out" / "gpu.json").read_text())
     assert '"failed"' not in json.dumps(whole)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -25,6 +24,7 @@ from isr.judging.cards import load_card
 from isr.judging.prices import require_prices
 from tests.directories import make_directory
 from tests.plugins import asked, install
+from tests.processes import CompletedProcess, run
 from tests.samples import a_card
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,16 +43,10 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             del sys.modules[name]
 
 
-def score(site: Path, *args: str) -> subprocess.CompletedProcess[str]:
+def score(site: Path, *args: str) -> CompletedProcess[str]:
     """``isr score`` as a user types it, with the plug-ins of ``site`` installed."""
     path = os.pathsep.join([str(site), str(ROOT)])
-    return subprocess.run(
-        [sys.executable, "-m", "isr", "score", *args],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-        check=False,
-    )
+    return run([sys.executable, "-m", "isr", "score", *args], env={**os.environ, "PYTHONPATH": path})
 
 
 # --------------------------------------------------------------------------- what a backend says of itself
@@ -88,7 +82,7 @@ def test_every_built_in_backend_says_it_in_a_light_module() -> None:
         "for name in ('hf_transformers', 'vllm_engine', 'replay', 'recorded_scores', 'shapes_oracle'): traits(name)\n"
         "print([m for m in ('torch', 'transformers', 'vllm', 'openai', 'scipy.stats') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run([sys.executable, "-c", code], check=True)
     assert done.stdout.strip() == "[]"
 
 

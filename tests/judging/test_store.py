@@ -70,7 +70,7 @@ def test_answers_with_words_of_version_0_1_are_read_and_handed_on(tmp_path: Path
     old = an_answer()
     object.__setattr__(old, "finish_reason", word)  # which nothing refused
     with Store(tmp_path / "isr.db") as store:
-        store.put(request, 0, old).result(30)
+        store.put(request, 0, old).result(LIMIT_S)
         (read,) = store.answers([request.key])[request.key]
         rows = list(store.export())
     assert read == an_answer(finish_reason="other")
@@ -375,7 +375,7 @@ UNPRIVILEGED = """
 import os, sys
 from pathlib import Path
 from isr.errors import StoreError
-from isr.store import Store
+from isr.judging.store import Store
 if os.getuid() == 0:
     os.setgid(65534), os.setuid(65534)
 for path in sys.argv[1:]:
@@ -477,7 +477,7 @@ def test_wal_only_where_the_file_system_is_local(
 WRITER = """
 import sys
 from pathlib import Path
-from isr.store import Store
+from isr.judging.store import Store
 from tests.samples import a_request, an_answer
 path, who, start, n = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 with Store(path) as store:

@@ -294,7 +294,7 @@ def test_a_failed_sign_in_leaves_nothing(run: Path, tmp_path: Path, monkeypatch:
     with LabelStore(tmp_path) as store:
         store.begin(planned(run, tmp_path, edits=4))
         with monkeypatch.context() as patch:
-            patch.setattr("isr.people.labelling_plan.order_for", lambda *_: 1 / 0)
+            patch.setattr("isr.people.label_store.order_for", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 store.sign_in("ann")
         assert store.raters() == []
