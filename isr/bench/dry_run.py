@@ -79,10 +79,11 @@ def _writer(bench: Bench) -> dict[str, Any] | None:
     part = bench.study.images.unseen
     if part is None or not part.writer:
         return None
-    from isr.bench.material import dataset, gather, unseen
+    from isr.bench.material import gather, unseen
+    from isr.bench.material.dataset import REPLIES
 
     card = unseen.writer(part, bench.order.root)
-    file = bench.out / gather.FOLDER / dataset.REPLIES
+    file = bench.out / gather.FOLDER / REPLIES
     done = min(file.read_bytes().count(b"\n"), bench.pictures) if file.is_file() else 0
     calls = bench.pictures - done
     usd_most: float | None = None

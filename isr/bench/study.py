@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from isr.bench.material.dataset import STRATUM, DatasetPart
+from isr.bench.material.dataset import STRATUM
+from isr.bench.material.source import DatasetPart
 from isr.bench.material.unseen import UnseenPart
 from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError, Problem

@@ -26,10 +26,11 @@ from typing import Any
 from isr.canonical import canonical_json, sha256_bytes
 from isr.errors import InputError, Problem, StoreError
 from isr.judging.requests import Request, content_digest
+from isr.judging.store_format import pack, unpack, unpacked
 from isr.types import Answer
 
 SCHEMA = "isr.store/1"
-MAX_BODY = 16 * 2**20  # bytes of one request or answer
+
 _BUSY_S = 60.0
 _SHARED_FILE_SYSTEMS = {
     "nfs",
@@ -59,14 +60,6 @@ CREATE TABLE IF NOT EXISTS answers (
     key BLOB NOT NULL, ask INTEGER NOT NULL, body BLOB NOT NULL, digest BLOB NOT NULL,
     UNIQUE (key, ask));
 """
-# Bodies are JSON, deflated; these phrases help, and are part of the format: they never change.
-_PHRASES = (
-    b'"received_at":"2026-","sent":{"edit":"sha256:","source":"sha256:"},"served":{"client":"openai 3.","fingerprint":"fp_'
-    b'"host":"api.openai.com","id":"chatcmpl-","model":"","request_id":"req_"},"text":"{\\"reasoning\\": \\"SOURCE shows the EDIT '
-    b'\\", \\"score\\": 4, \\"source_kept\\": 4, \\"verdict\\": \\"fails\\"}","usage":{"completion_tokens":1,"prompt_tokens":1,'
-    b'"total_tokens":1}}{"finish_reason":"stop","latency_s":1.{"images":{"edit":"sha256:","source":"sha256:"},'
-    b'"images_policy":"isr.images/1","judge":"sha256:","prompt":"make the ","repeat":0,"rubric":"sha256:","schema":"isr.request/1"}'
-)
 _INSERT_ONLY = """
 CREATE TRIGGER IF NOT EXISTS {t}_no_update BEFORE UPDATE ON {t} BEGIN SELECT RAISE(ABORT, 'insert-only'); END;
 CREATE TRIGGER IF NOT EXISTS {t}_no_delete BEFORE DELETE ON {t} BEGIN SELECT RAISE(ABORT, 'insert-only'); END;
@@ -175,7 +168,7 @@ class Store:
             name = f"request {_bytes(key).hex()}"
             if not answered:
                 yield f"{name}: its answers are missing"
-            content = _unpacked(body)
+            content = unpacked(body)
             if hashlib.sha256(content).digest() != key:
                 yield f"{name}: its content has another key"
                 continue
@@ -186,7 +179,7 @@ class Store:
         sql = "SELECT a.key, a.ask, CAST(a.body AS BLOB), a.digest, r.key FROM answers a LEFT JOIN requests r ON r.key = a.key"
         for key, ask, body, digest, known in self._reader.execute(sql):
             name = f"answer {_bytes(key).hex()} ({ask})"
-            if _answer_digest(_bytes(key), ask, _unpacked(body)) != digest:
+            if _answer_digest(_bytes(key), ask, unpacked(body)) != digest:
                 yield f"{name}: its content has another digest"
             if known is None:
                 yield f"{name}: its request is missing"
@@ -338,29 +331,6 @@ class _Writer:
         _insert(connection, "requests", request.key, pack(_text(request.body)))
         digest = _answer_digest(request.key, ask, body.encode())
         _insert(connection, "answers", request.key, ask, pack(body), digest)
-
-
-def pack(text: str) -> bytes:
-    """A body as it is kept: raw deflate with the format's own phrases (RFC 1951)."""
-    deflate = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=_PHRASES)
-    return deflate.compress(text.encode()) + deflate.flush()
-
-
-def unpack(body: bytes) -> bytes:
-    """The JSON of a body that is kept. Raises ``zlib.error`` or ``TypeError`` if it is none."""
-    inflate = zlib.decompressobj(-15, zdict=_PHRASES)
-    content = inflate.decompress(body, MAX_BODY)
-    if inflate.unconsumed_tail:
-        raise zlib.error(f"more than {MAX_BODY:,} bytes")
-    return content
-
-
-def _unpacked(body: object) -> bytes:
-    """The JSON of a body, or nothing if it is none: no digest matches that."""
-    try:
-        return unpack(body) if isinstance(body, bytes) else b""
-    except zlib.error:
-        return b""
 
 
 def _imported(row: Any, parts: set[str]) -> Iterator[tuple[str, tuple[Any, ...]]]:

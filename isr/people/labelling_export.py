@@ -16,7 +16,8 @@ from isr.calibration.agreement.two_raters import cohen_kappa, confusion
 from isr.errors import InputError, Problem, UsageError
 from isr.people.label_store import MAX_NOTE, RATER_NAME, LabelStore, Said
 from isr.people.labelling_plan import Item, Kind, Study
-from isr.people.labels import QUESTIONS, Label, Labels, Mark, write_labels
+from isr.people.labels import QUESTIONS, Label, Labels, Mark
+from isr.people.labels_file import write_labels
 from isr.people.labelstudio import export_labels
 from isr.stats.rate import rate_interval
 

@@ -13,7 +13,8 @@ import numpy as np
 from isr.canonical import sha256_json
 from isr.errors import UsageError
 from isr.people.judgements import Judgements
-from isr.people.labels import Label, Labels, write_labels
+from isr.people.labels import Label, Labels
+from isr.people.labels_file import write_labels
 from isr.people.labelstudio import CONFIG, export_tasks
 
 TABLE_I = (150, 3)

@@ -13,15 +13,8 @@ from isr.canonical import sha256_json
 from isr.errors import InputError, Problem
 from isr.judging.rubrics import load_rubric, names
 from isr.people.judgements import Judgements, read_source
-from isr.people.labels import (
-    Consensus,
-    Labels,
-    Scale,
-    one_guideline,
-    parse_scale,
-    read_labels,
-    text_guideline,
-)
+from isr.people.labels import Consensus, Labels, Scale, one_guideline, parse_scale, text_guideline
+from isr.people.labels_file import read_labels
 from isr.people.labelstudio import import_labels
 
 

@@ -18,7 +18,7 @@ from isr.errors import IsrError, UsageError
 from isr.judging.loop import Progress
 from isr.judging.parsing import parse
 from isr.judging.rubrics import load_rubric
-from isr.judging.store import unpack
+from isr.judging.store_format import unpack
 from isr.types import Answer
 
 NEWEST = 12

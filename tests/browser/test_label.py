@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from isr.people.label_store import LabelStore
-from isr.people.labels import read_labels
+from isr.people.labels_file import read_labels
 from tests.browser.conftest import until
 from tests.directories import make_directory, write_metadata
 from tests.processes import run, wait_for

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isr.people.labels import Label, Labels, Mark, write_labels
+from isr.people.labels import Label, Labels, Mark
+from isr.people.labels_file import write_labels
 from isr.report.page import Options, write_report
 from isr.report.runs import read_report_run
 from tests.browser.conftest import until

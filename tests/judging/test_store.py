@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from isr.edits.images import ImagePolicy
 from isr.errors import CardError, StoreError
-from isr.judging import store as module
 from isr.judging.backends import open_judge
 from isr.judging.cards import Decoding, load_card
 from isr.judging.parsing import parse
 from isr.judging.sending import Encoder, Prepared
-from isr.judging.store import SCHEMA, Store, file_system, pack, unpack
+from isr.judging.store import SCHEMA, Store, file_system
+from isr.judging.store_format import pack, unpack
 from isr.types import Answer
 from tests.processes import LIMIT_S, PIPE, Popen, finish, run, started
 from tests.samples import a_card, a_request, an_answer
@@ -462,7 +462,7 @@ def test_wal_only_where_the_file_system_is_local(
     kind: str, journal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        module, "file_system", lambda path: kind
+        "isr.judging.store.file_system", lambda path: kind
     )  # no network file system can be mounted here
     with Store(tmp_path / "isr.db") as store:
         store.put(a_request(), 0, an_answer()).result(LIMIT_S)

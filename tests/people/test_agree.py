@@ -20,7 +20,8 @@ from isr.calibration.correction.rogan_gladen import Calibration
 from isr.people.agree import Choices, agree
 from isr.people.correct import Settings, correct
 from isr.people.judgements import Judgements, read_source
-from isr.people.labels import Label, Labels, Mark, write_labels
+from isr.people.labels import Label, Labels, Mark
+from isr.people.labels_file import write_labels
 from isr.people.learn_threshold import auc, learn, youden
 from isr.people.study_file import guideline_version, pixels_of, read_study
 from isr.stats.rate import rate_interval

@@ -20,7 +20,8 @@ from isr.people.judgements import read_source
 from isr.people.label_store import LabelStore, folded
 from isr.people.labelling_export import export, import_into, labels_of, rater_reports
 from isr.people.labelling_plan import Study, check_plan, order_for, plan_study
-from isr.people.labels import Label, Labels, Mark, read_labels
+from isr.people.labels import Label, Labels, Mark
+from isr.people.labels_file import read_labels
 from isr.people.labelstudio import import_labels
 from tests.runs import recorded_run
 

@@ -17,10 +17,9 @@ from isr.people.labels import (
     consensus,
     one_guideline,
     parse_scale,
-    read_labels,
     text_guideline,
-    write_labels,
 )
+from isr.people.labels_file import read_labels, write_labels
 from isr.people.labelstudio import export_labels, export_tasks, import_labels
 
 SHA = "sha256:" + "a" * 64

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from isr.people.labels import Label, Labels, Mark, write_labels
+from isr.people.labels import Label, Labels, Mark
+from isr.people.labels_file import write_labels
 from isr.report.assets import Assets
 from isr.report.figures import forest
 from isr.report.forest import blocks, text_forest

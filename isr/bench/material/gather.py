@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from isr.bench.material import dataset, unseen
+from isr.bench.material import unseen
+from isr.bench.material.dataset import prepare
 from isr.bench.material.folder import Instruction, Material, find, table
+from isr.bench.material.source import PROMPTS
 from isr.bench.study import ImagesPart
 from isr.edits.create import PromptRow
 from isr.errors import UsageError
@@ -26,14 +28,14 @@ def gather(part: ImagesPart, root: Path, out: Path, say: Callable[[str], None]) 
     prompts = root / part.prompts
     if part.dataset is not None:
         say(f"images: looking through {part.dataset.id}")
-        dataset.prepare(part.dataset, gathered, root=root)
-        folder, prompts = gathered, gathered / dataset.PROMPTS
+        prepare(part.dataset, gathered, root=root)
+        folder, prompts = gathered, gathered / PROMPTS
     if part.unseen is None:
         return find(folder, prompts, None if part.dataset else out)
     others: list[PromptRow] = []
     if part.dataset is None:
         seen, others = _split(find(folder, prompts, out).prompts, prompts)
-        prompts = gathered / dataset.PROMPTS
+        prompts = gathered / PROMPTS
         write_whole(prompts, table(seen, split=unseen.SEEN).encode())
     found = unseen.extend(part.unseen, gathered, root, others=others)
     notes = tuple(f"{name} has no unseen prompts: {reason}" for name, reason in found.without.items())

@@ -22,7 +22,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from isr.bench.material.dataset import PROMPTS, REPLIES, SELECTION, captions, unprintable
+from isr.bench.material.dataset import REPLIES, captions, unprintable
+from isr.bench.material.source import PROMPTS, SELECTION
 from isr.canonical import sha256_bytes, sha256_json
 from isr.edits.create import PromptRow, read_prompts
 from isr.errors import CardError, InputError, Problem, TransportError

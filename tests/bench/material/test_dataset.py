@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from isr.bench.material import dataset
-from isr.bench.material.dataset import DatasetPart, Source, prepare, select, stratum_of
+from isr.bench.material.dataset import prepare, select, stratum_of
+from isr.bench.material.source import DatasetPart, Source, _bytes, _digest, _files
 from isr.edits.create import read_prompts
 from isr.errors import InputError
 from tests.bench.papers import CAPTIONS, data_rows, picture_bytes, write_imagefolder, write_parquet
@@ -168,10 +169,10 @@ def test_only_files_of_the_split_are_read(tmp_path: Path) -> None:
     for name in ("test-0.parquet", "train-0.parquet", "sub/train/1.parquet"):
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / name).write_bytes(name.encode())
-    kind, files = dataset._files(part(), tmp_path / "data")
+    kind, files = _files(part(), tmp_path / "data")
     assert (kind, [p.name for p in files]) == ("parquet", ["1.parquet", "train-0.parquet"])
     with pytest.raises(InputError, match=r"of the split 'validation'; found sub/train/1\.parquet, test-0"):
-        dataset._files(part(split="validation"), tmp_path / "data")
+        _files(part(split="validation"), tmp_path / "data")
 
 
 def test_a_local_data_set_that_was_changed_is_refused(
@@ -180,7 +181,7 @@ def test_a_local_data_set_that_was_changed_is_refused(
     file = tmp_path / "data" / "train-0.parquet"
     file.parent.mkdir()
     file.write_bytes(b"first")
-    identity = {"kind": "parquet", "files": dataset._digest([file], file.parent)}
+    identity = {"kind": "parquet", "files": _digest([file], file.parent)}
     texts, cells = source(data_rows()).texts, source(data_rows()).images
     monkeypatch.setattr(dataset, "open_source", lambda spec, root: Source(texts, cells, identity))
     for _ in range(2):
@@ -196,6 +197,6 @@ def test_a_picture_outside_the_folder_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "in" / "a.png").write_bytes(b"y")
     (tmp_path / "in" / "link.png").symlink_to(tmp_path / "secret.png")
     inside = tmp_path / "in"
-    assert dataset._bytes({"bytes": None, "path": str(inside / "a.png")}, inside) == {"bytes": b"y"}
+    assert _bytes({"bytes": None, "path": str(inside / "a.png")}, inside) == {"bytes": b"y"}
     for path in (tmp_path / "secret.png", inside / "link.png", inside / "../secret.png"):
-        assert dataset._bytes({"bytes": None, "path": str(path)}, inside) is None
+        assert _bytes({"bytes": None, "path": str(path)}, inside) is None
