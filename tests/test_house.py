@@ -1,0 +1,67 @@
+"""The house: no circle of imports, no module that is too long, no call that tells its arguments apart by place alone.
+
+The layers themselves are a contract in ``pyproject.toml`` (``lint-imports``).
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import grimp
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("isr", "sifm_ref")
+FOLDERS = ("isr", "judges", "calibration", "prompts", "sifm_ref", "examples/isr_shapes")
+LONGEST = 450
+LONG: dict[str, str] = {
+    "examples/isr_shapes/isr_shapes/vision.py": "one algorithm that measures two shapes; it is read from top to bottom",
+}
+"""Modules that stay longer, each with its reason."""
+MOST_BY_PLACE = 7
+
+
+def modules() -> Iterator[Path]:
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if not any(part.is_symlink() for part in path.parents if part != ROOT):
+                yield path
+
+
+def circles(graph: grimp.ImportGraph) -> list[tuple[str, str]]:
+    """Pairs (a, b) where a imports b, and b reaches a again; ``[]`` where there is no circle."""
+    return sorted(
+        (a, b)
+        for a in graph.modules
+        for b in graph.find_modules_directly_imported_by(a) & graph.find_downstream_modules(a)
+    )
+
+
+def test_no_circle_of_imports() -> None:
+    """Also through imports inside functions; imports for type checkers alone do not count."""
+    graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True)
+    assert circles(graph) == []
+    graph.add_import(importer="isr.types", imported="isr.scoring.run")
+    assert ("isr.types", "isr.scoring.run") in circles(graph)
+
+
+def test_no_module_is_too_long() -> None:
+    lengths = {p.relative_to(ROOT).as_posix(): len(p.read_text("utf-8").splitlines()) for p in modules()}
+    assert len(lengths) > 200
+    assert {name: n for name, n in lengths.items() if n > LONGEST}.keys() == LONG.keys()
+
+
+def wide_calls(source: str) -> Iterator[int]:
+    """Lines of constructor calls with more than seven arguments told by their places."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).rpartition(".")[2]
+            if name[:1].isupper() and len(node.args) > MOST_BY_PLACE:
+                yield node.lineno
+
+
+def test_no_constructor_is_called_with_more_than_seven_arguments_by_place() -> None:
+    found = [f"{p.relative_to(ROOT)}:{n}" for p in modules() for n in wide_calls(p.read_text("utf-8"))]
+    assert found == []
+    assert list(wide_calls("Row(1, 2, 3, 4, 5, 6, 7)\nm.Row(1, 2, 3, 4, 5, 6, 7, 8)\nrow(1, 2, 3, 4, 5, 6, 7, 8)")) == [2]
