@@ -46,6 +46,8 @@ class Look:
 class Editor(ABC):
     """A loaded pipeline behind one interface. ``name`` goes into the metadata, ``settings`` with it.
 
+    ``checkpoint`` tells the weights apart, whatever the editor is called; ``""``: not known.
+
     Class fields of an adapter: ``pipelines``, the diffusers classes it adapts; ``default``, the hub id that its bare
     name means; ``defaults``, its settings for an edit with their values.
     """
@@ -61,6 +63,7 @@ class Editor(ABC):
         self.name = name
         self.settings = {**self.defaults, **(settings or {})}
         self.identity: dict[str, Any] = {}
+        self.checkpoint = ""
         unknown = sorted(set(self.settings) - set(self.defaults))
         if unknown:
             raise UsageError(

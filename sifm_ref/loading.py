@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from isr.errors import InputError, UsageError
-from sifm_ref.checkpoints import fingerprint, shown_place
+from sifm_ref.checkpoints import checkpoint_value, fingerprint, shown_place
 from sifm_ref.editor import Editor, Settings, WhiteBox
 from sifm_ref.registry import module_of, names, require_torch
 
@@ -144,7 +144,9 @@ def wrap(cls: type[Editor], pipe: Any, settings: Settings, *, adapter_name: str,
         cls, adapter_name, place, chosen, dtype=settings.dtype, revision=settings.revision
     )
     editor = cls(pipe, name=name, settings=chosen)
-    editor.identity = {"adapter": adapter_name, "dtype": settings.dtype, **fingerprint(place, pipe)}
+    found = fingerprint(place, pipe)
+    editor.identity = {"adapter": adapter_name, "dtype": settings.dtype, **found}
+    editor.checkpoint = checkpoint_value(found, settings.revision)
     if isinstance(editor, WhiteBox):
         editor.memory = settings.memory
     return editor
