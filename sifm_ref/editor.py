@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -143,8 +144,6 @@ class WhiteBox(Editor):
 
     def encode(self, images: Tensor, noise: Noise | None = None) -> Tensor:
         """Raw latents of images (B, 3, H, W) in [0, 1]: the posterior's mode, or a sample drawn with ``noise``."""
-        from contextlib import nullcontext
-
         from sifm_ref.features import checkpointed
 
         with checkpointed(self.vae_units()) if self.memory.checkpoint else nullcontext():

@@ -112,7 +112,6 @@ def test_models_of_purifiers_work_where_the_editor_does(
 ) -> None:
     import torch
 
-    from sifm_ref import loading
     from sifm_ref.purifiers import img2img, vae
 
     box, asked = editor("instruct_pix2pix", "bf16"), []
@@ -121,7 +120,7 @@ def test_models_of_purifiers_work_where_the_editor_does(
         def edit(self, image: Image.Image, prompt: str, seed: int) -> Image.Image:
             return image
 
-    monkeypatch.setattr(loading, "load", lambda spec, settings: asked.append(settings) or Model())
+    monkeypatch.setattr(img2img, "load", lambda spec, settings: asked.append(settings) or Model())
     denoise = purifier("img2img:checkpoint=sd_img2img,steps=7")
     assert denoise is not None
     image = Image.fromarray(picture(16, 16))
