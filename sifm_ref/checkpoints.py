@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +37,14 @@ def fingerprint(place: str, pipe: Any = None) -> dict[str, str]:
                 opened.seek(max(_ENDS, size - _ENDS))
                 total.update(opened.read(_ENDS))
     return {"checkpoint": folder.absolute().name, "fingerprint": f"sha256:{total.hexdigest()[:16]}"}
+
+
+def checkpoint_value(found: Mapping[str, str], revision: str | None = None) -> str:
+    """One text that is equal for equal weights: a folder's fingerprint, a hub's id with its commit or ``revision``.
+
+    ``found``: what ``fingerprint`` gave. A folder and the hub's files of the same weights have two values.
+    """
+    if "fingerprint" in found:
+        return found["fingerprint"]
+    commit = found.get("commit") or revision
+    return f"{found['checkpoint']}@{commit}" if commit else found["checkpoint"]

@@ -28,6 +28,8 @@ OWN = frozenset(
         "seed",
         "purifier",
         "edit_id",
+        "editor_checkpoint",
+        "surrogate_checkpoint",
         "editor_settings",
         "edit_versions",
         "prompt",
@@ -177,6 +179,7 @@ def _edit_one(
         **row,
         **kept,
         **unit.prompt.columns,
+        "editor_checkpoint": editor.checkpoint,
         "editor_settings": canonical_json(dict(editor.settings)).decode(),
         "edit_versions": " ".join(f"{k}={v}" for k, v in versions().items() if v),
     }

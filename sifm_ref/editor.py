@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -46,6 +47,8 @@ class Look:
 class Editor(ABC):
     """A loaded pipeline behind one interface. ``name`` goes into the metadata, ``settings`` with it.
 
+    ``checkpoint`` tells the weights apart, whatever the editor is called; ``""``: not known.
+
     Class fields of an adapter: ``pipelines``, the diffusers classes it adapts; ``default``, the hub id that its bare
     name means; ``defaults``, its settings for an edit with their values.
     """
@@ -61,6 +64,7 @@ class Editor(ABC):
         self.name = name
         self.settings = {**self.defaults, **(settings or {})}
         self.identity: dict[str, Any] = {}
+        self.checkpoint = ""
         unknown = sorted(set(self.settings) - set(self.defaults))
         if unknown:
             raise UsageError(
@@ -140,8 +144,6 @@ class WhiteBox(Editor):
 
     def encode(self, images: Tensor, noise: Noise | None = None) -> Tensor:
         """Raw latents of images (B, 3, H, W) in [0, 1]: the posterior's mode, or a sample drawn with ``noise``."""
-        from contextlib import nullcontext
-
         from sifm_ref.features import checkpointed
 
         with checkpointed(self.vae_units()) if self.memory.checkpoint else nullcontext():

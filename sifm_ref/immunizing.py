@@ -340,6 +340,7 @@ def _row(
         "config": job.method.digest(job.budget.norm),
         "eps": job.budget.eps,
         "surrogate": editor.name,
+        "surrogate_checkpoint": editor.checkpoint,
         "adaptation": job.method.adaptation(editor),
         "surrogate_prompt": job.prompts.get(picture.image_id, ""),
         "budget_norm": job.budget.norm,

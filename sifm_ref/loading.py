@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from isr.errors import InputError, UsageError
-from sifm_ref.checkpoints import fingerprint, shown_place
+from sifm_ref.checkpoints import checkpoint_value, fingerprint, shown_place
 from sifm_ref.editor import Editor, Settings, WhiteBox
-from sifm_ref.registry import module_of, names, require_torch
+from sifm_ref.registry import module_of, names, require_torch, typed
 
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "fp64": "float64"}
 
@@ -139,12 +139,14 @@ def wrap(cls: type[Editor], pipe: Any, settings: Settings, *, adapter_name: str,
     for part in pipe.components.values():
         if isinstance(part, torch.nn.Module):
             part.requires_grad_(False).eval()
-    chosen = _typed(cls, settings, adapter_name)
+    chosen = typed(settings.settings, cls.defaults, f"editor {adapter_name}", "setting")
     name = settings.name or shown_name(
         cls, adapter_name, place, chosen, dtype=settings.dtype, revision=settings.revision
     )
     editor = cls(pipe, name=name, settings=chosen)
-    editor.identity = {"adapter": adapter_name, "dtype": settings.dtype, **fingerprint(place, pipe)}
+    found = fingerprint(place, pipe)
+    editor.identity = {"adapter": adapter_name, "dtype": settings.dtype, **found}
+    editor.checkpoint = checkpoint_value(found, settings.revision)
     if isinstance(editor, WhiteBox):
         editor.memory = settings.memory
     return editor
@@ -177,20 +179,3 @@ def _called(name: str, place: str, default: str) -> str:
         return name
     shown = shown_place(place)
     return shown if shown.partition("@")[0] == name else f"{name}={shown}"
-
-
-def _typed(cls: type[Editor], settings: Settings, name: str) -> dict[str, Any]:
-    from sifm_ref.registry import like
-
-    faults, out = [], {}
-    for key, value in settings.settings.items():
-        try:
-            default = cls.defaults[key]
-            out[key] = like(default, value) if isinstance(value, str) else value
-        except KeyError:
-            faults.append(f"  {key}: expected one of {', '.join(cls.defaults)}")
-        except ValueError as error:
-            faults.append(f"  {key}: {error}")
-    if faults:
-        raise UsageError("\n".join([f"editor {name}: {len(faults)} setting(s) that cannot be", *faults]))
-    return out

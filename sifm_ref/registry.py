@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
@@ -14,6 +16,7 @@ from typing import Any, Literal
 
 from isr.canonical import sha256_bytes, sha256_json
 from isr.errors import MissingExtraError, UsageError
+from sifm_ref.checkpoints import shown_place
 
 Kind = Literal["methods", "editors", "purifiers"]
 EXTRA = "pip install 'isr-eval[sifm]'"
@@ -103,8 +106,6 @@ def _loaded(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    import sys
-
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
@@ -165,6 +166,26 @@ def like(now: Any, text: str) -> Any:
     return text
 
 
+def typed(said: Mapping[str, Any], defaults: Mapping[str, Any], where: str, what: str) -> dict[str, Any]:
+    """What is said, texts as values of the types of the ``defaults`` of their names.
+
+    Raises ``UsageError`` that lists every unknown name and every value of a wrong type. ``where``, ``what``: of whom
+    and of which kind they are, for its text.
+    """
+    faults, out = [], {}
+    for key, value in said.items():
+        if key not in defaults:
+            faults.append(f"  {key}: expected one of {', '.join(defaults) or '(it has none)'}")
+            continue
+        try:
+            out[key] = like(defaults[key], value) if isinstance(value, str) else value
+        except ValueError as error:
+            faults.append(f"  {key}: {error}")
+    if faults:
+        raise UsageError("\n".join([f"{where}: {len(faults)} {what}(s) that cannot be", *faults]))
+    return out
+
+
 @dataclass(frozen=True)
 class Purifier:
     """A purifier with its parameters; ``text`` is its canonical name: ``jpeg:quality=75``, with local
@@ -187,16 +208,12 @@ def _told(value: Any) -> Any:
     """A parameter in a purifier's name; a folder may stand behind an adapter's name: ``sd_img2img=FOLDER``."""
     if not isinstance(value, str) or not value:
         return value
-    from sifm_ref.checkpoints import shown_place
-
     name, sign, place = value.rpartition("=")
     return f"{name}{sign}{shown_place(place)}" if place else value
 
 
 def purifier(spec: str) -> Purifier | None:
     """The purifier that ``name:key=value,...`` means, defaults filled in; ``None`` for ``""`` and ``none``."""
-    import inspect
-
     name, _, rest = spec.partition(":")
     if name in ("", "none"):
         return None
@@ -206,16 +223,5 @@ def purifier(spec: str) -> Purifier | None:
         for p in inspect.signature(function).parameters.values()
         if p.kind is p.KEYWORD_ONLY and p.default is not p.empty
     }
-    faults = []
-    for part in filter(None, rest.split(",")):
-        key, _, value = part.partition("=")
-        if key not in defaults:
-            faults.append(f"  {key}: expected one of {', '.join(defaults) or '(it has none)'}")
-            continue
-        try:
-            defaults[key] = like(defaults[key], value)
-        except ValueError as error:
-            faults.append(f"  {key}: {error}")
-    if faults:
-        raise UsageError("\n".join([f"purifier {name}: {len(faults)} parameter(s) that cannot be", *faults]))
-    return Purifier(name, function, defaults)
+    said = {key: value for key, _, value in (part.partition("=") for part in rest.split(",") if part)}
+    return Purifier(name, function, defaults | typed(said, defaults, f"purifier {name}", "parameter"))

@@ -64,4 +64,6 @@ def wide_calls(source: str) -> Iterator[int]:
 def test_no_constructor_is_called_with_more_than_seven_arguments_by_place() -> None:
     found = [f"{p.relative_to(ROOT)}:{n}" for p in modules() for n in wide_calls(p.read_text("utf-8"))]
     assert found == []
-    assert list(wide_calls("Row(1, 2, 3, 4, 5, 6, 7)\nm.Row(1, 2, 3, 4, 5, 6, 7, 8)\nrow(1, 2, 3, 4, 5, 6, 7, 8)")) == [2]
+    assert list(
+        wide_calls("Row(1, 2, 3, 4, 5, 6, 7)\nm.Row(1, 2, 3, 4, 5, 6, 7, 8)\nrow(1, 2, 3, 4, 5, 6, 7, 8)")
+    ) == [2]

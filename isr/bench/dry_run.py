@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from isr.bench.cells import Scoring
+from isr.bench.comparisons import declared
 from isr.bench.making import records
+from isr.bench.material import dataset, gather, unseen
 from isr.bench.opening import check_folder, check_ready
 from isr.bench.state import Bench
 from isr.bench.study import judge_sets, judge_spec
@@ -16,6 +18,7 @@ from isr.errors import IsrError
 from isr.judging.cards import load_panel
 from isr.judging.prices import CHARACTERS_PER_TOKEN, image_tokens, usd
 from isr.judging.rubrics import load_pair
+from isr.judging.store import Store
 
 
 def plan_dict(bench: Bench) -> dict[str, Any]:
@@ -79,11 +82,8 @@ def _writer(bench: Bench) -> dict[str, Any] | None:
     part = bench.study.images.unseen
     if part is None or not part.writer:
         return None
-    from isr.bench.material import gather, unseen
-    from isr.bench.material.dataset import REPLIES
-
     card = unseen.writer(part, bench.order.root)
-    file = bench.out / gather.FOLDER / REPLIES
+    file = bench.out / gather.FOLDER / dataset.REPLIES
     done = min(file.read_bytes().count(b"\n"), bench.pictures) if file.is_file() else 0
     calls = bench.pictures - done
     usd_most: float | None = None
@@ -118,8 +118,6 @@ def _usd(bench: Bench, scoring: Scoring) -> list[float] | None:
 
 def _answers(folder: Path) -> int:
     """Answers in a store, if there is one."""
-    from isr.judging.store import Store
-
     file = folder / "isr.db"
     if not file.is_file():
         return 0
@@ -179,8 +177,6 @@ def _cost(dollars: list[float] | None) -> str:
 
 
 def _pairs(bench: Bench) -> Iterator[str]:
-    from isr.bench.comparisons import declared
-
     texts = {p: p for e in bench.plan.editings for p in e.purifiers}
     for name, pairs in declared(bench.plan, texts).items():
         yield f"compare: the {name} family has {len(pairs)} comparisons for each judge"

@@ -17,6 +17,7 @@ from isr.bench.study import EditorPart, Study, editor_spec, method_spec, texts
 from isr.bench.workers import Edit, Immunize, Loading, Pool, Task, Told
 from isr.canonical import sha256_bytes, sha256_json
 from isr.errors import InputError, UsageError
+from sifm_ref.pictures import Resize, write_whole
 
 SHARDS = 4  # tasks for each worker that a folder of edits is shared out in
 
@@ -128,8 +129,6 @@ class Cell:
 
 
 def remember(stamp: Path, folder: Path, rests_on: str, unfinished: Unfinished) -> None:
-    from sifm_ref.pictures import write_whole
-
     said: dict[str, Any] = {"folder": folder.name, "rests_on": rests_on}
     if unfinished != WHOLE:
         said |= {"exit_code": unfinished.exit_code, "note": unfinished.note}
@@ -240,8 +239,6 @@ def _immunize_cell(bench: Bench, cell: Immunization) -> Cell:
 
 
 def _size(bench: Bench, size: tuple[int, int]) -> tuple[int, int]:
-    from sifm_ref.pictures import Resize
-
     part = bench.study.images
     return Resize(part.resolution, part.resize).size(*size, part.sides)
 

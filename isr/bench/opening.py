@@ -7,23 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from isr.bench.cells import Marks, plan
+from isr.bench.material import unseen
 from isr.bench.material.folder import Material, find
 from isr.bench.state import Bench, Expected, Order
 from isr.bench.study import Study, editor_spec, judge_sets, judge_spec, method_spec, read_study
 from isr.canonical import sha256_bytes, sha256_json
 from isr.errors import InputError, UsageError
+from isr.judging.backends import backend_of
+from isr.judging.cards import load_panel
+from isr.judging.keys import check_pair, endpoint_key
+from isr.judging.prices import require_prices
+from isr.scoring.metrics import require_piq
+from sifm_ref.checkpoints import fingerprint
+from sifm_ref.pictures import slug
+from sifm_ref.registry import require_torch
 
 
 def default_out(file: Path, study: Study) -> Path:
-    from sifm_ref.pictures import slug
-
     return file.parent / f"{slug(study.name).strip('.') or 'study'}.bench"
 
 
 def open_bench(file: Path, out: Path | None, **asked: Any) -> Bench:
     """The study with its cells; nothing is computed or written. Raises ``IsrError`` with every problem of the file."""
-    from sifm_ref.registry import require_torch
-
     require_torch()
     study = read_study(file, allow_code=bool(asked.get("allow_code")))
     order = Order(file=file, out=out or default_out(file, study), **asked)
@@ -40,9 +45,6 @@ def open_bench(file: Path, out: Path | None, **asked: Any) -> Bench:
 
 def marks(study: Study, root: Path) -> Marks:
     """What the study's names mean on this disk."""
-    from isr.judging.cards import load_panel
-    from sifm_ref.checkpoints import fingerprint
-
     editors = {}
     for editor in study.editors:
         place = editor_spec(editor, root).rpartition("=")[2]
@@ -68,8 +70,6 @@ def expected(study: Study, order: Order) -> Expected:
     if part.unseen is None:
         return Expected(n, prompts, seen)
     if part.unseen.file and own:
-        from isr.bench.material import unseen
-
         unseen.find(part.unseen, seen, {}, order.out, order.root)
     return Expected(n, prompts + n * part.unseen.count, seen)
 
@@ -85,12 +85,6 @@ def _material(study: Study, order: Order) -> Material | None:
 
 def check_ready(bench: Bench) -> None:
     """Raises ``IsrError`` for what scoring would stop at only after hours: keys, prices, packages."""
-    from isr.judging.backends import backend_of
-    from isr.judging.cards import load_panel
-    from isr.judging.keys import check_pair, endpoint_key
-    from isr.judging.prices import require_prices
-    from isr.scoring.metrics import require_piq
-
     if "score" not in bench.order.steps:
         return
     if bench.study.metrics:

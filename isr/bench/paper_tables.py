@@ -29,7 +29,8 @@ def table_ii(rows: Sequence[Row], published: Published | None = None) -> Table:
     columns |= {"isr_seen": "ISR orig. prompt", "isr_unseen": "ISR unseen"}
     ours = [r for r in _white_box(rows) if r.role != "ablation"]
     found = _lines("II", ours, columns, published, label=_method_label(ours), matches=_same_method)
-    return _table("II", "Table II: immunization of each editor", columns, found, published)
+    title = "Table II: immunization of each editor"
+    return _table("II", title, columns, found, published, _told_by_name(rows))
 
 
 def table_vi(rows: Sequence[Row], published: Published | None = None) -> Table:
@@ -42,7 +43,7 @@ def table_vi(rows: Sequence[Row], published: Published | None = None) -> Table:
         label=_told_apart(ours, lambda r: r.ablation), matches=lambda r, p: same_name(r.ablation, p.ablation),
     )  # fmt: skip
     title = "Table VI: what each term of the loss contributes"
-    return _table("VI", title, columns, found, published, _budgets(ours, every))
+    return _table("VI", title, columns, found, published, [*_budgets(ours, every), *_told_by_name(rows)])
 
 
 def table_vii(rows: Sequence[Row], published: Published | None = None) -> Table:
@@ -56,7 +57,7 @@ def table_vii(rows: Sequence[Row], published: Published | None = None) -> Table:
         label=_told_apart(ours, lambda r: f"{r.lam:g}"), matches=lambda r, p: r.lam == p.lam,
     )  # fmt: skip
     title = "Table VII: the weight of the divergence"
-    return _table("VII", title, columns, found, published, _budgets(ours, every))
+    return _table("VII", title, columns, found, published, [*_budgets(ours, every), *_told_by_name(rows)])
 
 
 LAYOUTS: Mapping[str, Callable[[Sequence[Row], Published | None], Table]] = {
@@ -68,7 +69,16 @@ LAYOUTS: Mapping[str, Callable[[Sequence[Row], Published | None], Table]] = {
 
 def _white_box(rows: Iterable[Row]) -> list[Row]:
     """What the paper's tables speak of: no purifier, the editor that the method was optimised on."""
-    return [r for r in rows if r.purifier in NO_PURIFIER and r.surrogate in ("", r.editor)]
+    return [r for r in rows if r.purifier in NO_PURIFIER and r.sight.white_box is not False]
+
+
+def _told_by_name(rows: Iterable[Row]) -> Iterator[str]:
+    """That names decided what is in the table, where they did."""
+    if any(r.sight.by_name for r in rows):
+        yield (
+            "edits by the editor that a method was optimised on: told by names, not by checkpoints (the edits have no "
+            "editor_checkpoint and surrogate_checkpoint)"
+        )
 
 
 def _ablated(rows: Iterable[Row]) -> list[Row]:
@@ -99,11 +109,13 @@ def _method_label(rows: Sequence[Row]) -> Callable[[Row], str]:
 
 
 def _told_apart(rows: Sequence[Row], name: Callable[[Row], str]) -> Callable[[Row], str]:
-    """A row's name with, where it stands for several treatments, what tells them apart: budget, method, config."""
+    """A row's name with, where it stands for several treatments, what tells them apart: budget, method, config,
+    surrogate (one checkpoint under several settings)."""
     parts: tuple[Callable[[Row], str], ...] = (
         lambda r: f"eps {r.eps}",
         lambda r: r.label,
         lambda r: r.config,
+        lambda r: f"on {r.surrogate}",
     )
     held: dict[tuple[str, str], list[Row]] = {}
     for r in rows:

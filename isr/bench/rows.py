@@ -25,6 +25,7 @@ from isr.scoring.estimates import (
     treatment_estimates,
 )
 from isr.scoring.outcomes import Outcomes
+from isr.scoring.surrogates import Sight, sight
 from isr.types import Arm, Edit, Estimate, Floats, ImageRef, Treatment, Unit
 
 EVERY = "*"
@@ -54,6 +55,7 @@ class Row:
     split: str
     judge: str
     label: str
+    sight: Sight
     estimates: Mapping[str, Estimate]
     metrics: Mapping[str, Estimate] = field(default_factory=dict)
     edits: int = 0
@@ -217,12 +219,20 @@ def _rows(table: _Table) -> Iterator[Row]:
                 split=split,
                 judge=judge_name(table.run),
                 label=NONE if arm is Arm.CONTROL else treatment.method or "(no method named)",
+                sight=Sight(None) if arm is Arm.CONTROL else _sight([table.rows[arm][i] for i in at]),
                 estimates=found,
                 metrics=metrics,
                 edits=len(outcomes),
                 decided=int(outcomes.decided.sum()),
                 signature=table.run.result.signature,
             )
+
+
+def _sight(rows: Sequence[EditRow]) -> Sight:
+    """Of edits of one editor and treatment: a white box where the surrogate made every one of them."""
+    seen = {sight(r["editor"], r["surrogate"], r) for r in rows}
+    found = {s.white_box for s in seen}
+    return Sight(found.pop() if len(found) == 1 else False, any(s.by_name for s in seen))
 
 
 def _groups(edits: Sequence[Edit]) -> Iterator[tuple[tuple[str, Treatment, str, str], np.ndarray]]:

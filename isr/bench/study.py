@@ -16,7 +16,13 @@ from isr.bench.material.dataset import STRATUM
 from isr.bench.material.source import DatasetPart
 from isr.bench.material.unseen import UnseenPart
 from isr.canonical import sha256_json
-from isr.errors import InputError, IsrError, Problem
+from isr.errors import InputError, IsrError, Problem, UsageError
+from isr.judging.cards import load_panel
+from isr.judging.rubrics import load_pair
+from sifm_ref import registry
+from sifm_ref.budget import Budget
+from sifm_ref.editor import WhiteBox
+from sifm_ref.loading import adapter, parse
 
 Value = bool | int | float | str | tuple[bool | int | float | str, ...]
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -335,13 +341,9 @@ def _try_method(
     method: MethodPart, editors: Sequence[EditorPart], root: Path, treatments: dict[tuple[str, ...], str]
 ) -> None:
     """``treatments``: what each treatment is called; two names of one could not be told apart in a table."""
-    from isr.errors import UsageError
-    from sifm_ref.budget import Budget
-    from sifm_ref.registry import method as find
-
     for eps in method.eps:
         Budget(eps, method.norm)
-    found = find(method_spec(method, root), method.preset, texts(method.set))
+    found = registry.method(method_spec(method, root), method.preset, texts(method.set))
     for eps in method.eps:
         for surrogate in dict.fromkeys(s for s, _ in pairs_of(method, editors)):
             key = (found.name, found.digest(method.norm), repr(eps), surrogate)
@@ -360,9 +362,7 @@ def method_spec(method: MethodPart, root: Path) -> str:
 
 def editor_spec(editor: EditorPart, root: Path) -> str:
     """The editor as ``isr edit --editor`` takes it; a folder is looked for beside the study file."""
-    from sifm_ref.registry import names
-
-    if editor.editor in names("editors"):
+    if editor.editor in registry.names("editors"):
         return editor.editor
     name, sign, place = editor.editor.rpartition("=")
     folder = root / place
@@ -370,22 +370,18 @@ def editor_spec(editor: EditorPart, root: Path) -> str:
 
 
 def _try_editor(editor: EditorPart, root: Path) -> None:
-    from isr.errors import UsageError
-    from sifm_ref.editor import Settings, WhiteBox
-    from sifm_ref.loading import _typed, adapter, parse
-    from sifm_ref.registry import names
-
     spec = editor_spec(editor, root)
     name, _, place = spec.rpartition("=")
-    if not (spec in names("editors") or name in names("editors") or Path(place).is_dir()):
+    known = registry.names("editors")
+    if not (spec in known or name in known or Path(place).is_dir()):
         if spec.startswith((".", "/")) or "/" not in spec:
             raise UsageError(f"an editor's name, a folder or a hub id; there is no {editor.editor!r}")
         return  # a hub id: the hub knows
-    known, _ = parse(spec)
-    cls = adapter(known)
-    _typed(cls, Settings(settings=texts(editor.set)), known)
+    found, _ = parse(spec)
+    cls = adapter(found)
+    registry.typed(texts(editor.set), cls.defaults, f"editor {found}", "setting")
     if editor.surrogate and not issubclass(cls, WhiteBox):
-        raise UsageError(f"{known} only edits: its steps cannot be differentiated; give surrogate = false")
+        raise UsageError(f"{found} only edits: its steps cannot be differentiated; give surrogate = false")
 
 
 def _purifier_problems(where: str, specs: Any) -> Iterator[Said]:
@@ -397,10 +393,7 @@ def _purifier_problems(where: str, specs: Any) -> Iterator[Said]:
 
 
 def _try_purifier(spec: str, seen: dict[str, str]) -> None:
-    from isr.errors import UsageError
-    from sifm_ref.registry import purifier
-
-    found = purifier(spec)
+    found = registry.purifier(spec)
     text = found.text if found else NONE
     if text in seen:
         raise UsageError(f"each purifier once; {spec!r} is the same as {seen[text]!r} ({text})")
@@ -417,8 +410,5 @@ def judge_sets(judge: JudgePart) -> tuple[str, ...]:
 
 
 def _try_judge(judge: JudgePart, root: Path) -> None:
-    from isr.judging.cards import load_panel
-    from isr.judging.rubrics import load_pair
-
     load_panel(judge_spec(judge, root), judge_sets(judge))
     load_pair(*([judge.rubrics] if judge.rubrics else []))

@@ -16,8 +16,10 @@ from isr.cli._progress import LINE_EVERY_S, _duration
 from isr.errors import UsageError
 
 if TYPE_CHECKING:
+    from isr.cli import edit, immunize
     from sifm_ref.editing import Prompt
     from sifm_ref.editor import Editor
+    from sifm_ref.registry import Method
 
 
 class Meter:
@@ -146,83 +148,43 @@ def list_methods() -> str:
     return "\n".join(lines) + "\n"
 
 
-def run(
-    images: Path,
-    spec: str,
-    editor: str,
-    out: Path,
-    *,
-    as_json: bool,
-    quiet: bool,
-    preset: str,
-    sets: Sequence[str],
-    editor_sets: Sequence[str],
-    eps: float,
-    norm: Any,
-    steps: int | None,
-    step_size: float | None,
-    prompts: Path | None,
-    masks: Path | None,
-    resolution: int,
-    resize: Any,
-    seed: int,
-    dtype: str,
-    device: str,
-    revision: str | None,
-    batch: int,
-    timestep_batch: int,
-    checkpoint_activations: bool,
-    shard: str,
-    resume: bool,
-) -> None:
-    """``isr immunize`` with its options read."""
+def run(o: immunize.Options, editor: str, out: Path) -> None:
+    """``isr immunize`` with its options read: ``editor`` and ``out`` are there."""
     from sifm_ref.budget import Budget
     from sifm_ref.editing import prompts_for
-    from sifm_ref.editor import Memory, WhiteBox
-    from sifm_ref.immunizing import Done, Job, Step, immunize
+    from sifm_ref.editor import WhiteBox
+    from sifm_ref.immunizing import Done, Job, Step
+    from sifm_ref.immunizing import immunize as protect
     from sifm_ref.pictures import Resize, find_pictures, passed_over
-    from sifm_ref.registry import method, require_torch
+    from sifm_ref.registry import require_torch
 
     require_torch()
-    settings = pairs(sets, "--set")
-    settings |= {} if steps is None else {"descent.steps": str(steps)}
-    settings |= {} if step_size is None else {"descent.step_size": repr(step_size)}
-    chosen = method(spec, preset, _applicable(spec, settings, sets))
-    budget, size = Budget(eps, norm), Resize(resolution, resize)
-    pictures = tuple(find_pictures(images, out))
-    for path in passed_over(images, out):
+    chosen = _method(o)
+    budget, size = Budget(o.eps, o.norm), Resize(o.resolution, o.resize)
+    pictures = tuple(find_pictures(o.images, out))
+    for path in passed_over(o.images, out):
         click.echo(f"isr: {path}: not taken: expected PNG, JPEG, WebP, BMP or TIFF; convert it", err=True)
     names = {p.image_id: p.path.stem for p in pictures}
-    texts = prompts_for(prompts_in(prompts), names) if prompts else {}
-    share = shard_of(shard)
-    if batch < 1:
-        raise UsageError(f"--batch: expected at least 1; found {batch}")
-    meter = Meter("images", quiet)
-    memory = Memory(timestep_batch, checkpoint_activations)
-    opened = open_editor(
-        editor,
-        editor_sets,
-        meter,
-        "--editor-set",
-        dtype=dtype,
-        device=device,
-        revision=revision,
-        memory=memory,
-    )
+    texts = prompts_for(prompts_in(o.prompts), names) if o.prompts else {}
+    share = shard_of(o.shard)
+    if o.batch < 1:
+        raise UsageError(f"--batch: expected at least 1; found {o.batch}")
+    meter = Meter("images", o.quiet)
+    opened = _surrogate(o, editor, meter)
     if not isinstance(opened, WhiteBox):
         raise UsageError(f"--editor {editor}: expected one whose steps can be differentiated; it only edits")
     job = Job(
-        images=images,
+        images=o.images,
         out=out,
         method=chosen,
         budget=budget,
-        seed=seed,
+        seed=o.seed,
         resize=size,
         prompts=texts,
-        masks=masks,
-        batch=batch,
+        masks=o.masks,
+        batch=o.batch,
         shard=share,
-        resume=resume,
+        resume=o.resume,
         pictures=pictures,
     )
     meter.stage(
@@ -239,8 +201,34 @@ def run(
         )
 
     with interruptible(out):
-        there = immunize(job, opened, on_image=on_image, on_step=on_step)
-    _say(out, there, meter, as_json, f"isr edit {out} --editor ... --prompts prompts.csv --out edits/")
+        there = protect(job, opened, on_image=on_image, on_step=on_step)
+    _say(out, there, meter, o.as_json, f"isr edit {out} --editor ... --prompts prompts.csv --out edits/")
+
+
+def _method(o: immunize.Options) -> Method:
+    """The method with its preset and what is changed of it."""
+    from sifm_ref.registry import method
+
+    settings = pairs(o.sets, "--set")
+    settings |= {} if o.steps is None else {"descent.steps": str(o.steps)}
+    settings |= {} if o.step_size is None else {"descent.step_size": repr(o.step_size)}
+    return method(o.method, o.preset, _applicable(o.method, settings, o.sets))
+
+
+def _surrogate(o: immunize.Options, spec: str, meter: Meter) -> Editor:
+    from sifm_ref.editor import Memory
+
+    memory = Memory(o.timestep_batch, o.checkpoint_activations)
+    return open_editor(
+        spec,
+        o.editor_sets,
+        meter,
+        "--editor-set",
+        dtype=o.dtype,
+        device=o.device,
+        revision=o.revision,
+        memory=memory,
+    )
 
 
 def _applicable(spec: str, settings: dict[str, str], sets: Sequence[str]) -> dict[str, str]:
@@ -252,64 +240,47 @@ def _applicable(spec: str, settings: dict[str, str], sets: Sequence[str]) -> dic
     return settings
 
 
-def run_edit(
-    directories: Sequence[Path],
-    editor: str,
-    *,
-    as_json: bool,
-    quiet: bool,
-    prompts: Path,
-    out: Path,
-    sets: Sequence[str],
-    seeds: str,
-    purifiers: Sequence[str],
-    name: str,
-    dtype: str,
-    device: str,
-    revision: str | None,
-    shard: str,
-    resume: bool,
-    partial: bool,
-) -> None:
+def run_edit(o: edit.Options) -> None:
     """``isr edit`` with its options read."""
-    from sifm_ref.editing import Done, Job, check_columns, edit
+    from sifm_ref.editing import Done, Job, check_columns
+    from sifm_ref.editing import edit as make
     from sifm_ref.registry import purifier, require_torch
 
     require_torch()
-    numbers = [s.strip() for s in seeds.split(",")]
+    numbers = [s.strip() for s in o.seeds.split(",")]
     if not all(n.isdigit() for n in numbers):
-        raise UsageError(f"--seeds {seeds}: expected whole numbers with commas, e.g. 0,1,2")
-    attacks = tuple({(a.text if a else ""): a for a in map(purifier, purifiers or ("none",))}.values())
-    texts = prompts_in(prompts)
+        raise UsageError(f"--seeds {o.seeds}: expected whole numbers with commas, e.g. 0,1,2")
+    attacks = tuple({(a.text if a else ""): a for a in map(purifier, o.purifiers or ("none",))}.values())
+    texts = prompts_in(o.prompts)
     check_columns(texts)  # before an editor is loaded
     job = Job(
-        directories=tuple(directories),
-        out=out,
+        directories=o.directories,
+        out=o.out,
         prompts=texts,
         seeds=tuple(dict.fromkeys(map(int, numbers))),
         purifiers=attacks,
-        shard=shard_of(shard),
-        resume=resume,
-        partial=partial,
+        shard=shard_of(o.shard),
+        resume=o.resume,
+        partial=o.partial,
     )
-    meter = Meter("edits", quiet)
+    meter = Meter("edits", o.quiet)
     opened = open_editor(
-        editor, sets, meter, "--set", dtype=dtype, device=device, revision=revision, name=name
+        o.editor, o.sets, meter, "--set", dtype=o.dtype, device=o.device, revision=o.revision, name=o.name
     )
     meter.stage(f"editing with {opened.name}")
 
     def on_edit(done: Done) -> None:
         meter.done(str(done.row["edit_id"]), done.number, done.total, done.seconds, 0, done.fresh)
 
-    with interruptible(out):
-        there = edit(job, opened, on_edit=on_edit)
-    whole = (out / "metadata.jsonl").is_file()
+    with interruptible(o.out):
+        there = make(job, opened, on_edit=on_edit)
+    whole = (o.out / "metadata.jsonl").is_file()
     then = (
-        f"isr score {out} --judge CARD"
+        f"isr score {o.out} --judge CARD"
         if whole
         else "the other shards; metadata.jsonl comes with the last edit"
     )
-    _say(out, there, meter, as_json, then)
+    _say(o.out, there, meter, o.as_json, then)
 
 
 def _say(out: Path, there: int, meter: Meter, as_json: bool, then: str) -> None:

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
+from isr.cli._options import gathered
+
 _PATH = click.Path(path_type=Path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What was asked for."""
+
+    directories: tuple[Path, ...]
+    editor: str
+    prompts: Path
+    out: Path
+    sets: tuple[str, ...]
+    seeds: str
+    purifiers: tuple[str, ...]
+    name: str
+    dtype: str
+    device: str
+    revision: str | None
+    shard: str
+    resume: bool
+    partial: bool
+    as_json: bool
+    quiet: bool
 
 
 @click.command(short_help="Edit protected images and their sources; writes an edit directory for isr score.")
@@ -47,7 +71,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--partial", is_flag=True, help="Edit also directories in which images are missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
-def command(directories: tuple[Path, ...], editor: str, as_json: bool, quiet: bool, **given: Any) -> None:
+@gathered(Options)
+def command(o: Options) -> None:
     """Edit what isr immunize wrote in each DIR, and the unprotected sources with the same prompt and seed.
 
     With --purifier, both are purified before they are edited. Directories of several methods share their control
@@ -66,4 +91,4 @@ def command(directories: tuple[Path, ...], editor: str, as_json: bool, quiet: bo
     """
     from isr.cli._immunizing import run_edit
 
-    run_edit(directories, editor, as_json=as_json, quiet=quiet, **given)
+    run_edit(o)

@@ -2,12 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import click
 
+from isr.cli._options import gathered
+
 _PATH = click.Path(path_type=Path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What was asked for. ``None``: not said, so the preset's or the library's own choice."""
+
+    images: Path
+    method: str
+    editor: str | None
+    out: Path | None
+    preset: str
+    sets: tuple[str, ...]
+    editor_sets: tuple[str, ...]
+    eps: float
+    norm: Literal["linf", "l2"]
+    steps: int | None
+    step_size: float | None
+    prompts: Path | None
+    masks: Path | None
+    resolution: int
+    resize: Literal["fit", "crop", "keep"]
+    seed: int
+    dtype: str
+    device: str
+    revision: str | None
+    batch: int
+    timestep_batch: int
+    checkpoint_activations: bool
+    shard: str
+    resume: bool
+    listing: bool
+    as_json: bool
+    quiet: bool
 
 
 @click.command(short_help="Protect a folder of images with SIFM, a baseline, or a method of one's own.")
@@ -66,16 +102,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--list", "listing", is_flag=True, help="List methods with their presets, and editors.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
-def command(
-    images: Path,
-    method: str,
-    editor: str | None,
-    out: Path | None,
-    listing: bool,
-    as_json: bool,
-    quiet: bool,
-    **given: Any,
-) -> None:
+@gathered(Options)
+def command(o: Options) -> None:
     """Protect the photographs in IMAGES (a folder, or one file) within a budget.
 
     Each is turned as its EXIF says, brought to the working resolution and quantised to 8 bits, and saved as its
@@ -92,9 +120,9 @@ def command(
     """
     from isr.cli._immunizing import list_methods, run
 
-    if listing:
+    if o.listing:
         click.echo(list_methods(), nl=False)
         return
-    if editor is None or out is None:
+    if o.editor is None or o.out is None:
         raise click.UsageError("expected --editor and --out (isr immunize . --list shows what there is)")
-    run(images, method, editor, out, as_json=as_json, quiet=quiet, **given)
+    run(o, o.editor, o.out)

@@ -14,6 +14,7 @@ import numpy as np
 
 from isr.errors import UsageError
 from isr.scoring.finished import COSTS, Contender
+from isr.scoring.surrogates import Sight, sight
 from isr.stats.multiplicity import HOLM, benjamini_hochberg, simultaneous_level
 from isr.stats.paired import PairedComparison, compare_methods
 from isr.stats.rate import rate_interval
@@ -121,7 +122,7 @@ def compare(
         unpaired=unpaired,
         slices=slices,
         choices=choices,
-        warnings=(*told, *_warnings(found)),
+        warnings=(*told, *_warnings(found), *(_surrogate_warnings(found) if choose else ())),
     )
 
 
@@ -235,13 +236,38 @@ def _choices(found: Sequence[Contender], level: float) -> Iterator[Choice]:
 
 def _elsewhere(contender: Contender, units: Sequence[Unit]) -> tuple[list[Unit], str]:
     """The units edited by another editor than the one that the method was optimised on, or why there are none."""
-    surrogate = contender.treatment.surrogate
-    if not surrogate:
-        return [], "no surrogate is named"
-    if not any(u.editor for u in units):
-        return [], "no editor is named"
-    elsewhere = [u for u in units if u.editor and u.editor != surrogate]
-    return elsewhere, "" if elsewhere else "no editor but the surrogate"
+    seen = {u: _sight(contender, u) for u in units}
+    elsewhere = [u for u, s in seen.items() if s.white_box is False]
+    if elsewhere:
+        return elsewhere, ""
+    if any(s.white_box for s in seen.values()):
+        return [], "no editor but the surrogate"
+    return [], "no editor is named" if contender.treatment.surrogate else "no surrogate is named"
+
+
+def _sight(contender: Contender, unit: Unit) -> Sight:
+    return sight(unit.editor, contender.treatment.surrogate, contender.edits[unit].columns)
+
+
+def _surrogate_warnings(found: Sequence[Contender]) -> Iterator[str]:
+    """Where only names told the surrogate's edits from other editors', and where names and checkpoints disagree."""
+    by_name, disagreeing = [], []
+    for c in found:
+        seen = [(u, _sight(c, u)) for u in c.edits]
+        if any(s.by_name for _, s in seen):
+            by_name.append(c.name)
+        if any(s.white_box is False and u.editor and u.editor == c.treatment.surrogate for u, s in seen):
+            disagreeing.append(c.name)
+    if by_name:
+        yield (
+            f"other editors: told by names, not by checkpoints: {', '.join(by_name)}; these edits have no "
+            "editor_checkpoint and surrogate_checkpoint"
+        )
+    if disagreeing:
+        yield (
+            f"other editors: one name, two checkpoints: {', '.join(disagreeing)}; editor and surrogate are called "
+            "alike, and their checkpoints differ: these edits count as another editor's"
+        )
 
 
 def _rate(contender: Contender, units: Sequence[Unit], level: float) -> Interval:

@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, conv2d, grid_sample, interpolate, pad
 
 from isr.errors import UsageError
+from sifm_ref.attack import attack
 from sifm_ref.budget import Budget
-from sifm_ref.descent import Descent, Loss, gradient_of, projected_gradient
+from sifm_ref.descent import Descent, Loss
 from sifm_ref.editor import WhiteBox
-from sifm_ref.features import accumulating, loss_scale
+from sifm_ref.features import accumulating
 from sifm_ref.noise import Noise
 from sifm_ref.scene import Callback, Immunized, Scene, silent
 
@@ -67,15 +68,8 @@ def editshield(
     steps with no projection, so it obeys no budget; here the same loss goes through the shared loop. It starts from
     uniform noise, as the squared distance has no gradient at the source.
     """
-    return projected_gradient(
-        gradient_of(editshield_loss(editor, scene, config), loss_scale(editor)),
-        scene.source,
-        budget=budget,
-        descent=config.descent,
-        noise=noise,
-        callback=callback,
-        where=None if scene.mask is None else 1 - scene.mask,
-    )
+    loss = editshield_loss(editor, scene, config)
+    return attack(editor, scene, loss, budget=budget, descent=config.descent, noise=noise, callback=callback)
 
 
 def editshield_loss(editor: WhiteBox, scene: Scene, config: Config) -> Loss:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from sifm_ref.attack import attack
 from sifm_ref.budget import Budget
-from sifm_ref.descent import Descent, Loss, gradient_of, projected_gradient
+from sifm_ref.descent import Descent, Loss
 from sifm_ref.editor import WhiteBox
-from sifm_ref.features import accumulating, loss_scale
+from sifm_ref.features import accumulating
 from sifm_ref.noise import Noise
 from sifm_ref.scene import Callback, Immunized, Scene, silent
 
@@ -55,15 +56,8 @@ def mist(
     Liang and Wu 2023 and ``mist_v3.py``: ``z`` a scaled sample of the VAE's posterior, ``L_denoise`` at one fresh
     timestep and noise for each gradient. An ADAPTATION in its target picture and, as SD 1.x is not meant, its editor.
     """
-    return projected_gradient(
-        gradient_of(mist_loss(editor, scene, config), loss_scale(editor)),
-        scene.source,
-        budget=budget,
-        descent=config.descent,
-        noise=noise,
-        callback=callback,
-        where=None if scene.mask is None else 1 - scene.mask,
-    )
+    loss = mist_loss(editor, scene, config)
+    return attack(editor, scene, loss, budget=budget, descent=config.descent, noise=noise, callback=callback)
 
 
 def mist_loss(editor: WhiteBox, scene: Scene, config: Config) -> Loss:

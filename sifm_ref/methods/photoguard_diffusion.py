@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from sifm_ref.attack import attack
 from sifm_ref.budget import Budget
-from sifm_ref.descent import Descent, Loss, gradient_of, projected_gradient
+from sifm_ref.descent import Descent, Loss
 from sifm_ref.editor import Look, Text, WhiteBox
-from sifm_ref.features import accumulating, loss_scale
+from sifm_ref.features import accumulating
 from sifm_ref.noise import Noise
 from sifm_ref.scene import Callback, Immunized, Scene, silent
 
@@ -60,15 +61,8 @@ def photoguard_diffusion(
     the repainted area. On instruction and image-to-image editors this is an ADAPTATION: the same loss through the
     edit that those editors make. Every gradient draws fresh noise.
     """
-    return projected_gradient(
-        gradient_of(diffusion_loss(editor, scene, config), loss_scale(editor)),
-        scene.source,
-        budget=budget,
-        descent=config.descent,
-        noise=noise,
-        callback=callback,
-        where=None if scene.mask is None else 1 - scene.mask,
-    )
+    loss = diffusion_loss(editor, scene, config)
+    return attack(editor, scene, loss, budget=budget, descent=config.descent, noise=noise, callback=callback)
 
 
 def diffusion_loss(editor: WhiteBox, scene: Scene, config: Config) -> Loss:

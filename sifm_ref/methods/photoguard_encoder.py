@@ -8,10 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sifm_ref.attack import attack
 from sifm_ref.budget import Budget
-from sifm_ref.descent import Descent, gradient_of, projected_gradient
+from sifm_ref.descent import Descent, Loss
 from sifm_ref.editor import WhiteBox
-from sifm_ref.features import accumulating, loss_scale
+from sifm_ref.features import accumulating
 from sifm_ref.noise import Noise
 from sifm_ref.scene import Callback, Immunized, Scene, silent
 
@@ -50,19 +51,10 @@ def photoguard_encoder(
     one and the repainted area stays free of noise, as in its notebook.
     """
     loss = encoder_loss(editor, scene, config)
-    where = None if scene.mask is None else 1 - scene.mask
-    return projected_gradient(
-        gradient_of(loss, loss_scale(editor)),
-        scene.source,
-        budget=budget,
-        descent=config.descent,
-        noise=noise,
-        callback=callback,
-        where=where,
-    )
+    return attack(editor, scene, loss, budget=budget, descent=config.descent, noise=noise, callback=callback)
 
 
-def encoder_loss(editor: WhiteBox, scene: Scene, config: Config):  # type: ignore[no-untyped-def]
+def encoder_loss(editor: WhiteBox, scene: Scene, config: Config) -> Loss:
     """The loss ``(x, noise) -> (B,)`` that the attack minimises."""
 
     def latent(x: Tensor) -> Tensor:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from isr.errors import UsageError
+from sifm_ref.attack import follow
 from sifm_ref.budget import Budget
-from sifm_ref.descent import Descent, Gradient, projected_gradient
+from sifm_ref.descent import Descent, Gradient
 from sifm_ref.editor import WhiteBox
 from sifm_ref.features import accumulating
 from sifm_ref.noise import Noise
@@ -59,15 +60,8 @@ def sds(
     Xue et al. 2024 and ``Diff-Protect`` (``configs/attack/base.yaml``): the denoising loss's gradient without the
     noise predictor's Jacobian, so only the VAE is differentiated. It is the gradient of no function.
     """
-    return projected_gradient(
-        sds_direction(editor, scene, config),
-        scene.source,
-        budget=budget,
-        descent=config.descent,
-        noise=noise,
-        callback=callback,
-        where=None if scene.mask is None else 1 - scene.mask,
-    )
+    gradient = sds_direction(editor, scene, config)
+    return follow(scene, gradient, budget=budget, descent=config.descent, noise=noise, callback=callback)
 
 
 def sds_direction(editor: WhiteBox, scene: Scene, config: Config) -> Gradient:

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from isr.errors import UsageError
+from sifm_ref.attack import follow
 from sifm_ref.budget import Budget
-from sifm_ref.descent import Descent, projected_gradient
+from sifm_ref.descent import Descent
 from sifm_ref.editor import Look, Text, WhiteBox
 from sifm_ref.features import accumulating, loss_scale, split_gradient
 from sifm_ref.noise import Noise
@@ -69,15 +70,8 @@ def semantic_attack(
     ``mask=map`` lays ``M`` on the map instead. A transformer's map is, in our reading, the text's part of its joint
     attention.
     """
-    return projected_gradient(
-        Objective(editor, scene, config, noise).gradient,
-        scene.source,
-        budget=budget,
-        descent=config.descent,
-        noise=noise,
-        callback=callback,
-        where=None if scene.mask is None else 1 - scene.mask,
-    )
+    gradient = Objective(editor, scene, config, noise).gradient
+    return follow(scene, gradient, budget=budget, descent=config.descent, noise=noise, callback=callback)
 
 
 class Objective:

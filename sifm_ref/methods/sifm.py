@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from isr.errors import UsageError
+from sifm_ref.attack import follow
 from sifm_ref.budget import Budget
-from sifm_ref.descent import Descent, projected_gradient
+from sifm_ref.descent import Descent
 from sifm_ref.editor import Look, Text, WhiteBox, repeated
 from sifm_ref.features import (
     accumulating,
@@ -114,15 +115,8 @@ def sifm(
     eq. 3. Algorithm 1 starts from zero, where the divergence has no gradient; the presets start from ``tiny`` noise.
     Raises ``UsageError`` if the noise predictor would not see the protected image at all.
     """
-    return projected_gradient(
-        Objective(editor, scene, config, noise).gradient,
-        scene.source,
-        budget=budget,
-        descent=config.descent,
-        noise=noise,
-        callback=callback,
-        where=None if scene.mask is None else 1 - scene.mask,
-    )
+    gradient = Objective(editor, scene, config, noise).gradient
+    return follow(scene, gradient, budget=budget, descent=config.descent, noise=noise, callback=callback)
 
 
 @dataclass(slots=True)

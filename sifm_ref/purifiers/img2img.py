@@ -8,6 +8,8 @@ from typing import Any
 from PIL import Image
 
 from isr.errors import UsageError
+from sifm_ref.editor import Settings
+from sifm_ref.loading import adapter, load, parse
 from sifm_ref.purifiers._place import place_of
 
 
@@ -31,9 +33,6 @@ def img2img(
 @lru_cache(2)
 def loaded(checkpoint: str, strength: float, steps: int, guidance: float, device: str, dtype: str) -> Any:
     """The denoising editor. Raises ``UsageError`` if its pipeline has no strength."""
-    from sifm_ref.editor import Settings
-    from sifm_ref.loading import adapter, load, parse
-
     name, _ = parse(checkpoint)
     if "strength" not in adapter(name).defaults or adapter(name).masked:
         raise UsageError(

@@ -6,16 +6,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from isr.errors import InputError, UsageError
+from sifm_ref.loading import DTYPES
 from sifm_ref.pictures import to_array, to_tensor
 from sifm_ref.purifiers._place import place_of
 
 
 def vae(image: Image.Image, *, seed: int, editor: Any, checkpoint: str = "") -> Image.Image:
     """The image encoded (the posterior's mode) and decoded, by the editor's own VAE or that in ``checkpoint``."""
-    import numpy as np
     import torch
 
     model: Any = loaded(checkpoint, *place_of(editor)) if checkpoint else getattr(editor.pipe, "vae", None)
@@ -35,8 +36,6 @@ def loaded(checkpoint: str, device: str, dtype: str) -> Any:
     """A VAE of its own folder or hub id, or the ``vae`` in that of a pipeline; safetensors only."""
     import torch
     from diffusers import AutoencoderKL
-
-    from sifm_ref.loading import DTYPES
 
     inside = (Path(checkpoint) / "vae").is_dir()
     try:

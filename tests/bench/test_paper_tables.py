@@ -17,6 +17,7 @@ from isr.bench.paper_tables import LAYOUTS, table_ii, table_vi, table_vii
 from isr.bench.published import Published, same_name
 from isr.bench.rows import Row
 from isr.errors import InputError
+from isr.scoring.surrogates import Sight
 from isr.tables import Cell, Known, Line, Table
 from isr.types import Estimate
 
@@ -47,6 +48,7 @@ def row(
     split: str = "",
     purifier: str = "",
     surrogate: str = "SD3",
+    sight: Sight | None = None,
     judge: str = "j",
     value: float = 0.7,
     role: str = "baseline",
@@ -57,7 +59,8 @@ def row(
     estimates = {"isr": estimate(value)} | {n: estimate(0.2) for n in names}
     metrics = {"edit:psnr": estimate(15.79), "edit:lpips": estimate(None, 0, "no edit has a value")}
     return Row(
-        editor=editor, surrogate=surrogate, method=method.lower(), config="c", eps=eps, purifier=purifier, split=split, judge=judge, label=method, estimates=estimates, metrics=metrics, edits=100, decided=100,
+        editor=editor, surrogate=surrogate, method=method.lower(), config="c", eps=eps, purifier=purifier, split=split, judge=judge, label=method,
+        sight=sight or Sight(surrogate == editor if surrogate else None), estimates=estimates, metrics=metrics, edits=100, decided=100,
         signature="isr=0", role=role, ablation=ablation, lam=lam,
     )  # fmt: skip
 
@@ -115,6 +118,21 @@ def test_table_ii_is_the_papers(published: Published) -> None:
     assert "ACE: not implemented" in text
     assert "LPIPS↑: no edit has a value" in text
     assert "SSIM↓: SSIM was not measured" in text
+
+
+def test_the_surrogates_edits_are_told_by_checkpoint_whatever_it_is_called() -> None:
+    """Two entries of one checkpoint are both a white box; one name on other weights is none."""
+    rows = splits(
+        row("SIFM", surrogate="SD3"),
+        row("SIFM", surrogate="SD3, 50 steps", sight=Sight(True)),
+        row("noise", surrogate="SD3", sight=Sight(False)),
+        control(),
+    )
+    table = table_ii(rows)
+    assert [ln.label for ln in table.rows] == ["no protection", "SIFM, on SD3", "SIFM, on SD3, 50 steps"]
+    assert not any("told by names" in note for note in table.notes)
+    old = table_ii(splits(row("SIFM", sight=Sight(True, by_name=True)), control()))
+    assert [("told by names" in note) for note in old.notes].count(True) == 1
 
 
 def test_the_published_interval_is_wilsons() -> None:

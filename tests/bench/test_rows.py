@@ -13,6 +13,7 @@ from isr.bench.general_table import general
 from isr.bench.rows import EVERY, read
 from isr.errors import InputError
 from isr.scoring.result import Result
+from isr.scoring.surrogates import Sight
 from tests.bench.runs import measured_run, read_rows
 from tests.runs import answer
 
@@ -78,6 +79,27 @@ def test_purifiers_stand_apart_and_together(tmp_path: Path) -> None:
     assert treated[""].estimates["isr_worst"].value is None
     (worst,) = (ln for ln in general(rows).rows if ln.cells["purifier"].text == "all, worst")
     assert worst.cells["isr"].estimate == treated[EVERY].estimates["isr_worst"]
+
+
+def test_a_white_box_is_told_by_checkpoints(tmp_path: Path) -> None:
+    def one(rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            row |= {"editor": "tiny[steps=4]", "surrogate": "tiny", "surrogate_checkpoint": "sha256:1"}
+            row["editor_checkpoint"] = "sha256:1" if row["method"] == "a" else "sha256:2"
+
+    found = read([measured_run(tmp_path / "one", images=2, prompts=2, methods=("a", "b"), change=one)])
+    assert {(r.method, r.sight) for r in found} == {
+        ("a", Sight(True)),
+        ("b", Sight(False)),
+        ("", Sight(None)),
+    }
+
+    def old(rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            row |= {"editor": "tiny[steps=4]", "surrogate": "tiny"}
+
+    named = read([measured_run(tmp_path / "old", images=2, prompts=2, change=old)])
+    assert {r.sight for r in named} == {Sight(True, by_name=True), Sight(None)}
 
 
 def test_the_same_edits_twice_are_refused(tmp_path: Path) -> None:

@@ -123,6 +123,32 @@ def test_choose_shows_distortion_transfer_and_cost(runs: Path) -> None:
     assert "warning: compared at different measured distortion" in text
 
 
+def test_the_surrogate_is_told_by_its_checkpoint_not_by_its_name(runs: Path, tmp_path: Path) -> None:
+    """`isr edit --set steps=4` names the surrogate otherwise; it is the white box all the same."""
+    names = {"editor": "tiny@87fe91[steps=4]", "surrogate": "tiny@87fe91"}
+    one = {"editor_checkpoint": "sha256:87fe91", "surrogate_checkpoint": "sha256:87fe91"}
+    same = comparison(str(edited(runs / "both.isr", tmp_path / "same", **names, **one)), "--choose")
+    for choice in same["choices"]:
+        assert choice["transfer"] is None
+        assert "other editors: no editor but the surrogate" in choice["notes"]
+    assert not any("told by names" in w for w in same["warnings"])
+    mixed = edited(
+        runs / "both.isr", tmp_path / "mixed", editor="mine", surrogate="mine", surrogate_checkpoint="sha256:1",
+        editor_checkpoint=lambda r: "sha256:1" if r["image_id"] < "image-0010" else "sha256:2",
+    )  # fmt: skip
+    found = comparison(str(mixed), "--choose")
+    assert [c["transfer"]["n"] for c in found["choices"]] == [30, 30]  # 10 of 20 images with 3 prompts each
+    assert any("one name, two checkpoints: noise, sifm" in w for w in found["warnings"])
+
+
+def test_where_no_checkpoint_is_known_names_tell_and_it_is_said_once(runs: Path, tmp_path: Path) -> None:
+    old = edited(runs / "both.isr", tmp_path / "old", editor="tiny@87fe91[steps=4]", surrogate="tiny@87fe91")
+    text = command("compare", str(old), "--choose").stdout
+    assert text.count("told by names, not by checkpoints: noise, sifm") == 1
+    assert "sifm: other editors: no editor but the surrogate" in text
+    assert "told by names" not in command("compare", str(old)).stdout  # nothing rests on it there
+
+
 def test_a_run_against_itself_is_zero_with_zero_width(runs: Path) -> None:
     found = comparison(str(runs / "sifm.isr"), str(runs / "sifm.isr"))["family"][0]
     assert [found["difference"][k] for k in ("value", "low", "high")] == [0, 0, 0]

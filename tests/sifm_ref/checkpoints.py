@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable, Mapping
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,8 @@ from transformers import (
     T5EncoderModel,
 )
 
+from sifm_ref.loading import adapter
+
 CORPUS = [
     "make the circle red",
     "a photo of a cat on a chair, an oil painting",
@@ -42,27 +46,38 @@ CORPUS = [
 ] * 4
 
 
+PIPELINES: Mapping[str, Callable[[], Any]] = {
+    "StableDiffusionInstructPix2PixPipeline": lambda: StableDiffusionInstructPix2PixPipeline(
+        **stable_diffusion(8), requires_safety_checker=False
+    ),
+    "StableDiffusionImg2ImgPipeline": lambda: StableDiffusionImg2ImgPipeline(
+        **stable_diffusion(4), requires_safety_checker=False
+    ),
+    "StableDiffusionInpaintPipeline": lambda: StableDiffusionInpaintPipeline(
+        **stable_diffusion(9), requires_safety_checker=False
+    ),
+    "StableDiffusion3Img2ImgPipeline": lambda: stable_diffusion_3(),
+    "FluxKontextPipeline": lambda: flux_kontext(),
+    "QwenImageEditPipeline": lambda: qwen_image_edit(),
+}
+
+
 def build(name: str, folder: Path) -> Path:
-    """The folder of a new checkpoint: ``instruct_pix2pix``, ``sd_img2img``, ``sd_inpaint``, ``sd3_img2img``,
-    ``flux_kontext`` or ``qwen_image_edit``. Always the same weights."""
+    """The folder of a new checkpoint of the pipeline that the editor ``name`` loads. Always the same weights."""
+    cls = adapter(name)
+    pipeline = getattr(cls, "loads", None) or cls.pipelines[0]
+    assert pipeline in PIPELINES, f"editor {name}: write a tiny {pipeline} beside the others of this file"
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        pipe = {
-            "instruct_pix2pix": lambda: StableDiffusionInstructPix2PixPipeline(
-                **stable_diffusion(8), requires_safety_checker=False
-            ),
-            "sd_img2img": lambda: StableDiffusionImg2ImgPipeline(
-                **stable_diffusion(4), requires_safety_checker=False
-            ),
-            "sd_inpaint": lambda: StableDiffusionInpaintPipeline(
-                **stable_diffusion(9), requires_safety_checker=False
-            ),
-            "sd3_img2img": stable_diffusion_3,
-            "flux_kontext": flux_kontext,
-            "qwen_image_edit": qwen_image_edit,
-        }[name]()
-        pipe.save_pretrained(folder)
+        PIPELINES[pipeline]().save_pretrained(folder)
     return folder
+
+
+def quick_settings(name: str) -> dict[str, Any]:
+    """Settings of an editor with which it takes about two steps: what a step does is tested, not how good many are."""
+    defaults = adapter(name).defaults
+    few = {"steps": ceil(2 / defaults.get("strength", 1)), "max_tokens": 16, "native": False}
+    return {k: v for k, v in few.items() if k in defaults}
 
 
 def stable_diffusion(channels: int) -> dict[str, Any]:

@@ -11,18 +11,6 @@ import pytest
 if TYPE_CHECKING:
     from sifm_ref.editor import WhiteBox
 
-WHITE = ("instruct_pix2pix", "sd_img2img", "sd_inpaint", "sd3_img2img")
-BLACK = ("flux_kontext", "qwen_image_edit")
-# a few steps: what a step does is tested, not how good many are
-QUICK = {
-    "instruct_pix2pix": {"steps": 2},
-    "sd_img2img": {"steps": 4},
-    "sd_inpaint": {"steps": 2},
-    "sd3_img2img": {"steps": 4, "max_tokens": 16},
-    "flux_kontext": {"steps": 2, "max_tokens": 16, "native": False},
-    "qwen_image_edit": {"steps": 1, "native": False},
-}
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _torch() -> None:
@@ -51,12 +39,15 @@ def editor(checkpoint: Callable[[str], Path]) -> Callable[..., WhiteBox]:
     """A tiny editor by name and ``dtype``; its memory settings are reset at every call."""
     from sifm_ref.editor import Memory, Settings
     from sifm_ref.loading import load
+    from tests.sifm_ref.checkpoints import quick_settings
 
     loaded: dict[tuple[str, str], WhiteBox] = {}
 
     def find(name: str, dtype: str = "fp32") -> WhiteBox:
         if (name, dtype) not in loaded:
-            loaded[name, dtype] = load(str(checkpoint(name)), Settings(dtype=dtype, settings=QUICK[name]))
+            loaded[name, dtype] = load(
+                f"{name}={checkpoint(name)}", Settings(dtype=dtype, settings=quick_settings(name))
+            )
         found = loaded[name, dtype]
         found.memory = Memory()
         return found

@@ -10,20 +10,16 @@ import torch
 from torch import Tensor
 
 from sifm_ref.editor import WhiteBox
+from sifm_ref.loading import adapter
 from sifm_ref.noise import Noise
-from sifm_ref.registry import Method, method
+from sifm_ref.registry import Method, method, names
 from sifm_ref.scene import Scene
 
-METHODS = (
-    "editshield",
-    "mist",
-    "noise",
-    "photoguard_diffusion",
-    "photoguard_encoder",
-    "sds",
-    "semantic_attack",
-    "sifm",
-)
+METHODS = tuple(names("methods"))  # of files: a new one is tested as it is
+OPTIMISED = tuple(n for n in METHODS if hasattr(method(n).config, "descent"))
+EDITORS = tuple(names("editors"))
+WHITE = tuple(n for n in EDITORS if issubclass(adapter(n), WhiteBox) and adapter(n).pipelines)
+"""White boxes with a pipeline of their own; ``hq_edit`` is another's code with other weights."""
 
 
 def picture(height: int = 16, width: int = 16, seed: int = 0) -> np.ndarray:
@@ -51,15 +47,14 @@ def noise(batch: int = 1, seed: int = 7) -> Noise:
     return Noise([seed + n for n in range(batch)])
 
 
+FEW = {"timesteps": "200,600", "unrolled": "2"}  # in place of many, where a method has such a field
+
+
 def quick(name: str, **changes: Any) -> Method:
     """A method with few steps and little work in each."""
-    settings = {} if name == "noise" else {"descent.steps": "3"}
-    if name == "semantic_attack":
-        settings["timesteps"] = "250,750"
-    if name == "sifm":
-        settings["timesteps"] = "200,600"
-    if name == "photoguard_diffusion":
-        settings["unrolled"] = "2"
+    config = method(name).config
+    settings = {"descent.steps": "3"} if hasattr(config, "descent") else {}
+    settings |= {k: few for k, few in FEW.items() if hasattr(config, k)}
     found = method(name, settings=settings)
     return replace(found, config=replace(found.config, **changes)) if changes else found
 

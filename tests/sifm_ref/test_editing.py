@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,12 @@ pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
 from isr.errors import InputError  # noqa: E402
 from isr.judging.edits import load_edits  # noqa: E402
+from sifm_ref.checkpoints import fingerprint  # noqa: E402
 from sifm_ref.editing import Done, Job, Prompt, _copy, edit, prompts_for  # noqa: E402
+from sifm_ref.editor import Settings  # noqa: E402
 from sifm_ref.immunizing import Job as Immunize  # noqa: E402
 from sifm_ref.immunizing import immunize  # noqa: E402
+from sifm_ref.loading import load  # noqa: E402
 from sifm_ref.pictures import Resize  # noqa: E402
 from sifm_ref.registry import purifier  # noqa: E402
 from tests.sifm_ref.photographs import write  # noqa: E402
@@ -91,6 +96,28 @@ def test_edits_are_the_editors_own(editor: Any, protected: tuple[Path, Path], tm
         with Image.open(tmp_path / "edits" / row[column]) as made:
             assert made.tobytes() == expected.tobytes()
             assert made.size == expected.size
+
+
+def test_the_surrogate_and_the_editor_are_told_by_their_weights(
+    editor: Any, checkpoint: Callable[[str], Path], protected: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Other settings are another name and the same checkpoint; a copy of the folder too; other weights are another."""
+    folder = checkpoint("instruct_pix2pix")
+    copy, other = tmp_path / "copy", tmp_path / "other"
+    for target in (copy, other):
+        shutil.copytree(folder, target)
+    (other / "model_index.json").write_text((folder / "model_index.json").read_text() + "\n")
+    found = {}
+    for name, place in (("fast", folder), ("copy", copy), ("other", other)):
+        box = load(f"instruct_pix2pix={place}", Settings(settings={"steps": 1}))
+        job = Job(directories=protected[:1], out=tmp_path / name / "edits", prompts=PROMPTS[:1])
+        edit(job, box)
+        found[name] = rows(job.out)[0]
+    seen = fingerprint(str(folder))["fingerprint"]
+    assert {r["surrogate_checkpoint"] for r in found.values()} == {seen}
+    assert found["fast"]["editor"] != found["fast"]["surrogate"]
+    assert found["fast"]["editor_checkpoint"] == found["copy"]["editor_checkpoint"] == seen
+    assert found["other"]["editor_checkpoint"] not in ("", seen)
 
 
 def test_resuming(editor: Any, protected: tuple[Path, Path], tmp_path: Path) -> None:
