@@ -87,4 +87,4 @@ def test_a_reply_that_was_cut_off_is_undecided(server: messages_server.Messages,
     server.stop_reason = "max_tokens"
     result = isr.score(tmp_path / "e", judge="my-messages")
     reasons = {said["reason"]: said["n"] for said in result.treatments[0].counts["undecided"]}
-    assert reasons == {"truncated": 4}
+    assert reasons == {"truncated": 2}  # edits, each by both of its questions
