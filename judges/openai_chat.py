@@ -2,40 +2,32 @@
 
 The openai client does authentication, errors and types; the request body is prepared here as bytes, because
 encoding megabytes of base64 through the client costs more than sending them. What a server sends back may
-repeat the key that it was sent: every string that leaves here has been through ``_Cleaner``.
+repeat the key that it was sent: every string that leaves here has been through a ``redactor``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import re
 import secrets
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx2
 import openai
 
-from isr.errors import (
-    AuthenticationError,
-    CardError,
-    IsrError,
-    JudgeError,
-    ModelNotFoundError,
-    QuotaError,
-    SecretError,
-    TransportError,
-)
+from isr.errors import CardError, IsrError, JudgeError, ModelNotFoundError, TransportError
 from isr.judging.keys import endpoint_key, is_loopback
 from isr.judging.logprobs import p_yes, steps_of_completion
-from isr.judging.requests import arranged
+from isr.judging.messages import message_of
+from isr.judging.redaction import redactor
+from isr.judging.statuses import QUOTA_CODES, codes, error_fields, error_of_status, finish_of, quota_error
 from isr.types import Answer, Finish
 
 if TYPE_CHECKING:
@@ -52,13 +44,8 @@ _FILTER_CODES = {
     "invalid_prompt",
 }
 _FILTERED: Mapping[str, Any] = {"choices": [{"finish_reason": "content_filter", "message": {"content": ""}}]}
-_QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 # what the client lets through beside its own errors: replies that are no HTTP, proxies that are none
 _FAILURES = (openai.OpenAIError, aiohttp.ClientError, httpx2.HTTPError, httpx2.InvalidURL, OSError)
-
-REMOVED = "[key removed]"
-_BEARER = re.compile(rf"\bBearer\s+(?:{re.escape(REMOVED)}|[\w.~+/-]{{8,}}=*)", re.IGNORECASE)
-_SECRET_FROM = 8  # characters; a shorter key ("ollama", "EMPTY") is no secret, but a part of common words
 
 
 def open_judge(card: Card) -> OpenAIChat:
@@ -76,7 +63,7 @@ class OpenAIChat:
     def __init__(self, card: Card) -> None:
         self.card = card
         key = endpoint_key(card)
-        self._clean = _Cleaner(key)
+        self._clean = redactor(key)
         # explicit, or omitted: the client must not fill in any of the user's other keys and names
         self._headers: dict[str, Any] = {
             "Content-Type": "application/json",
@@ -153,28 +140,26 @@ class OpenAIChat:
                     f"that is another judge: use a card for it (its answer was not kept)"
                 )
 
-    async def _body(self, request: Request, images: Prepared) -> tuple[bytes, dict[str, str]]:
+    async def _body(self, request: Request, images: Prepared) -> tuple[bytes, Mapping[str, str]]:
         """The JSON body as bytes: the message with marks where images stand, and the images' bytes between."""
         mark = self._mark
         urls: list[bytes] = []
-        sent: dict[str, str] = {}
         content: list[dict[str, Any]] = []
-        for roles, text in arranged(request, self.card.images.layout):
-            if roles:
-                image = await images.sent(*roles)
-                urls.append(image.url)
-                sent["+".join(roles)] = image.sha256
-                url: dict[str, Any] = {"url": mark}
-                if self.card.images.detail:
-                    url["detail"] = self.card.images.detail
-                content.append({"type": "image_url", "image_url": url})
-            else:
-                content.append({"type": "text", "text": text})
-        template = request.template.body
-        payload = self._payload(template["system"], content, template["response_format"], request.repeat)
+        message = await message_of(request, images)
+        for part in message.parts:
+            if part.image is None:
+                content.append({"type": "text", "text": part.text})
+                continue
+            urls.append(part.image.url)
+            url: dict[str, Any] = {"url": mark}
+            if self.card.images.detail:
+                url["detail"] = self.card.images.detail
+            content.append({"type": "image_url", "image_url": url})
+        response_format = request.template.body["response_format"]
+        payload = self._payload(message.system, content, response_format, request.repeat)
         pieces = json.dumps(payload, ensure_ascii=False).encode().split(mark.encode())
         woven = [piece for pair in zip(pieces, [*urls, b""], strict=True) for piece in pair]
-        return b"".join(woven), sent
+        return b"".join(woven), message.sent
 
     def _payload(
         self,
@@ -215,20 +200,6 @@ class OpenAIChat:
         return {k: self._clean(str(v))[:200] for k, v in said.items() if v}
 
 
-class _Cleaner:
-    """Takes the live key, and whatever stands behind ``Bearer``, out of what a server said."""
-
-    def __init__(self, key: str = "") -> None:
-        forms = {key, quote(key, safe=""), json.dumps(key)[1:-1]} if len(key) >= _SECRET_FROM else set()
-        longest_first = sorted(forms, key=len, reverse=True)
-        self._key = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE) if forms else None
-
-    def __call__(self, text: str) -> str:
-        if self._key is not None:
-            text = self._key.sub(REMOVED, text)
-        return _BEARER.sub(REMOVED, text)
-
-
 def _http_client(card: Card) -> httpx2.AsyncClient:
     """The connections. A proxy of the environment is used for https only, through which it sees no key or image."""
     limits = httpx2.Limits(
@@ -249,7 +220,7 @@ def _http_client(card: Card) -> httpx2.AsyncClient:
         ) from None
 
 
-def _json_body(response: httpx2.Response, card: Card, clean: _Cleaner) -> Mapping[str, Any]:
+def _json_body(response: httpx2.Response, card: Card, clean: Callable[[str], str]) -> Mapping[str, Any]:
     """The completion in a reply. Raises where a 200 hides a failure: that is no answer, and is asked again."""
     try:
         payload = response.json()
@@ -257,11 +228,11 @@ def _json_body(response: httpx2.Response, card: Card, clean: _Cleaner) -> Mappin
         payload = None
     error = _hidden_error(payload) if isinstance(payload, dict) else None
     if error is not None:
-        if _codes(error) & _FILTER_CODES:
+        if codes(error) & _FILTER_CODES:
             return {**_FILTERED, **{k: payload[k] for k in ("id", "model", "usage") if k in payload}}
-        if _codes(error) & _QUOTA_CODES:
-            raise _quota_error(card, "200")
-        limited = "429" in _codes(error)
+        if codes(error) & QUOTA_CODES:
+            raise quota_error(card, "200")
+        limited = "429" in codes(error)
         said = clean(str(error.get("message", "")))[:300] or "without a message"
         raise TransportError(
             "rate_limited" if limited else "server_error",
@@ -307,27 +278,6 @@ def read_completion(payload: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-# What hosts call the end of a reply, in lower case, beside the words of the enum itself
-_ENDS = {
-    "eos": Finish.STOP,
-    "eos_token": Finish.STOP,
-    "end_turn": Finish.STOP,
-    "stop_sequence": Finish.STOP,
-    "max_tokens": Finish.LENGTH,
-    "max_output_tokens": Finish.LENGTH,
-    "model_length": Finish.LENGTH,
-    "model_context_window_exceeded": Finish.LENGTH,
-}
-
-
-def finish_of(word: str) -> Finish:
-    """How a reply ended by the host's own word; ``OTHER`` for none, for a call of a tool, and for any unknown word."""
-    said = word.lower()
-    if said.startswith("content_filter"):  # Gemini: "content_filter: PROHIBITED_CONTENT"
-        return Finish.CONTENT_FILTER
-    return _ENDS.get(said) or next((f for f in Finish if f == said), Finish.OTHER)
-
-
 def _usage(payload: Mapping[str, Any]) -> dict[str, int]:
     usage = payload.get("usage")
     usage = usage if isinstance(usage, dict) else {}
@@ -337,31 +287,14 @@ def _usage(payload: Mapping[str, Any]) -> dict[str, int]:
 
 def _is_filtered(error: BaseException) -> bool:
     """A 400 by which a host says that its content filter refused: that is an answer, not a failure."""
-    return isinstance(error, openai.BadRequestError) and bool(
-        _codes(_error_fields(error.body)) & _FILTER_CODES
-    )
+    return isinstance(error, openai.BadRequestError) and bool(codes(error_fields(error.body)) & _FILTER_CODES)
 
 
-def _codes(fields: Mapping[str, Any]) -> set[str]:
-    """The names by which hosts tell their errors apart, in lower case."""
-    inner = fields.get("innererror")
-    found = [fields.get("code"), fields.get("type"), inner.get("code") if isinstance(inner, dict) else None]
-    return {str(code).lower() for code in found if code}
-
-
-def _error_fields(body: object) -> dict[str, Any]:
-    if isinstance(body, list) and body:  # Google wraps its errors in a list
-        body = body[0]
-    if isinstance(body, dict) and isinstance(body.get("error"), dict):
-        body = body["error"]
-    return body if isinstance(body, dict) else {}
-
-
-def map_error(error: BaseException, card: Card, clean: _Cleaner | None = None) -> IsrError:
+def map_error(error: BaseException, card: Card, clean: Callable[[str], str] | None = None) -> IsrError:
     """The one place where the client's exceptions become ours. No header and no key is in the message."""
-    clean = clean or _Cleaner()
+    clean = clean or redactor()
     if isinstance(error, openai.APIStatusError):
-        return _map_status(error, card, clean)
+        return error_of_status(card, error.status_code, error.body, error.response.headers, clean)
     if isinstance(error, openai.APIConnectionError) or not isinstance(error, openai.OpenAIError):
         return _map_connection(error, card)
     if isinstance(error, openai.APIError):  # a reply that the client could not read
@@ -405,72 +338,3 @@ def _map_connection(error: BaseException, card: Card) -> TransportError:
     else:
         said = f"the connection ended before a complete reply ({type(causes[-1]).__name__})"
     return TransportError("connection", f"{host}: {said}")
-
-
-def _map_status(error: openai.APIStatusError, card: Card, clean: _Cleaner) -> IsrError:
-    status, host = error.status_code, card.endpoint.host
-    fields = _error_fields(error.body)
-    said = clean(str(fields.get("message", "")))[:300]
-    if 300 <= status < 400:
-        target = clean(_redirect_host(card, error.response.headers.get("location", "")))
-        return SecretError(
-            f"{host} redirects to {target or 'nowhere'}; a request and its key are never sent on; "
-            f"if that is the right server, put its address into the card"
-        )
-    if status in (401, 403):
-        where = (
-            f"the key in {card.endpoint.api_key_env}"
-            if card.endpoint.api_key_env
-            else "a request without a key"
-        )
-        return AuthenticationError(
-            f"{host} refused {where} ({status}); set a valid key in the card's api_key_env"
-        )
-    if status == 402 or _codes(fields) & _QUOTA_CODES:
-        return _quota_error(card, str(status))
-    if status == 404:
-        return ModelNotFoundError(
-            f"{host} does not serve {card.served_name!r} at {urlsplit(card.endpoint.base_url).path} ({said or status}); "
-            f"check model and base_url in the card {card.name}"
-        )
-    if status == 429:
-        return TransportError(
-            "rate_limited", f"{host}: 429", retry_after_s=_retry_after(error.response.headers)
-        )
-    if status >= 500 or status in (408, 409, 425):
-        return TransportError(
-            "server_error", f"{host}: {status}", retry_after_s=_retry_after(error.response.headers)
-        )
-    return TransportError("rejected", f"{host}: {status} {said}", retryable=False)
-
-
-def _redirect_host(card: Card, location: str) -> str:
-    try:
-        return urlsplit(urljoin(card.endpoint.base_url, location)).hostname or ""
-    except ValueError:
-        return ""
-
-
-def _quota_error(card: Card, status: str) -> QuotaError:
-    where = f"the key in {card.endpoint.api_key_env}" if card.endpoint.api_key_env else card.name
-    return QuotaError(
-        f"{card.endpoint.host}: the account of {where} has no quota or credit left ({status}); "
-        f"top it up or use another key, then run the same command again (what was received is kept)"
-    )
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to wait (``retry-after-ms``, seconds, or an HTTP date)."""
-    from email.utils import parsedate_to_datetime
-
-    try:
-        if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
-        value = headers.get("retry-after")
-        if value is None:
-            return None
-        if value.strip().replace(".", "", 1).isdigit():
-            return float(value)
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError, OverflowError):
-        return None

@@ -31,6 +31,21 @@ class Sent:
     url: bytes
     sha256: str
 
+    @property
+    def media_type(self) -> str:
+        """``image/png`` or ``image/jpeg``."""
+        return self.url[5 : self.url.index(b";")].decode()
+
+    @property
+    def base64(self) -> str:
+        """The image's bytes in base64, as most hosts take them."""
+        return self.url[self.url.index(b",") + 1 :].decode()
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of the image file, whose digest ``sha256`` is."""
+        return base64.b64decode(self.url[self.url.index(b",") + 1 :])
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:

@@ -35,11 +35,12 @@ from isr.errors import (
     SecretError,
     TransportError,
 )
-from isr.judges.openai_chat import REMOVED, map_error
+from isr.judges.openai_chat import map_error
 from isr.judging.backends import open_judge
 from isr.judging.cards import Card, Decoding, Endpoint, Images, Limits
 from isr.judging.keys import allow
 from isr.judging.parsing import parse
+from isr.judging.redaction import REMOVED
 from isr.judging.requests import Request
 from isr.judging.sending import Encoder, Prepared
 from isr.types import Answer, Finish, ImageRef

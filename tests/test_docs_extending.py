@@ -1,0 +1,90 @@
+"""Every file of ``docs/extending.md`` is taken from the page, installed where it says, and used."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import isr
+from isr.canonical import sha256_bytes
+from isr.errors import AuthenticationError, QuotaError
+from isr.judging.keys import allow
+from tests import extending, messages_server
+from tests.directories import make_directory
+
+KEY = "sk-outside/0123456789+abcdefgh"
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on the import path, whose modules are forgotten in the end."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    before = set(sys.modules)
+    yield folder
+    for name in set(sys.modules) - before:
+        if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def server(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[messages_server.Messages]:
+    """The judge of the page, installed, with its card's address at a server on this machine that may have the key."""
+    extending.install(site, "my-messages")
+    monkeypatch.setenv("ISR_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.setenv("MESSAGES_API_KEY", KEY)
+    allow("127.0.0.1", "MESSAGES_API_KEY")
+    with messages_server.serving() as server:
+        card = site / "my_messages" / "my-messages.toml"
+        card.write_text(
+            card.read_text("utf-8").replace("https://api.messages.example/v1", server.url), "utf-8"
+        )
+        make_directory(tmp_path / "e", images=2, prompts=1, controls=False)
+        yield server
+
+
+# --------------------------------------------------------------------------- a judge
+
+
+def test_the_judge_is_under_fifty_lines() -> None:
+    assert len(extending.files()["my_messages/judge.py"].splitlines()) < 50
+
+
+def test_the_judge_scores(server: messages_server.Messages, tmp_path: Path) -> None:
+    result = isr.score(tmp_path / "e", judge="my-messages")
+    assert result.treatments[0].estimates["isr"].value == 0.0  # all of them are fine: nothing was immunized
+    assert len(server.bodies) == 4  # 2 edits x 2 questions
+    assert set(server.keys) == {KEY}
+    body = server.bodies[0]
+    assert (body["model"], body["max_tokens"]) == ("messages-large-1", 512)
+    kinds = [block["type"] for block in body["messages"][0]["content"]]
+    assert kinds.count("image") == 2
+    files = {sha256_bytes(p.read_bytes()) for p in (tmp_path / "e").glob("*/*.png")}
+    for block in body["messages"][0]["content"]:
+        if block["type"] == "image":
+            assert block["source"]["media_type"] == "image/png"
+            assert sha256_bytes(base64.b64decode(block["source"]["data"])) in files
+    kept = b"".join(p.read_bytes() for p in (tmp_path / "e.isr").rglob("*") if p.is_file())
+    assert KEY.encode() not in kept
+
+
+def test_the_judge_says_what_is_wrong_without_the_key(
+    server: messages_server.Messages, tmp_path: Path
+) -> None:
+    for status, error in ((401, AuthenticationError), (402, QuotaError)):
+        server.status = status
+        with pytest.raises(error) as seen:
+            isr.score(tmp_path / "e", judge="my-messages")
+        assert KEY not in str(seen.value)
+
+
+def test_a_reply_that_was_cut_off_is_undecided(server: messages_server.Messages, tmp_path: Path) -> None:
+    server.stop_reason = "max_tokens"
+    result = isr.score(tmp_path / "e", judge="my-messages")
+    reasons = {said["reason"]: said["n"] for said in result.treatments[0].counts["undecided"]}
+    assert reasons == {"truncated": 2}  # edits, each by both of its questions
