@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +37,14 @@ def fingerprint(place: str, pipe: Any = None) -> dict[str, str]:
                 opened.seek(max(_ENDS, size - _ENDS))
                 total.update(opened.read(_ENDS))
     return {"checkpoint": folder.absolute().name, "fingerprint": f"sha256:{total.hexdigest()[:16]}"}
+
+
+def checkpoint_of(identity: Mapping[str, Any]) -> str:
+    """The checkpoint of an editor by value: a folder's fingerprint, a hub's ``id@commit``; empty where it is not known.
+
+    Equal values are equal weights, whatever the editor is called and with whatever settings it edits.
+    """
+    if found := identity.get("fingerprint"):
+        return str(found)
+    place, commit = identity.get("checkpoint"), identity.get("commit")
+    return f"{place}@{commit}" if place and commit else ""

@@ -12,6 +12,7 @@ from PIL import Image
 
 from isr.canonical import canonical_json, sha256_bytes, sha256_json
 from isr.errors import InputError, Problem
+from sifm_ref.checkpoints import checkpoint_of
 from sifm_ref.pictures import central_mask, read_rgb, slug, write_png, write_whole
 from sifm_ref.records import FOLDER, Records, missing, read_rows, versions
 from sifm_ref.registry import Purifier
@@ -28,6 +29,8 @@ OWN = frozenset(
         "seed",
         "purifier",
         "edit_id",
+        "editor_checkpoint",
+        "surrogate_checkpoint",
         "editor_settings",
         "edit_versions",
         "prompt",
@@ -177,6 +180,7 @@ def _edit_one(
         **row,
         **kept,
         **unit.prompt.columns,
+        "editor_checkpoint": checkpoint_of(editor.identity),
         "editor_settings": canonical_json(dict(editor.settings)).decode(),
         "edit_versions": " ".join(f"{k}={v}" for k, v in versions().items() if v),
     }

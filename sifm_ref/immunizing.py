@@ -15,6 +15,7 @@ from PIL import Image
 from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem, UsageError
 from sifm_ref.budget import Budget, Measured, measure, obeying
+from sifm_ref.checkpoints import checkpoint_of
 from sifm_ref.pictures import (
     Picture,
     Resize,
@@ -340,6 +341,7 @@ def _row(
         "config": job.method.digest(job.budget.norm),
         "eps": job.budget.eps,
         "surrogate": editor.name,
+        "surrogate_checkpoint": checkpoint_of(editor.identity),
         "adaptation": job.method.adaptation(editor),
         "surrogate_prompt": job.prompts.get(picture.image_id, ""),
         "budget_norm": job.budget.norm,

@@ -25,6 +25,7 @@ from isr.scoring.estimates import (
     treatment_estimates,
 )
 from isr.scoring.outcomes import Outcomes
+from isr.scoring.white_box import relation
 from isr.types import Arm, Edit, Estimate, Floats, ImageRef, Treatment, Unit
 
 EVERY = "*"
@@ -62,6 +63,9 @@ class Row:
     role: str = "baseline"  # the study's: ours, baseline, ablation
     ablation: str = ""  # the study's label in table VI
     lam: float | None = None  # the study's lambda in table VII
+    white_box: bool | None = (
+        None  # edited with the checkpoint that the method was optimised on, where that is known
+    )
 
     @property
     def is_control(self) -> bool:
@@ -222,7 +226,14 @@ def _rows(table: _Table) -> Iterator[Row]:
                 edits=len(outcomes),
                 decided=int(outcomes.decided.sum()),
                 signature=table.run.result.signature,
+                white_box=_white_box([table.rows[arm][i] for i in at]),
             )
+
+
+def _white_box(rows: Sequence[EditRow]) -> bool | None:
+    """What is known of all of some rows; ``None`` where it is not known of one, or not the same."""
+    found = {relation(row).white_box for row in rows}
+    return found.pop() if len(found) == 1 else None
 
 
 def _groups(edits: Sequence[Edit]) -> Iterator[tuple[tuple[str, Treatment, str, str], np.ndarray]]:

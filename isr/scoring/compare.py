@@ -14,6 +14,7 @@ import numpy as np
 
 from isr.errors import UsageError
 from isr.scoring.finished import COSTS, Contender
+from isr.scoring.white_box import relation
 from isr.stats.multiplicity import HOLM, benjamini_hochberg, simultaneous_level
 from isr.stats.paired import PairedComparison, compare_methods
 from isr.stats.rate import rate_interval
@@ -234,14 +235,24 @@ def _choices(found: Sequence[Contender], level: float) -> Iterator[Choice]:
 
 
 def _elsewhere(contender: Contender, units: Sequence[Unit]) -> tuple[list[Unit], str]:
-    """The units edited by another editor than the one that the method was optimised on, or why there are none."""
+    """The units edited with another checkpoint than the one that the method was optimised on, and what to say of them."""
     surrogate = contender.treatment.surrogate
     if not surrogate:
         return [], "no surrogate is named"
     if not any(u.editor for u in units):
         return [], "no editor is named"
-    elsewhere = [u for u in units if u.editor and u.editor != surrogate]
-    return elsewhere, "" if elsewhere else "no editor but the surrogate"
+    related = {u: relation(contender.edits[u].columns) for u in units}
+    elsewhere = [u for u in units if related[u].white_box is False]
+    unknown = sum(u.editor != "" and related[u].white_box is None for u in units)
+    named = sum(related[u].by_name for u in elsewhere)
+    told = []
+    if not elsewhere and not unknown:
+        told.append("no editor but the surrogate")
+    if unknown:
+        told.append(f"{unknown} edits left out: a folder's fingerprint and a hub's commit cannot be compared")
+    if named:
+        told.append(f"told apart by name for {named} edits: their rows name no checkpoints")
+    return elsewhere, "; ".join(told)
 
 
 def _rate(contender: Contender, units: Sequence[Unit], level: float) -> Interval:

@@ -441,7 +441,10 @@ def test_a_calibration_decides_in_place_of_the_rubric_and_only_for_its_judge(
     assert "expected a calibration of this run's judge" in refused.stderr
     other = tmp_path / "other.toml"
     other.write_text(cal.read_text().replace(made["semantic"]["rubric_digest"], "sha256:0"))
-    assert "expected a calibration for semantic/v1" in command(*args, tmp_path / "o", "--calibration", other).stderr
+    assert (
+        "expected a calibration for semantic/v1"
+        in command(*args, tmp_path / "o", "--calibration", other).stderr
+    )
     broken = tmp_path / "broken.toml"
     broken.write_text("schema = 1")
     told = command(*args, tmp_path / "o", "--calibration", broken).stderr
