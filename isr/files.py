@@ -1,8 +1,10 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, also after a power cut."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -11,8 +13,54 @@ def partial_name(path: Path) -> Path:
     return path.with_name(f"{path.name}.{os.getpid()}.partial")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file so that it is there whole or not at all."""
+def stage(path: Path, data: bytes) -> Path:
+    """The path, once its content lies on the disk under its partial name, ready for ``commit``."""
     partial = partial_name(path)
-    partial.write_text(text, "utf-8")
-    partial.replace(path)
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return path
+
+
+def commit(staged: Sequence[Path]) -> None:
+    """Gives staged files of one folder their names, one after the other, and waits until the folder knows them.
+
+    A reader that checks the last file against the others sees all of them or none.
+    """
+    for path in staged:
+        partial_name(path).replace(path)
+    for folder in {path.parent for path in staged}:
+        _sync(folder)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file so that it is there whole or not at all."""
+    try:
+        commit([stage(path, data)])
+    finally:
+        partial_name(path).unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text in UTF-8 so that it is there whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def file_digest(path: Path) -> str:
+    """``sha256:<hex>`` of a file's bytes, read piece by piece."""
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(folder: Path) -> None:
+    """Waits until a folder's names are on the disk, on systems that can tell."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    except OSError:  # a file system that cannot; its files are synced all the same
+        pass
+    finally:
+        os.close(number)

@@ -8,12 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import isr
+from isr.files import file_digest
 from tests.directories import make_directory, write_metadata
 
 HOSTILE = (
     '</script><script>window.pwned = 1</script><img src=x onerror="window.pwned=1"> "q" \' & שלום 🎨 \u202e'
     + "x" * 10_000
 )
+
+
+def the_run(home: Path) -> Path:
+    """The folder of the one run of a home such as ``DIR.isr``."""
+    (found,) = (p.parent for p in home.glob("runs/*/result.json"))
+    return found
+
+
+def bind(folder: Path) -> Path:
+    """Makes a table that a test changed the table of its result, as if it had been scored so."""
+    file = folder / "result.json"
+    raw = json.loads(file.read_text("utf-8"))
+    file.write_text(json.dumps({**raw, "table": {"edits.csv": file_digest(folder / "edits.csv")}}), "utf-8")
+    return folder
 
 
 def recorded_run(

@@ -148,6 +148,8 @@ def _scores(editing: Editing, judge: JudgePart, name: str, digest: str) -> str:
 
 def named(text: str) -> str:
     """A name as a piece of a file name: it can be read, and leads nowhere."""
+    from sifm_ref.pictures import slug
+
     return slug("".join(c if c.isascii() else "-" for c in text)).strip("._-") or "x"
 
 

@@ -118,6 +118,7 @@ async def _scored(bench: Bench, scoring: Scoring, show: Show) -> Any:
         judge=judge_spec(scoring.judge, bench.order.root),
         sets=judge_sets(scoring.judge),
         out=bench.out / scoring.folder,
+        replace=True,  # what lies there of an earlier state of the study is scored anew, as its stamp says
         rubrics=scoring.judge.rubrics,
         by=tuple(_by(bench)),
         level=bench.study.level,

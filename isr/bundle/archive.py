@@ -23,16 +23,21 @@ from isr.errors import InputError, Problem, UsageError
 from isr.judging.cards import Card, Panel, load_panel
 from isr.judging.edits import load_edits
 from isr.judging.loop import Plan, arms_of
+from isr.judging.recorded_card import recorded_panel
 from isr.judging.rubrics import load_rubric
 from isr.judging.store import Store
-from isr.judging.thresholds import read_recalibration
+from isr.judging.thresholds import parse_recalibration
+from isr.scoring.metrics_csv import METRICS, SUMMARY, read_metrics
+from isr.scoring.places import RECORD, RESULT, TABLE, cache_of, home_of
 from isr.scoring.result import Result
+from isr.scoring.stored import StoredRun, read_stored
 from isr.types import Edit, ImageRef, Treatment, Unit
 from isr.version import __version__
 
 SCHEMA = "isr.bundle/1"
 MANIFEST = "bundle.json"
 ROLES = ("edited", "source", "control", "protected")
+_PLACES = ("directory", "calibrations", "store", "qualifications")  # options that name places on one machine
 _DATE = (1980, 1, 1, 0, 0, 0)
 MAX_FILES = 500_000
 MAX_BYTES = 64 * 2**30  # unpacked, all files
@@ -51,7 +56,7 @@ _README = """A bundle of the isr toolkit: what a reviewer needs to recompute eve
 
 bundle.json    settings, judges, the SHA-256 of every file here
 result.json    the result as it was reported
-edits.csv      every edit with its verdicts
+edits.csv      every edit with its verdicts      metrics.csv    conventional metrics, if they were measured
 edits.jsonl    every edit with the SHA-256 of its images
 answers.jsonl  every answer of the judges as it was received, with the request that it answers
 rubrics/       the judging prompts in full          cards/      the judges' cards
@@ -64,11 +69,15 @@ images/        the images by their SHA-256, if they were included
 class Contents:
     """What goes into a bundle, found again from a finished run."""
 
-    folder: Path
-    result: Result
+    run: StoredRun
     record: Mapping[str, Any]
     plan: Plan
     directory: EditDirectory
+    calibrations: tuple[bytes, ...] = ()
+
+    @property
+    def result(self) -> Result:
+        return self.run.result
 
 
 def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
@@ -76,18 +85,21 @@ def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
 
     data: the edit directory, by default the one on record. judge: the card, by default the one on record.
     """
-    result = Result.load(folder)
-    record = _json(folder / "run.json")
+    run = read_stored(folder)
+    result, folder, record = run.result, run.folder, _record(run)
     options: Mapping[str, Any] = record.get("options") or {}
-    root = data or folder / str(options.get("directory") or "../" + folder.name.removesuffix(".isr"))
-    panel = load_panel(judge or str(options.get("judge", "")), tuple(options.get("set", ())))
+    home = home_of(folder)
+    root = data or folder / str(
+        options.get("directory") or os.path.relpath(str(home).removesuffix(".isr"), folder)
+    )
+    panel = _panel(judge, record, folder)
     _same_judges(panel, result)
     rubrics = [load_rubric(str(r["name"])) for r in result.rubrics]
     directory = load_edits(
         root,
         rubrics=[r.name for r in rubrics],
         skip_invalid=bool(result.data["skipped"]),
-        cache=folder / "cache.db",
+        cache=cache_of(folder),
     )
     if directory.digest != result.data["digest"]:
         raise UsageError(
@@ -97,7 +109,7 @@ def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
     settings = signature_parts(result.signature)
     edits = directory.edits[: int(settings["limit"])] if "limit" in settings else directory.edits
     reask = frozenset(settings["reask"].split(",")) if "reask" in settings else frozenset[str]()
-    calibrations = tuple(read_recalibration(Path(p)) for p in options.get("calibrations", ()))
+    calibrations = _calibrations(record)
     plan = Plan(
         root=root,
         edits=edits,
@@ -105,9 +117,46 @@ def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
         panel=panel,
         repeats=int(settings.get("repeats", "1")),
         reask=reask,
-        recalibrations=calibrations,
+        recalibrations=tuple(
+            parse_recalibration(data.decode("utf-8", "replace"), f"calibration {number} of {folder / RECORD}")
+            for number, data in enumerate(calibrations, 1)
+        ),
     )
-    return Contents(folder, result, record, plan, directory)
+    return Contents(run=run, record=record, plan=plan, directory=directory, calibrations=calibrations)
+
+
+def _record(run: StoredRun) -> Mapping[str, Any]:
+    if not run.record:
+        problem = Problem(
+            str(run.folder / RECORD), "", "the record of this run", "none that belongs to its result.json",
+            "run the same isr score again, which costs nothing for stored answers",
+        )  # fmt: skip
+        raise InputError("a run cannot be read", [problem])
+    return run.record
+
+
+def _panel(judge: str, record: Mapping[str, Any], folder: Path) -> Panel:
+    """The judges that are named, else those on record; 0.1.0 kept the name of the card and no more."""
+    if record.get("panel") and not judge:
+        return recorded_panel(record["panel"], str(folder / RECORD))
+    options: Mapping[str, Any] = record.get("options") or {}
+    return load_panel(judge or str(options.get("judge", "")), tuple(options.get("set", ())))
+
+
+def _calibrations(record: Mapping[str, Any]) -> tuple[bytes, ...]:
+    """The calibration files of a run: their text on record, or of 0.1.0 the files at their places."""
+    if "calibrations" in record:
+        return tuple(str(text).encode() for text in record["calibrations"])
+    named = (record.get("options") or {}).get("calibrations", ())
+    return tuple(_read(Path(p)) for p in named)
+
+
+def _read(path: Path) -> bytes:
+    """A file's bytes. Raises ``InputError`` if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: expected the file that the run used; found {error.strerror}") from error
 
 
 def signature_parts(signature: str) -> dict[str, str]:
@@ -123,17 +172,6 @@ def _same_judges(panel: Panel, result: Result) -> None:
             f"--judge: expected the judges of the run ({', '.join(f'{n}:{d[:19]}' for n, d in wanted.items())}); "
             f"found {', '.join(f'{n}:{d[:19]}' for n, d in found.items())}; give the card that the run was scored with"
         )
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        raw = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            "a run cannot be read",
-            [Problem(str(file), "", "the record of a run", str(error), "run isr score again")],
-        ) from error
-    return raw if isinstance(raw, dict) else {}
 
 
 # --------------------------------------------------------------------------- writing
@@ -181,10 +219,13 @@ def _text(value: Any) -> bytes:
 def _files(
     contents: Contents, store_path: Path, name: str, images: bool, labels: Sequence[Path]
 ) -> Iterator[tuple[str, bytes]]:
-    plan, folder = contents.plan, contents.folder
+    plan, run = contents.plan, contents.run
     yield "README.txt", _README.format(name=name).encode()
-    yield "result.json", (folder / "result.json").read_bytes()
-    yield "edits.csv", (folder / "edits.csv").read_bytes()
+    yield RESULT, run.result_bytes
+    yield TABLE, run.table_bytes
+    if read_metrics(run.folder, str(run.result.data["digest"])).columns:
+        for file in (METRICS, SUMMARY):
+            yield file, (run.folder / file).read_bytes()
     yield "run.json", _text(_without_paths(contents.record))
     yield (
         "edits.jsonl",
@@ -195,15 +236,15 @@ def _files(
     yield "answers.jsonl", b"".join(_answers(plan, store_path))
     for rubric in plan.rubrics.values():
         stem, version = rubric.name.split("/")
-        file = resources.files("isr.prompts").joinpath(stem, f"{version}.toml")
-        yield f"rubrics/{rubric.name}.toml", file.read_bytes()
+        source = resources.files("isr.prompts").joinpath(stem, f"{version}.toml")
+        yield f"rubrics/{rubric.name}.toml", source.read_bytes()
     for card in plan.panel.members:
         yield f"cards/{card.name}.json", _text({"card": _card_fields(card), "identity": card.identity})
-    for number, path in enumerate((contents.record.get("options") or {}).get("calibrations", ()), 1):
-        yield f"calibrations/{number}.toml", Path(path).read_bytes()
+    for number, data in enumerate(contents.calibrations, 1):
+        yield f"calibrations/{number}.toml", data
     metadata = metadata_file(plan.root)
     yield f"metadata/{metadata.name}", metadata.read_bytes()
-    for path in sorted(folder.glob("qualify/*/qualification.json")):
+    for path in sorted((home_of(run.folder) / "qualify").glob("*/qualification.json")):
         yield f"qualify/{path.parent.name}.json", path.read_bytes()
     for path in labels:
         yield f"labels/{path.name}", path.read_bytes()
@@ -240,11 +281,11 @@ def _image(root: Path, ref: ImageRef) -> bytes:
 
 def _without_paths(record: Mapping[str, Any]) -> dict[str, Any]:
     """The record of a run without what names places on one machine; of card fields that were set, only the names."""
-    options = {
-        k: v for k, v in (record.get("options") or {}).items() if k not in ("directory", "calibrations")
-    }
+    options = {k: v for k, v in (record.get("options") or {}).items() if k not in _PLACES}
     options["set"] = [str(s).partition("=")[0] for s in options.get("set", ())]
-    return {**record, "options": {**options, "judge": Path(str(options.get("judge", ""))).name}}
+    options["judge"] = Path(str(options.get("judge", ""))).name
+    kept = {k: v for k, v in record.items() if k not in ("panel", "calibrations")}
+    return {**kept, "options": options}
 
 
 def _answers(plan: Plan, store_path: Path) -> Iterator[bytes]:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-from pydantic import Field
 
 from isr.bundle.archive import Bundle, edit_of, signature_parts
 from isr.calibration.agreement.summary import Agreement
@@ -18,6 +15,7 @@ from isr.edits.directory import EditDirectory
 from isr.errors import CardError, InputError, IsrError, Problem
 from isr.judging.cards import Card, Panel
 from isr.judging.loop import Plan
+from isr.judging.recorded_card import RecordedCard, recorded_card
 from isr.judging.rubrics import Rubric, load_rubric, parse_rubric
 from isr.judging.thresholds import read_recalibration
 from isr.scoring.estimates import Settings
@@ -106,23 +104,13 @@ def open_bundle(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found
 def _card(bundle: Bundle, name: str, found: Verification) -> Card:
     """A judge's card with the identity that was recorded: local weights need not be here."""
     raw = bundle.json(f"cards/{name}.json")
-    card = _Recorded.model_validate_json(_dumps({**raw["card"], "recorded": raw["identity"]}), strict=True)
+    card = recorded_card(raw["card"], raw["identity"])
     if not _belongs(card, _files(card, found)):
         found.faults.append(f"cards/{name}.json: the card and the judge's identity do not belong together")
     return card
 
 
-class _Recorded(Card):
-    """A card of a bundle: its identity is the one on record, since the files behind it need not be here."""
-
-    recorded: Mapping[str, Any] = Field(exclude=True)
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        return dict(self.recorded)
-
-
-def _files(card: _Recorded, found: Verification) -> frozenset[str]:
+def _files(card: RecordedCard, found: Verification) -> frozenset[str]:
     """Engine fields in whose place the identity holds a file's digest."""
     try:
         return frozenset(card.traits.files)
@@ -135,7 +123,7 @@ def _files(card: _Recorded, found: Verification) -> frozenset[str]:
         return frozenset(k for k, v in engine.items() if re.fullmatch(r"sha256:[0-9a-f]{64}", str(v)))
 
 
-def _belongs(card: _Recorded, files: frozenset[str]) -> bool:
+def _belongs(card: RecordedCard, files: frozenset[str]) -> bool:
     """Whether the card's own fields are those of its identity; what stands for files is left out.
 
     A bundle names a model in a folder by a relative path, whatever it was called where the run was made.
@@ -150,12 +138,6 @@ def _belongs(card: _Recorded, files: frozenset[str]) -> bool:
 
 def _no_file(engine: Mapping[str, Any], files: frozenset[str]) -> dict[str, Any]:
     return {k: v for k, v in engine.items() if k not in files}
-
-
-def _dumps(value: Any) -> str:
-    import json
-
-    return json.dumps(value)
 
 
 def _rubric(bundle: Bundle, name: str, found: Verification) -> Rubric:

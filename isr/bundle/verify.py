@@ -21,6 +21,7 @@ from isr.errors import InputError, Problem
 from isr.judging.loop import Judged, Progress, judged_edits
 from isr.judging.store import Store
 from isr.scoring.edits_csv import EditsTable
+from isr.scoring.places import TABLE
 from isr.scoring.tally import Tally
 from isr.types import Edit, Question
 from isr.version import __version__
@@ -138,7 +139,11 @@ def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verif
     found.faults += list(
         _row_faults(bundle.read("edits.csv").decode("utf-8", "replace"), table.read_text("utf-8"))
     )
-    found.faults += list(_differences(opened.raw, again.as_dict(), found))
+    wanted = result.table.get(TABLE)
+    if wanted is not None and sha256_bytes(bundle.read(TABLE)) != wanted:
+        found.faults.append(f"{TABLE}: is not the table of this result.json")
+    given = {k: v for k, v in opened.raw.items() if k != "table"}
+    found.faults += list(_differences(given, again.as_dict(), found))
     if len(found.faults) == before:
         n = sum(len(t.estimates) for t in result.treatments) + (
             len(result.control.estimates) if result.control else 0

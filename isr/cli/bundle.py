@@ -18,7 +18,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--judge", default="", metavar="CARD", help="The card of the run. Default: as recorded by the run."
 )
-@click.option("--store", type=_PATH, help="The answer store. Default: isr.db in the run's folder.")
+@click.option("--store", type=_PATH, help="The answer store. Default: as recorded by the run.")
 @click.option(
     "--labels",
     "labels",
@@ -45,14 +45,16 @@ def command(
     """
     from isr.bundle.archive import gather, write_bundle
     from isr.report.people import labels_beside
+    from isr.scoring.places import find_run, store_of
 
-    contents = gather(run, data, judge)
-    file = out or run.resolve().with_name(f"{run.resolve().name.removesuffix('.isr')}.bundle.zip")
-    beside = labels_beside(run, contents.plan.root)
+    folder = find_run(run)
+    contents = gather(folder, data, judge)
+    file = out or _beside(folder)
+    beside = labels_beside(folder, contents.plan.root)
     put = labels or ((beside,) if beside else ())
     digests = write_bundle(
         contents,
-        store or run / "isr.db",
+        store or store_of(folder, contents.record),
         file,
         images=images,
         labels=put,
@@ -60,3 +62,14 @@ def command(
     click.echo(f"bundle: {file} ({file.stat().st_size / 1e6:.1f} MB, {len(digests)} files)")
     click.echo(f"labels: {', '.join(str(p) for p in put) or 'none'}")
     click.echo(f"to verify it: isr verify {file.name}")
+
+
+def _beside(run: Path) -> Path:
+    """The bundle's default place: beside the results, under their name; of several runs, each under its own too."""
+    from isr.scoring.places import home_of, run_folders
+
+    home = home_of(run.resolve())
+    name = home.name.removesuffix(".isr")
+    if run.resolve() != home and len(run_folders(home)) > 1:
+        name = f"{name}.{run.resolve().name}"
+    return home.with_name(f"{name}.bundle.zip")

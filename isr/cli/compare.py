@@ -57,7 +57,14 @@ def command(
 
     from isr.errors import UsageError
     from isr.scoring.compare import compare
-    from isr.scoring.finished import contenders, read_run, require_one_instrument, settings_told
+    from isr.scoring.finished import (
+        contenders,
+        read_run,
+        require_one_instrument,
+        settings_told,
+        shared_instrument,
+        versions_told,
+    )
 
     finished = [read_run(path) for path in runs]
     require_one_instrument(finished)
@@ -67,13 +74,13 @@ def command(
         raise UsageError(f"--by: expected columns that describe edits; found {', '.join(reserved)}")
     found = compare(
         contenders(finished),
-        finished[0].instrument,
+        shared_instrument(finished),
         baseline=baseline,
         by=columns,
         choose=choose,
         level=level,
         seed=seed,
-        told=settings_told(finished),
+        told=[*versions_told(finished), *settings_told(finished)],
     )
     if as_json:
         click.echo(json.dumps(_finite(found.as_dict()), indent=1, allow_nan=False))

@@ -48,9 +48,9 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
         return
     from isr.report.page import Options, write_report
     from isr.report.paper import estimates_csv, latex, methods
-    from isr.report.runs import read_report_run
+    from isr.report.runs import named_runs, read_report_run
 
-    found = [read_report_run(path, data) for path in runs]
+    found = named_runs([read_report_run(path, data) for path in runs])
     printed: dict[str, Callable[[], str]] = {
         "as_latex": lambda: latex(found),
         "as_csv": lambda: estimates_csv(found),

@@ -32,9 +32,16 @@ REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to op
     metavar="KEY=VALUE",
     help="Override one field of the card, e.g. limits.concurrency=32.",
 )
-@click.option("--out", type=_PATH, help="Folder for the results. Default: EDIT_DIR.isr beside the data.")
 @click.option(
-    "--store", type=_PATH, help="Answer store to use or share. Default: isr.db in the results' folder."
+    "--out",
+    type=_PATH,
+    help="Folder for this one run. Default: one of its own for every question, in EDIT_DIR.isr/runs beside the data.",
+)
+@click.option(
+    "--replace", is_flag=True, help="With --out: replace the result of another question that lies there."
+)
+@click.option(
+    "--store", type=_PATH, help="Answer store to use or share. Default: isr.db in EDIT_DIR.isr, or in --out."
 )
 @click.option(
     "--rubric",
@@ -122,9 +129,11 @@ def command(
 ) -> None:
     """Judge every edit in EDIT_DIR and estimate the Immunization Success Rate.
 
-    Writes result.json, run.json, edits.csv and report.html to the results' folder and prints a table. Every answer is kept
-    as it arrives: an interrupted run goes on where it stopped when it is started again, and answers that are
-    there are never asked or paid for twice.
+    Writes result.json, edits.csv, run.json and report.html to a folder of the run and prints a table. Every question
+    (edits, judge, rubrics, settings) has a folder of its own, EDIT_DIR.isr/runs/JUDGE-DIGEST, so that no run replaces
+    another; asked again, it is the same folder with the same bytes. isr runs EDIT_DIR lists them. Every answer is kept as
+    it arrives: run the same command again to go on after an interruption; stored answers are never asked or paid for
+    twice.
 
     \b
     Exit codes: 0 done; 2 bad input, nothing was spent; 3 some requests got no reply (run again to fill them);
@@ -170,7 +179,7 @@ def _run(options: Any, quiet: bool, live: bool) -> Run:
 def _live(options: Any, watch: Any) -> AbstractContextManager[None]:
     from isr.web.live import watching_run
 
-    return watching_run(options.out_dir, options.store_path, options.directory, watch.progress)
+    return watching_run(options.home, options.store_path, options.directory, watch.progress)
 
 
 def _write_report(done: Run, directory: Path, as_json: bool) -> None:

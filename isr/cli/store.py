@@ -76,4 +76,11 @@ def import_(answers: Path, store: Path) -> None:
 
 
 def _db(path: Path) -> Path:
-    return path / "isr.db" if path.is_dir() else path
+    if not path.is_dir():
+        return path
+    from isr.scoring.places import STORE, home_at, home_of, read_record, store_of
+
+    home = home_at(path)
+    if home_of(home) != home:  # the folder of one run
+        return store_of(home, read_record(home))
+    return home / STORE

@@ -32,7 +32,7 @@ def command(directory: Path, rubrics: tuple[str, ...], as_json: bool) -> None:
 
     try:
         found = load_edits(
-            directory, rubrics=rubrics or None, cache=Options(directory=directory).out_dir / "cache.db"
+            directory, rubrics=rubrics or None, cache=Options(directory=directory).home / "cache.db"
         )
     except EditDirectoryError as error:
         if not as_json:

@@ -103,15 +103,36 @@ class Recalibration:
 
 def read_recalibration(path: Path) -> Recalibration:
     """The calibration in a file. Raises ``InputError`` with every problem at once."""
+    return parse_recalibration(calibration_text(path), str(path))
+
+
+def calibration_text(path: Path) -> str:
+    """The text of a calibration file. Raises ``InputError`` if it cannot be read."""
     try:
-        raw = _File.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: expected a calibration file; found {error}; make it with isr calibrate --out"
+        ) from error
+
+
+def parse_recalibration(text: str, path: str) -> Recalibration:
+    """The calibration in a text; ``path`` says where it is from. Raises ``InputError`` with every problem at once."""
+    try:
+        raw = _File.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
         raise InputError(
             f"{path}: expected a calibration file; found {error}; make it with isr calibrate --out"
         ) from error
     except ValidationError as error:
         problems = [
-            Problem(path.name, ".".join(map(str, e["loc"])), e["msg"], repr(e["input"])[:60], "make it again")
+            Problem(
+                Path(path).name,
+                ".".join(map(str, e["loc"])),
+                e["msg"],
+                repr(e["input"])[:60],
+                "make it again",
+            )
             for e in error.errors()
         ]
         raise InputError(f"{path}: {len(problems)} problem(s)", problems) from None

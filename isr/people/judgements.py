@@ -14,8 +14,9 @@ from isr.errors import InputError, Problem, TransportReason
 from isr.judging.parsing import parse, recorded_answer
 from isr.judging.rubrics import load_pair, load_rubric
 from isr.judging.store import Store
-from isr.scoring.finished import FinishedRun, read_run
+from isr.scoring.finished import FinishedRun, of_stored
 from isr.scoring.result import Result
+from isr.scoring.stored import read_stored
 from isr.types import Answer, Question, Reason, Tri, Unit, Value, Verdict, reason_of
 
 DECIDING = ("calibration", "repeats", "reask")  # parts of a run's signature
@@ -107,7 +108,8 @@ def read_source(
     if path.suffix == ".db":
         found = read_store(path, pixels or {})
     else:
-        found = list(_of_run(path, read_run(path), Result.load(path)))
+        stored = read_stored(path)
+        found = list(_of_run(of_stored(stored), stored.result))
     if name and len(found) == 1:
         one = found[0]
         return [replace(one, name=name)]
@@ -117,7 +119,7 @@ def read_source(
 # --------------------------------------------------------------------------- runs
 
 
-def _of_run(path: Path, run: FinishedRun, result: Result) -> Iterator[Judgements]:
+def _of_run(run: FinishedRun, result: Result) -> Iterator[Judgements]:
     """Every member of the run's panel, and the panel itself where it has several."""
     rows = {
         row.columns["edit_id"]: row for _, rows in sorted(run.treatments.items()) for row in rows.values()

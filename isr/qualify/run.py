@@ -56,7 +56,7 @@ class Request:
 
     def folder(self, card: Card) -> Path:
         """Where the qualification of a judge goes; ``isr score`` finds it there."""
-        return self.out or self.options.out_dir / FOLDER / card.name
+        return self.out or self.options.home / FOLDER / card.name
 
     def store_path(self) -> Path:
         """The store of ``isr score`` on the same directory: what it knows already is not asked again."""
@@ -119,9 +119,7 @@ async def qualify(request: Request, watch: Watch | None = None) -> tuple[Qualifi
 
 
 def _make(request: Request, out: Path, watch: Watch) -> tuple[tuple[Edit, ...], str]:
-    directory = load_edits(
-        request.directory, cache=request.options.out_dir / "cache.db", on_progress=watch.rows
-    )
+    directory = load_edits(request.directory, cache=request.options.home / "cache.db", on_progress=watch.rows)
     write_probes(directory, out / "probes", images=request.images, seed=request.seed)
     probes = load_edits(out / "probes", cache=out / "cache.db")
     return probes.edits, probes.digest

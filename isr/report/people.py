@@ -17,6 +17,7 @@ from isr.people.labels import Label, Labels
 from isr.people.study_file import load_labels, named_apart
 from isr.report.figures import Figure, reliability
 from isr.report.runs import ReportRun, majority, told_apart
+from isr.scoring.places import home_of
 from isr.types import Question
 
 SCORE_TOP = 4
@@ -42,8 +43,8 @@ def find_labels(runs: Sequence[ReportRun]) -> Path | None:
 
 
 def labels_beside(folder: Path, root: Path | None) -> Path | None:
-    """``labels.csv`` in a run's folder, or in ``DIR.labels`` beside its edit directory, where ``isr label`` writes."""
-    beside = [folder / "labels.csv"]
+    """``labels.csv`` in a run's folder or its home, or in ``DIR.labels`` beside its edits, where ``isr label`` writes."""
+    beside = [folder / "labels.csv", home_of(folder) / "labels.csv"]
     if root is not None:
         beside += [Path(f"{path}.labels") / "labels.csv" for path in (os.path.normpath(root), root.resolve())]
     return next((path for path in beside if path.is_file()), None)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from isr.edits.metadata import metadata_file, read_rows
-from isr.errors import InputError, Problem
+from isr.errors import InputError
 from isr.judging.qualification import FILE, FOLDER, read_qualification
 from isr.scoring.estimates import estimate_of
 from isr.scoring.outcomes import Ballot, Outcomes, outcomes
+from isr.scoring.places import home_of
 from isr.scoring.result import Result
+from isr.scoring.stored import read_stored
 from isr.stats.rate import rate_interval
 from isr.types import Arm, Bools, Estimate, Question, Treatment, Value, Verdict
 
@@ -135,53 +135,39 @@ def _spelt(text: str) -> str:
 
 
 def read_report_run(path: Path, data: Path | None = None) -> ReportRun:
-    """The run in a results' folder. Raises ``InputError`` if its files are not those of ``isr score``.
+    """The run at a path (see ``find_run``). Raises ``InputError`` if its files are not those of one run.
 
     data: the edit directory; by default that of the run's record, else the folder's name without ``.isr``.
     """
-    folder = path if path.is_dir() else path.parent
-    result = Result.load(folder)
-    rows = _rows(folder / "edits.csv")
-    record = _record(folder / "run.json")
-    root = data if data is not None else _root(folder, record)
+    stored = read_stored(path)
+    folder, result = stored.folder, stored.result
+    root = data if data is not None else _root(folder, stored.record)
     if data is not None and not data.is_dir():
         raise InputError(f"--data {data}: expected the edit directory; found no folder; check the path")
     return ReportRun(
         folder=folder,
-        name=folder.name.removesuffix(".isr"),
+        name=home_of(folder.absolute()).name.removesuffix(".isr"),
         result=result,
-        rows=rows,
-        record=record,
+        rows=stored.rows,
+        record=stored.record,
         root=root,
         probes=_probes(folder, result),
     )
 
 
-def _rows(file: Path) -> list[Mapping[str, str]]:
-    needed = {"edit_id", "arm", "file_name", "prompt", "outcome", "image_id"}
-    try:
-        with file.open(encoding="utf-8", newline="") as lines:
-            csv.field_size_limit(16 * 2**20)
-            reader = csv.DictReader(lines)
-            if missing := needed - set(reader.fieldnames or ()):
-                raise ValueError(f"no column {', '.join(sorted(missing))}")
-            return list(reader)
-    except (OSError, ValueError, csv.Error) as error:
-        problem = Problem(str(file), "", "the table of edits of a run", str(error), "run isr score again")
-        raise InputError("a run cannot be read", [problem]) from error
-
-
-def _record(file: Path) -> Mapping[str, Any]:
-    try:
-        found = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+def named_runs(runs: Sequence[ReportRun]) -> list[ReportRun]:
+    """The runs under names that differ: runs of one edit directory are also called by their folders."""
+    names = [run.name for run in runs]
+    return [
+        replace(run, name=f"{run.name}, {run.folder.name}") if names.count(run.name) > 1 else run
+        for run in runs
+    ]
 
 
 def _root(folder: Path, record: Mapping[str, Any]) -> Path | None:
     named = (record.get("options") or {}).get("directory")
-    beside = folder.parent / folder.name.removesuffix(".isr") if folder.name.endswith(".isr") else None
+    home = home_of(folder)
+    beside = home.parent / home.name.removesuffix(".isr") if home.name.endswith(".isr") else None
     for root in (folder / named if isinstance(named, str) and named else None, beside):
         if root is not None and root.is_dir():
             return root
@@ -193,7 +179,7 @@ def _probes(folder: Path, result: Result) -> dict[str, Mapping[str, Any]]:
     asked = {r["digest"] for r in result.rubrics}
     judges = {j["digest"]: str(j["name"]) for j in result.judges}
     found: dict[str, Mapping[str, Any]] = {}
-    for path in sorted((folder / FOLDER).glob(f"*/{FILE}")):
+    for path in sorted((home_of(folder) / FOLDER).glob(f"*/{FILE}")):
         try:
             raw = read_qualification(path)
         except InputError:

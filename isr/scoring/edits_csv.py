@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from isr.edits.distortion import measure
@@ -12,6 +15,7 @@ from isr.judging.loop import Judged, Plan
 from isr.scoring.outcomes import Ballot, outcomes
 from isr.types import Arm, Question, Treatment, Unit
 
+MOST_CELL = 16 * 2**20  # bytes of one cell that is read
 OWN_COLUMNS = ("arm", "edit_sha256", "protected_linf", "protected_psnr", "outcome")
 
 
@@ -98,7 +102,11 @@ class EditsTable:
         return self._measured[key]
 
     def close(self) -> None:
-        self._file.close()
+        """Closes the file once it lies on the disk."""
+        if not self._file.closed:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
 
 
 def _outcome(judged: Judged, plan: Plan) -> str:
@@ -106,3 +114,13 @@ def _outcome(judged: Judged, plan: Plan) -> str:
     for (judge, question), verdicts in judged.verdicts.items():
         ballot.cast(judge, question, 0, verdicts)
     return outcomes(ballot, plan.panel.rule).word(0)
+
+
+def rows_of(table: bytes) -> Iterator[dict[str, str]]:
+    """The rows of an ``edits.csv`` by column. Raises ``ValueError`` or ``csv.Error`` where it is none."""
+    csv.field_size_limit(MOST_CELL)
+    reader = csv.DictReader(io.TextIOWrapper(io.BytesIO(table), "utf-8", newline=""))
+    needed = {"edit_id", "arm", "file_name", "prompt", "outcome", *Unit._fields, *Treatment._fields}
+    if missing := sorted(needed - set(reader.fieldnames or ())):
+        raise ValueError(f"no column {', '.join(missing)}")
+    yield from reader

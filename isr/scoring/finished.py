@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem, UsageError
-from isr.scoring.result import Result
+from isr.scoring.places import TABLE
+from isr.scoring.stored import StoredRun, read_stored
+from isr.signature import Signature
 from isr.types import Arm, Treatment, Unit
 
 OUTCOME = {"immunized": 1.0, "not_immunized": 0.0, "undecided": math.nan}
@@ -18,6 +18,7 @@ COSTS = ("immunize_seconds", "immunize_usd")  # metadata columns: cost of protec
 INSTRUMENT = (
     "isr", "semantic", "perceptual", "judge", "rule", "parser", "images", "repeats", "reask", "calibration",
 )  # fmt: skip
+SHARED = (*(name for name in INSTRUMENT if name != "isr"), "interval")  # what runs must share to be compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,28 +66,48 @@ class FinishedRun:
     @property
     def instrument(self) -> dict[str, str]:
         """The parts of the signature that say by what the edits were judged."""
-        parts = dict(p.split("=", 1) for p in self.signature.split("|"))
+        parts = Signature.parse(self.signature)
         return {k: parts[k] for k in INSTRUMENT if k in parts}
 
 
 def read_run(path: Path) -> FinishedRun:
-    """The run in a results' folder. Raises ``InputError`` if its files are not those of ``isr score``."""
-    folder = path if path.is_dir() else path.parent
-    signature = Result.load(path).signature
+    """The run at a path (see ``find_run``). Raises ``InputError`` if its files are not those of one run."""
+    return of_stored(read_stored(path))
+
+
+def of_stored(stored: StoredRun) -> FinishedRun:
+    """A run as comparisons need it: outcomes by unit."""
     treatments: dict[Treatment, dict[Unit, EditRow]] = {}
     controls: dict[Unit, EditRow] = {}
-    for arm, treatment, row in _rows(folder / "edits.csv"):
+    for arm, treatment, row in _rows(stored):
         rows = controls if arm is Arm.CONTROL else treatments.setdefault(treatment, {})
         rows[row.unit] = row
-    digest = sha256_bytes(b"".join((folder / name).read_bytes() for name in ("result.json", "edits.csv")))
-    return FinishedRun(folder.resolve(), digest, signature, treatments, controls)
+    signature = stored.result.signature
+    return FinishedRun(stored.folder.resolve(), stored.digest, signature, treatments, controls)
+
+
+def shared_instrument(runs: Sequence[FinishedRun]) -> dict[str, str]:
+    """By what all of the runs were judged; under ``isr``, every version of the package that scored one."""
+    versions = dict.fromkeys(run.instrument.get("isr", "?") for run in runs)
+    return {**runs[0].instrument, "isr": ",".join(versions)}
+
+
+def versions_told(runs: Sequence[FinishedRun]) -> list[str]:
+    """That runs were scored with several versions of ``isr``, where it is so."""
+    versions = [run.instrument.get("isr", "?") for run in runs]
+    if len(set(versions)) < 2:
+        return []
+    said = ", ".join(f"{run.path.name} by {v}" for run, v in zip(runs, versions, strict=True))
+    return [
+        f"scored with several versions of isr: {said}; rubrics, parser, judge, rule and interval are the same"
+    ]
 
 
 def settings_told(runs: Sequence[FinishedRun]) -> list[str]:
     """What a comparison, which takes prompts as fixed and means over edits, does otherwise than these runs."""
     said = []
     for run in runs:
-        parts = dict(p.split("=", 1) for p in run.signature.split("|"))
+        parts = Signature.parse(run.signature)
         other = [
             f"{k}={parts[k]}"
             for k, v in (("prompts", "fixed"), ("estimand", "edit-mean"))
@@ -99,15 +120,15 @@ def settings_told(runs: Sequence[FinishedRun]) -> list[str]:
     return said
 
 
-def _rows(file: Path) -> Iterator[tuple[Arm, Treatment, EditRow]]:
+def _rows(stored: StoredRun) -> Iterator[tuple[Arm, Treatment, EditRow]]:
     try:
-        with file.open(encoding="utf-8", newline="") as lines:
-            for columns in csv.DictReader(lines):
-                unit = Unit(*(columns[name] for name in Unit._fields))
-                treatment = Treatment(*(columns[name] for name in Treatment._fields))
-                yield Arm(columns["arm"]), treatment, EditRow(unit, OUTCOME[columns["outcome"]], columns)
-    except (OSError, KeyError, ValueError, csv.Error) as error:
-        problem = Problem(str(file), "", "the table of edits of a run", f"{error!r}", "run isr score again")
+        for columns in stored.rows:
+            unit = Unit(*(columns[name] for name in Unit._fields))
+            treatment = Treatment(*(columns[name] for name in Treatment._fields))
+            yield Arm(columns["arm"]), treatment, EditRow(unit, OUTCOME[columns["outcome"]], columns)
+    except (KeyError, ValueError) as error:
+        file = str(stored.folder / TABLE)
+        problem = Problem(file, "", "the table of edits of a run", f"{error!r}", "run isr score again")
         raise InputError("a run cannot be read", [problem]) from error
 
 
@@ -141,16 +162,15 @@ def _names(found: Sequence[tuple[FinishedRun, Treatment]]) -> list[str]:
 
 
 def require_one_instrument(runs: Sequence[FinishedRun]) -> None:
-    """Raises ``UsageError`` if the runs were not judged by the same instrument."""
+    """Raises ``UsageError`` if the runs do not share rubrics, parser, judge, rule and interval.
+
+    They may be of several versions of ``isr`` (see ``versions_told``): what a version changes has a name of its own.
+    """
     first = runs[0]
     for run in runs[1:]:
-        keys = sorted({*first.instrument, *run.instrument})
-        differing = [k for k in keys if first.instrument.get(k) != run.instrument.get(k)]
-        if differing:
-            said = "; ".join(
-                f"{k}: {first.instrument.get(k, '-')} and {run.instrument.get(k, '-')}" for k in differing
-            )
+        one, other = (Signature.parse(r.signature).only(SHARED) for r in (first, run))
+        if differing := one.difference(other):
             raise UsageError(
-                f"{first.path} and {run.path}: expected edits judged by the same instrument; found {said}; "
-                f"score both with the same version, judge and rubrics"
+                f"{first.path} and {run.path}: expected edits judged by the same instrument; found "
+                f"{'; '.join(map(str, differing))}; score both with the same judge, rubrics and settings"
             )

@@ -7,11 +7,9 @@ is what their rank correlation with the outcome is for.
 from __future__ import annotations
 
 import contextlib
-import csv
 import importlib.util
 import json
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +22,9 @@ from isr.edits.images import read_checked
 from isr.errors import MissingExtraError
 from isr.image_file import decode
 from isr.judging.loop import Plan
+from isr.scoring.edits_csv import rows_of
+from isr.scoring.metrics_csv import write_metrics
+from isr.scoring.stored import StoredRun, read_stored
 from isr.types import Arm, Edit, Estimate, Floats, ImageRef
 
 if TYPE_CHECKING:
@@ -114,37 +115,44 @@ def annotate(
     stop: Callable[[], bool] = lambda: False,
     made: tuple[Mapping[str, Metric], Mapping[str, str]] | None = None,
 ) -> Measured:
-    """Adds columns ``edit:psnr`` ... and ``protected:ssim`` ... to ``out/edits.csv`` and writes ``metrics.json``.
+    """Writes columns ``edit:psnr`` ... and ``protected:ssim`` ... to ``out/metrics.csv``, and ``metrics.json``.
 
     What was measured is kept in ``metrics.jsonl`` by the digests of the images, so that an interrupted run goes on.
     ``stop`` is asked between pairs: the rest is then left blank. ``made``: metrics other than ``metrics()``.
     """
+    stored = read_stored(out)
     functions, absent = made or metrics()
     said = Measured([f"{p}:{m}" for p in PAIRS for m in functions], dict(absent))
     edits = {edit.edit_id: edit for edit in plan.edits}
     with _Cache(out / "metrics.jsonl", functions) as cache:
-        rows = list(_annotated(out / "edits.csv", edits, plan.root, cache, said, stop))
-    _write_csv(out / "edits.csv", rows)
+        rows = list(_annotated(stored, edits, plan.root, cache, said, stop))
     said.treatments = list(_treatments(rows, [m for m in METRICS if m in functions]))
-    _write(out / "metrics.json", json.dumps(said.as_dict(), indent=1) + "\n")
+    write_metrics(out, rows, said.as_dict(), str(stored.result.data["digest"]))
     return said
 
 
 def _annotated(
-    file: Path, edits: Mapping[str, Edit], root: Path, cache: _Cache, said: Measured, stop: Callable[[], bool]
+    stored: StoredRun,
+    edits: Mapping[str, Edit],
+    root: Path,
+    cache: _Cache,
+    said: Measured,
+    stop: Callable[[], bool],
 ) -> Iterator[dict[str, str]]:
-    with file.open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
-            values: dict[str, str] = dict.fromkeys(said.columns, "")
-            edit = edits.get(row["edit_id"])
-            if edit is not None and row["arm"] == Arm.PROTECTED.value:
-                pairs = {"edit": (edit.edited, edit.control), "protected": (edit.protected, edit.source)}
-                for name, (one, other) in pairs.items():
-                    found, why = ({}, "interrupted") if stop() else cache.measure(root, one, other)
-                    values |= {f"{name}:{metric}": f"{value:.6g}" for metric, value in found.items()}
-                    if why:
-                        said.blank[why] = said.blank.get(why, 0) + 1
-            yield {**row, **values}
+    """The rows of protected edits with what was measured on them."""
+    for row in rows_of(stored.table_bytes):
+        if row["arm"] != Arm.PROTECTED.value:
+            continue
+        values: dict[str, str] = dict.fromkeys(said.columns, "")
+        edit = edits.get(row["edit_id"])
+        if edit is not None:
+            pairs = {"edit": (edit.edited, edit.control), "protected": (edit.protected, edit.source)}
+            for name, (one, other) in pairs.items():
+                found, why = ({}, "interrupted") if stop() else cache.measure(root, one, other)
+                values |= {f"{name}:{metric}": f"{value:.6g}" for metric, value in found.items()}
+                if why:
+                    said.blank[why] = said.blank.get(why, 0) + 1
+        yield {**row, **values}
 
 
 class _Cache:
@@ -266,23 +274,6 @@ def outcome_correlation(
         bounds=None,
         notes=found.notes,
     )
-
-
-def _write_csv(path: Path, rows: list[dict[str, str]]) -> None:
-    if not rows:
-        return
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(path)
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, "utf-8")
-    partial.replace(path)
 
 
 def table(said: Measured) -> str:

@@ -11,6 +11,7 @@ from typing import get_args
 from isr.errors import UsageError
 from isr.judging.cards import builtin_names, load_card
 from isr.judging.keys import read_config
+from isr.scoring.places import STORE
 from isr.stats.rate import Method
 from isr.stats.rows import Estimand, Prompts
 from isr.types import AnswerReason
@@ -42,15 +43,16 @@ class Options:
     calibrations: tuple[Path, ...] = ()
     qualifications: tuple[Path, ...] = ()
     metrics: bool = False
+    replace: bool = False  # with ``out``: also where the result of another question lies
 
     @property
-    def out_dir(self) -> Path:
-        """Where results go: beside the data, so that nothing paid for is lost."""
+    def home(self) -> Path:
+        """The folder of the answer store and the image cache: beside the data, so that nothing paid for is lost."""
         return self.out or Path(f"{os.path.normpath(self.directory)}.isr")
 
     @property
     def store_path(self) -> Path:
-        return self.store or self.out_dir / "isr.db"
+        return self.store or self.home / STORE
 
 
 def check_options(options: Options) -> None:

@@ -1,6 +1,7 @@
 """The result of a run: the science in ``result.json``, one row per edit and arm in ``edits.csv``.
 
-``result.json`` has identical bytes whenever the answers are the same: no time, no path, no host in it.
+``result.json`` has identical bytes whenever the answers are the same: no time, no path, no host in it. It holds the
+digest of its table, so that a result and a table of two runs are never taken for one.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from isr.canonical import short
 from isr.errors import InputError, Problem
+from isr.files import file_digest
 from isr.scoring.estimates import as_dicts
+from isr.scoring.places import RESULT, TABLE, find_run
 from isr.types import Estimate, Treatment
 
 SCHEMA = "isr.result/1"
@@ -68,6 +72,7 @@ class Result:
     control: Part | None
     reliability: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    table: Mapping[str, str] = field(default_factory=dict)  # edits.csv -> its digest; 0.1.0 kept none
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -84,6 +89,7 @@ class Result:
                 for r in self.reliability
             ],
             "notes": list(self.notes),
+            **({"table": dict(self.table)} if self.table else {}),
         }
 
     def to_json(self) -> str:
@@ -92,11 +98,26 @@ class Result:
 
     @classmethod
     def load(cls, path: str | Path) -> Result:
-        """The result in a run's folder or in a ``result.json``. Raises ``InputError`` if it is none."""
-        file = Path(path)
-        file = file / "result.json" if file.is_dir() else file
+        """The result in a run's folder, in the newest run of ``DIR.isr``, or in a ``result.json``.
+
+        Raises ``InputError`` if it is none, or if the ``edits.csv`` beside it is not its table.
+        """
+        folder = find_run(Path(path))
+        file = folder / RESULT if folder.is_dir() else folder
         try:
-            raw = json.loads(file.read_text("utf-8"))
+            result = cls.parse(file.read_bytes(), file)
+            table = file.with_name(TABLE)
+            if TABLE in result.table and table.is_file():
+                result.require_table(file_digest(table), table)
+        except OSError as error:
+            raise _unreadable(file, str(error)) from error
+        return result
+
+    @classmethod
+    def parse(cls, data: bytes, where: Path) -> Result:
+        """The result in the bytes of a ``result.json``. Raises ``InputError`` if it is none."""
+        try:
+            raw = json.loads(data.decode("utf-8"))
             if raw["schema"] != SCHEMA:
                 raise ValueError(f"schema {raw['schema']}")
             return cls(
@@ -112,12 +133,27 @@ class Result:
                     for r in raw["reliability"]
                 ),
                 notes=tuple(raw["notes"]),
+                table={str(k): str(v) for k, v in raw.get("table", {}).items()},
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _unreadable(where, str(error)) from error
+
+    def require_table(self, digest: str, file: Path) -> None:
+        """Raises ``InputError`` unless ``edits.csv`` has the digest that was written with this result."""
+        wanted = self.table.get(TABLE, digest)
+        if digest != wanted:
             raise InputError(
-                "a result cannot be read",
-                [Problem(str(file), "", f"a result of version {SCHEMA}", str(error), "run isr score")],
-            ) from error
+                f"{file}: edits.csv is not the table of this result.json (expected {short(wanted)}, found "
+                f"{short(digest)}): one of them is of another run, or writing was cut off; score again with the "
+                "same command, which costs nothing for stored answers"
+            )
+
+
+def _unreadable(file: Path, found: str) -> InputError:
+    return InputError(
+        "a result cannot be read",
+        [Problem(str(file), "", f"a result of version {SCHEMA}", found, "run isr score")],
+    )
 
 
 def _estimate(raw: Mapping[str, Any]) -> Estimate:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import platform
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from isr.canonical import sha256_bytes
 from isr.edits.directory import EditDirectory, columns
 from isr.errors import Interrupted, IsrError, JudgeError, SecretError, TransportReason, UsageError
-from isr.files import partial_name, write_text
+from isr.files import commit, file_digest, partial_name, stage, write_bytes
 from isr.judging.backends import backend_of
 from isr.judging.cards import Panel, load_panel
 from isr.judging.edits import load_edits, rubrics_of
@@ -33,10 +30,12 @@ from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
 from isr.scoring.metrics import Measured, annotate, require_piq
 from isr.scoring.options import Options, check_options, default_judge
+from isr.scoring.places import CACHE, RECORD, RESULT, TABLE, run_folder
+from isr.scoring.question import Question, answered, asked
+from isr.scoring.record import run_record
 from isr.scoring.result import Result
 from isr.scoring.tally import Tally
 from isr.types import reason_of
-from isr.version import __version__
 
 T = TypeVar("T")
 log = logging.getLogger("isr")
@@ -132,7 +131,7 @@ def prepare(
         options.directory,
         rubrics=options.rubrics or None,
         skip_invalid=options.skip_invalid,
-        cache=options.out_dir / "cache.db",
+        cache=options.home / CACHE,
         on_progress=on_progress,
     )
     rubrics = rubrics_of(options.directory, options.rubrics)
@@ -169,10 +168,13 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
     if options.metrics:
         require_piq()
     panel = open_panel(options)
-    out = _writable(options.out_dir)
+    home = _writable(options.home)
     clock.lap("loading")
     plan, directory, settings, by = await asyncio.to_thread(prepare, options, panel, watch)
-    qualified = qualifications(panel.members, list(plan.rubrics.values()), out, options.qualifications)
+    tally = Tally(plan, directory, settings, by)
+    question = asked(tally)
+    out = _writable(folder_for(options, panel, question))
+    qualified = qualifications(panel.members, list(plan.rubrics.values()), home, options.qualifications)
     clock.lap("checking")
     trouble: IsrError | None = None
     with Store(options.store_path) as store:
@@ -187,29 +189,49 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
             trouble = error
         clock.lap("judging")
         watch.stage("estimating")
-        result = await asyncio.to_thread(_evaluate, plan, directory, settings, by, store, watch.progress, out)
+        result = await asyncio.to_thread(_evaluate, tally, plan, store, watch.progress, out)
     clock.lap("estimating")
-    measured = None
-    if options.metrics:
-        watch.stage("measuring")
-        measured = await asyncio.to_thread(annotate, out, plan, stop=watch.interrupt.is_set)
-        clock.lap("measuring")
-    interrupted = watch.interrupt.is_set() and not watch.progress.stopped
     reported = {j["name"]: j["reported_models"] for j in result.judges}
-    qualified = tuple(q.beside(reported[q.judge]) for q in qualified)
     done = Run(
         result=result,
         progress=watch.progress,
         out=out,
         seconds=clock.laps,
-        interrupted=interrupted,
+        interrupted=watch.interrupt.is_set() and not watch.progress.stopped,
         trouble=trouble,
-        qualified=qualified,
-        measured=measured,
+        qualified=tuple(q.beside(reported[q.judge]) for q in qualified),
     )
-    write_text(out / "result.json", result.to_json())
-    write_text(out / "run.json", json.dumps(_run_record(options, done), indent=1) + "\n")
+    _commit(options, panel, question, done)
+    if options.metrics:
+        watch.stage("measuring")
+        measured = await asyncio.to_thread(annotate, out, plan, stop=watch.interrupt.is_set)
+        clock.lap("measuring")
+        stopped = watch.interrupt.is_set() and not watch.progress.stopped
+        done = replace(done, measured=measured, seconds=clock.laps, interrupted=stopped)
+        write_bytes(out / RECORD, _record(options, panel, question, done))
     return done
+
+
+def folder_for(options: Options, panel: Panel, question: Question) -> Path:
+    """The folder of the run that answers a question. Raises ``UsageError`` if ``out`` holds another's answer."""
+    if options.out is None:
+        return run_folder(options.home, panel.name, question.digest)
+    if options.replace or not (options.out / RESULT).is_file():
+        return options.out
+    try:
+        there = answered(Result.parse((options.out / RESULT).read_bytes(), options.out / RESULT))
+    except (OSError, KeyError, TypeError, IsrError) as error:
+        raise UsageError(
+            f"--out {options.out}: expected a folder without results, or the result of this question; found a "
+            f"result.json that cannot be read ({error}); choose another folder, or add --replace"
+        ) from error
+    if there.digest != question.digest:
+        raise UsageError(
+            f"--out {options.out}: expected a folder without results, or the result of this question; found the "
+            f"result of another ({'; '.join(there.differences(question))}); nothing was asked and nothing was "
+            "replaced; choose another --out, leave it out (every question has a folder of its own), or add --replace"
+        )
+    return options.out
 
 
 def _writable(out: Path) -> Path:
@@ -225,67 +247,49 @@ def _writable(out: Path) -> Path:
     return out
 
 
-def _evaluate(
-    plan: Plan,
-    directory: EditDirectory,
-    settings: Settings,
-    by: Sequence[str],
-    store: Store,
-    progress: Progress,
-    out: Path,
-) -> Result:
-    tally = Tally(plan, directory, settings, by)
-    partial = partial_name(out / "edits.csv")
+def _evaluate(tally: Tally, plan: Plan, store: Store, progress: Progress, out: Path) -> Result:
+    """The result, and its table under its partial name, on the disk, ready to be committed with it."""
+    partial = partial_name(out / TABLE)
     table = EditsTable(partial, plan)
     try:
         for judged in judged_edits(plan, store, progress):
             tally.add(judged)
             table.add(judged)
-    finally:
         table.close()
-    partial.replace(out / "edits.csv")
-    return tally.result(progress)
+        return replace(tally.result(progress), table={TABLE: file_digest(partial)})
+    except BaseException:
+        table.close()
+        partial.unlink(missing_ok=True)
+        raise
 
 
-def _run_record(options: Options, done: Run) -> dict[str, Any]:
-    """What is true of this run only: time, host, versions, usage."""
-    progress = done.progress
-    return {
-        "schema": "isr.run/1",
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": {stage: round(s, 3) for stage, s in done.seconds.items()},
-        "exit_code": done.exit_code,
-        "stopped": progress.stopped or ("interrupted" if done.interrupted else ""),
-        "requests": {
-            "from_store": progress.stored,
-            "answered": progress.answered,
-            "retries": progress.retries,
-            "given_up": progress.failures,
-        },
-        "unfinished": done.unfinished,
-        "usage": {
-            "prompt_tokens": progress.prompt_tokens,
-            "completion_tokens": progress.completion_tokens,
-            "usd": round(progress.usd, 6) if progress.priced else None,
-        },
-        "qualification": [q.as_dict() for q in done.qualified],
-        "options": {
-            "directory": _beside(options.directory, done.out),
-            "judge": options.judge,
-            "set": list(options.sets),
-            "limit": options.limit,
-            "calibrations": [str(p.resolve()) for p in options.calibrations],
-        },
-        "versions": {"isr": __version__, "python": platform.python_version(), "platform": sys.platform},
-    }
-
-
-def _beside(directory: Path, out: Path) -> str:
-    """The edit directory as seen from the results; they may be moved together."""
+def _commit(options: Options, panel: Panel, question: Question, done: Run) -> None:
+    """Writes table, record and result so that they are read together or not at all: the result comes last."""
+    out = done.out
     try:
-        return Path(os.path.relpath(directory, out)).as_posix()
-    except ValueError:  # another drive
-        return ""
+        stage(out / RECORD, _record(options, panel, question, done))
+        stage(out / RESULT, done.result.to_json().encode())
+        commit([out / TABLE, out / RECORD, out / RESULT])
+    finally:
+        for name in (TABLE, RECORD, RESULT):
+            partial_name(out / name).unlink(missing_ok=True)
+
+
+def _record(options: Options, panel: Panel, question: Question, done: Run) -> bytes:
+    said = run_record(
+        options,
+        panel,
+        done.out,
+        question=question.digest,
+        result=sha256_bytes(done.result.to_json().encode()),
+        exit_code=done.exit_code,
+        stopped=done.progress.stopped or ("interrupted" if done.interrupted else ""),
+        seconds=done.seconds,
+        progress=done.progress,
+        unfinished=done.unfinished,
+        qualification=[q.as_dict() for q in done.qualified],
+    )
+    return (json.dumps(said, indent=1) + "\n").encode()
 
 
 def run_anywhere(work: Callable[[Watch], Coroutine[Any, Any, T]]) -> T:

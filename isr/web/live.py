@@ -19,6 +19,7 @@ from isr.judging.loop import Progress
 from isr.judging.parsing import parse
 from isr.judging.rubrics import load_rubric
 from isr.judging.store_format import unpack
+from isr.scoring.places import CACHE, RESULT, STORE, home_at, home_of, run_folders
 from isr.types import Answer
 
 NEWEST = 12
@@ -73,7 +74,7 @@ class Reading:
 
         if self.root is None:
             return None
-        rows = self._rows(self.folder / "cache.db", "SELECT path FROM files WHERE sha256 = ? LIMIT 1", digest)
+        rows = self._rows(self.folder / CACHE, "SELECT path FROM files WHERE sha256 = ? LIMIT 1", digest)
         return read_png(self.root.resolve(), rows[0][0]) if rows else None
 
     @staticmethod
@@ -156,7 +157,8 @@ def make_app(reading: Reading, status: Callable[[], Mapping[str, Any]], title: s
         return Response(status_code=404) if found is None else Response(found[0], media_type=found[1])
 
     def figures() -> JSONResponse:
-        report = (reading.folder / "report.html").is_file() and (reading.folder / "result.json").is_file()
+        runs = run_folders(reading.folder)
+        report = any((r / "report.html").is_file() and (r / RESULT).is_file() for r in runs)
         return JSONResponse({**status(), "newest": reading.newest(NEWEST), "report": report})
 
     def image(digest: str) -> Response:
@@ -196,10 +198,11 @@ def watch_folder(folder: Path, port: int) -> None:
     require_extra()
     from isr.web.serve import guarded, run
 
-    if not (folder / "isr.db").is_file():
+    folder = home_at(home_of(folder))
+    if not (folder / STORE).is_file():
         raise UsageError(f"{folder}: expected the folder of a run, with isr.db; found none; check the path")
     beside = folder.parent / folder.name.removesuffix(".isr")
-    reading = Reading(folder, folder / "isr.db", beside if folder.name.endswith(".isr") else None)
+    reading = Reading(folder, folder / STORE, beside if folder.name.endswith(".isr") else None)
     app = make_app(reading, lambda: of_store(reading, None), folder.name)
     config, listening, address = guarded(app, port)
     click.echo(f"open: {address}")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import isr
+from isr.scoring.metrics_csv import write_metrics
+from isr.scoring.stored import read_stored
 from tests.runs import recorded_run
 
 
@@ -51,14 +53,10 @@ def add_metrics(
             values = metric(row, rng)
             names = names or list(values)
             row |= {f"edit:{name}": f"{value:.6g}" for name, value in values.items()}
-    with (folder / "edits.csv").open("w", newline="", encoding="utf-8") as file:
-        columns = [k for k in rows[-1] if not k.startswith("edit:")]
-        columns += [f"edit:{name}" for name in names]
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    measured = [row for row in rows if row["arm"] == "protected"]
+    data = isr.Result.load(folder).data["digest"]
+    write_metrics(folder, measured, {"columns": [f"edit:{name}" for name in names]}, data)
 
 
 def read_rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "edits.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return [dict(row) for row in read_stored(folder).rows]

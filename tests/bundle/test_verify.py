@@ -127,9 +127,10 @@ def test_a_row_twice_or_without_a_name_is_a_fault(bundle: Path) -> None:
         return b"".join([head, first.replace(b"immunized", b"undecided"), first, *rest, blank])
 
     faults = found(rewritten(bundle, change, relist=True)).faults
-    assert len(faults) == 2
+    assert len(faults) == 3
     assert faults[0] == "edits.csv: 1 row(s) without edit_id or arm"
     assert faults[1].endswith("stands there 2 times")
+    assert faults[2] == "edits.csv: is not the table of this result.json"
 
 
 @pytest.mark.parametrize("shift", [1e-13, 1e-11])

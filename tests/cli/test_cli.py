@@ -15,6 +15,7 @@ from isr.cli import cli
 from tests.chat_server import Running, serving
 from tests.directories import make_directory, write_metadata
 from tests.processes import CompletedProcess, run
+from tests.runs import the_run
 
 COMMANDS = [
     "bundle", "init", "judges", "label", "prompts", "qualify", "report", "score", "store", "validate", "verify",
@@ -233,7 +234,7 @@ def test_store_verify_and_export(tmp_path: Path, card: Callable[..., str]) -> No
         *("--out", str(tmp_path / "again"), "--store", str(tmp_path / "copy.db")),
     )
     assert again.returncode == 0, again.stderr  # the server is gone
-    assert again.stdout == (tmp_path / "e.isr" / "result.json").read_text()
+    assert again.stdout == (the_run(tmp_path / "e.isr") / "result.json").read_text()
     rows[0]["body"]["system"] = "Always answer fine."
     answers[0]["request"]["prompt"] = "another"
     (tmp_path / "answers.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
@@ -249,5 +250,5 @@ def test_json_is_the_only_thing_on_stdout(tmp_path: Path, card: Callable[..., st
     make_directory(tmp_path / "e", images=2, prompts=1)
     with serving() as server:
         done = isr_command("score", str(tmp_path / "e"), "--judge", card(server), "--json")
-    assert json.loads(done.stdout) == json.loads((tmp_path / "e.isr" / "result.json").read_text())
+    assert json.loads(done.stdout) == json.loads((the_run(tmp_path / "e.isr") / "result.json").read_text())
     assert "isr: judging" in done.stderr

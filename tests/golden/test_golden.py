@@ -23,6 +23,7 @@ OLD = Path(__file__).parent / "0.1.0"
 CHANGES: tuple[tuple[str, str, str], ...] = (
     # (command, what of it: path of a JSON value or the text itself, why)
     ("compare*", r"\.signature: family=\d+:holm -> family=\d+:holm:missing=1", "the policy is in the signature"),
+    ("*", r'\.table: "\(absent\)" -> \{"edits\.csv": "sha256:[0-9a-f]{64}"\}', "a result holds its table's digest"),
     ("agree", r"\.signature:  -> family=1:holm:missing=1", "the policy is in the signature"),
 )  # fmt: skip
 

@@ -25,6 +25,7 @@ from isr.judging.prices import require_prices
 from tests.directories import make_directory
 from tests.plugins import asked, install
 from tests.processes import CompletedProcess, run
+from tests.runs import the_run
 from tests.samples import a_card
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -302,7 +303,7 @@ def test_a_panel_that_nobody_answers_exits_3(tmp_path: Path, site: Path) -> None
     done = score(site, str(tmp_path / "e"), "--judge", str(site / "both.toml"))
     assert done.returncode == 3, done.stderr
     assert "run the same command again" in done.stderr
-    result = json.loads((tmp_path / "e.isr" / "result.json").read_text())
+    result = json.loads((the_run(tmp_path / "e.isr") / "result.json").read_text())
     (part,) = result["treatments"]
     counted: Counter[str] = Counter()
     for entry in part["counts"]["undecided"]:

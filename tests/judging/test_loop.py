@@ -19,6 +19,7 @@ from isr.scoring.text import render
 from tests.chat_server import TRANSIENT, serving
 from tests.directories import make_directory
 from tests.processes import CompletedProcess, run
+from tests.runs import the_run
 
 REASON_OF = {
     "refusal": "refusal",
@@ -70,7 +71,7 @@ def test_faults_fabricate_nothing_and_lose_nothing(
     # every faulty answer is undecided by its own reason; everything else was decided: nothing lost or made up
     assert undecided(result) == expected
     assert sum(expected.values()) > 15
-    log = (tmp_path / "e.isr" / "edits.csv").stat().st_size
+    log = (the_run(tmp_path / "e.isr") / "edits.csv").stat().st_size
     assert log + (tmp_path / "e.isr" / "isr.db").stat().st_size < 2_000_000
 
 
@@ -228,7 +229,7 @@ def test_a_budget_stops_before_it_is_exceeded(tmp_path: Path, card: Callable[...
     with serving() as server:
         # each answer reports 1500 + 60 tokens at 1 and 2 USD per million: 0.00162 USD
         done = command("score", str(judge_dir), "--judge", card(server), "--budget-usd", "0.3")
-        spent = json.loads((tmp_path / "e.isr" / "run.json").read_text())["usage"]["usd"]
+        spent = json.loads((the_run(tmp_path / "e.isr") / "run.json").read_text())["usage"]["usd"]
         calls = server.stats()["calls"]
     assert done.returncode == 3
     assert "budget of 0.3 USD" in done.stderr

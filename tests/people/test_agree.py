@@ -28,6 +28,7 @@ from isr.stats.rate import rate_interval
 from tests import processes
 from tests.chat_server import serving
 from tests.directories import card_text, make_directory
+from tests.runs import the_run
 
 WORD = {"fails": "fine", "fine": "fails"}
 
@@ -48,7 +49,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def rows_of(run: Path) -> list[dict[str, str]]:
-    with (run / "edits.csv").open(newline="") as file:
+    with (the_run(run) / "edits.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -422,27 +423,32 @@ def test_a_calibration_decides_in_place_of_the_rubric_and_only_for_its_judge(
         card,
         "--store",
         store,
-        "--out",
-        tmp_path / "o",
         "--quiet",
         "--json",
+        "--out",
     )
-    scored = command(*args, "--calibration", never)
+    scored = command(*args, tmp_path / "never", "--calibration", never)
     assert scored.returncode == 0, scored.stderr
     result = json.loads(scored.stdout)
     assert "|calibration=sha256:" in result["signature"]
     assert [t["estimates"]["isr"]["value"] for t in result["treatments"]] == [0, 0]
-    with_cal = json.loads(command(*args, "--calibration", cal).stdout)
+    with_cal = json.loads(command(*args, tmp_path / "o", "--calibration", cal).stdout)
     assert with_cal["signature"] != result["signature"]
-    refused = command(*args, "--calibration", cal, "--set", "decoding.temperature=1.0")
+    taken = command(*args, tmp_path / "o", "--calibration", never)
+    assert taken.returncode == 2
+    assert "found the result of another (calibration: sha256:" in taken.stderr
+    refused = command(*args, tmp_path / "o", "--calibration", cal, "--set", "decoding.temperature=1.0")
     assert refused.returncode == 2
     assert "expected a calibration of this run's judge" in refused.stderr
     other = tmp_path / "other.toml"
     other.write_text(cal.read_text().replace(made["semantic"]["rubric_digest"], "sha256:0"))
-    assert "expected a calibration for semantic/v1" in command(*args, "--calibration", other).stderr
+    assert (
+        "expected a calibration for semantic/v1"
+        in command(*args, tmp_path / "o", "--calibration", other).stderr
+    )
     broken = tmp_path / "broken.toml"
     broken.write_text("schema = 1")
-    told = command(*args, "--calibration", broken).stderr
+    told = command(*args, tmp_path / "o", "--calibration", broken).stderr
     assert "problem(s)" in told
     assert "judge_digest" in told
 

@@ -14,11 +14,13 @@ import pytest
 from PIL import Image
 
 import isr
+from isr.scoring.places import find_run
 from isr.stats.difference import difference_interval
 from isr.stats.paired import sign_flip_test
 from tests.chat_server import serving
 from tests.directories import card_text, make_directory, write_metadata
 from tests.processes import CompletedProcess, run
+from tests.runs import bind, the_run
 
 
 def command(*args: str) -> CompletedProcess[str]:
@@ -62,7 +64,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def outcomes(run: Path) -> dict[str, dict[tuple[str, str], int]]:
-    with (run / "edits.csv").open(newline="") as file:
+    with (find_run(run) / "edits.csv").open(newline="") as file:
         found: dict[str, dict[tuple[str, str], int]] = {}
         for r in csv.DictReader(file):
             if r["arm"] == "protected":
@@ -159,8 +161,8 @@ def test_partly_shared_units_are_told_and_none_is_refused(runs: Path, tmp_path: 
         """The noise run with other image ids but for the first ``keep`` edits."""
         target = tmp_path / name
         target.mkdir()
-        (target / "result.json").write_bytes((runs / "noise.isr" / "result.json").read_bytes())
-        with (runs / "noise.isr" / "edits.csv").open(newline="") as file:
+        (target / "result.json").write_bytes((the_run(runs / "noise.isr") / "result.json").read_bytes())
+        with (the_run(runs / "noise.isr") / "edits.csv").open(newline="") as file:
             reader = csv.DictReader(file)
             rows = list(reader)
         for i, row in enumerate(rows):
@@ -170,7 +172,7 @@ def test_partly_shared_units_are_told_and_none_is_refused(runs: Path, tmp_path: 
             writer = csv.DictWriter(file, reader.fieldnames or [])
             writer.writeheader()
             writer.writerows(rows)
-        return target
+        return bind(target)
 
     some = command("compare", str(runs / "sifm.isr"), str(moved("some", 24)))
     assert some.returncode == 0
@@ -279,8 +281,8 @@ def test_plan_says_what_is_missing(runs: Path, args: list[str], words: str) -> N
 def edited(run: Path, target: Path, **change: Any) -> Path:
     """A copy of a run's folder whose table of edits has other values in some columns."""
     target.mkdir(parents=True)
-    (target / "result.json").write_bytes((run / "result.json").read_bytes())
-    with (run / "edits.csv").open(newline="") as file:
+    (target / "result.json").write_bytes((find_run(run) / "result.json").read_bytes())
+    with (find_run(run) / "edits.csv").open(newline="") as file:
         reader = csv.DictReader(file)
         rows = list(reader)
     fields = [*(reader.fieldnames or []), *(c for c in change if c not in (reader.fieldnames or []))]
@@ -290,7 +292,7 @@ def edited(run: Path, target: Path, **change: Any) -> Path:
         writer = csv.DictWriter(file, fields)
         writer.writeheader()
         writer.writerows(rows)
-    return target
+    return bind(target)
 
 
 def flipped(row: dict[str, str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from isr.cli import cli
 from isr.errors import MissingExtraError
 from isr.scoring import metrics
 from isr.scoring.metrics import _Cache, importlib, lpips_vgg, require_piq
+from isr.scoring.stored import read_stored
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPES = ROOT / "examples" / "shapes"
@@ -39,8 +39,7 @@ def score(out: Path, *options: str) -> Any:
 
 
 def rows(out: Path) -> list[dict[str, str]]:
-    with (out / "edits.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return [dict(row) for row in read_stored(out).rows]
 
 
 def test_columns_beside_the_verdicts(tmp_path: Path) -> None:

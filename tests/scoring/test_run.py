@@ -17,10 +17,11 @@ from isr.judging.store import Store
 from tests.chat_server import serving
 from tests.directories import card_text, make_directory, write_metadata
 from tests.processes import run
+from tests.runs import the_run
 
 
 def result_bytes(folder: Path) -> bytes:
-    return (folder / "result.json").read_bytes()
+    return (the_run(folder) / "result.json").read_bytes()
 
 
 def test_the_same_run_twice_asks_nothing_and_writes_the_same_bytes(
@@ -36,7 +37,7 @@ def test_the_same_run_twice_asks_nothing_and_writes_the_same_bytes(
         # a copy of directory and store under another path
         shutil.copytree(tmp_path / "e", tmp_path / "elsewhere" / "copy")
         shutil.copytree(tmp_path / "e.isr", tmp_path / "elsewhere" / "copy.isr")
-        (tmp_path / "elsewhere" / "copy.isr" / "result.json").unlink()
+        shutil.rmtree(tmp_path / "elsewhere" / "copy.isr" / "runs")
         isr.score(tmp_path / "elsewhere" / "copy", judge=judge)
         assert result_bytes(tmp_path / "elsewhere" / "copy.isr") == first
         # the metadata saved again in another order, and in another format
@@ -77,7 +78,7 @@ def test_estimates_agree_with_the_table_of_edits(tmp_path: Path, card: Callable[
     make_directory(tmp_path / "e", images=30, prompts=3)
     with serving(faults="lessons", seed=6) as server:
         result = isr.score(tmp_path / "e", judge=card(server))
-    with (tmp_path / "e.isr" / "edits.csv").open(newline="") as file:
+    with (the_run(tmp_path / "e.isr") / "edits.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 180
     outcome = {(r["edit_id"], r["arm"]): r["outcome"] for r in rows}

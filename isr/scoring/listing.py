@@ -1,0 +1,89 @@
+"""The runs of an edit directory, listed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from isr.errors import InputError, TransportReason, UsageError
+from isr.scoring.places import RESULT, finished_at, home_at, run_folders
+from isr.scoring.result import Result
+from isr.scoring.stored import read_stored
+from isr.types import reason_of
+
+UNDONE = "begun and not finished: run the same isr score again"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """The ISR of one treatment of a run."""
+
+    method: str
+    config: str
+    eps: str
+    surrogate: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """One run. ``state``: ``finished``, or what is to be done about it."""
+
+    folder: Path
+    finished_at: str
+    judge: str
+    state: str
+    isr: tuple[Rate, ...] = ()
+    signature: str = ""
+
+
+def runs_of(path: Path) -> list[Listed]:
+    """The runs at a path (an edit directory, ``DIR.isr``, a run), the newest first. Raises ``UsageError`` if none is."""
+    home = home_at(path)
+    folders = run_folders(home)
+    if not folders:
+        raise UsageError(
+            f"{path}: expected an edit directory that was scored; found no run; isr score {path}"
+        )
+    return sorted((_listed(f) for f in folders), key=lambda r: (r.finished_at, r.folder.name), reverse=True)
+
+
+def _listed(folder: Path) -> Listed:
+    if not (folder / RESULT).is_file():
+        return Listed(folder=folder, finished_at="", judge="", state=UNDONE)
+    when = finished_at(folder)
+    try:
+        result = read_stored(folder).result
+    except InputError as error:
+        return Listed(folder=folder, finished_at=when, judge="", state=str(error))
+    return Listed(
+        folder=folder,
+        finished_at=when,
+        judge=", ".join(str(j["name"]) for j in result.judges),
+        state=_state(result),
+        isr=tuple(
+            Rate(
+                **t.treatment._asdict(),
+                value=t.estimates["isr"].value,
+                low=t.estimates["isr"].low,
+                high=t.estimates["isr"].high,
+                n=t.estimates["isr"].n,
+            )
+            for t in result.treatments
+        ),
+        signature=result.signature,
+    )
+
+
+def _state(result: Result) -> str:
+    parts = [*result.treatments, *([result.control] if result.control else [])]
+    left = sum(
+        entry["n"]
+        for part in parts
+        for entry in part.counts["undecided"]
+        if isinstance(reason_of(entry["reason"]), TransportReason)
+    )
+    return f"{left} requests without a reply: run the same isr score again" if left else "finished"

@@ -1,0 +1,77 @@
+"""The table of conventional metrics, ``metrics.csv``: one row per protected edit, beside ``edits.csv`` and never in it.
+
+``metrics.json``, which is written after it, holds its digest and the digest of the edits that were measured: a reader
+joins the columns only where both hold.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isr.canonical import sha256_bytes
+from isr.files import commit, stage
+
+log = logging.getLogger("isr")
+METRICS = "metrics.csv"
+SUMMARY = "metrics.json"
+KEYS = ("edit_id", "edit_sha256")
+
+
+@dataclass(frozen=True)
+class MetricsTable:
+    """Values by edit, in named columns."""
+
+    columns: tuple[str, ...] = ()
+    values: Mapping[tuple[str, ...], Sequence[str]] = field(default_factory=dict)
+
+    def join(self, row: dict[str, str]) -> dict[str, str]:
+        """A row of ``edits.csv`` with the columns of metrics; empty cells where it was not measured."""
+        if not self.columns:
+            return row
+        measured = row["arm"] == "protected"
+        found = self.values.get(tuple(row.get(k, "") for k in KEYS)) if measured else None
+        return {**row, **dict(zip(self.columns, found or [""] * len(self.columns), strict=True))}
+
+
+def write_metrics(
+    folder: Path, rows: Sequence[Mapping[str, str]], summary: Mapping[str, Any], data: str
+) -> None:
+    """Writes ``metrics.csv`` with the columns of the rows and ``metrics.json``; ``data``: digest of the edits."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [*KEYS, *summary["columns"]], lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    table = text.getvalue().encode()
+    said = {**summary, "data": data, "table": {METRICS: sha256_bytes(table)}}
+    stage(folder / METRICS, table)
+    stage(folder / SUMMARY, (json.dumps(said, indent=1) + "\n").encode())
+    commit([folder / METRICS, folder / SUMMARY])
+
+
+def read_metrics(folder: Path, data: str) -> MetricsTable:
+    """What was measured on the edits of this digest; an empty table, and a word in the log, where it was on others."""
+    try:
+        table = (folder / METRICS).read_bytes()
+    except OSError:
+        return MetricsTable()
+    try:
+        said = json.loads((folder / SUMMARY).read_text("utf-8"))
+        if said["data"] != data or said["table"][METRICS] != sha256_bytes(table):
+            raise ValueError("measured on other edits, or cut off")
+        head, *rows = csv.reader(io.StringIO(table.decode("utf-8"), newline=""))
+        if tuple(head[: len(KEYS)]) != KEYS:
+            raise ValueError(f"columns {', '.join(head)}")
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        log.warning(
+            "%s: left out, it is not of this run (%s); isr score --metrics again", folder / METRICS, error
+        )
+        return MetricsTable()
+    n = len(KEYS)
+    return MetricsTable(tuple(head[n:]), {tuple(r[:n]): r[n:] for r in rows})

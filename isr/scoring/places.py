@@ -1,0 +1,104 @@
+"""Where runs lie: ``DIR.isr/runs/<judge>-<digest>/`` each, or a folder that was named with ``--out``.
+
+The folder that holds ``runs/``, the answer store and the image cache is called the home of its runs. 0.1.0 wrote its one
+run into the home itself; that is read as a run among the others.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from isr.canonical import sha256_bytes
+
+log = logging.getLogger("isr")
+RUNS = "runs"
+RESULT = "result.json"
+TABLE = "edits.csv"
+RECORD = "run.json"
+STORE = "isr.db"
+CACHE = "cache.db"
+_DIGITS = 12
+
+
+def home_of(run: Path) -> Path:
+    """The folder that a run shares its store with: two above where it lies in ``runs/``, else its own."""
+    inside = run.absolute().parent.name == RUNS
+    return Path(os.path.normpath(run / os.pardir / os.pardir)) if inside else run
+
+
+def run_folder(home: Path, judge: str, digest: str) -> Path:
+    """The folder of the run by this judge that answers the question of this digest."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", judge).strip(".-")[:60] or "judge"
+    return home / RUNS / f"{name}-{digest.partition(':')[2][:_DIGITS]}"
+
+
+def run_folders(home: Path) -> list[Path]:
+    """Every folder of a home in which a run was begun, the home itself included if a result lies in it."""
+    own = [home] if (home / RESULT).is_file() else []
+    inside = sorted(p for p in (home / RUNS).glob("*") if p.is_dir())
+    return [*own, *inside]
+
+
+def home_at(path: Path) -> Path:
+    """The home that a path means: itself, or ``DIR.isr`` beside the edit directory ``DIR``."""
+    beside = Path(f"{os.path.normpath(path)}.isr")
+    is_home = (path / RESULT).is_file() or (path / RUNS).is_dir()
+    return beside if not is_home and path.is_dir() and beside.is_dir() else path
+
+
+def find_run(path: Path) -> Path:
+    """The folder of the run that a path means: its own, or of a home the newest run, which is said in the log.
+
+    A path without any run comes back as it is: its reader says what is missing.
+    """
+    if path.name == RESULT and not path.is_dir():
+        return path.parent
+    home = home_at(path)
+    found = [p for p in run_folders(home) if (p / RESULT).is_file()]
+    if not found or found == [path]:
+        return path if not found else home
+    newest = max(found, key=lambda p: (finished_at(p), p.name))
+    of = f"the newest of {len(found)}; isr runs {home} lists them" if len(found) > 1 else "the only one there"
+    log.info("%s: the run that is read is %s, %s", path, newest, of)
+    return newest
+
+
+def finished_at(run: Path) -> str:
+    """When a run was finished, in ISO 8601 and UTC: by its record, else by the date of its result."""
+    said = read_record(run).get("finished_at")
+    if isinstance(said, str) and said:
+        return said
+    changed = (run / RESULT).stat().st_mtime
+    return datetime.fromtimestamp(changed, UTC).isoformat(timespec="seconds")
+
+
+def read_record(run: Path) -> Mapping[str, Any]:
+    """``run.json`` of a run; empty where there is none, or where it is not that of the ``result.json`` beside it."""
+    try:
+        found = json.loads((run / RECORD).read_text("utf-8"))
+        result = sha256_bytes((run / RESULT).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict) or found.get("result", result) != result:
+        return {}
+    return found
+
+
+def store_of(run: Path, record: Mapping[str, Any]) -> Path:
+    """The answer store of a run: the one on record, else ``isr.db`` in its own folder or in its home."""
+    named = (record.get("options") or {}).get("store")
+    paths = [run / named] if isinstance(named, str) and named else []
+    paths += [run / STORE, home_of(run) / STORE]
+    return next((p for p in paths if p.is_file()), paths[0])
+
+
+def cache_of(run: Path) -> Path:
+    """The cache of image digests that runs of one home share."""
+    return home_of(run) / CACHE

@@ -1,0 +1,98 @@
+"""``run.json``: what is true of one run only, and all that ``isr bundle`` needs to find again what was scored."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from isr.judging.cards import Panel
+from isr.judging.loop import Progress
+from isr.judging.recorded_card import panel_record
+from isr.judging.thresholds import calibration_text
+from isr.scoring.options import Options
+from isr.version import __version__
+
+SCHEMA = "isr.run/1"
+
+
+def run_record(
+    options: Options,
+    panel: Panel,
+    folder: Path,
+    *,
+    question: str,
+    result: str,
+    exit_code: int,
+    stopped: str,
+    seconds: Mapping[str, float],
+    progress: Progress,
+    unfinished: Mapping[str, int],
+    qualification: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The record of a run in ``folder``: time, host, versions, usage, options, judges in full.
+
+    ``question`` and ``result`` are digests: of what was asked, and of the ``result.json`` that the record belongs to.
+    Paths are as seen from the folder, so that data and results may be moved together. A card holds no key.
+    """
+    return {
+        "schema": SCHEMA,
+        "result": result,
+        "question": question,
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": {stage: round(s, 3) for stage, s in seconds.items()},
+        "exit_code": exit_code,
+        "stopped": stopped,
+        "requests": {
+            "from_store": progress.stored,
+            "answered": progress.answered,
+            "retries": progress.retries,
+            "given_up": progress.failures,
+        },
+        "unfinished": dict(unfinished),
+        "usage": {
+            "prompt_tokens": progress.prompt_tokens,
+            "completion_tokens": progress.completion_tokens,
+            "usd": round(progress.usd, 6) if progress.priced else None,
+        },
+        "qualification": list(qualification),
+        "options": _options(options, folder),
+        "panel": panel_record(panel),
+        "calibrations": [calibration_text(p) for p in options.calibrations],
+        "versions": {"isr": __version__, "python": platform.python_version(), "platform": sys.platform},
+    }
+
+
+def _options(o: Options, folder: Path) -> dict[str, Any]:
+    return {
+        "directory": _beside(o.directory, folder),
+        "store": _beside(o.store_path, folder),
+        "judge": o.judge,
+        "set": list(o.sets),
+        "rubrics": list(o.rubrics),
+        "by": list(o.by),
+        "level": o.level,
+        "interval": o.interval,
+        "prompts": o.prompts,
+        "estimand": o.estimand,
+        "repeats": o.repeats,
+        "reask": list(o.reask),
+        "limit": o.limit,
+        "budget_usd": o.budget_usd,
+        "skip_invalid": o.skip_invalid,
+        "calibrations": [_beside(p, folder) for p in o.calibrations],
+        "qualifications": [_beside(p, folder) for p in o.qualifications],
+        "metrics": o.metrics,
+    }
+
+
+def _beside(path: Path, folder: Path) -> str:
+    """A path as seen from the run; on another drive, as it is."""
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:
+        return path.absolute().as_posix()
