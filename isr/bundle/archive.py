@@ -19,6 +19,7 @@ from isr.bundle.gather import Contents
 from isr.canonical import sha256_bytes
 from isr.edits.metadata import metadata_file
 from isr.errors import InputError, Problem, UsageError
+from isr.files import commit, partial_name
 from isr.judging.cards import Card
 from isr.judging.loop import Plan, arms_of
 from isr.judging.store import Store
@@ -70,7 +71,7 @@ def write_bundle(
     contents: Contents, store_path: Path, out: Path, *, images: bool = False, labels: Sequence[Path] = ()
 ) -> dict[str, str]:
     """Writes the zip, whole or not at all. Returns the SHA-256 of every file in it."""
-    partial = out.with_name(f"{out.name}.{os.getpid()}.partial")
+    partial = partial_name(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     digests: dict[str, str] = {}
     try:
@@ -81,7 +82,9 @@ def write_bundle(
                 _add(archive, name, data)
                 digests[name] = sha256_bytes(data)
             _add(archive, MANIFEST, _text(_manifest(contents, digests)))
-        partial.replace(out)
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        commit([out])
     finally:
         partial.unlink(missing_ok=True)
     return digests

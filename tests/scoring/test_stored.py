@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from isr.cli import cli
 from isr.errors import InputError, UsageError
 from isr.scoring.places import find_run
 from isr.scoring.stored import read_stored
+from tests.chat_server import serving
+from tests.directories import make_directory
 from tests.processes import run
 from tests.runs import the_run
 
@@ -131,6 +134,30 @@ def test_every_question_has_a_folder_and_nothing_is_replaced(tmp_path: Path) -> 
     isr.score(tmp_path / "e", judge="shapes-oracle", limit=1000)
     assert len(list((home / "runs").iterdir())) == 5
     assert find_run(home).name == find_run(tmp_path / "e").name
+
+
+def test_a_finished_result_outlives_a_run_that_did_not_finish(
+    tmp_path: Path, card: Callable[..., str]
+) -> None:
+    """The same question with an empty store, and a judge that is down."""
+    make_directory(tmp_path / "e", images=2, prompts=1)
+    with serving() as server:
+        isr.score(tmp_path / "e", judge=card(server), store=tmp_path / "one.db")
+    kept = {p.name: p.read_bytes() for p in the_run(tmp_path / "e.isr").iterdir()}
+    with serving(faults="down") as down:
+        left = isr.score(tmp_path / "e", judge=card(down, max_attempts=1), store=tmp_path / "two.db")
+    assert sum(left.unfinished.values()) > 0
+    assert {p.name: p.read_bytes() for p in the_run(tmp_path / "e.isr").iterdir()} == kept
+
+
+def test_an_unfinished_result_is_filled_in_its_folder(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "e", images=2, prompts=1)
+    with serving(faults="down") as down:
+        isr.score(tmp_path / "e", judge=card(down, max_attempts=1), out=tmp_path / "o")
+    assert isr.Result.load(tmp_path / "o").unfinished
+    with serving() as server:
+        isr.score(tmp_path / "e", judge=card(server), out=tmp_path / "o")
+    assert not isr.Result.load(tmp_path / "o").unfinished
 
 
 def test_a_named_folder_keeps_the_result_of_another_question(tmp_path: Path) -> None:
