@@ -18,8 +18,8 @@ demo: .venv/core
 
 # the embedded MLLM through transformers, compared with the truth and with the oracle
 demo-mllm: .venv/mllm
-	$(BIN)/isr score examples/shapes --judge $(MLLM)/shapes-mllm.toml $(RUBRICS) --out $(OUT)/shapes-mllm
-	$(BIN)/isr score examples/shapes --judge shapes-oracle --out $(OUT)/shapes-oracle --quiet > $(OUT)/oracle.txt
+	$(BIN)/isr score examples/shapes --judge $(MLLM)/shapes-mllm.toml $(RUBRICS) --out $(OUT)/shapes-mllm --replace
+	$(BIN)/isr score examples/shapes --judge shapes-oracle --out $(OUT)/shapes-oracle --replace --quiet > $(OUT)/oracle.txt
 	$(BIN)/python examples/shapes/truth_labels.py examples/shapes --out $(OUT)/truth.csv
 	$(BIN)/isr agree --labels $(OUT)/truth.csv --judge $(OUT)/shapes-mllm --judge $(OUT)/shapes-oracle --by kind
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from isr.report.page import Options, write_report
 from isr.report.runs import read_report_run
-from tests.runs import recorded_run
+from tests.runs import bind, recorded_run
 
 WORDS = [
     "the",
@@ -126,7 +126,7 @@ def enlarged(run: Path, edits: int, rng: random.Random) -> Path:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(out)
-    return run
+    return bind(run)
 
 
 def paint(file: Path) -> tuple[float, float, float] | str:

@@ -202,7 +202,7 @@ def contend(name: str, root: Path, port: int) -> tuple[float, float, float, str]
         "raw": [*me, "--contender", "raw", "--port", str(port), "--root", str(root)],
     }.get(name) or [
         *(sys.executable, "-m", "isr", "score", str(root), "--judge", str(card(root.parent, port))),
-        *("--out", str(out), "--quiet"),
+        *("--out", str(out), "--replace", "--quiet"),
     ]
     if name == "isr warm":
         subprocess.run([*command, "--limit", "1"], check=True, stdout=subprocess.DEVNULL)

@@ -26,6 +26,6 @@ venv/bin/python -c "
 import json
 e = json.load(open('result.json'))['treatments'][0]['estimates']['isr']
 assert 0 < e['low'] < e['value'] < e['high'] < 1, e"
-test -s shapes.isr/report.html
+test -s shapes.isr/runs/shapes-oracle-*/report.html
 venv/bin/isr verify here.zip --rejudge 20 --judge shapes-oracle
 echo "the wheel installs isr and sifm_ref only, scores examples/shapes from elsewhere, and verifies a bundle"

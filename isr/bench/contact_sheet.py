@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from isr.bench.metric_check import Disagreement, plain_text, told
+from isr.files import write_bytes
 from isr.image_file import ImageProblem, decode, read_file
 
 SIDE, GAP, TEXT = 192, 12, 14  # pixels: a picture's longer side, between pictures, a line of text
@@ -24,9 +26,9 @@ def contact_sheet(units: Sequence[Disagreement], path: Path) -> None:
     for block in blocks:
         sheet.paste(block, (0, top))
         top += block.height
-    partial = path.with_name(f"{path.name}.partial")
-    sheet.save(partial, "PNG")
-    partial.replace(path)
+    data = io.BytesIO()
+    sheet.save(data, "PNG")
+    write_bytes(path, data.getvalue())
 
 
 def _block(unit: Disagreement, width: int) -> Image.Image:

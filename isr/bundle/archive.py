@@ -11,26 +11,20 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import IO, Any
 
+from isr.bundle.gather import Contents
 from isr.canonical import sha256_bytes
-from isr.edits.directory import EditDirectory
 from isr.edits.metadata import metadata_file
 from isr.errors import InputError, Problem, UsageError
-from isr.judging.cards import Card, Panel, load_panel
-from isr.judging.edits import load_edits
+from isr.files import commit, partial_name
+from isr.judging.cards import Card
 from isr.judging.loop import Plan, arms_of
-from isr.judging.recorded_card import recorded_panel
-from isr.judging.rubrics import load_rubric
 from isr.judging.store import Store
-from isr.judging.thresholds import parse_recalibration
 from isr.scoring.metrics_csv import METRICS, SUMMARY, read_metrics
-from isr.scoring.places import RECORD, RESULT, TABLE, cache_of, home_of
-from isr.scoring.result import Result
-from isr.scoring.stored import StoredRun, read_stored
+from isr.scoring.places import RESULT, TABLE, home_of
 from isr.types import Edit, ImageRef, Treatment, Unit
 from isr.version import __version__
 
@@ -65,113 +59,9 @@ images/        the images by their SHA-256, if they were included
 """
 
 
-@dataclass(frozen=True)
-class Contents:
-    """What goes into a bundle, found again from a finished run."""
-
-    run: StoredRun
-    record: Mapping[str, Any]
-    plan: Plan
-    directory: EditDirectory
-    calibrations: tuple[bytes, ...] = ()
-
-    @property
-    def result(self) -> Result:
-        return self.run.result
-
-
-def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
-    """The contents of a run's bundle. Raises ``InputError`` or ``UsageError`` where they are not what was scored.
-
-    data: the edit directory, by default the one on record. judge: the card, by default the one on record.
-    """
-    run = read_stored(folder)
-    result, folder, record = run.result, run.folder, _record(run)
-    options: Mapping[str, Any] = record.get("options") or {}
-    home = home_of(folder)
-    root = data or folder / str(
-        options.get("directory") or os.path.relpath(str(home).removesuffix(".isr"), folder)
-    )
-    panel = _panel(judge, record, folder)
-    _same_judges(panel, result)
-    rubrics = [load_rubric(str(r["name"])) for r in result.rubrics]
-    directory = load_edits(
-        root,
-        rubrics=[r.name for r in rubrics],
-        skip_invalid=bool(result.data["skipped"]),
-        cache=cache_of(folder),
-    )
-    if directory.digest != result.data["digest"]:
-        raise UsageError(
-            f"{root}: expected the edits that were scored ({result.data['digest'][:19]}); found others "
-            f"({directory.digest[:19]}); score again, or restore the images and the metadata"
-        )
-    settings = signature_parts(result.signature)
-    edits = directory.edits[: int(settings["limit"])] if "limit" in settings else directory.edits
-    reask = frozenset(settings["reask"].split(",")) if "reask" in settings else frozenset[str]()
-    calibrations = _calibrations(record)
-    plan = Plan(
-        root=root,
-        edits=edits,
-        rubrics={r.question: r for r in rubrics},
-        panel=panel,
-        repeats=int(settings.get("repeats", "1")),
-        reask=reask,
-        recalibrations=tuple(
-            parse_recalibration(data.decode("utf-8", "replace"), f"calibration {number} of {folder / RECORD}")
-            for number, data in enumerate(calibrations, 1)
-        ),
-    )
-    return Contents(run=run, record=record, plan=plan, directory=directory, calibrations=calibrations)
-
-
-def _record(run: StoredRun) -> Mapping[str, Any]:
-    if not run.record:
-        problem = Problem(
-            str(run.folder / RECORD), "", "the record of this run", "none that belongs to its result.json",
-            "run the same isr score again, which costs nothing for stored answers",
-        )  # fmt: skip
-        raise InputError("a run cannot be read", [problem])
-    return run.record
-
-
-def _panel(judge: str, record: Mapping[str, Any], folder: Path) -> Panel:
-    """The judges that are named, else those on record; 0.1.0 kept the name of the card and no more."""
-    if record.get("panel") and not judge:
-        return recorded_panel(record["panel"], str(folder / RECORD))
-    options: Mapping[str, Any] = record.get("options") or {}
-    return load_panel(judge or str(options.get("judge", "")), tuple(options.get("set", ())))
-
-
-def _calibrations(record: Mapping[str, Any]) -> tuple[bytes, ...]:
-    """The calibration files of a run: their text on record, or of 0.1.0 the files at their places."""
-    if "calibrations" in record:
-        return tuple(str(text).encode() for text in record["calibrations"])
-    named = (record.get("options") or {}).get("calibrations", ())
-    return tuple(_read(Path(p)) for p in named)
-
-
-def _read(path: Path) -> bytes:
-    """A file's bytes. Raises ``InputError`` if it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: expected the file that the run used; found {error.strerror}") from error
-
-
 def signature_parts(signature: str) -> dict[str, str]:
     """The parts of a signature by name."""
     return dict(p.split("=", 1) for p in signature.split("|"))
-
-
-def _same_judges(panel: Panel, result: Result) -> None:
-    found = {c.name: c.digest for c in panel.members}
-    wanted = {str(j["name"]): str(j["digest"]) for j in result.judges}
-    if found != wanted:
-        raise UsageError(
-            f"--judge: expected the judges of the run ({', '.join(f'{n}:{d[:19]}' for n, d in wanted.items())}); "
-            f"found {', '.join(f'{n}:{d[:19]}' for n, d in found.items())}; give the card that the run was scored with"
-        )
 
 
 # --------------------------------------------------------------------------- writing
@@ -181,7 +71,7 @@ def write_bundle(
     contents: Contents, store_path: Path, out: Path, *, images: bool = False, labels: Sequence[Path] = ()
 ) -> dict[str, str]:
     """Writes the zip, whole or not at all. Returns the SHA-256 of every file in it."""
-    partial = out.with_name(f"{out.name}.{os.getpid()}.partial")
+    partial = partial_name(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     digests: dict[str, str] = {}
     try:
@@ -192,7 +82,9 @@ def write_bundle(
                 _add(archive, name, data)
                 digests[name] = sha256_bytes(data)
             _add(archive, MANIFEST, _text(_manifest(contents, digests)))
-        partial.replace(out)
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        commit([out])
     finally:
         partial.unlink(missing_ok=True)
     return digests
@@ -224,8 +116,8 @@ def _files(
     yield RESULT, run.result_bytes
     yield TABLE, run.table_bytes
     if read_metrics(run.folder, str(run.result.data["digest"])).columns:
-        for file in (METRICS, SUMMARY):
-            yield file, (run.folder / file).read_bytes()
+        for measured in (METRICS, SUMMARY):
+            yield measured, (run.folder / measured).read_bytes()
     yield "run.json", _text(_without_paths(contents.record))
     yield (
         "edits.jsonl",

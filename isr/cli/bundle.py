@@ -43,7 +43,8 @@ def command(
     isr bundle edits.isr --images --out for-reviewers.zip
     isr verify edits.bundle.zip
     """
-    from isr.bundle.archive import gather, write_bundle
+    from isr.bundle.archive import write_bundle
+    from isr.bundle.gather import gather
     from isr.report.people import labels_beside
     from isr.scoring.places import find_run, store_of
 

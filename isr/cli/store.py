@@ -78,9 +78,8 @@ def import_(answers: Path, store: Path) -> None:
 def _db(path: Path) -> Path:
     if not path.is_dir():
         return path
-    from isr.scoring.places import STORE, home_at, home_of, read_record, store_of
+    from isr.scoring.places import RESULT, STORE, home_at, read_record, store_of
 
     home = home_at(path)
-    if home_of(home) != home:  # the folder of one run
-        return store_of(home, read_record(home))
-    return home / STORE
+    is_run = (home / RESULT).is_file()
+    return store_of(home, read_record(home)) if is_run else home / STORE

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from isr.calibration.scores import Isotonic, Platt
 from isr.canonical import sha256_json, short
 from isr.errors import InputError, Problem, UsageError
+from isr.files import write_text
 from isr.judging.cards import Card
 from isr.judging.rubrics import Rubric
 from isr.types import Question, Value, Verdict
@@ -163,7 +164,7 @@ def write_recalibration(path: Path, found: Recalibration) -> None:
             entries = [f"{k} = {_toml(v)}" for k, v in whole[table].items() if v is not None]
             if entries:
                 lines += ["", f"[{question.value}.{table}]", *entries]
-    path.write_text("\n".join(lines) + "\n", "utf-8")
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def _toml(value: Any) -> str:

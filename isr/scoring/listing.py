@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from isr.errors import InputError, TransportReason, UsageError
+from isr.errors import InputError, UsageError
 from isr.scoring.places import RESULT, finished_at, home_at, run_folders
 from isr.scoring.result import Result
 from isr.scoring.stored import read_stored
-from isr.types import reason_of
 
 UNDONE = "begun and not finished: run the same isr score again"
 
@@ -79,11 +78,5 @@ def _listed(folder: Path) -> Listed:
 
 
 def _state(result: Result) -> str:
-    parts = [*result.treatments, *([result.control] if result.control else [])]
-    left = sum(
-        entry["n"]
-        for part in parts
-        for entry in part.counts["undecided"]
-        if isinstance(reason_of(entry["reason"]), TransportReason)
-    )
+    left = sum(result.unfinished.values())
     return f"{left} requests without a reply: run the same isr score again" if left else "finished"

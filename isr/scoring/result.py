@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from isr.canonical import short
-from isr.errors import InputError, Problem
+from isr.errors import InputError, Problem, TransportReason
 from isr.files import file_digest
 from isr.scoring.estimates import as_dicts
 from isr.scoring.places import RESULT, TABLE, find_run
-from isr.types import Estimate, Treatment
+from isr.types import Estimate, Treatment, reason_of
 
 SCHEMA = "isr.result/1"
 GRADE_TOP = 4
@@ -95,6 +95,16 @@ class Result:
     def to_json(self) -> str:
         """The bytes of ``result.json``."""
         return json.dumps(self.as_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @property
+    def unfinished(self) -> dict[str, int]:
+        """Requests without a completed reply, by reason: a further run asks them again."""
+        found: dict[str, int] = {}
+        for part in [*self.treatments, *([self.control] if self.control else [])]:
+            for entry in part.counts["undecided"]:
+                if isinstance(reason_of(entry["reason"]), TransportReason):
+                    found[entry["reason"]] = found.get(entry["reason"], 0) + entry["n"]
+        return found
 
     @classmethod
     def load(cls, path: str | Path) -> Result:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from isr.canonical import sha256_bytes
 from isr.edits.directory import EditDirectory, columns
-from isr.errors import Interrupted, IsrError, JudgeError, SecretError, TransportReason, UsageError
+from isr.errors import Interrupted, IsrError, JudgeError, SecretError, UsageError
 from isr.files import commit, file_digest, partial_name, stage, write_bytes
 from isr.judging.backends import backend_of
 from isr.judging.cards import Panel, load_panel
@@ -35,7 +35,6 @@ from isr.scoring.question import Question, answered, asked
 from isr.scoring.record import run_record
 from isr.scoring.result import Result
 from isr.scoring.tally import Tally
-from isr.types import reason_of
 
 T = TypeVar("T")
 log = logging.getLogger("isr")
@@ -86,13 +85,7 @@ class Run:
     @property
     def unfinished(self) -> dict[str, int]:
         """Requests without a completed reply, by reason: a further run asks them again."""
-        parts = [*self.result.treatments, *([self.result.control] if self.result.control else [])]
-        found: dict[str, int] = {}
-        for part in parts:
-            for entry in part.counts["undecided"]:
-                if isinstance(reason_of(entry["reason"]), TransportReason):
-                    found[entry["reason"]] = found.get(entry["reason"], 0) + entry["n"]
-        return found
+        return self.result.unfinished
 
 
 def open_panel(options: Options) -> Panel:
@@ -201,6 +194,10 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
         trouble=trouble,
         qualified=tuple(q.beside(reported[q.judge]) for q in qualified),
     )
+    if done.exit_code and _is_whole(out, question):
+        partial_name(out / TABLE).unlink(missing_ok=True)
+        log.warning("%s: the finished result that lies there is kept, since this run did not finish", out)
+        return done
     _commit(options, panel, question, done)
     if options.metrics:
         watch.stage("measuring")
@@ -261,6 +258,15 @@ def _evaluate(tally: Tally, plan: Plan, store: Store, progress: Progress, out: P
         table.close()
         partial.unlink(missing_ok=True)
         raise
+
+
+def _is_whole(out: Path, question: Question) -> bool:
+    """Whether a finished answer to this question lies in the folder already."""
+    try:
+        result = Result.load(out / RESULT)
+    except IsrError:
+        return False
+    return not result.unfinished and answered(result).digest == question.digest
 
 
 def _commit(options: Options, panel: Panel, question: Question, done: Run) -> None:

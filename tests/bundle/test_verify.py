@@ -15,12 +15,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from isr.bundle.archive import MANIFEST, Bundle, gather, write_bundle
+import isr
+from isr.bundle.archive import MANIFEST, Bundle, write_bundle
+from isr.bundle.gather import gather
 from isr.bundle.opened import Verification
 from isr.bundle.verify import agreeing_digits, verify
 from isr.canonical import sha256_bytes
 from isr.cli.bundle import command
 from isr.errors import InputError, UsageError
+from isr.judging.cards import load_card
+from isr.judging.rubrics import load_rubric
+from isr.judging.thresholds import Decision, Recalibration, write_recalibration
+from isr.types import Question
 from tests import processes
 from tests.runs import recorded_run
 
@@ -269,6 +275,62 @@ def test_what_was_set_comes_out_by_name_only(run: Path, tmp_path: Path) -> None:
     with Bundle(out) as opened:
         assert opened.json("run.json")["options"]["set"] == ["endpoint.base_url", "notes"]
         assert all(b"secret" not in opened.read(n) for n in opened.names)
+
+
+def test_a_run_is_bundled_from_its_record_alone(run: Path, tmp_path: Path) -> None:
+    """Its store lies elsewhere, its card and calibration are gone: the record holds where, and both in full."""
+    edits = shutil.copytree(run.parent / "edits", tmp_path / "edits")
+    card = tmp_path / "recorded.toml"
+    shutil.copy(run.parent / "answers.jsonl", tmp_path)
+    card.write_text(
+        'backend = "replay"\n[engine]\nanswers = "answers.jsonl"\n'.replace(
+            "answers.jsonl", f"{tmp_path}/answers.jsonl"
+        )
+    )
+    judge = load_card(str(card))
+    never = Decision(
+        rubric="semantic/v1", rubric_digest=load_rubric("semantic/v1").digest, map="platt", threshold=1.0
+    )
+    write_recalibration(
+        tmp_path / "cal.toml", Recalibration(judge.name, judge.digest, {Question.SEMANTIC: never})
+    )
+    options = {
+        "judge": str(card),
+        "store": tmp_path / "elsewhere" / "x.db",
+        "calibrations": [tmp_path / "cal.toml"],
+    }
+    (tmp_path / "elsewhere").mkdir()
+    isr.score(edits, **options)
+    for gone in (card, tmp_path / "answers.jsonl", tmp_path / "cal.toml"):
+        gone.unlink()
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for name in ("edits", "edits.isr", "elsewhere"):
+        (tmp_path / name).rename(moved / name)
+    done = CliRunner().invoke(command, [str(moved / "edits.isr"), "--images"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    out = moved / "edits.bundle.zip"
+    assert found(out).faults == []
+    with Bundle(out) as opened:
+        assert "panel" not in opened.json("run.json")
+        assert all(str(tmp_path).encode() not in opened.read(n) for n in opened.names)
+    # several runs of one directory have bundles of their own
+    isr.score(moved / "edits", judge="shapes-oracle", limit=1)
+    (first,) = (p.parent for p in moved.glob("edits.isr/runs/recorded-*/result.json"))
+    done = CliRunner().invoke(command, [str(first)], catch_exceptions=False)
+    assert (moved / f"edits.{first.name}.bundle.zip").is_file()
+
+
+def test_the_table_of_another_result_is_a_fault(bundle: Path) -> None:
+    """Also where the list of digests was made anew."""
+
+    def change(name: str, data: bytes) -> bytes:
+        return data.replace(b"\n", b"\r\n") if name == "edits.csv" else data
+
+    assert (
+        "edits.csv: is not the table of this result.json"
+        in found(rewritten(bundle, change, relist=True)).faults
+    )
 
 
 def test_labels_are_found_where_isr_label_writes_them(run: Path, tmp_path: Path) -> None:

@@ -353,6 +353,27 @@ def test_numbers_that_are_none_are_left_out(runs: Path, tmp_path: Path) -> None:
     assert comparison(str(odd), str(other), "--choose")["choices"][0]["transfer"] is None
 
 
+def test_the_white_box_is_a_checkpoint_whatever_its_name(runs: Path, tmp_path: Path) -> None:
+    """``isr edit --set steps=4`` names the surrogate's own checkpoint otherwise: no other editor."""
+    names = {"editor": "ip2p=model@87fe91[steps=4]", "surrogate": "ip2p=model@87fe91"}
+    same = {"editor_checkpoint": "sha256:87fe91aa", "surrogate_checkpoint": "sha256:87fe91aa"}
+    for change, note in (
+        (names | same, "other editors: no editor but the surrogate"),
+        (names, "other editors: no editor but the surrogate"),
+        (names | same | {"editor_checkpoint": "sha256:87fe91bb"}, ""),
+        ({"editor": "hq_edit", "surrogate": "ip2p"}, "other editors: told apart by name for 60 edits"),
+    ):
+        both = [
+            str(edited(runs / f"{m}.isr", tmp_path / f"{m}{len(note)}{len(change)}", **change))
+            for m in ("sifm", "noise")
+        ]
+        (choice, _) = comparison(*both, "--choose")["choices"]
+        assert (choice["transfer"] is None) == note.endswith("surrogate")
+        assert [n for n in choice["notes"] if n.startswith("other editors")] == [
+            n for n in choice["notes"] if note and n.startswith(note)
+        ]
+
+
 def test_other_settings_of_the_runs_are_told(runs: Path, tmp_path: Path) -> None:
     isr.score(
         runs / "both",

@@ -68,6 +68,13 @@ def test_from_photographs_to_a_score(photos: Path, checkpoint: Callable[[str], P
     assert [t["method"] for t in result["treatments"]] == ["noise", "sifm"]
     assert result["treatments"][1]["config"].startswith("balanced-")
     assert result["treatments"][1]["surrogate"].startswith("instruct_pix2pix@")
+    rows = [json.loads(line) for line in (root / "edits" / "metadata.jsonl").read_text().splitlines()]
+    assert {r["editor"] for r in rows} == {f"{r['surrogate']}[steps=2]" for r in rows}  # names differ ...
+    (checkpoint,) = {r["editor_checkpoint"] for r in rows} | {r["surrogate_checkpoint"] for r in rows}
+    assert checkpoint.startswith("sha256:")  # ... and the weights do not
+    compared = run("compare", root / "edits", "--choose")
+    assert compared.exit_code == 0, compared.output
+    assert "sifm: other editors: no editor but the surrogate" in compared.stdout
     assert {p.name for p in (root / "edits").iterdir()} == {
         ".records", "controls", "edit.json", "edits", "metadata.jsonl", "protected", "sources",
     }  # fmt: skip

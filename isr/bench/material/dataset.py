@@ -32,6 +32,7 @@ from isr.bench.material.source import (
 from isr.canonical import sha256_json
 from isr.edits.images import pixel_digest
 from isr.errors import InputError, Problem
+from isr.files import write_bytes
 from isr.image_file import ImageProblem, decode
 
 STRATUM = "stratum"  # the column of the prompts that names it
@@ -295,7 +296,7 @@ def _complete(spec: DatasetPart, out: Path) -> bool:
 def _clear(out: Path) -> None:
     """Removes what an interrupted run left. Raises ``InputError`` where something else lies there."""
     names = [rf"(?:{'|'.join(KEYWORDS)})-\d+\.png", re.escape(PROMPTS), re.escape(SELECTION)]
-    ours = re.compile(rf"(?:{'|'.join(names)})(?:\.partial)?")
+    ours = re.compile(rf"(?:{'|'.join(names)})(?:(?:\.\d+)?\.partial)?")
     there = sorted(p for p in out.iterdir() if p.name != REPLIES) if out.is_dir() else []
     other = [p.name for p in there if not ours.fullmatch(p.name) or p.is_dir()]
     if other:
@@ -308,6 +309,4 @@ def _clear(out: Path) -> None:
 
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    write_bytes(path, data)

@@ -27,6 +27,7 @@ from isr.bench.material.source import PROMPTS, SELECTION
 from isr.canonical import sha256_bytes, sha256_json
 from isr.edits.create import PromptRow, read_prompts
 from isr.errors import CardError, InputError, Problem, TransportError
+from isr.files import write_bytes
 from isr.judging.backends import open_writer
 from isr.judging.cards import Card, load_card
 from isr.judging.keys import check_pair
@@ -131,7 +132,7 @@ def extend(
     problems = list(_again(found.prompts, others))
     if problems:
         raise InputError(f"{len(problems)} unseen prompt(s) are in the table of prompts already", problems)
-    _write(out / PROMPTS, _table(rows, by_name, others))
+    write_bytes(out / PROMPTS, _table(rows, by_name, others))
     return found
 
 
@@ -415,9 +416,3 @@ def _table(
         own = [row.columns.get(c, "") for c in ("prompt_id", "split", *others)]
         writer.writerow([row.name, row.prompt, *own])
     return held.getvalue().encode()
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)

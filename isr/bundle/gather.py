@@ -1,0 +1,126 @@
+"""What a finished run was made from, found again by its record: data, judges, rubrics, calibrations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isr.edits.directory import EditDirectory
+from isr.errors import InputError, Problem, UsageError
+from isr.judging.cards import Panel, load_panel
+from isr.judging.edits import load_edits
+from isr.judging.loop import Plan
+from isr.judging.recorded_card import recorded_panel
+from isr.judging.rubrics import load_rubric
+from isr.judging.thresholds import parse_recalibration
+from isr.scoring.places import RECORD, cache_of, home_of
+from isr.scoring.result import Result
+from isr.scoring.stored import StoredRun, read_stored
+from isr.signature import Signature
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What goes into a bundle, found again from a finished run."""
+
+    run: StoredRun
+    record: Mapping[str, Any]
+    plan: Plan
+    directory: EditDirectory
+    calibrations: tuple[bytes, ...] = ()
+
+    @property
+    def result(self) -> Result:
+        return self.run.result
+
+
+def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
+    """The contents of a run's bundle. Raises ``InputError`` or ``UsageError`` where they are not what was scored.
+
+    data: the edit directory, by default the one on record. judge: the card, by default the one on record.
+    """
+    run = read_stored(folder)
+    result, folder, record = run.result, run.folder, _record(run)
+    options: Mapping[str, Any] = record.get("options") or {}
+    home = home_of(folder)
+    root = data or folder / str(
+        options.get("directory") or os.path.relpath(str(home).removesuffix(".isr"), folder)
+    )
+    panel = _panel(judge, record, folder)
+    _same_judges(panel, result)
+    rubrics = [load_rubric(str(r["name"])) for r in result.rubrics]
+    directory = load_edits(
+        root,
+        rubrics=[r.name for r in rubrics],
+        skip_invalid=bool(result.data["skipped"]),
+        cache=cache_of(folder),
+    )
+    if directory.digest != result.data["digest"]:
+        raise UsageError(
+            f"{root}: expected the edits that were scored ({result.data['digest'][:19]}); found others "
+            f"({directory.digest[:19]}); score again, or restore the images and the metadata"
+        )
+    settings = Signature.parse(result.signature)
+    edits = directory.edits[: int(settings["limit"])] if "limit" in settings else directory.edits
+    reask = frozenset(settings["reask"].split(",")) if "reask" in settings else frozenset[str]()
+    calibrations = _calibrations(record)
+    plan = Plan(
+        root=root,
+        edits=edits,
+        rubrics={r.question: r for r in rubrics},
+        panel=panel,
+        repeats=int(settings.get("repeats", "1")),
+        reask=reask,
+        recalibrations=tuple(
+            parse_recalibration(data.decode("utf-8", "replace"), f"calibration {number} of {folder / RECORD}")
+            for number, data in enumerate(calibrations, 1)
+        ),
+    )
+    return Contents(run=run, record=record, plan=plan, directory=directory, calibrations=calibrations)
+
+
+def _record(run: StoredRun) -> Mapping[str, Any]:
+    if not run.record:
+        problem = Problem(
+            str(run.folder / RECORD), "", "the record of this run", "none that belongs to its result.json",
+            "run the same isr score again, which costs nothing for stored answers",
+        )  # fmt: skip
+        raise InputError("a run cannot be read", [problem])
+    return run.record
+
+
+def _panel(judge: str, record: Mapping[str, Any], folder: Path) -> Panel:
+    """The judges that are named, else those on record; 0.1.0 kept the name of the card and no more."""
+    if record.get("panel") and not judge:
+        return recorded_panel(record["panel"], str(folder / RECORD))
+    options: Mapping[str, Any] = record.get("options") or {}
+    return load_panel(judge or str(options.get("judge", "")), tuple(options.get("set", ())))
+
+
+def _calibrations(record: Mapping[str, Any]) -> tuple[bytes, ...]:
+    """The calibration files of a run: their text on record, or of 0.1.0 the files at their places."""
+    if "calibrations" in record:
+        return tuple(str(text).encode() for text in record["calibrations"])
+    named = (record.get("options") or {}).get("calibrations", ())
+    return tuple(_read(Path(p)) for p in named)
+
+
+def _read(path: Path) -> bytes:
+    """A file's bytes. Raises ``InputError`` if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: expected the file that the run used; found {error.strerror}") from error
+
+
+def _same_judges(panel: Panel, result: Result) -> None:
+    found = {c.name: c.digest for c in panel.members}
+    wanted = {str(j["name"]): str(j["digest"]) for j in result.judges}
+    if found != wanted:
+        raise UsageError(
+            f"--judge: expected the judges of the run ({', '.join(f'{n}:{d[:19]}' for n, d in wanted.items())}); "
+            f"found {', '.join(f'{n}:{d[:19]}' for n, d in found.items())}; give the card that the run was scored with"
+        )

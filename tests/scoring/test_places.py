@@ -1,0 +1,72 @@
+"""Where runs lie, and which one a path means."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from isr.canonical import sha256_bytes
+from isr.scoring.places import find_run, home_at, home_of, read_record, run_folder, run_folders, store_of
+
+DIGEST = "sha256:0123456789abcdef" + 48 * "0"
+
+
+def finished(run: Path, when: str) -> Path:
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "result.json").write_text("{}")
+    (run / "run.json").write_text(json.dumps({"finished_at": when, "result": sha256_bytes(b"{}")}))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("judge", "name"),
+    [("gpt-4.1", "gpt-4.1"), ("a/b c|d", "a-b-c-d"), ("...", "judge"), ("x" * 200, "x" * 60)],
+)
+def test_a_judge_names_its_folder_and_nothing_else(judge: str, name: str, tmp_path: Path) -> None:
+    folder = run_folder(tmp_path, judge, DIGEST)
+    assert folder == tmp_path / "runs" / f"{name}-0123456789ab"
+    assert home_of(folder) == tmp_path
+
+
+def test_a_home_is_found_from_inside_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = finished(tmp_path / "e.isr" / "runs" / "j-0", "2026-01-01")
+    monkeypatch.chdir(run)
+    assert home_of(Path()).resolve() == tmp_path / "e.isr"
+    monkeypatch.chdir(run.parent)
+    assert home_of(Path("j-0")).resolve() == tmp_path / "e.isr"
+    assert find_run(Path("j-0")) == Path("j-0")
+
+
+def test_the_newest_of_a_home_by_its_record(tmp_path: Path) -> None:
+    home, edits = tmp_path / "e.isr", tmp_path / "e"
+    edits.mkdir()
+    assert find_run(edits) == edits
+    finished(home / "runs" / "a-0", "2026-03-01T00:00:00+00:00")
+    finished(home / "runs" / "b-0", "2026-02-01T00:00:00+00:00")
+    (home / "runs" / "begun-0").mkdir()
+    assert home_at(edits) == home
+    assert find_run(home) == find_run(edits) == home / "runs" / "a-0"
+    assert find_run(home / "runs" / "b-0" / "result.json") == home / "runs" / "b-0"
+    own = finished(home, "2026-04-01T00:00:00+00:00")
+    assert find_run(home) == own
+    assert len(run_folders(home)) == 4
+
+
+def test_a_record_of_another_result_is_none(tmp_path: Path) -> None:
+    run = finished(tmp_path / "r", "2026-01-01")
+    assert read_record(run)["finished_at"] == "2026-01-01"
+    (run / "result.json").write_text("[]")
+    assert read_record(run) == {}
+    (run / "run.json").write_text('{"finished_at": "2025-01-01"}')  # 0.1.0 named no result
+    assert read_record(run) == {"finished_at": "2025-01-01"}
+
+
+def test_a_store_is_the_one_on_record_else_beside(tmp_path: Path) -> None:
+    run = finished(tmp_path / "e.isr" / "runs" / "j-0", "2026-01-01")
+    assert store_of(run, {}) == run / "isr.db"
+    for file in (tmp_path / "e.isr" / "isr.db", run / "isr.db", tmp_path / "x.db"):
+        file.write_bytes(b"")
+        named = {"options": {"store": "../../../x.db"}} if file.name == "x.db" else {}
+        assert store_of(run, named).resolve() == file

@@ -1,0 +1,38 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from isr.files import commit, file_digest, partial_name, stage, write_bytes, write_text
+
+
+def test_a_file_is_replaced_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "one")
+    write_text(tmp_path / "a", "zwei ä")
+    assert (tmp_path / "a").read_bytes() == "zwei ä".encode()
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_is_staged_is_not_there_until_it_is_committed(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        stage(tmp_path / name, name.encode())
+    assert not (tmp_path / "a").exists()
+    commit([tmp_path / "a", tmp_path / "b"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_bytes(tmp_path / "a", b"new")
+    assert (tmp_path / "a").is_dir()
+    assert not partial_name(tmp_path / "a").exists()
+
+
+def test_digest(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "a", b"x" * 100_000)
+    assert file_digest(tmp_path / "a") == "sha256:" + hashlib.sha256(b"x" * 100_000).hexdigest()
