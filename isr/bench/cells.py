@@ -8,6 +8,7 @@ from typing import Any
 
 from isr.bench.study import EditorPart, JudgePart, MethodPart, Study, pairs_of
 from isr.canonical import sha256_json
+from sifm_ref.pictures import slug
 
 STEPS = ("images", "immunize", "edit", "score", "results")
 QUESTIONS = 2  # asked of each edit by each judge

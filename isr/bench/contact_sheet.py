@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from isr.bench.metric_check import Disagreement, plain_text, told
+from isr.bench.thesis import Disagreement, plain_text, told
 from isr.image_file import ImageProblem, decode, read_file
 
 SIDE, GAP, TEXT = 192, 12, 14  # pixels: a picture's longer side, between pictures, a line of text

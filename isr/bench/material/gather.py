@@ -11,6 +11,7 @@ from isr.bench.material.folder import Instruction, Material, find, table
 from isr.bench.study import ImagesPart
 from isr.edits.create import PromptRow
 from isr.errors import UsageError
+from sifm_ref.pictures import write_whole
 
 FOLDER = "gathered"
 
@@ -20,8 +21,6 @@ def gather(part: ImagesPart, root: Path, out: Path, say: Callable[[str], None]) 
 
     Images that a writer left without unseen prompts are said, and are in the material's ``notes``.
     """
-    from sifm_ref.pictures import write_whole
-
     folder, gathered = root / part.folder, out / FOLDER
     prompts = root / part.prompts
     if part.dataset is not None:
