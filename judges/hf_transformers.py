@@ -9,16 +9,14 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from isr.canonical import canonical_json
 from isr.errors import CardError, IsrError, JudgeError, MissingExtraError, TransportError
 from isr.judges._local import (
     Conversation,
@@ -32,12 +30,11 @@ from isr.judges._local import (
     schema_of,
     seed_of,
 )
-from isr.judging.logprobs import Step, p_yes
+from isr.judges._logits import Grammars, Gumbel, Likeliest
+from isr.judging.logprobs import p_yes
 from isr.types import Answer, Finish
 
 if TYPE_CHECKING:
-    import torch
-
     from isr.judging.cards import Card
     from isr.judging.requests import Request
     from isr.judging.sending import Prepared
@@ -47,7 +44,6 @@ log = logging.getLogger("isr")
 FREE = True
 LINGER_S = 0.02  # how long an unfilled batch waits for one more request
 DTYPES = ("auto", "float32", "float16", "bfloat16")
-SEPARATORS = (",", ":")  # of compact JSON, which vLLM's disable_any_whitespace enforces as well
 EXTRA = "transformers"
 
 
@@ -299,7 +295,6 @@ class _Model:
             eos_token_id=self.eos, pad_token_id=self.tokenizer.pad_token_id
         )
         self._torch: Any = torch
-        self._grammars: dict[bytes, Any] = {}
 
     def _source(self) -> dict[str, Any]:
         card, folder = self.card, self.card.checkpoint
@@ -340,7 +335,7 @@ class _Model:
         decoding, prompts = self.card.decoding, lengths(inputs)
         width = inputs["input_ids"].shape[1]
         began = time.perf_counter()
-        seen = _Likeliest(decoding.logprobs)
+        seen = Likeliest(decoding.logprobs)
         with self._torch.inference_mode():
             out = self.model.generate(
                 **{k: v.to(self.model.device) for k, v in inputs.items()},
@@ -355,41 +350,26 @@ class _Model:
             for row, one in enumerate(zip(requests, written, prompts, strict=True))
         ]
 
-    def _processors(self, requests: Sequence[Request], seen: _Likeliest) -> list[Any]:
+    def _processors(self, requests: Sequence[Request], seen: Likeliest) -> list[Any]:
         """What is done to the logits before each token: the schema's mask, a look, then the sampling noise."""
         out: list[Any] = []
         schemas = [schema_of(r) for r in requests]
         if schemas[0] is not None:  # one card asks in one form
-            from xgrammar.contrib.hf import LogitsProcessor
-
-            out.append(LogitsProcessor([self._grammar(s) for s in schemas if s is not None]))
+            out.append(self._grammars.masking([s for s in schemas if s is not None]))
         if self.card.decoding.logprobs:
             out.append(seen)
         temperature = self.card.decoding.temperature or 0.0
         if temperature > 0:
-            out.append(_Gumbel(temperature, [seed_of(self.card, r) for r in requests]))
+            out.append(Gumbel(temperature, [seed_of(self.card, r) for r in requests]))
         return out
 
-    def _grammar(self, schema: dict[str, Any]) -> Any:
-        key = canonical_json(schema)
-        if key not in self._grammars:
-            self._grammars[key] = self._compiler.compile_json_schema(
-                schema, any_whitespace=False, separators=SEPARATORS
-            )
-        return self._grammars[key]
-
     @cached_property
-    def _compiler(self) -> Any:
-        import xgrammar
-
+    def _grammars(self) -> Grammars:
         size = self.model.config.get_text_config().vocab_size
-        known = xgrammar.TokenizerInfo.from_huggingface(
-            self.tokenizer, vocab_size=size, stop_token_ids=sorted(set(self.eos))
-        )
-        return xgrammar.GrammarCompiler(known)
+        return Grammars(self.tokenizer, size, sorted(set(self.eos)))
 
     def _answer(
-        self, request: Request, ids: list[int], prompt: int, seen: _Likeliest, row: int, took: float
+        self, request: Request, ids: list[int], prompt: int, seen: Likeliest, row: int, took: float
     ) -> Answer:
         ends = [i for i, token in enumerate(ids) if token in self.eos]
         ids = ids[: ends[0]] if ends else ids
@@ -428,49 +408,3 @@ def _missing_package(error: Exception, card: Card) -> MissingExtraError:
     if package:
         return missing(package, EXTRA, f"the processor of {card.model!r} needs it")
     return MissingExtraError(f"{card.name}: {card.model!r} cannot be loaded ({_first_line(error)})")
-
-
-class _Likeliest:
-    """Keeps the likeliest tokens of each row at each place, after the schema's mask and before any noise."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._places: list[tuple[list[list[float]], list[list[int]]]] = []
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        logprobs = scores.float().log_softmax(-1)
-        values, tokens = logprobs.topk(min(self._most, scores.shape[-1]))
-        self._places.append((values.tolist(), tokens.tolist()))
-        return scores
-
-    def steps(self, row: int, ids: Sequence[int], text_of: Callable[[list[int]], str]) -> list[Step]:
-        """The tokens of one row with the likeliest ones at their places."""
-        return [
-            Step(text_of([i]), {text_of([t]): p for p, t in zip(values[row], tokens[row], strict=True)})
-            for i, (values, tokens) in zip(ids, self._places, strict=False)
-        ]
-
-
-class _Gumbel:
-    """Samples each row of a batch by its own noise: the largest of logits / temperature + Gumbel noise (Gumbel, 1954).
-
-    Greedy decoding of the sum is sampling from the softmax; a row's noise comes from its own seed alone.
-    """
-
-    def __init__(self, temperature: float, seeds: Sequence[int | None]) -> None:
-        import torch
-
-        self._temperature = temperature
-        self._noise = [torch.Generator() for _ in seeds]
-        for generator, seed in zip(self._noise, seeds, strict=True):
-            if seed is None:
-                generator.seed()
-            else:
-                generator.manual_seed(seed)
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        rows = [torch.rand(scores.shape[1], generator=g, dtype=torch.float64) for g in self._noise]
-        noise = -torch.log(-torch.log(torch.stack(rows).clamp_min(math.ulp(0.0))))
-        return scores / self._temperature + noise.to(scores)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from isr.bench.metric_check import Disagreement, plain_text, told
+from isr.bench.thesis import Disagreement, plain_text, told
 from isr.files import write_bytes
 from isr.image_file import ImageProblem, decode, read_file
 

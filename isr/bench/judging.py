@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from isr.bench.cells import Editing, Scoring, with_earlier
 from isr.bench.making import (
@@ -23,9 +23,9 @@ from isr.bench.state import Bench, Edited, Show
 from isr.bench.study import judge_sets, judge_spec
 from isr.canonical import sha256_json
 from isr.errors import UsageError
-
-if TYPE_CHECKING:
-    from isr.scoring.run import Watch
+from isr.scoring.options import Options
+from isr.scoring.run import Watch, run
+from isr.version import __version__
 
 
 def score_all(bench: Bench, show: Show) -> None:
@@ -69,14 +69,10 @@ def _score(bench: Bench, scoring: Scoring, show: Show) -> None:
 
 
 def note_scores(bench: Bench, left: Unfinished) -> None:
-    bench.exit_code = max(bench.exit_code, left.exit_code)
-    if left.note and left.note not in bench.notes:
-        bench.notes.append(left.note)
+    bench.record.note(left.note, left.exit_code)
 
 
 def _score_rests_on(bench: Bench, scoring: Scoring) -> str:
-    from isr.version import __version__
-
     wanted = edit_cell(bench, scoring.editing).rests_on
     first = scoring.judge == bench.study.judges[0]
     return sha256_json(
@@ -94,9 +90,10 @@ def _score_rests_on(bench: Bench, scoring: Scoring) -> str:
 
 def _edited(bench: Bench, editing: Editing) -> Edited:
     """What lies in the folder of an editor, looked at once in a run: scoring and results are of the same bytes."""
-    if editing.folder not in bench.edited:
-        bench.edited[editing.folder] = edited(bench.out / editing.folder)
-    return bench.edited[editing.folder]
+    seen = bench.record.edited
+    if editing.folder not in seen:
+        seen[editing.folder] = edited(bench.out / editing.folder)
+    return seen[editing.folder]
 
 
 def _by(bench: Bench) -> list[str]:
@@ -109,9 +106,6 @@ def _by(bench: Bench) -> list[str]:
 
 
 async def _scored(bench: Bench, scoring: Scoring, show: Show) -> Any:
-    from isr.scoring.options import Options
-    from isr.scoring.run import Watch, run
-
     budget = bench.order.budget_usd
     options = Options(
         directory=bench.out / scoring.editing.folder,

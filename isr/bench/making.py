@@ -39,7 +39,7 @@ def compute(bench: Bench, show: Show) -> None:
             if step in bench.order.steps:
                 began = time.monotonic()
                 _step(bench, show, pool, step)
-                bench.timing[step] = round(time.monotonic() - began, 1)
+                bench.record.timing[step] = round(time.monotonic() - began, 1)
     finally:
         pool.close()
 

@@ -7,27 +7,27 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from isr.bench import rows
+from isr.bench import metric_check, rows
 from isr.bench.cells import Immunization, Scoring, named
 from isr.bench.comparisons import Family, compared, declared, lines
+from isr.bench.contact_sheet import contact_sheet
 from isr.bench.general_table import general
 from isr.bench.paper_tables import LAYOUTS
 from isr.bench.published import Published
 from isr.bench.rows import Row
-from isr.bench.state import BY_SPLIT, Findings
+from isr.bench.state import BY_SPLIT, Bench, Findings, Show
+from isr.bench.thesis import Thesis
 from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError
 from isr.files import write_text
+from isr.report.page import Options, write_report
+from isr.report.runs import read_report_run
 from isr.scoring.estimates import as_dicts
 from isr.scoring.finished import FinishedRun, read_run
 from isr.types import Treatment
-
-if TYPE_CHECKING:
-    from isr.bench.metric_check import Thesis
-    from isr.bench.state import Bench, Show
-
+from sifm_ref.registry import purifier
 
 SCHEMA = "isr.bench/1"
 
@@ -101,8 +101,6 @@ def _published(bench: Bench) -> Published | None:
 
 def _families(bench: Bench, known: Mapping[Key, Immunization]) -> Iterator[Family]:
     """Every family by every judge; the first judge's are the study's claims, the others show what rests on it."""
-    from sifm_ref.registry import purifier
-
     texts = {
         p: found.text if (found := purifier(p)) else "" for e in bench.plan.editings for p in e.purifiers
     }
@@ -137,14 +135,14 @@ def _thesis(bench: Bench, known: Mapping[Key, Immunization]) -> Thesis | None:
     """What the conventional metrics say of the first judge's outcomes, where they were measured."""
     if not bench.study.metrics:
         return None
-    from isr.bench.metric_check import Named, study
 
-    def naming(treatment: Treatment) -> Named | None:
+    def naming(treatment: Treatment) -> metric_check.Named | None:
         cell = known.get(key) if (key := _key(*treatment)) else None
-        return Named(cell.label, cell.method.role, cell.method.norm) if cell else None
+        return metric_check.Named(cell.label, cell.method.role, cell.method.norm) if cell else None
 
     first = bench.study.judges[0]
-    return study([bench.out / s.folder for s in bench.plan.scorings if s.judge == first], naming=naming)
+    folders = [bench.out / s.folder for s in bench.plan.scorings if s.judge == first]
+    return metric_check.study(folders, naming=naming)
 
 
 def write(bench: Bench, show: Show) -> Findings:
@@ -157,8 +155,6 @@ def write(bench: Bench, show: Show) -> Findings:
         write_text(folder / f"{name}.csv", table.csv())
         write_text(folder / f"{name}.tex", table.latex())
     if found.thesis and found.thesis.units:
-        from isr.bench.contact_sheet import contact_sheet
-
         contact_sheet(found.thesis.units, bench.out / SHEET)
     _report(bench, show)
     write_text(bench.out / "results.md", markdown(bench, found))
@@ -188,7 +184,7 @@ def as_dict(bench: Bench, found: Findings) -> dict[str, Any]:
             "prompts": bench.pairs,
             "digest": material.digest if material else sha256_json([]),
         },
-        "notes": list(bench.notes),
+        "notes": list(bench.record.notes),
         "cells": {
             "immunized": [c.title for c in bench.plan.immunizations],
             "edited": [e.editor.name for e in bench.plan.editings],
@@ -252,9 +248,6 @@ def _row(row: Row) -> dict[str, Any]:
 
 def _report(bench: Bench, show: Show) -> None:
     """Writes report.html of all scores; results are never lost to a report that cannot be written."""
-    from isr.report.page import Options, write_report
-    from isr.report.runs import read_report_run
-
     edits = sum(bench.plan.edits(s.editing, bench.pairs) for s in bench.plan.scorings)
     if edits > REPORT_MOST:
         folders = " ".join(str(bench.out / s.folder) for s in bench.plan.scorings[:2])
@@ -283,7 +276,7 @@ def _markdown(bench: Bench, found: Findings) -> Iterator[str]:
         n = bench.pairs
         yield f"- editor {_md(e.editor.name)}: {plan.edits(e, n)} edits, {plan.units(e, n)} control edits; purifiers {_md(', '.join(e.purifiers))}"
     yield f"- judges: {_md(', '.join(dict.fromkeys(s.name for s in plan.scorings)))} (the first one's comparisons are the claims)"
-    yield from (f"- {_md(note)}" for note in bench.notes)
+    yield from (f"- {_md(note)}" for note in bench.record.notes)
     yield "\n## Rates\n"
     for table in found.tables.values():
         yield table.markdown()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 from isr.bench.cells import STEPS, Plan
 from isr.bench.comparisons import Family, lines
@@ -14,6 +14,8 @@ from isr.bench.material.folder import Material
 from isr.bench.progress import Board
 from isr.bench.rows import Row
 from isr.bench.study import Study
+from isr.bench.thesis import Thesis
+from isr.scoring.run import Watch
 from isr.tables import Table
 
 BY_SPLIT = "general-"
@@ -34,11 +36,6 @@ class Findings:
         parts += ["\n".join(lines(f)) + "\n" for f in self.families]
         parts += [self.thesis.text()] if self.thesis else []
         return "\n".join(parts)
-
-
-if TYPE_CHECKING:
-    from isr.bench.metric_check import Thesis
-    from isr.scoring.run import Watch
 
 
 class Show(Protocol):
@@ -84,8 +81,25 @@ class Expected:
 
 
 @dataclass(kw_only=True)
+class Record:
+    """What a run has come to so far: notes, exit code, seconds of each step, folders of edits that were looked at."""
+
+    notes: list[str] = field(default_factory=list)
+    exit_code: int = 0
+    timing: dict[str, float] = field(default_factory=dict)
+    edited: dict[str, Edited] = field(default_factory=dict)
+
+    def note(self, text: str, exit_code: int = 0) -> None:
+        """Adds a note that is not there yet; the exit code is the highest of all."""
+        self.exit_code = max(self.exit_code, exit_code)
+        if text and text not in self.notes:
+            self.notes.append(text)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Bench:
-    """A study that is carried out: its cells, its images, how far it is."""
+    """A study that is carried out: its cells, its images as far as they are known. ``board`` and ``record`` are kept
+    by the steps: how far it is, and what it has come to."""
 
     order: Order
     study: Study
@@ -93,12 +107,7 @@ class Bench:
     material: Material | None
     expected: Expected = field(default_factory=lambda: Expected(0, 0))
     board: Board = field(default_factory=Board)
-    notes: list[str] = field(default_factory=list)
-    exit_code: int = 0
-    timing: dict[str, float] = field(default_factory=dict)
-    findings: Findings | None = None
-    edited: dict[str, Edited] = field(default_factory=dict)
-    earlier: list[dict[str, Any]] = field(default_factory=list)  # runs in this folder, as run.json has them
+    record: Record = field(default_factory=Record)
 
     @property
     def out(self) -> Path:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,37 +16,45 @@ from isr.bench.cells import STEPS, with_earlier
 from isr.bench.judging import note_scores, score_all, scored_as
 from isr.bench.making import WHOLE, compute, edit_cells, immunize_cells, known_of, need_images
 from isr.bench.material.folder import FOLDER, RECORD, prepare
+from isr.bench.material.gather import gather
 from isr.bench.opening import check_folder, check_ready
-from isr.bench.state import Bench, Show
+from isr.bench.results import write
+from isr.bench.state import Bench, Findings, Show
 from isr.errors import InputError, Problem, UsageError
+from sifm_ref.pictures import write_whole
+from sifm_ref.records import versions
 
 
-def run(bench: Bench, show: Show) -> None:
-    """Carries out the steps that are asked for. Raises ``IsrError``, or ``KeyboardInterrupt`` with all work kept."""
+def run(bench: Bench, show: Show) -> Findings | None:
+    """What was found, where results are asked for. Carries out the steps that are asked for.
+
+    Raises ``IsrError``, or ``KeyboardInterrupt`` with all work kept.
+    """
     check_ready(bench)
     bench.out.mkdir(parents=True, exist_ok=True)
     with _alone(bench.out):
         for line in _begin(bench):
             show.say(line)
-        steps: Mapping[str, Callable[[Bench, Show], None]] = {
-            "images": _images,
-            "immunize": compute,
-            "edit": compute,
-            "score": score_all,
-            "results": _results,
-        }
-        bench.earlier = _earlier(bench.out)
-        done: list[Callable[[Bench, Show], None]] = []
+        earlier, findings = _earlier(bench.out), None
         if (bench.out / FOLDER / RECORD).is_file() and "images" not in bench.order.steps:
-            _images(bench, show)  # whatever is asked for: another picture under an old name is refused
+            bench = _images(
+                bench, show
+            )  # whatever is asked for: another picture under an old name is refused
         for name in STEPS:
-            if name not in bench.order.steps or steps[name] in done:
+            if name not in bench.order.steps or (name == "edit" and "immunize" in bench.order.steps):
                 continue
-            done.append(steps[name])
             began = time.monotonic()
-            steps[name](bench, show)
-            bench.timing.setdefault(name, round(time.monotonic() - began, 1))
-            _keep_timing(bench)
+            if name == "images":
+                bench = _images(bench, show)
+            elif name in ("immunize", "edit"):
+                compute(bench, show)  # both, where both are asked for
+            elif name == "score":
+                score_all(bench, show)
+            else:
+                findings = _results(bench, show)
+            bench.record.timing.setdefault(name, round(time.monotonic() - began, 1))
+            _keep_timing(bench, earlier)
+    return findings
 
 
 @contextmanager
@@ -65,8 +76,6 @@ def _alone(out: Path) -> Iterator[None]:
 
 def _begin(bench: Bench) -> list[str]:
     """Keeps the study in ``bench.json``, or says in what it differs from the last one of the folder."""
-    from sifm_ref.pictures import write_whole
-
     file, now = bench.out / "bench.json", json.loads(bench.study.model_dump_json(by_alias=True))
     studies = check_folder(bench)
     said = list(_differences(_flat(studies[-1]), _flat(now))) if studies else []
@@ -103,44 +112,35 @@ def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[
             yield f"{key}: then {before.get(key, 'not there')[:80]}; now {now.get(key, 'not there')[:80]}"
 
 
-def _gather(bench: Bench, show: Show) -> None:
-    if bench.material is None:
-        from isr.bench.material.gather import gather
-
-        bench.material = gather(bench.study.images, bench.order.root, bench.out, show.say)
-        bench.notes += bench.material.notes
-
-
-def _images(bench: Bench, show: Show) -> None:
+def _images(bench: Bench, show: Show) -> Bench:
+    """The bench with its images and prompts, which are written where they are not there yet."""
     board = bench.board
     board.step, board.detail = "images", ""
-    _gather(bench, show)
-    assert bench.material is not None
-    board.plan("images", "images", len(bench.material.images))
+    material = bench.material
+    if material is None:
+        material = gather(bench.study.images, bench.order.root, bench.out, show.say)
+        for note in material.notes:
+            bench.record.note(note)
+    board.plan("images", "images", len(material.images))
 
     def on_image(name: str) -> None:
         board.add("images", 0.0, fresh=False)
         board.detail = name
         show.update(board)
 
-    for line in prepare(bench.material, bench.study.images, bench.out / FOLDER, on_image):
+    for line in prepare(material, bench.study.images, bench.out / FOLDER, on_image):
         show.say(f"images: {line}")
+    return replace(bench, material=material)
 
 
-def _keep_timing(bench: Bench) -> None:
+def _keep_timing(bench: Bench, earlier: Sequence[Mapping[str, Any]]) -> None:
     """Adds what is true of this run only to ``run.json``: times, host, versions. ``results.json`` has none of it."""
-    import platform
-    from datetime import UTC, datetime
-
-    from sifm_ref.pictures import write_whole
-    from sifm_ref.records import versions
-
     now = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "steps": list(bench.order.steps),
-        "exit_code": bench.exit_code,
+        "exit_code": bench.record.exit_code,
         "jobs": bench.board.jobs,
-        "seconds": bench.timing,
+        "seconds": bench.record.timing,
         "usd": round(bench.board.usd, 6) if bench.board.priced else None,
         "versions": versions(),
         "platform": platform.platform(),
@@ -148,8 +148,8 @@ def _keep_timing(bench: Bench) -> None:
     said = {
         "schema": "isr.bench-run/2",
         "seconds_each": {**known_of(bench.out), **bench.board.seconds_each()},
-        "edit_versions": sorted({v for e in bench.edited.values() for v in e.versions}),
-        "runs": [*bench.earlier, now],
+        "edit_versions": sorted({v for e in bench.record.edited.values() for v in e.versions}),
+        "runs": [*earlier, now],
     }
     write_whole(bench.out / "run.json", (json.dumps(said, indent=1) + "\n").encode())
 
@@ -165,9 +165,7 @@ def _earlier(out: Path) -> list[dict[str, Any]]:
         return []
 
 
-def _results(bench: Bench, show: Show) -> None:
-    from isr.bench.results import write
-
+def _results(bench: Bench, show: Show) -> Findings:
     bench.board.step, bench.board.detail = "results", ""
     show.update(bench.board)
     need_images(bench)
@@ -177,7 +175,7 @@ def _results(bench: Bench, show: Show) -> None:
         )
     for scoring in bench.plan.scorings:
         note_scores(bench, scored_as(bench, scoring) or WHOLE)
-    bench.findings = write(bench, show)
+    return write(bench, show)
 
 
 def _other_than_wanted(bench: Bench) -> Iterator[Problem]:

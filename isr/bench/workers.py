@@ -19,12 +19,15 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from isr.errors import InputError, IsrError
-
-if TYPE_CHECKING:
-    from sifm_ref.editor import Editor
+from sifm_ref import editing, immunizing
+from sifm_ref.budget import Budget
+from sifm_ref.editor import Editor, Memory, Settings, WhiteBox
+from sifm_ref.loading import load
+from sifm_ref.pictures import Picture, Resize
+from sifm_ref.registry import method, purifier
 
 _UNCHANGED = (
     "A comparison needs every image from every method: give the method other settings in the study (set = { ... }, "
@@ -161,9 +164,6 @@ class _Editors:
     def _load(self, wanted: Loading) -> Editor:
         import torch
 
-        from sifm_ref.editor import Memory, Settings
-        from sifm_ref.loading import load
-
         if self._threads:
             torch.set_num_threads(self._threads)
         memory = Memory(wanted.timestep_batch, wanted.checkpoint)
@@ -204,15 +204,9 @@ def _do(task: Task, editors: _Editors, tell: Tell) -> None:
 
 
 def _immunize(task: Immunize, editor: Editor, tell: Tell) -> None:
-    from sifm_ref.budget import Budget
-    from sifm_ref.editor import WhiteBox
-    from sifm_ref.immunizing import Done, Job, Step, immunize
-    from sifm_ref.pictures import Picture, Resize
-    from sifm_ref.registry import method
-
     if not isinstance(editor, WhiteBox):
         raise WorkerError(f"editor {editor.name}: expected one whose steps can be differentiated")
-    job = Job(
+    job = immunizing.Job(
         images=task.images,
         out=task.out,
         method=method(task.method, task.preset, task.sets),
@@ -227,7 +221,7 @@ def _immunize(task: Immunize, editor: Editor, tell: Tell) -> None:
         growing=True,
     )
 
-    def on_image(done: Done) -> None:
+    def on_image(done: immunizing.Done) -> None:
         tell(
             Told(
                 kind="done",
@@ -238,12 +232,12 @@ def _immunize(task: Immunize, editor: Editor, tell: Tell) -> None:
             )
         )
 
-    def on_step(step: Step) -> None:
+    def on_step(step: immunizing.Step) -> None:
         loss = "" if step.loss is None else f", loss {step.loss:.4g}"
         tell(Told(kind="step", key=task.key, text=f"step {step.step}{loss}"))
 
     try:
-        immunize(job, editor, on_image=on_image, on_step=on_step)
+        immunizing.immunize(job, editor, on_image=on_image, on_step=on_step)
     except InputError as error:
         raise advised(error) from None
 
@@ -254,13 +248,12 @@ def advised(error: InputError) -> InputError:
 
 
 def _edit(task: Edit, editor: Editor, tell: Tell) -> None:
-    from sifm_ref.editing import Done, Job, Prompt, edit
-    from sifm_ref.registry import purifier
-
-    job = Job(
+    job = editing.Job(
         directories=task.directories,
         out=task.out,
-        prompts=tuple(Prompt(name, text, key, dict(columns)) for name, text, key, columns in task.prompts),
+        prompts=tuple(
+            editing.Prompt(name, text, key, dict(columns)) for name, text, key, columns in task.prompts
+        ),
         seeds=task.seeds,
         purifiers=tuple(purifier(p) for p in task.purifiers),
         shard=task.shard,
@@ -268,7 +261,7 @@ def _edit(task: Edit, editor: Editor, tell: Tell) -> None:
         growing=True,
     )
 
-    def on_edit(done: Done) -> None:
+    def on_edit(done: editing.Done) -> None:
         tell(
             Told(
                 kind="done",
@@ -279,7 +272,7 @@ def _edit(task: Edit, editor: Editor, tell: Tell) -> None:
             )
         )
 
-    edit(job, editor, on_edit=on_edit)
+    editing.edit(job, editor, on_edit=on_edit)
 
 
 # --------------------------------------------------------------------------- in the parent

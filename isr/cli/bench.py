@@ -13,7 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from isr.bench.progress import Board
-    from isr.bench.state import Bench
+    from isr.bench.state import Bench, Findings
     from isr.scoring.run import Watch
 
 _PATH = click.Path(path_type=Path)
@@ -79,9 +79,9 @@ def command(
     if dry_run:
         _print_plan(bench, as_json)
         return
-    _run(bench, quiet)
-    _print_results(bench, as_json)
-    raise SystemExit(bench.exit_code)
+    findings = _run(bench, quiet)
+    _print_results(bench, findings, as_json)
+    raise SystemExit(bench.record.exit_code)
 
 
 def _steps(only: str) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ def _steps(only: str) -> tuple[str, ...]:
     return tuple(s for s in STEPS if s in wanted) if wanted else STEPS
 
 
-def _run(bench: Bench, quiet: bool) -> None:
+def _run(bench: Bench, quiet: bool) -> Findings | None:
     import signal
 
     from isr.bench.steps import run
@@ -105,7 +105,7 @@ def _run(bench: Bench, quiet: bool) -> None:
     before = signal.signal(signal.SIGTERM, stop)
     show = _Nothing() if quiet else _Bar() if sys.stderr.isatty() else _Lines()
     try:
-        run(bench, show)
+        findings = run(bench, show)
     except KeyboardInterrupt:
         show.close()
         click.echo(
@@ -116,8 +116,9 @@ def _run(bench: Bench, quiet: bool) -> None:
     finally:
         show.close()
         signal.signal(signal.SIGTERM, before)
-    for note in bench.notes:
+    for note in bench.record.notes:
         click.echo(f"isr: {note}", err=True)
+    return findings
 
 
 def _print_plan(bench: Bench, as_json: bool) -> None:
@@ -128,18 +129,17 @@ def _print_plan(bench: Bench, as_json: bool) -> None:
     click.echo(json.dumps(plan_dict(bench), indent=1) if as_json else "\n".join(plan_lines(bench)))
 
 
-def _print_results(bench: Bench, as_json: bool) -> None:
+def _print_results(bench: Bench, findings: Findings | None, as_json: bool) -> None:
     from isr.bench.results import places
 
-    if "results" not in bench.order.steps:
+    if findings is None:
         if not as_json:
             click.echo(f"{bench.out}: done: {', '.join(bench.order.steps)}")
         return
-    assert bench.findings is not None
     if as_json:
         click.echo((bench.out / "results.json").read_text("utf-8"), nl=False)
         return
-    click.echo(bench.findings.text())
+    click.echo(findings.text())
     for place in places(bench.out):
         click.echo(f"written: {place}")
 

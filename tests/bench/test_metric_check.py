@@ -14,7 +14,8 @@ from PIL import Image
 from scipy.stats import mannwhitneyu, spearmanr
 
 from isr.bench.contact_sheet import GAP, SIDE, contact_sheet
-from isr.bench.metric_check import Named, _inside, study, told
+from isr.bench.metric_check import Named, _inside, study
+from isr.bench.thesis import told
 from isr.stats.discrimination import _draws, _pairs, auc, between, called, youden
 from tests.bench.runs import measured_run, read_rows
 from tests.runs import HOSTILE

@@ -136,7 +136,7 @@ def answer_all(bench: Bench, most: int | None = None) -> None:
 def scored(root: Path, most: int | None = None) -> Bench:
     answer_all(opened(root), most)
     bench = opened(root, "score", "results")
-    run(bench, Quiet())
+    assert run(bench, Quiet()) is not None
     return bench
 
 
@@ -146,7 +146,7 @@ def results(root: Path) -> dict[str, Any]:
 
 
 def test_results_are_made_again_of_the_same_study(root: Path) -> None:
-    assert scored(root).exit_code == 0
+    assert scored(root).record.exit_code == 0
     before = (root / "little.bench" / "results.json").read_bytes()
     run(opened(root, "results"), Quiet())
     assert (root / "little.bench" / "results.json").read_bytes() == before
@@ -181,15 +181,15 @@ def test_a_changed_picture_or_prompt_is_refused_by_every_step(root: Path) -> Non
 
 def test_partial_scores_never_pass_for_whole_ones(root: Path) -> None:
     """Some replies are missing: exit 3 and a note, in results.json too, whenever the results are written."""
-    first = scored(root, most=10)
+    first = scored(root, most=10).record
     assert first.exit_code == 3
     assert len(first.notes) == 1
     assert results(root)["notes"] == first.notes
     again = opened(root, "results")
     run(again, Quiet())
-    assert (again.exit_code, again.notes) == (3, first.notes)
+    assert (again.record.exit_code, again.record.notes) == (3, first.notes)
     assert results(root)["notes"] == first.notes
-    assert scored(root).exit_code == 0
+    assert scored(root).record.exit_code == 0
     assert results(root)["notes"] == []
 
 
@@ -264,12 +264,12 @@ def test_folders_that_are_no_bench(root: Path) -> None:
     with pytest.raises(InputError, match="expected the studies of a bench"):
         run(opened(root, "images"), Quiet())
     bench = opened(root, "images")
-    bench.order = replace(bench.order, out=root / "killed")
+    bench = replace(bench, order=replace(bench.order, out=root / "killed"))
     (root / "killed").mkdir()
     (root / "killed" / ".bench.json.77.partial").touch()  # killed as it began
     run(bench, Quiet())
     assert (root / "killed" / "bench.json").is_file()
-    bench.order = replace(bench.order, out=root / "scenes")
+    bench = replace(bench, order=replace(bench.order, out=root / "scenes"))
     with pytest.raises(UsageError, match="found other files"):
         run(bench, Quiet())
 

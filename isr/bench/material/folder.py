@@ -9,15 +9,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from isr.bench.material.dataset import unprintable
 from isr.bench.study import ImagesPart
 from isr.canonical import sha256_bytes, sha256_json
+from isr.edits.create import read_prompts
 from isr.errors import InputError, Problem
-
-if TYPE_CHECKING:
-    from sifm_ref.editing import Prompt
+from sifm_ref.editing import Prompt, check_columns, unmatched
+from sifm_ref.pictures import Resize, find_pictures, read_rgb, write_png, write_whole
 
 FOLDER = "images"
 RECORD = "images.json"
@@ -73,10 +73,6 @@ def _seen(prompts: Sequence[Instruction]) -> Iterator[tuple[str, str]]:
 
 def find(folder: Path, prompts: Path, without: Path | None = None) -> Material:
     """What a folder and its table hold, but for what lies in ``without``. Raises ``InputError`` with everything that does not match."""
-    from isr.edits.create import read_prompts
-    from sifm_ref.editing import Prompt, check_columns, unmatched
-    from sifm_ref.pictures import find_pictures
-
     images = tuple(
         Wanted(p.image_id, p.path, p.size, sha256_bytes(p.path.read_bytes()))
         for p in find_pictures(folder, without)
@@ -132,8 +128,6 @@ def prepare(material: Material, part: ImagesPart, out: Path, on_image: Callable[
 
     Raises ``InputError`` where an image, a prompt or the size is another than the one that the bench was begun with.
     """
-    from sifm_ref.pictures import Resize, read_rgb, write_png, write_whole
-
     record = out / RECORD
     now = _said(material, part)
     before = _before(record) if record.is_file() else None

@@ -13,6 +13,7 @@ from isr.bench.material.source import PROMPTS
 from isr.bench.study import ImagesPart
 from isr.edits.create import PromptRow
 from isr.errors import UsageError
+from sifm_ref.pictures import write_whole
 
 FOLDER = "gathered"
 
@@ -22,8 +23,6 @@ def gather(part: ImagesPart, root: Path, out: Path, say: Callable[[str], None]) 
 
     Images that a writer left without unseen prompts are said, and are in the material's ``notes``.
     """
-    from sifm_ref.pictures import write_whole
-
     folder, gathered = root / part.folder, out / FOLDER
     prompts = root / part.prompts
     if part.dataset is not None:
