@@ -12,7 +12,6 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,7 +21,7 @@ from isr.edits.metadata import metadata_file
 from isr.errors import InputError, Problem, UsageError
 from isr.judging.cards import Card, Panel, load_panel
 from isr.judging.loop import Plan, arms_of
-from isr.judging.rubrics import load_rubric
+from isr.judging.rubrics import Rubric, load_rubric
 from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration
 from isr.scoring.result import Result
@@ -81,10 +80,10 @@ def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
     root = data or folder / str(options.get("directory") or "../" + folder.name.removesuffix(".isr"))
     panel = load_panel(judge or str(options.get("judge", "")), tuple(options.get("set", ())))
     _same_judges(panel, result)
-    rubrics = [load_rubric(str(r["name"])) for r in result.rubrics]
+    rubrics = _rubrics(folder, result)
     directory = load_edits(
         root,
-        rubrics=[r.name for r in rubrics],
+        need_source=any("source" in r.images for r in rubrics),
         skip_invalid=bool(result.data["skipped"]),
         cache=folder / "cache.db",
     )
@@ -122,6 +121,20 @@ def _same_judges(panel: Panel, result: Result) -> None:
             f"--judge: expected the judges of the run ({', '.join(f'{n}:{d[:19]}' for n, d in wanted.items())}); "
             f"found {', '.join(f'{n}:{d[:19]}' for n, d in found.items())}; give the card that the run was scored with"
         )
+
+
+def _rubrics(folder: Path, result: Result) -> list[Rubric]:
+    """The rubrics of a run, by the run's own copies or as published. Raises ``UsageError`` if they are others now."""
+    rubrics = []
+    for said in result.rubrics:
+        rubric = load_rubric(str(said["name"]), folder)
+        if rubric.digest != said["digest"]:
+            raise UsageError(
+                f"rubric {rubric.name}: expected the text that the run was judged by ({str(said['digest'])[:19]}); "
+                f"found another ({rubric.digest[:19]}); restore it, or score again"
+            )
+        rubrics.append(rubric)
+    return rubrics
 
 
 def _json(file: Path) -> dict[str, Any]:
@@ -193,9 +206,7 @@ def _files(
     )
     yield "answers.jsonl", b"".join(_answers(plan, store_path))
     for rubric in plan.rubrics.values():
-        stem, version = rubric.name.split("/")
-        file = resources.files("isr.prompts").joinpath(stem, f"{version}.toml")
-        yield f"rubrics/{rubric.name}.toml", file.read_bytes()
+        yield f"rubrics/{rubric.name}.toml", rubric.text.encode()
     for card in plan.panel.members:
         yield f"cards/{card.name}.json", _text({"card": _card_fields(card), "identity": card.identity})
     for number, path in enumerate((contents.record.get("options") or {}).get("calibrations", ()), 1):

@@ -19,7 +19,7 @@ from isr.edits.metadata import KNOWN, PATHS, Row, metadata_file, read_rows
 from isr.edits.scan import Scanned, Scanner
 from isr.errors import EditDirectoryError, Problem, RubricError
 from isr.image_file import ImageProblem
-from isr.judging.rubrics import DEFAULTS, load_pair
+from isr.judging.rubrics import DEFAULTS, is_path, load_pair
 from isr.types import Edit, ImageRef, Treatment, Unit
 
 SETTINGS = ("rubrics", "by", "level")
@@ -215,6 +215,7 @@ def load_edits(
     path: str | Path,
     *,
     rubrics: Sequence[str] | None = None,
+    need_source: bool | None = None,
     skip_invalid: bool = False,
     cache: Path | None = None,
     on_progress: Callable[[int], None] = lambda rows: None,
@@ -222,14 +223,15 @@ def load_edits(
     """The edits of the directory at ``path``, every file of it read and checked.
 
     ``rubrics`` decides whether sources are needed (default: those of ``isr.toml``, else semantic/v1 and
-    perceptual/v1). Raises ``EditDirectoryError`` with every problem at once; with ``skip_invalid`` the rows
+    perceptual/v1), unless ``need_source`` says it. Raises ``EditDirectoryError`` with every problem at once; with ``skip_invalid`` the rows
     that have problems are left out and listed in ``skipped``, unless none is left.
     """
     root = Path(path)
     file = metadata_file(root)
     settings, said = _settings(root)
-    pair = load_pair(tuple(rubrics) if rubrics else settings.rubrics)
-    need_source = any("source" in r.images for r in pair.values())
+    if need_source is None:
+        pair = load_pair(tuple(rubrics) if rubrics else settings.rubrics)
+        need_source = any("source" in r.images for r in pair.values())
     scanner = Scanner(root, cache)
     try:
         loader = _Loader(root=root, scanner=scanner, need_source=need_source, on_progress=on_progress)
@@ -289,6 +291,9 @@ def _setting_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
         value = raw.get(key, [])
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             yield Problem("isr.toml", key, "a list of names", repr(value)[:80], "correct the value")
+        elif key == "rubrics" and any(map(is_path, value)):
+            fix = "name a published rubric; a file is given on the command line: --rubric PATH"
+            yield Problem("isr.toml", key, "names of published rubrics", repr(value)[:80], fix)
         elif key == "rubrics" and value:
             try:
                 load_pair(tuple(value))

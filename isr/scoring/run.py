@@ -25,7 +25,7 @@ from isr.judging.cards import Panel, load_panel
 from isr.judging.keys import check_pair, endpoint_key
 from isr.judging.loop import Plan, Progress, judge_all, judged_edits
 from isr.judging.prices import require_prices
-from isr.judging.rubrics import load_pair
+from isr.judging.rubrics import keep_rubrics, load_pair
 from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration, require_match
 from isr.qualify.record import Qualified, qualifications
@@ -207,6 +207,7 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
         qualified=qualified,
         measured=measured,
     )
+    keep_rubrics(out, plan.rubrics.values())
     write_text(out / "result.json", result.to_json())
     write_text(out / "run.json", json.dumps(_run_record(options, done), indent=1) + "\n")
     return done
