@@ -225,6 +225,7 @@ def _files(
 def _card_fields(card: Card) -> dict[str, Any]:
     """A card without addresses and without names of places on one machine; its identity says what they held."""
     fields = card.model_dump(mode="json", exclude={"endpoint"})
+    fields["backend"] = card.identity["backend"]
     if card.checkpoint is not None:
         fields["model"] = f"./{card.checkpoint.name}"
     fields["engine"] = {

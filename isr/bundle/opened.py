@@ -106,7 +106,9 @@ def open_bundle(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found
 def _card(bundle: Bundle, name: str, found: Verification) -> Card:
     """A judge's card with the identity that was recorded: local weights need not be here."""
     raw = bundle.json(f"cards/{name}.json")
-    card = _Recorded.model_validate_json(_dumps({**raw["card"], "recorded": raw["identity"]}), strict=True)
+    card = _Recorded.model_validate_json(
+        _dumps({**raw["card"], "folder": "", "recorded": raw["identity"]}), strict=True
+    )
     if not _belongs(card, _files(card, found)):
         found.faults.append(f"cards/{name}.json: the card and the judge's identity do not belong together")
     return card
@@ -138,11 +140,12 @@ def _files(card: _Recorded, found: Verification) -> frozenset[str]:
 def _belongs(card: _Recorded, files: frozenset[str]) -> bool:
     """Whether the card's own fields are those of its identity; what stands for files is left out.
 
-    A bundle names a model in a folder by a relative path, whatever it was called where the run was made.
+    A bundle names a model in a folder by a relative path, whatever it was called where the run was made. Which release
+    of a plug-in answered is in the identity alone.
     """
     weights = {"model": ""} if card.model.startswith(("./", "../")) else {}
     own, said = (
-        {**fields, **weights, "engine": _no_file(fields["engine"], files)}
+        {**fields, **weights, "plugin": None, "engine": _no_file(fields["engine"], files)}
         for fields in (card.as_written, card.recorded)
     )
     return own == said
