@@ -37,6 +37,8 @@ The module says what it is by constants. Each default is the cautious one:
 ``ANSWERS_VERSION = "1"``  raise it whenever the same request could now get another answer. It belongs to the judge's
                            identity, with the name of your distribution. Without it the distribution's version does, and
                            every release asks, and pays for, every answer again.
+``FORMERLY_BUILT_IN``      ``True`` only where the backend was a part of ``isr`` before it had a distribution: its judges
+                           keep the identity that they had.
 
 The backend is found by an entry point of its distribution::
 

@@ -11,7 +11,6 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import IO, Any
 
@@ -127,9 +126,7 @@ def _files(
     )
     yield "answers.jsonl", b"".join(_answers(plan, store_path))
     for rubric in plan.rubrics.values():
-        stem, version = rubric.name.split("/")
-        source = resources.files("isr.prompts").joinpath(stem, f"{version}.toml")
-        yield f"rubrics/{rubric.name}.toml", source.read_bytes()
+        yield f"rubrics/{rubric.name}.toml", rubric.text.encode()
     for card in plan.panel.members:
         yield f"cards/{card.name}.json", _text({"card": _card_fields(card), "identity": card.identity})
     for number, data in enumerate(contents.calibrations, 1):
@@ -148,6 +145,7 @@ def _files(
 def _card_fields(card: Card) -> dict[str, Any]:
     """A card without addresses and without names of places on one machine; its identity says what they held."""
     fields = card.model_dump(mode="json", exclude={"endpoint"})
+    fields["backend"] = card.identity["backend"]
     if card.checkpoint is not None:
         fields["model"] = f"./{card.checkpoint.name}"
     fields["engine"] = {

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isr.edits.directory import EditDirectory
+from isr.edits.directory import EditDirectory, load_edits
 from isr.errors import InputError, Problem, UsageError
 from isr.judging.cards import Panel, load_panel
-from isr.judging.edits import load_edits
 from isr.judging.loop import Plan
 from isr.judging.recorded_card import recorded_panel
-from isr.judging.rubrics import load_rubric
+from isr.judging.rubrics import Rubric, load_rubric
 from isr.judging.thresholds import parse_recalibration
 from isr.scoring.places import RECORD, cache_of, home_of
 from isr.scoring.result import Result
@@ -51,10 +50,10 @@ def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
     )
     panel = _panel(judge, record, folder)
     _same_judges(panel, result)
-    rubrics = [load_rubric(str(r["name"])) for r in result.rubrics]
+    rubrics = _rubrics(folder, result)
     directory = load_edits(
         root,
-        rubrics=[r.name for r in rubrics],
+        needs_source=any("source" in r.images for r in rubrics),
         skip_invalid=bool(result.data["skipped"]),
         cache=cache_of(folder),
     )
@@ -124,3 +123,17 @@ def _same_judges(panel: Panel, result: Result) -> None:
             f"--judge: expected the judges of the run ({', '.join(f'{n}:{d[:19]}' for n, d in wanted.items())}); "
             f"found {', '.join(f'{n}:{d[:19]}' for n, d in found.items())}; give the card that the run was scored with"
         )
+
+
+def _rubrics(folder: Path, result: Result) -> list[Rubric]:
+    """The rubrics of a run, by the run's own copies or as published. Raises ``UsageError`` if they are others now."""
+    rubrics = []
+    for said in result.rubrics:
+        rubric = load_rubric(str(said["name"]), folder)
+        if rubric.digest != said["digest"]:
+            raise UsageError(
+                f"rubric {rubric.name}: expected the text that the run was judged by ({str(said['digest'])[:19]}); "
+                f"found another ({rubric.digest[:19]}); restore it, or score again"
+            )
+        rubrics.append(rubric)
+    return rubrics

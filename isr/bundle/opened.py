@@ -126,11 +126,12 @@ def _files(card: RecordedCard, found: Verification) -> frozenset[str]:
 def _belongs(card: RecordedCard, files: frozenset[str]) -> bool:
     """Whether the card's own fields are those of its identity; what stands for files is left out.
 
-    A bundle names a model in a folder by a relative path, whatever it was called where the run was made.
+    A bundle names a model in a folder by a relative path, whatever it was called where the run was made. Which release
+    of a plug-in answered is in the identity alone.
     """
     weights = {"model": ""} if card.model.startswith(("./", "../")) else {}
     own, said = (
-        {**fields, **weights, "engine": _no_file(fields["engine"], files)}
+        {**fields, **weights, "plugin": None, "engine": _no_file(fields["engine"], files)}
         for fields in (card.as_written, card.recorded)
     )
     return own == said

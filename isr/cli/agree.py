@@ -25,7 +25,11 @@ _PATH = click.Path(path_type=Path)
     help="A run's folder, an answer store (.db), or recorded answers (.jsonl).",
 )  # fmt: skip
 @click.option(
-    "--rubric", "rubrics", multiple=True, metavar="NAME/vN", help="By which recorded answers are read."
+    "--rubric",
+    "rubrics",
+    multiple=True,
+    metavar="NAME/vN|FILE.toml",
+    help="By which recorded answers are read.",
 )
 @click.option(
     "--scale", "scales", multiple=True, metavar="QUESTION=A,B,..:fails_below=X",

@@ -36,7 +36,11 @@ _PATH = click.Path(path_type=Path)
     help="Which judge of a run with several. Default: the last (the panel).",
 )
 @click.option(
-    "--rubric", "rubrics", multiple=True, metavar="NAME/vN", help="By which recorded answers are read."
+    "--rubric",
+    "rubrics",
+    multiple=True,
+    metavar="NAME/vN|FILE.toml",
+    help="By which recorded answers are read.",
 )
 @click.option(
     "--where", "conditions", multiple=True, metavar="COLUMN=VALUE", help="Correct these edits only."

@@ -29,7 +29,9 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--attention", default=4, show_default=True, help="Attention checks.")
 @click.option("--disputed", default=0.5, show_default=True, help="Share of disputed edits, for disagreement.")
-@click.option("--rubric", "rubrics", multiple=True, metavar="NAME/vN", help="Whose questions are asked.")
+@click.option(
+    "--rubric", "rubrics", multiple=True, metavar="NAME/vN|FILE.toml", help="Whose questions are asked."
+)
 @click.option("--seed", default=0, show_default=True, help="Of the draw and of every rater's order.")
 @click.option("--port", default=0, help="Default: a free one.")
 @click.option("--export", "exporting", is_flag=True, help="Write labels.csv and the rest, and end.")
@@ -95,7 +97,7 @@ def _kept(options: dict[str, Any]) -> dict[str, Any]:
 
     lists = {
         "judge": sorted(realpath(p) for p in options["judges"]),
-        "rubric": sorted(options["rubrics"]),
+        "rubric": sorted(realpath(r) if r.endswith(".toml") else r for r in options["rubrics"]),
         "strata": [c.strip() for c in options["strata"].split(",") if c.strip()],
     }
     names = ("design", "edits", "controls", "repeat", "attention", "disputed", "seed")
@@ -104,7 +106,7 @@ def _kept(options: dict[str, Any]) -> dict[str, Any]:
 
 def _go_on(directory: Path, folder: Path, store: Any, options: dict[str, Any], *, serving: bool) -> None:
     """Checks that a study that was begun is this one."""
-    from isr.judging.edits import load_edits
+    from isr.edits.directory import load_edits
     from isr.people.labelling_plan import check_plan
 
     context = click.get_current_context()
@@ -117,20 +119,22 @@ def _go_on(directory: Path, folder: Path, store: Any, options: dict[str, Any], *
     study = store.study()
     edits = None
     if serving:
-        names = [part.rpartition(":sha256:")[0] for part in study.guideline.split("+")]
-        edits = load_edits(directory, rubrics=names, cache=folder / "cache.db")
+        needs_source = any("source" in r.images for r in _rubrics(study))
+        edits = load_edits(directory, needs_source=needs_source, cache=folder / "cache.db")
     check_plan(study, edits, {n: v for n, v in _kept(options).items() if n in given})
 
 
 def _plan(directory: Path, folder: Path, store: Any, options: dict[str, Any]) -> None:
     from dataclasses import replace
 
-    from isr.judging.edits import load_edits, rubrics_of
+    from isr.edits.directory import load_edits
+    from isr.judging.edits import rubrics_of
     from isr.people.judgements import read_source
     from isr.people.labelling_plan import plan_study
 
     rubrics = rubrics_of(directory, options["rubrics"])
-    edits = load_edits(directory, rubrics=[r.name for r in rubrics.values()], cache=folder / "cache.db")
+    needs_source = any("source" in r.images for r in rubrics.values())
+    edits = load_edits(directory, needs_source=needs_source, cache=folder / "cache.db")
     judges = [j for path in options["judges"] for j in read_source(path)]
     names = ("design", "edits", "controls", "repeat", "attention", "disputed", "seed")
     strata = [c.strip() for c in options["strata"].split(",") if c.strip()]
@@ -145,13 +149,31 @@ def _plan(directory: Path, folder: Path, store: Any, options: dict[str, Any]) ->
     )
 
 
+def _rubrics(study: Any) -> list[Any]:
+    """The rubrics of a study that was begun; those of files must be what they were."""
+    from isr.canonical import short
+    from isr.errors import UsageError
+    from isr.judging.rubrics import is_path, load_rubric
+
+    files = {r.name: r for r in map(load_rubric, filter(is_path, study.options.get("rubric", ())))}
+    found = []
+    for part in study.guideline.split("+"):
+        name = part.rpartition(":sha256:")[0]
+        rubric = files.get(name) or load_rubric(name)
+        if part != f"{name}:{short(rubric.digest)}":
+            raise UsageError(
+                f"isr label: expected the rubric {part}, by which this study was begun; found "
+                f"{short(rubric.digest)}; restore the file, or begin another study"
+            )
+        found.append(rubric)
+    return found
+
+
 def _serve(directory: Path, store: Any, port: int) -> None:
-    from isr.judging.rubrics import load_rubric
     from isr.web.label import make_app
     from isr.web.serve import guarded, run
 
-    names = [part.rpartition(":sha256:")[0] for part in store.study().guideline.split("+")]
-    config, listening, address = guarded(make_app(store, directory, [load_rubric(n) for n in names]), port)
+    config, listening, address = guarded(make_app(store, directory, _rubrics(store.study())), port)
     click.echo(f"labels: {store.folder}")
     click.echo(f"open: {address}")
     click.echo("Ctrl-C ends it; every click is on disk already")

@@ -28,7 +28,7 @@ EXAMPLE = Path("examples/shapes")
     "--rubric",
     "rubrics",
     multiple=True,
-    metavar="NAME/vN",
+    metavar="NAME/vN|FILE.toml",
     help="Rubrics, one for each question. Default: semantic/v1 and perceptual/v1.",
 )
 @click.option("--images", default=12, show_default=True, metavar="N", help="Make probes of at most N images.")

@@ -47,7 +47,7 @@ REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to op
     "--rubric",
     "rubrics",
     multiple=True,
-    metavar="NAME/vN",
+    metavar="NAME/vN|FILE.toml",
     help="Rubrics, one for each question. Default: semantic/v1 and perceptual/v1.",
 )
 @click.option(

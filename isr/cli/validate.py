@@ -13,7 +13,7 @@ import click
     "--rubric",
     "rubrics",
     multiple=True,
-    metavar="NAME/vN",
+    metavar="NAME/vN|FILE.toml",
     help="Rubrics that will be used; they decide whether sources are needed.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the problems as JSON.")

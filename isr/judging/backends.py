@@ -1,21 +1,29 @@
 """Judge backends: what a backend is, how one is found by name, and the border at which its answers are checked.
 
-A backend is a module with a function ``open_judge(card) -> Judge``: a file of ``isr.judges``, or a module that an
-installed package registers in the entry point group ``isr.judge_backends``. The module says what it is by constants
-(``FREE``, ``FILES``, ``SERVED_BY_NAME``, ``WRITES``; see ``Traits``). No other module knows a backend by its name.
+A backend is a module with a function ``open_judge(card) -> Judge``: a file of ``isr.judges``, a module that an
+installed package registers in the entry point group ``isr.judge_backends``, or a file beside a card that is itself
+given by a path (``backend = "./judge.py:open_judge"``). The module says what it is by constants (``FREE``, ``FILES``,
+``SERVED_BY_NAME``, ``WRITES``; see ``Traits``). No other module knows a backend by its name.
+
+What another package brings can change with its releases: the name of its distribution, and the ``ANSWERS_VERSION``
+that its module declares, are part of its judges' identity (``plugin_identity``).
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module, metadata
-from importlib.util import find_spec
+from importlib.abc import SourceLoader
+from importlib.util import find_spec, module_from_spec, spec_from_loader
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from isr.canonical import sha256_bytes
 from isr.errors import CardError, IsrError, JudgeError
 from isr.types import Answer
 
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
 BUILT_IN = "isr.judges"
 BACKEND_ENTRY_POINTS = "isr.judge_backends"
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+_FILE = re.compile(r"[^:]+\.py:[A-Za-z_][A-Za-z0-9_]*\Z")
 
 T = TypeVar("T")
 
@@ -69,22 +78,56 @@ class Traits:
     writes: bool = False
 
 
-def traits(backend: str) -> Traits:
-    """What the backend of that name says of itself. Raises ``CardError`` if there is none of that name."""
-    module = _found(backend)[0]
+def traits(backend: str, folder: str = "") -> Traits:
+    """What the backend of that name, or of that file in ``folder``, says of itself. Raises ``CardError`` if there is none."""
+    module = _found(backend, folder).module
     said = Traits(
-        getattr(module, "FREE", False),
+        _flag(backend, module, "FREE"),
         getattr(module, "FILES", ()),
-        getattr(module, "SERVED_BY_NAME", False),
-        getattr(module, "WRITES", False),
+        _flag(backend, module, "SERVED_BY_NAME"),
+        _flag(backend, module, "WRITES"),
     )
-    flags = {"FREE": said.free, "SERVED_BY_NAME": said.served_by_name, "WRITES": said.writes}
-    for name, value in flags.items():
-        if not isinstance(value, bool):
-            raise _misdeclared(backend, name, "True or False", value)
     if not (isinstance(said.files, tuple) and all(isinstance(f, str) for f in said.files)):
         raise _misdeclared(backend, "FILES", "a tuple of names", said.files)
     return said
+
+
+def identity_of(backend: str, folder: str = "") -> dict[str, Any]:
+    """What a backend adds to the identity of its judges: ``backend``, and ``plugin`` if another package brings it.
+
+    A backend's file is its content: ``file:<digest>:<function>`` stands in the place of its path. ``plugin`` holds the
+    name of the distribution and the ``ANSWERS_VERSION`` that the module declares; if it declares none, the version of
+    the distribution. A module that was part of isr before it had a distribution says ``FORMERLY_BUILT_IN = True``: its
+    judges keep the identity that they had. Raises ``CardError`` for a file that cannot be read.
+    """
+    if by_path(backend):
+        found = _found(backend, folder)
+        return {"backend": f"file:{found.digest}:{backend.rpartition(':')[2]}"}
+    plugin = _plugin(backend)
+    said = {"backend": backend}
+    if plugin is None:
+        return said
+    declared = getattr(plugin.module, "ANSWERS_VERSION", None)
+    if declared is not None and not (isinstance(declared, str) and declared):
+        raise _misdeclared(backend, "ANSWERS_VERSION", "a text that is not empty", declared)
+    return said | {"plugin": {"distribution": plugin.distribution, "answers": declared or plugin.version}}
+
+
+def _plugin(backend: str) -> _Found | None:
+    """The backend of that name if a package other than isr brings it, and it never was a part of isr."""
+    if not NAME.match(backend) or _is_built_in(backend):
+        return None
+    if not metadata.entry_points(group=BACKEND_ENTRY_POINTS, name=backend):
+        return None
+    found = _found(backend)
+    return None if _flag(backend, found.module, "FORMERLY_BUILT_IN") else found
+
+
+def _flag(backend: str, module: ModuleType, name: str) -> bool:
+    value = getattr(module, name, False)
+    if not isinstance(value, bool):
+        raise _misdeclared(backend, name, "True or False", value)
+    return value
 
 
 def _misdeclared(backend: str, name: str, expected: str, found: object) -> CardError:
@@ -96,7 +139,7 @@ def _misdeclared(backend: str, name: str, expected: str, found: object) -> CardE
 def backend_of(card: Card) -> Callable[[Card], Judge]:
     """The function that opens judges of the card's backend, its module imported. Raises ``CardError``."""
     try:
-        return _found(card.backend)[1]
+        return _found(card.backend, card.folder).function
     except CardError as error:
         raise CardError(f"{card.name}: {error}") from error
 
@@ -111,7 +154,7 @@ def open_judge(card: Card) -> Judge:
 
 def open_writer(card: Card) -> Writer:
     """The writer of a card, checked at the border as a judge is. Raises ``CardError`` if its backend has none."""
-    if not traits(card.backend).writes:
+    if not traits(card.backend, card.folder).writes:
         raise CardError(
             f"{card.name}: expected a card whose backend writes words; found backend {card.backend!r}, which does "
             f"not; choose another card"
@@ -122,16 +165,38 @@ def open_writer(card: Card) -> Writer:
 def _opened(card: Card) -> _AtTheBorder:
     opened = backend_of(card)
     with _border(card, "open_judge"):
-        return _AtTheBorder(card, opened(card))
+        return _AtTheBorder(card, opened(card), _plugin(card.backend))
 
 
 # --------------------------------------------------------------------------- found by name
 
 
-def _found(name: str) -> tuple[ModuleType, Callable[[Card], Judge]]:
-    """The module of a backend and its function; one name is one backend, whoever wrote it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """A backend's module and its function, and who brings it: a distribution, or a file by its digest."""
+
+    module: ModuleType
+    function: Callable[[Card], Judge]
+    distribution: str = ""
+    version: str = ""
+    digest: str = ""
+
+
+def by_path(backend: str) -> bool:
+    """Whether a card's ``backend`` is a file with a function (``./judge.py:open_judge``) and not a name."""
+    return bool(_FILE.match(backend))
+
+
+def _is_built_in(name: str) -> bool:
+    return find_spec(f"{BUILT_IN}.{name}") is not None
+
+
+def _found(name: str, folder: str = "") -> _Found:
+    """The backend of a name, or of a file in ``folder``; one name is one backend, whoever wrote it."""
+    if by_path(name):
+        return _of_file(name, folder)
     known = bool(NAME.match(name))
-    built_in = known and find_spec(f"{BUILT_IN}.{name}") is not None
+    built_in = known and _is_built_in(name)
     points = {p.value: p for p in metadata.entry_points(group=BACKEND_ENTRY_POINTS, name=name)}
     if built_in + len(points) > 1:
         owners = [f"{BUILT_IN}.{name} of isr itself"] * built_in + sorted(map(_owner, points.values()))
@@ -141,10 +206,63 @@ def _found(name: str) -> tuple[ModuleType, Callable[[Card], Judge]]:
         )
     if points:
         (point,) = points.values()
-        return _loaded(name, point.module, point.attr or "open_judge", _owner(point))
+        module = _imported(name, point.module, _owner(point))
+        return _Found(
+            module=module,
+            function=_function(name, module, point.attr or "open_judge", _owner(point)),
+            distribution=point.dist.name if point.dist else point.module.partition(".")[0],
+            version=point.dist.version if point.dist else "",
+        )
     if built_in:
-        return _loaded(name, f"{BUILT_IN}.{name}", "open_judge", f"{BUILT_IN}.{name}")
+        module = _imported(name, f"{BUILT_IN}.{name}", f"{BUILT_IN}.{name}")
+        return _Found(module=module, function=_function(name, module, "open_judge", f"{BUILT_IN}.{name}"))
     raise CardError(f"'backend' expected a module of {BUILT_IN} or an installed entry point; found {name!r}")
+
+
+def _of_file(backend: str, folder: str) -> _Found:
+    """The backend in a file of one's own. The bytes that are digested are the bytes that run."""
+    file, _, function = backend.rpartition(":")
+    if not folder:
+        raise CardError(
+            f"'backend' expected a name; found the file {file!r}, which only a card that is given by its path may name"
+        )
+    path = Path(folder, file)
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise CardError(
+            f"'backend' expected a file of Python; found {file!r} ({error.strerror}: {path}); check the path"
+        ) from None
+    digest = sha256_bytes(source)
+    name = f"isr_backend_{digest.partition(':')[2][:16]}"
+    module = sys.modules.get(name)
+    if module is None:
+        spec = spec_from_loader(name, _Source(str(path), source))
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[name] = module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except (ImportError, SyntaxError) as error:
+            del sys.modules[name]
+            raise CardError(
+                f"'backend' expected a file that can be imported; found {path} ({error}); install what it needs, or "
+                f"correct it"
+            ) from error
+    return _Found(module=module, function=_function(backend, module, function, str(path)), digest=digest)
+
+
+class _Source(SourceLoader):
+    """Loads a module from bytes that were read already; nothing is cached on the disk."""
+
+    def __init__(self, path: str, source: bytes) -> None:
+        self._path, self._source = path, source
+
+    def get_filename(self, fullname: str) -> str:
+        return self._path
+
+    def get_data(self, path: str | bytes) -> bytes:
+        return self._source
 
 
 def _owner(point: metadata.EntryPoint) -> str:
@@ -152,21 +270,24 @@ def _owner(point: metadata.EntryPoint) -> str:
     return f"{point.value}{package}"
 
 
-def _loaded(name: str, module: str, attr: str, owner: str) -> tuple[ModuleType, Callable[[Card], Judge]]:
+def _imported(name: str, module: str, owner: str) -> ModuleType:
     try:
-        found = import_module(module)
+        return import_module(module)
     except ImportError as error:
         raise CardError(
             f"backend {name!r}: {owner} cannot be imported ({error}); install what it needs"
         ) from error
-    function: Any = found
+
+
+def _function(name: str, module: ModuleType, attr: str, owner: str) -> Callable[[Card], Judge]:
+    function: Any = module
     for part in attr.split("."):
         function = getattr(function, part, None)
     if not callable(function):
         raise CardError(
             f"'backend' expected a judge backend; {name!r} is none: {owner} has no function {attr}"
         )
-    return found, function
+    return function  # type: ignore[no-any-return]
 
 
 # --------------------------------------------------------------------------- the border
@@ -175,8 +296,9 @@ def _loaded(name: str, module: str, attr: str, owner: str) -> tuple[ModuleType, 
 class _AtTheBorder:
     """A judge as the rest of the package knows it: whatever its backend does, an ``Answer`` or an ``IsrError``."""
 
-    def __init__(self, card: Card, judge: Any) -> None:
+    def __init__(self, card: Card, judge: Any, plugin: _Found | None = None) -> None:
         self._card, self._judge = card, judge
+        self._by = {} if plugin is None else {"plugin": f"{plugin.distribution} {plugin.version}".rstrip()}
 
     async def ask(self, request: Request, images: Prepared) -> Answer:
         return await self._answer("ask", lambda: self._judge.ask(request, images))
@@ -192,9 +314,11 @@ class _AtTheBorder:
 
     async def _answer(self, what: str, call: Callable[[], Awaitable[Any]]) -> Answer:
         with _border(self._card, what):
-            answer = await call()
+            answer: Answer = await call()
             _check(answer)
-        return answer  # type: ignore[no-any-return]
+        if self._by:  # which release answered: beside the answer, since its version alone is no other judge
+            return replace(answer, served={**answer.served, **self._by})
+        return answer
 
 
 @contextmanager

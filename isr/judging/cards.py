@@ -24,7 +24,7 @@ from isr.canonical import sha256_json, short
 from isr.edits.images import ImagePolicy
 from isr.errors import CardError, Problem, UsageError
 from isr.judging.backends import NAME as BACKEND_NAME
-from isr.judging.backends import Traits, traits
+from isr.judging.backends import Traits, by_path, identity_of, traits
 
 PANEL = "panel"
 RULES = ("strict", "majority", "any", "per_question")
@@ -135,6 +135,7 @@ class Card(_Section):
         files = self.traits.files if self.engine else ()
         return {
             **self.as_written,
+            **self._of_backend(),
             "model": self.model if self.checkpoint is None else checkpoint_digest(self),
             "engine": {k: _file_digest(self, v) if k in files else v for k, v in self.engine.items()},
         }
@@ -152,11 +153,17 @@ class Card(_Section):
             "engine": dict(self.engine),
         }
 
+    def _of_backend(self) -> dict[str, Any]:
+        try:
+            return identity_of(self.backend, self.folder)
+        except CardError as error:
+            raise CardError(f"{self.name}: {error}") from error
+
     @cached_property
     def traits(self) -> Traits:
         """What the card's backend says of itself. Raises ``CardError`` if there is none of that name."""
         try:
-            return traits(self.backend)
+            return traits(self.backend, self.folder)
         except CardError as error:
             raise CardError(f"{self.name}: {error}") from error
 
@@ -369,7 +376,10 @@ def _checked(raw: dict[str, Any], name: str, where: str, folder: str) -> Card:
                 problems.append(Problem(where, field, e["msg"], found, "edit the card"))
         raise CardError(f"{where}: {len(problems)} problem(s)", problems) from None
     problems += [*_address_problems(card, where), *_rule_problems(card, where)]
-    if not BACKEND_NAME.match(card.backend):
+    if by_path(card.backend) and not folder:
+        fix = "give the card itself by its path, or register the backend"
+        problems.append(Problem(where, "backend", "the name of a backend", repr(card.backend), fix))
+    elif not (BACKEND_NAME.match(card.backend) or by_path(card.backend)):
         problems.append(
             Problem(where, "backend", "a lower-case module name", repr(card.backend), "edit the card")
         )

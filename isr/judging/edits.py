@@ -7,8 +7,8 @@ from pathlib import Path
 
 from isr.edits.directory import EditDirectory, read_settings, settings_of
 from isr.edits.directory import load_edits as load_directory
-from isr.errors import Problem, RubricError
-from isr.judging.rubrics import DEFAULTS, Rubric, load_pair
+from isr.errors import EditDirectoryError, Problem, RubricError
+from isr.judging.rubrics import DEFAULTS, Rubric, is_path, load_pair
 from isr.types import Question
 
 
@@ -44,12 +44,20 @@ def rubrics_of(directory: Path, asked: Sequence[str] = ()) -> dict[Question, Rub
 
     Raises ``RubricError``, or ``EditDirectoryError`` for an ``isr.toml`` that says what it must not.
     """
-    return load_pair(tuple(asked) or read_settings(directory).rubrics or DEFAULTS)
+    if asked:
+        return load_pair(tuple(asked))
+    named = read_settings(directory).rubrics
+    if problems := list(_rubric_problems(named)):
+        raise EditDirectoryError(f"{directory / 'isr.toml'}: {len(problems)} problem(s)", problems)
+    return load_pair(named or DEFAULTS)
 
 
 def _rubric_problems(names: Sequence[str]) -> Iterator[Problem]:
     """What is wrong with the rubrics that a data directory names: it may choose among the published ones."""
-    if names:
+    if any(map(is_path, names)):
+        fix = "name a published rubric; a file is given on the command line: --rubric PATH"
+        yield Problem("isr.toml", "rubrics", "names of published rubrics", repr(list(names))[:80], fix)
+    elif names:
         try:
             load_pair(tuple(names))
         except RubricError as error:

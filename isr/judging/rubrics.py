@@ -1,24 +1,37 @@
-"""Rubrics: versioned judging prompts with their answer schema, read from ``prompts/<rubric>/v<N>.toml``."""
+"""Rubrics: versioned judging prompts with their answer schema.
+
+Published rubrics are those of ``prompts/<rubric>/v<N>.toml`` and those that installed packages register in the entry
+point group ``isr.rubrics`` (``"<rubric>/v<N>"`` names an object whose text is the path of the file). A rubric of one's
+own is given by its path: ``./<rubric>.toml`` is ``<rubric>/v0``, that is, not published.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import tomllib
+from collections.abc import Iterable
 from functools import cached_property, lru_cache
-from importlib import resources
+from importlib import metadata, resources
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field as _ModelField
 
 from isr.canonical import sha256_json
 from isr.errors import Problem, RubricError
+from isr.files import write_text
 from isr.types import Question
 
 DEFAULTS = ("semantic/v1", "perceptual/v1")
 PLACEHOLDER = "{{prompt}}"
 
+ENTRY_POINTS = "isr.rubrics"
+FOLDER = "rubrics"  # in a run's folder and in a bundle: the texts of its rubrics
+
 _NAME = re.compile(r"([a-z0-9][a-z0-9-]*)/v([1-9][0-9]*)\Z")
+_STEM = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 
 
 class _Part(BaseModel):
@@ -82,6 +95,7 @@ class Rubric(_Part):
     fields: tuple[Field, ...]
     decision: Decision | None = None
     examples: tuple[Example, ...] = ()
+    text: str = _ModelField("", exclude=True, repr=False)  # of the file, as it was read
 
     @cached_property
     def digest(self) -> str:
@@ -118,8 +132,8 @@ class Rubric(_Part):
         return f"{self.system.strip()}\n\nThe JSON object must match this JSON schema:\n{schema}"
 
 
-def names() -> list[str]:
-    """All published rubric versions, oldest first within a rubric."""
+def builtin_names() -> list[str]:
+    """The rubric versions of the package itself, oldest first within a rubric."""
     found: list[tuple[str, int]] = []
     for folder in resources.files("isr.prompts").iterdir():
         if folder.is_dir():
@@ -130,21 +144,105 @@ def names() -> list[str]:
     return [f"{name}/v{version}" for name, version in sorted(found)]
 
 
+def names() -> list[str]:
+    """All published rubric versions: the package's own, then those of installed packages by name."""
+    own = builtin_names()
+    return own + sorted({p.name for p in metadata.entry_points(group=ENTRY_POINTS)} - set(own))
+
+
+def is_path(rubric: str) -> bool:
+    """Whether a rubric is given by the path of its file and not by the name of a published one."""
+    return rubric.endswith(".toml")
+
+
+def load_rubric(name_or_path: str, run: Path | None = None) -> Rubric:
+    """The published rubric ``<rubric>/v<N>``, or the one of a ``.toml`` file.
+
+    run: the folder of a run, whose own copy of that rubric is read where it has one. Raises ``RubricError`` if there
+    is none, if the file is malformed, or if another rubric has the name of a published one.
+    """
+    if is_path(name_or_path):
+        return _from_file(Path(name_or_path))
+    kept = run / FOLDER / f"{name_or_path}.toml" if run else None
+    if kept is not None and kept.is_file():
+        return parse_rubric(name_or_path, _read(kept))
+    return _published(name_or_path)
+
+
+def keep_rubrics(run: Path, rubrics: Iterable[Rubric]) -> None:
+    """Puts the texts of rubrics that are not the package's own into a run's folder, for whoever reads it later."""
+    own = builtin_names()
+    for rubric in rubrics:
+        if rubric.name not in own:
+            file = run / FOLDER / f"{rubric.name}.toml"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(file, rubric.text)
+
+
 @lru_cache(maxsize=64)
-def load_rubric(name: str) -> Rubric:
-    """The published rubric ``<rubric>/v<N>``. Raises ``RubricError`` if there is none."""
+def _published(name: str) -> Rubric:
     match = _NAME.match(name)
     file = resources.files("isr.prompts").joinpath(match[1], f"v{match[2]}.toml") if match else None
-    if file is None or not file.is_file():
-        raise RubricError(f"rubric {name!r}: expected one of {', '.join(names())}; found no such version")
+    built_in = file is not None and file.is_file()
+    points = {p.value: p for p in metadata.entry_points(group=ENTRY_POINTS, name=name)} if match else {}
+    if built_in + len(points) > 1:
+        owners = ["isr itself"] * built_in + sorted(
+            f"{p.value} of the package {p.dist.name if p.dist else '?'}" for p in points.values()
+        )
+        raise RubricError(
+            f"rubric {name!r}: expected one rubric of that name; found {len(owners)}: {', '.join(owners)}; "
+            f"uninstall one, or rename it in its package"
+        )
+    if points:
+        (point,) = points.values()
+        try:
+            path = Path(str(point.load()))
+        except (ImportError, AttributeError) as error:
+            raise RubricError(
+                f"rubric {name!r}: expected the path of a file at {point.value}; found {error}; correct the package"
+            ) from error
+        return parse_rubric(name, _read(path))
+    if file is None or not built_in:
+        raise RubricError(
+            f"rubric {name!r}: expected one of {', '.join(names())}, or the path of a .toml file; "
+            f"found no such version"
+        )
     return parse_rubric(name, file.read_text("utf-8"))
+
+
+def _from_file(path: Path) -> Rubric:
+    """The rubric of a file: ``<folder>/v<N>.toml`` has that name, any other is version 0 of its own name."""
+    named = f"{path.resolve().parent.name}/{path.stem}"
+    if not _NAME.match(named):
+        if not _STEM.match(path.stem):
+            raise RubricError(
+                f"rubric {path}: expected a file name of lower-case letters, digits and hyphens; found "
+                f"{path.stem!r}; rename the file"
+            )
+        named = f"{path.stem}/v0"
+    rubric = parse_rubric(named, _read(path))
+    if named in names() and _published(named).digest != rubric.digest:
+        raise RubricError(
+            f"rubric {path}: expected another name than that of the published {named}; found other content under "
+            f"it; rename the file, e.g. {path.resolve().parent.name}-mine.toml"
+        )
+    return rubric
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RubricError(
+            f"rubric {path}: expected a readable rubric file; found {error}; check the path"
+        ) from error
 
 
 def parse_rubric(name: str, text: str) -> Rubric:
     """A rubric from the text of its file. Raises ``RubricError`` with every problem at once."""
     try:
         raw = tomllib.loads(text)
-        rubric = Rubric.model_validate({**raw, "name": name})
+        rubric = Rubric.model_validate({**raw, "name": name, "text": text})
     except tomllib.TOMLDecodeError as error:
         raise RubricError(f"rubric {name}: expected TOML; found {error}; correct the file") from error
     except ValidationError as error:
@@ -160,10 +258,9 @@ def parse_rubric(name: str, text: str) -> Rubric:
         ]
         raise RubricError(f"rubric {name}: {len(problems)} problem(s)", problems) from None
     problems = []
-    if "name" in raw:
-        problems.append(
-            Problem(f"rubric {name}", "name", "no such field", "one", "the file's place is its name")
-        )
+    for own, fix in (("name", "the file's place is its name"), ("text", "remove it")):
+        if own in raw:
+            problems.append(Problem(f"rubric {name}", own, "no such field", "one", fix))
     shown = tuple(p.image for p in rubric.user if p.image)
     if shown != rubric.images:
         problems.append(
@@ -206,7 +303,7 @@ def _inside(cut: int, minimum: int | None, maximum: int | None) -> bool:
 
 
 def load_pair(rubric_names: tuple[str, ...] = DEFAULTS) -> dict[Question, Rubric]:
-    """One rubric for each question. Raises ``RubricError`` if a question is missing or asked twice."""
+    """One rubric for each question, by names or paths. Raises ``RubricError`` if a question is missing or asked twice."""
     rubrics = [load_rubric(name) for name in rubric_names]
     pair = {r.question: r for r in rubrics}
     if len(rubrics) != 2 or set(pair) != set(Question):

@@ -106,7 +106,7 @@ def read_source(
     if path.suffix == ".jsonl":
         return [read_recorded(path, name=name or path.stem, rubrics=rubrics)]
     if path.suffix == ".db":
-        found = read_store(path, pixels or {})
+        found = read_store(path, pixels or {}, rubrics)
     else:
         stored = read_stored(path)
         found = list(_of_run(of_stored(stored), stored.result))
@@ -189,8 +189,10 @@ def _reason(word: str) -> Reason:
 # --------------------------------------------------------------------------- stores
 
 
-def read_store(path: Path, pixels: Mapping[str, str]) -> list[Judgements]:
+def read_store(path: Path, pixels: Mapping[str, str], rubrics: Sequence[str] = ()) -> list[Judgements]:
     """The judges whose answers are in a store; the first answer to the first repeat counts.
+
+    rubrics: those that are not published, by their paths.
 
     An answer belongs to the label of the same pixels; others are left out. Raises ``InputError`` where a store
     holds answers of a judge to several rubrics of one question, or to several instructions about one edit.
@@ -201,7 +203,8 @@ def read_store(path: Path, pixels: Mapping[str, str]) -> list[Judgements]:
         )
         raise InputError("a store names edits by their pixels only", [problem])
     by_judge: dict[str, dict[str, dict[str, Verdict]]] = {}
-    rubrics: dict[str, dict[str, str]] = {}
+    given = {r.name: r for r in map(load_rubric, rubrics)}
+    digests: dict[str, dict[str, str]] = {}
     names: dict[str, str] = {}
     backends: dict[str, str] = {}
     prompts: dict[tuple[str, str, str], str] = {}
@@ -215,10 +218,10 @@ def read_store(path: Path, pixels: Mapping[str, str]) -> list[Judgements]:
             edit = pixels.get(body["images"].get("edit", ""))
             if edit is None or body["repeat"] or row["ask"]:
                 continue
-            rubric = load_rubric(row["rubric"])
+            rubric = given.get(row["rubric"]) or load_rubric(row["rubric"])
             question, judge = rubric.question.value, body["judge"]
             names[judge] = row["model"] or backends[judge]
-            if rubrics.setdefault(judge, {}).setdefault(question, rubric.digest) != rubric.digest:
+            if digests.setdefault(judge, {}).setdefault(question, rubric.digest) != rubric.digest:
                 problems.append(_several(path, f"rubrics of {question} by {names[judge]}"))
             if prompts.setdefault((judge, question, edit), body["prompt"]) != body["prompt"]:
                 problems.append(_several(path, f"instructions about {edit} by {names[judge]}"))
@@ -230,7 +233,7 @@ def read_store(path: Path, pixels: Mapping[str, str]) -> list[Judgements]:
         Judgements(
             name=names[j],
             judge=j,
-            rubrics=rubrics[j],
+            rubrics=digests[j],
             verdicts=v,
             outcomes=_derived(v),
             edits={e: EditInfo() for q in v.values() for e in q},

@@ -289,7 +289,7 @@ def _rubrics(runs: Sequence[ReportRun]) -> list[tuple[Mapping[str, Any], Rubric 
     for run in runs:
         for entry in run.result.rubrics:
             try:
-                rubric: Rubric | None = load_rubric(str(entry["name"]))
+                rubric: Rubric | None = load_rubric(str(entry["name"]), run.folder)
             except IsrError:
                 rubric = None
             same = rubric is not None and rubric.digest == entry["digest"]

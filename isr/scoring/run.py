@@ -24,6 +24,7 @@ from isr.judging.keys import check_pair, endpoint_key
 from isr.judging.loop import Plan, Progress, judge_all, judged_edits
 from isr.judging.prices import require_prices
 from isr.judging.qualification import Qualified, qualifications
+from isr.judging.rubrics import keep_rubrics
 from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration, require_match
 from isr.scoring.edits_csv import EditsTable
@@ -198,6 +199,7 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
         partial_name(out / TABLE).unlink(missing_ok=True)
         log.warning("%s: the finished result that lies there is kept, since this run did not finish", out)
         return done
+    keep_rubrics(out, plan.rubrics.values())
     _commit(options, panel, question, done)
     if options.metrics:
         watch.stage("measuring")

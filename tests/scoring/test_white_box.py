@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from isr.scoring.white_box import relation
 
 ONE, TWO, HUB = "sha256:87fe91aa", "sha256:87fe91bb", "org/model@1234abcd"

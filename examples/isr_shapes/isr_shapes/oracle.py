@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from isr.judging.sending import Prepared
 
 FREE = True
-REVISION = "2"  # raised with every change of _shapes_vision that can change a verdict
+FORMERLY_BUILT_IN = True  # its judge keeps the identity, and so the answers, that it had as a part of isr
+REVISION = "2"  # raised with every change of isr_shapes.vision that can change a verdict
 
 
 def open_judge(card: Card) -> ShapesOracle:
