@@ -6,7 +6,6 @@ The identity of a judge is everything that can change its answers. Limits, price
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import re
 import tomllib
@@ -25,15 +24,13 @@ from isr.edits.images import ImagePolicy
 from isr.errors import CardError, Problem, UsageError
 from isr.judging.backends import NAME as BACKEND_NAME
 from isr.judging.backends import Traits, by_path, identity_of, traits
+from isr.judging.card_secrets import not_finite, secrets, shown
 
 PANEL = "panel"
 RULES = ("strict", "majority", "any", "per_question")
 ENTRY_POINTS = "isr.judges"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
-_PREFIXED = r"(?:\b(?:sk-|AIza|eyJ|hf_|xai-|gsk_)|\bBearer\s+)[\w.-]{8,}"
-KEY_PREFIX = re.compile(_PREFIXED)
-_LOOKS_LIKE_KEY = re.compile(rf"{_PREFIXED}|[A-Za-z0-9_-]{{40,}}")
 
 
 class _Section(BaseModel):
@@ -362,7 +359,7 @@ def _override(raw: dict[str, Any], text: str) -> None:
 
 
 def _checked(raw: dict[str, Any], name: str, where: str, folder: str) -> Card:
-    problems = [*_secrets(raw, where), *_not_finite(raw, where)]
+    problems = [*secrets(raw, where), *not_finite(raw, where)]
     for own in {"name", "folder"} & set(raw):
         problems.append(Problem(where, own, "no such field: a card is named by its file", "one", "remove it"))
     secret = {p.field for p in problems}
@@ -372,7 +369,7 @@ def _checked(raw: dict[str, Any], name: str, where: str, folder: str) -> Card:
         for e in error.errors():
             field = ".".join(str(p) for p in e["loc"])
             if field not in secret:
-                found = "none" if e["type"] == "missing" else _shown(e.get("input"))
+                found = "none" if e["type"] == "missing" else shown(e.get("input"))
                 problems.append(Problem(where, field, e["msg"], found, "edit the card"))
         raise CardError(f"{where}: {len(problems)} problem(s)", problems) from None
     problems += [*_address_problems(card, where), *_rule_problems(card, where)]
@@ -399,7 +396,7 @@ def _address_problems(card: Card, where: str) -> Iterator[Problem]:
     except ValueError:
         named, sound = "@" in address, False
     if not sound:
-        found = "another one" if named else _shown(address)
+        found = "another one" if named else shown(address)
         yield Problem(where, "endpoint.base_url", "an http(s) address", found, "edit the card")
     if named:
         fix = "put the key into api_key_env's variable"
@@ -412,66 +409,10 @@ def _rule_problems(card: Card, where: str) -> Iterator[Problem]:
     rule = card.price.image_tokens
     if rule and rule not in RULES:
         expected = f"one of {', '.join(RULES)}, or nothing"
-        yield Problem(where, "price.image_tokens", expected, _shown(rule), "edit the card")
+        yield Problem(where, "price.image_tokens", expected, shown(rule), "edit the card")
 
 
 def _as_json(raw: dict[str, Any]) -> bytes:
     import json
 
     return json.dumps(raw, default=str).encode()
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return "a value that looks like a key" if _LOOKS_LIKE_KEY.search(text) else text[:80]
-
-
-def _leaves(raw: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str, Any]]:
-    """(path, name, value) of every single value in a card; the items of a list stand under the list's name."""
-    for key, value in raw.items():
-        at = f"{path}{key}"
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{at}.")
-        elif isinstance(value, list):
-            for item in value:
-                if isinstance(item, Mapping | list):
-                    yield from _leaves({key: item}, path)
-                else:
-                    yield at, key, item
-        else:
-            yield at, key, value
-
-
-def _secrets(raw: Mapping[str, Any], where: str) -> Iterator[Problem]:
-    """Problems for every field that carries a key instead of a variable's name."""
-    for at, key, value in _leaves(raw):
-        if isinstance(value, str) and _is_secret(at, key, value):
-            yield Problem(
-                where,
-                at,
-                "the NAME of an environment variable in endpoint.api_key_env",
-                "what looks like a key itself",
-                "revoke it if it was shared, and remove it from the file",
-            )
-
-
-def _not_finite(raw: Mapping[str, Any], where: str) -> Iterator[Problem]:
-    """Problems for every NaN and infinity: no digest can be made of them."""
-    for at, _, value in _leaves(raw):
-        if isinstance(value, float) and not math.isfinite(value):
-            yield Problem(where, at, "a finite number", repr(value), "edit the card")
-
-
-_FREE_TEXT = {"model", "revision", "notes", "needs", "endpoint.base_url", "deployment"}
-
-
-def _is_secret(at: str, key: str, value: str) -> bool:
-    if key == "api_key_env":
-        named = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value)
-        return bool(value) and (not named or bool(KEY_PREFIX.match(value)))
-    if at == "backend":  # a module's name; that of hf_transformers begins like a key
-        return bool(_LOOKS_LIKE_KEY.fullmatch(value)) and not BACKEND_NAME.match(value)
-    if at in _FREE_TEXT:  # digests and long names are at home there; the known beginnings of keys are not
-        return bool(KEY_PREFIX.search(value))
-    named = re.search(r"(api_?key|token|secret|password|authorization)$", key, re.IGNORECASE)
-    return bool(value) and (bool(named) or bool(_LOOKS_LIKE_KEY.fullmatch(value)))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from isr.errors import AuthenticationError, SecretError, UsageError
-from isr.judging.cards import KEY_PREFIX
+from isr.judging.card_secrets import KEY_PREFIX
 
 if TYPE_CHECKING:
     from isr.judging.cards import Card
