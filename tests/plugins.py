@@ -58,3 +58,19 @@ def asked(card: Path) -> int:
     """How many requests the judge of ``install`` was asked."""
     file = card.parent / "asked"
     return len(file.read_text()) if file.exists() else 0
+
+
+def register(
+    folder: Path, group: str, *points: str, code: str, package: str = "others", version: str = "1.0"
+) -> None:
+    """Installs a package in ``folder``, which must be on the import path, with entry points of one group.
+
+    points: ``name = object`` each, for an object of ``code``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{package}.py").write_text(textwrap.dedent(code), "utf-8")
+    info = folder / f"{package}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+    lines = [f"{name} = {package}:{value}" for name, value in (p.split(" = ") for p in points)]
+    (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines]) + "\n")

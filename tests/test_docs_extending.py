@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +15,11 @@ import isr
 from isr.canonical import sha256_bytes
 from isr.errors import AuthenticationError, QuotaError
 from isr.judging.keys import allow
+from isr.judging.rubrics import load_rubric
 from tests import extending, messages_server
 from tests.directories import make_directory
+from tests.plugins import install as install_backend
+from tests.processes import CompletedProcess, run
 
 KEY = "sk-outside/0123456789+abcdefgh"
 
@@ -88,3 +93,61 @@ def test_a_reply_that_was_cut_off_is_undecided(server: messages_server.Messages,
     result = isr.score(tmp_path / "e", judge="my-messages")
     reasons = {said["reason"]: said["n"] for said in result.treatments[0].counts["undecided"]}
     assert reasons == {"truncated": 2}  # edits, each by both of its questions
+
+
+def test_the_judge_scores_by_the_path_of_its_file(server: messages_server.Messages, tmp_path: Path) -> None:
+    extending.write(tmp_path, "my_messages/judge.py")
+    card = extending.write(tmp_path, "by-path.toml")
+    card.write_text(card.read_text("utf-8").replace("https://api.messages.example/v1", server.url), "utf-8")
+    isr.score(tmp_path / "e", judge=card)
+    assert len(server.bodies) == 4
+
+
+# --------------------------------------------------------------------------- a rubric, a metric, a command
+
+
+def test_the_rubric_is_the_same_by_path_and_by_name(site: Path, tmp_path: Path) -> None:
+    path = extending.write(tmp_path, "my_rubrics/short.toml")
+    extending.install(site, "my-rubrics")
+    by_path, by_name = load_rubric(str(path)), load_rubric("short/v1")
+    assert (by_path.name, by_name.name) == ("short/v0", "short/v1")
+    assert by_path.model_copy(update={"name": "short/v1"}).digest == by_name.digest
+    card = install_backend(site, "FREE = True")
+    make_directory(tmp_path / "e", images=2, prompts=1, controls=False)
+    for rubric in (str(path), "short/v1"):
+        result = isr.score(tmp_path / "e", judge=card, rubrics=(rubric, "perceptual/v1"))
+        assert result.treatments[0].estimates["isr"].value == 0.0
+
+
+def test_the_metric_stands_beside_the_built_in_ones(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extending.install(site, "my-metrics")
+    monkeypatch.setattr("isr.scoring.metrics.lpips_vgg", no_weights)
+    card = install_backend(site, "FREE = True")
+    make_directory(tmp_path / "e", images=2, prompts=1, size=64)
+    isr.score(tmp_path / "e", judge=card, metrics=True)
+    (said,) = (json.loads(p.read_text()) for p in tmp_path.rglob("metrics.json"))
+    measured = said["treatments"][0]["metrics"]
+    assert list(measured)[:5] == ["edit:psnr", "edit:ssim", "edit:vifp", "edit:fsim", "edit:mean_difference"]
+    # two independent uniform pictures differ by 1/3 on average
+    assert measured["edit:mean_difference"]["mean"] == pytest.approx(1 / 3, abs=0.02)
+    rows = next(p for p in tmp_path.rglob("*.csv") if "edit:psnr" in p.read_text("utf-8"))
+    assert "edit:mean_difference" in rows.read_text("utf-8").splitlines()[0]
+
+
+def no_weights() -> None:
+    raise OSError("no network here")
+
+
+def test_the_command_is_one_of_isr(site: Path, tmp_path: Path) -> None:
+    extending.install(site, "my-commands")
+    done = isr_process(site, "tables", tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"tables of {tmp_path}\n")
+    assert "Print the tables of a run for our wiki." in isr_process(site, "--help").stdout
+
+
+def isr_process(site: Path, *arguments: object) -> CompletedProcess[str]:
+    """``isr`` as a user types it, with the plug-ins of ``site`` installed."""
+    path = os.pathsep.join([str(site), str(extending.PAGE.parents[1])])
+    return run([sys.executable, "-m", "isr", *arguments], env={**os.environ, "PYTHONPATH": path})

@@ -1,30 +1,88 @@
-"""The command ``isr``: one module here for each of its commands, loaded when it is used."""
+"""The command ``isr``: one module here for each of its commands, loaded when it is used.
+
+Installed packages add commands by the entry point group ``isr.commands``: its name is the command's, and it names a
+``click.Command``. The package's own commands cannot be replaced.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
-from importlib import import_module, resources
+from importlib import import_module, metadata, resources
+from typing import Any
 
 import click
 
-from isr.errors import IsrError
+from isr.errors import IsrError, UsageError
 from isr.version import __version__
+
+ENTRY_POINTS = "isr.commands"
 
 
 class _Commands(click.Group):
-    """Finds commands by the names of the modules in this package."""
+    """Finds commands by the names of the modules in this package, then among those of installed packages."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._refused: set[str] = set()
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        own = self._own()
+        outside = {p.name for p in metadata.entry_points(group=ENTRY_POINTS)}
+        for name in sorted(outside & set(own)):
+            self._refuse(name)
+        return sorted({*own, *outside})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        points = metadata.entry_points(group=ENTRY_POINTS, name=cmd_name)
+        if cmd_name in self._own():
+            if points and not ctx.resilient_parsing:
+                self._refuse(cmd_name)
+            command: click.Command = import_module(f"{__name__}.{cmd_name}").command
+            return command
+        return _outside(cmd_name, points) if points else None
+
+    def _own(self) -> list[str]:
         files = (f.name for f in resources.files(__name__).iterdir())
         return sorted(f[:-3] for f in files if f.endswith(".py") and not f.startswith("_"))
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.list_commands(ctx):
-            return None
-        command: click.Command = import_module(f"{__name__}.{cmd_name}").command
-        return command
+    def _refuse(self, name: str) -> None:
+        """Says once that a package's command is refused, since isr has one of that name."""
+        if name not in self._refused:
+            self._refused.add(name)
+            owners = ", ".join(sorted(map(_owner, metadata.entry_points(group=ENTRY_POINTS, name=name))))
+            click.echo(
+                f"isr: the command {name!r} of {owners} is refused: isr has one of that name, which is used; "
+                f"rename it in its package, or uninstall it",
+                err=True,
+            )
+
+
+def _owner(point: metadata.EntryPoint) -> str:
+    return f"the package {point.dist.name}" if point.dist else point.value
+
+
+def _outside(name: str, points: metadata.EntryPoints) -> click.Command:
+    """The command of an installed package, or one that says why it cannot be used: it must not spoil the others."""
+    owners = sorted({f"{p.value} of {_owner(p)}" for p in points})
+    if len(owners) > 1:
+        return _unusable(name, f"expected one command of that name; found {', '.join(owners)}")
+    try:
+        found = next(iter(points)).load()
+    except (ImportError, AttributeError) as error:
+        return _unusable(name, f"expected a command that can be imported; found {error} ({owners[0]})")
+    if not isinstance(found, click.Command):
+        return _unusable(name, f"expected a click.Command; found {type(found).__name__} ({owners[0]})")
+    return found
+
+
+def _unusable(name: str, why: str) -> click.Command:
+    def refuse(**_: object) -> None:
+        raise UsageError(f"isr {name}: {why}; correct or uninstall it")
+
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return click.Command(name, callback=refuse, short_help=f"(unusable: {why})", context_settings=anything)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

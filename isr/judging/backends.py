@@ -314,11 +314,9 @@ class _AtTheBorder:
 
     async def _answer(self, what: str, call: Callable[[], Awaitable[Any]]) -> Answer:
         with _border(self._card, what):
-            answer: Answer = await call()
-            _check(answer)
-        if self._by:  # which release answered: beside the answer, since its version alone is no other judge
-            return replace(answer, served={**answer.served, **self._by})
-        return answer
+            answer = _checked(await call())
+        # which release answered stands beside the answer: by itself it makes no other judge
+        return replace(answer, served={**answer.served, **self._by}) if self._by else answer
 
 
 @contextmanager
@@ -340,8 +338,8 @@ def _border(card: Card, what: str) -> Iterator[None]:
         ) from error
 
 
-def _check(answer: object) -> None:
-    """Raises ``TypeError`` unless a backend handed over an ``Answer`` of the types that its fields name."""
+def _checked(answer: object) -> Answer:
+    """What a backend handed over. Raises ``TypeError`` unless it is an ``Answer`` of the types that its fields name."""
     if not isinstance(answer, Answer):
         raise TypeError(f"expected an isr.Answer; found {type(answer).__name__}")
     for name in ("text", "refusal", "received_at"):
@@ -359,3 +357,4 @@ def _check(answer: object) -> None:
     p = answer.p_yes
     if p is not None and not (isinstance(p, float) and 0 <= p <= 1):
         raise TypeError(f"Answer.p_yes expected a probability or None; found {p!r:.80}")
+    return answer

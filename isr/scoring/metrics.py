@@ -24,6 +24,7 @@ from isr.image_file import decode
 from isr.judging.loop import Plan
 from isr.scoring.edits_csv import rows_of
 from isr.scoring.metrics_csv import write_metrics
+from isr.scoring.registered_metrics import registered_metrics, releases
 from isr.scoring.stored import StoredRun, read_stored
 from isr.types import Arm, Edit, Estimate, Floats, ImageRef
 
@@ -71,7 +72,10 @@ def require_piq() -> None:
 
 
 def metrics(lpips: Callable[[], Metric] | None = None) -> tuple[dict[str, Metric], dict[str, str]]:
-    """Functions of two images (1, 3, H, W) in [0, 1] by name, and why any is absent. ``lpips``: makes that one."""
+    """Functions of two images (1, 3, H, W) in [0, 1] by name, and why any is absent. ``lpips``: makes that one.
+
+    Those of other packages stand last (``isr.scoring.registered_metrics``).
+    """
     import piq
 
     found: dict[str, Metric] = {
@@ -80,11 +84,13 @@ def metrics(lpips: Callable[[], Metric] | None = None) -> tuple[dict[str, Metric
         "vifp": lambda x, y: piq.vif_p(x, y, data_range=1.0),
         "fsim": lambda x, y: piq.fsim(x, y, data_range=1.0),
     }
+    outside = registered_metrics(taken=METRICS)
+    absent = {}
     try:
         found["lpips"] = (lpips or lpips_vgg)()
     except (OSError, RuntimeError) as error:
-        return found, {"lpips": f"its weights cannot be had: {error}"}
-    return found, {}
+        absent = {"lpips": f"its weights cannot be had: {error}"}
+    return {**found, **outside}, absent
 
 
 def lpips_vgg() -> Metric:
@@ -126,7 +132,7 @@ def annotate(
     edits = {edit.edit_id: edit for edit in plan.edits}
     with _Cache(out / "metrics.jsonl", functions) as cache:
         rows = list(_annotated(stored, edits, plan.root, cache, said, stop))
-    said.treatments = list(_treatments(rows, [m for m in METRICS if m in functions]))
+    said.treatments = list(_treatments(rows, list(functions)))
     write_metrics(out, rows, said.as_dict(), str(stored.result.data["digest"]))
     return said
 
@@ -162,7 +168,7 @@ class _Cache:
         import piq
 
         self._functions = functions
-        self._mark = f"piq={piq.__version__}"
+        self._mark = "|".join([f"piq={piq.__version__}", *releases(functions.values())])
         self._known: dict[tuple[str, str], dict[str, float]] = {}
         if path.is_file():
             for line in path.read_text("utf-8").splitlines():
