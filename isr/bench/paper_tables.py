@@ -1,4 +1,4 @@
-"""The paper's tables II, VI and VII from rows of ours, the published figures beside them; and the general table.
+"""The paper's tables II, VI and VII from rows of ours, the published figures beside them.
 
 Every figure of ours stands with its interval and n. A published rate comes without an interval; the one shown is
 Wilson's at the paper's n, and is marked as computed here. What the paper's figures are not known to be is said to be

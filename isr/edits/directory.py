@@ -279,7 +279,9 @@ def settings_of(root: Path) -> tuple[Settings, list[Problem]]:
     ]
     problems += _setting_problems(raw)
     if problems:
-        return Settings(), problems
+        named = raw.get("rubrics", [])  # which the caller checks: all that is wrong is told at once
+        sound = isinstance(named, list) and all(isinstance(n, str) for n in named)
+        return Settings(tuple(named) if sound else ()), problems
     rubrics, by = tuple(raw.get("rubrics", ())), tuple(raw.get("by", ()))
     return Settings(rubrics, by, float(raw.get("level", Settings().level))), []
 

@@ -1,4 +1,4 @@
-"""Image tokens by the models' published rules, and what a request may cost.
+"""What a request may cost, and what an answer did.
 
 Estimates only: the usage that the endpoint reports is what counts once an answer is there.
 """

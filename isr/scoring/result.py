@@ -1,7 +1,6 @@
-"""The result of a run: the science in ``result.json``, one row per edit and arm in ``edits.csv``.
+"""The result of a run: the science in ``result.json``, made, written and read back.
 
-``result.json`` has identical bytes whenever the answers are the same: no time, no path, no host in it. It holds the
-digest of its table, so that a result and a table of two runs are never taken for one.
+``result.json`` has identical bytes whenever the answers are the same: no time, no path, no host in it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Confidence intervals of one rate and of one paired difference, clustered on the source image.
+"""The interval of one rate, clustered on the source image: the entry point that picks the method.
 
 Edits made from one image share its difficulty, so they are not independent draws. Every default here treats
 the image as the unit of randomisation; the intervals that do not are kept for comparison and say so in their

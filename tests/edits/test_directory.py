@@ -22,6 +22,7 @@ from PIL import Image
 
 from isr.edits import scan
 from isr.edits.directory import EditDirectory, Settings, _number, columns, read_settings
+from isr.edits.directory import load_edits as load_directory
 from isr.edits.images import pixel_digest
 from isr.errors import EditDirectoryError, RubricError
 from isr.image_file import decode
@@ -124,17 +125,10 @@ def test_the_same_picture_in_two_formats_is_one_image(root: Path) -> None:
 
 
 def test_without_a_source_every_edit_is_its_own_image(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path,
 ) -> None:
-    from isr.edits import directory
-    from isr.judging import rubrics
-
-    only_edit = {q: r.model_copy(update={"images": ("edit",)}) for q, r in rubrics.load_pair().items()}
-    monkeypatch.setattr(
-        directory, "load_pair", lambda names: only_edit
-    )  # no published rubric does without a source
     write_metadata(root, [{"file_name": r["file_name"], "prompt": r["prompt"]} for r in rows_of(root)])
-    edits = load_edits(root).edits
+    edits = load_directory(root, needs_source=False).edits
     assert len({e.cluster for e in edits}) == 4
     assert {e.cluster for e in edits} == {f"edit-{e.edit_id}" for e in edits}
 
@@ -403,7 +397,7 @@ def test_more_rows_than_are_looked_at_together(tmp_path: Path) -> None:
 
 
 def test_settings(root: Path) -> None:
-    assert load_edits(root).settings == Settings(("semantic/v1", "perceptual/v1"), (), 0.95)
+    assert load_edits(root).settings == Settings((), (), 0.95)  # no rubrics named: the default ones
     (root / "isr.toml").write_text(
         'rubrics = ["perceptual/v1", "semantic/v1"]\nby = ["split"]\nlevel = 0.9\n'
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import io
 import struct
 import threading
@@ -20,10 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from isr.canonical import sha256_bytes
-from isr.edits import images
 from isr.edits.images import (
     GAP_PX,
-    Encoded,
     ImagePolicy,
     encode,
     encode_pixels,
@@ -32,23 +28,9 @@ from isr.edits.images import (
     side_by_side,
 )
 from isr.image_file import ImageProblem, decode
-from isr.judging.sending import Encoder, Prepared, Sent
+from tests.edits.images_samples import PNG, RGB, pixels, saved
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
-RGB = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)  # 9 wide, 7 high
-PNG = ImagePolicy()
-
-
-def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def pixels(data: bytes) -> np.ndarray:
-    image = decode(data)
-    assert image.mode == "RGB"
-    return np.asarray(image).astype(int)
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
@@ -75,9 +57,6 @@ def problem(data: bytes) -> ImageProblem:
     with pytest.raises(ImageProblem) as caught:
         decode(data)
     return caught.value
-
-
-# Modes
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
@@ -196,9 +175,6 @@ def test_orientation_beside_exif_data_that_cannot_be_written_again() -> None:
     assert decode(saved(Image.fromarray(RGB), "JPEG", exif=body)).size == (7, 9)
 
 
-# What is no still image
-
-
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
 def test_animations_are_refused(kind: str) -> None:
     frames = [Image.fromarray(RGB), Image.fromarray(255 - RGB)]
@@ -259,9 +235,6 @@ def test_hostile_compressed_text() -> None:
     with pytest.raises(ImageProblem):
         decode(data)
     assert encode(data, PNG).data == png(2, 1, 8, 2, b"\0" + bytes(6))  # the chunk is left out unread
-
-
-# What is sent
 
 
 def test_metadata_chunks_are_not_sent_and_pixels_are_untouched() -> None:
@@ -395,9 +368,6 @@ def test_pixel_digest_knows_the_shape() -> None:
     assert pixel_digest(Image.new("RGB", (9, 2))) != pixel_digest(Image.new("RGB", (2, 9)))
 
 
-# Total
-
-
 SEEDS = [
     saved(Image.fromarray(RGB), "PNG", exif=SIDEWAYS),
     saved(Image.fromarray(RGB).convert("P"), "PNG", transparency=1),
@@ -462,117 +432,6 @@ def test_decoding_on_many_threads_leaves_the_warnings_alone() -> None:
     for t in threads:
         t.join()
     assert list(warnings.filters) == before
-
-
-# The encoder
-
-
-def folder_with(root: Path, **files: Image.Image) -> dict[str, tuple[str, str]]:
-    """Saved images by name, as (path, digest)."""
-    out = {}
-    for name, image in files.items():
-        data = saved(image, "BMP")
-        (root / f"{name}.bmp").write_bytes(data)
-        out[name] = (f"{name}.bmp", sha256_bytes(data))
-    return out
-
-
-@pytest.fixture
-def encodings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Counts real encodings."""
-    calls: list[int] = []
-    real = encode_pixels
-
-    def counted(image: Image.Image, policy: ImagePolicy) -> Encoded:
-        calls.append(1)
-        return real(image, policy)
-
-    monkeypatch.setattr(images, "encode_pixels", counted)
-    return calls
-
-
-def test_an_image_is_encoded_once_for_all_who_ask(tmp_path: Path, encodings: list[int]) -> None:
-    files = folder_with(tmp_path, a=Image.fromarray(RGB), b=Image.fromarray(255 - RGB))
-
-    async def ask() -> list[Sent]:
-        encoder = Encoder(tmp_path, PNG)
-        prepared = Prepared(encoder, {"source": files["a"], "edit": files["b"]})
-        together = await asyncio.gather(*(prepared.sent(r) for r in ("source", "edit") * 10))
-        return [*together, await prepared.sent("source")]
-
-    sent = asyncio.run(ask())
-    assert len(encodings) == 2
-    assert all(s is sent[0] for s in sent[::2])
-    head, _, body = sent[0].url.partition(b",")
-    assert head == b"data:image/png;base64"
-    assert (pixels(base64.b64decode(body)) == RGB).all()
-    assert sha256_bytes(base64.b64decode(body)) == sent[0].sha256
-
-
-def test_several_roles_are_put_side_by_side(tmp_path: Path) -> None:
-    files = folder_with(tmp_path, a=Image.fromarray(RGB), b=Image.fromarray(255 - RGB))
-    prepared = Prepared(Encoder(tmp_path, PNG), {"source": files["a"], "edit": files["b"]})
-    sent = asyncio.run(prepared.sent("source", "edit"))
-    got = pixels(base64.b64decode(sent.url.partition(b",")[2]))
-    assert (got[:, :9] == RGB).all()
-    assert (got[:, 9 + GAP_PX :] == 255 - RGB).all()
-    assert (np.asarray(prepared.pixels("edit")) == 255 - RGB).all()
-
-
-def test_the_memory_budget_is_kept_and_the_longest_unused_goes_first(
-    tmp_path: Path, encodings: list[int]
-) -> None:
-    rng = np.random.default_rng(3)
-    noise = {f"n{i}": Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)) for i in range(6)}
-    files = folder_with(tmp_path, **noise)
-
-    async def ask() -> Encoder:
-        one = len((await Encoder(tmp_path, PNG).sent((files["n0"],))).url)
-        encodings.clear()
-        encoder = Encoder(tmp_path, PNG, budget=int(3.5 * one))  # room for three
-        for name in ("n0", "n1", "n2", "n0", "n3"):  # n1 is the longest unused when n3 comes
-            await encoder.sent((files[name],))
-        assert len(encodings) == 4
-        await encoder.sent((files["n0"],))
-        assert len(encodings) == 4
-        await encoder.sent((files["n1"],))
-        assert len(encodings) == 5
-        for name in files:
-            await encoder.sent((files[name],))
-            held = sum(len(f.result().url) for f in encoder._sent._held.values())
-            assert held == encoder._sent._bytes <= encoder._sent._budget
-        return encoder
-
-    asyncio.run(ask())
-
-
-def test_an_image_over_the_budget_is_still_sent(tmp_path: Path) -> None:
-    files = folder_with(tmp_path, a=Image.fromarray(RGB), b=Image.fromarray(255 - RGB))
-
-    async def ask() -> int:
-        encoder = Encoder(tmp_path, PNG, budget=1)
-        for name in ("a", "b", "a"):
-            assert (await encoder.sent((files[name],))).url
-        return len(encoder._sent._held)
-
-    assert asyncio.run(ask()) == 1
-
-
-def test_a_failed_encoding_does_not_poison(tmp_path: Path) -> None:
-    files = folder_with(tmp_path, a=Image.fromarray(RGB))
-    data = (tmp_path / "a.bmp").read_bytes()
-
-    async def ask() -> Sent:
-        encoder = Encoder(tmp_path, PNG)
-        (tmp_path / "a.bmp").write_bytes(data + b"!")
-        failed = await asyncio.gather(
-            *(encoder.sent((files["a"],)) for _ in range(3)), return_exceptions=True
-        )
-        assert [type(f) for f in failed] == [ImageProblem] * 3
-        (tmp_path / "a.bmp").write_bytes(data)
-        return await encoder.sent((files["a"],))
-
-    assert asyncio.run(ask()).url.startswith(b"data:image/png;base64,")
 
 
 def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
