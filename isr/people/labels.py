@@ -1,4 +1,4 @@
-"""Labels: what people said about edits, from ``labels.csv`` or ``labels.jsonl``, and consensus by named rules.
+"""Labels: what people said about edits, and consensus by named rules. They are read from files by ``labels_file``.
 
 A label belongs to one rater and one edit. ``semantic`` and ``perceptual`` are ``fails``, ``fine`` or
 ``cannot_tell``, or a grade on a scale whose anchors and direction are declared. Raters are never averaged.

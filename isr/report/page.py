@@ -1,4 +1,4 @@
-"""The report as one HTML file that opens from disk: no network, no inline handler, every text escaped."""
+"""The report as one HTML file that opens from disk (its style: ``static/report.css``): no network, every text escaped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods compared on the same units: paired differences, image sign-flip test, multiplicity.
+"""Methods compared on the same units: paired differences, the image sign-flip test, McNemar.
 
 The unit of randomisation is the source image. The test flips the sign of whole images, which is exact when
 the two methods are exchangeable within images; McNemar's test takes edits as independent and is given only as
