@@ -20,7 +20,8 @@ import numpy as np
 
 from isr.calibration.correction.by_design import corrected_rate
 from isr.errors import DesignError
-from isr.people.agree import AgreementStudy, Choices, agree
+from isr.people.agree import agree
+from isr.people.agreement_study import AgreementStudy, Choices
 from isr.people.correct import CorrectionReport, Rows, Settings, correct, rows_of
 from isr.people.judgements import Judgements
 from isr.people.labels import Labels

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from isr.people.agree import AgreementStudy, Answers, Choices, JudgeAgreement
+    from isr.people.agreement_study import AgreementStudy, Answers, Choices, JudgeAgreement
     from isr.people.judgements import Judgements
     from isr.people.labels import Labels
     from isr.stats.rows import Interval
@@ -102,7 +102,7 @@ def command(
 
 def _from_study(path: Path, options: Mapping[str, Any]) -> tuple[Labels, list[Judgements], Choices]:
     from isr.errors import UsageError
-    from isr.people.agree import Choices
+    from isr.people.agreement_study import Choices
     from isr.people.study_file import read_study, study_judges, study_labels
 
     if options["labels"] or options["judges"]:
@@ -128,7 +128,7 @@ def _from_study(path: Path, options: Mapping[str, Any]) -> tuple[Labels, list[Ju
 
 def _from_options(options: Mapping[str, Any]) -> tuple[Labels, list[Judgements], Choices]:
     from isr.errors import UsageError
-    from isr.people.agree import Choices
+    from isr.people.agreement_study import Choices
     from isr.people.judgements import read_source
     from isr.people.study_file import guideline_version, load_labels, named_apart, option_scales, pixels_of
 

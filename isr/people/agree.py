@@ -5,162 +5,41 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
 from isr.calibration.agreement.alpha import MISSING
-from isr.calibration.agreement.many_raters import RatersAgreement, raters_agreement
-from isr.calibration.agreement.summary import Agreement, Ceiling, agreement, human_ceiling
+from isr.calibration.agreement.many_raters import raters_agreement
+from isr.calibration.agreement.summary import agreement, human_ceiling
 from isr.calibration.agreement.two_raters import gwet_ac1
-from isr.calibration.ranking import Coefficient, coefficient_difference, pairwise_share, rank_correlation
+from isr.calibration.ranking import coefficient_difference, pairwise_share, rank_correlation
 from isr.canonical import short
 from isr.errors import InputError, UsageError
+from isr.people.agreement_study import (
+    AgreementStudy,
+    Answers,
+    Baseline,
+    Choices,
+    Confusion,
+    Disputed,
+    JudgeAgreement,
+    JudgeDifference,
+    Pair,
+    Raters,
+)
 from isr.people.judgements import QUESTIONS, Judgements
-from isr.people.labels import Consensus, Labels, consensus, one_guideline
+from isr.people.labels import Labels, consensus, one_guideline
 from isr.people.study_file import check_pixels
 from isr.stats.multiplicity import HOLM, holm_family
-from isr.stats.paired import PairedComparison, compare_methods
+from isr.stats.paired import compare_methods
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
 from isr.types import Floats, Ints
 from isr.version import __version__
 
 ASKED = (*QUESTIONS, "outcome")
-SCHEMA = "isr.agreement/1"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choices:
-    """What a study decides before it looks: consensus rule, grouping, primary coefficient, level, seed."""
-
-    consensus: Consensus = "majority"
-    by: str = "editor"
-    primary: Coefficient = "kappa"
-    level: float = 0.95
-    seed: int = 0
-    most_disputed: int = 10
-    pool_guidelines: bool = False
-    title: str = ""
-    digest: str = ""
-
-
-@dataclass(frozen=True)
-class Raters:
-    """Agreement among people; ``graded`` on the ordinal scale where labels are graded."""
-
-    group: str
-    verdicts: RatersAgreement
-    graded: RatersAgreement | None
-    edits: int
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two raters, or two judges, with each other."""
-
-    first: str
-    second: str
-    agreement: Agreement
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """A judge against the consensus within one group of edits."""
-
-    group: str
-    agreement: Agreement
-    undecided: int
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """The predictor that always says ``says``, on the same edits: what agreement costs nothing."""
-
-    says: str
-    percent: Interval
-    ac1: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class JudgeAgreement:
-    """One judge against people. ``unusable``: share of the labelled edits whose answer was not decided."""
-
-    judge: str
-    unusable: Interval
-    reasons: Mapping[str, int]
-    unanswered: int
-    agreement: Agreement
-    baseline: Baseline
-    ceiling: Ceiling | None
-    spearman: Interval | None
-    kendall: Interval | None
-    by: tuple[Confusion, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class JudgeDifference:
-    """Two judges on the edits that both decide: the primary coefficient, and percent agreement."""
-
-    first: str
-    second: str
-    coefficient: Interval
-    p_value: float | None
-    p_holm: float | None
-    percent: PairedComparison
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answers:
-    """Everything about one question, or about the outcome of both."""
-
-    question: str
-    labelled: Mapping[str, int]
-    raters: tuple[Raters, ...]
-    rater_pairs: tuple[Pair, ...]
-    judges: tuple[JudgeAgreement, ...]
-    judge_pairs: tuple[Pair, ...]
-    differences: tuple[JudgeDifference, ...]
-    table_one: Mapping[str, Interval]
-
-
-@dataclass(frozen=True)
-class Disputed:
-    """An edit on which judges and people say different things; ``votes`` of people for ``fails``."""
-
-    edit: str
-    question: str
-    votes: str
-    says: Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class AgreementStudy:
-    """All that ``isr agree`` says."""
-
-    signature: str
-    title: str
-    counts: Mapping[str, int]
-    questions: Mapping[str, Answers]
-    disputed: tuple[Disputed, ...]
-    notes: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, **asdict(self)}
-
-    def to_json(self) -> str:
-        """The same bytes for the same labels, answers and choices."""
-        return json.dumps(_plain(self.as_dict()), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 @dataclass(frozen=True, kw_only=True)

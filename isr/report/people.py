@@ -11,7 +11,8 @@ import numpy as np
 
 from isr.calibration.scores import calibration_curve
 from isr.errors import IsrError
-from isr.people.agree import AgreementStudy, Choices, agree
+from isr.people.agree import agree
+from isr.people.agreement_study import AgreementStudy, Choices
 from isr.people.judgements import read_source
 from isr.people.labels import Label, Labels
 from isr.people.study_file import load_labels, named_apart

@@ -2,5 +2,5 @@
 
 ``method(editor, scene, *, budget, config, noise, callback) -> Immunized``
 
-in a file of its name, beside a frozen dataclass ``Config`` and a dictionary ``PRESETS`` whose first entry is the default.
+in a file of its name, beside a frozen dataclass ``Config`` and a dictionary ``PRESETS`` whose first entry is the default. What it optimises goes through ``sifm_ref.attack``.
 """

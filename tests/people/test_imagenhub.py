@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from isr.people.agree import AgreementStudy, Choices, agree
+from isr.people.agree import agree
+from isr.people.agreement_study import AgreementStudy, Choices
 from isr.people.correct import Settings, correct, where_edits
 from isr.people.judgements import Judgements
 from isr.people.labels import Labels

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,10 @@ from sifm_ref.descent import Descent  # noqa: E402
 from sifm_ref.editor import Memory  # noqa: E402
 from sifm_ref.pictures import to_array  # noqa: E402
 from sifm_ref.registry import method, names  # noqa: E402
+from sifm_ref.scene import silent  # noqa: E402
 from tests.sifm_ref.scenes import METHODS, OPTIMISED, WHITE, noise, quick, scene  # noqa: E402
+
+DOCS = Path(__file__).parents[2] / "docs" / "immunize.md"
 
 
 def protect(name: str, box: Any, *, batch: int = 1, budget: Budget | None = None, **changes: Any) -> Any:
@@ -301,3 +306,16 @@ def test_methods_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     found = method("theirs")
     assert found.function is method("noise").function
     assert found.name == "theirs"
+
+
+def test_the_method_in_the_docs(editor: Any, tmp_path: Path) -> None:
+    """A method of one's own, as ``docs/immunize.md`` has it: its loss falls, and no budget is broken."""
+    (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    (tmp_path / "mine.py").write_text(code, "utf-8")
+    box = editor("sd_img2img")
+    found = method(f"{tmp_path / 'mine.py'}:protect", "mine", {"descent.steps": "5"})
+    made = found.function(
+        box, scene(box), budget=Budget(), config=found.config, noise=noise(), callback=silent
+    )
+    assert (made.losses[-1] < made.losses[0]).all()
+    assert 0 < (made.image - scene(box).source).abs().max() <= 0.03 + 1e-6
