@@ -123,7 +123,7 @@ def _prices(card: Card) -> Outcome:
             return Outcome(False, "FREE = True, but the card sends a key: what a key opens costs money")
         return Outcome(True, "FREE = True: a budget needs no prices")
     try:
-        require_prices([card.model_copy(update={"price": Price()})])
+        require_prices((card.model_copy(update={"price": Price()}),))
     except UsageError:
         return Outcome(True, "a budget without prices is refused")
     return Outcome(False, "a budget without prices is not refused")
@@ -373,10 +373,9 @@ def _exceptions(card: Card) -> Outcome:
 
 def _redaction(card: Card) -> Outcome:
     """The key is in no text that leaves the backend, although every reply repeats it; no redirect takes it along."""
-    for fields in ({"text": ""}, *({"status": s} for s in (307, 400, 401, 404, 429, 500))):
-        recorder = _recorder(**fields)
-        if "text" in fields:
-            recorder.text = json.dumps({**VERDICT, "reasoning": f"asked with {recorder.key}"})
+    for status in (200, 307, 400, 401, 404, 429, 500):
+        recorder = _recorder(status=status)
+        recorder.text = json.dumps({**VERDICT, "reasoning": f"asked with {recorder.key}"})
         said = _driven(card, recorder)
         if said is None:
             return _NO_ENDPOINT
