@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import runpy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import isr
+import isr.stats
 from isr.canonical import sha256_bytes
 from isr.errors import AuthenticationError, QuotaError
 from isr.judging.keys import allow
@@ -151,3 +153,31 @@ def isr_process(site: Path, *arguments: object) -> CompletedProcess[str]:
     """``isr`` as a user types it, with the plug-ins of ``site`` installed."""
     path = os.pathsep.join([str(site), str(extending.PAGE.parents[1])])
     return run([sys.executable, "-m", "isr", *arguments], env={**os.environ, "PYTHONPATH": path})
+
+
+# --------------------------------------------------------------------------- a statistic
+
+
+def test_the_statistic_passes_its_own_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = extending.write(tmp_path, "isr/stats/agresti_coull.py").parent
+    monkeypatch.setattr(isr.stats, "__path__", [*isr.stats.__path__, str(home)])
+    path = extending.write(tmp_path, "tests/stats/test_agresti_coull.py")
+    found = runpy.run_path(str(path))
+    tests = [value for name, value in found.items() if name.startswith("test_")]
+    assert tests
+    for test in tests:
+        test()
+    sys.modules.pop("isr.stats.agresti_coull")
+
+
+def test_every_file_of_the_page_is_used_by_a_test() -> None:
+    """A page that nobody runs would rot; the sifm_ref part has tests beside sifm_ref's."""
+    tests = extending.PAGE.parents[1] / "tests"
+    code = "".join(
+        (tests / p).read_text("utf-8") for p in ("test_docs_extending.py", "sifm_ref/test_docs_extending.py")
+    )
+    for name in extending.files():
+        package = name.partition("/")[0].replace("_", "-")
+        assert f'"{name}"' in code or f'install(site, "{package}")' in code, name
+    for name in extending.distributions():
+        assert f'install(site, "{name}")' in code, name

@@ -13,12 +13,11 @@ if TYPE_CHECKING:
     from isr.qualify.run import Request
 
 _PATH = click.Path(path_type=Path)
-EXAMPLE = Path("examples/shapes")
 
 
 @click.command(short_help="Find out with probes whether a judge is awake.")
 @click.argument("judge", metavar="JUDGE")
-@click.argument("directory", metavar="[EDIT_DIR]", type=_PATH, required=False)
+@click.argument("directory", metavar="EDIT_DIR", type=_PATH, required=False)
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override one field of the card.")
 @click.option("--out", type=_PATH, help="Folder for the result. Default: EDIT_DIR.isr/qualify/JUDGE.")
 @click.option(
@@ -64,8 +63,7 @@ def command(
 
     Probes are altered sources and edits: the source unchanged, a black picture, noise, blur and blocks of
     rising strength, texts that order an answer, prompts that mean nothing, the same request again, and more;
-    docs/qualify.md lists them with their marks. They are written to the result's folder, to be looked at. EDIT_DIR
-    may be left out where examples/shapes lies in the working directory.
+    docs/qualify.md lists them with their marks. They are written to the result's folder, to be looked at.
 
     Answers are kept as those of isr score; none is asked twice, except with --against, which asks all of them
     anew in a store of its own. isr score prints the verdict with its result.
@@ -92,13 +90,12 @@ def command(
 def _directory(given: Path | None) -> Path:
     from isr.errors import UsageError
 
-    if given is not None:
-        return given
-    if (EXAMPLE / "metadata.jsonl").is_file():
-        return EXAMPLE
-    raise UsageError(
-        f"EDIT_DIR: expected an edit directory to make probes of; found none given, and no {EXAMPLE} here"
-    )
+    if given is None:
+        raise UsageError(
+            "isr qualify: EDIT_DIR: expected an edit directory to make probes of; found none given; "
+            "name edits like those that the judge will be asked about"
+        )
+    return given
 
 
 def _run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from isr.errors import TransportError, TransportReason
@@ -30,11 +30,11 @@ class Client:
         self._card, self._headers = card, dict(headers(key))
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def post(self, path: str, body: Mapping[str, Any], needs: Collection[str] = ()) -> dict[str, Any]:
         """The JSON object in the reply to a body posted to ``base_url`` + ``path``.
 
-        Raises the error of ``error_of_status`` for any status but 200, and ``TransportError`` for no reply in time,
-        half of one, or one that is no JSON object.
+        needs: fields without which a reply is no completion. Raises the error of ``error_of_status`` for any status but
+        200, and ``TransportError`` for no reply in time, half of one, or one that is no JSON object with these fields.
         """
         import aiohttp  # needed only where a backend asks; it takes longer to import than the rest together
 
@@ -60,8 +60,9 @@ class Client:
             raise TransportError(TransportReason.CONNECTION, message) from None
         if status != 200:
             raise error_of_status(self._card, status, said, headers, self.clean)
-        if not isinstance(said, dict):
-            message = f"{endpoint.host}: expected a JSON object; found another reply"
+        if not isinstance(said, dict) or not all(said.get(name) for name in needs):
+            fields = f" with {', '.join(needs)}" if needs else ""
+            message = f"{endpoint.host}: expected a JSON object{fields}; found another reply"
             raise TransportError(TransportReason.SERVER_ERROR, message)
         return said
 
