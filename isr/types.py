@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isr.errors import TransportReason
+from isr.signature import Signature
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -188,8 +189,9 @@ class Estimate:
     """A value that never travels without its interval, its n and what it rests on.
 
     ``value``, ``low``, ``high`` are ``None`` where they do not exist; ``notes`` then says why.
-    ``bounds`` are the values with all undecided outcomes at one extreme, then at the other.
-    There is no ``__float__`` on purpose.
+    ``bounds`` are the values with all undecided outcomes at one extreme, then at the other. ``signature`` says what the
+    estimate rests on; every estimate of a ``Result`` has it. It takes no part in equality and is no part of
+    ``as_dict``: the result says it once. There is no ``__float__`` on purpose.
     """
 
     value: float | None
@@ -201,6 +203,7 @@ class Estimate:
     clusters: int
     bounds: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    signature: Signature | None = field(default=None, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """The estimate as plain JSON values, in the order of the result file."""

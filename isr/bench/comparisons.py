@@ -16,8 +16,9 @@ import numpy as np
 
 from isr.bench.cells import Editing, Immunization, Plan
 from isr.bench.study import NONE
+from isr.scoring.compare import paired_signature
 from isr.scoring.finished import EditRow, FinishedRun
-from isr.stats.multiplicity import HOLM
+from isr.signature import Signature
 from isr.stats.paired import PairedComparison, compare_methods
 from isr.stats.rows import codes
 from isr.types import Treatment, Unit
@@ -152,16 +153,8 @@ def compared(
         Compared(p, _told(one, p, sides[_side(p, p.first)], sides[_side(p, p.second)]))
         for p, one in zip(pairs, family, strict=True)
     )
-    parts = [f"{k}={v}" for k, v in runs[0].instrument.items()]
-    parts += [
-        "prompts=fixed",
-        "estimand=edit-mean",
-        "pairs=units",
-        f"family={name}:{len(pairs)}:{HOLM}",
-        f"test=image-sign-flip:seed={seed}",
-        f"level={level:g}",
-    ]
-    return Family(name, judge, "|".join(parts), members, claim)
+    made = paired_signature(runs[0].instrument, f"{name}:{len(pairs)}", seed, level)
+    return Family(name, judge, str(made), members, claim)
 
 
 Side = tuple[
@@ -234,7 +227,7 @@ def lines(family: Family) -> Iterator[str]:
 
 
 def _level(family: Family) -> float:
-    return float(dict(p.split("=", 1) for p in family.signature.split("|"))["level"])
+    return float(Signature.parse(family.signature)["level"])
 
 
 def _notes(family: Family) -> Iterator[str]:

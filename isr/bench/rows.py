@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from isr.scoring.estimates import (
 )
 from isr.scoring.outcomes import Outcomes
 from isr.scoring.surrogates import Sight, sight
+from isr.stats.rate import Method
+from isr.stats.rows import Estimand, Prompts
 from isr.types import Arm, Edit, Estimate, Floats, ImageRef, Treatment, Unit
 
 EVERY = "*"
@@ -112,12 +114,12 @@ def judge_name(run: ReportRun) -> str:
 
 def settings_of(run: ReportRun, level: float | None = None) -> Settings:
     """How the run's own intervals were made."""
-    s: Mapping[str, Any] = run.settings
+    s = run.settings
     return Settings(
         level or run.level,
-        s.get("interval", "logit-t"),
-        s.get("prompts", "fixed"),
-        s.get("estimand", "edit-mean"),
+        cast("Method", s.get("interval", "logit-t")),
+        cast("Prompts", s.get("prompts", "fixed")),
+        cast("Estimand", s.get("estimand", "edit-mean")),
     )
 
 

@@ -58,11 +58,6 @@ images/        the images by their SHA-256, if they were included
 """
 
 
-def signature_parts(signature: str) -> dict[str, str]:
-    """The parts of a signature by name."""
-    return dict(p.split("=", 1) for p in signature.split("|"))
-
-
 # --------------------------------------------------------------------------- writing
 
 

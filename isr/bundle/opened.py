@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isr.bundle.archive import Bundle, edit_of, signature_parts
+from isr.bundle.archive import Bundle, edit_of
 from isr.calibration.agreement.summary import Agreement
 from isr.canonical import sha256_bytes
 from isr.edits.directory import EditDirectory
@@ -20,6 +20,7 @@ from isr.judging.rubrics import Rubric, load_rubric, parse_rubric
 from isr.judging.thresholds import read_recalibration
 from isr.scoring.estimates import Settings
 from isr.scoring.result import Result
+from isr.signature import Signature
 from isr.types import ImageRef, Question
 
 
@@ -74,7 +75,7 @@ def open_bundle(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found
         members = tuple(_card(bundle, name, found) for name in manifest["panel"]["members"])
         panel = Panel(str(manifest["panel"]["name"]), members, str(manifest["panel"]["rule"]))
         rubrics = {Question(q): _rubric(bundle, name, found) for q, name in manifest["rubrics"].items()}
-        s = signature_parts(result.signature)
+        s = Signature.parse(result.signature)
         settings = Settings(float(s["level"]), s["interval"], s["prompts"], s["estimand"])  # type: ignore[arg-type]
         calibrations = []
         for number in range(1, int(manifest["calibrations"]) + 1):

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from isr.bundle.archive import MANIFEST, SCHEMA, Bundle, image_name, image_refs, signature_parts
+from isr.bundle.archive import MANIFEST, SCHEMA, Bundle, image_name, image_refs
 from isr.bundle.opened import Opened, Rejudged, Verification, file_state, open_bundle
 from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem
@@ -23,6 +23,7 @@ from isr.judging.store import Store
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.places import TABLE
 from isr.scoring.tally import Tally
+from isr.signature import Signature
 from isr.types import Edit, Question
 from isr.version import __version__
 
@@ -212,7 +213,7 @@ def _differences(given: Any, made: Any, found: Verification, at: str = "result.j
     elif given != made:
         if at.endswith(": signature") and _but_version(str(given)) == _but_version(str(made)):
             found.notes.append(
-                f"made with isr {signature_parts(str(given)).get('isr')}, recomputed with {__version__}"
+                f"made with isr {Signature.parse(str(given)).get('isr', '?')}, recomputed with {__version__}"
             )
         elif isinstance(given, float) and isinstance(made, float):
             digits = agreeing_digits(given, made)
@@ -227,7 +228,7 @@ def _differences(given: Any, made: Any, found: Verification, at: str = "result.j
 
 
 def _but_version(signature: str) -> str:
-    return "|".join(p for p in signature.split("|") if not p.startswith("isr="))
+    return str(Signature.parse(signature).without("isr"))
 
 
 def agreeing_digits(a: float, b: float) -> int:

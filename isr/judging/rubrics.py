@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from importlib import metadata, resources
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic import Field as _ModelField
 
-from isr.canonical import sha256_json
+from isr.canonical import sha256_json, short
 from isr.errors import Problem, RubricError
 from isr.files import write_text
 from isr.types import Question
@@ -167,6 +167,14 @@ def load_rubric(name_or_path: str, run: Path | None = None) -> Rubric:
     if kept is not None and kept.is_file():
         return parse_rubric(name_or_path, _read(kept))
     return _published(name_or_path)
+
+
+def rubric_parts(rubrics: Mapping[Question, Rubric]) -> list[tuple[str, str]]:
+    """What a signature says of rubrics: by question, the version (with the name where it is another) and the digest."""
+    return [
+        (question.value, f"{rubric.name.removeprefix(f'{question}/')}:{short(rubric.digest)}")
+        for question, rubric in rubrics.items()
+    ]
 
 
 def keep_rubrics(run: Path, rubrics: Iterable[Rubric]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,8 +29,9 @@ from isr.people.agreement_study import (
     Raters,
 )
 from isr.people.judgements import QUESTIONS, Judgements
-from isr.people.labels import Labels, consensus, one_guideline
+from isr.people.labels import Labels, consensus, one_guideline, scale_parts
 from isr.people.study_file import check_pixels
+from isr.signature import Signature
 from isr.stats.multiplicity import HOLM, holm_family
 from isr.stats.paired import compare_methods
 from isr.stats.rate import rate_interval
@@ -95,21 +95,21 @@ def agree(labels: Labels, judges: Sequence[Judgements], choices: Choices) -> Agr
 
 
 def _signature(labels: Labels, judges: Sequence[Judgements], choices: Choices, guideline: str) -> str:
-    parts = [
-        f"isr={__version__}",
-        f"labels={short(labels.digest)}",
-        f"guideline={guideline}",
-        *(f"{q}-scale={json.dumps(s.as_dict(), separators=(',', ':'))}" for q, s in labels.scales.items()),
-        f"consensus={choices.consensus}",
-        *(f"judge={j.identity}" for j in judges),
-        f"primary={choices.primary}",
-        *([f"family={len(judges) * (len(judges) - 1) // 2}:{HOLM}"] if len(judges) > 1 else []),
-        f"level={choices.level:g}",
-        f"seed={choices.seed}",
-    ]
-    if choices.digest:
-        parts.append(f"study={short(choices.digest)}")
-    return "|".join(parts)
+    pairs = len(judges) * (len(judges) - 1) // 2
+    made = Signature.of(
+        ("isr", __version__),
+        ("labels", short(labels.digest)),
+        ("guideline", guideline),
+        *scale_parts(labels),
+        ("consensus", choices.consensus),
+        *(("judge", j.identity) for j in judges),
+        ("primary", choices.primary),
+        ("family", f"{pairs}:{HOLM}") if pairs else None,
+        ("level", f"{choices.level:g}"),
+        ("seed", choices.seed),
+        ("study", short(choices.digest)) if choices.digest else None,
+    )
+    return str(made)
 
 
 def _table(labels: Labels, judges: Sequence[Judgements], choices: Choices) -> _Table:

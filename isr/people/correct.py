@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -17,8 +16,9 @@ from isr.canonical import sha256_json, short
 from isr.errors import DesignError, UsageError
 from isr.people.agree import column_of, image_of
 from isr.people.judgements import QUESTIONS, Judgements
-from isr.people.labels import Consensus, Labels, consensus, one_guideline
+from isr.people.labels import Consensus, Labels, consensus, one_guideline, scale_parts
 from isr.people.study_file import check_pixels
+from isr.signature import Signature
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
 from isr.types import Bools, Floats, Ints
@@ -178,20 +178,20 @@ def correct(
             f"isr calibrate: design {settings.design!r} found no label on the edits that it needs "
             f"({'edits outside' if settings.design == 'external' else 'edits of'} the target); check edit_id and --design"
         )
-    parts = [
-        f"isr={__version__}",
-        f"judge={target.identity}",
-        f"labels={short(labels.digest)}",
-        f"guideline={guideline}",
-        f"edits={short(sha256_json(list(chosen)))}",
-        *(f"{q}-scale={json.dumps(s.as_dict(), separators=(',', ':'))}" for q, s in labels.scales.items()),
-        f"consensus={settings.consensus}",
-        f"design={settings.design}",
-        f"estimator={settings.estimator}",
-        f"level={settings.level:g}",
-        f"seed={settings.seed}",
-    ]
-    return CorrectionReport("|".join(parts), rates, tuple(dict.fromkeys(warnings)))
+    made = Signature.of(
+        ("isr", __version__),
+        ("judge", target.identity),
+        ("labels", short(labels.digest)),
+        ("guideline", guideline),
+        ("edits", short(sha256_json(list(chosen)))),
+        *scale_parts(labels),
+        ("consensus", settings.consensus),
+        ("design", settings.design),
+        ("estimator", settings.estimator),
+        ("level", f"{settings.level:g}"),
+        ("seed", settings.seed),
+    )
+    return CorrectionReport(str(made), rates, tuple(dict.fromkeys(warnings)))
 
 
 def _left_out(question: str, rows: Rows, labels: Labels) -> Iterator[str]:

@@ -17,6 +17,7 @@ from isr.judging.store import Store
 from isr.scoring.finished import FinishedRun, of_stored
 from isr.scoring.result import Result
 from isr.scoring.stored import read_stored
+from isr.signature import Signature
 from isr.types import Answer, Question, Reason, Tri, Unit, Value, Verdict, reason_of
 
 DECIDING = ("calibration", "repeats", "reask")  # parts of a run's signature
@@ -59,8 +60,8 @@ class Judgements:
     @property
     def settings(self) -> tuple[str, ...]:
         """The run's settings that change verdicts: thresholds of a calibration, repeats, a second ask."""
-        parts = (p.partition("=") for p in self.signature.split("|"))
-        return tuple(f"{k}:{v}" for k, _, v in parts if k in DECIDING and (k, v) != ("repeats", "1"))
+        parts = Signature.parse(self.signature).only(DECIDING).parts
+        return tuple(f"{k}:{v}" for k, v in parts if (k, v) != ("repeats", "1"))
 
     @property
     def instrument(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ A label belongs to one rater and one edit. ``semantic`` and ``perceptual`` are `
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -258,3 +259,8 @@ def cell_of(label: Label, name: str) -> str:
     if name == "pi":
         return "" if label.pi is None else repr(label.pi)
     return str(getattr(label, name)) if name in KNOWN else label.extra.get(name, "")
+
+
+def scale_parts(labels: Labels) -> list[tuple[str, str]]:
+    """What a signature says of the scales of graded labels, by question."""
+    return [(f"{q}-scale", json.dumps(s.as_dict(), separators=(",", ":"))) for q, s in labels.scales.items()]

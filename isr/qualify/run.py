@@ -22,13 +22,14 @@ from isr.judging.loop import Plan, judge_all, judged_edits
 from isr.judging.parsing import PARSER_VERSION
 from isr.judging.qualification import FILE, FOLDER
 from isr.judging.requests import requests_for
-from isr.judging.rubrics import Rubric, load_pair, load_rubric, names
+from isr.judging.rubrics import Rubric, load_pair, load_rubric, names, rubric_parts
 from isr.judging.store import Store
 from isr.qualify.checks import CHECKS, LEVEL, MARKS_VERSION, Answers, Given, evaluate
 from isr.qualify.probes import ASKED, PROBES_VERSION, write_probes
 from isr.qualify.record import Qualification
 from isr.scoring.options import Options
 from isr.scoring.run import Watch, open_panel
+from isr.signature import Signature
 from isr.types import Arm, Edit, Question
 from isr.version import __version__
 
@@ -187,17 +188,16 @@ def _models(watch: Watch) -> list[str]:
 
 
 def _signature(request: Request, card: Card, rubrics: Mapping[Question, Rubric], digest: str) -> str:
-    parts = [f"isr={__version__}"]
-    for question, rubric in rubrics.items():
-        parts.append(f"{question}={rubric.name.removeprefix(f'{question}/')}:{short(rubric.digest)}")
-    parts += [
-        f"judge={card.signature}",
-        f"parser={PARSER_VERSION}",
-        f"images={POLICY.rpartition('/')[2]}",
-        f"probes={PROBES_VERSION}:{short(digest)}",
-        f"marks={MARKS_VERSION}",
-        f"repeats={request.repeats}",
-        f"seed={request.seed}",
-        f"level={LEVEL:g}",
-    ]
-    return "|".join(parts)
+    made = Signature.of(
+        ("isr", __version__),
+        *rubric_parts(rubrics),
+        ("judge", card.signature),
+        ("parser", PARSER_VERSION),
+        ("images", POLICY.rpartition("/")[2]),
+        ("probes", f"{PROBES_VERSION}:{short(digest)}"),
+        ("marks", MARKS_VERSION),
+        ("repeats", request.repeats),
+        ("seed", request.seed),
+        ("level", f"{LEVEL:g}"),
+    )
+    return str(made)

@@ -18,6 +18,7 @@ from isr.scoring.outcomes import Ballot, Outcomes, outcomes
 from isr.scoring.places import home_of
 from isr.scoring.result import Result
 from isr.scoring.stored import read_stored
+from isr.signature import Signature
 from isr.stats.rate import rate_interval
 from isr.types import Arm, Bools, Estimate, Question, Treatment, Value, Verdict
 
@@ -41,9 +42,9 @@ class ReportRun:
         return [str(j["name"]) for j in self.result.judges]
 
     @cached_property
-    def settings(self) -> dict[str, str]:
-        """The parts of the signature by name."""
-        return dict(p.split("=", 1) for p in self.result.signature.split("|"))
+    def settings(self) -> Signature:
+        """The signature, by the names of its parts."""
+        return Signature.parse(self.result.signature)
 
     @property
     def level(self) -> float:

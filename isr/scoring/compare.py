@@ -6,7 +6,7 @@ Pairs are formed on units (image_id, prompt_id, editor, seed, purifier), never o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from isr.errors import UsageError
 from isr.scoring.finished import COSTS, Contender
 from isr.scoring.surrogates import Sight, sight
+from isr.signature import Signature
 from isr.stats.multiplicity import HOLM, benjamini_hochberg, simultaneous_level
 from isr.stats.paired import PairedComparison, compare_methods
 from isr.stats.rate import rate_interval
@@ -107,22 +108,26 @@ def compare(
     family = _family(found, pairs, sorted({u for c in found for u in c.edits}), level, rng)
     slices = tuple(_slices(found, pairs, by, level, rng))
     choices = tuple(_choices(found, level)) if choose else ()
-    parts = [f"{k}={v}" for k, v in instrument.items()]
-    parts += [
-        "prompts=fixed",
-        "estimand=edit-mean",
-        "pairs=units",
-        f"family={len(pairs)}:{HOLM}",
-        f"test=image-sign-flip:seed={seed}",
-        f"level={level:g}",
-    ]
     return Comparison(
-        signature="|".join(parts),
+        signature=str(paired_signature(instrument, str(len(pairs)), seed, level)),
         family=family,
         unpaired=unpaired,
         slices=slices,
         choices=choices,
         warnings=(*told, *_warnings(found), *(_surrogate_warnings(found) if choose else ())),
+    )
+
+
+def paired_signature(instrument: Mapping[str, str], family: str, seed: int, level: float) -> Signature:
+    """What a family of paired comparisons rests on. family: its size, with its name where it has one."""
+    return Signature.of(
+        *instrument.items(),
+        ("prompts", "fixed"),
+        ("estimand", "edit-mean"),
+        ("pairs", "units"),
+        ("family", f"{family}:{HOLM}"),
+        ("test", f"image-sign-flip:seed={seed}"),
+        ("level", f"{level:g}"),
     )
 
 

@@ -59,7 +59,7 @@ def asked(tally: Tally) -> Question:
     plan = tally.plan
     return Question(
         edits=tally.directory.digest,
-        signature=Signature.parse(tally.signature()).without("isr"),
+        signature=tally.signature().without("isr"),
         judges={c.name: c.digest for c in plan.panel.members},
         rubrics={q.value: r.digest for q, r in plan.rubrics.items()},
         by=tally.by,

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from isr.canonical import short
 from isr.errors import InputError, Problem, TransportReason
 from isr.files import file_digest
 from isr.scoring.estimates import as_dicts
 from isr.scoring.places import RESULT, TABLE, find_run
+from isr.scoring.records import Counts, DataRecord, JudgeRecord, Reliability, RubricRecord
+from isr.signature import Signature
 from isr.types import Estimate, Treatment, reason_of
+
+if TYPE_CHECKING:
+    import pandas
 
 SCHEMA = "isr.result/1"
 GRADE_TOP = 4
@@ -28,15 +33,20 @@ NO_TREATMENT = Treatment("", "", "", "")
 class Part:
     """Counts and estimates of one set of edits; ``by`` names the group, empty for the whole."""
 
-    counts: Mapping[str, Any]
+    counts: Counts
     estimates: Mapping[str, Estimate]
     by: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[Part, ...] = ()
 
+    def signed(self, signature: Signature) -> Self:
+        """The same with the signature on every estimate, its groups' too."""
+        estimates = {name: replace(e, signature=signature) for name, e in self.estimates.items()}
+        return replace(self, estimates=estimates, groups=tuple(g.signed(signature) for g in self.groups))
+
     @property
     def headline(self) -> str:
         """``value``, or ``bounds`` where too many edits are undecided for a value to speak for all."""
-        return str(self.counts["headline"])
+        return self.counts["headline"]
 
     def as_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {"by": dict(self.by)} if self.by else {}
@@ -60,18 +70,25 @@ class TreatmentPart(Part):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a run found out. Every estimate in it rests on ``signature``."""
+    """What a run found out. Every estimate in it rests on ``signature``, and carries it."""
 
     signature: str
-    data: Mapping[str, Any]
-    judges: tuple[Mapping[str, Any], ...]
-    rubrics: tuple[Mapping[str, Any], ...]
+    data: DataRecord
+    judges: tuple[JudgeRecord, ...]
+    rubrics: tuple[RubricRecord, ...]
     rule: str
     treatments: tuple[TreatmentPart, ...]
     control: Part | None
-    reliability: tuple[Mapping[str, Any], ...] = ()
+    reliability: tuple[Reliability, ...] = ()
     notes: tuple[str, ...] = ()
     table: Mapping[str, str] = field(default_factory=dict)  # edits.csv -> its digest; 0.1.0 kept none
+
+    def __post_init__(self) -> None:
+        by = Signature.parse(self.signature)
+        object.__setattr__(self, "treatments", tuple(t.signed(by) for t in self.treatments))
+        object.__setattr__(self, "control", self.control and self.control.signed(by))
+        said = [{k: _signed(v, by) for k, v in r.items()} for r in self.reliability]
+        object.__setattr__(self, "reliability", tuple(said))
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -94,6 +111,21 @@ class Result:
     def to_json(self) -> str:
         """The bytes of ``result.json``."""
         return json.dumps(self.as_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Every estimate as a row of a pandas table: treatment, group, name, value, interval, n, bounds, signature.
+
+        Raises ``MissingExtraError`` where pandas is not installed.
+        """
+        from isr.scoring.frames import to_frame
+
+        return to_frame(self)
+
+    def _repr_html_(self) -> str:
+        """The result as a small table, for notebooks."""
+        from isr.scoring.frames import to_html
+
+        return to_html(self)
 
     @property
     def unfinished(self) -> dict[str, int]:
@@ -138,7 +170,7 @@ class Result:
                 treatments=tuple(_treatment_part(t) for t in raw["treatments"]),
                 control=_part(raw["control"]) if raw["control"] else None,
                 reliability=tuple(
-                    {k: _estimate(v) if isinstance(v, dict) else v for k, v in r.items()}
+                    cast("Reliability", {k: _estimate(v) if isinstance(v, dict) else v for k, v in r.items()})
                     for r in raw["reliability"]
                 ),
                 notes=tuple(raw["notes"]),
@@ -156,6 +188,10 @@ class Result:
                 f"{short(digest)}): one of them is of another run, or writing was cut off; score again with the "
                 "same command, which costs nothing for stored answers"
             )
+
+
+def _signed(value: object, by: Signature) -> object:
+    return replace(value, signature=by) if isinstance(value, Estimate) else value
 
 
 def _unreadable(file: Path, found: str) -> InputError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from isr.edits.directory import EditDirectory
 from isr.edits.images import POLICY
 from isr.judging.loop import Judged, Plan, Progress, arms_of
 from isr.judging.parsing import PARSER_VERSION
+from isr.judging.rubrics import rubric_parts
 from isr.scoring.estimates import (
     UNDECIDED_SHARE,
     Frame,
@@ -27,7 +28,9 @@ from isr.scoring.estimates import (
     treatment_estimates,
 )
 from isr.scoring.outcomes import QUESTIONS, Ballot, Outcomes, outcomes
+from isr.scoring.records import Counts, JudgeRecord, Reliability, UndecidedCount
 from isr.scoring.result import GRADE_TOP, Part, Result, TreatmentPart
+from isr.signature import Signature
 from isr.types import Arm, Edit, Estimate, PanelReason, Treatment, Unit
 from isr.version import __version__
 
@@ -75,7 +78,7 @@ class Tally:
         treatments = self._treatments(frames[Arm.PROTECTED], decided, control_rows)
         control = self._control(frames[Arm.CONTROL], decided[Arm.CONTROL]) if control_rows else None
         return Result(
-            signature=self.signature(),
+            signature=str(self.signature()),
             data={
                 "digest": self.directory.digest,
                 "edits": len(self.plan.edits),
@@ -85,12 +88,15 @@ class Tally:
                 "skipped": [{"edit_id": n, "field": f} for n, f in self.directory.skipped_names],
             },
             judges=tuple(
-                {
-                    "name": c.name,
-                    "digest": c.digest,
-                    **c.identity,
-                    "reported_models": self._reported(c.name, progress),
-                }
+                cast(
+                    "JudgeRecord",
+                    {
+                        "name": c.name,
+                        "digest": c.digest,
+                        **c.identity,
+                        "reported_models": self._reported(c.name, progress),
+                    },
+                )
                 for c in self.plan.panel.members
             ),
             rubrics=tuple(
@@ -104,32 +110,28 @@ class Tally:
             notes=self._notes(progress),
         )
 
-    def signature(self) -> str:
-        """All that an estimate of this run depends on, in one line."""
-        plan, settings = self.plan, self.settings
-        parts = [f"isr={__version__}"]
-        for question, rubric in plan.rubrics.items():
-            parts.append(f"{question}={rubric.name.removeprefix(f'{question}/')}:{short(rubric.digest)}")
-        parts += [
-            f"judge={plan.panel.signature}",
-            f"rule={plan.panel.rule}",
-            f"parser={PARSER_VERSION}",
-            f"images={POLICY.rpartition('/')[2]}",
-            f"repeats={plan.repeats}",
-            f"interval={settings.interval}",
-            f"level={settings.level:g}",
-            f"prompts={settings.prompts}",
-            f"estimand={settings.estimand}",
-        ]
-        if plan.reask:
-            parts.append(f"reask={','.join(sorted(plan.reask))}")
-        if plan.recalibrations:
-            parts.append(f"calibration={','.join(sorted(short(r.digest) for r in plan.recalibrations))}")
-        if len(plan.edits) < len(self.directory.edits):
-            parts.append(f"limit={len(plan.edits)}")
-        if self.directory.skipped:
-            parts.append(f"skipped={len({p.where for p in self.directory.skipped})}")
-        return "|".join(parts)
+    def signature(self) -> Signature:
+        """All that an estimate of this run depends on."""
+        plan, settings, directory = self.plan, self.settings, self.directory
+        learnt = ",".join(sorted(short(r.digest) for r in plan.recalibrations))
+        limited = len(plan.edits) < len(directory.edits)
+        return Signature.of(
+            ("isr", __version__),
+            *rubric_parts(plan.rubrics),
+            ("judge", plan.panel.signature),
+            ("rule", plan.panel.rule),
+            ("parser", PARSER_VERSION),
+            ("images", POLICY.rpartition("/")[2]),
+            ("repeats", plan.repeats),
+            ("interval", settings.interval),
+            ("level", f"{settings.level:g}"),
+            ("prompts", settings.prompts),
+            ("estimand", settings.estimand),
+            ("reask", ",".join(sorted(plan.reask))) if plan.reask else None,
+            ("calibration", learnt) if learnt else None,
+            ("limit", len(plan.edits)) if limited else None,
+            ("skipped", len({p.where for p in directory.skipped})) if directory.skipped else None,
+        )
 
     def _treatments(
         self, frame: Frame, decided: Mapping[Arm, Outcomes], control_rows: Mapping[Unit, int]
@@ -141,7 +143,7 @@ class Tally:
             if e.unit in control_rows
         }
 
-        def part(rows: np.ndarray) -> tuple[dict[str, Any], dict[str, Estimate]]:
+        def part(rows: np.ndarray) -> tuple[Counts, dict[str, Estimate]]:
             some = decided[Arm.PROTECTED].take(rows)
             estimates = treatment_estimates(
                 frame.take(rows), some, units, decided[Arm.CONTROL], self.settings
@@ -156,7 +158,7 @@ class Tally:
         return tuple(out)
 
     def _control(self, frame: Frame, decided: Outcomes) -> Part:
-        def part(rows: np.ndarray) -> tuple[dict[str, Any], dict[str, Estimate]]:
+        def part(rows: np.ndarray) -> tuple[Counts, dict[str, Estimate]]:
             some = decided.take(rows)
             estimates = control_estimate(frame.take(rows), some, self.settings)
             return self._counts(Arm.CONTROL, rows, some), estimates | self._kept(Arm.CONTROL, rows, frame)
@@ -191,47 +193,46 @@ class Tally:
                     varying.add(column)
         return tuple(c for c in self.by if c not in varying)
 
-    def _counts(self, arm: Arm, rows: np.ndarray, some: Outcomes) -> dict[str, Any]:
+    def _counts(self, arm: Arm, rows: np.ndarray, some: Outcomes) -> Counts:
         inside = np.zeros(len(self.edits[arm]), np.bool_)
         inside[rows] = True
         counted = Counter(reason for row, reason in self.reasons[arm] if inside[row])
         if ties := int(some.tied.sum()):
             counted["", "panel", PanelReason.TIE] = ties
-        undecided = [
+        undecided: list[UndecidedCount] = [
             {"arm": arm.value, "question": q, "judge": j, "reason": r, "n": n}
             for (q, j, r), n in sorted(counted.items())
         ]
         n, decided = len(some), int(some.decided.sum())
         share = (n - decided) / n if n else 0.0
-        headline = "bounds" if share > UNDECIDED_SHARE else "value"
+        headline: Literal["value", "bounds"] = "bounds" if share > UNDECIDED_SHARE else "value"
         return {"edits": n, "decided": decided, "undecided": undecided, "headline": headline}
 
-    def _reliability(self, frames: Mapping[Arm, Frame]) -> tuple[dict[str, Any], ...]:
+    def _reliability(self, frames: Mapping[Arm, Frame]) -> tuple[Reliability, ...]:
         """How well repeats of one question agree, and whether more votes would pay; nothing without repeats."""
         if self.plan.repeats < 2:
             return ()
-        out = []
+        out: list[Reliability] = []
         for number, card in enumerate(self.plan.panel.members):
             hot = card.decoding.temperature != 0 or "temperature" in card.decoding.omit
             for q, question in enumerate(QUESTIONS):
-                out.append(
-                    {
-                        "judge": card.name,
-                        "question": question.value,
-                        "repeats": self.plan.repeats,
-                        "measures": "test-retest reliability" if hot else "serving noise at temperature 0",
-                        **self._retest(number, q, frames[Arm.PROTECTED]),
-                    }
-                )
+                measures = "test-retest reliability" if hot else "serving noise at temperature 0"
+                named = (card.name, question.value, measures)
+                out.append(self._retest(named, number, q, frames[Arm.PROTECTED]))
         return tuple(out)
 
-    def _retest(self, judge: int, question: int, frame: Frame) -> dict[str, Any]:
+    def _retest(self, named: tuple[str, str, str], judge: int, question: int, frame: Frame) -> Reliability:
         """The figures of one judge and question (docs/statistics.md); of edits with an undecided repeat, too."""
         verdicts, known = self.repeats[judge, question], self.ballots[Arm.PROTECTED].decided[judge, question]
         level = self.settings.level
         flips = (verdicts[known] != verdicts[known, :1]).any(axis=1)
         found = retest_reliability(verdicts, frame.image, level=level)
+        name, asked, measures = named
         return {
+            "judge": name,
+            "question": asked,
+            "repeats": self.plan.repeats,
+            "measures": measures,
             "not_unanimous": rate_estimate(flips, frame.take(known), self.settings),
             "flip_rate": estimate_of(found.flip_rate, level),
             "alpha": estimate_of(found.alpha, level),

@@ -1,0 +1,84 @@
+"""A result as a table of data and as a piece of HTML, for notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from isr import text
+from isr.errors import MissingExtraError
+from isr.types import Estimate
+
+if TYPE_CHECKING:
+    import pandas
+
+    from isr.scoring.result import Part, Result, TreatmentPart
+
+DIFFERENCES = ("uplift",)  # in percentage points; all else that lies in [0, 1] is a rate
+
+
+def rows(result: Result) -> Iterator[dict[str, Any]]:
+    """One row for each estimate: of every treatment, of the control edits, and of every group of them."""
+    for part in [*result.treatments, *([result.control] if result.control else [])]:
+        treatment = getattr(part, "treatment", None)
+        named = {"arm": "control"} if treatment is None else {"arm": "protected", **treatment._asdict()}
+        for one in (part, *part.groups):
+            for name, e in one.estimates.items():
+                yield {**named, **{f"by:{k}": v for k, v in one.by.items()}, "estimate": name, **_cells(e)}
+
+
+def _cells(e: Estimate) -> dict[str, Any]:
+    low, high = e.bounds or (None, None)
+    return {
+        "value": e.value, "low": e.low, "high": e.high, "level": e.level, "n": e.n, "clusters": e.clusters,
+        "bound_low": low, "bound_high": high, "method": e.method, "notes": "; ".join(e.notes),
+        "signature": str(e.signature or ""),
+    }  # fmt: skip
+
+
+def to_frame(result: Result) -> pandas.DataFrame:
+    """``rows`` as a pandas table. Raises ``MissingExtraError`` where pandas is not installed."""
+    if find_spec("pandas") is None:
+        raise MissingExtraError("Result.to_frame: expected pandas; found none; pip install pandas")
+    import pandas
+
+    return pandas.DataFrame(list(rows(result)))
+
+
+def to_html(result: Result) -> str:
+    """The estimates of every treatment and of the control edits with interval, n and bounds, and the signature."""
+    parts: list[tuple[str, Part]] = [(_title(t), t) for t in result.treatments]
+    if result.control is not None:
+        parts.append(("control edits", result.control))
+    lines = [
+        f"<tr><th>{escape(title if not i else '')}</th><td>{escape(name)}</td>{_html(name, e)}</tr>"
+        for title, part in parts
+        for i, (name, e) in enumerate(part.estimates.items())
+    ]
+    head = "".join(f"<th>{h}</th>" for h in ("", "estimate", "value", "interval", "n", "images", "bounds"))
+    return (
+        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+        f"<p><small>{escape(result.signature)}</small></p>"
+    )
+
+
+def _title(part: TreatmentPart) -> str:
+    said = {k: v for k, v in part.treatment._asdict().items() if v}
+    return ", ".join(f"{k} {v}" for k, v in said.items()) or "edits"
+
+
+def _html(name: str, e: Estimate) -> str:
+    one = text.difference if name in DIFFERENCES else text.rate
+    if name == "source_kept":  # a mean grade
+        one = _grade
+    interval = "no interval" if e.low is None or e.high is None else f"{one(e.low)} to {one(e.high)}"
+    bounds = "" if e.bounds is None else f"{one(e.bounds[0])} to {one(e.bounds[1])}"
+    why = f' title="{escape("; ".join(e.notes), quote=True)}"' if e.notes else ""
+    cells = (one(e.value), f"{interval} ({e.level:.0%})", str(e.n), str(e.clusters), bounds)
+    return "".join(f"<td{why if not i else ''}>{escape(c)}</td>" for i, c in enumerate(cells))
+
+
+def _grade(value: float | None) -> str:
+    return text.NOTHING if value is None else f"{value:.2f}"
