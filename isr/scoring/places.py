@@ -64,7 +64,7 @@ def find_run(path: Path) -> Path:
     found = [p for p in run_folders(home) if (p / RESULT).is_file()]
     if not found or found == [path]:
         return path if not found else home
-    newest = max(found, key=lambda p: (finished_at(p), p.name))
+    newest = max(found, key=lambda p: (finished_at(p), (p / RESULT).stat().st_mtime_ns))
     of = f"the newest of {len(found)}; isr runs {home} lists them" if len(found) > 1 else "the only one there"
     log.info("%s: the run that is read is %s, %s", path, newest, of)
     return newest

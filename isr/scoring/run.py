@@ -36,6 +36,8 @@ from isr.scoring.question import Question, answered, asked
 from isr.scoring.record import run_record
 from isr.scoring.result import Result
 from isr.scoring.tally import Tally
+from isr.signature import Signature
+from isr.version import __version__
 
 T = TypeVar("T")
 log = logging.getLogger("isr")
@@ -195,11 +197,14 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
         trouble=trouble,
         qualified=tuple(q.beside(reported[q.judge]) for q in qualified),
     )
-    if done.exit_code and _is_whole(out, question):
+    before = _result_in(out, question)
+    if done.exit_code and before is not None and not before.unfinished:
         partial_name(out / TABLE).unlink(missing_ok=True)
         log.warning("%s: the finished result that lies there is kept, since this run did not finish", out)
         return done
     keep_rubrics(out, plan.rubrics.values())
+    if before is not None and (was := Signature.parse(before.signature).get("isr")) != __version__:
+        log.info("%s: the result by isr %s is replaced by that of isr %s", out, was, __version__)
     _commit(options, panel, question, done)
     if options.metrics:
         watch.stage("measuring")
@@ -262,13 +267,13 @@ def _evaluate(tally: Tally, plan: Plan, store: Store, progress: Progress, out: P
         raise
 
 
-def _is_whole(out: Path, question: Question) -> bool:
-    """Whether a finished answer to this question lies in the folder already."""
+def _result_in(out: Path, question: Question) -> Result | None:
+    """The sound result of this question that lies in the folder already, if there is one."""
     try:
         result = Result.load(out / RESULT)
     except IsrError:
-        return False
-    return not result.unfinished and answered(result).digest == question.digest
+        return None
+    return result if answered(result).digest == question.digest else None
 
 
 def _commit(options: Options, panel: Panel, question: Question, done: Run) -> None:

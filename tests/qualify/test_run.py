@@ -13,10 +13,10 @@ import pytest
 
 from isr.judging.qualification import read_qualification
 from isr.qualify.checks import CHECKS
+from isr.scoring.places import find_run
 from tests.chat_server import ROOT, Running, serving
 from tests.directories import write_metadata
 from tests.processes import CompletedProcess, run
-from tests.runs import the_run
 
 SCENES = ROOT / "examples" / "shapes"
 IMAGES = 6
@@ -162,7 +162,7 @@ def test_score_prints_what_is_known_about_its_judge(
         done = run(command)
         if done.returncode:
             return done.stderr, None
-        return done.stdout, json.loads((the_run(tmp_path / "e.isr") / "run.json").read_text())[
+        return done.stdout, json.loads((find_run(tmp_path / "e.isr") / "run.json").read_text())[
             "qualification"
         ]
 
@@ -171,7 +171,7 @@ def test_score_prints_what_is_known_about_its_judge(
     assert known == [
         {"judge": "judge", "verdict": None, "probes_passed": 0, "probes_applicable": 0, "reservations": [], "signature": "", "reported_models": []}
     ]  # fmt: skip
-    first, calls = (the_run(tmp_path / "e.isr") / "result.json").read_bytes(), server.stats()["calls"]
+    first, calls = (find_run(tmp_path / "e.isr") / "result.json").read_bytes(), server.stats()["calls"]
     assert qualify(judge, edits).returncode == 1
     raw = read_qualification(tmp_path / "e.isr" / "qualify" / "judge")
     # isr score had asked about every edit once: its answers on control edits are the first of the repeats
@@ -180,7 +180,7 @@ def test_score_prints_what_is_known_about_its_judge(
     assert "judge judge: unfit" in text
     assert "order-fine (failed)" in text
     assert known[0]["signature"] == raw["signature"]
-    assert (the_run(tmp_path / "e.isr") / "result.json").read_bytes() == first
+    assert (find_run(tmp_path / "e.isr") / "result.json").read_bytes() == first
     server.change(reports="test-model-2")
     _, known = score("--repeats", "3")
     assert any("test-model-2" in r for r in known[0]["reservations"])

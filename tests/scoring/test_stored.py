@@ -211,6 +211,19 @@ def test_versions_of_the_package_are_compared_and_told(tmp_path: Path) -> None:
     assert "interval: logit-t and wilson" in str(refused.exception)
 
 
+def test_the_result_of_another_version_is_replaced_with_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    isr.score(SHAPES, judge="shapes-oracle", limit=2, out=tmp_path)
+    file = tmp_path / "result.json"
+    kept = file.read_bytes()
+    file.write_bytes(kept.replace(f"isr={isr.__version__}|".encode(), b"isr=0.0.9|"))
+    with caplog.at_level("INFO", logger="isr"):
+        isr.score(SHAPES, judge="shapes-oracle", limit=2, out=tmp_path)
+    assert f"the result by isr 0.0.9 is replaced by that of isr {isr.__version__}" in caplog.text
+    assert file.read_bytes() == kept
+
+
 def test_the_list_of_runs(tmp_path: Path) -> None:
     shutil.copytree(SHAPES, tmp_path / "e")
     assert isinstance(command("runs", tmp_path / "e").exception, UsageError)
