@@ -216,7 +216,9 @@ def test_a_panel_is_qualified_member_by_member(tmp_path: Path, scenes: Path) -> 
 
 def test_the_directory_must_be_named(tmp_path: Path) -> None:
     (tmp_path / "examples" / "shapes").mkdir(parents=True)
-    (tmp_path / "examples" / "shapes" / "metadata.jsonl").write_text("")  # whatever lies here is not taken unasked
+    (tmp_path / "examples" / "shapes" / "metadata.jsonl").write_text(
+        ""
+    )  # whatever lies here is not taken unasked
     command = [sys.executable, "-m", "isr", "qualify", "shapes-oracle"]
     done = run(command, cwd=tmp_path)
     assert done.returncode == 2
