@@ -17,6 +17,7 @@ pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 from click.testing import CliRunner
 
 from isr.cli import cli
+from sifm_ref.checkpoints import fingerprint
 from tests.bench.studies import write
 from tests.processes import DEVNULL, CompletedProcess, finish, group_lives, run, started, wait_for
 from tests.sifm_ref.conftest import checkpoint
@@ -84,6 +85,10 @@ def test_from_scenes_to_results_killed_on_the_way(tmp_path: Path, checkpoint: Ca
     assert "SIFM - noise" in done.stdout
     assert "signature" in (tmp_path / "whole" / "little.bench" / "results.md").read_text()
     expected = (tmp_path / "whole" / "little.bench" / "results.json").read_bytes()
+    (table,) = (tmp_path / "whole" / "little.bench" / "edits").glob("*/metadata.jsonl")
+    weights = fingerprint(str(editor))["fingerprint"]
+    for row in map(json.loads, table.read_text().splitlines()):
+        assert row["editor_checkpoint"] == row["surrogate_checkpoint"] == weights
 
     study = write(tmp_path / "killed", editor)
     out = tmp_path / "killed" / "little.bench"
