@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from isr.version import __version__
 
 if TYPE_CHECKING:
+    from isr.api import agree, calibrate, compare, plan, write_report
     from isr.edits.directory import EditDirectory
     from isr.errors import (
         AuthenticationError,
@@ -37,9 +38,11 @@ if TYPE_CHECKING:
     from isr.scoring.metric import ISR
     from isr.scoring.result import Result
     from isr.scoring.run import ascore, score
+    from isr.signature import Signature
     from isr.types import Answer, Arm, Edit, Estimate, Question, Treatment, Unit, Verdict
 
 _HOME = {
+    "isr.api": ("agree", "calibrate", "compare", "plan", "write_report"),
     "isr.edits.directory": ("EditDirectory",),
     "isr.judging.edits": ("load_edits",),
     "isr.errors": (
@@ -65,6 +68,7 @@ _HOME = {
     "isr.scoring.metric": ("ISR",),
     "isr.scoring.result": ("Result",),
     "isr.scoring.run": ("ascore", "score"),
+    "isr.signature": ("Signature",),
     "isr.types": ("Answer", "Arm", "Edit", "Estimate", "Question", "Treatment", "Unit", "Verdict"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -92,6 +96,7 @@ __all__ = [
     "Result",
     "RubricError",
     "SecretError",
+    "Signature",
     "StatisticsError",
     "StoreError",
     "TransportError",
@@ -100,9 +105,14 @@ __all__ = [
     "UsageError",
     "Verdict",
     "__version__",
+    "agree",
     "ascore",
+    "calibrate",
+    "compare",
     "load_edits",
+    "plan",
     "score",
+    "write_report",
 ]
 
 

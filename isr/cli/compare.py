@@ -55,33 +55,10 @@ def command(
     """
     import json
 
-    from isr.errors import UsageError
-    from isr.scoring.compare import compare
-    from isr.scoring.finished import (
-        contenders,
-        read_run,
-        require_one_instrument,
-        settings_told,
-        shared_instrument,
-        versions_told,
-    )
+    from isr.api import compare
 
-    finished = [read_run(path) for path in runs]
-    require_one_instrument(finished)
     columns = [c.strip() for c in by.split(",") if c.strip()]
-    reserved = sorted(set(columns) & {"arm", "outcome"})
-    if reserved:
-        raise UsageError(f"--by: expected columns that describe edits; found {', '.join(reserved)}")
-    found = compare(
-        contenders(finished),
-        shared_instrument(finished),
-        baseline=baseline,
-        by=columns,
-        choose=choose,
-        level=level,
-        seed=seed,
-        told=[*versions_told(finished), *settings_told(finished)],
-    )
+    found = compare(*runs, baseline=baseline, by=columns, choose=choose, level=level, seed=seed)
     if as_json:
         click.echo(json.dumps(_finite(found.as_dict()), indent=1, allow_nan=False))
     else:

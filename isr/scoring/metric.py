@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isr.types import Estimate
+
+if TYPE_CHECKING:
+    from isr.stats.rate import Method
 
 OUTCOMES = {"immunized": True, "not_immunized": False, "undecided": None}
 
@@ -18,8 +21,9 @@ class ISR:
     the image that each edit was made from; ``compute`` gives the estimate with its interval and bounds.
     """
 
-    def __init__(self, *, level: float = 0.95, interval: str = "logit-t") -> None:
-        self.level, self.interval = level, interval
+    def __init__(self, *, level: float = 0.95, interval: Method = "logit-t") -> None:
+        self.level = level
+        self.interval: Method = interval
         self._outcomes: list[bool | None] = []
         self._clusters: list[Any] = []
 
@@ -59,7 +63,7 @@ class ISR:
         codes: dict[Any, int] = {}
         image = np.array([codes.setdefault(c, len(codes)) for _, c in decided], np.int64)
         y = np.array([o for o, _ in decided], np.bool_)
-        i = rate_interval(y, image, level=self.level, method=self.interval)  # type: ignore[arg-type]
+        i = rate_interval(y, image, level=self.level, method=self.interval)
         estimate = Estimate(
             value=i.value,
             low=i.low,

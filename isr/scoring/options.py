@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from isr.errors import UsageError
 from isr.judging.cards import builtin_names, load_card
@@ -53,6 +54,40 @@ class Options:
     @property
     def store_path(self) -> Path:
         return self.store or self.home / STORE
+
+
+def options_of(
+    directory: str | Path,
+    *,
+    judge: str | Path,
+    sets: str | Sequence[str],
+    out: str | Path | None,
+    store: str | Path | None,
+    rubrics: str | Sequence[str],
+    by: str | Sequence[str],
+    reask: str | Sequence[str],
+    calibrations: Sequence[str | Path],
+    qualifications: Sequence[str | Path],
+    **same: Any,
+) -> Options:
+    """Options from Python: one name where several may stand, texts for paths; ``same``: fields taken as they are."""
+    return Options(
+        directory=Path(directory),
+        judge=str(judge),
+        sets=_several(sets),
+        out=None if out is None else Path(out),
+        store=None if store is None else Path(store),
+        rubrics=_several(rubrics),
+        by=_several(by),
+        reask=_several(reask),
+        calibrations=tuple(map(Path, calibrations or ())),
+        qualifications=tuple(map(Path, qualifications or ())),
+        **same,
+    )
+
+
+def _several(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names or ())
 
 
 def check_options(options: Options) -> None:

@@ -7,7 +7,7 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,13 +30,15 @@ from isr.judging.thresholds import read_recalibration, require_match
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
 from isr.scoring.metrics import Measured, annotate, require_piq
-from isr.scoring.options import Options, check_options, default_judge
+from isr.scoring.options import Options, check_options, default_judge, options_of
 from isr.scoring.places import CACHE, RECORD, RESULT, TABLE, run_folder
 from isr.scoring.question import Question, answered, asked
 from isr.scoring.record import run_record
 from isr.scoring.result import Result
 from isr.scoring.tally import Tally
 from isr.signature import Signature
+from isr.stats.rate import Method
+from isr.stats.rows import Estimand, Prompts
 from isr.version import __version__
 
 T = TypeVar("T")
@@ -331,18 +333,109 @@ def run_anywhere(work: Callable[[Watch], Coroutine[Any, Any, T]]) -> T:
             raise
 
 
-async def ascore(directory: str | Path, *, judge: str | Path = "", **options: Any) -> Result:
+async def ascore(
+    directory: str | Path,
+    *,
+    judge: str | Path = "",
+    sets: str | Sequence[str] = (),
+    out: str | Path | None = None,
+    store: str | Path | None = None,
+    rubrics: str | Sequence[str] = (),
+    by: str | Sequence[str] = (),
+    level: float | None = None,
+    interval: Method = "logit-t",
+    prompts: Prompts = "fixed",
+    estimand: Estimand = "edit-mean",
+    repeats: int = 1,
+    reask: str | Sequence[str] = (),
+    limit: int | None = None,
+    budget_usd: float | None = None,
+    skip_invalid: bool = False,
+    calibrations: Sequence[str | Path] = (),
+    qualifications: Sequence[str | Path] = (),
+    metrics: bool = False,
+    replace: bool = False,
+) -> Result:
     """Scores an edit directory and returns its ``Result``; for code that runs in an event loop.
 
-    Keywords are the fields of ``Options``. Raises ``IsrError``; what was received is kept and written. Edits left
-    undecided by transport are counted in the result; a further call asks for them again.
+    Every keyword has the meaning of the option of ``isr score`` with its name; one name may stand for several. Raises
+    ``IsrError``; what was received is kept and written. Edits left undecided by transport are counted in the result;
+    a further call asks for them again. The run lies in ``Result``'s folder as ``isr score`` leaves it: nothing that
+    another question found is replaced.
     """
-    return await _score(_options(directory, judge, options), Watch())
+    return await _score(
+        options_of(
+            directory,
+            judge=judge,
+            sets=sets,
+            out=out,
+            store=store,
+            rubrics=rubrics,
+            by=by,
+            level=level,
+            interval=interval,
+            prompts=prompts,
+            estimand=estimand,
+            repeats=repeats,
+            reask=reask,
+            limit=limit,
+            budget_usd=budget_usd,
+            skip_invalid=skip_invalid,
+            calibrations=calibrations,
+            qualifications=qualifications,
+            metrics=metrics,
+            replace=replace,
+        ),
+        Watch(),
+    )
 
 
-def score(directory: str | Path, *, judge: str | Path = "", **options: Any) -> Result:
+def score(
+    directory: str | Path,
+    *,
+    judge: str | Path = "",
+    sets: str | Sequence[str] = (),
+    out: str | Path | None = None,
+    store: str | Path | None = None,
+    rubrics: str | Sequence[str] = (),
+    by: str | Sequence[str] = (),
+    level: float | None = None,
+    interval: Method = "logit-t",
+    prompts: Prompts = "fixed",
+    estimand: Estimand = "edit-mean",
+    repeats: int = 1,
+    reask: str | Sequence[str] = (),
+    limit: int | None = None,
+    budget_usd: float | None = None,
+    skip_invalid: bool = False,
+    calibrations: Sequence[str | Path] = (),
+    qualifications: Sequence[str | Path] = (),
+    metrics: bool = False,
+    replace: bool = False,
+) -> Result:
     """Scores an edit directory and returns its ``Result``; see ``ascore``. Works inside a running event loop."""
-    asked = _options(directory, judge, options)
+    asked = options_of(
+        directory,
+        judge=judge,
+        sets=sets,
+        out=out,
+        store=store,
+        rubrics=rubrics,
+        by=by,
+        level=level,
+        interval=interval,
+        prompts=prompts,
+        estimand=estimand,
+        repeats=repeats,
+        reask=reask,
+        limit=limit,
+        budget_usd=budget_usd,
+        skip_invalid=skip_invalid,
+        calibrations=calibrations,
+        qualifications=qualifications,
+        metrics=metrics,
+        replace=replace,
+    )
     return run_anywhere(lambda watch: _score(asked, watch))
 
 
@@ -351,23 +444,3 @@ async def _score(options: Options, watch: Watch) -> Result:
     if done.trouble is not None:
         raise done.trouble
     return done.result
-
-
-def _options(directory: str | Path, judge: str | Path, given: Mapping[str, Any]) -> Options:
-    """Options from Python: one name where several may stand, texts for paths."""
-    known = set(Options.__dataclass_fields__) - {"directory", "judge"}
-    unknown = sorted(set(given) - known)
-    if unknown:
-        raise UsageError(
-            f"isr.score: expected keywords out of {', '.join(sorted(known))}; found {', '.join(unknown)}"
-        )
-    fields = dict(given)
-    for name in ("sets", "rubrics", "by", "reask"):
-        if name in fields:
-            fields[name] = (fields[name],) if isinstance(fields[name], str) else tuple(fields[name] or ())
-    for name in ("out", "store"):
-        if fields.get(name) is not None:
-            fields[name] = Path(fields[name])
-    for name in ("calibrations", "qualifications"):
-        fields[name] = tuple(map(Path, fields.get(name) or ()))
-    return Options(directory=Path(directory), judge=str(judge), **fields)

@@ -1,0 +1,198 @@
+"""What the commands do after a run, as Python functions; each takes and returns typed values and prints nothing.
+
+They are names of ``isr`` itself: ``isr.compare(...)``, ``isr.agree(...)``, ``isr.calibrate(...)``, ``isr.plan(...)``,
+``isr.write_report(...)``. A run is its folder, ``DIR.isr`` for its newest run, or a ``result.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isr.calibration.correction.by_design import Estimator
+from isr.calibration.ranking import Coefficient
+from isr.errors import UsageError
+from isr.people.agree import agree as agree_on
+from isr.people.agree import require_judges
+from isr.people.agreement_study import AgreementStudy, Choices
+from isr.people.correct import CorrectionReport, Design, Settings, correct
+from isr.people.judgements import Judgements, read_source
+from isr.people.labels import Consensus
+from isr.people.study_file import guideline_version, load_labels, named_apart, option_scales, pixels_of
+from isr.scoring.compare import Comparison
+from isr.scoring.compare import compare as compare_contenders
+from isr.scoring.finished import (
+    contenders,
+    read_run,
+    require_one_instrument,
+    settings_told,
+    shared_instrument,
+    versions_told,
+)
+from isr.scoring.planning import Planned, Wanted
+from isr.scoring.planning import plan as plan_for
+
+if TYPE_CHECKING:
+    from isr.report.assets import Mode
+
+Place = str | Path
+RESERVED = {"arm", "outcome"}  # columns of edits.csv that say nothing of an edit itself
+
+
+def compare(
+    *runs: Place,
+    baseline: str = "",
+    by: Sequence[str] = (),
+    choose: bool = False,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Comparison:
+    """Methods compared on the same units, with intervals and tests clustered on the image (``isr compare``).
+
+    baseline: compare all with this treatment only. by: also within groups of these columns. choose: also the table
+    for choosing. Raises ``UsageError`` where the runs were not judged by one instrument or share no unit.
+    """
+    finished = [read_run(Path(run)) for run in runs]
+    if not finished:
+        raise UsageError("isr.compare: expected at least one run; found none")
+    require_one_instrument(finished)
+    if reserved := sorted(set(by) & RESERVED):
+        raise UsageError(f"--by: expected columns that describe edits; found {', '.join(reserved)}")
+    return compare_contenders(
+        contenders(finished),
+        shared_instrument(finished),
+        baseline=baseline,
+        by=list(by),
+        choose=choose,
+        level=level,
+        seed=seed,
+        told=[*versions_told(finished), *settings_told(finished)],
+    )
+
+
+def agree(
+    labels: Place,
+    judges: Sequence[Place],
+    *,
+    rubrics: Sequence[str] = (),
+    scales: Sequence[str] = (),
+    guideline: str = "",
+    pool_guidelines: bool = False,
+    consensus: Consensus = "majority",
+    by: str = "editor",
+    primary: Coefficient = "kappa",
+    level: float = 0.95,
+    seed: int = 0,
+) -> AgreementStudy:
+    """Judges compared with people and with each other (``isr agree``).
+
+    labels: a labels file. judges: runs, answer stores or recorded answers. scales: ``QUESTION=A,B,..:fails_below=X`` for
+    graded labels. Raises ``InputError`` where labels and judges have no edit in common.
+    """
+    version = guideline_version(guideline)
+    found = load_labels(Path(labels), scales=option_scales(tuple(scales)), guideline=version)
+    pixels = pixels_of(found)
+    said = [j for path in judges for j in read_source(Path(path), rubrics=tuple(rubrics), pixels=pixels)]
+    named = named_apart(said)
+    require_judges(named)
+    choices = Choices(
+        consensus=consensus, by=by, primary=primary, level=level, seed=seed, pool_guidelines=pool_guidelines
+    )
+    return agree_on(found, named, choices)
+
+
+def calibrate(
+    run: Place,
+    labels: Place,
+    *,
+    design: Design,
+    judged: Place | None = None,
+    judge_name: str = "",
+    rubrics: Sequence[str] = (),
+    scales: Sequence[str] = (),
+    guideline: str = "",
+    pool_guidelines: bool = False,
+    consensus: Consensus = "majority",
+    estimator: Estimator = "auto",
+    by: str = "editor",
+    level: float = 0.95,
+    seed: int = 0,
+) -> CorrectionReport:
+    """The rate that people would have given beside the judge's, from labels of some edits (``isr calibrate``).
+
+    design: how the labelled edits were drawn; nothing in the data can tell, and the estimator rests on it. judged: for
+    the design ``external``, the run in which the labelled edits were judged. Raises ``DesignError`` where the
+    design and the labels do not fit.
+    """
+    version = guideline_version(guideline)
+    found = load_labels(Path(labels), scales=option_scales(tuple(scales)), guideline=version)
+    pixels = pixels_of(found)
+
+    def source(place: Place) -> Judgements:
+        said = read_source(Path(place), rubrics=tuple(rubrics), pixels=pixels)
+        chosen = [j for j in said if j.name == judge_name] if judge_name else said
+        if not chosen:
+            names = ", ".join(j.name for j in said)
+            raise UsageError(f"judge_name {judge_name!r}: expected one of {names} ({place})")
+        return chosen[-1]
+
+    settings = Settings(
+        design=design, consensus=consensus, estimator=estimator, by=by, level=level, seed=seed,
+        pool_guidelines=pool_guidelines,
+    )  # fmt: skip
+    return correct(source(run), found, settings, judged=None if judged is None else source(judged))
+
+
+def plan(
+    *,
+    half_width: float | None = None,
+    difference: float | None = None,
+    images: int | None = None,
+    label_half_width: float | None = None,
+    labels: int | None = None,
+    pilot: Place | None = None,
+    method: str = "",
+    against: str = "",
+    rate: float | None = None,
+    icc: float | None = None,
+    per_image: float | None = None,
+    discordant: float | None = None,
+    human_rates: tuple[float, float] = (0.1, 0.9),
+    power: float = 0.8,
+    level: float = 0.95,
+) -> Planned:
+    """How many images, prompts and labels a wanted precision needs (``isr plan``; ``Wanted`` says what each means).
+
+    Raises ``UsageError`` where nothing is wanted, or the pilot cannot tell.
+    """
+    return plan_for(
+        Wanted(
+            half_width=half_width, difference=difference, images=images, label_half_width=label_half_width,
+            labels=labels, pilot=None if pilot is None else Path(pilot), method=method, against=against, rate=rate,
+            icc=icc, per_image=per_image, discordant=discordant, human_rates=human_rates, power=power, level=level,
+        )
+    )  # fmt: skip
+
+
+def write_report(
+    *runs: Place,
+    out: Place | None = None,
+    data: Place | None = None,
+    assets: Mode = "auto",
+    labels: Place | None = None,
+    title: str = "",
+) -> Path:
+    """Writes one HTML report of one run or several and returns its path (``isr report``).
+
+    out: by default ``report.html`` in the first run's folder. data: where the images are, by default as recorded.
+    """
+    from isr.report.page import Options
+    from isr.report.page import write_report as write
+    from isr.report.runs import named_runs, read_report_run
+
+    if not runs:
+        raise UsageError("isr.write_report: expected at least one run; found none")
+    found = named_runs([read_report_run(Path(run), None if data is None else Path(data)) for run in runs])
+    file = Path(out) if out is not None else found[0].folder / "report.html"
+    return write(found, file, Options(assets, None if labels is None else Path(labels), title))
