@@ -11,7 +11,7 @@ RUBRICS := --rubric shapes-semantic/v1 --rubric shapes-perceptual/v1
 OUT := examples/shapes.isr
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo demo-mllm demo-edits test test-vllm ci lint types slow axe browser wheel imports links bench clean
+.PHONY: demo demo-mllm demo-edits test test-vllm ci lint types slow axe pyright browser wheel imports links bench clean
 
 demo: .venv/core
 	$(BIN)/isr score examples/shapes --judge shapes-oracle
@@ -53,7 +53,12 @@ imports: .venv/dev
 wheel: .venv/dev
 	PYTHON=$(BIN)/python tests/wheel.sh
 
-slow: .venv/dev axe
+# pyright checks a user's file as mypy does; without npm that test is skipped
+pyright:
+	@test -d build/pyright/node_modules || ! command -v npm > /dev/null || \
+	  npm install --no-save --no-audit --no-fund --silent --prefix build/pyright pyright@1.1.400
+
+slow: .venv/dev axe pyright
 	$(BIN)/python -m pytest -q -m slow
 
 # axe-core, with which the browser tests look for barriers; without npm they skip that part
