@@ -20,7 +20,7 @@ DIFFERENCES = ("uplift",)  # in percentage points; all else that lies in [0, 1] 
 
 
 def rows(result: Result) -> Iterator[dict[str, Any]]:
-    """One row for each estimate: of every treatment, of the control edits, and of every group of them."""
+    """One row for each estimate (``interval`` says how it was made): of every treatment, of the control edits, and of every group of them."""
     for part in [*result.treatments, *([result.control] if result.control else [])]:
         treatment = getattr(part, "treatment", None)
         named = {"arm": "control"} if treatment is None else {"arm": "protected", **treatment._asdict()}
@@ -33,7 +33,7 @@ def _cells(e: Estimate) -> dict[str, Any]:
     low, high = e.bounds or (None, None)
     return {
         "value": e.value, "low": e.low, "high": e.high, "level": e.level, "n": e.n, "clusters": e.clusters,
-        "bound_low": low, "bound_high": high, "method": e.method, "notes": "; ".join(e.notes),
+        "bound_low": low, "bound_high": high, "interval": e.method, "notes": "; ".join(e.notes),
         "signature": str(e.signature or ""),
     }  # fmt: skip
 
