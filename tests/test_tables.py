@@ -58,7 +58,7 @@ def test_no_name_breaks_a_rendering(
     assert "<" not in markdown.replace("<br>", "")
     rows = [ln for ln in markdown.split("\n") if ln.startswith("|")]
     assert all(ln.replace("\\\\", "").replace("\\|", "").count("|") == 4 for ln in rows)
-    latex = table.latex().split("\\midrule\n", 1)[1].split("\\bottomrule")[0]
+    latex = table.latex().split("\n\\midrule\n", 1)[1].split("\\bottomrule")[0]
     for ln in latex.split("\n"):
         bare = (
             ln.replace("\\&", "").replace("\\%", "").replace("\\_", "").replace("\\#", "").replace("\\$", "")

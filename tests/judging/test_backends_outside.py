@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import isr
-from isr.bundle.archive import Bundle, gather, write_bundle
+from isr.bundle.archive import Bundle, write_bundle
+from isr.bundle.gather import gather
 from isr.bundle.verify import verify
 from isr.canonical import sha256_bytes
 from isr.errors import CardError
