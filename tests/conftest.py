@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from tests.directories import card_text
 # a machine with other work is slow and not wrong: nothing here is judged by the clock
 settings.register_profile("isr", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("isr")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts a command in the background
+    # ignored here as before, and as usual in the commands that tests start: to be ignored would be inherited
+    signal.signal(signal.SIGINT, lambda number, frame: None)
 
 
 @pytest.fixture(autouse=True)
