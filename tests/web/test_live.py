@@ -59,8 +59,12 @@ def test_a_run_is_watched_while_it_goes_on_and_served_afterwards(
         ]
         with started(command) as run:
             address = read_until(run.stderr, ADDRESS)[0]
-            wait_for(lambda: status(address)["newest"], run, what="an answer that is shown")
-            now = status(address)
+
+            def shown() -> dict[str, Any] | None:
+                said = status(address)
+                return said if said["newest"] and said["done"] else None
+
+            now = wait_for(shown, run, what="an answer that is shown and counted")
             assert now["total"] == 48
             assert 0 < now["done"] < 48
             newest = now["newest"][0]
