@@ -14,8 +14,8 @@ import isr
 from isr.bundle.archive import Bundle, write_bundle
 from isr.bundle.gather import gather
 from isr.bundle.verify import verify
-from isr.judging.edits import load_edits
 from isr.errors import EditDirectoryError, RubricError, UsageError
+from isr.judging.edits import load_edits
 from isr.judging.rubrics import builtin_names, load_rubric, names, parse_rubric
 from tests.directories import make_directory
 from tests.plugins import install
