@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from isr.edits.directory import EditDirectory
 from isr.errors import CardError, InputError, IsrError, Problem
 from isr.judging.cards import Card, Panel
 from isr.judging.loop import Plan
-from isr.judging.recorded_card import RecordedCard, recorded_card
+from isr.judging.recorded_card import RecordedCard, digested, recorded_card
 from isr.judging.rubrics import Rubric, load_rubric, parse_rubric
 from isr.judging.thresholds import read_recalibration
 from isr.scoring.estimates import Settings
@@ -120,8 +119,7 @@ def _files(card: RecordedCard, found: Verification) -> frozenset[str]:
             f"cards/{card.name}.json: the backend {card.backend!r} is not installed here; engine fields whose "
             f"identity is a SHA-256 were taken for files"
         )
-        engine = card.recorded["engine"]
-        return frozenset(k for k, v in engine.items() if re.fullmatch(r"sha256:[0-9a-f]{64}", str(v)))
+        return digested(card.recorded)
 
 
 def _belongs(card: RecordedCard, files: frozenset[str]) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from isr.errors import IsrError, UsageError
+from isr.foreign import ForeignCodeError, loaded
 from isr.version import __version__
 
 ENTRY_POINTS = "isr.commands"
@@ -69,8 +70,8 @@ def _outside(name: str, points: metadata.EntryPoints) -> click.Command:
     if len(owners) > 1:
         return _unusable(name, f"expected one command of that name; found {', '.join(owners)}")
     try:
-        found = next(iter(points)).load()
-    except (ImportError, AttributeError) as error:
+        found = loaded(next(iter(points)).load)
+    except ForeignCodeError as error:
         return _unusable(name, f"expected a command that can be imported; found {error} ({owners[0]})")
     if not isinstance(found, click.Command):
         return _unusable(name, f"expected a click.Command; found {type(found).__name__} ({owners[0]})")

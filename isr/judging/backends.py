@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from isr.canonical import sha256_bytes
 from isr.errors import CardError, IsrError, JudgeError
+from isr.foreign import ForeignCodeError, loaded
 from isr.types import Answer
 
 if TYPE_CHECKING:
@@ -241,10 +242,11 @@ def _of_file(backend: str, folder: str) -> _Found:
         assert spec is not None
         assert spec.loader is not None
         module = sys.modules[name] = module_from_spec(spec)
+        loader = spec.loader
         try:
-            spec.loader.exec_module(module)
-        except (ImportError, SyntaxError) as error:
-            del sys.modules[name]
+            loaded(lambda: loader.exec_module(module))
+        except ForeignCodeError as error:
+            del sys.modules[name]  # half of it ran: it is not loaded
             raise CardError(
                 f"'backend' expected a file that can be imported; found {path} ({error}); install what it needs, or "
                 f"correct it"
@@ -272,8 +274,8 @@ def _owner(point: metadata.EntryPoint) -> str:
 
 def _imported(name: str, module: str, owner: str) -> ModuleType:
     try:
-        return import_module(module)
-    except ImportError as error:
+        return loaded(lambda: import_module(module))
+    except ForeignCodeError as error:
         raise CardError(
             f"backend {name!r}: {owner} cannot be imported ({error}); install what it needs"
         ) from error

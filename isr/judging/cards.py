@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from isr.canonical import sha256_json, short
 from isr.edits.images import ImagePolicy
 from isr.errors import CardError, Problem, UsageError
+from isr.foreign import ForeignCodeError, loaded
 from isr.judging.backends import NAME as BACKEND_NAME
 from isr.judging.backends import Traits, by_path, identity_of, traits
 from isr.judging.card_secrets import not_finite, secrets, shown
@@ -334,8 +335,13 @@ def _builtin_text(name: str) -> str:
         if file.is_file():
             return file.read_text("utf-8")
         for point in metadata.entry_points(group=ENTRY_POINTS, name=name):
-            path = Path(str(point.load()))
-            return path.read_text("utf-8")
+            try:
+                return loaded(lambda point=point: Path(str(point.load())).read_text("utf-8"))  # type: ignore[misc]
+            except ForeignCodeError as error:
+                raise CardError(
+                    f"--judge {name}: expected the path of a card at {point.value}; found {error}; correct or uninstall "
+                    f"the package"
+                ) from error
     raise CardError(
         f"--judge {name}: expected the name of a card or a path ending in .toml; "
         f"found neither; the cards are: {', '.join(builtin_names())}"

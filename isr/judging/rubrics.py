@@ -22,6 +22,7 @@ from pydantic import Field as _ModelField
 from isr.canonical import sha256_json, short
 from isr.errors import Problem, RubricError
 from isr.files import write_text
+from isr.foreign import ForeignCodeError, loaded
 from isr.types import Question
 
 DEFAULTS = ("semantic/v1", "perceptual/v1")
@@ -204,8 +205,8 @@ def _published(name: str) -> Rubric:
     if points:
         (point,) = points.values()
         try:
-            path = Path(str(point.load()))
-        except (ImportError, AttributeError) as error:
+            path = Path(str(loaded(point.load)))
+        except ForeignCodeError as error:
             raise RubricError(
                 f"rubric {name!r}: expected the path of a file at {point.value}; found {error}; correct the package"
             ) from error

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isr.errors import InputError, UsageError
-from isr.scoring.places import RESULT, finished_at, home_at, run_folders
+from isr.scoring.places import RESULT, age, finished_at, home_at, run_folders
 from isr.scoring.result import Result
 from isr.scoring.stored import read_stored
 
@@ -47,7 +47,9 @@ def runs_of(path: Path) -> list[Listed]:
         raise UsageError(
             f"{path}: expected an edit directory that was scored; found no run; isr score {path}"
         )
-    return sorted((_listed(f) for f in folders), key=lambda r: (r.finished_at, r.folder.name), reverse=True)
+    undone = [f for f in folders if not (f / RESULT).is_file()]
+    done = sorted((f for f in folders if f not in undone), key=age, reverse=True)
+    return [_listed(f) for f in (*done, *undone)]
 
 
 def _listed(folder: Path) -> Listed:

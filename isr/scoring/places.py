@@ -24,12 +24,14 @@ TABLE = "edits.csv"
 RECORD = "run.json"
 STORE = "isr.db"
 CACHE = "cache.db"
+HOME_END = ".isr"  # how the name of a home ends: DIR.isr
 _DIGITS = 12
 
 
 def home_of(run: Path) -> Path:
     """The folder that a run shares its store with: two above where it lies in ``runs/``, else its own."""
-    inside = run.absolute().parent.name == RUNS
+    above = run.absolute().parent
+    inside = above.name == RUNS and above.parent.name.endswith(HOME_END)
     return Path(os.path.normpath(run / os.pardir / os.pardir)) if inside else run
 
 
@@ -49,7 +51,10 @@ def run_folders(home: Path) -> list[Path]:
 def home_at(path: Path) -> Path:
     """The home that a path means: itself, or ``DIR.isr`` beside the edit directory ``DIR``."""
     beside = Path(f"{os.path.normpath(path)}.isr")
-    is_home = (path / RESULT).is_file() or (path / RUNS).is_dir()
+    runs = (
+        path.absolute().name.endswith(HOME_END) and (path / RUNS).is_dir()
+    )  # data may have a folder of that name
+    is_home = (path / RESULT).is_file() or runs
     return beside if not is_home and path.is_dir() and beside.is_dir() else path
 
 
@@ -64,10 +69,16 @@ def find_run(path: Path) -> Path:
     found = [p for p in run_folders(home) if (p / RESULT).is_file()]
     if not found or found == [path]:
         return path if not found else home
-    newest = max(found, key=lambda p: (finished_at(p), (p / RESULT).stat().st_mtime_ns))
+    newest = max(found, key=age)
     of = f"the newest of {len(found)}; isr runs {home} lists them" if len(found) > 1 else "the only one there"
     log.info("%s: the run that is read is %s, %s", path, newest, of)
     return newest
+
+
+def age(run: Path) -> tuple[str, int, str]:
+    """By which runs are put in order, the newest last: when they were finished, to the file's date, to the name."""
+    result = run / RESULT
+    return finished_at(run), result.stat().st_mtime_ns if result.is_file() else 0, run.name
 
 
 def finished_at(run: Path) -> str:

@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import Any
 
 from isr.errors import UsageError
+from isr.foreign import ForeignCodeError, loaded
 
 ENTRY_POINTS = "isr.metrics"
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
@@ -63,8 +64,8 @@ def _loaded(point: metadata.EntryPoint, owner: str) -> Registered:
     if not NAME.match(point.name):
         raise wrong("a name of lower-case letters, digits and underscores", repr(point.name))
     try:
-        function = point.load()
-    except (ImportError, AttributeError) as error:
+        function = loaded(point.load)
+    except ForeignCodeError as error:
         raise wrong("a function that can be imported", error) from error
     orientation = getattr(function, "orientation", None)
     if not callable(function) or type(orientation) is not int or orientation not in (-1, 1):

@@ -128,6 +128,11 @@ class Result:
         return to_html(self)
 
     @property
+    def is_edit_mean(self) -> bool:
+        """Whether rates are means over edits (``--estimand``)."""
+        return Signature.parse(self.signature).get("estimand", "edit-mean") == "edit-mean"
+
+    @property
     def unfinished(self) -> dict[str, int]:
         """Requests without a completed reply, by reason: a further run asks them again."""
         found: dict[str, int] = {}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from isr.scoring.metrics_csv import read_metrics
 from isr.scoring.places import RESULT, TABLE, find_run, read_record
 from isr.scoring.question import answered
 from isr.scoring.result import Result
+from isr.types import Arm, Question, Treatment
 
 log = logging.getLogger("isr")
 
@@ -78,10 +80,52 @@ def read_stored(path: Path) -> StoredRun:
         raise InputError("a run cannot be read", [problem]) from error
     if TABLE in result.table:
         result.require_table(sha256_bytes(table_bytes), folder / TABLE)
-    else:
+    found = StoredRun(folder=folder, result=result, result_bytes=result_bytes, table_bytes=table_bytes)
+    if TABLE not in result.table:
+        _require_alike(found)
         log.info(
-            "%s: made by isr 0.1.0; its result holds no digest of edits.csv, so that the two belong "
-            "together cannot be checked",
+            "%s: its result holds no digest of edits.csv, as those of isr 0.1.0; judges and counts of the two are the "
+            "same, more cannot be checked",
             folder,
         )
-    return StoredRun(folder=folder, result=result, result_bytes=result_bytes, table_bytes=table_bytes)
+    return found
+
+
+def _require_alike(run: StoredRun) -> None:
+    """Raises ``InputError`` where a table without a digest contradicts the result: by its judges, or by its counts."""
+    told = list(_contradictions(run.result, run.rows))
+    if told:
+        raise InputError(
+            f"{run.folder / TABLE}: edits.csv is not the table of this result.json ({'; '.join(told)}): one of them is of "
+            "another run, or writing was cut off; score again with the same command, which costs nothing for stored "
+            "answers"
+        )
+
+
+def _contradictions(result: Result, rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """What a result says of its table, and the table does not."""
+    ends = f":{Question.SEMANTIC}"
+    judges = {column.removesuffix(ends) for row in rows[:1] for column in row if column.endswith(ends)}
+    wanted = {str(j["name"]) for j in result.judges}
+    if rows and judges != wanted:
+        yield f"judges: {', '.join(sorted(wanted))} and {', '.join(sorted(judges)) or 'none'}"
+    counts = Counter(
+        (
+            row["arm"],
+            *((row[f] for f in Treatment._fields) if row["arm"] == Arm.PROTECTED else ()),
+            row["outcome"],
+        )
+        for row in rows
+    )
+    parts = [((Arm.PROTECTED, *t.treatment), t, "isr") for t in result.treatments]
+    parts += [((Arm.CONTROL,), result.control, "control")] if result.control else []  # type: ignore[list-item]
+    for key, part, name in parts:
+        hit, missed, open_ = (counts[*key, word] for word in ("immunized", "not_immunized", "undecided"))
+        value = part.estimates[name].value
+        said, found = (part.counts["edits"], part.counts["decided"]), (hit + missed + open_, hit + missed)
+        if said != found:
+            yield f"edits and decided ones: {said} and {found}"
+        elif (
+            value is not None and hit + missed and result.is_edit_mean and abs(value - hit / found[1]) > 1e-9
+        ):
+            yield f"{name}: {value:.4f} and {hit / found[1]:.4f}"
