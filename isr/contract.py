@@ -89,11 +89,15 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"isr.contract: {error}\n")
         return 2
     words = {True: "ok", False: "FAILED", None: "not checked"}
-    failed = 0
+    failed = open_ = 0
     for check in asked:
         outcome = check.run()
         failed += outcome.passed is False
+        open_ += outcome.passed is None
         sys.stdout.write(f"{words[outcome.passed]:12} {check.name}: {outcome.said}\n")
+    sys.stdout.write(
+        f"{len(asked) - failed - open_} of {len(asked)} ok, {failed} failed, {open_} not checked\n"
+    )
     return 1 if failed else 0
 
 

@@ -15,17 +15,22 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("isr", "sifm_ref")
 FOLDERS = ("isr", "judges", "calibration", "prompts", "sifm_ref", "examples/isr_shapes")
 LONGEST = 450
-LONG: dict[str, str] = {
-    "examples/isr_shapes/isr_shapes/vision.py": "one algorithm that measures two shapes; it is read from top to bottom",
+LONG: dict[str, tuple[int, str]] = {
+    "examples/isr_shapes/isr_shapes/vision.py": (
+        620,
+        "one algorithm that measures two shapes, read from top to bottom",
+    ),
 }
-"""Modules that stay longer, each with its reason."""
+"""Modules that stay longer: up to how many lines, and why."""
 MOST_BY_PLACE = 7
+MOST_FIELDS = 5
 
 
 def modules() -> Iterator[Path]:
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.py")):
-            if not any(part.is_symlink() for part in path.parents if part != ROOT):
+            built = "build" in path.relative_to(ROOT).parts  # what a build left beside the sources
+            if not built and not any(part.is_symlink() for part in path.parents if part != ROOT):
                 yield path
 
 
@@ -49,7 +54,7 @@ def test_no_circle_of_imports() -> None:
 def test_no_module_is_too_long() -> None:
     lengths = {p.relative_to(ROOT).as_posix(): len(p.read_text("utf-8").splitlines()) for p in modules()}
     assert len(lengths) > 200
-    assert {name: n for name, n in lengths.items() if n > LONGEST}.keys() == LONG.keys()
+    assert {name for name, n in lengths.items() if n > LONG.get(name, (LONGEST, ""))[0]} == set()
 
 
 def wide_calls(source: str) -> Iterator[int]:
@@ -67,3 +72,25 @@ def test_no_constructor_is_called_with_more_than_seven_arguments_by_place() -> N
     assert list(
         wide_calls("Row(1, 2, 3, 4, 5, 6, 7)\nm.Row(1, 2, 3, 4, 5, 6, 7, 8)\nrow(1, 2, 3, 4, 5, 6, 7, 8)")
     ) == [2]
+
+
+def narrow(source: str) -> Iterator[str]:
+    """Dataclasses of more than five fields that can be told by their places all through."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef):
+            made = [ast.unparse(d) for d in node.decorator_list if ast.unparse(d).startswith("dataclass")]
+            fields = [
+                f
+                for f in node.body
+                if isinstance(f, ast.AnnAssign) and "ClassVar" not in ast.unparse(f.annotation)
+            ]
+            by_name = any("KW_ONLY" in ast.unparse(f.annotation) for f in fields) or any(
+                "kw_only=True" in d for d in made
+            )
+            if made and len(fields) > MOST_FIELDS and not by_name:
+                yield node.name
+
+
+def test_wide_dataclasses_name_their_fields() -> None:
+    assert [f"{p.name}: {n}" for p in modules() for n in narrow(p.read_text("utf-8"))] == []
+    assert list(narrow("@dataclass\nclass A:\n" + "".join(f"    f{i}: int\n" for i in range(6)))) == ["A"]

@@ -7,7 +7,10 @@ python=$(cd "$(dirname "${PYTHON:-.venv/bin/python}")" && pwd)/python
 away=$(mktemp -d)
 trap 'rm -rf "$away"' EXIT
 "$python" -m build -q --wheel --outdir "$away" .
-"$python" -m build -q --wheel --outdir "$away" examples/isr_shapes
+# from a copy: a build folder beside the sources would be taken for sources
+cp -r examples/isr_shapes "$away/isr_shapes-source"
+rm -rf "$away/isr_shapes-source/build" "$away"/isr_shapes-source/*.egg-info
+"$python" -m build -q --wheel --outdir "$away" "$away/isr_shapes-source"
 "$python" -m venv "$away/venv"
 "$away/venv/bin/python" -m pip install -q --disable-pip-version-check "$away"/isr_eval-*.whl
 if "$away/venv/bin/isr" judges | grep -q shapes-oracle; then

@@ -13,7 +13,7 @@ from isr.scoring.tally import Tally
 from isr.signature import Signature
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Question:
     """Edits, judges, rubrics and groups by their content, and every setting of the signature but the version."""
 
