@@ -13,7 +13,7 @@ from isr.stats.rows import Interval, codes
 from isr.types import Floats
 
 
-def jackknife(
+def jackknife_interval(
     value: float, replicates: ArrayLike, *, level: float = 0.95
 ) -> tuple[float | None, float | None, str]:
     """(low, high, reason) from delete-one-image values, on Fisher's z scale with t_{G-1} (Miller 1974).
@@ -58,7 +58,7 @@ def jackknifed(
             n_effective=None,
             notes=(undefined if n else "no edit",),
         )
-    low, high, reason = jackknife(value, function(total[None] - per_image), level=level)
+    low, high, reason = jackknife_interval(value, function(total[None] - per_image), level=level)
     return Interval(
         value=value,
         low=low,

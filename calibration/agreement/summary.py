@@ -44,7 +44,9 @@ class Agreement:
     clusters: int
 
 
-def agreement(judge: ArrayLike, human: ArrayLike, image: ArrayLike, *, level: float = 0.95) -> Agreement:
+def two_rater_agreement(
+    judge: ArrayLike, human: ArrayLike, image: ArrayLike, *, level: float = 0.95
+) -> Agreement:
     """All coefficients of two binary raters with image-clustered intervals; see the module's first lines.
 
     judge, human: (n,) 0/1 with undecided edits dropped. Percent agreement, sensitivity, specificity and

@@ -270,7 +270,7 @@ def external_core(
     return External(found.value, found.low, found.high, n, df)
 
 
-def rogan_gladen(
+def rogan_gladen_rate(
     judge: ArrayLike,
     image: ArrayLike,
     calibration: Calibration,
@@ -397,7 +397,7 @@ def rogan_gladen_joint(
 ) -> Interval:
     """Rogan-Gladen from labels drawn at random inside the test set; see :func:`rogan_gladen_joint_core`.
 
-    Valid, but less efficient than :func:`post_stratified`; kept for comparison with published numbers.
+    Valid, but less efficient than :func:`post_stratified_rate`; kept for comparison with published numbers.
     """
     where, text = "rogan_gladen_joint", "Rogan-Gladen (joint), logit-t, clustered by image_id"
     rows = arrange(where, judge, human, labelled, image)

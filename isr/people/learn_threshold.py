@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from isr.calibration.agreement.alpha import MISSING
-from isr.calibration.agreement.jackknife import jackknife
+from isr.calibration.agreement.jackknife import jackknife_interval
 from isr.calibration.scores import (
     brier,
     calibration_curve,
@@ -162,7 +162,7 @@ def _report(probability: Floats, says: Ints, rows: Rows, score: Floats, settings
     _, code = np.unique(rows.image, return_inverse=True)
     area = auc(-score, y)
     rest = [auc(-score[code != g], y[code != g]) for g in range(int(code.max()) + 1)]
-    low, high, _ = jackknife(2 * area - 1, 2 * np.array(rest) - 1, level=settings.level)
+    low, high, _ = jackknife_interval(2 * area - 1, 2 * np.array(rest) - 1, level=settings.level)
     cuts = np.unique(score)
     ones, zeros = int((y == 1).sum()), int((y == 0).sum())
 
