@@ -2,7 +2,7 @@
 
 from isr.stats.bootstrap import cluster_bootstrap, percentile_interval
 from isr.stats.difference import DifferenceCore, difference_core, difference_interval
-from isr.stats.discrimination import auc, between, called, youden
+from isr.stats.discrimination import area_under_curve, auc, between, called, youden
 from isr.stats.endpoints import RateCore, rate_core
 from isr.stats.independent import clopper_pearson, jeffreys, wilson
 from isr.stats.multiplicity import (
@@ -46,6 +46,7 @@ __all__ = [
     "RateCore",
     "SignFlip",
     "TwoProportions",
+    "area_under_curve",
     "auc",
     "benjamini_hochberg",
     "benjamini_yekutieli",
