@@ -73,7 +73,11 @@ def jackknifed(
 
 
 def mean_interval(values: ArrayLike, image: ArrayLike, *, level: float = 0.95) -> Interval:
-    """The mean of numbers in [0, 1] (shares, not only 0/1) with the default clustered interval."""
+    """The mean of numbers in [0, 1] (shares, not only 0/1) with the default clustered interval.
+
+    >>> mean_interval([1, 0, 1, 1], [0, 0, 1, 1]).value  # 3 of 4
+    0.75
+    """
     x, group = np.asarray(values, dtype=np.float64), codes(image)
     text = "logit-t of a mean, clustered by image_id"
     if x.size == 0:

@@ -148,7 +148,11 @@ class Corrected(NamedTuple):
 
 
 def rogan_gladen_value(p: ArrayLike, specificity: ArrayLike, sensitivity: ArrayLike) -> Floats:
-    """``(p + q0 - 1) / (q0 + q1 - 1)`` (Rogan and Gladen 1978, eq. 2), not clipped."""
+    """``(p + q0 - 1) / (q0 + q1 - 1)`` (Rogan and Gladen 1978, eq. 2), not clipped.
+
+    >>> round(float(rogan_gladen_value(0.5, 0.9, 0.8)), 4)  # (.5 + .9 - 1) / (.9 + .8 - 1)
+    0.5714
+    """
     pp, q0, q1 = (np.asarray(x, dtype=np.float64) for x in (p, specificity, sensitivity))
     out: Floats = (pp + q0 - 1) / (q0 + q1 - 1)
     return out
