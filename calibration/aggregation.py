@@ -31,6 +31,9 @@ def majority(votes: ArrayLike, *, classes: int = 2) -> Majority:
     """The most frequent label per row of ``votes`` (n, raters), codes 0 .. classes-1, UNDECIDED = no vote.
 
     A tie stays undecided: it is never broken by order or chance.
+
+    >>> majority([[1, 1, 0], [0, 1, -1]]).labels.tolist()  # a tie has no label
+    [1, -1]
     """
     table = np.asarray(votes, dtype=np.int64)
     if table.ndim != 2 or ((table < UNDECIDED) | (table >= classes)).any():

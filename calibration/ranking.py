@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
 from isr.calibration.agreement.alpha import MISSING
-from isr.calibration.agreement.jackknife import jackknife, mean_interval
+from isr.calibration.agreement.jackknife import jackknife_interval, mean_interval
 from isr.calibration.agreement.two_raters import cohen_kappa, gwet_ac1, matthews
 from isr.errors import StatisticsError
 from isr.stats.rows import Interval, codes
@@ -174,7 +174,7 @@ def rank_correlation(
             n_effective=None,
             notes=(note,),
         )
-    low, high, reason = jackknife(whole, [value(group != g) for g in range(images)], level=level)
+    low, high, reason = jackknife_interval(whole, [value(group != g) for g in range(images)], level=level)
     return Interval(
         value=whole,
         low=low,

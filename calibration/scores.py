@@ -44,7 +44,11 @@ class Isotonic:
 
 
 def isotonic(score: ArrayLike, y: ArrayLike) -> Isotonic:
-    """Isotonic regression of labels on scores (Barlow et al. 1972; pool adjacent violators, from scipy)."""
+    """Isotonic regression of labels on scores (Barlow et al. 1972; pool adjacent violators, from scipy).
+
+    >>> isotonic([0.1, 0.2, 0.3], [0, 1, 0])([0.1, 0.2, 0.3]).tolist()  # the last two are pooled
+    [0.0, 0.5, 0.5]
+    """
     from scipy.optimize import isotonic_regression  # imported late: it loads all of scipy.optimize
 
     s, t = _pairs("isotonic", score, y)
@@ -159,6 +163,9 @@ def expected_calibration_error(
     """``sum_b n_b / N |rate_b - score_b|`` (Naeini, Cooper and Hauskrecht 2015); None without edits.
 
     It depends on the bins and is biased upwards in small samples; report it beside :func:`brier`.
+
+    >>> expected_calibration_error([0.5, 0.5], [0, 1])  # one bin: half are 1
+    0.0
     """
     table = calibration_curve(score, y, bins=bins, by=by)
     if table.n.size == 0:
@@ -167,7 +174,11 @@ def expected_calibration_error(
 
 
 def brier(score: ArrayLike, y: ArrayLike) -> float | None:
-    """Mean squared difference of probability and label (Brier 1950); None without edits."""
+    """Mean squared difference of probability and label (Brier 1950); None without edits.
+
+    >>> brier([0.5, 0.8], [0, 1])  # (.25 + .04) / 2
+    0.145
+    """
     s, t = _pairs("brier", score, y, probability=True)
     return float(((s - t) ** 2).mean()) if s.size else None
 
@@ -182,7 +193,11 @@ class Murphy(NamedTuple):
 
 
 def murphy(score: ArrayLike, y: ArrayLike) -> Murphy | None:
-    """Murphy's decomposition over the distinct scores; None without edits."""
+    """Murphy's decomposition over the distinct scores; None without edits.
+
+    >>> murphy([0.5, 0.5], [0, 1])  # the rate everywhere: uncertainty alone
+    Murphy(brier=0.25, reliability=0.0, resolution=0.0, uncertainty=0.25)
+    """
     s, t = _pairs("murphy", score, y, probability=True)
     if s.size == 0:
         return None
@@ -195,7 +210,11 @@ def murphy(score: ArrayLike, y: ArrayLike) -> Murphy | None:
 
 
 def log_loss(score: ArrayLike, y: ArrayLike) -> float | None:
-    """Mean negative log likelihood; scores of 0 and 1 are moved by the smallest float step; None without edits."""
+    """Mean negative log likelihood; scores of 0 and 1 are moved by the smallest float step; None without edits.
+
+    >>> round(log_loss([0.5], [1]) or 0, 4)  # log 2
+    0.6931
+    """
     s, t = _pairs("log_loss", score, y, probability=True)
     if s.size == 0:
         return None

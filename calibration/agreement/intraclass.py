@@ -19,7 +19,7 @@ class ICC(NamedTuple):
     high: float | None
 
 
-def intraclass(ratings: ArrayLike, *, level: float = 0.95) -> dict[str, ICC]:
+def intraclass_correlations(ratings: ArrayLike, *, level: float = 0.95) -> dict[str, ICC]:
     """The six coefficients of McGraw and Wong (1996) from complete ratings (targets, raters).
 
     "1" one-way, "A" absolute agreement and "C" consistency of two-way models; ",1" one rating, ",k" the mean.

@@ -13,7 +13,7 @@ from isr.stats.rows import Interval, codes
 from isr.types import Floats
 
 
-def jackknife(
+def jackknife_interval(
     value: float, replicates: ArrayLike, *, level: float = 0.95
 ) -> tuple[float | None, float | None, str]:
     """(low, high, reason) from delete-one-image values, on Fisher's z scale with t_{G-1} (Miller 1974).
@@ -58,7 +58,7 @@ def jackknifed(
             n_effective=None,
             notes=(undefined if n else "no edit",),
         )
-    low, high, reason = jackknife(value, function(total[None] - per_image), level=level)
+    low, high, reason = jackknife_interval(value, function(total[None] - per_image), level=level)
     return Interval(
         value=value,
         low=low,
@@ -73,7 +73,11 @@ def jackknifed(
 
 
 def mean_interval(values: ArrayLike, image: ArrayLike, *, level: float = 0.95) -> Interval:
-    """The mean of numbers in [0, 1] (shares, not only 0/1) with the default clustered interval."""
+    """The mean of numbers in [0, 1] (shares, not only 0/1) with the default clustered interval.
+
+    >>> mean_interval([1, 0, 1, 1], [0, 0, 1, 1]).value  # 3 of 4
+    0.75
+    """
     x, group = np.asarray(values, dtype=np.float64), codes(image)
     text = "logit-t of a mean, clustered by image_id"
     if x.size == 0:

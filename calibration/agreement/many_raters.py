@@ -20,7 +20,11 @@ Coefficient = Literal["gwet_ac1", "scott_fleiss", "conger", "brennan_prediger", 
 
 
 def rating_counts(ratings: ArrayLike, *, classes: int) -> Floats:
-    """Counts (n, K) per edit and class from codes (n, raters) with MISSING."""
+    """Counts (n, K) per edit and class from codes (n, raters) with MISSING.
+
+    >>> rating_counts([[0, 1], [1, 1]], classes=2).tolist()
+    [[1.0, 1.0], [0.0, 2.0]]
+    """
     table = np.asarray(ratings, dtype=np.int64)
     if table.ndim != 2 or ((table < MISSING) | (table >= classes)).any():
         raise StatisticsError(f"rating_counts: expected codes -1 .. {classes - 1} of shape (n, raters)")
@@ -106,12 +110,20 @@ def _chance_parts(
 
 
 def fleiss_kappa(counts: ArrayLike) -> float | None:
-    """Fleiss (1971) from counts (n, K), as many ratings per edit everywhere; None where undefined."""
+    """Fleiss (1971) from counts (n, K), as many ratings per edit everywhere; None where undefined.
+
+    >>> round(fleiss_kappa([[2, 0], [0, 2], [1, 1]]) or 0, 4)  # (2/3 - 1/2) / (1 - 1/2)
+    0.3333
+    """
     return _from_counts(counts, uniform=False)
 
 
 def randolph_kappa(counts: ArrayLike) -> float | None:
-    """Free-marginal kappa (Randolph 2005): chance agreement 1/K."""
+    """Free-marginal kappa (Randolph 2005): chance agreement 1/K.
+
+    >>> round(randolph_kappa([[2, 0], [0, 2], [1, 1]]) or 0, 4)  # (2/3 - 1/2) / (1 - 1/2)
+    0.3333
+    """
     return _from_counts(counts, uniform=True)
 
 
@@ -129,7 +141,11 @@ def _from_counts(counts: ArrayLike, *, uniform: bool) -> float | None:
 
 
 def krippendorff_alpha(ratings: ArrayLike, *, metric: Metric = "nominal") -> float | None:
-    """Alpha of numeric ratings (n, raters), NaN where missing; None where undefined (one value, no pair)."""
+    """Alpha of numeric ratings (n, raters), NaN where missing; None where undefined (one value, no pair).
+
+    >>> round(krippendorff_alpha([[0, 0], [1, 1], [0, 1]]) or 0, 4)  # 1 - 5 * 2 / (2 * 3 * 3)
+    0.4444
+    """
     x = np.asarray(ratings, dtype=np.float64)
     if x.ndim != 2:
         raise StatisticsError(f"krippendorff_alpha: expected ratings (n, raters), found shape {x.shape}")

@@ -44,11 +44,16 @@ class Agreement:
     clusters: int
 
 
-def agreement(judge: ArrayLike, human: ArrayLike, image: ArrayLike, *, level: float = 0.95) -> Agreement:
+def two_rater_agreement(
+    judge: ArrayLike, human: ArrayLike, image: ArrayLike, *, level: float = 0.95
+) -> Agreement:
     """All coefficients of two binary raters with image-clustered intervals; see the module's first lines.
 
     judge, human: (n,) 0/1 with undecided edits dropped. Percent agreement, sensitivity, specificity and
     prevalence are rates and get the default interval (within the edits that people call immunized, or not).
+
+    >>> two_rater_agreement([0, 1, 1, 0], [0, 1, 0, 0], [0, 0, 1, 1]).kappa.value
+    0.5
     """
     j, y, group = codes_of("agreement", judge, 2), codes_of("agreement", human, 2), codes(image)
     if j.shape != y.shape or group.shape != j.shape:

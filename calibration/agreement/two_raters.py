@@ -19,7 +19,11 @@ Weights = Literal["none", "linear", "quadratic"]
 
 
 def confusion(a: ArrayLike, b: ArrayLike, *, classes: int = 2) -> Floats:
-    """Table (K, K) of codes 0 .. K-1; ``table[i, j]`` counts edits that a calls i and b calls j."""
+    """Table (K, K) of codes 0 .. K-1; ``table[i, j]`` counts edits that a calls i and b calls j.
+
+    >>> confusion([0, 1, 1], [0, 1, 0]).tolist()
+    [[1.0, 0.0], [1.0, 1.0]]
+    """
     first, second = codes_of("confusion", a, classes), codes_of("confusion", b, classes)
     if first.shape != second.shape:
         raise StatisticsError("confusion: expected one code of each rater per edit")
@@ -49,7 +53,11 @@ def _diagonal(p: Floats) -> Floats:
 
 
 def percent_agreement(table: ArrayLike) -> Floats:
-    """Share of edits on which both say the same."""
+    """Share of edits on which both say the same.
+
+    >>> float(percent_agreement([[20, 5], [10, 15]]))  # 35 / 50
+    0.7
+    """
     return _diagonal(_shares(table)[0])
 
 
@@ -63,7 +71,11 @@ def _disagreement(size: int, weights: str) -> Floats:
 
 
 def cohen_kappa(table: ArrayLike, *, weights: Weights = "none") -> Floats:
-    """``1 - sum w p_ij / sum w p_i. p_.j`` (Cohen 1960, 1968); NaN where no disagreement is possible."""
+    """``1 - sum w p_ij / sum w p_i. p_.j`` (Cohen 1960, 1968); NaN where no disagreement is possible.
+
+    >>> round(float(cohen_kappa([[20, 5], [10, 15]])), 4)  # (.7 - .5) / (1 - .5)
+    0.4
+    """
     p, rows, columns = _shares(table)
     w = _disagreement(p.shape[-1], weights)
     expected = (w * rows[..., :, None] * columns[..., None, :]).sum(axis=(-2, -1))
@@ -96,14 +108,22 @@ def kappa_standard_error(table: ArrayLike, *, weights: Weights = "none") -> Kapp
 
 
 def scott_pi(table: ArrayLike) -> Floats:
-    """Chance agreement from the mean marginals (Scott 1955); NaN where only one class occurs."""
+    """Chance agreement from the mean marginals (Scott 1955); NaN where only one class occurs.
+
+    >>> round(float(scott_pi([[20, 5], [10, 15]])), 4)  # chance .55^2 + .45^2 = .505
+    0.3939
+    """
     p, rows, columns = _shares(table)
     pe = (((rows + columns) / 2) ** 2).sum(axis=-1)
     return 1 - ratio_or_nan(1 - _diagonal(p), 1 - pe)
 
 
 def gwet_ac1(table: ArrayLike) -> Floats:
-    """AC1 (Gwet 2008): chance agreement ``sum_k pi_k (1 - pi_k) / (q - 1)``, ``pi_k`` the mean marginals."""
+    """AC1 (Gwet 2008): chance agreement ``sum_k pi_k (1 - pi_k) / (q - 1)``, ``pi_k`` the mean marginals.
+
+    >>> round(float(gwet_ac1([[20, 5], [10, 15]])), 4)  # chance 2 * .55 * .45 = .495
+    0.4059
+    """
     p, rows, columns = _shares(table)
     pi = (rows + columns) / 2
     pe = (pi * (1 - pi)).sum(axis=-1) / (p.shape[-1] - 1)
@@ -111,20 +131,32 @@ def gwet_ac1(table: ArrayLike) -> Floats:
 
 
 def brennan_prediger(table: ArrayLike) -> Floats:
-    """Chance agreement 1/q (Brennan and Prediger 1981); PABAK for two classes."""
+    """Chance agreement 1/q (Brennan and Prediger 1981); PABAK for two classes.
+
+    >>> round(float(brennan_prediger([[20, 5], [10, 15]])), 4)  # chance 1/2
+    0.4
+    """
     p = _shares(table)[0]
     out: Floats = (_diagonal(p) - 1 / p.shape[-1]) / (1 - 1 / p.shape[-1])
     return out
 
 
 def krippendorff_nominal(table: ArrayLike) -> Floats:
-    """Nominal alpha of two raters without missing ratings; NaN where only one class occurs."""
+    """Nominal alpha of two raters without missing ratings; NaN where only one class occurs.
+
+    >>> round(float(krippendorff_nominal([[20, 5], [10, 15]])), 4)  # 1 - 99 * 30 / (2 * 55 * 45)
+    0.4
+    """
     t = np.asarray(table, dtype=np.float64)
     return alpha_of_coincidences(t + np.swapaxes(t, -1, -2), np.arange(t.shape[-1], dtype=np.float64))
 
 
 def matthews(table: ArrayLike) -> Floats:
-    """Matthews correlation of a 2 x 2 table; NaN where a rater uses one class only."""
+    """Matthews correlation of a 2 x 2 table; NaN where a rater uses one class only.
+
+    >>> round(float(matthews([[20, 5], [10, 15]])), 4)  # (300 - 50) / sqrt(25 * 25 * 30 * 20)
+    0.4082
+    """
     t = np.asarray(table, dtype=np.float64)
     if t.shape[-2:] != (2, 2):
         raise StatisticsError("matthews: expected a 2 x 2 table")
@@ -134,6 +166,10 @@ def matthews(table: ArrayLike) -> Floats:
 
 
 def recalls(table: ArrayLike) -> Floats:
-    """(..., K): share of edits that the ROW rater calls k on which the column rater agrees; NaN where none."""
+    """(..., K): share of edits that the ROW rater calls k on which the column rater agrees; NaN where none.
+
+    >>> recalls([[20, 5], [10, 15]]).tolist()  # 20/25, 15/25
+    [0.8, 0.6]
+    """
     t = np.asarray(table, dtype=np.float64)
     return ratio_or_nan(np.diagonal(t, axis1=-2, axis2=-1).astype(np.float64), t.sum(axis=-1))

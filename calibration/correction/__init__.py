@@ -17,3 +17,31 @@ The estimators from labels inside the test set share one form: the estimate is a
 covariance between the judge's part and the people's part, are thereby counted. The ``*_core`` functions take
 arrays ``(..., n)`` with the edits of an image side by side and evaluate many data sets at once.
 """
+
+from isr.calibration.correction.by_design import Estimator, LabelDesign, corrected_difference, corrected_rate
+from isr.calibration.correction.post_stratified import post_stratified_core, post_stratified_rate
+from isr.calibration.correction.ppi import PPI, ppi_core, ppi_lambda, ppi_mean, ppi_rate
+from isr.calibration.correction.rogan_gladen import (
+    Calibration,
+    rogan_gladen_joint,
+    rogan_gladen_rate,
+    rogan_gladen_value,
+)
+
+__all__ = [
+    "PPI",
+    "Calibration",
+    "Estimator",
+    "LabelDesign",
+    "corrected_difference",
+    "corrected_rate",
+    "post_stratified_core",
+    "post_stratified_rate",
+    "ppi_core",
+    "ppi_lambda",
+    "ppi_mean",
+    "ppi_rate",
+    "rogan_gladen_joint",
+    "rogan_gladen_rate",
+    "rogan_gladen_value",
+]

@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from isr.calibration.correction.core import arrange, check_probabilities, linear, no_interval, zero_one
-from isr.calibration.correction.post_stratified import check_strata, post_stratified, post_stratified_core
-from isr.calibration.correction.ppi import ppi, ppi_core
-from isr.calibration.correction.rogan_gladen import Calibration, rogan_gladen, rogan_gladen_joint
+from isr.calibration.correction.post_stratified import (
+    check_strata,
+    post_stratified_core,
+    post_stratified_rate,
+)
+from isr.calibration.correction.ppi import ppi_core, ppi_rate
+from isr.calibration.correction.rogan_gladen import Calibration, rogan_gladen_joint, rogan_gladen_rate
 from isr.errors import DesignError, StatisticsError
 from isr.stats.rows import Interval
 from isr.types import Floats
@@ -79,7 +83,7 @@ def corrected_rate(
                 f"{where}: label_design='external' needs calibration= (sensitivity and specificity counts, and how the "
                 "labels were drawn)"
             )
-        return rogan_gladen(judge, image, calibration, level=level)
+        return rogan_gladen_rate(judge, image, calibration, level=level)
     if calibration is not None:
         raise DesignError(
             f"{where}: calibration= comes from another experiment; that is label_design='external', not {label_design!r}"
@@ -93,11 +97,11 @@ def corrected_rate(
             f"{where}: probabilities= and label_design='weights' belong together; give both or neither"
         )
     if chosen == "post-stratified":
-        return post_stratified(judge, human, labelled, image, probabilities=probabilities, level=level)
+        return post_stratified_rate(judge, human, labelled, image, probabilities=probabilities, level=level)
     found = (
         rogan_gladen_joint(judge, human, labelled, image, level=level)
         if chosen == "rogan-gladen"
-        else ppi(
+        else ppi_rate(
             judge if score is None else score,
             human,
             labelled,

@@ -87,7 +87,7 @@ def check_strata(where: str, stratum: Ints, names: list[str], labelled: Bools) -
     return (f"few labels for {', '.join(few)}: {ADVISED_PER_VERDICT} per verdict are advised",) if few else ()
 
 
-def post_stratified(
+def post_stratified_rate(
     judge: ArrayLike,
     human: ArrayLike,
     labelled: ArrayLike,

@@ -102,7 +102,7 @@ def ppi_core(
     return Core(value, smooth, spread_of, df, worth_of)
 
 
-def ppi(
+def ppi_rate(
     score: ArrayLike,
     human: ArrayLike,
     labelled: ArrayLike,

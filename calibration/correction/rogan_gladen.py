@@ -148,7 +148,11 @@ class Corrected(NamedTuple):
 
 
 def rogan_gladen_value(p: ArrayLike, specificity: ArrayLike, sensitivity: ArrayLike) -> Floats:
-    """``(p + q0 - 1) / (q0 + q1 - 1)`` (Rogan and Gladen 1978, eq. 2), not clipped."""
+    """``(p + q0 - 1) / (q0 + q1 - 1)`` (Rogan and Gladen 1978, eq. 2), not clipped.
+
+    >>> round(float(rogan_gladen_value(0.5, 0.9, 0.8)), 4)  # (.5 + .9 - 1) / (.9 + .8 - 1)
+    0.5714
+    """
     pp, q0, q1 = (np.asarray(x, dtype=np.float64) for x in (p, specificity, sensitivity))
     out: Floats = (pp + q0 - 1) / (q0 + q1 - 1)
     return out
@@ -270,7 +274,7 @@ def external_core(
     return External(found.value, found.low, found.high, n, df)
 
 
-def rogan_gladen(
+def rogan_gladen_rate(
     judge: ArrayLike,
     image: ArrayLike,
     calibration: Calibration,
@@ -397,7 +401,7 @@ def rogan_gladen_joint(
 ) -> Interval:
     """Rogan-Gladen from labels drawn at random inside the test set; see :func:`rogan_gladen_joint_core`.
 
-    Valid, but less efficient than :func:`post_stratified`; kept for comparison with published numbers.
+    Valid, but less efficient than :func:`post_stratified_rate`; kept for comparison with published numbers.
     """
     where, text = "rogan_gladen_joint", "Rogan-Gladen (joint), logit-t, clustered by image_id"
     rows = arrange(where, judge, human, labelled, image)

@@ -14,7 +14,7 @@ import numpy as np
 
 from isr.bundle.archive import Bundle, image_name
 from isr.bundle.opened import Opened, Rejudged, file_state
-from isr.calibration.agreement.summary import agreement
+from isr.calibration.agreement.summary import two_rater_agreement
 from isr.canonical import sha256_bytes
 from isr.errors import UsageError
 from isr.judging.cards import Panel
@@ -117,9 +117,9 @@ def _compared(judged: Sequence[Judged], given: Mapping[str, Mapping[str, str]], 
         judge=panel.name,
         asked=len(judged),
         undecided=len(judged) - len(ours),
-        outcome=agreement(ours, theirs, np.array(image, np.str_)),
+        outcome=two_rater_agreement(ours, theirs, np.array(image, np.str_)),
         questions={
-            q: agreement(
+            q: two_rater_agreement(
                 [c for *_, c in found], [b for _, b, _ in found], np.array([a for a, *_ in found], np.str_)
             )
             for q, found in said.items()

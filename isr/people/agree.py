@@ -11,7 +11,7 @@ import numpy as np
 
 from isr.calibration.agreement.alpha import MISSING
 from isr.calibration.agreement.many_raters import raters_agreement
-from isr.calibration.agreement.summary import agreement, human_ceiling
+from isr.calibration.agreement.summary import human_ceiling, two_rater_agreement
 from isr.calibration.agreement.two_raters import gwet_ac1
 from isr.calibration.ranking import coefficient_difference, pairwise_share, rank_correlation
 from isr.canonical import short
@@ -220,7 +220,9 @@ def _ranks(grades: Floats, anchors: Sequence[float]) -> Ints:
 def _pairs(names: Sequence[str], codes: Ints, image: Ints, level: float) -> Iterator[Pair]:
     for a, b in combinations(range(len(names)), 2):
         both = (codes[:, a] != MISSING) & (codes[:, b] != MISSING)
-        yield Pair(names[a], names[b], agreement(codes[both, a], codes[both, b], image[both], level=level))
+        yield Pair(
+            names[a], names[b], two_rater_agreement(codes[both, a], codes[both, b], image[both], level=level)
+        )
 
 
 def _judge(table: _Table, question: str, number: int) -> JudgeAgreement:
@@ -236,7 +238,7 @@ def _judge(table: _Table, question: str, number: int) -> JudgeAgreement:
         unusable=rate_interval(j[asked] == MISSING, table.image[asked], level=level),
         reasons=judge.reasons(question, own),
         unanswered=int((~asked).sum()),
-        agreement=agreement(j[use], truth[use], table.image[use], level=level),
+        agreement=two_rater_agreement(j[use], truth[use], table.image[use], level=level),
         baseline=_baseline(truth[use], table.image[use], level),
         ceiling=human_ceiling(j[j != MISSING], votes[j != MISSING], table.image[j != MISSING], level=level)
         if votes.shape[1] >= 2
@@ -284,7 +286,7 @@ def _confusions(table: _Table, question: str, number: int) -> Iterator[Confusion
         rows = np.array([g == name for g in table.group])
         use = rows & (j != MISSING) & (truth != MISSING)
         if rows.any():
-            found = agreement(j[use], truth[use], table.image[use], level=table.choices.level)
+            found = two_rater_agreement(j[use], truth[use], table.image[use], level=table.choices.level)
             yield Confusion(name, found, int((rows & (j == MISSING)).sum()))
 
 

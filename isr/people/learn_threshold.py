@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from isr.calibration.agreement.alpha import MISSING
-from isr.calibration.agreement.jackknife import jackknife
+from isr.calibration.agreement.jackknife import jackknife_interval
 from isr.calibration.scores import (
     brier,
     calibration_curve,
@@ -25,6 +25,7 @@ from isr.judging.thresholds import Decision, Recalibration
 from isr.people.correct import Rows, Settings, rows_of
 from isr.people.judgements import Judgements
 from isr.people.labels import Labels, one_guideline
+from isr.stats.discrimination import area_under_curve, youden
 from isr.stats.rate import rate_interval
 from isr.types import Floats, Ints, Question
 
@@ -34,29 +35,6 @@ FOLDS = 5
 
 def _fit(kind: Map) -> Callable[[Floats, Ints], Callable[[Floats], Floats]]:
     return isotonic if kind == "isotonic" else platt
-
-
-def youden(probability: Floats, y: Ints) -> float:
-    """The threshold with the largest sensitivity + specificity - 1 (Youden 1950), midway to the next lower one.
-
-    ``fails`` where the probability reaches it. Of equally good ones the lowest.
-    """
-    at = np.unique(probability)
-    ones, zeros = max(int((y == 1).sum()), 1), max(int((y == 0).sum()), 1)
-    gain = [
-        float((probability[y == 1] >= t).sum() / ones - (probability[y == 0] >= t).sum() / zeros) for t in at
-    ]
-    best = int(np.argmax(gain))
-    return float((at[best] + at[best - 1]) / 2) if best else float(at[0])
-
-
-def auc(score: Floats, y: Ints) -> float:
-    """Chance that an edit that fails has a higher score than one that does not; ties count half."""
-    one, zero = score[y == 1], np.sort(score[y == 0])
-    if not one.size or not zero.size:
-        return float("nan")
-    below, upto = np.searchsorted(zero, one, side="left"), np.searchsorted(zero, one, side="right")
-    return float((below + upto).sum() / (2 * one.size * zero.size))
 
 
 def learn(
@@ -137,11 +115,11 @@ def _learn(
     for f in range(int(fold.max()) + 1):
         inside = fold == f
         fit = _fit(kind)(worse[~inside], y[~inside])
-        cut = youden(fit(worse[~inside]), y[~inside])
+        cut = youden(fit(worse[~inside]), y[~inside] == 1, ties="lowest")
         probability[inside] = fit(worse[inside])
         says[inside] = probability[inside] >= cut
     whole = _fit(kind)(worse, y)
-    threshold = youden(whole(worse), y)
+    threshold = youden(whole(worse), y == 1, ties="lowest")
     digest = judgements.rubrics[question.value]
     base = {"rubric": _rubric_name(digest), "rubric_digest": digest, "map": kind, "threshold": threshold}
     report = _report(probability, says, rows, score, settings)
@@ -160,9 +138,9 @@ def _report(probability: Floats, says: Ints, rows: Rows, score: Floats, settings
     curve = calibration_curve(probability, y)
     assert parts is not None
     _, code = np.unique(rows.image, return_inverse=True)
-    area = auc(-score, y)
-    rest = [auc(-score[code != g], y[code != g]) for g in range(int(code.max()) + 1)]
-    low, high, _ = jackknife(2 * area - 1, 2 * np.array(rest) - 1, level=settings.level)
+    area = area_under_curve(-score, y == 1)
+    rest = [area_under_curve(-score[code != g], y[code != g] == 1) for g in range(int(code.max()) + 1)]
+    low, high, _ = jackknife_interval(2 * area - 1, 2 * np.array(rest) - 1, level=settings.level)
     cuts = np.unique(score)
     ones, zeros = int((y == 1).sum()), int((y == 0).sum())
 

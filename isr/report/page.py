@@ -12,7 +12,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from isr.calibration.agreement.summary import Agreement, agreement
+from isr.calibration.agreement.summary import Agreement, two_rater_agreement
 from isr.errors import IsrError
 from isr.files import write_text
 from isr.judging.cards import load_card
@@ -246,7 +246,9 @@ def _pairs(runs: Sequence[ReportRun]) -> Iterator[tuple[str, str, Agreement]]:
             yield (
                 a,
                 b,
-                agreement([said[a][k] for k in both], [said[b][k] for k in both], [image[k] for k in both]),
+                two_rater_agreement(
+                    [said[a][k] for k in both], [said[b][k] for k in both], [image[k] for k in both]
+                ),
             )
 
 

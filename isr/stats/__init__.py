@@ -1,1 +1,84 @@
 """Intervals, tests and plans from arrays: numpy and scipy only, no file, no judge, no edit."""
+
+from isr.stats.bootstrap import cluster_bootstrap, percentile_interval
+from isr.stats.difference import DifferenceCore, difference_core, difference_interval
+from isr.stats.discrimination import area_under_curve, auc, between, called, youden
+from isr.stats.endpoints import RateCore, rate_core
+from isr.stats.independent import clopper_pearson, jeffreys, wilson
+from isr.stats.multiplicity import (
+    benjamini_hochberg,
+    benjamini_yekutieli,
+    bonferroni,
+    holm,
+    holm_family,
+    simultaneous_level,
+)
+from isr.stats.paired import McNemar, PairedComparison, SignFlip, compare_methods, mcnemar, sign_flip_test
+from isr.stats.planning import (
+    Components,
+    LeeAllocation,
+    Plan,
+    TwoProportions,
+    corrected_half_width,
+    edits_for_half_width,
+    edits_for_two_proportions,
+    images_for_difference,
+    images_for_half_width,
+    label_allocation,
+    lee_allocation,
+    planned_design_effect,
+    power_of_difference,
+    prompts_for_difference,
+    variance_components,
+)
+from isr.stats.rate import rate_interval
+from isr.stats.rows import Interval
+from isr.stats.variance import design_effect
+
+__all__ = [
+    "Components",
+    "DifferenceCore",
+    "Interval",
+    "LeeAllocation",
+    "McNemar",
+    "PairedComparison",
+    "Plan",
+    "RateCore",
+    "SignFlip",
+    "TwoProportions",
+    "area_under_curve",
+    "auc",
+    "benjamini_hochberg",
+    "benjamini_yekutieli",
+    "between",
+    "bonferroni",
+    "called",
+    "clopper_pearson",
+    "cluster_bootstrap",
+    "compare_methods",
+    "corrected_half_width",
+    "design_effect",
+    "difference_core",
+    "difference_interval",
+    "edits_for_half_width",
+    "edits_for_two_proportions",
+    "holm",
+    "holm_family",
+    "images_for_difference",
+    "images_for_half_width",
+    "jeffreys",
+    "label_allocation",
+    "lee_allocation",
+    "mcnemar",
+    "percentile_interval",
+    "planned_design_effect",
+    "power_of_difference",
+    "prompts_for_difference",
+    "rate_core",
+    "rate_interval",
+    "sign_flip_test",
+    "simultaneous_level",
+    "variance_components",
+    "wilson",
+    "youden",
+]

@@ -86,6 +86,9 @@ def difference_interval(
     d: (n,) in [-1, 1], for two 0/1 outcomes one of -1, 0, 1. See :func:`difference_core` for the floor that
     keeps the width above zero when no pair is discordant. ``identical=True`` says that both sides are the same
     edits (A against itself): the difference is 0 with zero width. It is refused if some ``d`` is not 0.
+
+    >>> difference_interval([1, 0, -1, 1], [0, 0, 1, 1]).value  # 1 / 4
+    0.25
     """
     rows = check_rows("difference_interval", d, image, prompt, prompts, weights)
     upper_tail(level)

@@ -22,7 +22,11 @@ def upper_tail(level: float) -> float:
 
 
 def wilson(k: ArrayLike, n: ArrayLike, *, level: float = 0.95) -> tuple[Floats, Floats]:
-    """Wilson's (1927) score interval of ``k`` out of ``n`` independent draws; arrays broadcast."""
+    """Wilson's (1927) score interval of ``k`` out of ``n`` independent draws; arrays broadcast.
+
+    >>> [round(float(v), 4) for v in wilson(8, 10)]
+    [0.4902, 0.9433]
+    """
     z = -float(ndtri(upper_tail(level)))
     kk, nn = np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64)
     p = kk / nn
@@ -34,7 +38,11 @@ def wilson(k: ArrayLike, n: ArrayLike, *, level: float = 0.95) -> tuple[Floats, 
 
 
 def clopper_pearson(k: ArrayLike, n: ArrayLike, *, level: float = 0.95) -> tuple[Floats, Floats]:
-    """Clopper and Pearson's (1934) exact interval; ``k`` and ``n`` may be real (Korn and Graubard 1998)."""
+    """Clopper and Pearson's (1934) exact interval; ``k`` and ``n`` may be real (Korn and Graubard 1998).
+
+    >>> [round(float(v), 4) for v in clopper_pearson(0, 10)]  # 1 - .025 ** (1 / 10)
+    [0.0, 0.3085]
+    """
     return beta_interval(np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64), upper_tail(level))
 
 
@@ -57,6 +65,9 @@ def jeffreys(k: ArrayLike, n: ArrayLike, *, level: float = 0.95, ends: bool = Tr
 
     ``ends=True`` sets the lower endpoint to 0 at k = 0 and the upper one to 1 at k = n, as Brown, Cai and
     DasGupta (2001, section 4.1.2) recommend; ``False`` gives the raw quantiles.
+
+    >>> [round(float(v), 3) for v in jeffreys(5, 10)]  # quantiles of Beta(5.5, 5.5)
+    [0.224, 0.776]
     """
     tail = upper_tail(level)
     kk, nn = np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64)

@@ -41,6 +41,9 @@ def sign_flip_test(
     Statistic: the absolute sum of ``d``. Exact over all ``2^G`` sign patterns if at most EXACT_IMAGES images
     have a sum other than 0 (images with 0 do not change under a flip); otherwise ``draws`` random patterns and
     ``p = (1 + #) / (1 + draws)`` (Phipson and Smyth 2010). No pair: no p-value. No difference at all: p = 1.
+
+    >>> sign_flip_test([1, 1, 1], [0, 1, 2]).p_value  # 2 of the 8 patterns are as extreme
+    0.25
     """
     x, group = np.asarray(d, dtype=np.float64), codes(image)
     if x.ndim != 1 or x.shape != group.shape or not np.isfinite(x).all():

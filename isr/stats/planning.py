@@ -47,6 +47,9 @@ def planned_design_effect(per_image: float, icc: float, cv: float = 0.0) -> floa
     """``1 + (m (1 + cv^2) - 1) ICC`` for ``m`` edits per image with coefficient of variation ``cv``.
 
     Kish (1965) with Eldridge, Ashby and Kerry's (2006) correction for unequal sizes; never below 1.
+
+    >>> planned_design_effect(5, 0.25)  # 1 + 4 * .25
+    2.0
     """
     return max(1.0, 1 + (per_image * (1 + cv * cv) - 1) * icc)
 
@@ -86,7 +89,11 @@ def variance_components(values: ArrayLike, image: ArrayLike) -> Components:
 
 
 def edits_for_half_width(p: float, half: float, *, deff: float = 1.0, level: float = 0.95) -> float:
-    """``D z^2 p (1 - p) / h^2`` edits for a half-width ``h`` around a rate ``p`` (not rounded)."""
+    """``D z^2 p (1 - p) / h^2`` edits for a half-width ``h`` around a rate ``p`` (not rounded).
+
+    >>> round(edits_for_half_width(0.5, 0.1))  # 1.96^2 * .25 / .01
+    96
+    """
     _rates("edits_for_half_width", p=p, level=level)
     _positive("edits_for_half_width", half=half, deff=deff)
     z = float(ndtri((1 - level) / 2))

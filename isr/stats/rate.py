@@ -105,6 +105,9 @@ def rate_interval(
     as independent and are too narrow wherever images differ. No edits: no value. One image (or one prompt,
     where prompts are a sample): a value and no interval. Nothing but one outcome: an interval all the same,
     by rule 3. The reason stands in ``notes``.
+
+    >>> rate_interval([1, 0, 1, 1], [0, 0, 1, 1]).value  # 3 of 4
+    0.75
     """
     tail = upper_tail(level)
     if method not in _LABELS:

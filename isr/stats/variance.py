@@ -60,7 +60,11 @@ def satterthwaite_df(v_image: ArrayLike, v_prompt: ArrayLike, images: int, promp
 
 
 def design_effect(variance: ArrayLike, p: ArrayLike, n: ArrayLike) -> Floats:
-    """``V / [p (1 - p) / (n - 1)]`` (Kish 1965); NaN where ``p`` is 0 or 1 and nothing can be said."""
+    """``V / [p (1 - p) / (n - 1)]`` (Kish 1965); NaN where ``p`` is 0 or 1 and nothing can be said.
+
+    >>> round(float(design_effect(0.05, 0.5, 10)), 4)
+    1.8
+    """
     pp = np.asarray(p, dtype=np.float64)
     iid = pp * (1 - pp) / (np.asarray(n, dtype=np.float64) - 1)
     return np.where(iid > 0, np.asarray(variance, dtype=np.float64) / np.where(iid > 0, iid, 1.0), np.nan)

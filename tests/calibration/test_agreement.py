@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isr.calibration.agreement.alpha import MISSING
-from isr.calibration.agreement.intraclass import ICC, intraclass
-from isr.calibration.agreement.jackknife import jackknife
+from isr.calibration.agreement.intraclass import ICC, intraclass_correlations
+from isr.calibration.agreement.jackknife import jackknife_interval
 from isr.calibration.agreement.many_raters import (
     chance_corrected,
     fleiss_kappa,
@@ -17,7 +17,7 @@ from isr.calibration.agreement.many_raters import (
     raters_agreement,
     rating_counts,
 )
-from isr.calibration.agreement.summary import agreement, human_ceiling
+from isr.calibration.agreement.summary import human_ceiling, two_rater_agreement
 from isr.calibration.agreement.two_raters import (
     brennan_prediger,
     cohen_kappa,
@@ -42,7 +42,7 @@ def rows_of(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def test_high_agreement_with_negative_kappa() -> None:
     judge, human = rows_of(PARADOX)
-    found = agreement(judge, human, np.arange(125) % 25)
+    found = two_rater_agreement(judge, human, np.arange(125) % 25)
     assert found.percent.value == pytest.approx(0.944)
     assert found.kappa.value == pytest.approx(-0.0234, abs=1e-4)
     assert found.ac1.value == pytest.approx(0.9408, abs=1e-4)
@@ -60,7 +60,7 @@ def test_high_agreement_with_negative_kappa() -> None:
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 7)), min_size=1, max_size=50))
 def test_no_coefficient_is_nan_or_outside_its_range(rows) -> None:
     judge, human, image = (np.array([r[i] for r in rows]).astype(int) for i in range(3))
-    found = agreement(judge, human, image)
+    found = two_rater_agreement(judge, human, image)
     for name in ("percent", "kappa", "ac1", "alpha", "mcc", "sensitivity", "specificity", "prevalence"):
         one = getattr(found, name)
         if one.value is None:
@@ -76,7 +76,7 @@ def test_no_coefficient_is_nan_or_outside_its_range(rows) -> None:
 
 
 def test_one_class_is_undefined_not_zero_or_one() -> None:
-    found = agreement(np.ones(20, dtype=int), np.ones(20, dtype=int), np.arange(20) // 4)
+    found = two_rater_agreement(np.ones(20, dtype=int), np.ones(20, dtype=int), np.arange(20) // 4)
     for name in ("kappa", "alpha", "mcc", "specificity"):
         one = getattr(found, name)
         assert one.value is None, name
@@ -89,7 +89,7 @@ def test_one_class_is_undefined_not_zero_or_one() -> None:
 
 
 def test_no_edits() -> None:
-    found = agreement([], [], [])
+    found = two_rater_agreement([], [], [])
     assert found.n == 0
     assert found.kappa.value is None
     assert found.percent.value is None
@@ -99,7 +99,7 @@ def test_jackknife_of_a_mean_is_its_clustered_standard_error() -> None:
     # deleting one of G equal groups: SE^2 = (G-1)/G sum (m_(g) - m)^2 = sum (m_g - m)^2 / (G (G-1))
     means = np.array([0.1, 0.4, 0.2, 0.3])
     replicates = (means.sum() - means) / 3
-    low, high, reason = jackknife(1.0, replicates)  # at 1 the plain scale is used
+    low, high, reason = jackknife_interval(1.0, replicates)  # at 1 the plain scale is used
     se = (((means - means.mean()) ** 2).sum() / 12) ** 0.5
     assert reason == ""
     assert high == 1.0
@@ -107,9 +107,9 @@ def test_jackknife_of_a_mean_is_its_clustered_standard_error() -> None:
 
 
 def test_jackknife_without_an_answer_says_so() -> None:
-    assert jackknife(0.5, [0.5])[2].startswith("one image")
-    assert "undefined" in jackknife(0.5, [0.5, np.nan])[2]
-    assert "no spread" in jackknife(1.0, [1.0, 1.0])[2]
+    assert jackknife_interval(0.5, [0.5])[2].startswith("one image")
+    assert "undefined" in jackknife_interval(0.5, [0.5, np.nan])[2]
+    assert "no spread" in jackknife_interval(1.0, [1.0, 1.0])[2]
 
 
 def test_clustered_intervals_cover_where_independent_ones_do_not() -> None:
@@ -122,7 +122,7 @@ def test_clustered_intervals_cover_where_independent_ones_do_not() -> None:
         right = rng.random((40, 1)) < rng.choice([0.55, 1.0], size=(40, 1))
         judge = np.where(right, human, 1 - human)
         truth_rows.append((judge == human).mean())
-        found = agreement(judge.ravel(), human.ravel(), np.repeat(np.arange(40), 5)).kappa
+        found = two_rater_agreement(judge.ravel(), human.ravel(), np.repeat(np.arange(40), 5)).kappa
         hits += found.low <= 0.55 <= found.high  # type: ignore[operator]
     assert np.mean(truth_rows) == pytest.approx(0.775, abs=0.01)
     assert hits / 300 > 0.91
@@ -193,7 +193,7 @@ def test_human_ceiling_compares_on_the_same_edits() -> None:
 
 
 def test_intraclass_without_variance() -> None:
-    assert set(intraclass(np.ones((4, 3))).values()) == {ICC(None, None, None)}
+    assert set(intraclass_correlations(np.ones((4, 3))).values()) == {ICC(None, None, None)}
 
 
 @pytest.mark.parametrize(
@@ -211,9 +211,9 @@ def test_intraclass_without_variance() -> None:
         (lambda: chance_corrected([[0, 1]], "nonsense", classes=2), "unknown coefficient"),  # type: ignore[arg-type]
         (lambda: krippendorff_alpha([[1, 2]], metric="odd"), "unknown metric"),  # type: ignore[arg-type]
         (lambda: krippendorff_alpha([1, 2]), "shape"),
-        (lambda: intraclass([[1, 2]]), "two targets"),
+        (lambda: intraclass_correlations([[1, 2]]), "two targets"),
         (lambda: human_ceiling([0], [[1]], [0]), "two raters"),
-        (lambda: agreement([0, 1], [0, 1], [0]), "one image per edit"),
+        (lambda: two_rater_agreement([0, 1], [0, 1], [0]), "one image per edit"),
     ],
 )
 def test_misuse_is_named(call, words) -> None:

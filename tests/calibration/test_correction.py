@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from isr.calibration.correction.by_design import corrected_difference, corrected_rate
 from isr.calibration.correction.core import arrange
-from isr.calibration.correction.post_stratified import post_stratified, post_stratified_core
-from isr.calibration.correction.ppi import ppi, ppi_lambda
-from isr.calibration.correction.rogan_gladen import Calibration, rogan_gladen
+from isr.calibration.correction.post_stratified import post_stratified_core, post_stratified_rate
+from isr.calibration.correction.ppi import ppi_lambda, ppi_rate
+from isr.calibration.correction.rogan_gladen import Calibration, rogan_gladen_rate
 from isr.errors import DesignError, StatisticsError
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
@@ -45,7 +45,7 @@ def test_post_stratified_by_hand() -> None:
     human, labelled = np.zeros(40), np.zeros(40, dtype=bool)
     human[[0, 1, 12]] = 1
     labelled[[0, 1, 2, 10, 11, 12, 13]] = True
-    found = post_stratified(judge, human, labelled, np.arange(40) % 8)
+    found = post_stratified_rate(judge, human, labelled, np.arange(40) % 8)
     assert found.value == pytest.approx(0.25 * 2 / 3 + 0.75 / 4)
     assert any("7 labels" in note for note in found.notes)
     assert any("few labels" in note for note in found.notes)
@@ -53,8 +53,8 @@ def test_post_stratified_by_hand() -> None:
 
 def test_equal_inclusion_probabilities_change_nothing() -> None:
     judge, human, labelled, image = sample()
-    plain = post_stratified(judge, human, labelled, image)
-    weighted = post_stratified(judge, human, labelled, image, probabilities=np.full(200, 0.5))
+    plain = post_stratified_rate(judge, human, labelled, image)
+    weighted = post_stratified_rate(judge, human, labelled, image, probabilities=np.full(200, 0.5))
     assert plain.value == pytest.approx(weighted.value, abs=1e-12)
     np.testing.assert_allclose(ends(plain), ends(weighted), atol=1e-12)
 
@@ -93,7 +93,7 @@ def test_a_perfect_judge_is_not_corrected(seed: int, p: float) -> None:
         labelled[rng.permutation(where)[: max(1, where.size // 2)]] = True
     found = corrected_rate(y, y, labelled, IMAGE, label_design="within_verdict")
     assert found.value == pytest.approx(y.mean(), abs=1e-12)
-    exact = rogan_gladen(
+    exact = rogan_gladen_rate(
         y,
         IMAGE,
         Calibration(true_positives=50, positives=50, true_negatives=50, negatives=50, label_design="random"),
@@ -124,8 +124,8 @@ def test_intervals_are_bounded_nested_and_blind_to_row_order(seed: int, level: f
 @given(st.integers(0, 10_000))
 def test_swapping_labels_mirrors_the_corrected_rate(seed: int) -> None:
     judge, human, labelled, image = sample(seed)
-    one = post_stratified(judge, human, labelled, image)
-    two = post_stratified(1 - judge, 1 - human, labelled, image)
+    one = post_stratified_rate(judge, human, labelled, image)
+    two = post_stratified_rate(1 - judge, 1 - human, labelled, image)
     np.testing.assert_allclose(ends(one), [1 - ends(two)[1], 1 - ends(two)[0]], atol=1e-9)
 
 
@@ -171,17 +171,17 @@ def test_undecided_can_be_a_stratum_of_its_own() -> None:
     strata = np.where(np.arange(200) % 10 == 0, "undecided", np.where(judge == 1, "fails", "fine"))
     labelled[::10] = True
     human = np.where(labelled, np.nan_to_num(human), np.nan)
-    found = post_stratified(judge, human, labelled, image, strata=strata)
+    found = post_stratified_rate(judge, human, labelled, image, strata=strata)
     assert "by stratum" in found.method
     with pytest.raises(DesignError, match="stratum undecided"):
-        post_stratified(judge, human, labelled & (strata != "undecided"), image, strata=strata)
+        post_stratified_rate(judge, human, labelled & (strata != "undecided"), image, strata=strata)
 
 
 def test_rogan_gladen_by_hand() -> None:
     # p = 0.5, sensitivity 0.8, specificity 0.9: (0.5 + 0.9 - 1) / 0.7 = 0.571428
     judge = np.tile([1, 0], 100)
     for method in ("lee", "delta"):
-        found = rogan_gladen(
+        found = rogan_gladen_rate(
             judge,
             np.arange(200) // 4,
             Calibration(
@@ -195,7 +195,7 @@ def test_rogan_gladen_by_hand() -> None:
 
 
 def test_an_uninformative_judge_gets_the_whole_unit_interval() -> None:
-    found = rogan_gladen(
+    found = rogan_gladen_rate(
         np.tile([1, 0], 100),
         np.arange(200) // 4,
         Calibration(
@@ -215,7 +215,7 @@ def test_an_uninformative_judge_gets_the_whole_unit_interval() -> None:
 def test_lee_never_has_zero_width_nor_misses_its_estimate() -> None:
     judge = np.ones(500)
     judge[:10] = 0
-    found = rogan_gladen(
+    found = rogan_gladen_rate(
         judge,
         np.arange(500) // 5,
         Calibration(true_positives=72, positives=80, true_negatives=16, negatives=20, label_design="random"),
@@ -233,7 +233,7 @@ def test_outside_labels_are_no_surer_at_the_edge_than_the_plain_rate(method: str
     table = Calibration(
         true_positives=500, positives=500, true_negatives=500, negatives=500, label_design="random"
     )
-    found = rogan_gladen(np.full(200, value), IMAGE, table, method=method)  # type: ignore[arg-type]
+    found = rogan_gladen_rate(np.full(200, value), IMAGE, table, method=method)  # type: ignore[arg-type]
     low, high = ends(found)
     plain = ends(rate_interval(np.full(200, value), IMAGE))
     assert found.value == value
@@ -250,7 +250,7 @@ def test_few_calibration_images_widen_the_interval() -> None:
     widths = []
     for images in (None, 100, 8, 3):
         low, high = ends(
-            rogan_gladen(
+            rogan_gladen_rate(
                 judge,
                 IMAGE,
                 Calibration(
@@ -265,7 +265,7 @@ def test_few_calibration_images_widen_the_interval() -> None:
         )
         widths.append(high - low)
     assert widths[0] == widths[1] < widths[2] < widths[3]
-    one = rogan_gladen(
+    one = rogan_gladen_rate(
         judge,
         IMAGE,
         Calibration(
@@ -298,7 +298,7 @@ def test_calibration_without_one_kind_says_so() -> None:
     for counts, word in (((0, 0, 50, 50), "immunized"), ((50, 50, 0, 0), "not immunized")):
         table = Calibration(**dict(zip(COUNTS, counts, strict=True)), label_design="random")
         with pytest.raises(DesignError, match=f"no labelled edit that people call {word};"):
-            rogan_gladen(np.zeros(10), np.arange(10), table)
+            rogan_gladen_rate(np.zeros(10), np.arange(10), table)
     with pytest.raises(DesignError, match="both kinds"):
         _ = Calibration(true_positives=0, positives=0, true_negatives=50, negatives=50).sensitivity
 
@@ -307,7 +307,7 @@ def test_calibration_without_one_kind_says_so() -> None:
 def test_rogan_gladen_needs_calibration_labels_drawn_without_looking_at_verdicts(design) -> None:
     table = Calibration(true_positives=40, positives=50, true_negatives=45, negatives=50, label_design=design)
     with pytest.raises(DesignError, match=r"selected by verdict bias.*label_design='random'"):
-        rogan_gladen(np.tile([1, 0], 100), IMAGE, table)
+        rogan_gladen_rate(np.tile([1, 0], 100), IMAGE, table)
     with pytest.raises(DesignError, match="selected by verdict"):
         corrected_rate(np.tile([1, 0], 100), None, None, IMAGE, label_design="external", calibration=table)
     with pytest.raises(DesignError, match="random, within_label, within_verdict"):
@@ -317,7 +317,7 @@ def test_rogan_gladen_needs_calibration_labels_drawn_without_looking_at_verdicts
     by_label = Calibration(
         true_positives=40, positives=50, true_negatives=45, negatives=50, label_design="within_label"
     )
-    assert rogan_gladen(np.tile([1, 0], 100), IMAGE, by_label).value is not None
+    assert rogan_gladen_rate(np.tile([1, 0], 100), IMAGE, by_label).value is not None
 
 
 def test_calibration_from_rows_counts_effective_labels() -> None:
@@ -336,7 +336,7 @@ def test_calibration_from_rows_counts_effective_labels() -> None:
 def test_ppi_is_the_mean_of_labels_when_all_are_labelled() -> None:
     judge, _, _, image = sample()
     y = np.arange(200) % 3 == 0
-    found = ppi(judge, y, np.ones(200, dtype=bool), image)
+    found = ppi_rate(judge, y, np.ones(200, dtype=bool), image)
     assert found.value == pytest.approx(y.mean())
     assert ppi_lambda([1, 0], [1, 0], []) == 0.0
     assert ppi_lambda([1, 0], [1, 1], [1]) == 0.0
@@ -345,8 +345,8 @@ def test_ppi_is_the_mean_of_labels_when_all_are_labelled() -> None:
 def test_the_two_estimators_agree_on_a_binary_judge() -> None:
     """Chen et al. 2026: for binary outcomes tuned PPI++ and the post-stratified estimate coincide asymptotically."""
     judge, human, labelled, image = sample()
-    a = post_stratified(judge, human, labelled, image)
-    b = ppi(judge, human, labelled, image)
+    a = post_stratified_rate(judge, human, labelled, image)
+    b = ppi_rate(judge, human, labelled, image)
     assert a.value == pytest.approx(b.value, abs=0.01)
     np.testing.assert_allclose(ends(a), ends(b), atol=0.02)
 
@@ -486,9 +486,9 @@ def test_no_edits_and_one_image() -> None:
     empty = np.zeros(0)
     none = empty.astype(bool)
     for found in (
-        post_stratified(empty, empty, none, empty),
-        ppi(empty, empty, none, empty),
-        rogan_gladen(
+        post_stratified_rate(empty, empty, none, empty),
+        ppi_rate(empty, empty, none, empty),
+        rogan_gladen_rate(
             empty,
             empty,
             Calibration(true_positives=1, positives=2, true_negatives=1, negatives=2, label_design="random"),
@@ -498,7 +498,7 @@ def test_no_edits_and_one_image() -> None:
         assert (found.value, found.low, found.high) == (None, None, None)
         assert found.notes
     judge, human, labelled = np.array([1.0, 0, 1, 0]), np.array([1.0, 0, 0, 0]), np.ones(4, dtype=bool)
-    one = post_stratified(judge, human, labelled, np.zeros(4, dtype=int))
+    one = post_stratified_rate(judge, human, labelled, np.zeros(4, dtype=int))
     assert one.value == pytest.approx(0.25)
     assert (one.low, one.high) == (None, None)
 
@@ -506,18 +506,18 @@ def test_no_edits_and_one_image() -> None:
 def test_broken_arrays_are_named() -> None:
     judge, human, labelled, image = sample()
     with pytest.raises(StatisticsError, match="labelled: expected true or false"):
-        post_stratified(judge, human, labelled.astype(int), image)
+        post_stratified_rate(judge, human, labelled.astype(int), image)
     with pytest.raises(StatisticsError, match="has no label"):
-        post_stratified(judge, np.full(200, np.nan), labelled, image)
+        post_stratified_rate(judge, np.full(200, np.nan), labelled, image)
     with pytest.raises(StatisticsError, match="image: expected one entry per edit"):
-        post_stratified(judge, human, labelled, image[:5])
+        post_stratified_rate(judge, human, labelled, image[:5])
     with pytest.raises(StatisticsError, match="0 or 1"):
-        post_stratified(judge, np.where(labelled, 0.5, 0.0), labelled, image)
+        post_stratified_rate(judge, np.where(labelled, 0.5, 0.0), labelled, image)
     for broken in (np.nan, 2.0):
         odd = judge.copy()
         odd[3] = broken
         for call in (
-            lambda odd=odd: post_stratified(odd, human, labelled, image),
+            lambda odd=odd: post_stratified_rate(odd, human, labelled, image),
             lambda odd=odd: corrected_rate(odd, human, labelled, image, label_design="within_verdict"),
             lambda odd=odd: corrected_rate(
                 odd, human, labelled, image, label_design="random", estimator="ppi++"
@@ -526,13 +526,13 @@ def test_broken_arrays_are_named() -> None:
             with pytest.raises(StatisticsError, match=r"judge: expected (0 or 1|a number)"):
                 call()
     with pytest.raises(StatisticsError, match="strata: expected a name"):
-        post_stratified(judge, human, labelled, image, strata=np.where(judge == 1, np.nan, 0.0))
+        post_stratified_rate(judge, human, labelled, image, strata=np.where(judge == 1, np.nan, 0.0))
     with pytest.raises(StatisticsError, match="strata: expected a name"):
-        post_stratified(judge, human, labelled, image, strata=np.where(judge == 1, None, "a"))
+        post_stratified_rate(judge, human, labelled, image, strata=np.where(judge == 1, None, "a"))
     with pytest.raises(StatisticsError, match=r"score: expected numbers in \[0, 1\]"):
         corrected_rate(judge, human, labelled, image, label_design="random", score=judge * 100)
     with pytest.raises(StatisticsError, match=r"\(0, 1\]"):
-        post_stratified(judge, human, labelled, image, probabilities=np.full(200, 2.0))
+        post_stratified_rate(judge, human, labelled, image, probabilities=np.full(200, 2.0))
 
 
 # --------------------------------------------------------------------------- differences

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
-from isr.calibration.agreement.summary import agreement
+from isr.calibration.agreement.summary import two_rater_agreement
 from isr.calibration.ranking import coefficient_difference, pairwise_share, rank_correlation
 from isr.errors import StatisticsError
 
@@ -22,7 +22,7 @@ def sample(n: int = 300, seed: int = 0) -> tuple[np.ndarray, ...]:
 def test_the_difference_is_that_of_the_coefficients(name: str) -> None:
     good, bad, y, image = sample()
     found = coefficient_difference(good, bad, y, image, coefficient=name)  # type: ignore[arg-type]
-    a, b = (getattr(agreement(j, y, image), name).value for j in (good, bad))
+    a, b = (getattr(two_rater_agreement(j, y, image), name).value for j in (good, bad))
     d = found.difference
     assert d.value == pytest.approx(a - b)
     assert d.low < d.value < d.high

@@ -23,7 +23,7 @@ from isr.people.correct import Settings, correct
 from isr.people.judgements import Judgements, read_source
 from isr.people.labels import Label, Labels, Mark
 from isr.people.labels_file import write_labels
-from isr.people.learn_threshold import auc, learn, youden
+from isr.people.learn_threshold import learn
 from isr.people.study_file import guideline_version, pixels_of, read_study
 from isr.stats.rate import rate_interval
 from tests import processes
@@ -390,14 +390,6 @@ by = "method"
 
 
 # Thresholds
-
-
-def test_youden_and_auc_by_hand() -> None:
-    p, y = np.array([0.1, 0.2, 0.6, 0.7, 0.9]), np.array([0, 0, 1, 0, 1])
-    # sens + spec - 1: .6 gives 1 - 1/3, .9 gives 1/2
-    assert youden(p, y) == pytest.approx(0.4)
-    assert auc(p, y) == pytest.approx(5 / 6)
-    assert auc(np.ones(5), y) == 0.5
 
 
 def test_a_calibration_decides_in_place_of_the_rubric_and_only_for_its_judge(

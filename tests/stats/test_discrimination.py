@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu, spearmanr
 
-from isr.stats.discrimination import _draws, _pairs, auc, between, called, youden
+from isr.stats.discrimination import _draws, _pairs, area_under_curve, auc, between, called, youden
 
 VALUES = st.lists(st.tuples(st.integers(0, 6), st.booleans(), st.integers(0, 4)), min_size=2, max_size=40)
 
@@ -126,6 +126,31 @@ def test_youdens_threshold_is_the_best_of_all(rows: list[tuple[int, bool, int]])
     assert j(found) == pytest.approx(max(j(v) for v in x))
     lowest = min(v for v in [*x, np.inf] if v >= found)
     assert not any(j(v) >= j(found) - 1e-12 for v in x if v > lowest)  # of equal ones the highest
+
+
+def test_youden_and_area_by_hand() -> None:
+    p, y = np.array([0.1, 0.2, 0.6, 0.7, 0.9]), np.array([0, 0, 1, 0, 1]) == 1
+    # sens + spec - 1: .6 gives 1 - 1/3, .9 gives 1/2
+    assert youden(p, y, ties="lowest") == pytest.approx(0.4)
+    assert area_under_curve(p, y) == pytest.approx(5 / 6)
+    assert area_under_curve(np.ones(5), y) == 0.5
+
+
+@settings(max_examples=50)
+@given(VALUES)
+def test_the_lowest_of_equal_thresholds_and_the_area_by_their_definitions(
+    rows: list[tuple[int, bool, int]],
+) -> None:
+    x, y, image = arrays(rows)
+    yes = y == 1
+    if not (yes.any() and (~yes).any()):
+        assert np.isnan(area_under_curve(x, yes))
+        return
+    at = np.unique(x)
+    gain = [(x[yes] >= t).sum() / yes.sum() - (x[~yes] >= t).sum() / (~yes).sum() for t in at]
+    best = int(np.argmax(gain))
+    assert youden(x, yes, ties="lowest") == (at[best] if best == 0 else (at[best] + at[best - 1]) / 2)
+    assert area_under_curve(x, yes) == pytest.approx(auc(x, y, image).value)
 
 
 def test_a_threshold_never_sees_the_image_that_it_is_used_on() -> None:

@@ -18,7 +18,7 @@ from scipy.special import ndtri, stdtrit
 
 from isr.calibration import aggregation, scores
 from isr.calibration.agreement import two_raters
-from isr.calibration.agreement.intraclass import intraclass, normal_interval
+from isr.calibration.agreement.intraclass import intraclass_correlations, normal_interval
 from isr.calibration.agreement.many_raters import (
     chance_corrected,
     fleiss_kappa,
@@ -36,8 +36,7 @@ from isr.calibration.agreement.two_raters import (
     scott_pi,
 )
 from isr.calibration.correction.core import arrange
-from isr.calibration.correction.ppi import ppi as ppi_ppi
-from isr.calibration.correction.ppi import ppi_core, ppi_mean
+from isr.calibration.correction.ppi import ppi_core, ppi_mean, ppi_rate
 from isr.calibration.correction.rogan_gladen import lee_core, rogan_gladen_core, rogan_gladen_value
 from isr.stats import bootstrap, paired, planning
 from isr.stats.bootstrap import percentile_interval
@@ -284,7 +283,7 @@ def agreement_multi_rater(case: Case) -> None:
             if case.has(metric):
                 case.close(metric, krippendorff_alpha(ratings, metric=metric))  # type: ignore[arg-type]
     else:
-        found = intraclass(case.inputs["targets_by_raters"])
+        found = intraclass_correlations(case.inputs["targets_by_raters"])
         for key, icc in found.items():
             expected = case.value(key)
             same(icc.value, expected["icc"], case.tolerance, key)
@@ -413,7 +412,7 @@ def _ppi_whole_images(case: Case) -> None:
     # ours: one sum per image over both terms; the same estimate, a slightly different factor G/(G-1)
     human = np.zeros(f.size)
     human[index] = y
-    ours = ppi_ppi(f, human, marked, group)
+    ours = ppi_rate(f, human, marked, group)
     assert ours.value == pytest.approx(expected["point"], abs=1e-12)
     rows = arrange("test", f, human, marked, group)
     core = ppi_core(rows.judge, rows.human, rows.labelled, rows.starts)
