@@ -23,6 +23,7 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -197,8 +198,9 @@ def _once(card: Card, work: Callable[[_Asked], Awaitable[Answer]]) -> _Said:
     logging.getLogger().addHandler(handler)
     said = _Said()
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            said = _Said(answer=asyncio.run(_opened(card, Path(folder), work)))
+        # apart, since an event loop may run here: in a notebook, or beside a browser
+        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as apart:
+            said = _Said(answer=apart.submit(asyncio.run, _opened(card, Path(folder), work)).result())
     except IsrError as error:
         said = _Said(error=error)
     finally:

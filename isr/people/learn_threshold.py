@@ -115,7 +115,7 @@ def _learn(
     for f in range(int(fold.max()) + 1):
         inside = fold == f
         fit = _fit(kind)(worse[~inside], y[~inside])
-        cut = youden(fit(worse[~inside]), y[~inside] == 1, ties="lowest")
+        cut = _cut(fit(worse[~inside]), y[~inside])
         probability[inside] = fit(worse[inside])
         says[inside] = probability[inside] >= cut
     whole = _fit(kind)(worse, y)
@@ -129,6 +129,12 @@ def _learn(
     at = np.unique(score)
     values = whole(-at)
     return Decision(**base, scores=tuple(at.tolist()), probabilities=tuple(values.tolist()), report=report)
+
+
+def _cut(probability: Floats, y: Ints) -> float:
+    """The threshold that the other folds chose; where all of them have one outcome, every edit is called by it."""
+    cut = youden(probability, y == 1, ties="lowest")
+    return (-np.inf if y[0] == 1 else np.inf) if np.isnan(cut) else cut
 
 
 def _report(probability: Floats, says: Ints, rows: Rows, score: Floats, settings: Settings) -> dict[str, Any]:
