@@ -98,6 +98,10 @@ def dawid_skene(
     or blurred ones, and the most likely end is kept. gold: item -> known class, held fixed. smoothing: added
     to every cell of the error tables. Needs three raters and, given the truth, independent errors; judges
     that err alike violate this: then calibrate the vote count against people instead.
+
+    >>> found = dawid_skene([0, 0, 1, 1], ['x', 'y', 'x', 'y'], [1, 1, 0, 0], rng=np.random.default_rng(0))
+    >>> [int(row.argmax()) for row in found.posterior]
+    [1, 0]
     """
     item_list, rater_list, label_list = list(item), list(rater), list(label)
     if not len(item_list) == len(rater_list) == len(label_list):

@@ -44,6 +44,10 @@ def coefficient_difference(
 
     ``SE^2 = (G-1)/G sum (d_g - mean d)^2`` over the differences with image g left out (Miller 1974), with
     ``t_{G-1}``. No interval and no p-value where a coefficient is undefined or nothing varies.
+
+    >>> first, second, human = [1, 0, 1, 0], [1, 1, 0, 0], [1, 0, 1, 0]
+    >>> coefficient_difference(first, second, human, ['a', 'b', 'c', 'd']).difference.value  # kappa 1 against kappa 0
+    1.0
     """
     a, b, y = (np.asarray(x, dtype=np.int64) for x in (first, second, human))
     group = codes(image)
@@ -137,6 +141,9 @@ def rank_correlation(
     """The mean over raters of a judge's rank correlation with each of them; grades (n, raters), NaN missing.
 
     Spearman's rho or Kendall's tau-b. Raters are correlated one by one; their grades are never averaged.
+
+    >>> rank_correlation([1, 2, 3, 4], np.array([[1.0], [2.0], [3.0], [4.0]]), list('abcd')).value
+    1.0
     """
     from scipy.stats import kendalltau, spearmanr  # imported late: scipy.stats is heavy
 
@@ -193,6 +200,9 @@ def pairwise_share(left: Ints, right: Ints | None, image: ArrayLike, *, level: f
 
     Codes with MISSING. The cells of the paper's Table I: pairs of people, of judges, of a person and a judge.
     Edits without a pair are left out.
+
+    >>> pairwise_share(np.array([[1, 1], [0, 1]]), None, ['a', 'b']).value  # one pair of raters agrees, one does not
+    0.5
     """
     if right is None:
         pairs = [(left[:, a], left[:, b]) for a, b in combinations(range(left.shape[1]), 2)]

@@ -49,6 +49,9 @@ def retest_reliability(verdicts: ArrayLike, image: ArrayLike, *, level: float = 
     With ``p^_i`` the share of ones of edit i over ``k_i`` answers, within = mean of ``k_i/(k_i-1) p^_i (1 -
     p^_i)`` and between = ``Var(p^_i) - mean p^_i (1 - p^_i) / (k_i - 1)``, not below 0 (binomial moments).
     Edits with fewer than two decided answers are left out.
+
+    >>> retest_reliability(np.array([[1, 1, 1], [0, 0, 0], [1, 0, 1]]), ['a', 'b', 'c']).edits
+    3
     """
     table, group = np.asarray(verdicts, dtype=np.int64), codes(image)
     counts = rating_counts(table, classes=2)
@@ -115,6 +118,9 @@ def votes_needed(between: float, within: float) -> int | None:
     """The least odd number K of votes with ``(within/K) / (between + within/K) <= NOISE_ALLOWED``; None if none is.
 
     Rounded to 1e-9 first, so that a bound that is met exactly is not missed by an ulp.
+
+    >>> votes_needed(0.2, 0.05)
+    5
     """
     if between <= 0:
         return None if within > 0 else 1
@@ -124,7 +130,11 @@ def votes_needed(between: float, within: float) -> int | None:
 
 
 def advice(found: Reliability) -> str:
-    """Whether asking more often would pay, in one sentence."""
+    """Whether asking more often would pay, in one sentence.
+
+    >>> advice(retest_reliability(np.array([[1, 1, 1], [0, 0, 0]]), ['a', 'b']))
+    "0% of a single verdict's variance is noise: one vote is enough"
+    """
     if found.noise_share is None or found.between is None or found.within is None:
         if found.between == found.within == 0:
             return "every repeat says the same: one vote is enough"

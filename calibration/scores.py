@@ -79,6 +79,10 @@ def platt(score: ArrayLike, y: ArrayLike, *, smooth: bool = True) -> Platt:
 
     smooth: Platt's targets ``(n1 + 1)/(n1 + 2)`` and ``1/(n0 + 2)``, which keep the fit finite; False is plain
     maximum likelihood. Labels of one class only: StatisticsError, there is nothing to learn.
+
+    >>> curve = platt([0, 1, 2, 3], [0, 0, 1, 1])
+    >>> bool(curve([3.0])[0] > curve([0.0])[0])
+    True
     """
     s, t = _pairs("platt", score, y)
     ones = float(t.sum())
@@ -102,7 +106,11 @@ def platt(score: ArrayLike, y: ArrayLike, *, smooth: bool = True) -> Platt:
 
 
 def image_folds(image: ArrayLike, folds: int, *, rng: np.random.Generator) -> Ints:
-    """Fold 0 .. folds-1 per edit; edits of one image share a fold, so that no image is on both sides."""
+    """Fold 0 .. folds-1 per edit; edits of one image share a fold, so that no image is on both sides.
+
+    >>> sorted(set(image_folds(['a', 'a', 'b', 'c'], 3, rng=np.random.default_rng(0)).tolist()))
+    [0, 1, 2]
+    """
     group = codes(image)
     images = int(group.max()) + 1 if group.size else 0
     if not 2 <= folds <= images:
@@ -120,7 +128,11 @@ def cross_fit(
     folds: int = 5,
     rng: np.random.Generator,
 ) -> Floats:
-    """Calibrated probabilities (n,), each from a map learnt on other images only."""
+    """Calibrated probabilities (n,), each from a map learnt on other images only.
+
+    >>> cross_fit([0, 1, 2, 3], [0, 0, 1, 1], list('abcd'), folds=2, rng=np.random.default_rng(0)).shape
+    (4,)
+    """
     s, t = _pairs("cross_fit", score, y)
     fold = image_folds(image, folds, rng=rng)
     out = np.empty_like(s)
@@ -142,7 +154,11 @@ class Bins(NamedTuple):
 
 
 def calibration_curve(score: ArrayLike, y: ArrayLike, *, bins: int = 10, by: Binning = "width") -> Bins:
-    """Reliability diagram. ``by="width"``: equal parts of [0, 1], closed on the right; ``"mass"``: quantiles."""
+    """Reliability diagram. ``by="width"``: equal parts of [0, 1], closed on the right; ``"mass"``: quantiles.
+
+    >>> [round(float(x), 2) for x in calibration_curve([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1], bins=2)[1]]
+    [0.0, 1.0]
+    """
     s, t = _pairs("calibration_curve", score, y, probability=True)
     if bins < 1:
         raise StatisticsError(f"calibration_curve: bins: expected at least 1, found {bins}")

@@ -44,6 +44,11 @@ def homogeneity(
     label. Its null distribution comes from permuting the groups of edits of the same image (images that occur
     in one group only do not move); where no image occurs in two groups, whole images are permuted. ``p = (1 + #)
     / (1 + draws)`` (Phipson and Smyth 2010). Without two groups or without an error there is no p-value.
+
+    >>> judge, human = [1, 0] * 8, [1, 0] * 8
+    >>> groups, image = ['x'] * 8 + ['y'] * 8, [i // 2 for i in range(16)]
+    >>> [h.rates for h in homogeneity(judge, human, groups, image, rng=np.random.default_rng(0), draws=99)]
+    [{'x': 1.0, 'y': 1.0}, {'x': 1.0, 'y': 1.0}]
     """
     j, y, image_code = np.asarray(judge), np.asarray(human), codes(image)
     names = np.asarray(groups).astype(str)

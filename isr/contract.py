@@ -191,14 +191,13 @@ async def _asking(asked: _Asked) -> Answer:
 
 
 def _once(card: Card, work: Callable[[_Asked], Awaitable[Answer]]) -> _Said:
-    """What work with an opened judge came to; the judge is closed."""
+    """What work with an opened judge came to, apart from any event loop that runs here; the judge is closed."""
     lines: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
     logging.getLogger().addHandler(handler)
     said = _Said()
     try:
-        # apart, since an event loop may run here: in a notebook, or beside a browser
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as apart:
             said = _Said(answer=apart.submit(asyncio.run, _opened(card, Path(folder), work)).result())
     except IsrError as error:

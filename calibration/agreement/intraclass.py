@@ -23,6 +23,10 @@ def intraclass_correlations(ratings: ArrayLike, *, level: float = 0.95) -> dict[
     """The six coefficients of McGraw and Wong (1996) from complete ratings (targets, raters).
 
     "1" one-way, "A" absolute agreement and "C" consistency of two-way models; ",1" one rating, ",k" the mean.
+
+    >>> ratings = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
+    >>> round(intraclass_correlations(ratings)['ICC(1,1)'].value, 2)  # Shrout and Fleiss (1979), table 4
+    0.17
     """
     x = np.asarray(ratings, dtype=np.float64)
     if x.ndim != 2 or min(x.shape) < 2 or not np.isfinite(x).all():

@@ -20,6 +20,10 @@ def jackknife_interval(
 
     ``SE^2 = (G-1)/G sum (z_g - mean z)^2``. On the plain scale, cut to [-1, 1], where a value is +-1. No
     interval (and the reason) with one image, an undefined replicate, or replicates without any spread.
+
+    >>> low, high, why = jackknife_interval(0.5, np.array([0.4, 0.5, 0.6]))  # se^2 = 2/3 x 0.02; t(2) = 4.303
+    >>> round(low, 3), round(high, 3), why
+    (-0.12, 0.839, '')
     """
     rest = np.asarray(replicates, dtype=np.float64)
     groups = rest.size

@@ -50,6 +50,10 @@ def chance_corrected(
 
     ratings: codes (n, raters), MISSING allowed except for Conger's kappa. The linearised standard error uses
     t with n - 1 degrees of freedom; the upper endpoint is cut at 1. :func:`raters_agreement` clusters.
+
+    >>> ratings = np.array([[0, 0], [1, 1], [0, 1], [1, 1]])
+    >>> round(chance_corrected(ratings, 'brennan_prediger', classes=2).value, 6)  # (3/4 - 1/2) / (1/2)
+    0.5
     """
     table = np.asarray(ratings, dtype=np.int64)
     counts = rating_counts(table, classes=classes)
@@ -177,7 +181,11 @@ def raters_agreement(
     metric: Metric = "nominal",
     level: float = 0.95,
 ) -> RatersAgreement:
-    """Several raters, codes (n, raters) with MISSING; edits with fewer than two ratings carry no pair."""
+    """Several raters, codes (n, raters) with MISSING; edits with fewer than two ratings carry no pair.
+
+    >>> raters_agreement(np.array([[0, 0], [1, 1], [0, 0]]), ['a', 'b', 'c']).alpha.value  # no two raters differ
+    1.0
+    """
     counts, group = rating_counts(ratings, classes=classes), codes(image)
     if group.shape != (counts.shape[0],):
         raise StatisticsError("raters_agreement: expected one image per edit")

@@ -113,6 +113,9 @@ def human_ceiling(
     held out; where the others have a majority, the person and the judge are both compared with it. ``gap`` is
     judge minus human, paired. ``n`` counts comparisons, one per held-out person and edit; where the others
     tie there is none. All comparisons on one image are one cluster.
+
+    >>> human_ceiling(np.array([1, 0]), np.array([[1, 1], [0, 0]]), ['a', 'b']).human.value
+    1.0
     """
     j, group = codes_of("human_ceiling", judge, classes), codes(image)
     table = np.asarray(ratings, dtype=np.int64)

@@ -90,7 +90,11 @@ class KappaError(NamedTuple):
 
 
 def kappa_standard_error(table: ArrayLike, *, weights: Weights = "none") -> KappaError:
-    """Fleiss, Cohen and Everitt (1969), for edits taken as independent; None where kappa is undefined."""
+    """Fleiss, Cohen and Everitt (1969), for edits taken as independent; None where kappa is undefined.
+
+    >>> round(kappa_standard_error([[20, 5], [10, 15]]).se, 4)
+    0.127
+    """
     p, rows, columns = _shares(table)
     n = float(np.asarray(table, dtype=np.float64).sum())
     w = _disagreement(p.shape[-1], weights)

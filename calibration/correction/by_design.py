@@ -58,6 +58,10 @@ def corrected_rate(
     [0, 1], which choose PPI++ and are refused where it is biased. calibration: error rates from another
     experiment, which declares how its labels were drawn. probabilities: (n,) known
     inclusion probabilities. ``estimator`` asks for one by name; it is refused where the design makes it biased.
+
+    >>> judge, human = [1, 1, 0, 0], [1, 0, 0, 0]  # every edit is labelled: people's own rate
+    >>> corrected_rate(judge, human, [True] * 4, list('abcd'), label_design='random').value
+    0.25
     """
     where = "corrected_rate"
     if label_design not in _VALID:
@@ -167,6 +171,10 @@ def corrected_difference(
     PPI++ on ``Y_A - Y_B`` with ``f = J_A - J_B``. Labels drawn within the four cells of (J_A, J_B):
     post-stratified on the cells. Linear t, clipped to [-1, 1]. External labels are refused: a judge's error
     rates may differ between methods, so labels must exist on both methods' outputs.
+
+    >>> human = [1, 0, 0, 1]  # every edit is labelled: people's own difference, 2/4 - 2/4
+    >>> corrected_difference([1, 1, 0, 0], [0, 0, 1, 1], human, human, [True] * 4, list('abcd'), label_design='random').value
+    0.0
     """
     where = "corrected_difference"
     if label_design == "external":

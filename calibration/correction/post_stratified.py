@@ -42,6 +42,10 @@ def post_stratified_core(
     edits ``sum_v w_v (y~_v - theta~)^2 / N + sum_v w_v^2 var~_v / n_v`` (Holt and Smith 1979; Cochran 1977,
     section 5A.9). ``probability``: labels count ``1 / pi_i``. ``prior``: 1/2 for rates; 0 for differences,
     which smooths towards no difference. A stratum that occurs without a label gives NaN.
+
+    >>> stratum, human, labelled = np.array([1, 1, 0, 0]), np.array([1.0, 0, 0, 0]), np.array([True] * 4)
+    >>> float(post_stratified_core(stratum, human, labelled, np.arange(4), 2).value)
+    0.25
     """
     total = stratum.shape[-1]
     weight = labelled.astype(np.float64) if probability is None else labelled / probability
@@ -103,6 +107,9 @@ def post_stratified_rate(
     verdict, such as bins of a score or undecided as a third one (``judge`` is then not read). Valid for labels
     drawn at random, or at random within strata, or with known ``probabilities`` (n,) of being labelled.
     DesignError where a stratum has none.
+
+    >>> post_stratified_rate([1, 1, 0, 0], [1, 0, 0, 0], [True] * 4, list('abcd')).value  # 2/4 x 1/2 + 2/4 x 0
+    0.25
     """
     where = "post_stratified"
     if strata is None:

@@ -29,6 +29,9 @@ def ppi_lambda(human: ArrayLike, score: ArrayLike, rest: ArrayLike) -> float:
 
     human, score: labels and scores of the labelled edits; rest: scores of the others. As in ppi_py, the
     covariance divides by n, the variance over all scores by N - 1. 0 where scores do not vary or none is left.
+
+    >>> 0 <= ppi_lambda([1, 0, 1, 0], [1, 0, 1, 1], [1, 0, 0, 1]) <= 1
+    True
     """
     y, f, u = (np.asarray(x, dtype=np.float64) for x in (human, score, rest))
     pooled = np.concatenate([f, u])
@@ -52,6 +55,9 @@ def ppi_mean(
     """``lambda mean(rest) + mean(human - lambda score)`` with the standard error of independent edits.
 
     The unclustered building block, for checks against other software; ``ddof=0`` is ppi_py's convention.
+
+    >>> ppi_mean([1, 0, 1, 0], [1, 0, 1, 0], [1, 1, 1, 0], lam=1.0).value  # 3/4 plus no error
+    0.75
     """
     y, f, u = (np.asarray(x, dtype=np.float64) for x in (human, score, rest))
     used = ppi_lambda(y, f, u) if lam is None else lam
@@ -76,6 +82,10 @@ def ppi_core(
     Floored at the variance of independent edits, whose residual part is smoothed by half an observation so
     that a judge without error in the sample does not give a zero width. Valid for labels drawn at random, or
     with known ``probability`` (labels count 1/pi and f_u becomes the mean score of all edits).
+
+    >>> score, human, labelled = np.array([1.0, 1, 0, 0]), np.array([1.0, 0, 0, 0]), np.array([True] * 4)
+    >>> float(ppi_core(score, human, labelled, np.arange(4)).value)
+    0.25
     """
     total = score.shape[-1]
     weight = labelled.astype(np.float64) if probability is None else labelled / probability
@@ -114,6 +124,9 @@ def ppi_rate(
     """The people's rate by clustered PPI++ from a graded score in [0, 1]; see :func:`ppi_core`.
 
     Valid only for labels drawn at random (or with known ``probabilities``): never within verdict.
+
+    >>> ppi_rate([1, 1, 0, 0], [1, 0, 0, 0], [True] * 4, list('abcd')).value  # all are labelled: people's rate
+    0.25
     """
     where = "ppi"
     rows = arrange(where, score, human, labelled, image)

@@ -287,6 +287,10 @@ def rogan_gladen_rate(
     judge, image: (n,) 0/1 verdicts of the test set. Where sensitivity + specificity - 1 is not clearly above
     0 the judge carries no information: no value, interval [0, 1], and a note that says so. DesignError unless
     ``calibration`` declares labels that were drawn without looking at verdicts.
+
+    >>> seen = Calibration(true_positives=50, positives=50, true_negatives=50, negatives=50, label_design='random')
+    >>> rogan_gladen_rate([1, 0] * 20, list(range(40)), seen).value is not None
+    True
     """
     f, group = np.asarray(judge, dtype=np.float64), codes(image)
     label = "Lee-adjusted" if method == "lee" else "delta"
@@ -402,6 +406,10 @@ def rogan_gladen_joint(
     """Rogan-Gladen from labels drawn at random inside the test set; see :func:`rogan_gladen_joint_core`.
 
     Valid, but less efficient than :func:`post_stratified_rate`; kept for comparison with published numbers.
+
+    >>> judge, human = [1, 1, 0, 0] * 5, [1, 1, 0, 0] * 5
+    >>> rogan_gladen_joint(judge, human, [True] * 20, list(range(20))).value  # a judge without an error
+    0.5
     """
     where, text = "rogan_gladen_joint", "Rogan-Gladen (joint), logit-t, clustered by image_id"
     rows = arrange(where, judge, human, labelled, image)

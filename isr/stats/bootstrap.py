@@ -33,6 +33,11 @@ def cluster_bootstrap(
     are drawn for those only, with their frequencies, which is the same distribution at a fraction of the cost
     (Efron 1979; Field and Welsh 2007 for clusters). Otherwise clusters are drawn and their sums added up. Works
     in blocks of at most ``max_bytes``; no loop over resamples.
+
+    >>> sums = np.array([[1, 2], [0, 2], [2, 2]])  # by image: failures, edits
+    >>> draws = cluster_bootstrap(sums, lambda s: s[..., 0] / s[..., 1], rng=np.random.default_rng(0), resamples=500)
+    >>> bool(((draws >= 0) & (draws <= 1)).all())
+    True
     """
     table = np.asarray(sums, dtype=np.float64)
     if table.ndim != 2 or table.shape[0] < 2:
@@ -65,6 +70,11 @@ def _distinct_rows(table: Floats) -> tuple[Floats, Ints]:
 
 
 def percentile_interval(draws: ArrayLike, *, level: float = 0.95) -> tuple[float, float]:
-    """The two tail quantiles of bootstrap values (Efron 1979)."""
+    """The two tail quantiles of bootstrap values (Efron 1979).
+
+    >>> low, high = percentile_interval(np.arange(101.0), level=0.9)
+    >>> round(float(low), 6), round(float(high), 6)
+    (5.0, 95.0)
+    """
     low, high = np.quantile(np.asarray(draws, dtype=np.float64), [upper_tail(level), 1 - upper_tail(level)])
     return float(low), float(high)

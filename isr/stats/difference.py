@@ -54,6 +54,10 @@ def difference_core(
     one each way) at the effective sample size ``n / D~``. ``D~ = (I D + D0) / (I + 1)``, ``I = n (q - d^2)``,
     shrinks the observed design effect towards ``D0`` where few of the ``n`` pairs are discordant (``q`` is
     their share, in general the mean square). Hence no discordant pair does not give a zero width.
+
+    >>> core = difference_core(0.2, 0.4, 0.01, 20, 1.5, 9)
+    >>> bool(core.low < 0.2 < core.high)
+    True
     """
     d, q, v, nn, d0, dof = (
         np.asarray(x, dtype=np.float64) for x in (value, second_moment, variance, n, prior_deff, df)

@@ -26,6 +26,9 @@ def auc(
     score, outcome: (n,), NaN where unknown. With ``stratum`` only pairs within one stratum count. The interval is the
     percentile one of a bootstrap that draws images with all their edits: ``U = w' C w / w' P w`` for images drawn
     ``w`` times, with C the won and P the counted pairs of edits of two images.
+
+    >>> auc(np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.0, 0.0, 1.0, 1.0]), np.array([0, 0, 1, 1])).value  # every pair is won
+    1.0
     """  # fmt: skip
     keep = np.isfinite(score) & np.isfinite(outcome)
     x, y = score[keep], outcome[keep] == 1.0
@@ -123,6 +126,10 @@ def between(
     budget: (n,) of each edit's treatment; ranks are those within it, as a larger budget raises metric and ISR alike,
     and of all budgets the ranks about their means are pooled. One of fewer than three treatments ranks nothing and is
     left out. The interval draws images again; treatments stay as they are, so it says nothing about other methods.
+
+    >>> score, outcome = np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.0, 0.0, 1.0, 1.0])
+    >>> between(score, outcome, np.arange(4), np.array([0, 0, 1, 1]), np.array([0.0, 0.0, 0.0, 0.0])).value is None  # too few treatments
+    True
     """  # fmt: skip
     held = np.zeros(treatment.size, np.int64) if budget is None else budget
     keep, notes = _ranked(np.isfinite(score) & np.isfinite(outcome), treatment, held)
@@ -211,6 +218,9 @@ def called(score: Floats, outcome: Floats, image: Sequence[str]) -> Floats:
 
     The threshold has the largest ``sensitivity + specificity - 1`` (Youden 1950) among the edits of all other images;
     of equal ones the highest, which calls fewest edits protected. NaN where those have one outcome only.
+
+    >>> called(np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.0, 1.0, 0.0, 1.0]), np.arange(4)).shape
+    (4,)
     """
     keep = np.isfinite(score) & np.isfinite(outcome)
     group = codes(list(image))

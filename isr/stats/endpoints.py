@@ -134,6 +134,10 @@ def rate_core(
     Monotone with equal sizes and whole counts, by construction: one more failing edit anywhere lowers no
     endpoint (:func:`_upper` has the proof; ``tests/stats/test_rate.py`` enumerates and searches). With unequal
     sizes or weights nothing is promised; the same file shows how large a fall a random search finds.
+
+    >>> core = rate_core(np.array([1.0, 0.0, 2.0, 1.0]), np.array([2.0, 2.0, 2.0, 2.0]))  # by image: failures, edits
+    >>> bool(core.low < 0.5 < core.high)
+    True
     """
     s, w = np.broadcast_arrays(np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64))
     total = w.sum(axis=-1)

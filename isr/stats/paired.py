@@ -91,6 +91,9 @@ def mcnemar(only_first: int, only_second: int) -> McNemar:
     """From the two discordant counts (McNemar 1947; mid-p: Fagerland, Lydersen and Laake 2013).
 
     Without a discordant pair the chi-square does not exist (None) and the exact p-value is 1.
+
+    >>> round(mcnemar(1, 5).exact_p, 5)  # 2 x (1 + 6) / 2^6
+    0.21875
     """
     b, c = int(only_first), int(only_second)
     if b < 0 or c < 0:
@@ -163,6 +166,10 @@ def compare_methods(
     outcomes: method -> (n,) outcomes of the same units in the same order, 0 or 1, NaN where undecided. pairs:
     the declared family, default all pairs in the order given. identical: pairs that are the same run twice.
     Holm adjusts over the whole family (:func:`holm_family`); the simultaneous intervals are Bonferroni's.
+
+    >>> (found,) = compare_methods({'ours': [1, 1, 1, 1], 'theirs': [0, 0, 0, 1]}, ['a', 'b', 'c', 'd'])
+    >>> found.difference.value, found.p_value  # three images differ: 2 of 2^3 patterns
+    (0.75, 0.25)
     """
     group = codes(image)
     table = {name: _outcome(name, x, group.size) for name, x in outcomes.items()}

@@ -67,6 +67,10 @@ def variance_components(values: ArrayLike, image: ArrayLike) -> Components:
 
     ``between = max(0, (MSB - MSW) / m0)`` with ``m0 = (N - sum m_g^2 / N) / (G - 1)`` (Donner 1986). Undefined
     with fewer than two images, or where no image has two edits.
+
+    >>> parts = variance_components(np.array([1.0, 1.0, 0.0, 0.0]), np.array([0, 0, 1, 1]))
+    >>> float(parts.within)
+    0.0
     """
     x, group = np.asarray(values, dtype=np.float64), codes(image)
     if x.shape != group.shape or not np.isfinite(x).all():
@@ -122,7 +126,11 @@ def _t(images: float, level: float) -> float:
 def images_for_half_width(
     p: float, half: float, per_image: float, icc: float, *, cv: float = 0.0, level: float = 0.95
 ) -> Plan:
-    """Images of ``per_image`` edits for a half-width around a rate; t_{G-1}, solved for G."""
+    """Images of ``per_image`` edits for a half-width around a rate; t_{G-1}, solved for G.
+
+    >>> images_for_half_width(0.5, 0.05, 5, 0.3).needed >= 384 * 2.2 / 5  # edits x design effect / edits per image
+    True
+    """
     _rates("images_for_half_width", p=p, level=level)
     _positive("images_for_half_width", half=half, per_image=per_image)
     deff = planned_design_effect(per_image, icc, cv)
@@ -151,6 +159,9 @@ def images_for_difference(
 
     between, within: :func:`variance_components` of the paired differences. Prompts only divide the second
     part: the note states the number of images that no number of prompts can beat.
+
+    >>> images_for_difference(0.1, 0.02, 0.2, 5).needed > images_for_difference(0.2, 0.02, 0.2, 5).needed
+    True
     """
     _rates("images_for_difference", power=power, level=level)
     _positive("images_for_difference", difference=abs(difference), per_image=per_image)
@@ -177,7 +188,11 @@ def prompts_for_difference(
     power: float = 0.8,
     level: float = 0.95,
 ) -> Plan:
-    """Prompts per image for a wanted difference with the images at hand, or None below their floor."""
+    """Prompts per image for a wanted difference with the images at hand, or None below their floor.
+
+    >>> prompts_for_difference(0.2, 0.02, 0.2, 60).needed
+    1
+    """
     _rates("prompts_for_difference", power=power, level=level)
     _positive("prompts_for_difference", difference=abs(difference))
     if images < 2:
@@ -193,7 +208,11 @@ def prompts_for_difference(
 def power_of_difference(
     difference: float, between: float, within: float, images: int, per_image: float, *, level: float = 0.95
 ) -> float | None:
-    """Power of the paired t-test, ``Phi(|d| / se - t_{G-1})``; None with fewer than two images."""
+    """Power of the paired t-test, ``Phi(|d| / se - t_{G-1})``; None with fewer than two images.
+
+    >>> power_of_difference(0.2, 0.02, 0.2, 60, 5) > 0.8
+    True
+    """
     _rates("power_of_difference", level=level)
     _positive("power_of_difference", per_image=per_image)
     if images < 2 or between + within <= 0:
@@ -215,6 +234,9 @@ def edits_for_two_proportions(
     """``n = 2 D (s / h)^2`` per arm, ``h = 2 asin sqrt p1 - 2 asin sqrt p2`` (Cohen 1988, chapter 6).
 
     ``s`` solves ``Phi(s - z) + Phi(-s - z) = power``, both tails of the test counted. For two SEPARATE sets of edits. Methods on the same edits need far fewer: :func:`images_for_difference`.
+
+    >>> round(edits_for_two_proportions(0.5, 0.7).effect_h, 4)  # 2 asin(sqrt .5) - 2 asin(sqrt .7)
+    -0.4115
     """
     _rates("edits_for_two_proportions", p1=p1, p2=p2, power=power, level=level)
     h = 2 * math.asin(math.sqrt(p1)) - 2 * math.asin(math.sqrt(p2))
@@ -245,6 +267,9 @@ def label_allocation(
 
     Neyman (1934). counts: edits per verdict (no verdict gets more labels than it has edits). rates: guesses of
     the people's rate within each; a guess of 0 or 1 is pulled to 0.05 or 0.95, since it is never that certain.
+
+    >>> label_allocation(100, [500, 500], [0.1, 0.5]).tolist()  # sqrt(.09) to sqrt(.25): 3 to 5
+    [38, 62]
     """
     have, guess = np.asarray(counts, dtype=np.int64), np.clip(np.asarray(rates, dtype=np.float64), 0.05, 0.95)
     if have.ndim != 1 or have.shape != guess.shape or (have < 0).any() or total < 0:
@@ -289,6 +314,10 @@ def corrected_half_width(
     """Predicted half-width of the post-stratified rate with ``labels`` per verdict.
 
     ``z sqrt(D [sum_v w_v (y_v - theta)^2 / N + sum_v w_v^2 y_v (1 - y_v) / n_v])`` (Cochran 1977, 5A.9).
+
+    >>> few, many = (corrected_half_width([0.5, 0.5], [0.1, 0.9], [n, n], 1000) for n in (50, 200))
+    >>> few > many
+    True
     """
     w, y, n = (np.asarray(x, dtype=np.float64) for x in (shares, rates, labels))
     if not (w.shape == y.shape == n.shape) or abs(w.sum() - 1) > 1e-6 or ((n <= 0) & (w > 0)).any():
@@ -315,6 +344,9 @@ def lee_allocation(
 
     ``kappa = (1 - q0) / (1 - q1)`` from a pilot, one success and one failure added to each rate (code of Lee et
     al. 2025, arXiv 2511.21140). p: the judge's rate in the test set; 0 and 1 put every label on one side.
+
+    >>> sum(lee_allocation(100, 0.4, 45, 50, 40, 50))
+    100
     """
     if not 0 <= p <= 1 or total < 0:
         raise StatisticsError(
