@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from isr import text
 from isr.bench.cells import Editing, Immunization, Plan
 from isr.bench.study import NONE
 from isr.scoring.compare import paired_signature
@@ -254,18 +255,6 @@ def _line(m: Compared, width: int) -> str:
     name = f"{m.pair.first} - {m.pair.second}"
     counts = f"{extra.only_first}/{extra.only_second}" if extra else "-"
     return (
-        f"    {name:{width - 2}}{_pp(d.value):>11}{_span(d):>20}{_span(s):>22}{d.n:>6}{d.clusters:>8}{counts:>13}"
-        f"{_p(m.found.p_value):>8}{_p(m.found.p_holm):>8}"
+        f"    {name:{width - 2}}{text.difference(d.value):>11}{text.difference_interval(d, unit=False):>20}{text.difference_interval(s, unit=False):>22}{d.n:>6}{d.clusters:>8}{counts:>13}"
+        f"{text.p_value(m.found.p_value):>8}{text.p_value(m.found.p_holm):>8}"
     )
-
-
-def _pp(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:+.1f} pp"
-
-
-def _span(i: Any) -> str:
-    return "no interval" if i.low is None or i.high is None else f"{100 * i.low:+.1f} to {100 * i.high:+.1f}"
-
-
-def _p(value: float | None) -> str:
-    return "-" if value is None else "<.0001" if value < 0.0001 else f"{value:.4f}"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from isr import text
+
 if TYPE_CHECKING:
     from isr.people.agreement_study import AgreementStudy, Answers, Choices, JudgeAgreement
     from isr.people.judgements import Judgements
@@ -236,7 +238,7 @@ def _question(q: Answers) -> Iterator[str]:
         for d in q.differences:
             yield (
                 f"  {d.first} - {d.second}: {d.coefficient.method.split(',')[0].removeprefix('difference of ')} "
-                f"{_span(d.coefficient)}, p {_p(d.p_holm)}; percent {_span(d.percent.difference)}, p {_p(d.percent.p_holm)}"
+                f"{_span(d.coefficient)}, p {text.p_value(d.p_holm)}; percent {_span(d.percent.difference)}, p {text.p_value(d.percent.p_holm)}"
             )
 
 
@@ -283,14 +285,8 @@ def _table_one(questions: Mapping[str, Answers]) -> Iterator[str]:
     yield "percent agreement of pairs, as in the paper's Table I"
     yield f"  {'':14}" + "".join(f"{heads[q]:>26}" for q in questions)
     for row in ("human-human", "MLLM-MLLM", "human-MLLM"):
-        cells = [_percent(q.table_one.get(row)) for q in questions.values()]
+        cells = [text.rate_with_interval(q.table_one.get(row)) for q in questions.values()]
         yield f"  {row:14}" + "".join(f"{c:>26}" for c in cells)
-
-
-def _percent(i: Interval | None) -> str:
-    if i is None or i.value is None:
-        return "-"
-    return f"{i.value:.1%}" + ("" if i.low is None or i.high is None else f" ({i.low:.1%}-{i.high:.1%})")
 
 
 def _span(i: Interval | None) -> str:
@@ -305,7 +301,3 @@ def _number(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 0.995 else f"{value:.2f}"
-
-
-def _p(value: float | None) -> str:
-    return "-" if value is None else "<.0001" if value < 0.0001 else f"{value:.4f}"

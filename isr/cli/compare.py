@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from isr import text
+
 if TYPE_CHECKING:
     from isr.scoring.compare import Choice, Comparison
     from isr.stats.paired import PairedComparison
-    from isr.stats.rows import Interval
 
 
 @click.command(short_help="Compare methods on the same units, with intervals and tests.")
@@ -80,7 +81,7 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
     yield f"  {'difference':>10}  {heads[0]:>20}  {heads[1]:>20}{'n':>7}{'images':>8}{'p':>8}{'Holm':>8}"
     for one in found.family:
         yield f"{one.first} - {one.second}"
-        yield _row(one, _span(one.simultaneous), one.p_holm)
+        yield _row(one, text.difference_interval(one.simultaneous), one.p_holm)
         yield from (f"    {note}" for note in (*one.notes, f"p: {one.p_method}"))
     for u in found.unpaired:
         if u.only_first or u.only_second:
@@ -102,8 +103,8 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
 
 def _row(one: PairedComparison, joint: str, adjusted: float | None) -> str:
     d = one.difference
-    numbers = f"{d.n:>7}{d.clusters:>8}{_p(one.p_value):>8}{_p(adjusted):>8}"
-    return f"  {_pp(d.value):>10}  {_span(d):>20}  {joint:>20}{numbers}"
+    numbers = f"{d.n:>7}{d.clusters:>8}{text.p_value(one.p_value):>8}{text.p_value(adjusted):>8}"
+    return f"  {text.difference(d.value):>10}  {text.difference_interval(d):>20}  {joint:>20}{numbers}"
 
 
 def _choice_lines(choices: tuple[Choice, ...], level: float) -> Iterator[str]:
@@ -112,7 +113,9 @@ def _choice_lines(choices: tuple[Choice, ...], level: float) -> Iterator[str]:
     heads = "".join(f"{h:>24}" for h in ("ISR", "worst attack", "other editors"))
     yield f"  {'':{width}}{heads}{'n':>7}{'undecided':>11}{'PSNR dB':>9}{'L-inf':>8}  cost per image"
     for c in choices:
-        cells = "".join(f"{_rate(i):>24}" for i in (c.isr, c.worst, c.transfer))
+        cells = "".join(
+            f"{text.rate_with_interval(i, none='none'):>24}" for i in (c.isr, c.worst, c.transfer)
+        )
         psnr = "-" if c.psnr is None else f"{c.psnr:.1f}"
         linf = "-" if c.linf is None else f"{c.linf:.4f}"
         costs = ", ".join(f"{v:.3g} {k.removeprefix('immunize_')}" for k, v in c.costs.items()) or "not known"
@@ -120,25 +123,3 @@ def _choice_lines(choices: tuple[Choice, ...], level: float) -> Iterator[str]:
     for c in choices:
         reasons = [*c.notes, *(c.isr.notes if c.isr.low is None else ())]
         yield from (f"  {c.name}: {reason}" for reason in reasons)
-
-
-def _pp(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:+.1f} pp"
-
-
-def _span(i: Interval) -> str:
-    return "no interval" if i.low is None or i.high is None else f"{_pp(i.low)[:-3]} to {_pp(i.high)}"
-
-
-def _rate(i: Interval | None) -> str:
-    if i is None or i.value is None:
-        return "-"
-    return (
-        f"{i.value:.1%} ({i.low:.1%}-{i.high:.1%})"
-        if i.low is not None and i.high is not None
-        else f"{i.value:.1%} (none)"
-    )
-
-
-def _p(value: float | None) -> str:
-    return "-" if value is None else "<.0001" if value < 0.0001 else f"{value:.4f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from isr import text
 from isr.scoring.result import Part, Result, TreatmentPart
 from isr.types import Estimate
 
@@ -120,7 +121,11 @@ def _headline(part: Part) -> Iterator[str]:
 
 
 def _row(name: str, label: str, e: Estimate) -> str:
-    bounds = "" if e.bounds is None else f"{_number(name, e.bounds[0])} to {_number(name, e.bounds[1])}"
+    bounds = (
+        ""
+        if e.bounds is None
+        else " to ".join(text.difference(b) if name == "uplift" else text.rate(b) for b in e.bounds)
+    )
     if e.value is None:
         return f"  {label:22}{'-':>10}  {'; '.join(e.notes)}"
     if e.low is None:
@@ -129,17 +134,7 @@ def _row(name: str, label: str, e: Estimate) -> str:
 
 
 def _value(name: str, e: Estimate) -> str:
-    return "-" if e.value is None else _number(name, e.value)
-
-
-def _interval(name: str, e: Estimate) -> str:
-    if e.low is None or e.high is None:
-        return "no interval"
-    return f"{_number(name, e.low)} to {_number(name, e.high)}"
-
-
-def _number(name: str, value: float) -> str:
-    return f"{100 * value:+.1f} pp" if name == "uplift" else f"{value:.1%}"
+    return text.difference(e.value) if name == "uplift" else text.rate(e.value)
 
 
 def _undecided(counts: Mapping[str, object]) -> Iterator[str]:
@@ -149,3 +144,9 @@ def _undecided(counts: Mapping[str, object]) -> Iterator[str]:
         yield f"  undecided: {total} of {counts['edits']} edits"
         for e in entries:
             yield f"    {e['n']:>6}  {e['reason']:16} {e['question']:12} {e['judge']}"
+
+
+def _interval(name: str, e: Estimate) -> str:
+    if name == "uplift" and e.low is not None and e.high is not None:
+        return f"{text.difference(e.low)} to {text.difference(e.high)}"
+    return text.rate_interval(e)

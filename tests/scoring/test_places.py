@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from isr.canonical import sha256_bytes
-from isr.scoring.places import find_run, home_at, home_of, read_record, run_folder, run_folders, store_of
+from isr.scoring.places import age, find_run, home_at, home_of, read_record, run_folder, run_folders, store_of
 
 DIGEST = "sha256:0123456789abcdef" + 48 * "0"
 
@@ -25,9 +26,26 @@ def finished(run: Path, when: str) -> Path:
     [("gpt-4.1", "gpt-4.1"), ("a/b c|d", "a-b-c-d"), ("...", "judge"), ("x" * 200, "x" * 60)],
 )
 def test_a_judge_names_its_folder_and_nothing_else(judge: str, name: str, tmp_path: Path) -> None:
-    folder = run_folder(tmp_path, judge, DIGEST)
-    assert folder == tmp_path / "runs" / f"{name}-0123456789ab"
-    assert home_of(folder) == tmp_path
+    home = tmp_path / "e.isr"
+    folder = run_folder(home, judge, DIGEST)
+    assert folder == home / "runs" / f"{name}-0123456789ab"
+    assert home_of(folder) == home
+
+
+def test_a_folder_called_runs_makes_no_home(tmp_path: Path) -> None:
+    """Neither one in the data, nor one that was named with --out: only the end of a home's name does."""
+    (tmp_path / "e" / "runs").mkdir(parents=True)
+    mine = finished(tmp_path / "e.isr" / "runs" / "j-1", "2026-11-01T00:00:00+00:00")
+    assert home_at(tmp_path / "e") == tmp_path / "e.isr"
+    assert find_run(tmp_path / "e") == mine
+    assert home_of(tmp_path / "runs" / "a") == tmp_path / "runs" / "a"
+
+
+def test_of_two_that_were_finished_in_one_second_the_later_file_is_newer(tmp_path: Path) -> None:
+    when = "2026-11-01T00:00:00+00:00"
+    later, earlier = (finished(tmp_path / "e.isr" / "runs" / name, when) for name in ("a-1", "b-2"))
+    os.utime(earlier / "result.json", ns=(1, 1))
+    assert sorted((earlier, later), key=age)[-1] == later == find_run(tmp_path / "e.isr")
 
 
 def test_a_home_is_found_from_inside_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
