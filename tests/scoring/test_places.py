@@ -45,7 +45,7 @@ def test_of_two_that_were_finished_in_one_second_the_later_file_is_newer(tmp_pat
     when = "2026-11-01T00:00:00+00:00"
     later, earlier = (finished(tmp_path / "e.isr" / "runs" / name, when) for name in ("a-1", "b-2"))
     os.utime(earlier / "result.json", ns=(1, 1))
-    assert sorted((earlier, later), key=age)[-1] == later == find_run(tmp_path / "e.isr")
+    assert max((earlier, later), key=age) == later == find_run(tmp_path / "e.isr")
 
 
 def test_a_home_is_found_from_inside_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
