@@ -16,7 +16,7 @@ from isr.errors import UsageError
 from isr.people.agree import agree as agree_on
 from isr.people.agree import require_judges
 from isr.people.agreement_study import AgreementStudy, Choices
-from isr.people.correct import CorrectionReport, Design, Settings, correct
+from isr.people.correct import CorrectionReport, Design, Settings, correct, read_plan, where_edits
 from isr.people.judgements import Judgements, read_source
 from isr.people.labels import Consensus
 from isr.people.study_file import guideline_version, load_labels, named_apart, option_scales, pixels_of
@@ -107,6 +107,8 @@ def calibrate(
     labels: Place,
     *,
     design: Design,
+    where: Sequence[str] = (),
+    plan_file: Place | None = None,
     judged: Place | None = None,
     judge_name: str = "",
     rubrics: Sequence[str] = (),
@@ -121,7 +123,8 @@ def calibrate(
 ) -> CorrectionReport:
     """The rate that people would have given beside the judge's, from labels of some edits (``isr calibrate``).
 
-    design: how the labelled edits were drawn; nothing in the data can tell, and the estimator rests on it. judged: for
+    design: how the labelled edits were drawn; nothing in the data can tell, and the estimator rests on it. where: correct
+    these edits only (``COLUMN=VALUE``). plan_file: of the design ``within_verdict``, the sample's plan.json. judged: for
     the design ``external``, the run in which the labelled edits were judged. Raises ``DesignError`` where the
     design and the labels do not fit.
     """
@@ -141,7 +144,15 @@ def calibrate(
         design=design, consensus=consensus, estimator=estimator, by=by, level=level, seed=seed,
         pool_guidelines=pool_guidelines,
     )  # fmt: skip
-    return correct(source(run), found, settings, judged=None if judged is None else source(judged))
+    target = source(run)
+    return correct(
+        target,
+        found,
+        settings,
+        edits=where_edits(target, found, tuple(where)),
+        judged=None if judged is None else source(judged),
+        plan=None if plan_file is None else read_plan(Path(plan_file)),
+    )
 
 
 def plan(

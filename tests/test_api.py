@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import isr
 from isr.cli import cli
-from isr.errors import MissingExtraError, UsageError
+from isr.errors import InputError, MissingExtraError, UsageError
 from isr.scoring.frames import rows
 from tests.runs import recorded_run
 
@@ -56,6 +56,12 @@ def test_agree_and_calibrate_say_what_the_commands_say(run: Path, tmp_path: Path
     assert json.loads(json.dumps(report.as_dict())) == printed(
         "calibrate", run, "--labels", labels, "--design", "random", "--json"
     )
+    some = isr.calibrate(run, labels, design="random", where=["method=sifm"])
+    assert json.loads(json.dumps(some.as_dict())) == printed(
+        "calibrate", run, "--labels", labels, "--design", "random", "--where", "method=sifm", "--json"
+    )
+    with pytest.raises(InputError, match=r"expected the plan\.json of a sample"):
+        isr.calibrate(run, labels, design="within_verdict", plan_file=labels)
     with pytest.raises(UsageError, match="judge_name 'nobody'"):
         isr.calibrate(run, labels, design="random", judge_name="nobody")
 

@@ -6,6 +6,7 @@ The layers themselves are a contract in ``pyproject.toml`` (``lint-imports``).
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,3 +95,15 @@ def narrow(source: str) -> Iterator[str]:
 def test_wide_dataclasses_name_their_fields() -> None:
     assert [f"{p.name}: {n}" for p in modules() for n in narrow(p.read_text("utf-8"))] == []
     assert list(narrow("@dataclass\nclass A:\n" + "".join(f"    f{i}: int\n" for i in range(6)))) == ["A"]
+
+
+def test_the_contract_of_the_layers_knows_every_backend() -> None:
+    """Nobody imports a judge's backend: the list in pyproject is that of the folder."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (listed,) = (
+        set(c["forbidden_modules"]) for c in contracts if c["name"].startswith("nobody but discovery")
+    )
+    there = {p.stem for p in (ROOT / "judges").glob("*.py") if not p.stem.startswith("_")}
+    assert listed == {f"isr.judges.{name}" for name in there}

@@ -8,6 +8,7 @@ from typing import Any
 
 from isr.bench.study import EditorPart, JudgePart, MethodPart, Study, pairs_of
 from isr.canonical import sha256_json
+from sifm_ref.pictures import slug
 
 STEPS = ("images", "immunize", "edit", "score", "results")
 QUESTIONS = 2  # asked of each edit by each judge
@@ -148,8 +149,6 @@ def _scores(editing: Editing, judge: JudgePart, name: str, digest: str) -> str:
 
 def named(text: str) -> str:
     """A name as a piece of a file name: it can be read, and leads nowhere."""
-    from sifm_ref.pictures import slug
-
     return slug("".join(c if c.isascii() else "-" for c in text)).strip("._-") or "x"
 
 

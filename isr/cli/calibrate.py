@@ -99,7 +99,7 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
 
     from isr.errors import UsageError
     from isr.judging.thresholds import write_recalibration
-    from isr.people.correct import Settings, correct, where_edits
+    from isr.people.correct import Settings, correct, read_plan, where_edits
     from isr.people.judgements import read_source
     from isr.people.learn_threshold import learn
     from isr.people.study_file import guideline_version, load_labels, option_scales, pixels_of
@@ -120,7 +120,7 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
     names = ("design", "consensus", "estimator", "by", "level", "seed", "pool_guidelines")
     settings = Settings(**{k: options[k] for k in names})
     edits = where_edits(target, labels, options["conditions"])
-    plan = _plan(options["plan_path"])
+    plan = None if options["plan_path"] is None else read_plan(options["plan_path"])
     report = correct(target, labels, settings, edits=edits, judged=judged, plan=plan)
     learnt = None
     if out is not None:
@@ -147,24 +147,6 @@ def _one(found: list[Any], name: str, path: Path) -> Any:
     if not chosen:
         raise UsageError(f"--judge-name {name}: expected one of {', '.join(j.name for j in found)} ({path})")
     return chosen[0]
-
-
-def _plan(path: Path | None) -> dict[str, Any] | None:
-    import json
-
-    from isr.errors import InputError
-
-    if path is None:
-        return None
-    try:
-        plan = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: expected the plan.json of a sample; found {error}; check the path"
-        ) from error
-    if not isinstance(plan, dict):
-        raise InputError(f"{path}: expected the plan.json of a sample; found no JSON object; check the path")
-    return plan
 
 
 def _lines(report: CorrectionReport, level: float) -> Iterator[str]:

@@ -23,6 +23,7 @@ from isr.canonical import sha256_json, short
 from isr.edits.images import ImagePolicy
 from isr.errors import CardError, Problem, UsageError
 from isr.foreign import ForeignCodeError, loaded
+from isr.judging import image_tokens
 from isr.judging.backends import NAME as BACKEND_NAME
 from isr.judging.backends import Traits, by_path, identity_of, traits
 from isr.judging.card_secrets import not_finite, secrets, shown
@@ -410,11 +411,9 @@ def _address_problems(card: Card, where: str) -> Iterator[Problem]:
 
 
 def _rule_problems(card: Card, where: str) -> Iterator[Problem]:
-    from isr.judging.image_tokens import RULES  # which stands behind this module: the rules take a card
-
     rule = card.price.image_tokens
-    if rule and rule not in RULES:
-        expected = f"one of {', '.join(RULES)}, or nothing"
+    if rule and rule not in image_tokens.RULES:
+        expected = f"one of {', '.join(image_tokens.RULES)}, or nothing"
         yield Problem(where, "price.image_tokens", expected, shown(rule), "edit the card")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +15,7 @@ from isr.calibration.correction.by_design import Estimator, corrected_rate
 from isr.calibration.correction.rogan_gladen import Calibration, CalibrationDesign
 from isr.calibration.transport import Homogeneity, homogeneity
 from isr.canonical import sha256_json, short
-from isr.errors import DesignError, UsageError
+from isr.errors import DesignError, InputError, UsageError
 from isr.people.agree import column_of, image_of
 from isr.people.judgements import QUESTIONS, Judgements
 from isr.people.labels import Consensus, Labels, consensus, one_guideline, scale_parts
@@ -348,6 +350,19 @@ def _error_rates(rows: Rows, use: Rows, settings: Settings) -> tuple[Interval, I
             )
         )
     return pair[0], pair[1]
+
+
+def read_plan(path: Path) -> dict[str, Any]:
+    """The ``plan.json`` of a sample. Raises ``InputError`` if it is none."""
+    try:
+        plan = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: expected the plan.json of a sample; found {error}; check the path"
+        ) from error
+    if not isinstance(plan, dict):
+        raise InputError(f"{path}: expected the plan.json of a sample; found no JSON object; check the path")
+    return plan
 
 
 def where_edits(judgements: Judgements, labels: Labels, conditions: Sequence[str]) -> tuple[str, ...] | None:

@@ -14,7 +14,7 @@ from isr.errors import IsrError
 from isr.people.agree import agree
 from isr.people.agreement_study import AgreementStudy, Choices
 from isr.people.judgements import read_source
-from isr.people.labels import Label, Labels
+from isr.people.labels import Label, Labels, consensus
 from isr.people.study_file import load_labels, named_apart
 from isr.report.figures import Figure, reliability
 from isr.report.runs import ReportRun, majority, told_apart
@@ -89,8 +89,6 @@ def labels_of(run: ReportRun, labels: Labels) -> Labels:
 
 
 def _figures(runs: Sequence[ReportRun], found: Sequence[Labels]) -> list[Figure]:
-    from isr.people.labels import consensus
-
     names = told_apart(runs, [run.judges for run in runs])
     out: list[Figure] = []
     for run, labels, called in zip(runs, found, names, strict=True):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from isr.calibration.ranking import rank_correlation
 from isr.edits.images import read_checked
 from isr.errors import MissingExtraError
 from isr.image_file import decode
@@ -264,8 +265,6 @@ def outcome_correlation(
     values: Floats, outcome: Floats, clusters: Sequence[str], level: float = 0.95
 ) -> Estimate:
     """Spearman's rho of a metric with the outcome (immunized = 1, NaN undecided), clustered on the image."""
-    from isr.calibration.ranking import rank_correlation
-
     scores = np.where(np.isfinite(outcome), values, np.nan)
     found = rank_correlation(scores, outcome[:, None], list(clusters), level=level)
     text = "Spearman's rho with immunized = 1, delete-one-image jackknife"
