@@ -39,6 +39,8 @@ def kill_at(n: int, folder: Path) -> None:
 
 def main(directory: str, work: Path, options: dict[str, Any]) -> int:
     traits("shapes_oracle")
+    if options.get("metrics"):  # loaded once, before the children
+        import piq  # noqa: F401
     for n in count(1):
         folder = work / str(n)
         shutil.copytree(work / "before", folder)

@@ -92,12 +92,22 @@ def test_the_python_reader_refuses_a_mixture(mixed: Path) -> None:
     assert isr.Result.load(mixed / "a").data["edits"] == 4
 
 
+def measured(folder: Path) -> int:
+    """Protected edits with a value of a conventional metric, as a reader of the run sees them."""
+    return sum(bool(row.get("edit:psnr") or row.get("protected:psnr")) for row in read_stored(folder).rows)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_killed_at_every_step_a_run_is_the_old_one_the_new_one_or_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("metrics", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "metrics"])
+def test_killed_at_every_step_a_run_is_the_old_one_the_new_one_or_refused(
+    tmp_path: Path, metrics: bool
+) -> None:
     """Old: 4 edits at 95 %; new: 6 edits at 90 %. The command run again makes the new one, byte for byte."""
-    isr.score(SHAPES, judge="shapes-oracle", limit=4, out=tmp_path / "before")
+    if metrics:
+        pytest.importorskip("piq", reason="the extra 'metrics' is not installed")
+    isr.score(SHAPES, judge="shapes-oracle", limit=4, out=tmp_path / "before", metrics=metrics)
     (tmp_path / "before" / "isr.db").unlink()
-    options = {"judge": "shapes-oracle", "limit": 6, "level": 0.9}
+    options = {"judge": "shapes-oracle", "limit": 6, "level": 0.9, "metrics": metrics}
     script = ROOT / "tests" / "scoring" / "kill_at_every_step.py"
     done = run([sys.executable, script, SHAPES, tmp_path, json.dumps(options)], check=True)
     last = int(done.stdout)
@@ -109,9 +119,11 @@ def test_killed_at_every_step_a_run_is_the_old_one_the_new_one_or_refused(tmp_pa
         seen.add(found)
         record = read_stored(folder).record if found > 0 else {}
         assert record == {} or record["options"]["limit"] == found
+        assert found < 0 or measured(folder) <= found  # never values of other edits
         isr.score(SHAPES, out=folder, store=tmp_path / f"{n}.db", replace=True, **options)
         assert {p: (folder / p).read_bytes() for p in whole} == whole
         assert edits(folder) == 6
+        assert measured(folder) == (6 if metrics else 0)
     assert seen == {4, -1, 6}
     assert last > 10
 
