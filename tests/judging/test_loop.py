@@ -346,7 +346,6 @@ def test_a_full_store_needs_no_key(
         ({"level": "0.9"}, "--level"),
         ({"limit": 2.5}, "--limit"),
         ({"repeats": 1.0}, "--repeats"),
-        ({"colour": "red"}, "keywords out of"),
         ({"interval": "wilson", "prompts": "random"}, "takes edits as independent"),
     ],
 )

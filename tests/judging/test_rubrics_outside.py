@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import sys
 from importlib import resources
 from pathlib import Path
 
@@ -165,7 +165,7 @@ def test_a_registered_rubric_is_published(site: Path, tmp_path: Path) -> None:
 def test_a_built_in_name_is_not_shadowed(site: Path, tmp_path: Path) -> None:
     register(site, "semantic/v1")
     done = run_process(
-        ["python", "-m", "isr", "prompts", "show", "semantic/v1"], cwd=tmp_path, env=environment(site)
+        [sys.executable, "-m", "isr", "prompts", "show", "semantic/v1"], cwd=tmp_path, env=environment(site)
     )
     assert done.returncode == 2
     expected = (
@@ -180,7 +180,6 @@ def environment(site: Path) -> dict[str, str]:
 
 
 def isr_in(folder: Path, site: Path, *arguments: object) -> str:
-    python = shutil.which("python")
     return run_process(
-        [python, "-m", "isr", *arguments], cwd=folder, env=environment(site), check=True
+        [sys.executable, "-m", "isr", *arguments], cwd=folder, env=environment(site), check=True
     ).stdout
