@@ -25,6 +25,14 @@ RECORD = "run.json"
 STORE = "isr.db"
 CACHE = "cache.db"
 _DIGITS = 12
+FILES = (
+    RESULT,
+    TABLE,
+    RECORD,
+    "metrics.csv",
+    "metrics.json",
+    "report.html",
+)  # a path to one of them means its run
 
 
 def home_of(run: Path) -> Path:
@@ -58,7 +66,7 @@ def find_run(path: Path) -> Path:
 
     A path without any run comes back as it is: its reader says what is missing.
     """
-    if path.name == RESULT and not path.is_dir():
+    if path.name in FILES and (path.is_file() or (path.name == RESULT and not path.exists())):
         return path.parent
     home = home_at(path)
     found = [p for p in run_folders(home) if (p / RESULT).is_file()]
