@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
 def partial_name(path: Path) -> Path:
-    """Where a file is written before it takes its name; several processes may write the same results."""
-    return path.with_name(f"{path.name}.{os.getpid()}.partial")
+    """Where a file is written before it takes its name: hidden, and of this process; several may write the same results."""
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
 def stage(path: Path, data: bytes) -> Path:
@@ -34,12 +34,18 @@ def commit(staged: Sequence[Path]) -> None:
         _sync(folder)
 
 
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Writes files of one folder: all are staged before the first is committed; the last one should vouch for the others."""
+    try:
+        commit([stage(path, data) for path, data in contents.items()])
+    finally:
+        for path in contents:
+            partial_name(path).unlink(missing_ok=True)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Writes a file so that it is there whole or not at all."""
-    try:
-        commit([stage(path, data)])
-    finally:
-        partial_name(path).unlink(missing_ok=True)
+    write_together({path: data})
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image, ImageOps
 
 from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem, UsageError
+from isr.files import write_bytes
 from isr.image_file import ImageProblem, decode, read_file
 
 if TYPE_CHECKING:
@@ -170,14 +170,9 @@ def to_array(images: Tensor) -> NDArray[np.float64]:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file so that it is there whole or not at all, after a power cut too."""
+    """Writes a file, and its folder if need be, so that it is there whole or not at all, after a power cut too."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_bytes(path, data)
 
 
 def write_png(path: Path, image: Image.Image | NDArray[np.uint8]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from isr.errors import IsrError
+from isr.files import write_text
 
 FAILURES = (
     RuntimeError, ValueError, TypeError, AttributeError, LookupError, ImportError, OSError, AssertionError,
@@ -55,9 +55,7 @@ class Record:
 
 def write(path: Path, value: Any) -> None:
     """Replaces a JSON file in one step."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
-    partial.replace(path)
+    write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 def device_of(tiny: bool) -> str:

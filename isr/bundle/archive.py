@@ -109,7 +109,7 @@ def _files(
     yield "README.txt", _README.format(name=name).encode()
     yield RESULT, run.result_bytes
     yield TABLE, run.table_bytes
-    if read_metrics(run.folder, str(run.result.data["digest"])).columns:
+    if read_metrics(run.folder, run.digest).columns:
         for measured in (METRICS, SUMMARY):
             yield measured, (run.folder / measured).read_bytes()
     yield "run.json", _text(_without_paths(contents.record))

@@ -134,7 +134,7 @@ def annotate(
     with _Cache(out / "metrics.jsonl", functions) as cache:
         rows = list(_annotated(stored, edits, plan.root, cache, said, stop))
     said.treatments = list(_treatments(rows, list(functions)))
-    write_metrics(out, rows, said.as_dict(), str(stored.result.data["digest"]))
+    write_metrics(out, rows, said.as_dict(), stored.digest)
     return said
 
 

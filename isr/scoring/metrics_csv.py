@@ -1,7 +1,7 @@
 """The table of conventional metrics, ``metrics.csv``: one row per protected edit, beside ``edits.csv`` and never in it.
 
-``metrics.json``, which is written after it, holds its digest and the digest of the edits that were measured: a reader
-joins the columns only where both hold.
+``metrics.json``, which is written after it, holds its digest and the digest of the run that was measured: its summary
+correlates the metrics with that run's outcomes. A reader takes the two only where both digests hold.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from isr.canonical import sha256_bytes
-from isr.files import commit, stage
+from isr.files import write_together
 
 log = logging.getLogger("isr")
 METRICS = "metrics.csv"
@@ -41,30 +41,28 @@ class MetricsTable:
 
 
 def write_metrics(
-    folder: Path, rows: Sequence[Mapping[str, str]], summary: Mapping[str, Any], data: str
+    folder: Path, rows: Sequence[Mapping[str, str]], summary: Mapping[str, Any], run: str
 ) -> None:
-    """Writes ``metrics.csv`` with the columns of the rows and ``metrics.json``; ``data``: digest of the edits."""
+    """Writes ``metrics.csv`` with the columns of the rows and ``metrics.json``; ``run``: ``StoredRun.digest``."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, [*KEYS, *summary["columns"]], lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
     table = text.getvalue().encode()
-    said = {**summary, "data": data, "table": {METRICS: sha256_bytes(table)}}
-    stage(folder / METRICS, table)
-    stage(folder / SUMMARY, (json.dumps(said, indent=1) + "\n").encode())
-    commit([folder / METRICS, folder / SUMMARY])
+    said = {**summary, "run": run, "table": {METRICS: sha256_bytes(table)}}
+    write_together({folder / METRICS: table, folder / SUMMARY: (json.dumps(said, indent=1) + "\n").encode()})
 
 
-def read_metrics(folder: Path, data: str) -> MetricsTable:
-    """What was measured on the edits of this digest; an empty table, and a word in the log, where it was on others."""
+def read_metrics(folder: Path, run: str) -> MetricsTable:
+    """What was measured of the run of this digest; an empty table, and a word in the log, where it was of another."""
     try:
         table = (folder / METRICS).read_bytes()
     except OSError:
         return MetricsTable()
     try:
         said = json.loads((folder / SUMMARY).read_text("utf-8"))
-        if said["data"] != data or said["table"][METRICS] != sha256_bytes(table):
-            raise ValueError("measured on other edits, or cut off")
+        if said["run"] != run or said["table"][METRICS] != sha256_bytes(table):
+            raise ValueError("measured for another run, or cut off")
         head, *rows = csv.reader(io.StringIO(table.decode("utf-8"), newline=""))
         if tuple(head[: len(KEYS)]) != KEYS:
             raise ValueError(f"columns {', '.join(head)}")

@@ -26,6 +26,14 @@ STORE = "isr.db"
 CACHE = "cache.db"
 HOME_END = ".isr"  # how the name of a home ends: DIR.isr
 _DIGITS = 12
+FILES = (
+    RESULT,
+    TABLE,
+    RECORD,
+    "metrics.csv",
+    "metrics.json",
+    "report.html",
+)  # a path to one of them means its run
 
 
 def home_of(run: Path) -> Path:
@@ -63,7 +71,7 @@ def find_run(path: Path) -> Path:
 
     A path without any run comes back as it is: its reader says what is missing.
     """
-    if path.name == RESULT and not path.is_dir():
+    if path.name in FILES and (path.is_file() or (path.name == RESULT and not path.exists())):
         return path.parent
     home = home_at(path)
     found = [p for p in run_folders(home) if (p / RESULT).is_file()]

@@ -44,12 +44,12 @@ class StoredRun:
 
     @cached_property
     def rows(self) -> Sequence[Mapping[str, str]]:
-        """The rows of ``edits.csv`` with the columns of ``metrics.csv``, where it was measured on these edits.
+        """The rows of ``edits.csv`` with the columns of ``metrics.csv``, where it was measured for this run.
 
         Raises ``InputError`` where the table cannot be read.
         """
         file = self.folder / TABLE
-        measured = read_metrics(self.folder, str(self.result.data["digest"]))
+        measured = read_metrics(self.folder, self.digest)
         try:
             return [measured.join(row) for row in rows_of(self.table_bytes)]
         except (ValueError, csv.Error) as error:
@@ -66,9 +66,12 @@ def read_stored(path: Path) -> StoredRun:
     try:
         result_bytes = (folder / RESULT).read_bytes()
     except OSError as error:
-        problem = Problem(
-            str(folder / RESULT), "", "the folder of a run", error.strerror or "none", "run isr score"
-        )
+        if folder.is_file():
+            fix = "give the folder of the run; of a bundle, isr verify computes every number again"
+            problem = Problem(str(folder), "", "the folder of a run", "a file", fix)
+        else:
+            why = error.strerror or "none"
+            problem = Problem(str(folder / RESULT), "", "the folder of a run", why, "run isr score")
         raise InputError("a result cannot be read", [problem]) from error
     result = Result.parse(result_bytes, folder / RESULT)
     try:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-import isr
 from isr.scoring.metrics_csv import write_metrics
 from isr.scoring.stored import read_stored
 from tests.runs import recorded_run
@@ -54,8 +53,8 @@ def add_metrics(
             names = names or list(values)
             row |= {f"edit:{name}": f"{value:.6g}" for name, value in values.items()}
     measured = [row for row in rows if row["arm"] == "protected"]
-    data = isr.Result.load(folder).data["digest"]
-    write_metrics(folder, measured, {"columns": [f"edit:{name}" for name in names]}, data)
+    columns = [f"edit:{name}" for name in names]
+    write_metrics(folder, measured, {"columns": columns}, read_stored(folder).digest)
 
 
 def read_rows(folder: Path) -> list[dict[str, str]]:

@@ -67,6 +67,7 @@ def test_the_newest_of_a_home_by_its_record(tmp_path: Path) -> None:
     assert home_at(edits) == home
     assert find_run(home) == find_run(edits) == home / "runs" / "a-0"
     assert find_run(home / "runs" / "b-0" / "result.json") == home / "runs" / "b-0"
+    assert find_run(home / "runs" / "b-0" / "run.json") == home / "runs" / "b-0"
     own = finished(home, "2026-04-01T00:00:00+00:00")
     assert find_run(home) == own
     assert len(run_folders(home)) == 4

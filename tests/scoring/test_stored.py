@@ -202,6 +202,14 @@ def test_a_home_reads_its_newest_run_and_says_which(tmp_path: Path, caplog: pyte
     assert find_run(tmp_path / "e.isr") == tmp_path / "e.isr"
 
 
+def test_a_file_that_is_no_run_is_told_as_one(tmp_path: Path) -> None:
+    (tmp_path / "a.bundle.zip").write_bytes(b"")
+    refused = command("compare", tmp_path / "a.bundle.zip", tmp_path)
+    assert "a.bundle.zip: expected the folder of a run; found a file; give the folder" in str(
+        refused.exception
+    )
+
+
 def test_a_run_of_0_1_0_is_read_with_a_note(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="isr"):
         stored = read_stored(OLD / "measured")
@@ -258,7 +266,7 @@ def test_metrics_of_other_edits_are_left_out(tmp_path: Path, caplog: pytest.LogC
     with (tmp_path / "edits.csv").open(newline="") as file:
         rows = [{**r, "edit:psnr": "20"} for r in csv.DictReader(file) if r["arm"] == "protected"]
     table = (tmp_path / "edits.csv").read_bytes()
-    write_metrics(tmp_path, rows[:2], {"columns": ["edit:psnr"]}, read_stored(tmp_path).result.data["digest"])
+    write_metrics(tmp_path, rows[:2], {"columns": ["edit:psnr"]}, read_stored(tmp_path).digest)
     assert (tmp_path / "edits.csv").read_bytes() == table
     assert sorted(r["edit:psnr"] for r in read_stored(tmp_path).rows) == ["", "", "", "", "20", "20"]
     write_metrics(tmp_path, rows, {"columns": ["edit:psnr"]}, "sha256:other")
