@@ -74,13 +74,22 @@ def started(
 
 
 def end(process: Popen[str]) -> None:
-    """Kills a process that ``started`` made and everything in its session, and waits for it."""
+    """Kills a process that ``started`` made and everything in its group, and waits until none of them runs.
+
+    A killed process closes its files before it is gone, and only its own parent is told of its end: so the
+    children of the process are looked for, since none of them is ours to wait for.
+    """
     if sys.platform == "win32":
         process.kill()
-    else:
+        process.wait()
+        return
+    while True:
         with suppress(ProcessLookupError):  # all of them have ended
             os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        process.wait()
+        if not group_lives(process.pid):
+            return
+        time.sleep(0.01)
 
 
 def finish(process: Popen[str]) -> CompletedProcess[str]:

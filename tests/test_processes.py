@@ -102,7 +102,7 @@ def test_a_command_that_leaves_a_child_behind_ends_with_it() -> None:
     # the child holds the pipes: without its end they would be read for an hour
     done = run(["sh", "-c", "sleep 3600 & echo $$; exit 3"])
     assert done.returncode == 3
-    wait_for(lambda: not group_lives(int(done.stdout)), what="the end of the group")
+    assert not group_lives(int(done.stdout))
 
 
 def test_a_command_that_must_succeed_says_why_it_did_not() -> None:
