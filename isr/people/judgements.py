@@ -15,6 +15,7 @@ from isr.judging.parsing import parse, recorded_answer
 from isr.judging.rubrics import load_pair, load_rubric
 from isr.judging.store import Store
 from isr.scoring.finished import FinishedRun, of_stored
+from isr.scoring.outcomes import majority, repeats
 from isr.scoring.result import Result
 from isr.scoring.stored import read_stored
 from isr.signature import Signature
@@ -169,14 +170,15 @@ def _outcomes(run: FinishedRun) -> dict[str, Tri]:
 
 
 def _joined(columns: Mapping[str, str], name: str) -> Verdict:
-    """The repeats of one question as one verdict, by the rule of ``outcomes.Ballot``."""
-    values = columns.get(name, "").split("|")
-    reasons = [r for r in columns.get(f"{name}_reason", "").split("|") if r]
-    if "undecided" in values or values == [""]:
-        return Verdict(value=Value.UNDECIDED, reason=_reason(reasons[0] if reasons else ""))
+    """The repeats of one question as one verdict, with the mean of their scores."""
+    values = repeats(columns.get(name, ""))
+    joined = majority(values)
+    if joined is Value.UNDECIDED:
+        reasons = [r for r in columns.get(f"{name}_reason", "").split("|") if r]
+        return Verdict(value=joined, reason=_reason(reasons[0] if reasons else ""))
     scores = [s for s in columns.get(f"{name}_score", "").split("|") if s]
     score = round(sum(map(int, scores)) / len(scores)) if len(scores) == len(values) else None
-    return Verdict(value=Value.FAILS if 2 * values.count("fails") > len(values) else Value.FINE, score=score)
+    return Verdict(value=joined, score=score)
 
 
 def _reason(word: str) -> Reason:

@@ -14,11 +14,11 @@ from typing import Any
 from isr.people.labels import Labels
 from isr.report.assets import Assets
 from isr.report.forest import treatment_title
-from isr.report.runs import ReportRun, majority, told_apart
-from isr.types import Treatment, Unit
+from isr.report.runs import ReportRun, told_apart, verdict
+from isr.types import Treatment, Unit, Value
 
 OUTCOMES = ("immunized", "not_immunized", "undecided")
-VERDICTS = ("fails", "fine", "undecided")
+VERDICTS = (Value.FAILS, Value.FINE, Value.UNDECIDED)  # the order of report.js
 QUESTIONS = ("semantic", "perceptual")
 
 
@@ -108,7 +108,7 @@ def _verdicts(row: Mapping[str, str], judge: str, text: Texts) -> list[Any]:
     for question in QUESTIONS:
         name = f"{judge}:{question}"
         out += [
-            VERDICTS.index(majority(row.get(name, ""))),
+            VERDICTS.index(verdict(row.get(name, ""))),
             text(row.get(f"{name}_reason", "")),
             text(row.get(f"{name}_score", "")),
             text(row.get(f"{name}_reasoning", "")),

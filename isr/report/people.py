@@ -17,9 +17,9 @@ from isr.people.judgements import read_source
 from isr.people.labels import Label, Labels, consensus
 from isr.people.study_file import load_labels, named_apart
 from isr.report.figures import Figure, reliability
-from isr.report.runs import ReportRun, majority, told_apart
+from isr.report.runs import ReportRun, told_apart, verdict
 from isr.scoring.places import home_of
-from isr.types import Question
+from isr.types import Question, Value
 
 SCORE_TOP = 4
 
@@ -108,7 +108,7 @@ def _figures(runs: Sequence[ReportRun], found: Sequence[Labels]) -> list[Figure]
                     for i, e in enumerate(known)
                     if said[i] is not None
                     and truth[i] >= 0
-                    and majority(rows[e].get(name, "")) != "undecided"
+                    and verdict(rows[e].get(name, "")) is not Value.UNDECIDED
                 ]
                 if not use:
                     continue

@@ -8,21 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from isr.edits.metadata import metadata_file, read_rows
 from isr.errors import InputError
 from isr.judging.qualification import FILE, FOLDER, read_qualification
-from isr.scoring.estimates import estimate_of
-from isr.scoring.outcomes import Ballot, Outcomes, outcomes
+from isr.scoring.estimates import Frame, Rates, Settings
+from isr.scoring.outcomes import Ballot, Outcomes, majority, outcomes, repeats
 from isr.scoring.places import home_of
 from isr.scoring.result import Result
 from isr.scoring.stored import read_stored
 from isr.signature import Signature
-from isr.stats.rate import rate_interval
-from isr.types import Arm, Bools, Estimate, Question, Treatment, Value, Verdict
-
-FAILS = {"fails": 1, "fine": 0}
+from isr.types import Arm, Estimate, Question, Treatment, Unit, Value, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,37 +85,26 @@ class ReportRun:
         for number, row in enumerate(rows):
             for j, name in enumerate(judges):
                 for question in Question:
-                    ballot.cast(j, question, number, _verdicts(row.get(f"{name}:{question.value}", "")))
+                    cell = row.get(f"{name}:{question.value}", "")
+                    ballot.cast(j, question, number, [Verdict(value=v) for v in repeats(cell)])
         return outcomes(ballot, "single" if judge else self.result.rule)
 
     def rate(self, rows: Sequence[Mapping[str, str]], judge: str = "") -> Estimate:
         """The rate among some rows by the run's own kind of interval, with its bounds."""
         found = self.outcomes(rows, judge)
-        low = found.immunized_low[found.decided]
-        kept = [r for r, known in zip(rows, found.decided, strict=True) if known]
+        frame = Frame.of_units([Unit(*(r[c] for c in Unit._fields)) for r in rows], [False] * len(rows))
+        return Rates(frame, found, self._made).of(found.immunized_low, found.immunized_high, noted=False)
+
+    @cached_property
+    def _made(self) -> Settings:
+        """How the run's intervals were made."""
         s = self.settings
-        options: dict[str, Any] = {"method": s.get("interval", "logit-t"), "level": self.level}
-        if s.get("estimand", "edit-mean") != "edit-mean":
-            options["estimand"] = s["estimand"]
-        if s.get("prompts") == "random":
-            options |= {"prompts": "random", "prompt": [r["prompt_id"] for r in kept]}
-        made = estimate_of(rate_interval(low, [r["image_id"] for r in kept], **options), self.level)
-        if not rows:
-            return made
-        ends = [self._mean(end, rows) for end in (found.immunized_low, found.immunized_high)]
-        return replace(made, bounds=(ends[0], ends[1]))
-
-    def _mean(self, values: Bools, rows: Sequence[Mapping[str, str]]) -> float:
-        """Mean over edits, or the mean over images of their means, as the run's estimand has it."""
-        if self.settings.get("estimand", "edit-mean") == "edit-mean":
-            return int(values.sum()) / len(values)
-        _, group = np.unique([r["image_id"] for r in rows], return_inverse=True)
-        return float((np.bincount(group, weights=values) / np.bincount(group)).mean())
-
-
-def _verdicts(cell: str) -> list[Verdict]:
-    """The verdicts of a cell of repeats; what is no verdict is undecided."""
-    return [Verdict(value=Value(v) if v in FAILS else Value.UNDECIDED) for v in cell.split("|")]
+        options: dict[str, Any] = {
+            "interval": s.get("interval", "logit-t"),
+            "prompts": s.get("prompts", "fixed"),
+            "estimand": s.get("estimand", "edit-mean"),
+        }
+        return Settings(level=self.level, **options)
 
 
 def _key(values: Any) -> tuple[str, ...]:
@@ -207,14 +191,12 @@ def judge_codes(rows: Sequence[Mapping[str, str]], judge: str) -> list[int | Non
 
 
 def _either(row: Mapping[str, str], judge: str) -> int | None:
-    said = [majority(row.get(f"{judge}:{q}", "")) for q in ("semantic", "perceptual")]
-    decided = [FAILS[s] for s in said if s in FAILS]
-    return max(decided) if len(decided) == 2 else None
+    said = [verdict(row.get(f"{judge}:{q.value}", "")) for q in Question]
+    if Value.UNDECIDED in said:
+        return None
+    return int(Value.FAILS in said)
 
 
-def majority(cell: str) -> str:
+def verdict(cell: str) -> Value:
     """The verdict in a cell of repeats: the majority's, ``undecided`` if any of them is."""
-    values = cell.split("|")
-    if not set(values) <= set(FAILS):
-        return "undecided"
-    return "fails" if 2 * values.count("fails") > len(values) else "fine"
+    return majority(repeats(cell))

@@ -18,7 +18,7 @@ from isr.stats.difference import difference_interval
 from isr.stats.rate import Method, rate_interval
 from isr.stats.rows import Estimand, Interval, Prompts
 from isr.stats.variance import cr1_variance
-from isr.types import Bools, Edit, Estimate, Floats, Ints
+from isr.types import Bools, Edit, Estimate, Floats, Ints, Unit
 
 NAMES = (
     "isr",
@@ -56,18 +56,23 @@ class Frame:
     @classmethod
     def of(cls, edits: Sequence[Edit]) -> Frame:
         """The codes of these edits; equal names have equal codes."""
-        columns: tuple[Callable[[Edit], object], ...] = (
-            lambda e: e.unit.image_id,
-            lambda e: e.unit.prompt_id,
-            lambda e: e.unit,
-            lambda e: e.unit[:3],
+        return cls.of_units([e.unit for e in edits], [e.source is None for e in edits])
+
+    @classmethod
+    def of_units(cls, units: Sequence[Unit], sourceless: Sequence[bool]) -> Frame:
+        """The codes of edits of these units; ``sourceless`` marks the edits without a source."""
+        columns: tuple[Callable[[Unit], object], ...] = (
+            lambda u: u.image_id,
+            lambda u: u.prompt_id,
+            lambda u: u,
+            lambda u: u[:3],
         )
         coded = []
         for column in columns:
             known: dict[object, int] = {}
-            coded.append(np.array([known.setdefault(column(e), len(known)) for e in edits], np.int64))
+            coded.append(np.array([known.setdefault(column(u), len(known)) for u in units], np.int64))
         image, prompt, unit, attacked = coded
-        return cls(image, prompt, unit, attacked, np.array([e.source is None for e in edits], np.bool_))
+        return cls(image, prompt, unit, attacked, np.array(sourceless, np.bool_))
 
     def take(self, rows: np.ndarray) -> Frame:
         return Frame(*(getattr(self, name)[rows] for name in self.__slots__))
@@ -84,7 +89,7 @@ def treatment_estimates(
     settings: Settings,
 ) -> dict[str, Estimate]:
     """Every estimate of one treatment. ``controls`` maps a unit's code to its row in ``control_outcomes``."""
-    rate = _Rates(frame, outcomes, settings)
+    rate = Rates(frame, outcomes, settings)
     control_rows = np.array([controls.get(int(u), -1) for u in frame.unit], np.int64)
     return {
         "isr": rate.of(outcomes.immunized_low, outcomes.immunized_high),
@@ -99,7 +104,7 @@ def treatment_estimates(
 
 def control_estimate(frame: Frame, outcomes: Outcomes, settings: Settings) -> dict[str, Estimate]:
     """How often the editor fails without any protection, with the same decomposition."""
-    rate = _Rates(frame, outcomes, settings)
+    rate = Rates(frame, outcomes, settings)
     return {
         "control": rate.of(outcomes.immunized_low, outcomes.immunized_high),
         "control_semantic": rate.of(outcomes.semantic_low, outcomes.semantic_high),
@@ -109,16 +114,22 @@ def control_estimate(frame: Frame, outcomes: Outcomes, settings: Settings) -> di
 
 
 @dataclass(frozen=True)
-class _Rates:
+class Rates:
     """Rates of one set of edits on one common denominator."""
 
     frame: Frame
     outcomes: Outcomes
     settings: Settings
 
-    def of(self, low: Bools, high: Bools) -> Estimate:
+    def of(self, low: Bools, high: Bools, *, noted: bool = True) -> Estimate:
+        """The rate of one outcome; ``low``: certainly so, ``high``: possibly so, each bool (n,).
+
+        noted: with what the result says of the interval as a whole (design effect, edits without a source).
+        """
         decided = self.outcomes.decided
-        estimate = rate_estimate(low[decided], self.frame.take(decided), self.settings)
+        some, settings = self.frame.take(decided), self.settings
+        interval = _interval(low[decided], some, settings)
+        estimate = _estimate(interval, some, settings) if noted else estimate_of(interval, settings.level)
         if not len(self.outcomes):
             return estimate
         bounds = tuple(_mean(end, self.frame, self.settings) for end in (low, high))
@@ -135,18 +146,18 @@ def _mean(values: Bools | Ints, frame: Frame, settings: Settings) -> float:
 
 def rate_estimate(y: Bools, frame: Frame, settings: Settings) -> Estimate:
     """The rate of ``y`` with its interval; ``None`` with a reason where there is nothing to rate."""
-    return _estimate(
-        rate_interval(
-            y,
-            frame.image,
-            prompt=frame.prompt,
-            prompts=settings.prompts,
-            level=settings.level,
-            method=settings.interval,
-            estimand=settings.estimand,
-        ),
-        frame,
-        settings,
+    return _estimate(_interval(y, frame, settings), frame, settings)
+
+
+def _interval(y: Bools, frame: Frame, settings: Settings) -> Interval:
+    return rate_interval(
+        y,
+        frame.image,
+        prompt=frame.prompt,
+        prompts=settings.prompts,
+        level=settings.level,
+        method=settings.interval,
+        estimand=settings.estimand,
     )
 
 

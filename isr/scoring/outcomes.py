@@ -15,6 +15,7 @@ import numpy as np
 from isr.types import Bools, Question, Value, Verdict
 
 QUESTIONS = tuple(Question)
+DECIDED = (Value.FAILS, Value.FINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +73,28 @@ class Ballot:
 
     def cast(self, judge: int, question: Question, row: int, verdicts: Sequence[Verdict]) -> None:
         """Enters the repeats of one question: the majority's verdict; decided only if every repeat is."""
-        fails = sum(v.value is Value.FAILS for v in verdicts)
-        unknown = sum(v.value is Value.UNDECIDED for v in verdicts)
+        values = [v.value for v in verdicts]
         at = (judge, QUESTIONS.index(question), row)
-        self.low[at] = 2 * fails > len(verdicts)
-        self.high[at] = 2 * (fails + unknown) > len(verdicts)
-        self.decided[at] = unknown == 0
+        self.low[at], self.high[at] = _ends(values)
+        self.decided[at] = Value.UNDECIDED not in values
+
+
+def repeats(cell: str) -> list[Value]:
+    """The verdicts in a cell of a table, one a repeat; an empty cell or an unknown word is undecided."""
+    return [Value(word) if word in DECIDED else Value.UNDECIDED for word in cell.split("|")]
+
+
+def majority(values: Sequence[Value]) -> Value:
+    """The repeats of one question as one verdict: the majority's, ``undecided`` if any of them is."""
+    if Value.UNDECIDED in values:
+        return Value.UNDECIDED
+    return Value.FAILS if _ends(values)[0] else Value.FINE
+
+
+def _ends(values: Sequence[Value]) -> tuple[bool, bool]:
+    """Whether the majority fails for certain, and whether it may."""
+    fails, unknown = values.count(Value.FAILS), values.count(Value.UNDECIDED)
+    return 2 * fails > len(values), 2 * (fails + unknown) > len(values)
 
 
 def outcomes(ballot: Ballot, rule: str) -> Outcomes:

@@ -24,7 +24,7 @@ from isr.report.gallery import gallery, packed, script_json
 from isr.report.page import Options, _decompositions, write_report
 from isr.report.paper import estimates_csv, latex, methods
 from isr.report.people import people
-from isr.report.runs import ReportRun, majority, read_report_run
+from isr.report.runs import ReportRun, read_report_run
 from isr.tables import tex
 from tests import processes
 from tests.runs import HOSTILE, answer, recorded_run
@@ -213,9 +213,3 @@ def test_the_command(run: ReportRun, tmp_path: Path) -> None:
     assert out.is_file()
     assert isr(str(run.folder), "--latex").stdout == latex([run])
     assert isr(str(tmp_path)).returncode == 2
-
-
-def test_majority() -> None:
-    assert [majority(c) for c in ("fails", "fails|fine|fails", "fine", "", "fine|undecided|fine")] == [
-        "fails", "fails", "fine", "undecided", "undecided",
-    ]  # fmt: skip

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isr.judging.cards import RULES
-from isr.scoring.outcomes import Ballot, Outcomes, outcomes
-from isr.types import Question, Verdict
+from isr.scoring.outcomes import Ballot, Outcomes, majority, outcomes, repeats
+from isr.types import Question, Value, Verdict
 
 FAILS, FINE, UNKNOWN = (
     Verdict(value="fails"),
@@ -114,3 +114,18 @@ def test_take_keeps_rows_together() -> None:
             ballot.cast(0, question, row, [v])
     some: Outcomes = outcomes(ballot, "single").take(np.array([2, 0]))
     assert [some.word(i) for i in range(len(some))] == ["not_immunized", "immunized"]
+
+
+def test_the_majority_of_a_cell() -> None:
+    cells = ("fails", "fails|fine|fails", "fine", "", "fine|undecided|fine", "fails|FAILS|fails")
+    found = [majority(repeats(cell)) for cell in cells]
+    assert found == ["fails", "fails", "fine", "undecided", "undecided", "undecided"]
+
+
+@given(st.lists(verdict, min_size=1, max_size=7))
+def test_a_cell_and_a_ballot_say_the_same(verdicts: list[Verdict]) -> None:
+    ballot = Ballot.empty(1, 1)
+    ballot.cast(0, Question.SEMANTIC, 0, verdicts)
+    said = majority(repeats("|".join(v.value for v in verdicts)))
+    assert (said is Value.UNDECIDED) == (not ballot.decided[0, 0, 0])
+    assert (said is Value.FAILS) == (ballot.decided[0, 0, 0] and ballot.low[0, 0, 0])
