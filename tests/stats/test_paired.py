@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from isr.errors import StatisticsError
 from isr.stats import multiplicity
-from isr.stats.multiplicity import benjamini_hochberg, benjamini_yekutieli, simultaneous_level
+from isr.stats.multiplicity import simultaneous_level
 from isr.stats.paired import compare_methods, mcnemar, sign_flip_test
 
 
@@ -81,36 +81,12 @@ def test_type_one_error_holds_under_clustering_where_mcnemar_fails() -> None:
     assert np.mean(np.array(iid) <= 0.05) > 0.11
 
 
-@settings(max_examples=50)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_adjusted_p_values_are_ordered(p: list[float]) -> None:
-    bonferroni, holm = multiplicity.bonferroni(p), multiplicity.holm(p)
-    bh, by = benjamini_hochberg(p), benjamini_yekutieli(p)
-    assert (holm <= bonferroni + 1e-15).all()
-    assert (bh <= holm + 1e-12).all()
-    assert (bh <= by + 1e-15).all()
-    for adjusted in (bonferroni, holm, bh, by):
-        assert (adjusted >= np.array(p) - 1e-15).all()
-        assert (adjusted <= 1).all()
-        order = np.argsort(p, kind="stable")
-        assert (np.diff(adjusted[order]) >= -1e-15).all()
-
-
-def test_adjusting_nothing_and_nonsense() -> None:
-    assert multiplicity.holm([]).size == 0
-    with pytest.raises(StatisticsError, match=r"\[0, 1\]"):
-        multiplicity.holm([0.2, np.nan])
-
-
 def test_mcnemar_says_that_it_takes_edits_as_independent() -> None:
     assert "independent" in mcnemar(3, 9).note
     none = mcnemar(0, 0)
     assert (none.exact_p, none.chi2) == (1.0, None)
     with pytest.raises(StatisticsError, match="at least 0"):
         mcnemar(-1, 2)
-
-
-# --------------------------------------------------------------------------- families
 
 
 def outcomes() -> tuple[dict[str, np.ndarray], np.ndarray]:

@@ -7,41 +7,18 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t
 
 from isr.errors import StatisticsError
-from isr.stats.bootstrap import cluster_bootstrap
-from isr.stats.difference import difference_interval
 from isr.stats.endpoints import korn_graubard, logit_t, rate_core, zero_limit
-from isr.stats.independent import clopper_pearson, jeffreys
 from isr.stats.rate import rate_interval
-from isr.stats.rows import Interval, codes
-from isr.stats.variance import cr1_variance, satterthwaite_df, two_way_variance
+from isr.stats.variance import cr1_variance
+from tests.stats.rate_samples import SETTINGS, data, ends
 
 CLUSTERED = ("logit-t", "korn-graubard", "cluster-t", "cluster-normal")
 INDEPENDENT = ("wilson", "clopper-pearson", "jeffreys")
-
-SETTINGS = settings(max_examples=60)
-
-
-@st.composite
-def data(draw: st.DrawFn, min_images: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """(y, image) with unequal images, from nothing failing to everything failing."""
-    sizes = draw(st.lists(st.integers(1, 6), min_size=min_images, max_size=9))
-    image = np.repeat(np.arange(len(sizes)), sizes)
-    y = np.array(draw(st.lists(st.booleans(), min_size=image.size, max_size=image.size)))
-    return y, image
-
-
-def ends(found: Interval) -> tuple[float, float]:
-    assert found.low is not None
-    assert found.high is not None
-    return found.low, found.high
-
-
-# --------------------------------------------------------------------------- properties of a rate
 
 
 @SETTINGS
@@ -114,9 +91,6 @@ def test_two_way_intervals_keep_the_same_properties(sample, random) -> None:
     assert "prompts random" in found.method
 
 
-# --------------------------------------------------------------------------- endpoints by number of failures
-
-
 def endpoints(counts: np.ndarray, sizes: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     core = rate_core(counts, sizes, level=level)
     return core.low, core.high
@@ -184,48 +158,6 @@ def test_one_more_failure_anywhere_never_lowers_an_endpoint(images, per_image, t
             assert high[index[d]] >= high[i] - 1e-12, (c, d)
 
 
-def _random_steps(
-    rng: np.random.Generator, images: int, sizes: tuple[int, int], runs: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(counts, counts with one more failure, sizes); mostly in an image that already fails."""
-    size = rng.integers(sizes[0], sizes[1] + 1, (runs, images)).astype(float)
-    icc, p = rng.uniform(0.02, 0.95, (runs, 1)), np.clip(rng.beta(0.5, 0.8, (runs, 1)), 0.01, 0.99)
-    total = (1 - icc) / icc
-    rates = rng.beta(p * total + 1e-9, (1 - p) * total + 1e-9, (runs, images))
-    counts = rng.binomial(size.astype(int), rates).astype(float)
-    room = counts < size
-    again = room & (counts > 0) & (rng.random((runs, 1)) < 0.7)
-    allowed = np.where(again.any(axis=1, keepdims=True), again, room)
-    keep = allowed.any(axis=1)
-    where = np.where(allowed, rng.random(allowed.shape), -1).argmax(axis=1)
-    more = counts.copy()
-    more[np.arange(runs), where] += 1
-    return counts[keep], more[keep], size[keep]
-
-
-@pytest.mark.parametrize(
-    ("images", "per_image"), [(40, 5), (40, 20), (40, 10), (20, 10), (10, 10), (8, 30), (9, 7), (4, 6)]
-)
-def test_random_search_finds_no_fall_with_equal_sizes(images: int, per_image: int) -> None:
-    counts, more, size = _random_steps(np.random.default_rng(images), images, (per_image, per_image), 400)
-    before, after = rate_core(counts, size), rate_core(more, size)
-    assert (after.high >= before.high - 1e-12).all()
-    assert (after.low >= before.low - 1e-12).all()
-
-
-@pytest.mark.parametrize(
-    ("images", "sizes", "largest"),
-    [(40, (2, 8), 0.02), (40, (1, 15), 0.02), (20, (1, 30), 0.03), (8, (1, 6), 0.08)],
-)
-def test_how_far_endpoints_fall_with_unequal_sizes(images, sizes, largest) -> None:
-    """Not promised, and stated in docs/statistics.md: about one per cent of the width with 20 images or more."""
-    counts, more, size = _random_steps(np.random.default_rng(images), images, sizes, 400)
-    before, after = rate_core(counts, size), rate_core(more, size)
-    width = before.high - before.low
-    assert ((before.high - after.high) / width).max() < largest
-    assert ((before.low - after.low) / width).max() < largest
-
-
 @pytest.mark.parametrize("few", [[20, 1, 1, 1, 1, 1, 1], [19, *[1] * 12]])
 def test_an_image_that_fails_twice_beside_one_that_fails_throughout(few: list[int]) -> None:
     """The prefixes of whole images alone gave an upper endpoint that fell from .1494 to .1467."""
@@ -271,16 +203,6 @@ def test_endpoints_are_the_extremes_over_all_data_with_some_failures_less(
     np.testing.assert_allclose(
         1 - low, endpoints(per_image - table, np.full(images, per_image))[1], rtol=1e-12
     )
-
-
-def test_the_upper_endpoint_grows_with_the_design_effect() -> None:
-    """What the proof of monotony takes from Korn and Graubard's interval and from logit-t."""
-    p, n = np.linspace(0.002, 0.998, 60)[:, None], 200.0
-    deff = np.linspace(1, 30, 80)
-    for level in (0.5, 0.8, 0.95, 0.999):
-        assert (np.diff(korn_graubard(p, deff, n, 39.0, level=level)[1], axis=1) >= -1e-12).all()
-        variance = deff * p * (1 - p) / (n - 1)
-        assert (np.diff(logit_t(p, variance, 39.0, level=level)[1], axis=1) >= -1e-12).all()
 
 
 def test_the_incoherence_of_the_specification_is_gone() -> None:
@@ -377,9 +299,6 @@ def test_equal_weights_change_nothing() -> None:
     np.testing.assert_allclose(ends(plain), ends(weighted), rtol=1e-12)
 
 
-# --------------------------------------------------------------------------- degenerate inputs
-
-
 def test_no_edits_have_no_rate() -> None:
     for method in CLUSTERED + INDEPENDENT:
         found = rate_interval([], [], method=method)  # type: ignore[arg-type]
@@ -448,159 +367,6 @@ def test_very_unequal_images_are_noted() -> None:
 def test_misuse_is_named(arguments, words) -> None:
     with pytest.raises(StatisticsError, match=words):
         rate_interval(**arguments)
-
-
-# --------------------------------------------------------------------------- differences
-
-
-@SETTINGS
-@given(data(), st.randoms(use_true_random=False), st.floats(0.5, 0.99))
-def test_differences_stay_in_bounds_hold_their_value_and_nest(sample, random, level) -> None:
-    y, image = sample
-    d = np.array([random.choice([-1, 0, 1]) for _ in y])
-    found = difference_interval(d, image, level=level)
-    low, high = ends(found)
-    assert found.value is not None
-    assert -1.0 <= low <= found.value <= high <= 1.0
-    assert high > low
-    wider = ends(difference_interval(d, image, level=(1 + level) / 2))
-    assert wider[0] <= low
-    assert wider[1] >= high
-    mirrored = ends(difference_interval(-d, image, level=level))
-    np.testing.assert_allclose([-mirrored[1], -mirrored[0]], [low, high], atol=1e-12)
-    order = list(range(y.size))
-    random.shuffle(order)
-    assert difference_interval(d[order], image[order], level=level) == found
-
-
-def test_a_method_against_itself_is_zero_and_only_then_of_zero_width() -> None:
-    image = np.repeat(np.arange(40), 5)
-    same = difference_interval(np.zeros(200), image, identical=True)
-    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
-    other = difference_interval(np.zeros(200), image)
-    low, high = ends(other)
-    assert other.value == 0.0
-    # V = 2 / (n0 + 2)^2 with n0 = 200 / 3, times t_39: 2.0227 * sqrt(2) / 68.67 = 0.0417
-    assert (low, high) == pytest.approx((-0.0417, 0.0417), abs=1e-4)
-    with pytest.raises(StatisticsError, match="not 0"):
-        difference_interval(np.r_[np.zeros(199), 1], image, identical=True)
-
-
-def test_all_pairs_differing_alike_keeps_a_width() -> None:
-    low, high = ends(difference_interval(np.ones(200), np.repeat(np.arange(40), 5)))
-    assert low < 0.95
-    assert high == 1.0
-
-
-def test_many_discordant_pairs_give_the_plain_cluster_t() -> None:
-    rng = np.random.default_rng(8)
-    image = np.repeat(np.arange(400), 5)
-    d = (rng.random(2000) < 0.5).astype(int) - (rng.random(2000) < 0.4).astype(int)
-    sums = np.bincount(image, weights=d)
-    se = (400 / 399 * ((sums - 5 * d.mean()) ** 2).sum() / 2000**2) ** 0.5
-    low, high = ends(difference_interval(d, image))
-    assert (high - low) / 2 == pytest.approx(1.9659 * se, rel=0.02)
-
-
-def test_differences_without_pairs_or_with_one_image() -> None:
-    assert difference_interval([], []).value is None
-    one = difference_interval([1, 0], [3, 3])
-    assert (one.value, one.low, one.high) == (0.5, None, None)
-    with pytest.raises(StatisticsError, match=r"\[-1, 1\]"):
-        difference_interval([2], [1])
-
-
-def test_two_way_difference_is_at_least_as_wide() -> None:
-    rng = np.random.default_rng(11)
-    image, prompt = np.repeat(np.arange(30), 12), np.tile(np.arange(12), 30)
-    effect = rng.normal(size=12)[prompt]
-    d = np.sign(effect) * (rng.random(360) < 0.4)
-    one = ends(difference_interval(d, image))
-    two = ends(difference_interval(d, image, prompt=prompt, prompts="random"))
-    assert two[1] - two[0] > one[1] - one[0]
-
-
-# --------------------------------------------------------------------------- building blocks
-
-
-def test_variance_of_one_cluster_is_undefined() -> None:
-    assert np.isnan(cr1_variance([3.0], [5.0]))
-
-
-def test_two_way_variance_is_floored_at_its_larger_part() -> None:
-    # y = 1 on the diagonal of 2 x 2: every image and prompt mean is 1/2, so both parts are 0 and the raw is negative
-    parts = two_way_variance(([1, 1], [2, 2]), ([1, 1], [2, 2]), ([1, 0, 0, 1], [1, 1, 1, 1]))
-    assert float(parts.raw) == pytest.approx(-(4 / 3) * (4 * 0.25) / 16)
-    assert float(parts.variance) == 0.0
-
-
-def test_satterthwaite_equals_the_plain_df_when_one_part_is_zero() -> None:
-    assert float(satterthwaite_df(1.0, 0.0, 20, 6)) == pytest.approx(19)
-    assert float(satterthwaite_df(0.0, 2.0, 20, 6)) == pytest.approx(5)
-    assert float(satterthwaite_df(0.0, 0.0, 20, 6)) == pytest.approx(19)
-
-
-def test_korn_graubard_with_no_design_effect_is_clopper_pearson() -> None:
-    kg = korn_graubard(0.1, 1.0, 30.0, 29.0)
-    np.testing.assert_allclose(kg, clopper_pearson(3, 30), rtol=1e-12)
-
-
-def test_jeffreys_ends() -> None:
-    low, high = jeffreys([0, 20], 20)
-    assert low[0] == 0.0
-    assert high[1] == 1.0
-    assert jeffreys(0, 20, ends=False)[0] > 0
-
-
-def test_codes_of_integers_and_strings() -> None:
-    assert codes([5, 5, 9, 5]).tolist() == [0, 0, 1, 0]
-    assert codes([10**12, -3]).tolist() == [1, 0]
-    assert codes(["b", "a", "b"]).tolist() == [1, 0, 1]
-    assert codes(["b", "b", "a"]).tolist() == [1, 1, 0]  # the order of rows does not matter
-    assert codes(np.array([True, False])).tolist() == [1, 0]
-    assert codes([]).size == 0
-    with pytest.raises(StatisticsError, match="1-d"):
-        codes([[1]])
-
-
-# --------------------------------------------------------------------------- bootstrap
-
-
-def _ratio(total: np.ndarray) -> np.ndarray:
-    return total[:, 0] / total[:, 1]
-
-
-@pytest.mark.parametrize("distinct", [False, True])
-def test_bootstrap_has_the_spread_of_the_cluster_variance(distinct: bool) -> None:
-    rng = np.random.default_rng(4)
-    sizes = np.full(300, 5.0)
-    sums = rng.binomial(5, rng.beta(1, 1, 300)).astype(float)
-    if distinct:
-        factor = rng.uniform(0.9, 1.1, 300)
-        sums, sizes = sums * factor, sizes * factor
-    draws = cluster_bootstrap(np.stack([sums, sizes], 1), _ratio, rng=rng, resamples=4000)
-    expected = float(cr1_variance(sums, sizes)) ** 0.5
-    assert draws.std() == pytest.approx(expected, rel=0.05)
-    assert draws.mean() == pytest.approx(sums.sum() / sizes.sum(), abs=4 * expected / 4000**0.5)
-
-
-def test_bootstrap_same_seed_same_digits_and_memory_bound() -> None:
-    table = np.stack([np.arange(50.0), np.full(50, 60.0)], axis=1)
-    one = cluster_bootstrap(table, _ratio, rng=np.random.default_rng(1), resamples=500)
-    two = cluster_bootstrap(table, _ratio, rng=np.random.default_rng(1), resamples=500)
-    assert (one == two).all()
-    small = cluster_bootstrap(table, _ratio, rng=np.random.default_rng(1), resamples=500, max_bytes=1)
-    assert small.size == 500
-    found = rate_interval(
-        [0, 1] * 50, np.arange(100) // 4, method="cluster-bootstrap", rng=np.random.default_rng(2)
-    )
-    assert "percentile bootstrap" in found.method
-    with pytest.raises(StatisticsError, match="G >= 2"):
-        cluster_bootstrap([[1.0, 2.0]], _ratio, rng=np.random.default_rng(1))
-
-
-# --------------------------------------------------------------------------- a million edits
-# (benchmarks/bootstrap_speed.py prints how long they take)
 
 
 def test_default_interval_of_a_million_edits_is_the_formula_on_the_sums_of_images() -> None:

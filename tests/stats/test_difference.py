@@ -1,0 +1,79 @@
+"""Paired differences: bounds, nesting, a method against itself, two-way clustering."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isr.errors import StatisticsError
+from isr.stats.difference import difference_interval
+from tests.stats.rate_samples import SETTINGS, data, ends
+
+
+@SETTINGS
+@given(data(), st.randoms(use_true_random=False), st.floats(0.5, 0.99))
+def test_differences_stay_in_bounds_hold_their_value_and_nest(sample, random, level) -> None:
+    y, image = sample
+    d = np.array([random.choice([-1, 0, 1]) for _ in y])
+    found = difference_interval(d, image, level=level)
+    low, high = ends(found)
+    assert found.value is not None
+    assert -1.0 <= low <= found.value <= high <= 1.0
+    assert high > low
+    wider = ends(difference_interval(d, image, level=(1 + level) / 2))
+    assert wider[0] <= low
+    assert wider[1] >= high
+    mirrored = ends(difference_interval(-d, image, level=level))
+    np.testing.assert_allclose([-mirrored[1], -mirrored[0]], [low, high], atol=1e-12)
+    order = list(range(y.size))
+    random.shuffle(order)
+    assert difference_interval(d[order], image[order], level=level) == found
+
+
+def test_a_method_against_itself_is_zero_and_only_then_of_zero_width() -> None:
+    image = np.repeat(np.arange(40), 5)
+    same = difference_interval(np.zeros(200), image, identical=True)
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+    other = difference_interval(np.zeros(200), image)
+    low, high = ends(other)
+    assert other.value == 0.0
+    # V = 2 / (n0 + 2)^2 with n0 = 200 / 3, times t_39: 2.0227 * sqrt(2) / 68.67 = 0.0417
+    assert (low, high) == pytest.approx((-0.0417, 0.0417), abs=1e-4)
+    with pytest.raises(StatisticsError, match="not 0"):
+        difference_interval(np.r_[np.zeros(199), 1], image, identical=True)
+
+
+def test_all_pairs_differing_alike_keeps_a_width() -> None:
+    low, high = ends(difference_interval(np.ones(200), np.repeat(np.arange(40), 5)))
+    assert low < 0.95
+    assert high == 1.0
+
+
+def test_many_discordant_pairs_give_the_plain_cluster_t() -> None:
+    rng = np.random.default_rng(8)
+    image = np.repeat(np.arange(400), 5)
+    d = (rng.random(2000) < 0.5).astype(int) - (rng.random(2000) < 0.4).astype(int)
+    sums = np.bincount(image, weights=d)
+    se = (400 / 399 * ((sums - 5 * d.mean()) ** 2).sum() / 2000**2) ** 0.5
+    low, high = ends(difference_interval(d, image))
+    assert (high - low) / 2 == pytest.approx(1.9659 * se, rel=0.02)
+
+
+def test_differences_without_pairs_or_with_one_image() -> None:
+    assert difference_interval([], []).value is None
+    one = difference_interval([1, 0], [3, 3])
+    assert (one.value, one.low, one.high) == (0.5, None, None)
+    with pytest.raises(StatisticsError, match=r"\[-1, 1\]"):
+        difference_interval([2], [1])
+
+
+def test_two_way_difference_is_at_least_as_wide() -> None:
+    rng = np.random.default_rng(11)
+    image, prompt = np.repeat(np.arange(30), 12), np.tile(np.arange(12), 30)
+    effect = rng.normal(size=12)[prompt]
+    d = np.sign(effect) * (rng.random(360) < 0.4)
+    one = ends(difference_interval(d, image))
+    two = ends(difference_interval(d, image, prompt=prompt, prompts="random"))
+    assert two[1] - two[0] > one[1] - one[0]
