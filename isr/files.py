@@ -59,6 +59,12 @@ def file_digest(path: Path) -> str:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sync_file(path: Path) -> None:
+    """Waits until a file's bytes are on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 def _sync(folder: Path) -> None:
     """Waits until a folder's names are on the disk, on systems that can tell."""
     if not hasattr(os, "O_DIRECTORY"):

@@ -79,11 +79,18 @@ class PanelReason(StrEnum):
     TIE = "panel_tie"
 
 
-Reason = AnswerReason | TransportReason | PanelReason
+class StoreReason(StrEnum):
+    """Why an answer that was kept leaves a question undecided."""
+
+    DAMAGED = "damaged"  # its digest does not hold, or it cannot be read
+
+
+Reason = AnswerReason | TransportReason | PanelReason | StoreReason
 _REASONS: Mapping[str, Reason] = {
     **{r.value: r for r in AnswerReason},
     **{r.value: r for r in TransportReason},
     **{r.value: r for r in PanelReason},
+    **{r.value: r for r in StoreReason},
 }
 
 

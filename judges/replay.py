@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isr.errors import CardError, Problem, TransportError
+from isr.judging.store_rows import answer_text
 from isr.types import Answer
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class Replay:
                 return ""
             content, answer = row["content"], row["answer"]
             known = _is_answer(answer)
+            if "digest" in row:
+                answer_text(row)  # which compares it
             key = bytes.fromhex(content.removeprefix("sha256:"))
             judge = str(row.get("judge", ""))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -25,6 +25,7 @@ from isr.canonical import sha256_json
 from isr.errors import UsageError
 from isr.scoring.options import Options
 from isr.scoring.run import Watch, run
+from isr.scoring.text import left_open
 from isr.version import __version__
 
 
@@ -57,10 +58,11 @@ def _score(bench: Bench, scoring: Scoring, show: Show) -> None:
     if done.interrupted:
         raise KeyboardInterrupt
     if done.exit_code:
-        unfinished = ", ".join(f"{n} {reason}" for reason, n in sorted(done.unfinished.items()))
-        why = done.trouble or done.progress.stopped or ""
-        note = f"{scoring.title}: without a reply: {unfinished or 'some'}; {why}".rstrip("; ")
-        left = Unfinished(done.exit_code, f"{note}; run the same command again to fill them")
+        said = left_open(done.unfinished, done.store) or ["not finished; run the same command again"]
+        why = done.trouble or done.progress.stopped
+        left = Unfinished(
+            done.exit_code, f"{scoring.title}: {'; '.join([*([str(why)] if why else []), *said])}"
+        )
         remember(stamp, out, rests_on, left)
         note_scores(bench, left)
         return

@@ -17,7 +17,7 @@ from typing import IO, Any
 from isr.bundle.gather import Contents
 from isr.canonical import sha256_bytes
 from isr.edits.metadata import metadata_file
-from isr.errors import InputError, Problem, UsageError
+from isr.errors import InputError, Problem, StoreError, UsageError
 from isr.files import commit, partial_name
 from isr.judging.cards import Card
 from isr.judging.loop import Plan, arms_of
@@ -181,8 +181,16 @@ def _answers(plan: Plan, store_path: Path) -> Iterator[bytes]:
         for request in plan.requests(card, arms_of(plan.edits))
     }
     parts = {c.digest for c in plan.panel.members} | {t.digest for ts in plan.templates.values() for t in ts}
+
+    def on_damage(key: bytes, fault: str) -> None:
+        if not key or key.hex() in keys:
+            raise StoreError(
+                f"{store_path}: expected answers that are what their digests say; found {fault}; "
+                f"`isr store recover {store_path}` saves all others, then run isr score again"
+            )
+
     with Store(store_path, read_only=True) as store:
-        for row in store.export():
+        for row in store.export(on_damage):
             if row.get("key") in keys or row.get("part") in parts:
                 yield (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "replace")
 

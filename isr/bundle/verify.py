@@ -10,7 +10,7 @@ import io
 import math
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +120,11 @@ def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verif
     if opened.directory.digest != result.data["digest"]:
         found.faults.append("edits.jsonl: these are not the edits that the result names")
     progress = Progress()
+    undigested: list[str] = []
     table = folder / "edits.csv"
     with Store(folder / "answers.db") as store:
         try:
-            count = store.import_rows(bundle.lines("answers.jsonl"))
+            count = store.import_rows(_counting(bundle.lines("answers.jsonl"), undigested))
         except InputError as error:
             found.faults += [f"answers.jsonl: {p}" for p in error.problems] or [str(error)]
             found.unproved.append("arithmetic: the answers cannot be read")
@@ -145,6 +146,11 @@ def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verif
         found.faults.append(f"{TABLE}: is not the table of this result.json")
     given = {k: v for k, v in opened.raw.items() if k != "table"}
     found.faults += list(_differences(given, again.as_dict(), found))
+    if undigested:
+        found.unproved.append(
+            f"that {len(undigested)} of {count:,} answers are as they were received: the bundle is of a version of isr that "
+            f"kept no digests of them in it"
+        )
     if len(found.faults) == before:
         n = sum(len(t.estimates) for t in result.treatments) + (
             len(result.control.estimates) if result.control else 0
@@ -153,6 +159,14 @@ def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verif
             f"arithmetic: {count:,} raw answers give the same verdicts for every edit and the same {n} estimates, "
             "intervals and bounds, to at least 13 digits"
         )
+
+
+def _counting(rows: Iterable[tuple[str, Any]], undigested: list[str]) -> Iterator[tuple[str, Any]]:
+    """The rows of ``answers.jsonl``; those of answers without a digest are noted."""
+    for where, row in rows:
+        if isinstance(row, dict) and "answer" in row and "digest" not in row:
+            undigested.append(where)
+        yield where, row
 
 
 def _row_faults(given: str, made: str) -> Iterator[str]:
@@ -272,7 +286,7 @@ def _check_images(bundle: Bundle, edits: Sequence[Edit], data: Path | None, foun
 
 def lines(found: Verification) -> Iterator[str]:
     """The verification for people: faults first, then what was proved, then what was not."""
-    yield f"{found.path}: {'verified' if found.sound else f'NOT verified, {len(found.faults)} fault(s)'}"
+    yield f"{found.path}: {'consistent' if found.sound else f'NOT consistent, {len(found.faults)} fault(s)'}"
     for fault in found.faults[:SHOWN]:
         yield f"  fault: {fault}"
     if len(found.faults) > SHOWN:

@@ -205,7 +205,7 @@ def _write_report(done: Run, directory: Path, as_json: bool) -> None:
 
 def _print_run(done: Run, as_json: bool) -> None:
     from isr.report.forest import text_forest
-    from isr.scoring.text import render
+    from isr.scoring.text import left_open, render
 
     click.echo(done.result.to_json() if as_json else render(done.result), nl=False)
     if not as_json:
@@ -217,17 +217,12 @@ def _print_run(done: Run, as_json: bool) -> None:
         for judge in done.qualified:
             click.echo(judge.text())
         click.echo(f"results: {done.out}")
-    unfinished = ", ".join(f"{n} {reason}" for reason, n in sorted(done.unfinished.items()))
     if done.progress.stopped:
         click.echo(f"isr: stopped: {done.progress.stopped}", err=True)
-    if unfinished:
-        replayed = (
-            set(done.unfinished) == {"not_asked"} and not done.progress.stopped and not done.interrupted
-        )
-        advice = (
-            "there is no recorded answer to them" if replayed else "run the same command again to fill them"
-        )
-        click.echo(f"isr: without a reply: {unfinished}; {advice}", err=True)
+    replayed = set(done.unfinished) == {"not_asked"} and not done.progress.stopped and not done.interrupted
+    advice = ("there is no recorded answer to them",) if replayed else ()
+    for line in left_open(done.unfinished, done.store, *advice):
+        click.echo(f"isr: {line}", err=True)
 
 
 def _print_dry_run(options: Any, as_json: bool, quiet: bool) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 _PATH = click.Path(path_type=Path)
+_SHOWN = 20  # faults that are printed
 
 
-@click.group(short_help="Verify and export the answers that were kept.")
+@click.group(short_help="Verify, export and recover the answers that were kept.")
 def command() -> None:
     """The answer store of a run: isr.db in its results' folder.
 
@@ -17,6 +18,7 @@ def command() -> None:
     isr store verify edits.isr/isr.db
     isr store export edits.isr/isr.db > answers.jsonl
     isr store import answers.jsonl edits.isr/isr.db
+    isr store recover edits.isr/isr.db
     """
 
 
@@ -31,7 +33,10 @@ def verify(store: Path) -> None:
         n = None if faults else opened.count()
     for fault in faults:
         click.echo(fault)
-    click.echo(f"{store}: {len(faults)} fault(s)" if faults else f"{store}: {n} answers, all digests hold")
+    remedy = f"; `isr store recover {store}` saves every answer that is sound"
+    click.echo(
+        f"{store}: {len(faults)} fault(s){remedy}" if faults else f"{store}: {n} answers, all digests hold"
+    )
     if faults:
         raise SystemExit(2)
 
@@ -39,14 +44,51 @@ def verify(store: Path) -> None:
 @command.command()
 @click.argument("store", type=_PATH)
 def export(store: Path) -> None:
-    """Write every answer with its request as JSON lines to stdout; the judge `replay` reads them."""
+    """Write every answer with its request as JSON lines to stdout; the judge `replay` reads them.
+
+    Of a damaged store, what is sound is written; what is not is named on stderr, and the exit code is 2.
+    """
     import json
 
-    from isr.judging.store import Store
+    from isr.judging.recovery import export_sound
 
-    with Store(_db(store), read_only=True) as opened:
-        for row in opened.export():
-            click.echo(json.dumps(row, ensure_ascii=False))
+    faults: list[str] = []
+    for row in export_sound(_db(store), lambda _, fault: faults.append(fault)):
+        click.echo(json.dumps(row, ensure_ascii=False))
+    if faults:
+        for fault in faults[:_SHOWN]:
+            click.echo(f"isr: {fault}", err=True)
+        more = f" ({len(faults) - _SHOWN} more are not shown)" if len(faults) > _SHOWN else ""
+        click.echo(
+            f"isr: {store}: {len(faults)} fault(s){more}; what is sound was written; `isr store recover {store}` makes a "
+            f"sound store of it",
+            err=True,
+        )
+        raise SystemExit(2)
+
+
+@command.command()
+@click.argument("store", type=_PATH)
+def recover(store: Path) -> None:
+    """Make a sound store out of a damaged one, with every answer whose digest holds.
+
+    The damaged file is kept beside it, as isr.db.damaged-DIGEST. A sound store is left as it is. Afterwards run the
+    same isr score again: it asks for the answers that were lost.
+    """
+    from isr.judging.recovery import recover as recovered
+
+    path = _db(store)
+    done = recovered(path)
+    if done.kept is None:
+        click.echo(f"{path}: {done.answers} answers, all digests hold; nothing was changed")
+        return
+    for fault in done.faults[:_SHOWN]:
+        click.echo(f"  {fault}")
+    if len(done.faults) > _SHOWN:
+        click.echo(f"  ... and {len(done.faults) - _SHOWN} more")
+    of = f" of {done.before}" if done.before is not None and done.before >= done.answers else ""
+    click.echo(f"{path}: {done.answers}{of} answers saved; the damaged store is kept as {done.kept}")
+    click.echo("run the same isr score again: it asks for what was lost")
 
 
 @command.command(name="import")

@@ -37,7 +37,7 @@ from isr.judging.rubrics import Rubric
 from isr.judging.sending import Encoder, Prepared
 from isr.judging.store import Store
 from isr.judging.thresholds import Recalibration
-from isr.types import Answer, Arm, Edit, Question, Value, Verdict
+from isr.types import Answer, Arm, Edit, Question, StoreReason, Value, Verdict
 
 log = logging.getLogger("isr")
 
@@ -238,6 +238,8 @@ class _JudgeRun:
             order.shuffle(chunk)
             requests = list({r.key: r for r in self.plan.requests(self.card, chunk)}.values())
             asked = await asyncio.to_thread(self._asked, requests)
+            if self.store.is_recovered:
+                self.store.complete(requests)
             for request in requests:
                 ask = asked.get(request.key, 0)
                 if ask is None or request.key in self.in_flight:
@@ -257,7 +259,8 @@ class _JudgeRun:
         rubrics = {r.key: r.template.rubric for r in requests}
         out: dict[bytes, int | None] = {}
         for key, answers in self.store.answers(keys).items():
-            again = len(answers) == 1 and parse(answers[0], rubrics[key]).reason in self.plan.reask
+            first = answers[0]
+            again = len(answers) == 1 and first and parse(first, rubrics[key]).reason in self.plan.reask
             out[key] = 1 if again else None
         return out
 
@@ -369,7 +372,8 @@ class Judged:
 def judged_edits(plan: Plan, store: Store, progress: Progress | None = None) -> Iterator[Judged]:
     """The verdicts that the store's answers give, edit by edit. Asks nobody.
 
-    A request without an answer is undecided by the reason for which this run gave it up, else ``not_asked``.
+    A request without an answer is undecided by the reason for which this run gave it up, else ``not_asked``; one
+    whose answer in the store is not what its digest says is ``damaged``.
     ``progress.reported`` counts the models that answered.
     """
     failed = progress.failed if progress else {}
@@ -390,20 +394,28 @@ def judged_edits(plan: Plan, store: Store, progress: Progress | None = None) -> 
                         found = tuple(recalibration.apply(question, v) for v in found)
                     verdicts[row][number, question] = found
             if progress is not None:
-                models = (a.served.get("model", "") for k in keys for a in answers.get(k, ())[:1])
+                models = (
+                    a.served.get("model", "") for k in keys for a in answers.get(k, ())[:1] if a is not None
+                )
                 progress.reported.update((card.name, m) for m in models if m)
         yield from (Judged(e, a, v) for (e, a), v in zip(chunk, verdicts, strict=True))
 
 
 def _verdict(
     request: Request,
-    answers: Sequence[Answer],
+    answers: Sequence[Answer | None],
     reask: frozenset[str],
     failed: Mapping[bytes, TransportReason],
 ) -> Verdict:
     if not answers:
         return Verdict(value=Value.UNDECIDED, reason=failed.get(request.key, TransportReason.NOT_ASKED))
-    verdict = parse(answers[0], request.template.rubric)
+    verdict = _read(answers[0], request)
     if verdict.reason in reask and len(answers) > 1:
-        return parse(answers[1], request.template.rubric)
+        return _read(answers[1], request)
     return verdict
+
+
+def _read(answer: Answer | None, request: Request) -> Verdict:
+    if answer is None:
+        return Verdict(value=Value.UNDECIDED, reason=StoreReason.DAMAGED)
+    return parse(answer, request.template.rubric)

@@ -7,51 +7,35 @@ rollback journal elsewhere.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import queue
-import re
 import sqlite3
-import sys
 import threading
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from isr.canonical import canonical_json, sha256_bytes
 from isr.errors import InputError, Problem, StoreError
-from isr.judging.requests import Request, content_digest
-from isr.judging.store_format import pack, unpack, unpacked
+from isr.judging.requests import Request
+from isr.judging.store_connection import configure, connect, store_error
+from isr.judging.store_format import MAX_BODY, answer_digest, as_bytes, fields_of, pack, text_of
+from isr.judging.store_rows import (
+    DamagedError,
+    Statement,
+    exported,
+    imported,
+    sound_answer,
+    sound_part,
+    sound_request,
+)
 from isr.types import Answer
 
 SCHEMA = "isr.store/1"
 
-_BUSY_S = 60.0
-_SHARED_FILE_SYSTEMS = {
-    "nfs",
-    "nfs4",
-    "cifs",
-    "smb3",
-    "smbfs",
-    "9p",
-    "ceph",
-    "glusterfs",
-    "lustre",
-    "gpfs",
-    "beegfs",
-    "afs",
-    "fuse.sshfs",
-    "fuse.s3fs",
-    "fuse.rclone",
-    "fuse.gcsfuse",
-    "fuse.glusterfs",
-    "virtiofs",
-}
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS parts (digest TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
@@ -65,7 +49,11 @@ CREATE TRIGGER IF NOT EXISTS {t}_no_update BEFORE UPDATE ON {t} BEGIN SELECT RAI
 CREATE TRIGGER IF NOT EXISTS {t}_no_delete BEFORE DELETE ON {t} BEGIN SELECT RAISE(ABORT, 'insert-only'); END;
 """
 
-Row = tuple[Request, int, str]  # request, number of the ask, the answer's body
+RECOVERED = "recovered"  # in meta: this store was made by ``recover``, and may lack requests and parts
+Row = tuple[Request, int, str, str]  # request, number of the ask, the request's body, the answer's body
+OnDamage = Callable[
+    [bytes, str], None
+]  # the key of a request (b"" for a part, or for the file), and what is wrong
 
 
 class Store:
@@ -82,18 +70,16 @@ class Store:
             try:
                 if not read_only:
                     path.parent.mkdir(parents=True, exist_ok=True)
-                self._reader = opened.enter_context(closing(_connect(path, read_only)))
+                self._reader = opened.enter_context(closing(connect(path, read_only)))
                 if read_only or self._tables():
                     self._check_version()
                 if not read_only:
-                    _configure(self._reader, path)
+                    configure(self._reader, path)
                     _create(self._reader)
                 self._writer = None if read_only else _Writer(path)
             except (sqlite3.Error, OSError) as error:
-                raise StoreError(
-                    f"{path}: expected an answer store that can be {'read' if read_only else 'written'}; "
-                    f"found: {error}; check the path, the disk and its permissions"
-                ) from error
+                wanted = f"an answer store that can be {'read' if read_only else 'written'}"
+                raise store_error(path, error, wanted) from error
             opened.pop_all()
 
     def __enter__(self) -> Store:
@@ -115,33 +101,35 @@ class Store:
         if self._writer is None:
             raise StoreError(f"{self.path}: opened for reading only")
         try:
-            body = _text(_fields(answer))
+            body = text_of(fields_of(answer))
         except (ValueError, TypeError) as error:
             raise StoreError(
                 f"{self.path}: expected an answer of texts and numbers; found {error}"
             ) from error
-        return self._writer.put((request, ask, body))
+        asked = text_of(request.body)
+        for what, text in (("a request", asked), ("an answer", body)):
+            if len(text.encode()) > MAX_BODY:
+                raise StoreError(
+                    f"{self.path}: expected {what} of at most {MAX_BODY:,} bytes; found {len(text.encode()):,}; it was "
+                    f"not kept, since it could not be read again"
+                )
+        return self._writer.put((request, ask, asked, body))
 
     def asks(self, keys: Sequence[bytes]) -> dict[bytes, int]:
         """How many answers each key has; keys without any are absent."""
         sql = "SELECT key, COUNT(*) FROM answers WHERE key IN ({}) GROUP BY key"
         return {bytes(k): n for k, n in self._chunked(sql, keys)}
 
-    def answers(self, keys: Sequence[bytes]) -> dict[bytes, list[Answer]]:
-        """The answers to each key in the order of asking; keys without any are absent."""
-        found: dict[bytes, list[Answer]] = {}
-        for key, body in self._chunked(
-            "SELECT key, body FROM answers WHERE key IN ({}) ORDER BY key, ask", keys
-        ):
-            found.setdefault(bytes(key), []).append(self._answer(key, body))
-        return found
+    def answers(self, keys: Sequence[bytes]) -> dict[bytes, list[Answer | None]]:
+        """The answers to each key in the order of asking; keys without any are absent.
 
-    def _answer(self, key: bytes, body: bytes) -> Answer:
-        try:
-            return Answer.recorded(json.loads(unpack(body)))
-        except (zlib.error, ValueError, TypeError) as error:
-            name = f"{self.path}: the answer {_bytes(key).hex()}"
-            raise StoreError(f"{name} cannot be read ({error}); isr store verify says more") from error
+        ``None`` stands for an answer whose digest does not hold, or that cannot be read: it is not used.
+        """
+        found: dict[bytes, list[Answer | None]] = {}
+        sql = "SELECT key, ask, CAST(body AS BLOB), digest FROM answers WHERE key IN ({}) ORDER BY key, ask"
+        for key, ask, body, digest in self._chunked(sql, keys):
+            found.setdefault(bytes(key), []).append(_answer(key, ask, body, digest))
+        return found
 
     def count(self) -> int:
         """Number of answers."""
@@ -153,10 +141,12 @@ class Store:
             integrity = [row[0] for row in self._reader.execute("PRAGMA integrity_check")]
             yield from (f"database: {line}" for line in integrity if line != "ok")
             parts = set()
-            for digest, body in self._reader.execute("SELECT digest, body FROM parts"):
+            for digest, body in self._reader.execute("SELECT digest, CAST(body AS BLOB) FROM parts"):
                 parts.add(digest)
-                if sha256_bytes(_bytes(body)) != digest:
-                    yield f"part {digest}: its content has another digest"
+                try:
+                    sound_part(digest, body)
+                except DamagedError as error:
+                    yield f"part {digest}: {error}"
             yield from self._verify_requests(parts)
             yield from self._verify_answers()
         except sqlite3.DatabaseError as error:
@@ -165,49 +155,59 @@ class Store:
     def _verify_requests(self, parts: set[str]) -> Iterator[str]:
         sql = "SELECT key, CAST(body AS BLOB), EXISTS (SELECT 1 FROM answers a WHERE a.key = r.key) FROM requests r"
         for key, body, answered in self._reader.execute(sql):
-            name = f"request {_bytes(key).hex()}"
+            name = f"request {as_bytes(key).hex()}"
             if not answered:
                 yield f"{name}: its answers are missing"
-            content = unpacked(body)
-            if hashlib.sha256(content).digest() != key:
-                yield f"{name}: its content has another key"
+            try:
+                fields = sound_request(key, body)
+            except DamagedError as error:
+                yield f"{name}: {error}"
                 continue
-            fields = json.loads(content)
             yield from (f"{name}: its {p} is missing" for p in ("rubric", "judge") if fields[p] not in parts)
 
     def _verify_answers(self) -> Iterator[str]:
         sql = "SELECT a.key, a.ask, CAST(a.body AS BLOB), a.digest, r.key FROM answers a LEFT JOIN requests r ON r.key = a.key"
         for key, ask, body, digest, known in self._reader.execute(sql):
-            name = f"answer {_bytes(key).hex()} ({ask})"
-            if _answer_digest(_bytes(key), ask, unpacked(body)) != digest:
-                yield f"{name}: its content has another digest"
+            name = f"answer {as_bytes(key).hex()} ({ask})"
+            try:
+                sound_answer(key, ask, body, digest)
+            except DamagedError as error:
+                yield f"{name}: {error}"
             if known is None:
                 yield f"{name}: its request is missing"
 
-    def export(self) -> Iterator[dict[str, Any]]:
+    def export(self, on_damage: OnDamage | None = None) -> Iterator[dict[str, Any]]:
         """The store as JSON objects: first its parts (rubrics as sent, judges), then every answer with its request.
 
-        ``replay`` and ``import_rows`` read it.
+        ``replay`` and ``import_rows`` read it. on_damage: told of what does not hold its digest and is left out, with
+        the key of its request (``b""`` for a part); without it the first such thing raises ``StoreError``.
         """
-        parts: dict[str, Any] = {
-            d: json.loads(b)
-            for d, b in self._reader.execute("SELECT digest, body FROM parts ORDER BY digest")
-        }
+
+        def left_out(key: bytes, what: str, error: StoreError) -> None:
+            if on_damage is None:
+                raise StoreError(f"{self.path}: {what}: {error}; {self._remedy}") from error
+            on_damage(key, f"{what}: {error}")
+
+        parts: dict[str, Any] = {}
+        for digest, body in self._read("SELECT digest, CAST(body AS BLOB) FROM parts ORDER BY digest"):
+            try:
+                parts[digest] = sound_part(digest, body)
+            except DamagedError as error:
+                left_out(b"", f"part {digest}", error)
         yield from ({"part": digest, "body": body} for digest, body in parts.items())
-        sql = "SELECT a.key, a.ask, r.body, a.body FROM answers a JOIN requests r ON r.key = a.key ORDER BY a.key, a.ask"
-        for key, ask, request_body, answer_body in self._reader.execute(sql):
-            request = json.loads(unpack(request_body))
-            rubric = parts[request["rubric"]]
-            yield {
-                "key": bytes(key).hex(),
-                "content": content_digest(rubric["rubric_digest"], request),
-                "ask": ask,
-                "rubric": rubric["rubric"],
-                "judge": request["judge"],
-                "model": parts[request["judge"]]["model"],
-                "request": request,
-                "answer": json.loads(unpack(answer_body)),
-            }
+        sql = (
+            "SELECT a.key, a.ask, CAST(r.body AS BLOB), CAST(a.body AS BLOB), a.digest "
+            "FROM answers a LEFT JOIN requests r ON r.key = a.key ORDER BY a.key, a.ask"
+        )
+        for key, ask, request, answer, digest in self._read(sql):
+            name = f"answer {as_bytes(key).hex()} ({ask})"
+            try:
+                if request is None:
+                    raise DamagedError("its request is missing")
+                said = sound_answer(key, ask, answer, digest)
+                yield exported(parts, bytes(key), ask, sound_request(key, request), said, digest)
+            except DamagedError as error:
+                left_out(as_bytes(key), name, error)
 
     def import_rows(self, rows: Iterable[tuple[str, Any]]) -> int:
         """Adds the rows of an export, given as (where, object); returns the number of answers in it.
@@ -216,12 +216,12 @@ class Store:
         """
         if self._writer is None:
             raise StoreError(f"{self.path}: opened for reading only")
-        statements: list[tuple[str, tuple[Any, ...]]] = []
+        statements: list[Statement] = []
         problems: list[Problem] = []
         parts: set[str] = set()
         for where, row in rows:
             try:
-                statements += _imported(row, parts)
+                statements += imported(row, parts)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 problems.append(
                     Problem(where, "", "a row of isr store export", str(error), "export it again")
@@ -233,6 +233,29 @@ class Store:
             for table, values in statements:
                 _insert(connection, table, *values)
         return sum(table == "answers" for table, _ in statements)
+
+    def add(self, rows: Iterable[Statement]) -> None:
+        """Adds rows as they were kept in another store; the first answer to a request stands."""
+        with self._reader as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for table, values in rows:
+                _insert(connection, table, *values)
+
+    def mark_recovered(self) -> None:
+        """Says in the store that it may lack requests and parts, for ``complete``."""
+        with self._reader as connection:
+            _insert(connection, "meta", RECOVERED, datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @cached_property
+    def is_recovered(self) -> bool:
+        """Whether the store was made by ``recover``."""
+        sql = "SELECT 1 FROM meta WHERE name = ?"
+        return self._reader.execute(sql, (RECOVERED,)).fetchone() is not None
+
+    def complete(self, requests: Sequence[Request]) -> None:
+        """Adds what a recovered store lost around its answers: the text of these requests, rubrics and judges."""
+        known = self.asks([r.key for r in requests])
+        self.add(row for request in requests if request.key in known for row in _around(request))
 
     def _tables(self) -> set[str]:
         return {row[0] for row in self._reader.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -251,13 +274,24 @@ class Store:
     def _chunked(self, sql: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(keys), 500):
             some = keys[start : start + 500]
-            try:
-                rows = self._reader.execute(sql.format(",".join("?" * len(some))), some).fetchall()
-            except sqlite3.Error as error:
-                raise StoreError(
-                    f"{self.path}: cannot be read ({error}); isr store verify says more"
-                ) from error
-            yield from rows
+            yield from list(self._read(sql.format(",".join("?" * len(some))), some))
+
+    def _read(self, sql: str, values: Sequence[bytes] = ()) -> Iterator[tuple[Any, ...]]:
+        try:
+            yield from self._reader.execute(sql, values)
+        except sqlite3.Error as error:
+            raise store_error(self.path, error, "an answer store that can be read") from error
+
+    @property
+    def _remedy(self) -> str:
+        return f"`isr store recover {self.path}` saves every answer that is sound"
+
+
+def _answer(key: object, ask: object, body: object, digest: object) -> Answer | None:
+    try:
+        return Answer.recorded(sound_answer(key, ask, body, digest))
+    except (DamagedError, TypeError, ValueError):  # an answer's digest holds, but it is none
+        return None
 
 
 class _Writer:
@@ -267,8 +301,8 @@ class _Writer:
         self._path = path
         self._queue: queue.SimpleQueue[tuple[Row, Future[None]] | None] = queue.SimpleQueue()
         self._known_parts: set[str] = set()
-        self._connection = _connect(path, read_only=False)
-        _configure(self._connection, path)
+        self._connection = connect(path, read_only=False)
+        configure(self._connection, path)
         self._thread = threading.Thread(target=self._run, name="isr-store", daemon=True)
         self._thread.start()
 
@@ -316,88 +350,34 @@ class _Writer:
             for _, future in batch:
                 future.set_exception(failure)
             return
-        for (request, _, _), future in batch:
+        for (request, *_), future in batch:
             self._known_parts |= {request.template.digest, request.template.card.digest}
             future.set_result(None)
 
-    def _insert(self, connection: sqlite3.Connection, request: Request, ask: int, body: str) -> None:
-        template = request.template
-        for name, content in (
-            (template.digest, template.body),
-            (template.card.digest, template.card.identity),
-        ):
+    def _insert(
+        self, connection: sqlite3.Connection, request: Request, ask: int, asked: str, body: str
+    ) -> None:
+        for name, content in _parts(request):
             if name not in self._known_parts:
-                _insert(connection, "parts", name, _text(content))
-        _insert(connection, "requests", request.key, pack(_text(request.body)))
-        digest = _answer_digest(request.key, ask, body.encode())
+                _insert(connection, "parts", name, text_of(content))
+        _insert(connection, "requests", request.key, pack(asked))
+        digest = answer_digest(request.key, ask, body.encode())
         _insert(connection, "answers", request.key, ask, pack(body), digest)
 
 
-def _imported(row: Any, parts: set[str]) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """The inserts for one row of an export. Raises ``ValueError`` where a digest does not hold."""
-    if "part" in row:
-        text = _text(row["body"])
-        if sha256_bytes(text.encode()) != row["part"]:
-            raise ValueError("a part whose content has another digest")
-        parts.add(row["part"])
-        yield "parts", (row["part"], text)
-        return
-    request, key = _text(row["request"]), bytes.fromhex(row["key"])
-    if hashlib.sha256(request.encode()).digest() != key:
-        raise ValueError("a request whose content has another key")
-    missing = [p for p in ("rubric", "judge") if row["request"][p] not in parts]
-    if missing:
-        raise ValueError(f"a request whose {' and '.join(missing)} did not come before it")
-    fields = _fields(Answer.recorded(row["answer"]))
-    answer = _text(
-        {**fields, "finish_reason": row["answer"]["finish_reason"]}
-    )  # its own word, whatever it is
-    yield "requests", (key, pack(request))
-    yield "answers", (key, row["ask"], pack(answer), _answer_digest(key, row["ask"], answer.encode()))
+def _parts(request: Request) -> tuple[tuple[str, Any], ...]:
+    """The rubric as sent and the judge of a request, with their digests."""
+    template = request.template
+    return (template.digest, template.body), (template.card.digest, template.card.identity)
+
+
+def _around(request: Request) -> Iterator[Statement]:
+    yield from (("parts", (name, text_of(content))) for name, content in _parts(request))
+    yield "requests", (request.key, pack(text_of(request.body)))
 
 
 def _insert(connection: sqlite3.Connection, table: str, *values: Any) -> None:
     connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({','.join('?' * len(values))})", values)
-
-
-def _answer_digest(key: bytes, ask: int, body: bytes) -> bytes:
-    """SHA-256 over key, ask and body: an answer cannot be moved to another request unnoticed."""
-    return hashlib.sha256(b"%s:%d:%s" % (key.hex().encode(), ask, body)).digest()
-
-
-def _bytes(value: object) -> bytes:
-    """A cell as bytes, whatever type it was given by whoever edited the file."""
-    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
-
-
-def _text(value: Any) -> str:
-    return canonical_json(value).decode("utf-8", "replace")
-
-
-def _fields(answer: Answer) -> dict[str, Any]:
-    """The answer's fields as JSON values, those without a value left out."""
-    fields = {name: getattr(answer, name) for name in Answer.__slots__}
-    return {
-        name: v
-        for name, v in fields.items()
-        if v or name in ("text", "finish_reason") or (name == "p_yes" and v is not None)
-    }
-
-
-def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
-    if read_only:
-        uri = f"{path.absolute().as_uri()}?mode=ro"
-        if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
-            uri += "&immutable=1"  # a copy in a folder where no journal can be made
-        return sqlite3.connect(uri, uri=True, timeout=_BUSY_S, check_same_thread=False)
-    return sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-
-
-def _configure(connection: sqlite3.Connection, path: Path) -> None:
-    wal = file_system(path) not in _SHARED_FILE_SYSTEMS
-    connection.execute(f"PRAGMA journal_mode={'WAL' if wal else 'DELETE'}")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA wal_autocheckpoint=256")
 
 
 def _create(connection: sqlite3.Connection) -> None:
@@ -410,22 +390,3 @@ def _create(connection: sqlite3.Connection) -> None:
             for trigger in _INSERT_ONLY.format(t=name).strip().split("END;\n"):
                 connection.execute(trigger.removesuffix("END;") + "END")
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (SCHEMA,))
-
-
-def file_system(path: Path, mounts: str = "/proc/self/mountinfo") -> str:
-    """Type of the file system that ``path`` is on (``"ext4"``, ``"nfs4"``); ``""`` where unknown."""
-    if not sys.platform.startswith("linux"):
-        return ""
-    try:
-        lines = Path(mounts).read_bytes().splitlines()
-    except OSError:
-        return ""
-    target = os.fsencode(os.path.dirname(os.path.realpath(path)))
-    best, kind = b"", b""
-    for line in lines:
-        left, _, right = line.partition(b" - ")
-        point = re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), left.split(b" ")[4])
-        inside = target == point or target.startswith(point.rstrip(b"/") + b"/")
-        if inside and len(point) >= len(best):
-            best, kind = point, right.split(b" ")[0]
-    return kind.decode("ascii", "replace")

@@ -1,10 +1,15 @@
-"""Bodies of requests and answers as the store keeps them: compressed with the phrases that all of them share."""
+"""Requests and answers as the store keeps them: canonical JSON, its digests, and its compressed form."""
 
 from __future__ import annotations
 
+import hashlib
 import zlib
+from typing import Any
 
-MAX_BODY = 16 * 2**20  # bytes of one request or answer
+from isr.canonical import canonical_json
+from isr.types import Answer
+
+MAX_BODY = 16 * 2**20  # bytes of one request or answer; what is longer is neither written nor read
 # Bodies are JSON, deflated; these phrases help, and are part of the format: they never change.
 _PHRASES = (
     b'"received_at":"2026-","sent":{"edit":"sha256:","source":"sha256:"},"served":{"client":"openai 3.","fingerprint":"fp_'
@@ -16,9 +21,19 @@ _PHRASES = (
 
 
 def pack(text: str) -> bytes:
-    """A body as it is kept: raw deflate with the format's own phrases (RFC 1951)."""
+    """A body as it is kept: raw deflate with the format's own phrases (RFC 1951).
+
+    Raises ``ValueError`` for a body that ``unpack`` would refuse.
+    """
+    content = text.encode()
+    if len(content) > MAX_BODY:
+        raise ValueError(f"{len(content):,} bytes, more than the {MAX_BODY:,} of one request or answer")
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=_PHRASES)
-    return deflate.compress(text.encode()) + deflate.flush()
+    return deflate.compress(content) + deflate.flush()
+
+
+class TooLongError(zlib.error):
+    """A body of more than ``MAX_BODY`` bytes, which isr 0.1.0 wrote and could not read again."""
 
 
 def unpack(body: bytes) -> bytes:
@@ -26,13 +41,35 @@ def unpack(body: bytes) -> bytes:
     inflate = zlib.decompressobj(-15, zdict=_PHRASES)
     content = inflate.decompress(body, MAX_BODY)
     if inflate.unconsumed_tail:
-        raise zlib.error(f"more than {MAX_BODY:,} bytes")
+        raise TooLongError(f"more than {MAX_BODY:,} bytes")
+    if not inflate.eof or inflate.unused_data:
+        raise zlib.error("cut off, or longer than it says")
     return content
 
 
-def unpacked(body: object) -> bytes:
-    """The JSON of a body, or nothing if it is none: no digest matches that."""
-    try:
-        return unpack(body) if isinstance(body, bytes) else b""
-    except zlib.error:
-        return b""
+def text_of(value: Any) -> str:
+    """Canonical JSON as the store keeps it; a lone surrogate, which no file can hold, becomes U+FFFD."""
+    return canonical_json(value).decode("utf-8", "replace")
+
+
+def fields_of(answer: Answer) -> dict[str, Any]:
+    """The answer's fields as JSON values, those without a value left out."""
+    fields = {name: getattr(answer, name) for name in Answer.__slots__}
+    return {
+        name: v
+        for name, v in fields.items()
+        if v or name in ("text", "finish_reason") or (name == "p_yes" and v is not None)
+    }
+
+
+def answer_digest(key: bytes, ask: int, body: bytes) -> bytes:
+    """SHA-256 over key, ask and body: an answer cannot be moved to another request unnoticed.
+
+    It has no secret: it finds rot and naive edits, not somebody who writes a new digest beside the new answer.
+    """
+    return hashlib.sha256(b"%s:%d:%s" % (key.hex().encode(), ask, body)).digest()
+
+
+def as_bytes(value: object) -> bytes:
+    """A cell as bytes, whatever type it was given by whoever edited the file."""
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")

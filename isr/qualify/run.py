@@ -29,8 +29,9 @@ from isr.qualify.probes import ASKED, PROBES_VERSION, write_probes
 from isr.qualify.record import Qualification
 from isr.scoring.options import Options
 from isr.scoring.run import Watch, open_panel
+from isr.scoring.text import left_open
 from isr.signature import Signature
-from isr.types import Arm, Edit, Question
+from isr.types import Arm, Edit, Question, StoreReason
 from isr.version import __version__
 
 IMAGES, REPEATS = 12, 3
@@ -100,7 +101,7 @@ async def qualify(request: Request, watch: Watch | None = None) -> tuple[Qualifi
             await judge_all(plan, store, budget_usd=left, progress=watch.progress, interrupt=watch.interrupt)
         for plan in plans:
             given += _given(plan, store, watch)
-    _require_complete(given, watch)
+    _require_complete(given, watch, request.store_path())
     answers = Answers(given, rubrics)
     found = tuple(evaluate(check, answers) for check in CHECKS)
     done = Qualification(
@@ -171,15 +172,15 @@ def _given(plan: Plan, store: Store, watch: Watch) -> Iterator[Given]:
                 )
 
 
-def _require_complete(given: Sequence[Given], watch: Watch) -> None:
-    missing = Counter(g.verdict.reason for g in given if isinstance(g.verdict.reason, TransportReason))
-    if missing:
-        said = ", ".join(f"{n} {reason}" for reason, n in sorted(missing.items()))
-        stopped = f"; {watch.progress.stopped}" if watch.progress.stopped else ""
+def _require_complete(given: Sequence[Given], watch: Watch, store: Path) -> None:
+    unusable = (
+        g.verdict.reason for g in given if isinstance(g.verdict.reason, TransportReason | StoreReason)
+    )
+    if said := left_open(Counter(map(str, unusable)), store):
+        stopped = [watch.progress.stopped] if watch.progress.stopped else []
         raise TransportError(
             TransportReason.NOT_ASKED,
-            f"qualify: expected a reply to each of {len(given)} requests; found none to some ({said}{stopped}); "
-            f"run the same command again to fill them",
+            f"qualify: expected a reply to each of {len(given)} requests; found {'; '.join([*said, *stopped])}",
         )
 
 

@@ -18,7 +18,7 @@ from isr.scoring.estimates import as_dicts
 from isr.scoring.places import RESULT, TABLE, find_run
 from isr.scoring.records import Counts, DataRecord, JudgeRecord, Reliability, RubricRecord
 from isr.signature import Signature
-from isr.types import Estimate, Treatment, reason_of
+from isr.types import Estimate, StoreReason, Treatment, reason_of
 
 if TYPE_CHECKING:
     import pandas
@@ -134,11 +134,14 @@ class Result:
 
     @property
     def unfinished(self) -> dict[str, int]:
-        """Requests without a completed reply, by reason: a further run asks them again."""
+        """Requests without a reply that can be used, by reason.
+
+        A further run asks them again; those whose answer in the store is ``damaged`` once the store is recovered.
+        """
         found: dict[str, int] = {}
         for part in [*self.treatments, *([self.control] if self.control else [])]:
             for entry in part.counts["undecided"]:
-                if isinstance(reason_of(entry["reason"]), TransportReason):
+                if isinstance(reason_of(entry["reason"]), TransportReason | StoreReason):
                     found[entry["reason"]] = found.get(entry["reason"], 0) + entry["n"]
         return found
 

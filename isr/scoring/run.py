@@ -70,11 +70,12 @@ class Clock:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A finished run. ``exit_code``: 0, 3 if transport left edits undecided, 130 if it was interrupted."""
+    """A finished run. ``exit_code``: 0, 3 if answers are missing or damaged, 130 if it was interrupted."""
 
     result: Result
     progress: Progress
     out: Path
+    store: Path
     seconds: Mapping[str, float]  # by stage: loading, checking, judging, estimating
     interrupted: bool = False
     trouble: IsrError | None = None  # why a judge could not go on
@@ -89,7 +90,7 @@ class Run:
 
     @property
     def unfinished(self) -> dict[str, int]:
-        """Requests without a completed reply, by reason: a further run asks them again."""
+        """Requests without a reply that can be used, by reason (``Result.unfinished``)."""
         return self.result.unfinished
 
 
@@ -194,6 +195,7 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
         result=result,
         progress=watch.progress,
         out=out,
+        store=options.store_path,
         seconds=clock.laps,
         interrupted=watch.interrupt.is_set() and not watch.progress.stopped,
         trouble=trouble,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from isr import text
 from isr.scoring.result import Part, Result, TreatmentPart
-from isr.types import Estimate
+from isr.types import Estimate, StoreReason
 
 ROWS = (
     ("isr", "ISR"),
@@ -28,6 +29,25 @@ def render(result: Result) -> str:
     """The whole result: one block for each treatment, one for the control edits, notes, the signature."""
     lines = list(_lines(result))
     return "\n".join(lines) + "\n"
+
+
+def left_open(
+    unfinished: Mapping[str, int], store: Path, advice: str = "run the same command again to fill them"
+) -> list[str]:
+    """What to do about the requests without a reply that can be used, in sentences; none if there are none.
+
+    unfinished: their numbers by reason. advice: for those that got no reply.
+    """
+    missing = ", ".join(
+        f"{n} {reason}" for reason, n in sorted(unfinished.items()) if reason != StoreReason.DAMAGED
+    )
+    said = [f"without a reply: {missing}; {advice}"] if missing else []
+    if damaged := unfinished.get(StoreReason.DAMAGED):
+        said.append(
+            f"{damaged} answers in {store} are not what their digests say (rot, or an edit of the file) and were not "
+            f"used; `isr store recover {store}` saves all others, then run the same command again to ask for these"
+        )
+    return said
 
 
 def _lines(result: Result) -> Iterator[str]:

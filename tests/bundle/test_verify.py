@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -19,14 +20,15 @@ import isr
 from isr.bundle.archive import MANIFEST, Bundle, write_bundle
 from isr.bundle.gather import gather
 from isr.bundle.opened import Verification
-from isr.bundle.verify import agreeing_digits, verify
+from isr.bundle.verify import agreeing_digits, lines, verify
 from isr.canonical import sha256_bytes
 from isr.cli.bundle import command
 from isr.errors import InputError, UsageError
 from isr.judging.cards import load_card
 from isr.judging.rubrics import load_rubric
+from isr.judging.store_format import answer_digest, fields_of, text_of
 from isr.judging.thresholds import Decision, Recalibration, write_recalibration
-from isr.types import Question
+from isr.types import Answer, Question
 from tests import processes
 from tests.runs import recorded_run
 
@@ -94,17 +96,59 @@ def test_without_images_they_are_checked_in_a_folder(run: Path, tmp_path: Path) 
     ]
 
 
-@pytest.mark.parametrize("relist", [False, True])
-def test_a_changed_verdict_is_found_by_name(bundle: Path, relist: bool) -> None:
-    def change(name: str, data: bytes) -> bytes:
-        if name != "answers.jsonl":
-            return data
-        lines = data.splitlines(keepends=True)
-        at = next(i for i, line in enumerate(lines) if b'\\"verdict\\": \\"fine\\"' in line)
-        lines[at] = lines[at].replace(b'\\"fine\\"', b'\\"fails\\"')
-        return b"".join(lines)
+def another_verdict(row: dict[str, Any]) -> bool:
+    """Turns the first verdict of a row from fine to fails; whether it had one."""
+    if '"verdict": "fine"' not in row.get("answer", {}).get("text", ""):
+        return False
+    row["answer"]["text"] = row["answer"]["text"].replace('"fine"', '"fails"')
+    return True
 
-    faults = found(rewritten(bundle, change, relist=relist)).faults
+
+def with_answers(data: bytes, *changes: Callable[[dict[str, Any]], object]) -> bytes:
+    """The rows of ``answers.jsonl``, the first in which the first change finds something changed by all of them."""
+    rows = [json.loads(line) for line in data.splitlines()]
+    row = next(row for row in rows if changes[0](row))
+    for change in changes[1:]:
+        change(row)
+    return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+@pytest.mark.parametrize("relist", [False, True])
+def test_an_answer_that_is_not_what_its_digest_says_is_named(bundle: Path, relist: bool) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        return with_answers(data, another_verdict) if name == "answers.jsonl" else data
+
+    result = found(rewritten(bundle, change, relist=relist))
+    assert any(
+        f.startswith("answers.jsonl: answers.jsonl:") and "content has another digest" in f
+        for f in result.faults
+    )
+    assert any(f.startswith("answers.jsonl: other bytes") for f in result.faults) is not relist
+    assert next(lines(result)).endswith(f"NOT consistent, {len(result.faults)} fault(s)")
+
+
+def redigested(row: dict[str, Any]) -> None:
+    body = text_of(fields_of(Answer.recorded(row["answer"])))
+    row["digest"] = f"sha256:{answer_digest(bytes.fromhex(row['key']), row['ask'], body.encode()).hex()}"
+
+
+def undigested(row: dict[str, Any]) -> None:
+    """As bundles of isr 0.1.0 have it."""
+    del row["digest"]
+
+
+@pytest.mark.parametrize("forged", [redigested, undigested])
+@pytest.mark.parametrize("relist", [False, True])
+def test_a_changed_verdict_is_found_by_name(
+    bundle: Path, relist: bool, forged: Callable[[dict[str, Any]], None]
+) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        return with_answers(data, another_verdict, forged) if name == "answers.jsonl" else data
+
+    result = found(rewritten(bundle, change, relist=relist))
+    faults = result.faults
+    told = "that 1 of 48 answers are as they were received"
+    assert any(told in u for u in result.unproved) is (forged is undigested), result.unproved
     assert any(f.startswith("edits.csv: edits/") and "'fine'; the answers say 'fails'" in f for f in faults)
     assert any("significant digits" in f for f in faults)
     assert any(f.startswith("answers.jsonl: other bytes") for f in faults) is not relist

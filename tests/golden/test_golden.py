@@ -131,6 +131,12 @@ def test_what_was_written_before_is_read(scored: dict[str, str], place: Path) ->
     assert "shapes-oracle" in (place / "before/oracle/report.html").read_text("utf-8")
     isr("report", "before/measured")
     verified = json.loads(isr("verify", "before/oracle.bundle.zip", "--json").stdout)
+    undigested = [
+        u for u in verified["unproved"] if u.startswith("that 72 of 72 answers are as they were received")
+    ]
+    verified["unproved"].remove(
+        *undigested
+    )  # said since a bundle holds the digests of its answers, which this one lacks
     assert verified == json.loads((OLD / "printed" / "verify.json").read_text("utf-8"))
     isr("bundle", "before/oracle", "--out", "before/again.zip", "--images")
     isr("verify", "before/again.zip")

@@ -8,6 +8,7 @@ import os
 import signal
 import sqlite3
 import sys
+import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
@@ -23,7 +24,8 @@ from isr.judging.backends import open_judge
 from isr.judging.cards import Decoding, load_card
 from isr.judging.parsing import parse
 from isr.judging.sending import Encoder, Prepared
-from isr.judging.store import SCHEMA, Store, file_system
+from isr.judging.store import SCHEMA, Store
+from isr.judging.store_connection import file_system
 from isr.judging.store_format import pack, unpack
 from isr.types import Answer
 from tests.processes import LIMIT_S, PIPE, Popen, finish, run, started
@@ -462,7 +464,7 @@ def test_wal_only_where_the_file_system_is_local(
     kind: str, journal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "isr.judging.store.file_system", lambda path: kind
+        "isr.judging.store_connection.file_system", lambda path: kind
     )  # no network file system can be mounted here
     with Store(tmp_path / "isr.db") as store:
         store.put(a_request(), 0, an_answer()).result(LIMIT_S)
@@ -476,6 +478,7 @@ def test_wal_only_where_the_file_system_is_local(
 
 WRITER = """
 import sys
+import zlib
 from pathlib import Path
 from isr.judging.store import Store
 from tests.samples import a_request, an_answer
@@ -566,9 +569,10 @@ def test_a_body_that_inflates_without_end_is_refused(tmp_path: Path) -> None:
     filled(path)
     with closing(sqlite3.connect(path)) as db:
         drop_triggers(db)
-        db.execute("UPDATE answers SET body = ?", (pack("0" * 2**25),))
+        deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+        db.execute("UPDATE answers SET body = ?", (deflate.compress(b"0" * 2**25) + deflate.flush(),))
         db.commit()
-    assert any("another digest" in fault for fault in faults(path))
+    assert any("it is too long to be read (more than 16,777,216 bytes)" in fault for fault in faults(path))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
