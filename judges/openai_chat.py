@@ -12,7 +12,7 @@ import json
 import secrets
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from isr.judging.keys import endpoint_key, is_loopback
 from isr.judging.logprobs import p_yes, steps_of_completion
 from isr.judging.messages import message_of
 from isr.judging.redaction import redactor
+from isr.judging.replies import ACCEPT_ENCODING, bounded
 from isr.judging.statuses import QUOTA_CODES, codes, error_fields, error_of_status, finish_of, quota_error
 from isr.types import Answer, Finish
 
@@ -67,6 +68,7 @@ class OpenAIChat:
         # explicit, or omitted: the client must not fill in any of the user's other keys and names
         self._headers: dict[str, Any] = {
             "Content-Type": "application/json",
+            "Accept-Encoding": ACCEPT_ENCODING,
             "Authorization": f"Bearer {key}" if key else openai.Omit(),
             "OpenAI-Organization": openai.Omit(),
             "OpenAI-Project": openai.Omit(),
@@ -200,6 +202,28 @@ class OpenAIChat:
         return {k: self._clean(str(v))[:200] for k, v in said.items() if v}
 
 
+class _Bounded(httpx2.AsyncByteStream):
+    """The body of a reply, unpacked here and given up beyond a bound."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self._stream = response.stream
+        self._encoding = response.headers.pop("content-encoding", "")
+        self._host = response.request.url.host
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        assert isinstance(self._stream, httpx2.AsyncByteStream)
+        async for piece in bounded(self._stream, self._encoding, self._host):
+            yield piece
+
+    async def aclose(self) -> None:
+        assert isinstance(self._stream, httpx2.AsyncByteStream)
+        await self._stream.aclose()
+
+
+async def _bound(response: httpx2.Response) -> None:
+    response.stream = _Bounded(response)
+
+
 def _http_client(card: Card) -> httpx2.AsyncClient:
     """The connections. A proxy of the environment is used for https only, through which it sees no key or image."""
     limits = httpx2.Limits(
@@ -211,6 +235,7 @@ def _http_client(card: Card) -> httpx2.AsyncClient:
             follow_redirects=False,
             limits=limits,
             trust_env=proxied,
+            event_hooks={"response": [_bound]},
             verify=httpx2.create_ssl_context(),  # with SSL_CERT_FILE, whoever is asked
         )
     except ValueError:  # its message would repeat the proxy's address, which may hold a password
@@ -282,7 +307,7 @@ def _usage(payload: Mapping[str, Any]) -> dict[str, int]:
     usage = payload.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    return {n: usage[n] for n in names if isinstance(usage.get(n), int) and usage[n] >= 0}
+    return {n: usage[n] for n in names if isinstance(usage.get(n), int) and not isinstance(usage[n], bool)}
 
 
 def _is_filtered(error: BaseException) -> bool:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
+import gzip
 import hashlib
 import json
 import random
@@ -53,8 +55,20 @@ FAULTS: dict[str, dict[str, float]] = {
         "contradiction": 0.02,
     },
     "down": {"down": 1.0},
+    "hostile": {"endless": 0.15, "gzip_bomb": 0.15, "packed": 0.1, "huge": 0.1, "long": 0.1, "digits": 0.2},
 }
-TRANSIENT = {"limited": 1, "double_500": 2, "reset": 1, "silent": 1, "long_wait": 1, "garbled_200": 1}
+TRANSIENT = {
+    "limited": 1,
+    "double_500": 2,
+    "reset": 1,
+    "silent": 1,
+    "long_wait": 1,
+    "garbled_200": 1,
+    "endless": 1,
+    "gzip_bomb": 1,
+    "huge": 1,
+}
+JSON = {"Content-Type": "application/json"}
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -147,7 +161,14 @@ class Server:
             if reply is not None:
                 return reply
         self.answered[digest] += 1
-        return web.json_response(self._completion(fault, digest, body))
+        completion = self._completion(fault, digest, body)
+        if fault == "packed":  # though nobody asked for it
+            packed = gzip.compress(json.dumps(completion).encode())
+            return web.Response(body=packed, headers={**JSON, "Content-Encoding": "gzip"})
+        if fault == "digits":
+            completion["usage"] = {"prompt_tokens": 10**400, "completion_tokens": True}
+            completion["choices"][0]["logprobs"] = {"content": [{"token": "{", "logprob": -(10**400)}]}
+        return web.json_response(completion)
 
     async def _faulty(self, request: web.Request, fault: str) -> web.StreamResponse | None:
         if fault == "limited":
@@ -177,7 +198,25 @@ class Server:
                 "innererror": {"code": "ResponsibleAIPolicyViolation"},
             }
             return web.json_response({"error": error}, status=400)
+        return await self._without_bound(request, fault)
+
+    async def _without_bound(self, request: web.Request, fault: str) -> web.StreamResponse | None:
+        if fault == "endless":
+            return await self._endless(request)
+        if fault == "gzip_bomb":
+            return web.Response(body=_bomb(), headers={**JSON, "Content-Encoding": "gzip"})
+        if fault == "huge":
+            return web.json_response(self._wrapped("x" * 17_000_000, "", ""))
         return None
+
+    async def _endless(self, request: web.Request) -> web.StreamResponse:
+        """A body that goes on until the client ends it."""
+        reply = web.StreamResponse(headers=JSON)
+        await reply.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while request.transport is not None:
+                await reply.write(b" " * 2**16)
+        return reply
 
     def _completion(self, fault: str, digest: str, body: dict[str, Any]) -> dict[str, Any]:
         if "edit instructions" in body["messages"][0]["content"]:
@@ -202,6 +241,7 @@ class Server:
             "empty": "",
             "off_scale": json.dumps({**fields, "score": 10}),
             "missing_field": json.dumps({k: v for k, v in fields.items() if k != "score"}),
+            "long": good + "x" * 200_000,
             "contradiction": json.dumps({**fields, "score": 4 if fails else 0}),
         }.get(fault, good)
         if self.behaviour:
@@ -258,6 +298,12 @@ class Server:
         app.router.add_get("/stats", self.stats)
         app.router.add_post("/change", self.change)
         return app
+
+
+@functools.cache
+def _bomb() -> bytes:
+    """A body of 150 kB that unpacks to 150 MB."""
+    return gzip.compress(b" " * 150_000_000)
 
 
 def _prompts(body: dict[str, Any]) -> str:

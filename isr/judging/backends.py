@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from isr.canonical import sha256_bytes
 from isr.errors import CardError, IsrError, JudgeError
 from isr.foreign import ForeignCodeError, loaded
-from isr.types import Answer
+from isr.types import Answer, Finish
 
 if TYPE_CHECKING:
     from isr.judging.cards import Card
@@ -37,6 +37,9 @@ BUILT_IN = "isr.judges"
 BACKEND_ENTRY_POINTS = "isr.judge_backends"
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _FILE = re.compile(r"[^:]+\.py:[A-Za-z_][A-Za-z0-9_]*\Z")
+
+MAX_TEXT = 100_000  # characters of an answer that are kept
+MAX_COUNT = 10**9  # tokens that one request can have
 
 T = TypeVar("T")
 
@@ -316,7 +319,7 @@ class _AtTheBorder:
 
     async def _answer(self, what: str, call: Callable[[], Awaitable[Any]]) -> Answer:
         with _border(self._card, what):
-            answer = _checked(await call())
+            answer = bounded(_checked(await call()))
         # which release answered stands beside the answer: by itself it makes no other judge
         return replace(answer, served={**answer.served, **self._by}) if self._by else answer
 
@@ -340,6 +343,28 @@ def _border(card: Card, what: str) -> Iterator[None]:
         ) from error
 
 
+def bounded(answer: Answer) -> Answer:
+    """The answer within what a store keeps and arithmetic can take.
+
+    No rubric asks for more than a few thousand characters: of a longer text the head is kept, and it counts as cut off
+    (``truncated``). Counts of tokens that no request can have are dropped, so that the worst case is charged.
+    """
+    if any(not 0 <= n <= MAX_COUNT for n in answer.usage.values()):
+        answer = replace(answer, usage={})
+    length = max(len(answer.text), len(answer.refusal))
+    if length <= MAX_TEXT:
+        return answer
+    return replace(
+        answer,
+        text=answer.text[:MAX_TEXT],
+        refusal=answer.refusal[:MAX_TEXT],
+        finish_reason=Finish.LENGTH
+        if answer.finish_reason is not Finish.CONTENT_FILTER
+        else Finish.CONTENT_FILTER,
+        served={**answer.served, "cut": f"{MAX_TEXT} of {length} characters kept"},
+    )
+
+
 def _checked(answer: object) -> Answer:
     """What a backend handed over. Raises ``TypeError`` unless it is an ``Answer`` of the types that its fields name."""
     if not isinstance(answer, Answer):
@@ -356,6 +381,8 @@ def _checked(answer: object) -> Answer:
         sound = isinstance(values, Mapping) and all(isinstance(k, str) for k in values)
         if not sound or not all(isinstance(v, kind) and not isinstance(v, bool) for v in values.values()):
             raise TypeError(f"Answer.{name} expected {words} by name; found {values!r:.80}")
+        if sum(len(k) + len(str(v)) for k, v in values.items()) > MAX_TEXT:
+            raise TypeError(f"Answer.{name} expected at most {MAX_TEXT:,} characters in all; found more")
     p = answer.p_yes
     if p is not None and not (isinstance(p, float) and 0 <= p <= 1):
         raise TypeError(f"Answer.p_yes expected a probability or None; found {p!r:.80}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from isr.errors import TransportError, TransportReason
 from isr.judging.keys import endpoint_key, is_loopback
 from isr.judging.redaction import redactor
+from isr.judging.replies import ACCEPT_ENCODING, bounded
 from isr.judging.statuses import error_of_status
 
 if TYPE_CHECKING:
@@ -41,7 +43,11 @@ class Client:
         endpoint, limit = self._card.endpoint, self._card.limits.timeout_s
         if self._session is None:
             proxied = endpoint.scheme == "https" and not is_loopback(endpoint.host)
-            self._session = aiohttp.ClientSession(trust_env=proxied, headers=self._headers)
+            self._session = aiohttp.ClientSession(
+                trust_env=proxied,
+                headers={**self._headers, "Accept-Encoding": ACCEPT_ENCODING},
+                auto_decompress=False,
+            )
         url = endpoint.base_url.rstrip("/") + path
         try:
             async with (
@@ -49,7 +55,9 @@ class Client:
                 self._session.post(url, json=body, allow_redirects=False) as reply,
             ):
                 status, headers = reply.status, reply.headers
-                said = await _json(reply)
+                packing = reply.headers.get("Content-Encoding", "")
+                pieces = bounded(reply.content.iter_chunked(2**16), packing, endpoint.host)
+                said = _json(b"".join([piece async for piece in pieces]))
         except TimeoutError:
             message = f"{endpoint.host}: no complete reply within {limit:g} s; limits.timeout_s in the card is the bound"
             raise TransportError(TransportReason.TIMEOUT, message) from None
@@ -72,8 +80,8 @@ class Client:
             await self._session.close()
 
 
-async def _json(reply: aiohttp.ClientResponse) -> Any:
+def _json(body: bytes) -> Any:
     try:
-        return await reply.json(content_type=None)
+        return json.loads(body)
     except (ValueError, RecursionError):
         return None

@@ -76,7 +76,7 @@ def steps_of_completion(payload: Mapping[str, Any]) -> list[Step]:
         return [
             Step(str(c["token"]), {str(t["token"]): float(t["logprob"]) for t in _places(c)}) for c in content
         ]
-    except (KeyError, IndexError, TypeError, ValueError):
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError):
         return []
 
 
