@@ -6,11 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from isr.redaction import without_keys
+
 
 class IsrError(Exception):
-    """Root of every error that this package raises on purpose. ``exit_code`` is the command's."""
+    """Root of every error that this package raises on purpose. ``exit_code`` is the command's.
+
+    Its message shows what was found, and never a key.
+    """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return without_keys(super().__str__())
 
 
 class UsageError(IsrError):
@@ -26,6 +34,9 @@ class Problem:
     expected: str
     found: str
     fix: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "found", without_keys(self.found))  # what a user or a stranger wrote
 
     def __str__(self) -> str:
         at = f"{self.where}: {self.field!r}" if self.field else self.where

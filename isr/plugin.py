@@ -68,10 +68,10 @@ from isr.judging.cards import Card
 from isr.judging.client import Client
 from isr.judging.keys import endpoint_key
 from isr.judging.messages import Message, Part, message_of
-from isr.judging.redaction import redactor
 from isr.judging.requests import Request
 from isr.judging.sending import Picture, Prepared, Sent
 from isr.judging.statuses import error_of_status, finish_of
+from isr.redaction import redactor
 from isr.types import Answer, AnswerReason, Finish, PanelReason, Question, Reason
 
 __all__ = [

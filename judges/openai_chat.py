@@ -26,9 +26,9 @@ from isr.errors import CardError, IsrError, JudgeError, ModelNotFoundError, Tran
 from isr.judging.keys import endpoint_key, is_loopback
 from isr.judging.logprobs import p_yes, steps_of_completion
 from isr.judging.messages import message_of
-from isr.judging.redaction import redactor
 from isr.judging.replies import ACCEPT_ENCODING, bounded
 from isr.judging.statuses import QUOTA_CODES, codes, error_fields, error_of_status, finish_of, quota_error
+from isr.redaction import guard_logs, redactor
 from isr.types import Answer, Finish
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def open_judge(card: Card) -> OpenAIChat:
         raise CardError(
             f"{card.name}: expected endpoint.base_url and model; found one of them empty; edit the card"
         )
+    guard_logs("openai", "httpx2", "httpcore2", "aiohttp")
     return OpenAIChat(card)
 
 

@@ -16,6 +16,7 @@ import click
 
 from isr.errors import IsrError, UsageError
 from isr.foreign import ForeignCodeError, loaded
+from isr.redaction import KeyFilter
 from isr.version import __version__
 
 ENTRY_POINTS = "isr.commands"
@@ -98,6 +99,8 @@ def cli(verbose: bool) -> None:
     isr validate my_edits/
     """
     logging.basicConfig(stream=sys.stderr, format="isr: %(message)s", level=logging.ERROR)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(KeyFilter())
     logging.getLogger("isr").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 

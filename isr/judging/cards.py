@@ -29,6 +29,11 @@ from isr.judging.backends import Traits, by_path, identity_of, traits
 from isr.judging.card_secrets import not_finite, secrets, shown
 
 PANEL = "panel"
+_SENT = {
+    "logprobs", "max_completion_tokens", "max_tokens", "messages", "model", "n", "reasoning_effort",
+    "response_format", "seed", "stream", "stream_options", "temperature", "top_logprobs",
+}  # fmt: skip
+_PROCESSED = {"add_special_tokens", "images", "padding", "return_tensors", "text", "videos"}
 RULES = ("strict", "majority", "any", "per_question")
 ENTRY_POINTS = "isr.judges"
 
@@ -379,7 +384,7 @@ def _checked(raw: dict[str, Any], name: str, where: str, folder: str) -> Card:
                 found = "none" if e["type"] == "missing" else shown(e.get("input"))
                 problems.append(Problem(where, field, e["msg"], found, "edit the card"))
         raise CardError(f"{where}: {len(problems)} problem(s)", problems) from None
-    problems += [*_address_problems(card, where), *_rule_problems(card, where)]
+    problems += [*_address_problems(card, where), *_rule_problems(card, where), *_reserved(card, where)]
     if by_path(card.backend) and not folder:
         fix = "give the card itself by its path, or register the backend"
         problems.append(Problem(where, "backend", "the name of a backend", repr(card.backend), fix))
@@ -415,6 +420,18 @@ def _rule_problems(card: Card, where: str) -> Iterator[Problem]:
     if rule and rule not in image_tokens.RULES:
         expected = f"one of {', '.join(image_tokens.RULES)}, or nothing"
         yield Problem(where, "price.image_tokens", expected, shown(rule), "edit the card")
+
+
+def _reserved(card: Card, where: str) -> Iterator[Problem]:
+    """Free fields may add to a request; they replace nothing that isr itself puts into it."""
+    for at, given, own in (
+        ("decoding.extra", card.decoding.extra, _SENT),
+        ("images.processor", card.images.processor, _PROCESSED),
+    ):
+        taken = sorted(set(given) & own)
+        if taken:
+            fix = "say it by the card's own fields, or leave it out"
+            yield Problem(where, at, "names that isr does not set itself", ", ".join(taken), fix)
 
 
 def _as_json(raw: dict[str, Any]) -> bytes:

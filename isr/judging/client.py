@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from isr.errors import TransportError, TransportReason
 from isr.judging.keys import endpoint_key, is_loopback
-from isr.judging.redaction import redactor
 from isr.judging.replies import ACCEPT_ENCODING, bounded
 from isr.judging.statuses import error_of_status
+from isr.redaction import redactor
 
 if TYPE_CHECKING:
     import aiohttp

@@ -35,7 +35,7 @@ async def bounded(chunks: AsyncIterable[bytes], encoding: str, host: str) -> Asy
                 except zlib.error as error:
                     raise TransportError(
                         TransportReason.CONNECTION,
-                        f"{host}: the reply broke off: it is not packed as {packing}",
+                        f"{host}: the connection ended before a complete reply (it is not packed as {packing})",
                     ) from error
                 pending = inflate.unconsumed_tail
             size += len(piece)

@@ -40,9 +40,9 @@ from isr.judging.backends import open_judge
 from isr.judging.cards import Card, Decoding, Endpoint, Images, Limits
 from isr.judging.keys import allow
 from isr.judging.parsing import parse
-from isr.judging.redaction import REMOVED
 from isr.judging.requests import Request
 from isr.judging.sending import Encoder, Prepared
+from isr.redaction import REMOVED
 from isr.types import Answer, Finish, ImageRef
 from tests.directories import card_text, make_directory, picture
 from tests.processes import LIMIT_S, run
