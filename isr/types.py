@@ -71,6 +71,7 @@ class AnswerReason(StrEnum):
     MISSING_FIELD = "missing_field"
     OFF_SCALE = "off_scale"
     CONTRADICTION = "contradiction"
+    ABORTED = "aborted"  # the host ended the reply by an error, an abort or a call of a tool
 
 
 class PanelReason(StrEnum):
@@ -262,11 +263,14 @@ class Answer:
 
     @classmethod
     def recorded(cls, fields: Mapping[str, Any]) -> Answer:
-        """The answer in a record: the words of other versions, which are no ``Finish``, are read as ``OTHER``.
+        """The answer in a record: a word that is no ``Finish`` is read as ``OTHER``, and kept in ``served``.
 
         Raises ``TypeError`` for fields that an answer has not.
         """
         said = dict(fields)
-        if "finish_reason" in said and said["finish_reason"] not in _FINISHES:
+        word = said.get("finish_reason", Finish.STOP)
+        if word not in _FINISHES:
             said["finish_reason"] = Finish.OTHER
+            if isinstance(word, str) and word:
+                said["served"] = {**said.get("served", {}), "finish_reason": word}
         return cls(**said)

@@ -14,6 +14,7 @@ from isr.edits.directory import EditDirectory
 from isr.errors import CardError, InputError, IsrError, Problem
 from isr.judging.cards import Card, Panel
 from isr.judging.loop import Plan
+from isr.judging.parsing import VERSIONS
 from isr.judging.recorded_card import RecordedCard, digested, recorded_card
 from isr.judging.rubrics import Rubric, load_rubric, parse_rubric
 from isr.judging.thresholds import read_recalibration
@@ -63,6 +64,14 @@ class Opened:
     settings: Settings
 
 
+def _parser(signature: Signature) -> int:
+    """The parser by which the run was made. Raises ``ValueError`` for one that this version does not have."""
+    version = int(signature["parser"])
+    if version not in VERSIONS:
+        raise ValueError(f"parser: expected one of {', '.join(map(str, VERSIONS))}; found {version}")
+    return version
+
+
 def open_bundle(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found: Verification) -> Opened:
     raw = bundle.json("result.json")
     (folder / "result.json").write_bytes(bundle.read("result.json"))
@@ -92,6 +101,7 @@ def open_bundle(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found
             repeats=int(s["repeats"]),
             reask=reask,
             recalibrations=tuple(calibrations),
+            parser=_parser(s),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         problem = Problem(str(bundle.path), "", "the parts of a bundle", repr(error)[:120], "make it again")

@@ -29,7 +29,7 @@ from isr.errors import (
 from isr.image_file import ImageProblem
 from isr.judging.backends import Judge, open_judge
 from isr.judging.cards import Card, Panel
-from isr.judging.parsing import parse
+from isr.judging.parsing import PARSER_VERSION, parse
 from isr.judging.prices import cost_of_answer, worst_cost
 from isr.judging.requests import Request, Template, requests_for
 from isr.judging.retry import Throttle, with_retries
@@ -87,6 +87,7 @@ class Plan:
     repeats: int = 1
     reask: frozenset[str] = frozenset()
     recalibrations: tuple[Recalibration, ...] = ()
+    parser: int = PARSER_VERSION
 
     @cached_property
     def templates(self) -> dict[str, list[Template]]:
@@ -260,7 +261,11 @@ class _JudgeRun:
         out: dict[bytes, int | None] = {}
         for key, answers in self.store.answers(keys).items():
             first = answers[0]
-            again = len(answers) == 1 and first and parse(first, rubrics[key]).reason in self.plan.reask
+            again = (
+                len(answers) == 1
+                and first
+                and parse(first, rubrics[key], self.plan.parser).reason in self.plan.reask
+            )
             out[key] = 1 if again else None
         return out
 
@@ -343,7 +348,7 @@ class _JudgeRun:
         progress.usd += cost
         progress.prompt_tokens += answer.usage.get("prompt_tokens", 0)
         progress.completion_tokens += answer.usage.get("completion_tokens", 0)
-        reason = parse(answer, request.template.rubric).reason
+        reason = parse(answer, request.template.rubric, self.plan.parser).reason
         if reason:
             progress.undecided[reason] += 1
 
@@ -388,7 +393,7 @@ def judged_edits(plan: Plan, store: Store, progress: Progress | None = None) -> 
             answers = store.answers(keys)
             for row, per_edit in enumerate(asked):
                 for requests in per_edit:
-                    found = tuple(_verdict(r, answers.get(r.key, ()), plan.reask, failed) for r in requests)
+                    found = tuple(_verdict(r, answers.get(r.key, ()), plan, failed) for r in requests)
                     question = requests[0].question
                     if recalibration is not None:
                         found = tuple(recalibration.apply(question, v) for v in found)
@@ -404,18 +409,18 @@ def judged_edits(plan: Plan, store: Store, progress: Progress | None = None) -> 
 def _verdict(
     request: Request,
     answers: Sequence[Answer | None],
-    reask: frozenset[str],
+    plan: Plan,
     failed: Mapping[bytes, TransportReason],
 ) -> Verdict:
     if not answers:
         return Verdict(value=Value.UNDECIDED, reason=failed.get(request.key, TransportReason.NOT_ASKED))
-    verdict = _read(answers[0], request)
-    if verdict.reason in reask and len(answers) > 1:
-        return _read(answers[1], request)
+    verdict = _read(answers[0], request, plan.parser)
+    if verdict.reason in plan.reask and len(answers) > 1:
+        return _read(answers[1], request, plan.parser)
     return verdict
 
 
-def _read(answer: Answer | None, request: Request) -> Verdict:
+def _read(answer: Answer | None, request: Request, parser: int) -> Verdict:
     if answer is None:
         return Verdict(value=Value.UNDECIDED, reason=StoreReason.DAMAGED)
-    return parse(answer, request.template.rubric)
+    return parse(answer, request.template.rubric, parser)

@@ -1,4 +1,9 @@
-"""From answers to verdicts: strict, total and pure. Nothing is salvaged from prose."""
+"""From answers to verdicts: strict, total and pure. Nothing is salvaged from prose.
+
+Parser 2 reads an answer through the marks of protocols around it (a byte order mark, a ``<think>`` block before it, a
+turn's end behind it, a code fence of any spelling), leaves undecided what a host ended for a reason of its own, and
+knows refusals in other languages. Parser 1, that of isr 0.1.0, stays for what was made with it.
+"""
 
 from __future__ import annotations
 
@@ -9,37 +14,55 @@ from typing import Any
 from isr.judging.rubrics import Field, Rubric
 from isr.types import Answer, AnswerReason, Finish, Value, Verdict
 
-PARSER_VERSION = 1
+PARSER_VERSION = 2
+VERSIONS = (1, 2)
 
-_FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
-_REFUSAL = re.compile(
+_FENCE_1 = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
+_FENCE = re.compile(r"\A```(?:json\b)?\s*(.*?)\s*```\Z", re.DOTALL | re.IGNORECASE)
+_THOUGHT = re.compile(r"\A<think>.*?</think>\s*", re.DOTALL)
+_TURN_END = re.compile(r"(?:\s*<\|[a-z_]{1,32}\|>)+\Z")  # <|im_end|>
+_REFUSAL_1 = re.compile(
     r"\b(i(?:'|’)?\s?a?m sorry|i apologi[sz]e|i (?:can(?:no|')t|can’t|cannot|am (?:not able|unable)|won(?:'|’)t|"
     r"will not|must decline)|i(?:'|’)m (?:not able|unable)|unable to (?:assist|help|comply|evaluate|analy[sz]e)|"
     r"(?:against|violates?) (?:my|our|the) (?:guidelines|policy|policies)|as an ai\b)",
     re.IGNORECASE,
 )
+_REFUSAL = re.compile(
+    _REFUSAL_1.pattern
+    + r"|\b(?:lo siento|no puedo|je suis d[ée]sol[ée]e?|je ne (?:peux|puis) pas|es tut mir leid|ich kann (?:\w+ )?nicht|"
+    r"leider kann ich|desculpe|sinto muito|n[ãa]o posso|mi dispiace|non posso|извините|простите|я не могу)"
+    r"|抱歉|对不起|對不起|无法|無法|我不能|申し訳|できません|죄송|할 수 없|عذر[اًا]|آسف|لا (?:يمكنني|أستطيع)|क्षमा|माफ़",
+    re.IGNORECASE,
+)
+_SEARCHED = 400  # characters at the beginning in which a refusal is looked for
+# What hosts call an end that is none of the model's own, in lower case
+_BROKEN_OFF = {
+    "abort", "aborted", "cancelled", "canceled", "error", "function_call", "malformed_function_call", "tool_calls",
+    "tool_use",
+}  # fmt: skip
+_FILTERED = {"blocklist", "image_safety", "prohibited_content", "recitation", "safety", "spii"}
 
 
-def parse(answer: Answer, rubric: Rubric) -> Verdict:
+def parse(answer: Answer, rubric: Rubric, version: int = PARSER_VERSION) -> Verdict:
     """The verdict in a judge's answer, or ``undecided`` with the first reason that applies.
 
-    The answer must be one JSON object (a code fence around the whole of it is allowed) with every field of
-    the rubric, of its type and on its scale. Extra fields are ignored. The verdict decides; a score
-    contradicts it only at the opposite extreme. A rubric without a verdict decides by its lowest grade, which
-    is then the score.
+    The answer must be one JSON object with every field of the rubric, of its type and on its scale; around the whole
+    of it marks of a protocol are allowed. Extra fields are ignored. The verdict decides; a score contradicts it only at
+    the opposite extreme. A rubric without a verdict decides by its lowest grade, which is then the score.
     """
-    if answer.finish_reason is Finish.CONTENT_FILTER:
-        return _undecided(AnswerReason.CONTENT_FILTER)
+    ended = _ended(answer, version)
+    if ended is AnswerReason.CONTENT_FILTER:
+        return _undecided(ended)
     if answer.refusal:
         return _undecided(AnswerReason.REFUSAL, answer.refusal)
-    if answer.finish_reason is Finish.LENGTH:
-        return _undecided(AnswerReason.TRUNCATED, answer.text)
+    if ended is not None:
+        return _undecided(ended, answer.text)
     text = answer.text.strip()
     if not text:
         return _undecided(AnswerReason.EMPTY)
-    fields = _json_object(text)
+    fields = _json_object(_bare(text, version))
     if fields is None:
-        refused = _REFUSAL.search(text[:400])
+        refused = (_REFUSAL_1 if version == 1 else _REFUSAL).search(text[:_SEARCHED])
         return _undecided(AnswerReason.REFUSAL if refused else AnswerReason.NOT_JSON, text)
     reason = next(filter(None, (_fault(f, fields) for f in rubric.fields)), None)
     if reason:
@@ -56,6 +79,45 @@ def parse(answer: Answer, rubric: Rubric) -> Verdict:
     return Verdict(value=value, score=score, grades=grades, reasoning=reasoning, p_yes=answer.p_yes)
 
 
+def disagrees(verdict: Verdict, rubric: Rubric) -> bool:
+    """Whether a decided verdict and its score speak for different sides of the scale's middle.
+
+    The verdict counts; a judge that often disagrees with itself is not reading the scale.
+    """
+    scale = next((f for f in rubric.fields if f.name == "score"), None)
+    if rubric.decision is not None or scale is None or verdict.score is None or verdict.reason:
+        return False
+    if scale.minimum is None or scale.maximum is None:
+        return False
+    side = 2 * verdict.score - (scale.minimum + scale.maximum)
+    return side > 0 if verdict.value is Value.FAILS else side < 0
+
+
+def _ended(answer: Answer, version: int) -> AnswerReason | None:
+    """The reason in how a reply ended; ``None`` for one that is complete."""
+    if answer.finish_reason is Finish.CONTENT_FILTER:
+        return AnswerReason.CONTENT_FILTER
+    if answer.finish_reason is Finish.LENGTH:
+        return AnswerReason.TRUNCATED
+    word = answer.served.get("finish_reason", "").lower() if answer.finish_reason is Finish.OTHER else ""
+    if version == 1:
+        return None
+    if word in _FILTERED:
+        return AnswerReason.CONTENT_FILTER
+    return AnswerReason.ABORTED if word in _BROKEN_OFF else None
+
+
+def _bare(text: str, version: int) -> str:
+    """The text without the marks of protocols around it; they are no prose, and say nothing."""
+    if version == 1:
+        fenced = _FENCE_1.match(text)
+        return fenced[1] if fenced else text
+    text = text.removeprefix("\ufeff").lstrip()
+    text = _TURN_END.sub("", _THOUGHT.sub("", text)).strip()
+    fenced = _FENCE.match(text)
+    return fenced[1] if fenced else text
+
+
 def _undecided(reason: AnswerReason, text: str = "") -> Verdict:
     return Verdict(value=Value.UNDECIDED, reason=reason, reasoning=_writable(text[:600]))
 
@@ -66,11 +128,8 @@ def _writable(text: str) -> str:
 
 
 def _json_object(text: str) -> dict[str, Any] | None:
-    fenced = _FENCE.match(text)
     try:
-        value = json.loads(
-            fenced[1] if fenced else text, object_pairs_hook=_without_duplicates, parse_constant=_refuse
-        )
+        value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

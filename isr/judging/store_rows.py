@@ -11,7 +11,7 @@ from typing import Any
 from isr.canonical import sha256_bytes
 from isr.errors import StoreError
 from isr.judging.requests import content_digest
-from isr.judging.store_format import TooLongError, answer_digest, as_bytes, fields_of, pack, text_of, unpack
+from isr.judging.store_format import TooLongError, answer_digest, as_bytes, pack, text_of, unpack
 from isr.types import Answer
 
 Statement = tuple[str, tuple[Any, ...]]  # table, values
@@ -110,10 +110,8 @@ def answer_text(row: Mapping[str, Any]) -> str:
 
     A row without a digest (of isr 0.1.0, or made by hand) is taken as it is.
     """
-    fields = fields_of(Answer.recorded(row["answer"]))
-    text = text_of(
-        {**fields, "finish_reason": row["answer"]["finish_reason"]}
-    )  # its own word, whatever it is
+    Answer.recorded(row["answer"])  # which raises for what is no answer
+    text = text_of({k: row["answer"][k] for k in Answer.__slots__ if k in row["answer"]})
     if "digest" in row:
         if not isinstance(row["ask"], int):
             raise ValueError("an ask that is no number")

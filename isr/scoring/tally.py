@@ -15,7 +15,7 @@ from isr.canonical import short
 from isr.edits.directory import EditDirectory
 from isr.edits.images import POLICY
 from isr.judging.loop import Judged, Plan, Progress, arms_of
-from isr.judging.parsing import PARSER_VERSION
+from isr.judging.parsing import disagrees
 from isr.judging.rubrics import rubric_parts
 from isr.scoring.estimates import (
     UNDECIDED_SHARE,
@@ -52,6 +52,8 @@ class Tally:
         shape = (judges, len(QUESTIONS), len(plan.edits), plan.repeats if plan.repeats > 1 else 0)
         self.repeats = np.full(shape, MISSING, np.int8)  # verdicts on protected edits: 1 fails, 0 fine
         self.reasons: dict[Arm, list[tuple[int, Reason]]] = {arm: [] for arm in Arm}
+        self.read: Counter[str] = Counter()  # answers that gave a verdict, by judge
+        self.disagreeing: Counter[str] = Counter()
         self._next = dict.fromkeys(Arm, 0)
 
     def add(self, judged: Judged) -> None:
@@ -67,6 +69,9 @@ class Tally:
             if kept:
                 self.grades[arm][judge, row] = sum(kept) / len(kept)
             name = self.plan.panel.members[judge].name
+            rubric = self.plan.rubrics[question]
+            self.read[name] += sum(not v.reason for v in verdicts)
+            self.disagreeing[name] += sum(disagrees(v, rubric) for v in verdicts)
             self.reasons[arm] += [(row, (question.value, name, v.reason)) for v in verdicts if v.reason]
 
     def result(self, progress: Progress | None = None) -> Result:
@@ -120,7 +125,7 @@ class Tally:
             *rubric_parts(plan.rubrics),
             ("judge", plan.panel.signature),
             ("rule", plan.panel.rule),
-            ("parser", PARSER_VERSION),
+            ("parser", plan.parser),
             ("images", POLICY.rpartition("/")[2]),
             ("repeats", plan.repeats),
             ("interval", settings.interval),
@@ -252,6 +257,10 @@ class Tally:
             models = self._reported(card.name, progress)
             if len(models) > 1:
                 notes.append(f"{card.name}: several models answered under this name: {', '.join(models)}")
+            if self.plan.parser > 1 and (n := self.disagreeing[card.name]):
+                notes.append(
+                    f"{card.name}: verdict and score disagree in {n} of {self.read[card.name]} answers (the verdict counts)"
+                )
         if self.directory.skipped:
             rows = len({p.where for p in self.directory.skipped})
             notes.append(f"{rows} invalid row(s) of the metadata were skipped and are in no estimate")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -18,7 +17,7 @@ from isr.errors import IsrError, UsageError
 from isr.judging.loop import Progress
 from isr.judging.parsing import parse
 from isr.judging.rubrics import load_rubric
-from isr.judging.store_format import unpack
+from isr.judging.store_rows import sound_answer, sound_request
 from isr.scoring.places import CACHE, RESULT, STORE, home_at, home_of, run_folders
 from isr.types import Answer
 
@@ -40,18 +39,19 @@ class Reading:
         """The newest answers as verdicts, the newest first."""
         rows = self._rows(
             self.store,
-            "SELECT r.body, a.body FROM answers a JOIN requests r ON r.key = a.key ORDER BY a.rowid DESC LIMIT ?",
+            "SELECT r.key, CAST(r.body AS BLOB), a.ask, CAST(a.body AS BLOB), a.digest "
+            "FROM answers a JOIN requests r ON r.key = a.key ORDER BY a.rowid DESC LIMIT ?",
             n,
         )
         parts = {d: json.loads(b) for d, b in self._rows(self.store, "SELECT digest, body FROM parts")}
         found = []
-        for request_body, answer_body in rows:
+        for key, asked, ask, said, digest in rows:
             try:
-                request, answer = json.loads(unpack(request_body)), json.loads(unpack(answer_body))
+                request, answer = sound_request(key, asked), sound_answer(key, ask, said, digest)
                 rubric = load_rubric(parts[request["rubric"]]["rubric"])
                 verdict = parse(Answer.recorded(answer), rubric)
                 judge = parts[request["judge"]].get("model") or parts[request["judge"]]["backend"]
-            except (IsrError, KeyError, TypeError, ValueError, zlib.error):
+            except (IsrError, KeyError, TypeError, ValueError):
                 continue
             found.append(
                 {

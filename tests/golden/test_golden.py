@@ -17,13 +17,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 from isr.cli import cli
-from isr.errors import InputError
+from isr.errors import InputError, UsageError
 from tests.golden.commands import LATER, ORACLE, SCORES
 
 OLD = Path(__file__).parent / "0.1.0"
 CHANGES: tuple[tuple[str, str, str], ...] = (
     # (command, what of it: path of a JSON value or the text itself, why)
-    ("compare*", r"\.signature: family=\d+:holm -> family=\d+:holm:missing=1", "the policy is in the signature"),
+    (
+        "compare*", r"\.signature: family=\d+:holm\|parser=1 -> family=\d+:holm:missing=1\|parser=2",
+        "the policy is in the signature; parser 2",
+    ),
+    ("*", r"\.signature: parser=1 -> parser=2", "parser 2 reads answers through the marks of protocols"),
     ("*", r'\.table: "\(absent\)" -> \{"edits\.csv": "sha256:[0-9a-f]{64}"\}', "a result holds its table's digest"),
     ("agree", r"\.signature:  -> family=1:holm:missing=1", "the policy is in the signature"),
 )  # fmt: skip
@@ -113,7 +117,7 @@ def test_a_later_command_says_the_same(name: str, scored: dict[str, str], place:
     if file.suffix == ".json":
         assert unnamed(name, changed(json.loads(file.read_text("utf-8")), json.loads(now))) == []
     else:
-        assert now == file.read_text("utf-8")
+        assert now == file.read_text("utf-8").replace("|parser=1|", "|parser=2|")
 
 
 def test_what_was_written_before_is_read(scored: dict[str, str], place: Path) -> None:
@@ -124,8 +128,11 @@ def test_what_was_written_before_is_read(scored: dict[str, str], place: Path) ->
     shutil.copy(OLD / "oracle.bundle.zip", place / "before")
     old = json.loads(isr("compare", "before/oracle", "--json").stdout)
     new = json.loads(isr("compare", "oracle", "--json").stdout)
-    assert list(changed(old, new)) == []
-    both = json.loads(isr("compare", "oracle", "before/oracle", "--json").stdout)
+    assert list(changed(old, new)) == [".signature: parser=1 -> parser=2"]
+    with pytest.raises(UsageError, match="parser"):  # another parser may read an answer otherwise
+        isr("compare", "oracle", "before/oracle", "--json")
+    shutil.copytree(place / "before" / "oracle", place / "before" / "twin")
+    both = json.loads(isr("compare", "before/oracle", "before/twin", "--json").stdout)
     assert len(both["family"]) == 6  # two treatments of each of the two: every pair
     isr("report", "before/oracle", "before/recorded")
     assert "shapes-oracle" in (place / "before/oracle/report.html").read_text("utf-8")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isr.errors import TransportReason
-from isr.judging.parsing import parse
+from isr.judging.parsing import disagrees, parse
 from isr.judging.rubrics import load_rubric
 from isr.types import Answer, AnswerReason, Finish, Verdict
 from tests.samples import GOOD, an_answer, good, summary
@@ -116,7 +116,6 @@ def test_reasons_of_answers_and_of_transport_are_apart() -> None:
         "null",
         "3",
         '"fine"',
-        f"\ufeff{good()}",
         good()[:-1] + ",}",
         good().replace('"score": 4', '"score": 04'),
     ],
@@ -126,10 +125,100 @@ def test_nothing_is_salvaged(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "fence", ["```json\n{}\n```", "```\n{}\n```", "```json  \n{}\n```", "\n```json\n{}\n```\n"]
-)
+    "fence",
+    [
+        "```json\n{}\n```", "```\n{}\n```", "```json  \n{}\n```", "\n```json\n{}\n```\n", "```JSON\r\n{}\r\n```",
+        "```json {}```", "```{}```", "```Json\n{}```",
+    ],
+)  # fmt: skip
 def test_a_fence_around_the_whole_is_allowed(fence: str) -> None:
     assert said(fence.replace("{}", good())) == ("fine", "")
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "\ufeff{}", "<think></think>{}", "<think>\n\n</think>\n\n{}", "<think>Is it {{red}}? fine.</think>```json\n{}\n```",
+        "{}<|im_end|>", "```json\n{}\n```\n<|im_end|>\n<|endoftext|>", "\ufeff <think>x</think> {} <|im_end|>\r\n",
+    ],
+)  # fmt: skip
+def test_marks_of_a_protocol_are_no_prose(around: str) -> None:
+    text = around.replace("{}", good())
+    assert said(text) == ("fine", "")
+    assert summary(parse(an_answer(text), SEMANTIC, version=1)) == undecided("not_json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>{}", "x<think></think>{}", "{}</think>", "<|im_end|>{}", "{}<|im_end|>.", "<|im_start|>assistant {}",
+        "<think>{}</think>", "```python\n{}\n```", "`{}`", "````json\n{}\n````",
+    ],
+)  # fmt: skip
+def test_marks_elsewhere_are_prose(text: str) -> None:
+    reason = "empty" if text == "<think>{}</think>" else "not_json"
+    assert said(text.replace("{}", good())) in (undecided(reason), undecided("not_json"))
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("error", "aborted"), ("abort", "aborted"), ("tool_calls", "aborted"), ("SAFETY", "content_filter"),
+        ("RECITATION", "content_filter"), ("", ""), ("pause_turn", ""),
+    ],
+)  # fmt: skip
+def test_a_reply_that_its_host_ended_is_undecided_though_it_is_complete(word: str, reason: str) -> None:
+    answer = Answer(text=good(), finish_reason=Finish.OTHER, served={"finish_reason": word} if word else {})
+    assert summary(parse(answer, SEMANTIC)) == (undecided(reason) if reason else ("fine", ""))
+    assert summary(parse(answer, SEMANTIC, version=1)) == ("fine", "")
+    if word:  # as a store of 0.1.0 has it
+        recorded = Answer.recorded({"text": good(), "finish_reason": word})
+        assert summary(parse(recorded, SEMANTIC)) == summary(parse(answer, SEMANTIC))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Es tut mir leid, ich kann dieses Bild nicht beurteilen.", "Je suis désolé, mais je ne peux pas évaluer cette image.",
+        "Lo siento, no puedo ayudar con eso.", "Desculpe, não posso avaliar esta imagem.", "Mi dispiace, non posso.",
+        "Извините, я не могу оценить это изображение.", "抱歉，我无法评估这张图片。", "申し訳ありませんが、評価できません。",
+        "죄송하지만 이 이미지를 평가할 수 없습니다.", "عذراً، لا يمكنني تقييم هذه الصورة.", "क्षमा करें, मैं यह नहीं कर सकता।",
+    ],
+)  # fmt: skip
+def test_refusals_in_other_languages(text: str) -> None:
+    assert said(text) == undecided("refusal")
+    assert summary(parse(an_answer(text), SEMANTIC, version=1)) == undecided("not_json")
+
+
+def test_a_refusal_after_a_sentence_of_politeness_is_one_and_far_behind_it_is_none() -> None:
+    polite = "Thank you for sharing these two pictures with me; what a lovely idea to compare them! " * 3
+    assert 100 < len(polite) < 300
+    assert said(f"{polite} However, I cannot evaluate them.") == undecided("refusal")
+    assert said("x" * 400 + " I cannot evaluate them.") == undecided("not_json")
+
+
+@pytest.mark.parametrize(
+    ("score", "verdict", "expected"),
+    [
+        (1, "fine", True),
+        (3, "fails", True),
+        (2, "fine", False),
+        (2, "fails", False),
+        (1, "fails", False),
+        (4, "fine", False),
+    ],
+)
+def test_verdict_and_score_that_speak_for_different_sides(score: int, verdict: str, expected: bool) -> None:
+    assert disagrees(parse(an_answer(good(score=score, verdict=verdict)), SEMANTIC), SEMANTIC) is expected
+
+
+def test_an_undecided_answer_and_a_rubric_without_a_verdict_disagree_with_nothing() -> None:
+    assert not disagrees(parse(an_answer(good(score=0, verdict="fine")), SEMANTIC), SEMANTIC)
+    grades = load_rubric("viescore-sc/v1")
+    names = {f.name: 1 for f in grades.fields if f.type == "integer"}
+    read = parse(an_answer(json.dumps({"reasoning": "x", **names})), grades)
+    assert read.value == "fails"
+    assert not disagrees(read, grades)
 
 
 def test_a_fence_inside_a_fence_is_not_json() -> None:
@@ -194,7 +283,7 @@ def sound(answer: Answer) -> bool:
     assert verdict.value in ("fails", "fine")
     assert type(verdict.score) is int
     assert 0 <= verdict.score <= 4
-    text = answer.text.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
+    text = answer.text[answer.text.index("{") : answer.text.rindex("}") + 1]
     assert json.loads(text)["verdict"] == verdict.value
     return True
 

@@ -75,8 +75,10 @@ def test_answers_with_words_of_version_0_1_are_read_and_handed_on(tmp_path: Path
         store.put(request, 0, old).result(LIMIT_S)
         (read,) = store.answers([request.key])[request.key]
         rows = list(store.export())
-    assert read == an_answer(finish_reason="other")
-    assert parse(read, request.template.rubric).value == "fine"
+    served = {"finish_reason": word} if isinstance(word, str) and word else {}
+    assert read == an_answer(finish_reason="other", served=served)
+    assert parse(read, request.template.rubric, version=1).value == "fine"  # as it was
+    assert parse(read, request.template.rubric).reason == ("aborted" if word == "tool_calls" else "")
     with Store(tmp_path / "copy.db") as copy:
         assert copy.import_rows([(str(i), row) for i, row in enumerate(rows)]) == 1
         assert list(copy.export()) == rows
