@@ -369,3 +369,17 @@ def test_one_judge_under_two_names_is_no_panel(tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_text('backend = "panel"\nmembers = ["a.toml", "b.toml"]\n')
     with pytest.raises(CardError, match="two or more different judges"):
         load_panel(str(tmp_path / "p.toml"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "decoding.extra.messages=[]", "decoding.extra.model='another'", "decoding.extra.stream=true", "decoding.extra.n=5",
+        "decoding.extra.response_format={}", "decoding.extra.max_completion_tokens=9", "images.processor.text='x'",
+    ],
+)  # fmt: skip
+def test_free_fields_replace_nothing_that_isr_sends(text: str) -> None:
+    with pytest.raises(CardError, match="names that isr does not set itself") as caught:
+        load_card("gpt-4o", [text])
+    name = text.partition("=")[0].rpartition(".")
+    assert [(p.field, p.found) for p in caught.value.problems] == [(name[0], name[2])]
