@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from isr.reading import open_regular
+
 
 def partial_name(path: Path) -> Path:
     """Where a file is written before it takes its name: hidden, and of this process; several may write the same results."""
@@ -54,8 +56,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """``sha256:<hex>`` of a file's bytes, read piece by piece."""
-    with path.open("rb") as file:
+    """``sha256:<hex>`` of a regular file's bytes, read piece by piece. Raises ``Unreadable``."""
+    with open_regular(path) as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 

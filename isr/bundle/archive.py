@@ -5,6 +5,7 @@ A bundle has the same bytes whenever the run is the same. Nothing in it is ever 
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
@@ -22,6 +23,7 @@ from isr.files import commit, partial_name
 from isr.judging.cards import Card
 from isr.judging.loop import Plan, arms_of
 from isr.judging.store import Store
+from isr.reading import MAX_TABLE, Unreadable, json_lines, json_of, open_regular, read_bytes
 from isr.scoring.metrics_csv import METRICS, SUMMARY, read_metrics
 from isr.scoring.places import RESULT, TABLE, home_of
 from isr.types import Edit, ImageRef, Treatment, Unit
@@ -111,7 +113,7 @@ def _files(
     yield TABLE, run.table_bytes
     if read_metrics(run.folder, run.digest).columns:
         for measured in (METRICS, SUMMARY):
-            yield measured, (run.folder / measured).read_bytes()
+            yield measured, read_bytes(run.folder / measured)
     yield "run.json", _text(_without_paths(contents.record))
     yield (
         "edits.jsonl",
@@ -127,7 +129,7 @@ def _files(
     for number, data in enumerate(contents.calibrations, 1):
         yield f"calibrations/{number}.toml", data
     metadata = metadata_file(plan.root)
-    yield f"metadata/{metadata.name}", metadata.read_bytes()
+    yield f"metadata/{metadata.name}", read_bytes(metadata, MAX_TABLE)
     for path in sorted((home_of(run.folder) / "qualify").glob("*/qualification.json")):
         yield f"qualify/{path.parent.name}.json", path.read_bytes()
     for path in labels:
@@ -156,7 +158,7 @@ def image_name(ref: ImageRef) -> str:
 
 
 def _image(root: Path, ref: ImageRef) -> bytes:
-    data = (root / ref.path).read_bytes()
+    data = read_bytes(root / ref.path)
     if sha256_bytes(data) != ref.sha256:
         raise UsageError(
             f"{ref.path}: expected the file as it was a moment ago; found other bytes; try again"
@@ -254,12 +256,17 @@ class Bundle:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._archive = zipfile.ZipFile(path)
+            self._file = open_regular(path)
+        except Unreadable as error:
+            raise InputError(f"{path}: expected a bundle; found {error.found}; check the path") from error
+        try:
+            self._archive = zipfile.ZipFile(self._file)
         except (OSError, zipfile.BadZipFile, ValueError) as error:
+            self._file.close()
             raise InputError(f"{path}: expected a bundle; found no zip that can be read ({error})") from error
         problems = list(_hostile(path, self._archive.infolist()))
         if problems:
-            self._archive.close()
+            self._close()
             raise InputError(f"{path}: refused, {len(problems)} problem(s)", problems[:50])
         self._infos = {i.filename: i for i in self._archive.infolist()}
 
@@ -267,7 +274,11 @@ class Bundle:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
         self._archive.close()
+        self._file.close()
 
     @property
     def names(self) -> list[str]:
@@ -306,22 +317,19 @@ class Bundle:
     def json(self, name: str) -> Any:
         """The JSON value in a file. Raises ``InputError`` if it is none."""
         try:
-            return json.loads(self.read(name))
-        except (ValueError, RecursionError) as error:
-            problem = Problem(str(self.path), name, "JSON", str(error)[:80], "fetch the bundle again")
+            return json_of(self.read(name))
+        except Unreadable as error:
+            problem = Problem(str(self.path), name, "JSON", error.found[:80], "fetch the bundle again")
             raise InputError("a bundle cannot be read", [problem]) from error
 
     def lines(self, name: str) -> Iterator[tuple[str, Any]]:
         """(where, value) of a file with one JSON value in each line. Raises ``InputError`` at the first bad one."""
-        for number, line in enumerate(self.read(name).split(b"\n"), 1):
-            if line.strip():
-                try:
-                    yield f"{name}:{number}", json.loads(line)
-                except (ValueError, RecursionError) as error:
-                    problem = Problem(
-                        f"{name}:{number}", "", "JSON", str(error)[:80], "fetch the bundle again"
-                    )
-                    raise InputError("a bundle cannot be read", [problem]) from error
+        for number, _, value in json_lines(io.BytesIO(self.read(name))):
+            where = f"{name}:{number}"
+            if isinstance(value, Unreadable):
+                problem = Problem(where, "", "JSON", value.found[:80], "fetch the bundle again")
+                raise InputError("a bundle cannot be read", [problem]) from value
+            yield where, value
 
 
 def _hostile(path: Path, infos: Sequence[zipfile.ZipInfo]) -> Iterator[Problem]:

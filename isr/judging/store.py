@@ -27,6 +27,7 @@ from isr.canonical import canonical_json, sha256_bytes
 from isr.errors import InputError, Problem, StoreError
 from isr.judging.requests import Request, content_digest
 from isr.judging.store_format import pack, unpack, unpacked
+from isr.reading import Unreadable, require_regular
 from isr.types import Answer
 
 SCHEMA = "isr.store/1"
@@ -89,7 +90,7 @@ class Store:
                     _configure(self._reader, path)
                     _create(self._reader)
                 self._writer = None if read_only else _Writer(path)
-            except (sqlite3.Error, OSError) as error:
+            except (sqlite3.Error, OSError, Unreadable) as error:
                 raise StoreError(
                     f"{path}: expected an answer store that can be {'read' if read_only else 'written'}; "
                     f"found: {error}; check the path, the disk and its permissions"
@@ -385,6 +386,7 @@ def _fields(answer: Answer) -> dict[str, Any]:
 
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
+    require_regular(path)
     if read_only:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():

@@ -6,7 +6,6 @@ run into the home itself; that is read as a run among the others.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -15,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from isr.canonical import sha256_bytes
+from isr.files import file_digest
+from isr.reading import Unreadable, read_json
 
 log = logging.getLogger("isr")
 RUNS = "runs"
@@ -101,9 +101,9 @@ def finished_at(run: Path) -> str:
 def read_record(run: Path) -> Mapping[str, Any]:
     """``run.json`` of a run; empty where there is none, or where it is not that of the ``result.json`` beside it."""
     try:
-        found = json.loads((run / RECORD).read_text("utf-8"))
-        result = sha256_bytes((run / RESULT).read_bytes())
-    except (OSError, ValueError):
+        found = read_json(run / RECORD)
+        result = file_digest(run / RESULT)
+    except Unreadable:
         return {}
     if not isinstance(found, dict) or found.get("result", result) != result:
         return {}

@@ -27,6 +27,7 @@ from isr.judging.qualification import Qualified, qualifications
 from isr.judging.rubrics import keep_rubrics
 from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration, require_match
+from isr.reading import read_bytes
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
 from isr.scoring.metrics import Measured, annotate, require_piq
@@ -225,7 +226,7 @@ def folder_for(options: Options, panel: Panel, question: Question) -> Path:
     if options.replace or not (options.out / RESULT).is_file():
         return options.out
     try:
-        there = answered(Result.parse((options.out / RESULT).read_bytes(), options.out / RESULT))
+        there = answered(Result.parse(read_bytes(options.out / RESULT), options.out / RESULT))
     except (OSError, KeyError, TypeError, IsrError) as error:
         raise UsageError(
             f"--out {options.out}: expected a folder without results, or the result of this question; found a "

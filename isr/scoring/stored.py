@@ -13,6 +13,7 @@ from typing import Any
 
 from isr.canonical import sha256_bytes, sha256_json
 from isr.errors import InputError, Problem
+from isr.reading import MAX_TABLE, Unreadable, read_bytes
 from isr.scoring.edits_csv import rows_of
 from isr.scoring.metrics_csv import read_metrics
 from isr.scoring.places import RESULT, TABLE, find_run, read_record
@@ -64,22 +65,20 @@ def read_stored(path: Path) -> StoredRun:
     """
     folder = find_run(path)
     try:
-        result_bytes = (folder / RESULT).read_bytes()
-    except OSError as error:
+        result_bytes = read_bytes(folder / RESULT)
+    except Unreadable as error:
         if folder.is_file():
             fix = "give the folder of the run; of a bundle, isr verify computes every number again"
             problem = Problem(str(folder), "", "the folder of a run", "a file", fix)
         else:
-            why = error.strerror or "none"
+            why = error.found
             problem = Problem(str(folder / RESULT), "", "the folder of a run", why, "run isr score")
         raise InputError("a result cannot be read", [problem]) from error
     result = Result.parse(result_bytes, folder / RESULT)
     try:
-        table_bytes = (folder / TABLE).read_bytes()
-    except OSError as error:
-        problem = Problem(
-            str(folder / TABLE), "", "the table of edits of a run", error.strerror or "none", "score again"
-        )
+        table_bytes = read_bytes(folder / TABLE, MAX_TABLE)
+    except Unreadable as error:
+        problem = Problem(str(folder / TABLE), "", "the table of edits of a run", error.found, "score again")
         raise InputError("a run cannot be read", [problem]) from error
     if TABLE in result.table:
         result.require_table(sha256_bytes(table_bytes), folder / TABLE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 import zlib
@@ -19,6 +18,7 @@ from isr.judging.loop import Progress
 from isr.judging.parsing import parse
 from isr.judging.rubrics import load_rubric
 from isr.judging.store_format import unpack
+from isr.reading import Unreadable, json_of, require_regular
 from isr.scoring.places import CACHE, RESULT, STORE, home_at, home_of, run_folders
 from isr.types import Answer
 
@@ -43,11 +43,11 @@ class Reading:
             "SELECT r.body, a.body FROM answers a JOIN requests r ON r.key = a.key ORDER BY a.rowid DESC LIMIT ?",
             n,
         )
-        parts = {d: json.loads(b) for d, b in self._rows(self.store, "SELECT digest, body FROM parts")}
+        parts = {d: json_of(b) for d, b in self._rows(self.store, "SELECT digest, body FROM parts")}
         found = []
         for request_body, answer_body in rows:
             try:
-                request, answer = json.loads(unpack(request_body)), json.loads(unpack(answer_body))
+                request, answer = json_of(unpack(request_body)), json_of(unpack(answer_body))
                 rubric = load_rubric(parts[request["rubric"]]["rubric"])
                 verdict = parse(Answer.recorded(answer), rubric)
                 judge = parts[request["judge"]].get("model") or parts[request["judge"]]["backend"]
@@ -82,9 +82,10 @@ class Reading:
         if not path.is_file():
             return []
         try:
+            require_regular(path)
             with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as db:
                 return db.execute(sql, values).fetchall()
-        except sqlite3.Error:
+        except (sqlite3.Error, Unreadable):
             return []
 
 

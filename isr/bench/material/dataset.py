@@ -34,6 +34,7 @@ from isr.edits.images import pixel_digest
 from isr.errors import InputError, Problem
 from isr.files import write_bytes
 from isr.image_file import ImageProblem, decode
+from isr.reading import read_json, why
 
 STRATUM = "stratum"  # the column of the prompts that names it
 REPLIES = "unseen.jsonl"  # of a writer of unseen prompts: paid for, never removed
@@ -268,7 +269,7 @@ def _record(
 
 def captions(out: Path) -> dict[str, str]:
     """The caption of each selected image by its name."""
-    said = json.loads((out / SELECTION).read_text("utf-8"))
+    said = read_json(out / SELECTION)
     return {name: str(image["caption"]) for name, image in said["images"].items()}
 
 
@@ -278,13 +279,13 @@ def _complete(spec: DatasetPart, out: Path) -> bool:
     if not file.is_file():
         return False
     try:
-        said = json.loads(file.read_text("utf-8"))
+        said = read_json(file)
         same = all(said.get(k) == v for k, v in spec.rule().items())
         same = same and said["asked"] == {"id": spec.id, "revision": spec.revision}
         names = list(said["images"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{file}: expected a record of a selection; found {error!r}; remove the folder"
+            f"{file}: expected a record of a selection; found {why(error)}; remove the folder"
         ) from error
     if not same:
         raise InputError(

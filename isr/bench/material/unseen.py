@@ -12,7 +12,6 @@ import csv
 import io
 import json
 import os
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -33,6 +32,7 @@ from isr.judging.cards import Card, load_card
 from isr.judging.keys import check_pair
 from isr.judging.requests import quoted
 from isr.judging.retry import Throttle, with_retries
+from isr.reading import Unreadable, byte_lines, json_lines, json_of, toml_of
 from isr.types import Answer, Finish
 
 SCHEMA = "isr.unseen/1"
@@ -210,7 +210,7 @@ def plain(text: str) -> str:
 def instructions() -> Mapping[str, Any]:
     """What a writer is told: version, system text, user text, longest prompt; and the digest of all."""
     data = resources.files("isr.bench").joinpath("writer.toml").read_bytes()
-    return {**tomllib.loads(data.decode()), "digest": sha256_bytes(data)}
+    return {**toml_of(data.decode()), "digest": sha256_bytes(data)}
 
 
 def writer(spec: UnseenPart, root: Path = Path()) -> Card:
@@ -340,8 +340,8 @@ def read(answer: Answer, count: int, seen: str) -> list[str] | str:
     if answer.finish_reason is Finish.LENGTH:
         return "a truncated reply"
     try:
-        said = json.loads(answer.text)
-    except (ValueError, RecursionError):
+        said = json_of(answer.text)
+    except Unreadable:
         return "a reply that is no JSON" if answer.text.strip() else "an empty reply"
     prompts = said.get("prompts") if isinstance(said, dict) else None
     if not isinstance(prompts, list) or not all(isinstance(p, str) for p in prompts):
@@ -363,15 +363,16 @@ def _recorded(record: Path) -> dict[str, Answer]:
     found: dict[str, Answer] = {}
     if not record.is_file():
         return found
-    for line in record.read_text("utf-8", errors="replace").split("\n"):  # JSON leaves U+2028 in a line
+    for _, _, said in json_lines(byte_lines(record)):
+        if isinstance(said, Unreadable):
+            continue  # a line that was being written when the run was killed
         try:
-            said = json.loads(line)
             names = ("text", "finish_reason", "refusal", "served", "usage")
             answer = Answer.recorded({name: said[name] for name in names})
             if said["schema"] == SCHEMA:
                 found.setdefault(str(said["request"]), answer)
         except (ValueError, KeyError, TypeError):
-            continue  # a line that was being written when the run was killed
+            continue
     return found
 
 
