@@ -26,7 +26,7 @@ MAX_LINE = 16 * 2**20
 """Bytes of one line of a table: a JSON value, or a line of CSV."""
 MAX_FILE = 256 * 2**20
 """Bytes of a file that is read whole: an image, a JSON document, a text."""
-MAX_TABLE = 4 * 2**30
+MAX_TABLE = 2 * 2**30
 """Bytes of a table that is read line by line."""
 MAX_DEPTH = 100
 """Levels of nesting; what we write has fewer than ten."""
@@ -245,7 +245,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _require_shallow(value: Any, where: object, what: str) -> None:
     """Raises ``TooDeep`` if anything lies deeper than ``MAX_DEPTH``: what is handed on can be written again."""
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
         if not level:
             return
