@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import os
+import sqlite3
 import stat
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -32,6 +33,7 @@ MAX_DEPTH = 100
 """Levels of nesting; what we write has fewer than ten."""
 
 _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_PIECE = 2**20
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFCHR: "a device",
@@ -115,15 +117,23 @@ def require_regular(path: str | Path) -> None:
     _require_kind(path, state)
 
 
+def database_advice(error: Exception, otherwise: str) -> str:
+    """What to do about an error of SQLite: another process may hold the file; ``otherwise`` for any other cause."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return "another process holds it: let it finish or end it, then run again"
+    if code == sqlite3.SQLITE_FULL:
+        return "free the disk, then run again"
+    return otherwise
+
+
 def read_bytes(path: str | Path, limit: int = MAX_FILE) -> bytes:
     """The bytes of a regular file of at most ``limit`` bytes. Raises ``Unreadable``."""
     with open_regular(path, limit) as file:
         try:
             data = file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)
-            if len(data) <= limit and (
-                more := file.read(1)
-            ):  # it grew, or is a file of /proc, whose size is 0
-                data += more + file.read(limit)
+            while len(data) <= limit and (more := file.read(_PIECE)):  # it grew, or is of /proc: size 0
+                data += more
         except OSError as error:
             raise _not_read(path, error) from error
     if len(data) > limit:

@@ -162,18 +162,18 @@ def read_rows(root: Path, *, made_by: str) -> list[dict[str, Any]]:
     for number, row in enumerate(rows, 1):
         name = str(row.get("image_id", "")) if isinstance(row, dict) else ""
         if not _NAME.fullmatch(name):
-            faults.append(
-                f"  {METADATA}:{number}: 'image_id': expected letters, digits, _, - and .; found {name!r}"
-            )
+            where, fix = f"{METADATA}:{number}", f"make it again with: isr {made_by}"
+            faults.append(Problem(where, "image_id", "letters, digits, _, - and .", repr(name)[:80], fix))
         for column in ("file_name", "source_file_name", "mask_file_name"):
             name = row.get(column, "") if isinstance(row, dict) else ""
             if column == "mask_file_name" and not name:
                 continue
             target = (root / str(name)).resolve()
             if not name or not target.is_relative_to(inside) or not target.is_file():
-                faults.append(f"  {METADATA}:{number}: {column!r}: expected a file in {root}; found {name!r}")
+                where, fix = f"{METADATA}:{number}", f"make it again with: isr {made_by}"
+                faults.append(Problem(where, column, f"a file in {root}", repr(name)[:80], fix))
     if faults or not rows:
-        raise InputError("\n".join([f"{path}: {len(faults) or 'no'} row(s) that cannot be used", *faults]))
+        raise InputError(f"{path}: {len(faults) or 'no'} row(s) that cannot be used", faults)
     return rows
 
 

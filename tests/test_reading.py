@@ -52,7 +52,6 @@ OPENS_ITSELF = {
     "isr/bundle/archive.py": "files in an archive of stated sizes; the archive that was just written",
     "isr/bundle/verify.py": "a table that was just written",
     "isr/cli/bench.py": "results that were just written",
-    "isr/qualify/probes.py": "pictures that were just made",
     "isr/files.py": "writes",
     "isr/bench/steps.py": "a lock",
     "isr/scoring/edits_csv.py": "writes",

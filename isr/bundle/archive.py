@@ -19,7 +19,7 @@ from isr.bundle.gather import Contents
 from isr.canonical import sha256_bytes
 from isr.edits.metadata import metadata_file
 from isr.errors import InputError, Problem, UsageError
-from isr.files import commit, partial_name
+from isr.files import commit, naming, partial_name
 from isr.judging.cards import Card
 from isr.judging.loop import Plan, arms_of
 from isr.judging.store import Store
@@ -75,7 +75,8 @@ def write_bundle(
             for name, data in _files(contents, store_path, out.name, images, labels):
                 if name in digests:
                     raise UsageError(f"{name}: expected one file of that name; found two; rename one of them")
-                _add(archive, name, data)
+                with naming(out):
+                    _add(archive, name, data)
                 digests[name] = sha256_bytes(data)
             _add(archive, MANIFEST, _text(_manifest(contents, digests)))
         with partial.open("rb") as written:

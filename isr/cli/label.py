@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from isr.scoring.places import folder_beside
+
 _PATH = click.Path(path_type=Path)
 
 
@@ -57,12 +59,11 @@ def command(
     isr label edits/ --export
     isr agree --labels edits.labels/labels.csv --judge edits.isr
     """
-    import os
 
     from isr.people.label_store import LabelStore
     from isr.people.labelling_export import export, import_into
 
-    folder = out or Path(f"{os.path.normpath(directory)}.labels")
+    folder = out or folder_beside(directory, ".labels")
     if not exporting and imported is None:
         from isr.web.guard import require_extra
 

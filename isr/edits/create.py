@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from isr.edits.metadata import KNOWN, NAMES, PATHS
-from isr.errors import EditDirectoryError, InputError, Problem, UsageError
+from isr.errors import MOST, EditDirectoryError, InputError, Problem, UsageError
 from isr.files import write_text
 from isr.reading import MAX_FILE, Unreadable, csv_file
 
@@ -46,12 +46,13 @@ class Match:
     unmatched: Mapping[str, tuple[str, ...]]
 
     def report(self) -> str:
-        """What matched, and every name that did not."""
+        """What matched, and the first ``MOST`` names of each kind that did not."""
         lines = [f"{len(self.rows)} edits matched"]
         for what, names in self.unmatched.items():
             if names:
                 lines.append(f"{what}: {len(names)}")
-                lines += [f"  {name}" for name in names]
+                lines += [f"  {name}" for name in names[:MOST]]
+                lines += [f"  and {len(names) - MOST:,} more"] if len(names) > MOST else []
         return "\n".join(lines)
 
 

@@ -80,7 +80,7 @@ def allow(host: str, variable: str) -> Path:
     lines += ["[allow]", *(f"{_toml(h)} = {_toml(v)}" for h, v in sorted(allowed.items()))]
     path = config_file()
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, "\n".join(lines) + "\n")
+    write_text(path.resolve(), "\n".join(lines) + "\n")
     return path
 
 

@@ -27,7 +27,7 @@ from isr.canonical import canonical_json, sha256_bytes
 from isr.errors import InputError, Problem, StoreError
 from isr.judging.requests import Request, content_digest
 from isr.judging.store_format import pack, unpack, unpacked
-from isr.reading import Unreadable, require_regular
+from isr.reading import Unreadable, database_advice, require_regular
 from isr.types import Answer
 
 SCHEMA = "isr.store/1"
@@ -91,9 +91,10 @@ class Store:
                     _create(self._reader)
                 self._writer = None if read_only else _Writer(path)
             except (sqlite3.Error, OSError, Unreadable) as error:
+                advice = database_advice(error, "check the path, the disk and its permissions")
                 raise StoreError(
                     f"{path}: expected an answer store that can be {'read' if read_only else 'written'}; "
-                    f"found: {error}; check the path, the disk and its permissions"
+                    f"found: {getattr(error, 'found', error)}; {advice}"
                 ) from error
             opened.pop_all()
 
@@ -312,7 +313,8 @@ class _Writer:
                     self._insert(connection, *row)
         except sqlite3.Error as error:
             failure = StoreError(
-                f"{self._path}: an answer could not be kept ({error}); free the disk, then run again"
+                f"{self._path}: an answer could not be kept ({error}); "
+                f"{database_advice(error, 'free the disk, then run again')}"
             )
             for _, future in batch:
                 future.set_exception(failure)

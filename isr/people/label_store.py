@@ -20,7 +20,7 @@ from typing import Any
 from isr.errors import InputError, UsageError
 from isr.people.labelling_plan import Item, Study, order_for
 from isr.people.labels import QUESTIONS, WORDS, Label
-from isr.reading import json_of, require_regular
+from isr.reading import database_advice, json_of, require_regular
 
 SCHEMA = "isr.labelling/1"
 FILE = "labels.db"
@@ -86,7 +86,8 @@ class LabelStore:
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise InputError(
-                f"{folder / FILE}: expected a labelling study; found: {error}; use another --out"
+                f"{folder / FILE}: expected a labelling study; found: {error}; "
+                f"{database_advice(error, 'use another --out')}"
             ) from error
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from isr.calibration.agreement.two_raters import cohen_kappa, confusion
 from isr.errors import InputError, Problem, UsageError
+from isr.files import write_text
 from isr.people.label_store import MAX_NOTE, RATER_NAME, LabelStore, Said
 from isr.people.labelling_plan import Item, Kind, Study
 from isr.people.labels import QUESTIONS, Label, Labels, Mark
@@ -118,7 +119,7 @@ def export(store: LabelStore, out: Path) -> list[Path]:
     if labels.rows:
         texts["label-studio.json"] = export_labels(labels)
     for name, text in texts.items():
-        (out / name).write_text(text, "utf-8")
+        write_text(out / name, text)
         files.append(out / name)
     return files
 

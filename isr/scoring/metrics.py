@@ -21,6 +21,7 @@ import numpy as np
 from isr.calibration.ranking import rank_correlation
 from isr.edits.images import read_checked
 from isr.errors import MissingExtraError
+from isr.files import naming
 from isr.image_file import decode
 from isr.judging.loop import Plan
 from isr.reading import Unreadable, byte_lines, json_lines
@@ -178,6 +179,7 @@ class _Cache:
                     self._known.setdefault((said["a"], said["b"]), {}).update(said["values"])
             except (ValueError, KeyError, TypeError):
                 continue
+        self._path = path
         self._file = path.open("a", encoding="utf-8")
 
     def __enter__(self) -> _Cache:
@@ -200,8 +202,9 @@ class _Cache:
             found, why = self._compute(root, one, other, missing)
             known |= found
             line = {"by": self._mark, "a": key[0], "b": key[1], "values": found}
-            self._file.write("\n" + json.dumps(line) if self._file.tell() else json.dumps(line))
-            self._file.flush()
+            with naming(self._path):
+                self._file.write("\n" + json.dumps(line) if self._file.tell() else json.dumps(line))
+                self._file.flush()
         return {name: known[name] for name in self._functions if name in known}, why
 
     def _compute(

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from isr.canonical import sha256_bytes
 from isr.edits.directory import EditDirectory, columns
 from isr.errors import Interrupted, IsrError, JudgeError, SecretError, UsageError
-from isr.files import commit, file_digest, partial_name, stage, write_bytes
+from isr.files import commit, file_digest, naming, partial_name, stage, write_bytes
 from isr.judging.backends import backend_of
 from isr.judging.cards import Panel, load_panel
 from isr.judging.edits import load_edits, rubrics_of
@@ -32,7 +32,7 @@ from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
 from isr.scoring.metrics import Measured, annotate, require_piq
 from isr.scoring.options import Options, check_options, default_judge, options_of
-from isr.scoring.places import CACHE, RECORD, RESULT, TABLE, run_folder
+from isr.scoring.places import CACHE, RECORD, RESULT, TABLE, clear_killed, run_folder
 from isr.scoring.question import Question, answered, asked
 from isr.scoring.record import run_record
 from isr.scoring.result import Result
@@ -246,7 +246,7 @@ def _writable(out: Path) -> Path:
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
-            pass
+            clear_killed(out)
     except OSError as error:
         raise UsageError(
             f"--out {out}: expected a folder that can be written; found: {error.strerror}"
@@ -261,8 +261,10 @@ def _evaluate(tally: Tally, plan: Plan, store: Store, progress: Progress, out: P
     try:
         for judged in judged_edits(plan, store, progress):
             tally.add(judged)
-            table.add(judged)
-        table.close()
+            with naming(out / TABLE):
+                table.add(judged)
+        with naming(out / TABLE):
+            table.close()
         return replace(tally.result(progress), table={TABLE: file_digest(partial)})
     except BaseException:
         table.close()

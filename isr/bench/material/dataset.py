@@ -297,7 +297,7 @@ def _complete(spec: DatasetPart, out: Path) -> bool:
 def _clear(out: Path) -> None:
     """Removes what an interrupted run left. Raises ``InputError`` where something else lies there."""
     names = [rf"(?:{'|'.join(KEYWORDS)})-\d+\.png", re.escape(PROMPTS), re.escape(SELECTION)]
-    ours = re.compile(rf"\.?(?:{'|'.join(names)})(?:(?:\.\d+)?\.partial)?")
+    ours = re.compile(rf"\.?(?:{'|'.join(names)})(?:(?:\.(?:[0-9a-f]{8}-)?\d+)?\.partial)?")
     there = sorted(p for p in out.iterdir() if p.name != REPLIES) if out.is_dir() else []
     other = [p.name for p in there if not ours.fullmatch(p.name) or p.is_dir()]
     if other:

@@ -26,7 +26,7 @@ from isr.bench.material.source import PROMPTS, SELECTION
 from isr.canonical import sha256_bytes, sha256_json
 from isr.edits.create import PromptRow, read_prompts
 from isr.errors import CardError, InputError, Problem, TransportError
-from isr.files import write_bytes
+from isr.files import naming, write_bytes
 from isr.judging.backends import open_writer
 from isr.judging.cards import Card, load_card
 from isr.judging.keys import check_pair
@@ -395,7 +395,7 @@ def _append(record: Path, asked: Asked, answer: Answer) -> None:
         "received_at": answer.received_at,
     }
     record.parent.mkdir(parents=True, exist_ok=True)
-    with record.open("ab") as file:
+    with naming(record), record.open("ab") as file:
         file.write(b"\n" * bool(file.tell()) + json.dumps(line, ensure_ascii=False).encode())
         file.flush()
         os.fsync(file.fileno())
