@@ -23,7 +23,7 @@ from isr.files import commit, naming, partial_name
 from isr.judging.cards import Card
 from isr.judging.loop import Plan, arms_of
 from isr.judging.store import Store
-from isr.reading import MAX_TABLE, Unreadable, json_lines, json_of, open_regular, read_bytes
+from isr.reading import MAX_TABLE, Unreadable, json_lines, json_of, read_bytes, require_regular
 from isr.scoring.metrics_csv import METRICS, SUMMARY, read_metrics
 from isr.scoring.places import RESULT, TABLE, home_of
 from isr.types import Edit, ImageRef, Treatment, Unit
@@ -257,17 +257,15 @@ class Bundle:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file = open_regular(path)
+            require_regular(path)
+            self._archive = zipfile.ZipFile(path)
         except Unreadable as error:
             raise InputError(f"{path}: expected a bundle; found {error.found}; check the path") from error
-        try:
-            self._archive = zipfile.ZipFile(self._file)
         except (OSError, zipfile.BadZipFile, ValueError) as error:
-            self._file.close()
             raise InputError(f"{path}: expected a bundle; found no zip that can be read ({error})") from error
         problems = list(_hostile(path, self._archive.infolist()))
         if problems:
-            self._close()
+            self._archive.close()
             raise InputError(f"{path}: refused, {len(problems)} problem(s)", problems[:50])
         self._infos = {i.filename: i for i in self._archive.infolist()}
 
@@ -275,11 +273,7 @@ class Bundle:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._close()
-
-    def _close(self) -> None:
         self._archive.close()
-        self._file.close()
 
     @property
     def names(self) -> list[str]:
