@@ -38,6 +38,9 @@ _PATH = click.Path(path_type=Path)
 @click.option("--port", default=0, help="Default: a free one.")
 @click.option("--export", "exporting", is_flag=True, help="Write labels.csv and the rest, and end.")
 @click.option(
+    "--csv-safe", is_flag=True, help="Also write labels-safe.csv, for a spreadsheet: no cell is a formula."
+)
+@click.option(
     "--import",
     "imported",
     type=_PATH,
@@ -45,7 +48,13 @@ _PATH = click.Path(path_type=Path)
     help="Take in labels of a .csv, .jsonl or Label Studio's .json, and end.",
 )
 def command(
-    directory: Path, out: Path | None, exporting: bool, imported: Path | None, port: int, **options: Any
+    directory: Path,
+    out: Path | None,
+    exporting: bool,
+    csv_safe: bool,
+    imported: Path | None,
+    port: int,
+    **options: Any,
 ) -> None:
     """Serve a labelling page for EDIT_DIR on 127.0.0.1; raters open the address that is printed.
 
@@ -82,12 +91,12 @@ def command(
             for reason, count in taken.left.items():
                 click.echo(f"not taken in: {count} rows {reason}")
         if exporting or imported is not None:
-            for file in export(store, folder):
+            for file in export(store, folder, csv_safe=csv_safe):
                 click.echo(str(file))
             _reports(store)
             return
         _serve(directory, store, port)
-        for file in export(store, folder):
+        for file in export(store, folder, csv_safe=csv_safe):
             click.echo(str(file))
         _reports(store)
 

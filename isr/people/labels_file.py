@@ -26,6 +26,7 @@ from isr.people.labels import (
     is_number,
 )
 from isr.reading import Unreadable, json_lines, read_text
+from isr.spreadsheet import Writer
 
 
 def read_labels(path: Path, *, scales: Mapping[str, Scale] | None = None, guideline: str = "") -> Labels:
@@ -209,7 +210,7 @@ def write_labels(path: Path, labels: Labels) -> None:
         write_text(path, text)
         return
     held = io.StringIO(newline="")
-    writer = csv.writer(held, lineterminator="\n")
+    writer = Writer(held)
     writer.writerow(used)
     writer.writerows(cells_of(r, used) for r in labels.rows)
     write_text(path, held.getvalue())

@@ -18,6 +18,7 @@ from typing import Any
 from isr.canonical import sha256_bytes
 from isr.files import write_together
 from isr.reading import Unreadable, read_bytes, read_json
+from isr.spreadsheet import Writer
 
 log = logging.getLogger("isr")
 METRICS = "metrics.csv"
@@ -46,9 +47,7 @@ def write_metrics(
 ) -> None:
     """Writes ``metrics.csv`` with the columns of the rows and ``metrics.json``; ``run``: ``StoredRun.digest``."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [*KEYS, *summary["columns"]], lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
+    Writer(text).write_named([*KEYS, *summary["columns"]], rows)
     table = text.getvalue().encode()
     said = {**summary, "run": run, "table": {METRICS: sha256_bytes(table)}}
     write_together({folder / METRICS: table, folder / SUMMARY: (json.dumps(said, indent=1) + "\n").encode()})

@@ -13,12 +13,14 @@ from typing import Any
 
 from isr.canonical import sha256_bytes, sha256_json
 from isr.errors import InputError, Problem
-from isr.reading import MAX_TABLE, Unreadable, read_bytes
+from isr.files import write_text
+from isr.reading import MAX_TABLE, Unreadable, read_bytes, read_text
 from isr.scoring.edits_csv import rows_of
-from isr.scoring.metrics_csv import read_metrics
+from isr.scoring.metrics_csv import METRICS, read_metrics
 from isr.scoring.places import RESULT, TABLE, find_run, read_record
 from isr.scoring.question import answered
 from isr.scoring.result import Result
+from isr.spreadsheet import csv_safe
 from isr.types import Arm, Question, Treatment
 
 log = logging.getLogger("isr")
@@ -56,6 +58,17 @@ class StoredRun:
         except (ValueError, csv.Error) as error:
             problem = Problem(str(file), "", "the table of edits of a run", str(error), "run isr score again")
             raise InputError("a run cannot be read", [problem]) from error
+
+
+def write_csv_safe(folder: Path) -> list[Path]:
+    """Writes copies of a run's tables for a spreadsheet, ``edits-safe.csv`` and ``metrics-safe.csv``; returns them."""
+    copies = []
+    for name in (TABLE, METRICS):
+        if (folder / name).is_file():
+            copy = folder / f"{Path(name).stem}-safe.csv"
+            write_text(copy, csv_safe(read_text(folder / name, MAX_TABLE)))
+            copies.append(copy)
+    return copies
 
 
 def read_stored(path: Path) -> StoredRun:

@@ -7,7 +7,6 @@ same. Data sets are read as tables, never by code of their own (extra ``study``)
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import re
@@ -35,6 +34,7 @@ from isr.errors import InputError, Problem
 from isr.files import write_bytes
 from isr.image_file import ImageProblem, decode
 from isr.reading import read_json, why
+from isr.spreadsheet import Writer
 
 STRATUM = "stratum"  # the column of the prompts that names it
 REPLIES = "unseen.jsonl"  # of a writer of unseen prompts: paid for, never removed
@@ -237,7 +237,7 @@ def _names(chosen: Sequence[Chosen]) -> Iterator[tuple[str, Chosen]]:
 def _table(names: Mapping[str, Chosen]) -> str:
     rows = [(name, c.candidate.prompt, "seen", "seen", c.candidate.stratum) for name, c in names.items()]
     held = io.StringIO()
-    writer = csv.writer(held, lineterminator="\n")
+    writer = Writer(held)
     writer.writerows([("name", "prompt", "prompt_id", "split", STRATUM), *rows])
     return held.getvalue()
 

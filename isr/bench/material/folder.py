@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections import Counter
@@ -18,6 +17,7 @@ from isr.edits.create import read_prompts
 from isr.errors import InputError, Problem
 from isr.files import file_digest
 from isr.reading import read_json, why
+from isr.spreadsheet import Writer
 from sifm_ref.editing import Prompt, check_columns, unmatched
 from sifm_ref.pictures import Resize, find_pictures, read_rgb, write_png, write_whole
 
@@ -207,7 +207,7 @@ def table(prompts: Sequence[Instruction], **same: str) -> str:
     """The prompts as the CSV that they are read from. ``same``: columns that are equal in all rows."""
     columns = sorted({*same, *(c for p in prompts for c in p.columns)})
     held = io.StringIO()
-    writer = csv.writer(held, lineterminator="\n")
+    writer = Writer(held)
     writer.writerow(["name", "prompt", "prompt_id", *columns])
     for p in prompts:
         writer.writerow(

@@ -8,7 +8,6 @@ its place.
 from __future__ import annotations
 
 import asyncio
-import csv
 import io
 import json
 import os
@@ -33,6 +32,7 @@ from isr.judging.keys import check_pair
 from isr.judging.requests import quoted
 from isr.judging.retry import Throttle, with_retries
 from isr.reading import Unreadable, byte_lines, json_lines, json_of, toml_of
+from isr.spreadsheet import Writer
 from isr.types import Answer, Finish
 
 SCHEMA = "isr.unseen/1"
@@ -406,7 +406,7 @@ def _table(
 ) -> bytes:
     others = sorted({c for r in (*rows, *kept) for c in r.columns} - {"prompt_id", "split"})
     held = io.StringIO()
-    writer = csv.writer(held, lineterminator="\n")
+    writer = Writer(held)
     writer.writerow(["name", "prompt", "prompt_id", "split", *others])
     for row in rows:
         rest = [row.columns.get(c, "") for c in others]
