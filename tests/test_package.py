@@ -65,11 +65,9 @@ def test_every_judge_card_names_a_backend_that_is_there() -> None:
             assert callable(backend_of(card))
 
 
-NAMES = {
-    "PIL": "pillow",
-    "isr": "isr-eval",
-    "sifm_ref": "isr-eval",
-}  # of modules that are not called as their package
+ASKED_FOR = {"pandas"}  # by a MissingExtraError that names it
+# of modules that are not called as their package
+NAMES = {"PIL": "pillow", "huggingface_hub": "huggingface-hub", "isr": "isr-eval", "sifm_ref": "isr-eval"}
 
 
 def third_party(folder: str) -> set[str]:
