@@ -17,7 +17,7 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from isr.errors import InputError
 
@@ -83,7 +83,7 @@ class Line(NamedTuple):
 # ------------------------------------------------------------------------------------------------ files
 
 
-def open_regular(path: str | Path, limit: int | None = None) -> BinaryIO:
+def open_regular(path: str | Path, limit: int | None = None) -> io.BufferedReader:
     """A regular file of at most ``limit`` bytes, open for reading. Raises ``Unreadable``; waits for no pipe or device.
 
     The reader still has to stop at the limit: the file may grow. ``None``: any size, for what is read piece by piece.

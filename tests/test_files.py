@@ -20,7 +20,8 @@ from isr.files import (
     write_together,
 )
 from isr.scoring.places import clear_killed
-from tests.processes import PIPE, read_until, started
+from tests.processes import PIPE, read_until, run, started
+from tests.runs import recorded_run
 from tests.test_reading import sources
 
 
@@ -121,6 +122,46 @@ def test_an_error_of_the_disk_names_the_file(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert caught.value.filename == str(tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
+
+
+BOUNDED = """
+import resource, sys
+size, *sys.argv[1:] = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), int(size)))
+from isr.cli import main
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
+def test_a_command_names_the_file_for_which_there_is_no_room_and_leaves_none_of_it(tmp_path: Path) -> None:
+    """The table has two rows of 200 kB each, and no file may have more than 150 kB; the store has its answers."""
+    size, long = 150_000, "x" * 200_000
+    done = recorded_run(tmp_path, images=1, prompts=1, change=lambda rows: rows[0].update(note=long))
+    card, out = tmp_path / "recorded.toml", tmp_path / "o"
+    score = [
+        "score",
+        tmp_path / "edits",
+        "--judge",
+        card,
+        "--out",
+        out,
+        "--store",
+        done / "isr.db",
+        "--quiet",
+    ]
+    for command, file in (
+        (score, out / "edits.csv"),
+        (["bundle", done, "--out", tmp_path / "b.zip"], tmp_path / "b.zip"),
+    ):
+        if file.name == "b.zip":  # what is packed is shorter
+            size = 2_000
+        ended = run([sys.executable, "-c", BOUNDED, size, *command])
+        assert ended.returncode == 2
+        assert f"isr: {file}: File too large; check the path, the disk" in ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert not file.exists()
+        assert partials(file.parent) == []
 
 
 WRITES_ITSELF = {

@@ -71,12 +71,11 @@ def write_bundle(
     out.parent.mkdir(parents=True, exist_ok=True)
     digests: dict[str, str] = {}
     try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        with naming(out), zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
             for name, data in _files(contents, store_path, out.name, images, labels):
                 if name in digests:
                     raise UsageError(f"{name}: expected one file of that name; found two; rename one of them")
-                with naming(out):
-                    _add(archive, name, data)
+                _add(archive, name, data)
                 digests[name] = sha256_bytes(data)
             _add(archive, MANIFEST, _text(_manifest(contents, digests)))
         with partial.open("rb") as written:

@@ -104,9 +104,11 @@ class EditsTable:
     def close(self) -> None:
         """Closes the file once it lies on the disk."""
         if not self._file.closed:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
+            try:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            finally:
+                self._file.close()
 
 
 def _outcome(judged: Judged, plan: Plan) -> str:

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -257,17 +258,13 @@ def _writable(out: Path) -> Path:
 def _evaluate(tally: Tally, plan: Plan, store: Store, progress: Progress, out: Path) -> Result:
     """The result, and its table under its partial name, on the disk, ready to be committed with it."""
     partial = partial_name(out / TABLE)
-    table = EditsTable(partial, plan)
     try:
-        for judged in judged_edits(plan, store, progress):
-            tally.add(judged)
-            with naming(out / TABLE):
+        with naming(out / TABLE), closing(EditsTable(partial, plan)) as table:
+            for judged in judged_edits(plan, store, progress):
+                tally.add(judged)
                 table.add(judged)
-        with naming(out / TABLE):
-            table.close()
         return replace(tally.result(progress), table={TABLE: file_digest(partial)})
     except BaseException:
-        table.close()
         partial.unlink(missing_ok=True)
         raise
 
