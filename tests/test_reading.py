@@ -110,6 +110,14 @@ def test_files_are_opened_in_one_place() -> None:
     assert not set(OPENS_ITSELF) - found
 
 
+def test_what_a_library_opens_by_its_name_is_looked_at_before() -> None:
+    """SQLite and zip files: a pipe in their place would be waited for."""
+    for path, tree in sources():
+        called = set(calls(tree))
+        if called & {"sqlite3.connect"} or ("zipfile.ZipFile" in called and "Bundle" in ast.dump(tree)):
+            assert "isr.reading.require_regular" in called, path
+
+
 @pytest.mark.parametrize(
     "source",
     [

@@ -224,6 +224,10 @@ def checkpoint_digest(card: Card) -> str:
             f"{card.name}: 'model' expected readable files in {card.model!r}; found {error.filename} "
             f"({error.strerror}); mend or remove it"
         ) from None
+    except Unreadable as error:
+        raise CardError(
+            f"{card.name}: 'model' expected readable files in {card.model!r}; found: {error}"
+        ) from None
     return "checkpoint:" + sha256_json(files)
 
 

@@ -6,6 +6,7 @@ names than that, so neither method nor arm nor judge can be read anywhere in the
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from io import BytesIO
@@ -24,6 +25,7 @@ from isr.image_file import ImageProblem, decode, read_file
 from isr.judging.rubrics import Rubric
 from isr.people.label_store import LabelStore, State
 from isr.people.labelling_plan import Item
+from isr.reading import database_advice
 from isr.web.pages import page, static
 
 
@@ -54,6 +56,7 @@ def make_app(store: LabelStore, root: Path, rubrics: Sequence[Rubric]) -> FastAP
     """The application for a study; ``root``: the edit directory."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(sqlite3.Error, _not_kept)
     pictures = Pictures(root, store.folder)
     html = page("label.html", rubrics={r.question.value: r for r in rubrics})
 
@@ -103,6 +106,12 @@ def _not_valid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     said = [f"{_field(e['loc'][1:])}: {e['msg']}" for e in error.errors()[:10]]
     return JSONResponse({"error": "; ".join(said)}, status_code=422)
+
+
+def _not_kept(request: Request, error: Exception) -> Response:
+    """The study's file could not be read or written: nothing was kept, and the page says so."""
+    advice = database_advice(error, "look at what the command printed")
+    return JSONResponse({"error": f"the study's file: {error}; {advice}"}, status_code=503)
 
 
 def _field(place: Sequence[object]) -> str:

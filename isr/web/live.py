@@ -43,7 +43,10 @@ class Reading:
             "SELECT r.body, a.body FROM answers a JOIN requests r ON r.key = a.key ORDER BY a.rowid DESC LIMIT ?",
             n,
         )
-        parts = {d: json_of(b) for d, b in self._rows(self.store, "SELECT digest, body FROM parts")}
+        try:
+            parts = {d: json_of(b) for d, b in self._rows(self.store, "SELECT digest, body FROM parts")}
+        except ValueError:  # damaged: isr store verify says more
+            return []
         found = []
         for request_body, answer_body in rows:
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import sqlite3
 from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection
 from pathlib import Path
@@ -298,3 +299,27 @@ def ended(client: socket.socket) -> bool:
         return client.recv(1) == b""
     except ConnectionResetError:
         return True
+
+
+def test_a_study_that_another_process_holds_is_said_to_be_held(tmp_path: Path) -> None:
+    from isr.people.label_store import FILE, LabelStore
+    from isr.web import serve
+    from isr.web.label import make_app
+    from tests.people.label_store_samples import RUBRICS, planned
+
+    make_directory(tmp_path / "edits", images=2, prompts=2)
+    with (
+        LabelStore(tmp_path / "s") as store,
+        contextlib.closing(sqlite3.connect(tmp_path / "s" / FILE)) as other,
+    ):
+        store.begin(planned(tmp_path / "run", tmp_path / "s", edits=2, attention=0, controls=0))
+        store._db.execute("PRAGMA busy_timeout=10")
+        config, listening, address = serve.guarded(make_app(store, tmp_path / "edits", RUBRICS), 0, "t")
+        with serve.beside(config, listening):
+            page = Served(None, address)  # type: ignore[arg-type]
+            other.execute("BEGIN IMMEDIATE")
+            status, said = raw(page, "/api/sign-in", "t", b'{"rater": "ann"}')
+            other.rollback()
+            assert status == 503
+            assert "another process holds it" in json.loads(said)["error"]
+            assert raw(page, "/api/sign-in", "t", b'{"rater": "ann"}')[0] == 200
