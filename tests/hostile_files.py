@@ -14,8 +14,8 @@ from tests.directories import make_directory
 from tests.processes import run
 from tests.runs import recorded_run
 
-MEMORY = 5 * 2**29  # of address space; what is put in the place of a file is larger
-LARGE = 3 * 2**30
+MEMORY = 3 * 2**29  # of address space; what is put in the place of a file is larger
+LARGE = 2**31 + 2**20  # above every limit
 
 _CHILD = """
 import contextlib, io, json, logging, os, resource, sys, traceback
