@@ -321,8 +321,8 @@ class _JudgeRun:
         if not self.throttle.heard and nobody_listens(error):
             at = self.card.endpoint.base_url or "its address"
             self.progress.stopped = self.progress.stopped or (
-                f"{self.card.name}: nothing was ever answered at {at} ({error}); start the server or correct the "
-                "address, then run the same command again"
+                f"{self.card.name}: nothing was ever answered at {at}: start the server or correct the address, then "
+                f"run the same command again ({error})"
             )
             return
         level = logging.DEBUG if error.reason is TransportReason.NOT_ASKED else logging.WARNING
