@@ -35,7 +35,7 @@ PINS=(
 )
 # what is there already, with the version where it is known; the version of the others is not checked
 PRESENT=(
-  accelerate==1.15.0 aiohttp certifi click filelock h11 huggingface-hub==1.33.0 jinja2 markdown-it-py mdurl multidict
+  accelerate==1.15.0 aiohttp certifi click filelock h11 huggingface-hub==1.33.0 jinja2 markdown-it-py markupsafe mdurl multidict
   numpy==2.5.2 packaging pillow psutil pygments pyyaml regex requests safetensors==0.8.0 scipy tokenizers==0.23.2
   torch==2.11.0 torchvision==0.26.0 tqdm transformers==5.17.0 triton==3.6.0 yarl
 )

@@ -32,8 +32,8 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-from isr.canonical import sha256_bytes
 from isr.errors import IsrError, JudgeError, SecretError, TransportError, TransportReason, UsageError
+from isr.files import file_digest
 from isr.judging.backends import Judge, open_judge, traits
 from isr.judging.cards import Card, Endpoint, Price, load_card
 from isr.judging.keys import allow
@@ -43,6 +43,7 @@ from isr.judging.recording import Recorder, recording
 from isr.judging.requests import Request, Template
 from isr.judging.rubrics import load_rubric
 from isr.judging.sending import Encoder, Prepared
+from isr.reading import json_of
 from isr.types import Answer, Finish, ImageRef
 
 RUBRIC = "semantic/v1"
@@ -212,7 +213,7 @@ async def _opened(card: Card, folder: Path, work: Callable[[_Asked], Awaitable[A
     for role, colour in (("source", (204, 41, 41)), ("edit", (107, 204, 123))):
         path = folder / f"{role}.png"
         Image.new("RGB", (32, 24), colour).save(path)
-        refs[role] = ImageRef(path.name, sha256_bytes(path.read_bytes()))
+        refs[role] = ImageRef(path.name, file_digest(path))
     request = Request(Template(load_rubric(RUBRIC), card), PROMPT, refs)
     images = Prepared(Encoder(folder, card.policy), {r: (ref.path, ref.sha256) for r, ref in refs.items()})
     judge = open_judge(card)
@@ -266,13 +267,12 @@ def _answers(card: Card) -> Outcome:
         return Outcome(False, f"the border had to catch {said.bug}")
     if said.answer is None:
         return Outcome(None, f"the backend did not read the reply of the server here ({said.told})")
-    if json.loads(said.answer.text or "null") != VERDICT:
-        return Outcome(False, f"the answer's text is not the server's: {said.answer.text!r:.80}")
-    if said.answer.finish_reason is not Finish.STOP:
-        return Outcome(False, f"a complete reply ended with {said.answer.finish_reason!r}")
-    return Outcome(
-        True, f"read as {said.answer.finish_reason.value}, {dict(said.answer.usage) or 'no usage'}"
-    )
+    answer = said.answer
+    if json_of(answer.text or "null") != VERDICT:
+        return Outcome(False, f"the answer's text is not the server's: {answer.text!r:.80}")
+    if answer.finish_reason is not Finish.STOP:
+        return Outcome(False, f"a complete reply ended with {answer.finish_reason!r}")
+    return Outcome(True, f"read as {answer.finish_reason.value}, {dict(answer.usage) or 'no usage'}")
 
 
 def _asked_here(card: Card) -> Outcome:
@@ -310,7 +310,7 @@ def _bodies(card: Card) -> Outcome:
         return Outcome(False, f"no request reached the server in the place of the host ({said.told})")
     (message,) = messages
     try:
-        strings = list(_strings(json.loads(recorder.bodies[0])))
+        strings = list(_strings(json_of(recorder.bodies[0])))
     except ValueError:
         return Outcome(None, "the body is no JSON: what is in it is not known here")
     pictures = [part.image for part in message.parts if part.image is not None]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from isr.redaction import without_keys
+
+MOST = 50
+"""Problems that a message names one by one."""
+MOST_KINDS = 10
 
 
 class IsrError(Exception):
@@ -44,12 +49,25 @@ class Problem:
 
 
 class InputError(IsrError):
-    """An input file or directory is not as it must be. ``problems`` lists all of them."""
+    """An input file or directory is not as it must be. ``problems`` lists all of them, the message the first ``MOST``."""
 
     def __init__(self, summary: str, problems: Sequence[Problem] = ()) -> None:
         self.summary = summary
         self.problems = tuple(problems)
-        super().__init__("\n".join([summary, *(f"  {p}" for p in self.problems)]))
+        super().__init__("\n".join([summary, *(f"  {line}" for line in _told(self.problems))]))
+
+
+def _told(problems: Sequence[Problem]) -> Iterator[str]:
+    """The first problems, and how many there are of each kind where there are more."""
+    yield from map(str, problems[:MOST])
+    if len(problems) <= MOST:
+        return
+    yield f"and {len(problems) - MOST:,} more, which --json lists; all {len(problems):,} by kind:"
+    kinds = Counter((p.field, p.expected) for p in problems).most_common()
+    for (field, expected), n in kinds[:MOST_KINDS]:
+        yield f"  {n:,} x {f'{field!r}: ' if field else ''}expected {expected}"
+    if len(kinds) > MOST_KINDS:
+        yield f"  {sum(n for _, n in kinds[MOST_KINDS:]):,} of other kinds"
 
 
 class EditDirectoryError(InputError):

@@ -4,19 +4,57 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache, lru_cache
 from pathlib import Path
+
+from isr.reading import Unreadable, open_regular, read_text
+
+_PARTIAL = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)\.partial")
+_UNKNOWN = "0" * 8
 
 
 def partial_name(path: Path) -> Path:
     """Where a file is written before it takes its name: hidden, and of this process; several may write the same results."""
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+    return path.with_name(f".{path.name}.{_here()}-{os.getpid()}.partial")
+
+
+def clear_partials(folder: Path) -> None:
+    """Removes what killed processes of this machine left half written in a folder; that of a living one stays.
+
+    A process is looked for only where its name is known to be of this start of this machine.
+    """
+    if sys.platform == "win32" or _here() == _UNKNOWN:  # on Windows a signal of 0 is no question
+        return
+    try:
+        names = [entry.name for entry in os.scandir(folder)]
+    except OSError:
+        return
+    for name in names:
+        found = _PARTIAL.fullmatch(name)
+        if found and found[1] == _here() and not _lives(int(found[2])):
+            with suppress(OSError):
+                (folder / name).unlink()
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An ``OSError`` that names no file, as of a full disk, names this one."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def stage(path: Path, data: bytes) -> Path:
     """The path, once its content lies on the disk under its partial name, ready for ``commit``."""
+    _clear_once(path.parent)
     partial = partial_name(path)
-    with partial.open("wb") as file:
+    with naming(path), partial.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -54,8 +92,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """``sha256:<hex>`` of a file's bytes, read piece by piece."""
-    with path.open("rb") as file:
+    """``sha256:<hex>`` of a regular file's bytes, read piece by piece. Raises ``Unreadable``."""
+    with open_regular(path) as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -63,6 +101,35 @@ def sync_file(path: Path) -> None:
     """Waits until a file's bytes are on the disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+@lru_cache(maxsize=1024)
+def _clear_once(folder: Path) -> None:
+    """Clears a folder before this process first writes in it, and not before each of fifty thousand files."""
+    clear_partials(folder)
+
+
+@cache
+def _here() -> str:
+    """What tells the processes of this machine, of its start and of its container from all others: 8 hex digits.
+
+    Zeros where the system does not say when it started: nothing is removed there.
+    """
+    try:
+        start = read_text("/proc/sys/kernel/random/boot_id") + os.readlink("/proc/self/ns/pid")
+    except (OSError, Unreadable):
+        return _UNKNOWN
+    return hashlib.sha256(start.encode()).hexdigest()[:8]
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # of another user
+        return True
+    return True
 
 
 def _sync(folder: Path) -> None:

@@ -7,8 +7,6 @@ name makes Pillow hand a file to another program (as it does with EPS). Nothing 
 from __future__ import annotations
 
 import io
-import os
-import stat
 import threading
 import warnings
 from pathlib import Path
@@ -17,10 +15,11 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from isr.errors import IsrError
+from isr.reading import MAX_FILE, TooLarge, Unreadable, read_bytes
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MAX_PIXELS = 64_000_000
-MAX_BYTES = 8 * MAX_PIXELS  # of a file: 16-bit RGBA of the most pixels, uncompressed
+MAX_BYTES = MAX_FILE  # of a file: 8-bit RGBA of the most pixels, uncompressed, fits
 
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -44,26 +43,14 @@ class ImageProblem(IsrError):
 def read_file(path: Path) -> bytes:
     """The bytes of a regular file of at most ``MAX_BYTES``. Raises ``ImageProblem``; waits for no pipe or device."""
     try:
-        number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        try:
-            state = os.fstat(number)
-            if not stat.S_ISREG(state.st_mode):
-                raise ImageProblem("an image file", f"{path}, which is no regular file", "correct the path")
-            with os.fdopen(number, "rb", closefd=False) as file:
-                data = file.read(MAX_BYTES + 1) if state.st_size <= MAX_BYTES else b""
-        finally:
-            os.close(number)
-    except OSError as error:
+        return read_bytes(path, MAX_BYTES)
+    except TooLarge as error:
+        fix = "shrink the image or drop it"
+        raise ImageProblem(error.expected, f"{path} with {error.found}", fix) from error
+    except Unreadable as error:
         raise ImageProblem(
-            "an image file", f"{path}, which cannot be read ({error.strerror or error})", "check the file"
+            "an image file", f"{path}, which cannot be read ({error.found})", "check the file"
         ) from error
-    if max(state.st_size, len(data)) > MAX_BYTES:
-        raise ImageProblem(
-            f"at most {MAX_BYTES:,} bytes",
-            f"{path} with {max(state.st_size, len(data)):,}",
-            "shrink the image or drop it",
-        )
-    return data
 
 
 def open_image(data: bytes) -> Image.Image:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Literal
 
+from isr.spreadsheet import Writer
 from isr.stats.independent import wilson
 from isr.types import Estimate
 
@@ -272,7 +272,7 @@ def _unmarked(text: str) -> str:
 def csv_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """CSV text; ``None`` is an empty cell."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = Writer(out)
     writer.writerow(header)
     writer.writerows(["" if c is None else c for c in row] for row in rows)
     return out.getvalue()

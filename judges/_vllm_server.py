@@ -22,6 +22,7 @@ from isr.judges import vllm_engine
 from isr.judges._local import Guard, engine_options
 from isr.judging.cards import Card
 from isr.judging.keys import endpoint_key, is_loopback
+from isr.reading import MAX_LINE, json_of
 
 VLLM = vllm_engine.__name__.rpartition(".")[2]
 MODULE = "vllm.entrypoints.openai.api_server"
@@ -139,7 +140,7 @@ def _answers(server: Server) -> bool:
     headers = {"Authorization": f"Bearer {server.key}"} if server.key else {}
     try:
         connection.request("GET", f"{url.path.rstrip('/')}/models", headers=headers)
-        offered = json.load(connection.getresponse())["data"]
+        offered = json_of(connection.getresponse().read(MAX_LINE))["data"]
         return any(model["id"] == server.model for model in offered)
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return False

@@ -7,12 +7,12 @@ decide by grades, such as ``viescore-sc/v1``, and asks nobody. Malformed answers
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isr.errors import CardError, Problem, TransportError
 from isr.judging.parsing import recorded_answer
+from isr.reading import Unreadable, byte_lines, json_lines
 from isr.types import Answer
 
 if TYPE_CHECKING:
@@ -42,18 +42,15 @@ class RecordedScores:
         self._rows: dict[str, dict[str, Any]] = {}
         problems: list[Problem] = []
         try:
-            lines = path.read_bytes().split(b"\n")
-        except OSError as error:
+            lines = list(json_lines(byte_lines(path)))
+        except Unreadable as error:
             raise CardError(
-                f"{card.name}: expected answers in {path}; found {error.strerror}; check the path"
+                f"{card.name}: expected answers in {path}; found {error.found}; check the path"
             ) from None
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
+        for number, _, row in lines:
             try:
-                row = json.loads(line)
                 known = self._rows.setdefault(row["edit_id"], row) is row
-            except (ValueError, KeyError, TypeError, RecursionError):
+            except (KeyError, TypeError):
                 known = False
             if not known:
                 problems.append(

@@ -10,7 +10,6 @@ To score a run again under its own judges, panels included, import the file into
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from isr.errors import CardError, Problem, TransportError
 from isr.judging.store_rows import answer_text
+from isr.reading import MAX_TABLE, Unreadable, byte_lines, json_lines, json_of, open_regular
 from isr.types import Answer
 
 if TYPE_CHECKING:
@@ -45,24 +45,21 @@ class Replay:
     def __init__(self, path: Path, card: Card) -> None:
         self.path, self.card = path, card
         try:
-            self._file = path.open("rb")
-        except OSError as error:
+            self._file = open_regular(path, MAX_TABLE)
+        except Unreadable as error:
             raise CardError(
-                f"{card.name}: expected answers in {path}; found {error.strerror}; check the path"
+                f"{card.name}: expected answers in {path}; found {error.found}; check the path"
             ) from None
         self._offsets: dict[bytes, int] = {}
         self._wanted = str(card.engine.get("judge", ""))
         self._judges: dict[str, str] = {}  # digest -> model
         problems: list[Problem] = []
-        offset = 0
-        for number, line in enumerate(self._file, 1):
-            if line.strip():
-                problem = self._index(line, offset)
-                if problem:
-                    problems.append(
-                        Problem(f"{path}:{number}", "", "content and answer", problem, "export it again")
-                    )
-            offset += len(line)
+        for number, offset, row in json_lines(byte_lines(path)):
+            problem = self._index(row, offset)
+            if problem:
+                problems.append(
+                    Problem(f"{path}:{number}", "", "content and answer", problem, "export it again")
+                )
         if problems:
             self._file.close()
             raise CardError(f"{path}: {len(problems)} line(s) are no recorded answers", problems)
@@ -80,9 +77,10 @@ class Replay:
                 f"--set engine.judge=DIGEST, or import the file into a store (isr store import)"
             )
 
-    def _index(self, line: bytes, offset: int) -> str:
+    def _index(self, row: Any, offset: int) -> str:
+        if isinstance(row, Unreadable):
+            return row.found
         try:
-            row = json.loads(line)
             if "part" in row:
                 return ""
             content, answer = row["content"], row["answer"]
@@ -91,7 +89,7 @@ class Replay:
                 answer_text(row)  # which compares it
             key = bytes.fromhex(content.removeprefix("sha256:"))
             judge = str(row.get("judge", ""))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             return f"{type(error).__name__}: {error}"
         if not known or len(key) != 32:
             return "a field of another type"
@@ -108,9 +106,7 @@ class Replay:
             raise TransportError("not_asked", f"{self.path}: no recorded answer", retryable=False)
         self._file.seek(offset)
         known = {
-            name: value
-            for name, value in json.loads(self._file.readline())["answer"].items()
-            if name in _FIELDS
+            name: value for name, value in json_of(self._file.readline())["answer"].items() if name in _FIELDS
         }
         return Answer.recorded(known)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from isr.errors import InputError, UsageError
+from isr.reading import Unreadable, read_json
 from sifm_ref.checkpoints import checkpoint_value, fingerprint, shown_place
 from sifm_ref.editor import Editor, Settings, WhiteBox
 from sifm_ref.registry import module_of, names, require_torch, typed
@@ -33,10 +33,11 @@ def parse(spec: str, revision: str | None = None) -> tuple[str, str]:
     index = Path(spec) / "model_index.json"
     if Path(spec).is_dir():
         try:
-            cls = json.loads(index.read_text("utf-8"))["_class_name"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            cls = read_json(index)["_class_name"]
+        except (ValueError, KeyError, TypeError) as error:
+            found = error.found if isinstance(error, Unreadable) else type(error).__name__
             raise InputError(
-                f"{index}: expected a diffusers checkpoint; found {type(error).__name__}; check the folder"
+                f"{index}: expected a diffusers checkpoint; found {found}; check the folder"
             ) from error
     elif "/" in spec:
         cls = _class_on_hub(spec, revision)

@@ -13,6 +13,7 @@ from typing import Any
 
 from isr.canonical import canonical_json, sha256_json
 from isr.errors import InputError, Problem, UsageError
+from isr.reading import Unreadable, byte_lines, json_lines, json_of, read_json
 from sifm_ref.pictures import write_whole
 
 _NAME = re.compile(r"\w[\w.-]*")
@@ -67,15 +68,17 @@ class Records:
 
     def _continue(self, said: Mapping[str, Any], resume: bool, growing: Sequence[str]) -> None:
         try:
-            before = json.loads(self._file.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self._file}: expected the record of a run; found {error}") from error
+            before = read_json(self._file)
+        except Unreadable as error:
+            raise InputError(f"{self._file}: expected the record of a run; found {error.found}") from error
+        if not isinstance(before, dict):
+            raise InputError(f"{self._file}: expected the record of a run; found no JSON object")
         if any(self.rows()) and not resume:
             raise UsageError(
                 f"--out {self.root}: expected a new folder; found a run; add --resume to go on with it"
             )
         if before.get("digest") != said["digest"]:
-            now = json.loads(canonical_json(said))
+            now = json_of(canonical_json(said))
             differ = sorted(
                 k
                 for k in {*now, *before} - {"digest", "keys", "versions", *growing}
@@ -93,8 +96,8 @@ class Records:
     def _row(self, key: str) -> dict[str, Any] | None:
         """The row of a result; None if there is none, or a power cut left a part of it."""
         try:
-            row = json.loads(self._path(key).read_text("utf-8"))
-        except (OSError, ValueError):
+            row = read_json(self._path(key))
+        except Unreadable:
             return None
         return row if isinstance(row, dict) else None
 
@@ -147,29 +150,30 @@ def read_rows(root: Path, *, made_by: str) -> list[dict[str, Any]]:
     """The rows of a directory that ``isr immunize`` wrote. Raises ``InputError`` if it is none, or a path leads out."""
     path = root / METADATA
     try:
-        lines = path.read_text("utf-8").split("\n")  # and at nothing else: JSON leaves U+2028 in a line
-        rows = [json.loads(line) for line in lines if line.strip()]
-    except (OSError, ValueError) as error:
+        rows = [row for _, _, row in json_lines(byte_lines(path), path)]
+        for broken in (row for row in rows if isinstance(row, Unreadable)):
+            raise broken
+    except Unreadable as error:
         raise InputError(
-            f"{path}: expected what isr {made_by} writes; found {error}; make it with: isr {made_by}"
+            f"{path}: expected what isr {made_by} writes; found {error.found}; make it with: isr {made_by}"
         ) from error
     faults = []
     inside = root.resolve()
     for number, row in enumerate(rows, 1):
         name = str(row.get("image_id", "")) if isinstance(row, dict) else ""
         if not _NAME.fullmatch(name):
-            faults.append(
-                f"  {METADATA}:{number}: 'image_id': expected letters, digits, _, - and .; found {name!r}"
-            )
+            where, fix = f"{METADATA}:{number}", f"make it again with: isr {made_by}"
+            faults.append(Problem(where, "image_id", "letters, digits, _, - and .", repr(name)[:80], fix))
         for column in ("file_name", "source_file_name", "mask_file_name"):
             name = row.get(column, "") if isinstance(row, dict) else ""
             if column == "mask_file_name" and not name:
                 continue
             target = (root / str(name)).resolve()
             if not name or not target.is_relative_to(inside) or not target.is_file():
-                faults.append(f"  {METADATA}:{number}: {column!r}: expected a file in {root}; found {name!r}")
+                where, fix = f"{METADATA}:{number}", f"make it again with: isr {made_by}"
+                faults.append(Problem(where, column, f"a file in {root}", repr(name)[:80], fix))
     if faults or not rows:
-        raise InputError("\n".join([f"{path}: {len(faults) or 'no'} row(s) that cannot be used", *faults]))
+        raise InputError(f"{path}: {len(faults) or 'no'} row(s) that cannot be used", faults)
     return rows
 
 
@@ -177,11 +181,12 @@ def missing(root: Path, rows: Sequence[Mapping[str, Any]], *, made_by: str) -> l
     """What the directory's run was to make and did not; nothing is known of a directory without its record."""
     file = root / f"{made_by}.json"
     try:
-        keys = json.loads(file.read_text("utf-8")).get("keys", [])
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, AttributeError) as error:
-        return [Problem(str(file), "", "the record of a run", str(error), f"make it with: isr {made_by}")]
+        keys = read_json(file).get("keys", [])
+    except (Unreadable, AttributeError) as error:
+        if isinstance(error, Unreadable) and error.missing:
+            return []
+        found = error.found if isinstance(error, Unreadable) else str(error)
+        return [Problem(str(file), "", "the record of a run", found, f"make it with: isr {made_by}")]
     there = {row["image_id"] for row in rows}
     return [
         Problem(

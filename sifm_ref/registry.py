@@ -14,8 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from isr.canonical import sha256_bytes, sha256_json
+from isr.canonical import sha256_json
 from isr.errors import MissingExtraError, UsageError
+from isr.files import file_digest
 from sifm_ref.checkpoints import shown_place
 
 Kind = Literal["methods", "editors", "purifiers"]
@@ -70,7 +71,7 @@ def method(spec: str, preset: str = "", settings: Mapping[str, str] | None = Non
     """The method that ``spec`` names (``sifm``, or ``path.py:function``), with a preset and changed fields."""
     if ":" in spec:
         path, _, function = spec.rpartition(":")
-        module, code = _loaded(Path(path)), sha256_bytes(Path(path).read_bytes())
+        module, code = _loaded(Path(path)), file_digest(Path(path))
         name = function
     else:
         require_torch()

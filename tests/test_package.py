@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import os
+import re
+import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -60,3 +63,30 @@ def test_every_judge_card_names_a_backend_that_is_there() -> None:
         assert card.needs, f"{name} does not say what it needs"
         if card.backend != "panel":
             assert callable(backend_of(card))
+
+
+ASKED_FOR = {"pandas"}  # by a MissingExtraError that names it
+# of modules that are not called as their package
+NAMES = {"PIL": "pillow", "huggingface_hub": "huggingface-hub", "isr": "isr-eval", "sifm_ref": "isr-eval"}
+
+
+def third_party(folder: str) -> set[str]:
+    """The packages that a folder's modules import, wherever in them."""
+    found = set()
+    for file in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {a.name.partition(".")[0] for a in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.partition(".")[0])
+    return {NAMES.get(name, name) for name in found - set(sys.stdlib_module_names)}
+
+
+def test_what_is_imported_is_declared() -> None:
+    """What comes along with another package today may stay away tomorrow."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [*project["dependencies"], *(d for e in project["optional-dependencies"].values() for d in e)]
+    declared = {re.split(r"[\[<>=! ]", d)[0] for d in wanted} | {"isr-eval"}
+    found = set().union(*map(third_party, ("isr", "judges", "calibration", "sifm_ref")))
+    assert {"aiohttp", "httpx2"} <= found
+    assert found - declared == ASKED_FOR

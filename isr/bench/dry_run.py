@@ -19,6 +19,7 @@ from isr.judging.cards import load_panel
 from isr.judging.prices import CHARACTERS_PER_TOKEN, image_tokens, usd
 from isr.judging.rubrics import load_pair
 from isr.judging.store import Store
+from isr.reading import MAX_TABLE, read_bytes
 
 
 def plan_dict(bench: Bench) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def _writer(bench: Bench) -> dict[str, Any] | None:
         return None
     card = unseen.writer(part, bench.order.root)
     file = bench.out / gather.FOLDER / dataset.REPLIES
-    done = min(file.read_bytes().count(b"\n"), bench.pictures) if file.is_file() else 0
+    done = min(read_bytes(file, MAX_TABLE).count(b"\n"), bench.pictures) if file.is_file() else 0
     calls = bench.pictures - done
     usd_most: float | None = None
     if card.price.input is not None and card.price.output is not None:

@@ -15,8 +15,10 @@ from isr.bench.material.folder import FOLDER, RECORD
 from isr.bench.state import Bench, Edited, Show
 from isr.bench.study import EditorPart, Study, editor_spec, method_spec, texts
 from isr.bench.workers import Edit, Immunize, Loading, Pool, Task, Told
-from isr.canonical import sha256_bytes, sha256_json
+from isr.canonical import sha256_json
 from isr.errors import InputError, UsageError
+from isr.files import file_digest
+from isr.reading import Unreadable, byte_lines, json_lines, read_json, why
 from sifm_ref.pictures import Resize, write_whole
 
 SHARDS = 4  # tasks for each worker that a folder of edits is shared out in
@@ -138,7 +140,7 @@ def remember(stamp: Path, folder: Path, rests_on: str, unfinished: Unfinished) -
 def is_stamped(stamp: Path, rests_on: str) -> Unfinished | None:
     """What is noted of a folder that holds what is wanted; ``None`` where it holds something else, or nothing."""
     try:
-        said = json.loads(stamp.read_text("utf-8"))
+        said = read_json(stamp)
         if said["rests_on"] != rests_on:
             return None
         return Unfinished(int(said.get("exit_code", 0)), str(said.get("note", "")))
@@ -148,8 +150,11 @@ def is_stamped(stamp: Path, rests_on: str) -> Unfinished | None:
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
     """The table of a folder of ``isr immunize`` or ``isr edit``; lines end with a newline and with nothing else."""
-    text = (folder / "metadata.jsonl").read_text("utf-8")
-    return [json.loads(line) for line in text.split("\n") if line.strip()]
+    file = folder / "metadata.jsonl"
+    rows = [row for _, _, row in json_lines(byte_lines(file), file)]
+    for broken in (row for row in rows if isinstance(row, Unreadable)):
+        raise broken
+    return rows
 
 
 def _named_in(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Path]:
@@ -165,14 +170,14 @@ def edited(folder: Path) -> Edited:
         table = _sha256(folder / "metadata.jsonl")
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{folder}: expected edits that isr bench made; found {error!r}; run without --only"
+            f"{folder}: expected edits that isr bench made; found {why(error)}; run without --only"
         ) from error
     versions = {str(r["edit_versions"]) for r in rows if r.get("edit_versions")}
     return Edited(sha256_json([table, parts]), tuple(sorted(versions)))
 
 
 def _sha256(path: Path) -> str:
-    return sha256_bytes(path.read_bytes())
+    return file_digest(path)
 
 
 def records(folder: Path) -> int:
@@ -317,7 +322,7 @@ def plan_board(bench: Bench) -> None:
 
 def known_of(out: Path) -> dict[str, float]:
     try:
-        found = json.loads((out / "run.json").read_text("utf-8"))["seconds_each"]
+        found = read_json(out / "run.json")["seconds_each"]
         return {str(k): float(v) for k, v in found.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,14 @@ from isr.bench.material import unseen
 from isr.bench.material.folder import Material, find
 from isr.bench.state import Bench, Expected, Order
 from isr.bench.study import Study, editor_spec, judge_sets, judge_spec, method_spec, read_study
-from isr.canonical import sha256_bytes, sha256_json
+from isr.canonical import sha256_json
 from isr.errors import InputError, UsageError
+from isr.files import file_digest
 from isr.judging.backends import backend_of
 from isr.judging.cards import load_panel
 from isr.judging.keys import check_pair, endpoint_key
 from isr.judging.prices import require_prices
+from isr.reading import read_json, why
 from isr.scoring.metrics import require_piq
 from sifm_ref.checkpoints import fingerprint
 from sifm_ref.pictures import slug
@@ -50,9 +51,7 @@ def marks(study: Study, root: Path) -> Marks:
         place = editor_spec(editor, root).rpartition("=")[2]
         editors[editor.name] = fingerprint(place)["fingerprint"] if Path(place).is_dir() else ""
     code = {
-        m.name: sha256_bytes(Path(method_spec(m, root).rpartition(":")[0]).read_bytes())
-        for m in study.methods
-        if m.is_code
+        m.name: file_digest(Path(method_spec(m, root).rpartition(":")[0])) for m in study.methods if m.is_code
     }
     panels = [load_panel(judge_spec(j, root), judge_sets(j)) for j in study.judges]
     judges = [(p.name, len(p.members), sha256_json([p.rule, *(m.digest for m in p.members)])) for p in panels]
@@ -113,12 +112,12 @@ def check_folder(bench: Bench) -> list[dict[str, Any]]:
             )
         return []
     try:
-        said = json.loads(file.read_text("utf-8"))
+        said = read_json(file)
         studies = [said["study"], *said.get("later", [])]
         names = {s["name"] for s in studies}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{file}: expected the studies of a bench, as isr bench wrote them; found {error!r}; "
+            f"{file}: expected the studies of a bench, as isr bench wrote them; found {why(error)}; "
             "put the file back, or delete it and give a new --out"
         ) from error
     if names != {bench.study.name}:

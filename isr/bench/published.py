@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from isr.errors import InputError, Problem
+from isr.reading import Unreadable, read_toml
 
 
 class _Strict(BaseModel):
@@ -57,7 +57,7 @@ class Published(_Strict):
     def load(cls, path: Path) -> Published:
         """The figures in a TOML file. Raises ``InputError`` with all that is wrong in it."""
         try:
-            return cls.model_validate(tomllib.loads(path.read_text("utf-8")))
+            return cls.model_validate(read_toml(path))
         except ValidationError as error:
             problems = [
                 Problem(
@@ -66,8 +66,8 @@ class Published(_Strict):
                 for e in error.errors()
             ]
             raise InputError("published figures cannot be read", problems) from error
-        except (OSError, ValueError) as error:
-            problem = Problem(str(path), "", "a TOML file of published figures", str(error), "correct it")
+        except Unreadable as error:
+            problem = Problem(str(path), "", "a TOML file of published figures", error.found, "correct it")
             raise InputError("published figures cannot be read", [problem]) from error
 
     def lines(self, table: str) -> tuple[PublishedRow, ...]:

@@ -22,6 +22,7 @@ from isr.bench.thesis import Thesis
 from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError
 from isr.files import write_text
+from isr.reading import byte_lines, json_of, why
 from isr.report.page import Options, write_report
 from isr.report.runs import read_report_run
 from isr.scoring.estimates import as_dicts
@@ -63,12 +64,11 @@ def _treatments(bench: Bench) -> dict[Key, Immunization]:
     for cell in bench.plan.immunizations:
         file = bench.out / cell.folder / "metadata.jsonl"
         try:
-            with file.open(encoding="utf-8") as opened:
-                row = json.loads(opened.readline())
+            row = json_of(next(byte_lines(file), b""))
             key = (str(row["method"]), str(row["config"]), float(row["eps"]), str(row["surrogate"]))
         except (OSError, ValueError, KeyError) as error:
             raise InputError(
-                f"{file}: expected what isr bench immunized; found {error!r}; run without --only"
+                f"{file}: expected what isr bench immunized; found {why(error)}; run without --only"
             ) from error
         if key in found:
             raise InputError(
@@ -178,7 +178,7 @@ def as_dict(bench: Bench, found: Findings) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "study": {"name": bench.study.name, "digest": bench.study.digest},
-        "choices": json.loads(bench.study.model_dump_json(by_alias=True)),
+        "choices": json_of(bench.study.model_dump_json(by_alias=True)),
         "images": {
             "n": bench.pictures,
             "prompts": bench.pairs,

@@ -21,6 +21,7 @@ from isr.bench.opening import check_folder, check_ready
 from isr.bench.results import write
 from isr.bench.state import Bench, Findings, Show
 from isr.errors import InputError, Problem, UsageError
+from isr.reading import json_of, read_json
 from sifm_ref.pictures import write_whole
 from sifm_ref.records import versions
 
@@ -76,7 +77,7 @@ def _alone(out: Path) -> Iterator[None]:
 
 def _begin(bench: Bench) -> list[str]:
     """Keeps the study in ``bench.json``, or says in what it differs from the last one of the folder."""
-    file, now = bench.out / "bench.json", json.loads(bench.study.model_dump_json(by_alias=True))
+    file, now = bench.out / "bench.json", json_of(bench.study.model_dump_json(by_alias=True))
     studies = check_folder(bench)
     said = list(_differences(_flat(studies[-1]), _flat(now))) if studies else []
     if not studies or said:
@@ -157,7 +158,7 @@ def _keep_timing(bench: Bench, earlier: Sequence[Mapping[str, Any]]) -> None:
 def _earlier(out: Path) -> list[dict[str, Any]]:
     """The records of the runs before this one; a folder of an older version has that of its last one only."""
     try:
-        said = json.loads((out / "run.json").read_text("utf-8"))
+        said = read_json(out / "run.json")
         runs = said.get("runs", [said])
         drop = ("schema", "seconds_each")
         return [{k: v for k, v in run.items() if k not in drop} for run in runs]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from math import gcd
@@ -19,6 +18,7 @@ from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError, Problem, UsageError
 from isr.judging.cards import load_panel
 from isr.judging.rubrics import load_pair
+from isr.reading import Unreadable, csv_file, read_toml
 from sifm_ref import registry
 from sifm_ref.budget import Budget
 from sifm_ref.editor import WhiteBox
@@ -151,9 +151,11 @@ def texts(values: Mapping[str, Value]) -> dict[str, str]:
 def read_study(path: Path, *, allow_code: bool = False) -> Study:
     """The study in a file. Raises ``InputError`` with every problem of the file at once."""
     try:
-        raw = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: expected a study file in TOML; found {error}; correct the file") from error
+        raw = read_toml(path)
+    except Unreadable as error:
+        raise InputError(
+            f"{path}: expected a study file in TOML; found {error.found}; correct the file"
+        ) from error
     study, problems = _validated(raw, path.name)
     problems += [Problem(path.name, *said) for said in _crossed(raw, path.parent)]
     problems += [Problem(path.name, *said) for said in _methods(raw, path.parent, allow_code)]
@@ -253,9 +255,9 @@ def _by_problems(raw: Mapping[str, Any], root: Path) -> Iterator[Said]:
 def _header(file: Path) -> set[str]:
     """The columns of a table; none where it cannot be read, which is said when its rows are."""
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
+        with csv_file(file) as lines:
             return {c for c in next(csv.reader(lines), []) if c}
-    except (OSError, UnicodeDecodeError, csv.Error):
+    except Unreadable:
         return set()
 
 

@@ -5,6 +5,7 @@ A bundle has the same bytes whenever the run is the same. Nothing in it is ever 
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
@@ -18,10 +19,11 @@ from isr.bundle.gather import Contents
 from isr.canonical import sha256_bytes
 from isr.edits.metadata import metadata_file
 from isr.errors import InputError, Problem, StoreError, UsageError
-from isr.files import commit, partial_name
+from isr.files import commit, naming, partial_name
 from isr.judging.cards import Card
 from isr.judging.loop import Plan, arms_of
 from isr.judging.store import Store
+from isr.reading import MAX_TABLE, Unreadable, json_lines, json_of, read_bytes, require_regular
 from isr.scoring.metrics_csv import METRICS, SUMMARY, read_metrics
 from isr.scoring.places import RESULT, TABLE, home_of
 from isr.types import Edit, ImageRef, Treatment, Unit
@@ -69,7 +71,7 @@ def write_bundle(
     out.parent.mkdir(parents=True, exist_ok=True)
     digests: dict[str, str] = {}
     try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        with naming(out), zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
             for name, data in _files(contents, store_path, out.name, images, labels):
                 if name in digests:
                     raise UsageError(f"{name}: expected one file of that name; found two; rename one of them")
@@ -111,7 +113,7 @@ def _files(
     yield TABLE, run.table_bytes
     if read_metrics(run.folder, run.digest).columns:
         for measured in (METRICS, SUMMARY):
-            yield measured, (run.folder / measured).read_bytes()
+            yield measured, read_bytes(run.folder / measured)
     yield "run.json", _text(_without_paths(contents.record))
     yield (
         "edits.jsonl",
@@ -127,7 +129,7 @@ def _files(
     for number, data in enumerate(contents.calibrations, 1):
         yield f"calibrations/{number}.toml", data
     metadata = metadata_file(plan.root)
-    yield f"metadata/{metadata.name}", metadata.read_bytes()
+    yield f"metadata/{metadata.name}", read_bytes(metadata, MAX_TABLE)
     for path in sorted((home_of(run.folder) / "qualify").glob("*/qualification.json")):
         yield f"qualify/{path.parent.name}.json", path.read_bytes()
     for path in labels:
@@ -156,7 +158,7 @@ def image_name(ref: ImageRef) -> str:
 
 
 def _image(root: Path, ref: ImageRef) -> bytes:
-    data = (root / ref.path).read_bytes()
+    data = read_bytes(root / ref.path)
     if sha256_bytes(data) != ref.sha256:
         raise UsageError(
             f"{ref.path}: expected the file as it was a moment ago; found other bytes; try again"
@@ -262,7 +264,10 @@ class Bundle:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            require_regular(path)
             self._archive = zipfile.ZipFile(path)
+        except Unreadable as error:
+            raise InputError(f"{path}: expected a bundle; found {error.found}; check the path") from error
         except (OSError, zipfile.BadZipFile, ValueError) as error:
             raise InputError(f"{path}: expected a bundle; found no zip that can be read ({error})") from error
         problems = list(_hostile(path, self._archive.infolist()))
@@ -314,22 +319,19 @@ class Bundle:
     def json(self, name: str) -> Any:
         """The JSON value in a file. Raises ``InputError`` if it is none."""
         try:
-            return json.loads(self.read(name))
-        except (ValueError, RecursionError) as error:
-            problem = Problem(str(self.path), name, "JSON", str(error)[:80], "fetch the bundle again")
+            return json_of(self.read(name))
+        except Unreadable as error:
+            problem = Problem(str(self.path), name, "JSON", error.found[:80], "fetch the bundle again")
             raise InputError("a bundle cannot be read", [problem]) from error
 
     def lines(self, name: str) -> Iterator[tuple[str, Any]]:
         """(where, value) of a file with one JSON value in each line. Raises ``InputError`` at the first bad one."""
-        for number, line in enumerate(self.read(name).split(b"\n"), 1):
-            if line.strip():
-                try:
-                    yield f"{name}:{number}", json.loads(line)
-                except (ValueError, RecursionError) as error:
-                    problem = Problem(
-                        f"{name}:{number}", "", "JSON", str(error)[:80], "fetch the bundle again"
-                    )
-                    raise InputError("a bundle cannot be read", [problem]) from error
+        for number, _, value in json_lines(io.BytesIO(self.read(name))):
+            where = f"{name}:{number}"
+            if isinstance(value, Unreadable):
+                problem = Problem(where, "", "JSON", value.found[:80], "fetch the bundle again")
+                raise InputError("a bundle cannot be read", [problem]) from value
+            yield where, value
 
 
 def _hostile(path: Path, infos: Sequence[zipfile.ZipInfo]) -> Iterator[Problem]:

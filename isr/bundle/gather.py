@@ -15,6 +15,7 @@ from isr.judging.loop import Plan
 from isr.judging.recorded_card import recorded_panel
 from isr.judging.rubrics import Rubric, load_rubric
 from isr.judging.thresholds import parse_recalibration
+from isr.reading import Unreadable, read_bytes
 from isr.scoring.places import RECORD, cache_of, home_of
 from isr.scoring.result import Result
 from isr.scoring.stored import StoredRun, read_stored
@@ -110,9 +111,9 @@ def _calibrations(record: Mapping[str, Any]) -> tuple[bytes, ...]:
 def _read(path: Path) -> bytes:
     """A file's bytes. Raises ``InputError`` if it cannot be read."""
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: expected the file that the run used; found {error.strerror}") from error
+        return read_bytes(path)
+    except Unreadable as error:
+        raise InputError(f"{path}: expected the file that the run used; found {error.found}") from error
 
 
 def _same_judges(panel: Panel, result: Result) -> None:

@@ -9,15 +9,16 @@ from typing import Any
 
 from isr.bundle.archive import Bundle, edit_of
 from isr.calibration.agreement.summary import Agreement
-from isr.canonical import sha256_bytes
 from isr.edits.directory import EditDirectory
 from isr.errors import CardError, InputError, IsrError, Problem
+from isr.files import file_digest
 from isr.judging.cards import Card, Panel
 from isr.judging.loop import Plan
 from isr.judging.parsing import VERSIONS
 from isr.judging.recorded_card import RecordedCard, digested, recorded_card
 from isr.judging.rubrics import Rubric, load_rubric, parse_rubric
 from isr.judging.thresholds import read_recalibration
+from isr.reading import Unreadable
 from isr.scoring.estimates import Settings
 from isr.scoring.result import Result
 from isr.signature import Signature
@@ -171,6 +172,6 @@ def file_state(data: Path, ref: ImageRef) -> str:
     if not file.is_relative_to(root):
         return "its path leaves the folder; it was not read"
     try:
-        return "" if sha256_bytes(file.read_bytes()) == ref.sha256 else "changed since it was judged"
-    except OSError:
+        return "" if file_digest(file) == ref.sha256 else "changed since it was judged"
+    except Unreadable:
         return "is missing"

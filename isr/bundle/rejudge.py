@@ -20,6 +20,7 @@ from isr.errors import UsageError
 from isr.judging.cards import Panel
 from isr.judging.loop import Judged, judge_all, judged_edits
 from isr.judging.store import Store
+from isr.reading import read_bytes
 from isr.scoring.finished import OUTCOME
 from isr.scoring.outcomes import Ballot, outcomes
 from isr.types import Arm, Edit, ImageRef, Question
@@ -73,7 +74,7 @@ def _placed(edit: Edit, bundle: Bundle, data: Path | None, folder: Path) -> Edit
         if image_name(ref) in bundle.names:
             content = bundle.read(image_name(ref))
         elif data is not None and not file_state(data, ref):
-            content = (data / ref.path).read_bytes()
+            content = read_bytes(data / ref.path)
         else:
             raise UsageError(
                 f"--rejudge: expected the image {ref.path} as it was judged; found none in the bundle"

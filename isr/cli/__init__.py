@@ -6,16 +6,20 @@ Installed packages add commands by the entry point group ``isr.commands``: its n
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import sqlite3
 import sys
+from dataclasses import asdict
 from importlib import import_module, metadata, resources
 from typing import Any
 
 import click
 
-from isr.errors import IsrError, UsageError
+from isr.errors import InputError, IsrError, UsageError
 from isr.foreign import ForeignCodeError, loaded
+from isr.reading import database_advice
 from isr.redaction import KeyFilter
 from isr.version import __version__
 
@@ -118,6 +122,9 @@ def main() -> None:
         sys.exit(stop.exit_code)
     except IsrError as error:
         click.echo(f"isr: {error}", err=True)
+        if isinstance(error, InputError) and error.problems and "--json" in sys.argv:
+            said = {"error": error.summary, "problems": [asdict(p) for p in error.problems]}
+            click.echo(json.dumps(said, indent=1))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         click.echo("isr: interrupted", err=True)
@@ -125,8 +132,12 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except sqlite3.Error as error:
+        advice = database_advice(error, "check its path, the disk and its permissions")
+        click.echo(f"isr: a database of ours: {error}; {advice}", err=True)
+        sys.exit(2)
     except OSError as error:
-        place = error.filename or "a file"
+        place = error.filename or "standard output, or a file without a name"
         click.echo(
             f"isr: {place}: {error.strerror or error}; check the path, the disk and its permissions", err=True
         )

@@ -90,6 +90,7 @@ def command(
         _template(out, options)
         return
     labels, judges, choices = _from_study(study, options) if study else _from_options(options)
+    from isr.files import write_text
     from isr.people.agree import agree, require_judges
 
     require_judges(judges)
@@ -97,8 +98,8 @@ def command(
     table = "\n".join(_lines(found)) + "\n"
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "agreement.json").write_text(found.to_json(), "utf-8")
-        (out / "table.txt").write_text(table, "utf-8")
+        write_text(out / "agreement.json", found.to_json())
+        write_text(out / "table.txt", table)
     click.echo(found.to_json() if as_json else table, nl=False)
 
 

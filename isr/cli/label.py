@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from isr.scoring.places import folder_beside
+
 _PATH = click.Path(path_type=Path)
 
 
@@ -36,6 +38,9 @@ _PATH = click.Path(path_type=Path)
 @click.option("--port", default=0, help="Default: a free one.")
 @click.option("--export", "exporting", is_flag=True, help="Write labels.csv and the rest, and end.")
 @click.option(
+    "--csv-safe", is_flag=True, help="Also write labels-safe.csv, for a spreadsheet: no cell is a formula."
+)
+@click.option(
     "--import",
     "imported",
     type=_PATH,
@@ -43,7 +48,13 @@ _PATH = click.Path(path_type=Path)
     help="Take in labels of a .csv, .jsonl or Label Studio's .json, and end.",
 )
 def command(
-    directory: Path, out: Path | None, exporting: bool, imported: Path | None, port: int, **options: Any
+    directory: Path,
+    out: Path | None,
+    exporting: bool,
+    csv_safe: bool,
+    imported: Path | None,
+    port: int,
+    **options: Any,
 ) -> None:
     """Serve a labelling page for EDIT_DIR on 127.0.0.1; raters open the address that is printed.
 
@@ -57,12 +68,11 @@ def command(
     isr label edits/ --export
     isr agree --labels edits.labels/labels.csv --judge edits.isr
     """
-    import os
 
     from isr.people.label_store import LabelStore
     from isr.people.labelling_export import export, import_into
 
-    folder = out or Path(f"{os.path.normpath(directory)}.labels")
+    folder = out or folder_beside(directory, ".labels")
     if not exporting and imported is None:
         from isr.web.guard import require_extra
 
@@ -81,12 +91,12 @@ def command(
             for reason, count in taken.left.items():
                 click.echo(f"not taken in: {count} rows {reason}")
         if exporting or imported is not None:
-            for file in export(store, folder):
+            for file in export(store, folder, csv_safe=csv_safe):
                 click.echo(str(file))
             _reports(store)
             return
         _serve(directory, store, port)
-        for file in export(store, folder):
+        for file in export(store, folder, csv_safe=csv_safe):
             click.echo(str(file))
         _reports(store)
 

@@ -28,6 +28,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--title", default="", help="Default: the names of the runs.")
 @click.option("--latex", "as_latex", is_flag=True, help="Print the table for a paper, and write nothing.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print every estimate as CSV, and write nothing.")
+@click.option("--csv-safe", is_flag=True, help="Of --csv: no cell is a formula in a spreadsheet.")
 @click.option("--methods", "as_methods", is_flag=True, help="Print the methods sentence, and write nothing.")
 @click.option("--serve", is_flag=True, help="Show the run in a browser while it goes on (extra: label).")
 @click.option("--port", default=0, help="Of --serve. Default: a free one.")
@@ -49,11 +50,12 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
     from isr.report.page import Options, write_report
     from isr.report.paper import estimates_csv, latex, methods
     from isr.report.runs import named_runs, read_report_run
+    from isr.spreadsheet import csv_safe
 
     found = named_runs([read_report_run(path, data) for path in runs])
     printed: dict[str, Callable[[], str]] = {
         "as_latex": lambda: latex(found),
-        "as_csv": lambda: estimates_csv(found),
+        "as_csv": lambda: (csv_safe if options["csv_safe"] else str)(estimates_csv(found)),
         "as_methods": lambda: "\n\n".join(methods(run) for run in found) + "\n",
     }
     for name, text in printed.items():

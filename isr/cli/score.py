@@ -113,6 +113,11 @@ REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to op
     help="Also PSNR, SSIM, VIFp, FSIM, LPIPS of edit and control edit, with their rank correlation to the outcome.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be asked and what it would cost; ask nobody.")
+@click.option(
+    "--csv-safe",
+    is_flag=True,
+    help="Also write edits-safe.csv, for a spreadsheet: no cell is a formula. edits.csv stays as it is.",
+)
 @click.option("--no-report", is_flag=True, help="Write no report.html.")
 @click.option("--watch", is_flag=True, help="Show the run in a browser while it goes on (extra: label).")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -125,6 +130,7 @@ def command(
     quiet: bool,
     no_report: bool,
     watch: bool,
+    csv_safe: bool,
     **fields: Any,
 ) -> None:
     """Judge every edit in EDIT_DIR and estimate the Immunization Success Rate.
@@ -155,6 +161,8 @@ def command(
         return
     done = _run(options, quiet, watch)
     _print_run(done, as_json)
+    if csv_safe or (done.out / "edits-safe.csv").is_file():  # a copy never stays behind its table
+        _write_csv_safe(done, as_json)
     if not no_report:
         _write_report(done, directory, as_json)
     raise SystemExit(done.exit_code)
@@ -180,6 +188,14 @@ def _live(options: Any, watch: Any) -> AbstractContextManager[None]:
     from isr.web.live import watching_run
 
     return watching_run(options.home, options.store_path, options.directory, watch.progress)
+
+
+def _write_csv_safe(done: Run, as_json: bool) -> None:
+    from isr.scoring.stored import write_csv_safe
+
+    for file in write_csv_safe(done.out):
+        if not as_json:
+            click.echo(f"for a spreadsheet: {file}")
 
 
 def _write_report(done: Run, directory: Path, as_json: bool) -> None:

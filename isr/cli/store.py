@@ -96,24 +96,24 @@ def recover(store: Path) -> None:
 @click.argument("store", type=_PATH)
 def import_(answers: Path, store: Path) -> None:
     """Add the answers of an export to a store, so that their judges can be scored again without asking them."""
-    import json
     from collections.abc import Iterator
     from typing import Any
 
     from isr.errors import InputError
     from isr.judging.store import Store
+    from isr.reading import Unreadable, byte_lines, json_lines
 
     def rows() -> Iterator[tuple[str, Any]]:
-        with answers.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield f"{answers}:{number}", json.loads(line)
+        for number, _, value in json_lines(byte_lines(answers), answers):
+            if isinstance(value, Unreadable):
+                raise value
+            yield f"{answers}:{number}", value
 
     try:
         with Store(_db(store)) as opened:
             n = opened.import_rows(rows())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{answers}: expected the lines of isr store export; found {error}") from error
+    except Unreadable as error:
+        raise InputError(f"{error}; expected the lines of isr store export") from error
     click.echo(f"{store}: {n} answers imported; those that were there already stand")
 
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from isr.edits.metadata import KNOWN, NAMES, PATHS
-from isr.errors import EditDirectoryError, InputError, Problem, UsageError
+from isr.errors import MOST, EditDirectoryError, InputError, Problem, UsageError
+from isr.files import write_text
+from isr.reading import MAX_FILE, Unreadable, csv_file
 
 SEPARATORS = "_-. "
 FOLDERS = {
@@ -44,22 +46,25 @@ class Match:
     unmatched: Mapping[str, tuple[str, ...]]
 
     def report(self) -> str:
-        """What matched, and every name that did not."""
+        """What matched, and the first ``MOST`` names of each kind that did not."""
         lines = [f"{len(self.rows)} edits matched"]
         for what, names in self.unmatched.items():
             if names:
                 lines.append(f"{what}: {len(names)}")
-                lines += [f"  {name}" for name in names]
+                lines += [f"  {name}" for name in names[:MOST]]
+                lines += [f"  and {len(names) - MOST:,} more"] if len(names) > MOST else []
         return "\n".join(lines)
 
 
 def read_prompts(path: Path) -> list[PromptRow]:
     """The prompts' table: columns ``name`` and ``prompt``; any other column goes into the metadata."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with csv_file(path, MAX_FILE) as file:
             table = list(csv.DictReader(file, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: expected a CSV with the columns name and prompt; found {error}") from error
+    except Unreadable as error:
+        raise InputError(
+            f"{path}: expected a CSV with the columns name and prompt; found {error.found}"
+        ) from error
     problems = [
         Problem(
             f"{path}:1", column, "no such column here", "one", "rename it: the files come from the patterns"
@@ -177,7 +182,7 @@ def write_directory(target: Path, found: Match, columns: Mapping[str, str]) -> P
                 out[column] = value
         lines.append(json.dumps({**out, **columns}, ensure_ascii=False))
     file = target / "metadata.jsonl"
-    file.write_text("\n".join(lines) + "\n", "utf-8")
+    write_text(file, "\n".join(lines) + "\n")
     return file
 
 

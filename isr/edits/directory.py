@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,6 +18,7 @@ from isr.edits.metadata import KNOWN, PATHS, Row, metadata_file, read_rows
 from isr.edits.scan import Scanned, Scanner
 from isr.errors import EditDirectoryError, Problem
 from isr.image_file import ImageProblem
+from isr.reading import Unreadable, read_toml
 from isr.types import Edit, ImageRef, Treatment, Unit
 
 SETTINGS = ("rubrics", "by", "level")
@@ -261,11 +261,11 @@ def settings_of(root: Path) -> tuple[Settings, list[Problem]]:
     """What ``isr.toml`` says, and everything in it that data must not choose. Raises ``EditDirectoryError`` if it is no TOML."""
     path = root / "isr.toml"
     try:
-        raw = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return Settings(), []
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise EditDirectoryError(f"{path}: expected TOML; found {error}; correct the file") from error
+        raw = read_toml(path)
+    except Unreadable as error:
+        if error.missing:
+            return Settings(), []
+        raise EditDirectoryError(f"{path}: expected TOML; found {error.found}; correct the file") from error
     problems = [
         Problem(
             "isr.toml",

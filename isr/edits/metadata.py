@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from isr.errors import EditDirectoryError, MissingExtraError, Problem
+from isr.reading import MAX_TABLE, Unreadable, byte_lines, csv_file, json_lines, open_regular
 from isr.types import Treatment, Unit
 
 NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
@@ -46,62 +46,45 @@ def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a metadata file in its order, one at a time. Raises ``EditDirectoryError`` if it has none."""
     reader = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}[path.suffix]
     empty = True
-    for row in reader(path):
-        empty = False
-        yield row
+    try:
+        for row in reader(path):
+            empty = False
+            yield row
+    except Unreadable as error:
+        raise EditDirectoryError(str(error)) from error
     if empty:
         raise EditDirectoryError(f"{path}: expected at least one row; found none; export it again")
 
 
 def _read_jsonl(path: Path) -> Iterator[Row]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            where = f"{path.name}:{number}"
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-                value = json.loads(text, object_pairs_hook=_once)
-            except (ValueError, RecursionError) as error:
-                yield Row(
-                    where,
-                    {},
-                    (Problem(where, "", "one JSON object in UTF-8", str(error), "correct the line"),),
-                )
-                continue
-            if not isinstance(value, dict):
-                found = type(value).__name__
-                yield Row(where, {}, (Problem(where, "", "a JSON object", found, "correct the line"),))
-            else:
-                yield _row(where, value)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    out = dict(pairs)
-    if len(out) != len(pairs):
-        raise ValueError("a column that stands twice in the row")
-    return out
+    for number, _, value in json_lines(byte_lines(path), once=True):
+        where = f"{path.name}:{number}"
+        if isinstance(value, Unreadable):
+            said = Problem(where, "", "one JSON object in UTF-8", value.found, "correct the line")
+            yield Row(where, {}, (said,))
+        elif not isinstance(value, dict):
+            found = type(value).__name__
+            yield Row(where, {}, (Problem(where, "", "a JSON object", found, "correct the line"),))
+        else:
+            yield _row(where, value)
 
 
 def _read_csv(path: Path) -> Iterator[Row]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            _check_header(path, header)
-            for cells in reader:
-                where = f"{path.name}:{reader.line_num}"
-                if not cells:
-                    continue
-                if len(cells) != len(header):
-                    problem = Problem(
-                        where, "", f"{len(header)} cells", f"{len(cells)}", "quote cells with commas"
-                    )
-                    yield Row(where, {}, (problem,))
-                else:
-                    yield _row(where, dict(zip(header, cells, strict=True)))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise EditDirectoryError(f"{path}: expected CSV in UTF-8; found {error}; export it again") from error
+    with csv_file(path) as file:
+        reader = csv.reader(file, strict=True)
+        header = next(reader, [])
+        _check_header(path, header)
+        for cells in reader:
+            where = f"{path.name}:{reader.line_num}"
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                problem = Problem(
+                    where, "", f"{len(header)} cells", f"{len(cells)}", "quote cells with commas"
+                )
+                yield Row(where, {}, (problem,))
+            else:
+                yield _row(where, dict(zip(header, cells, strict=True)))
 
 
 def _check_header(path: Path, header: list[str]) -> None:
@@ -122,10 +105,11 @@ def _read_parquet(path: Path) -> Iterator[Row]:
         ) from error
     try:
         number = 0
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=1024):
-            for values in batch.to_pylist():
-                number += 1
-                yield _row(f"{path.name}:{number}", values)
+        with open_regular(path, MAX_TABLE) as file:
+            for batch in pq.ParquetFile(file).iter_batches(batch_size=1024):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield _row(f"{path.name}:{number}", values)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise EditDirectoryError(
             f"{path}: expected a parquet file; found {error}; export it again"

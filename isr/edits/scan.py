@@ -17,6 +17,7 @@ from pathlib import Path
 
 from isr.edits.images import POLICY, pixel_digest
 from isr.image_file import ImageProblem, decode, read_file
+from isr.reading import Unreadable, require_regular
 
 _TABLE = """CREATE TABLE IF NOT EXISTS files (
     path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, policy TEXT, sha256 TEXT, pixels TEXT
@@ -145,11 +146,12 @@ def _open_cache(path: Path | None) -> sqlite3.Connection | None:
         return None
     connection = None
     try:
+        require_regular(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
         connection.execute("PRAGMA synchronous=OFF")
         connection.execute(_TABLE)
-    except (OSError, sqlite3.Error):
+    except (OSError, Unreadable, sqlite3.Error):
         if connection is not None:
             connection.close()
         return None

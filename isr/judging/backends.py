@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from isr.canonical import sha256_bytes
 from isr.errors import CardError, IsrError, JudgeError
 from isr.foreign import ForeignCodeError, loaded
+from isr.reading import Unreadable, read_bytes
 from isr.types import Answer, Finish
 
 if TYPE_CHECKING:
@@ -232,10 +233,10 @@ def _of_file(backend: str, folder: str) -> _Found:
         )
     path = Path(folder, file)
     try:
-        source = path.read_bytes()
-    except OSError as error:
+        source = read_bytes(path)
+    except Unreadable as error:
         raise CardError(
-            f"'backend' expected a file of Python; found {file!r} ({error.strerror}: {path}); check the path"
+            f"'backend' expected a file of Python; found {file!r} ({error.found}: {path}); check the path"
         ) from None
     digest = sha256_bytes(source)
     name = f"isr_backend_{digest.partition(':')[2][:16]}"

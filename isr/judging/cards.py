@@ -5,10 +5,8 @@ The identity of a judge is everything that can change its answers. Limits, price
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -22,11 +20,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from isr.canonical import sha256_json, short
 from isr.edits.images import ImagePolicy
 from isr.errors import CardError, Problem, UsageError
+from isr.files import file_digest
 from isr.foreign import ForeignCodeError, loaded
 from isr.judging import image_tokens
 from isr.judging.backends import NAME as BACKEND_NAME
 from isr.judging.backends import Traits, by_path, identity_of, traits
 from isr.judging.card_secrets import not_finite, secrets, shown
+from isr.reading import MAX_TOML, TooDeep, Unreadable, read_text, toml_of
 
 PANEL = "panel"
 _SENT = {
@@ -229,23 +229,23 @@ def checkpoint_digest(card: Card) -> str:
             f"{card.name}: 'model' expected readable files in {card.model!r}; found {error.filename} "
             f"({error.strerror}); mend or remove it"
         ) from None
+    except Unreadable as error:
+        raise CardError(
+            f"{card.name}: 'model' expected readable files in {card.model!r}; found: {error}"
+        ) from None
     return "checkpoint:" + sha256_json(files)
 
 
 @lru_cache(maxsize=4096)
 def _digest_of(path: str, changed_ns: int) -> str:
-    with open(path, "rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(Path(path))
 
 
 def _file_digest(card: Card, path: object) -> str:
     try:
-        with open(str(path), "rb") as file:
-            return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise CardError(
-            f"{card.name}: expected a file in engine; found {path!r} ({error.strerror})"
-        ) from None
+        return file_digest(Path(str(path)))
+    except Unreadable as error:
+        raise CardError(f"{card.name}: expected a file in engine; found {path!r} ({error.found})") from None
 
 
 @dataclass(frozen=True)
@@ -322,17 +322,17 @@ def _read(name_or_path: str) -> tuple[dict[str, Any], str, str]:
     if name_or_path.endswith(".toml"):
         path = Path(name_or_path)
         try:
-            text, name, where = path.read_text("utf-8"), path.stem, name_or_path
-        except (OSError, UnicodeDecodeError) as error:
+            text, name, where = read_text(path, MAX_TOML), path.stem, name_or_path
+        except Unreadable as error:
             raise CardError(
-                f"{path}: expected a readable judge card; found {error}; check the path"
+                f"{path}: expected a readable judge card; found {error.found}; check the path"
             ) from error
     else:
         text, name, where = _builtin_text(name_or_path), name_or_path, f"judge card {name_or_path}"
     try:
-        return tomllib.loads(text), name, where
-    except tomllib.TOMLDecodeError as error:
-        raise CardError(f"{where}: expected TOML; found {error}; correct the file") from error
+        return toml_of(text, where), name, where
+    except Unreadable as error:
+        raise CardError(str(error)) from error
 
 
 def _builtin_text(name: str) -> str:
@@ -342,7 +342,7 @@ def _builtin_text(name: str) -> str:
             return file.read_text("utf-8")
         for point in metadata.entry_points(group=ENTRY_POINTS, name=name):
             try:
-                return loaded(lambda point=point: Path(str(point.load())).read_text("utf-8"))  # type: ignore[misc]
+                return loaded(lambda point=point: read_text(Path(str(point.load())), MAX_TOML))  # type: ignore[misc]
             except ForeignCodeError as error:
                 raise CardError(
                     f"--judge {name}: expected the path of a card at {point.value}; found {error}; correct or uninstall "
@@ -359,14 +359,20 @@ def _override(raw: dict[str, Any], text: str) -> None:
     if not sign or not key.strip():
         raise UsageError(f"--set {text}: expected key=value, e.g. decoding.temperature=0.7")
     *sections, last = key.strip().split(".")
+    if len(sections) > 8:
+        raise UsageError(
+            f"--set {key[:40]}...: expected a field of a card; found {len(sections)} sections; correct it"
+        )
     target = raw
     for section in sections:
         target = target.setdefault(section, {})
         if not isinstance(target, dict):
             raise UsageError(f"--set {text}: {section!r} is not a section of a card")
     try:
-        target[last] = tomllib.loads(f"v = {value}")["v"]
-    except tomllib.TOMLDecodeError:
+        target[last] = toml_of(f"v = {value}")["v"]
+    except TooDeep as error:
+        raise UsageError(f"--set {key}: expected a value; found {error.found}; correct it") from error
+    except Unreadable:
         target[last] = value  # a bare word is a string: --set model=my-model
 
 

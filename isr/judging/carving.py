@@ -7,6 +7,7 @@ is found, and nothing else is.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any
 from isr.errors import StoreError
 from isr.judging.store_format import MAX_BODY
 from isr.judging.store_rows import DamagedError, Statement, sound_answer, sound_part, sound_request
+from isr.reading import Unreadable, open_regular
 
 # The header of a record: its length, then the type of each column as a varint. 12 + 2 n: n bytes; 13 + 2 n: n characters.
 _KEY = rb"\x4c"  # 32 bytes
@@ -57,14 +59,12 @@ def _layouts(database: Path) -> list[tuple[int, int]]:
 def _mapped(path: Path) -> Any:
     """The bytes of a file, mapped; nothing where there is no file or an empty one."""
     try:
-        with path.open("rb") as file:
-            return mmap(file.fileno(), 0, access=ACCESS_READ)
-    except FileNotFoundError:
-        return b""
-    except ValueError:  # an empty file
-        return b""
-    except OSError as error:
-        raise StoreError(f"{path}: expected a file that can be read; found {error.strerror}") from error
+        with open_regular(path) as file:
+            return mmap(file.fileno(), 0, access=ACCESS_READ) if os.fstat(file.fileno()).st_size else b""
+    except Unreadable as error:
+        if error.missing:
+            return b""
+        raise StoreError(str(error)) from error
 
 
 @dataclass

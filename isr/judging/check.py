@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from isr.canonical import sha256_bytes
 from isr.errors import TransportError
+from isr.files import file_digest
 from isr.judging.backends import open_judge
 from isr.judging.cards import Card
 from isr.judging.parsing import parse
@@ -120,4 +120,4 @@ def _scene(folder: Path, role: str, colour: tuple[int, int, int]) -> ImageRef:
     image = image.resize((128, 128), Image.Resampling.LANCZOS)
     path = folder / f"{role}.png"
     image.save(path)
-    return ImageRef(path.name, sha256_bytes(path.read_bytes()))
+    return ImageRef(path.name, file_digest(path))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from isr.errors import TransportError, TransportReason
 from isr.judging.keys import endpoint_key, is_loopback
 from isr.judging.replies import ACCEPT_ENCODING, bounded
 from isr.judging.statuses import error_of_status
+from isr.reading import Unreadable, json_of
 from isr.redaction import redactor
 
 if TYPE_CHECKING:
@@ -82,6 +82,6 @@ class Client:
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return json_of(body)
+    except Unreadable:
         return None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from importlib import resources
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from isr.errors import AuthenticationError, SecretError, UsageError
+from isr.files import write_text
 from isr.judging.card_secrets import KEY_PREFIX
+from isr.reading import Unreadable, read_toml, toml_of
 
 if TYPE_CHECKING:
     from isr.judging.cards import Card
@@ -35,11 +36,11 @@ def read_config() -> dict[str, Any]:
     """The user's configuration: ``judge`` (the default judge) and ``allow`` (host -> variables)."""
     path = config_file()
     try:
-        config = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: expected TOML; found {error}; correct or remove the file") from error
+        config = read_toml(path)
+    except Unreadable as error:
+        if error.missing:
+            return {}
+        raise UsageError(f"{path}: expected TOML; found {error.found}; correct or remove the file") from error
     unknown = sorted(set(config) - {"judge", "allow"})
     if unknown:
         raise UsageError(
@@ -79,7 +80,7 @@ def allow(host: str, variable: str) -> Path:
     lines += ["[allow]", *(f"{_toml(h)} = {_toml(v)}" for h, v in sorted(allowed.items()))]
     path = config_file()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", "utf-8")
+    write_text(path.resolve(), "\n".join(lines) + "\n")
     return path
 
 
@@ -126,7 +127,7 @@ def bound_pairs() -> set[tuple[str, str]]:
     pairs = set()
     for file in resources.files("isr.judges").iterdir():
         if file.name.endswith(".toml"):
-            endpoint = tomllib.loads(file.read_text("utf-8")).get("endpoint", {})
+            endpoint = toml_of(file.read_text("utf-8")).get("endpoint", {})
             if endpoint.get("api_key_env"):
                 pairs.add(((urlsplit(endpoint["base_url"]).hostname or "").lower(), endpoint["api_key_env"]))
     return pairs

@@ -32,7 +32,7 @@ from isr.judging.cards import Card, Panel
 from isr.judging.parsing import PARSER_VERSION, parse
 from isr.judging.prices import cost_of_answer, worst_cost
 from isr.judging.requests import Request, Template, requests_for
-from isr.judging.retry import Throttle, with_retries
+from isr.judging.retry import Throttle, nobody_listens, with_retries
 from isr.judging.rubrics import Rubric
 from isr.judging.sending import Encoder, Prepared
 from isr.judging.store import Store
@@ -326,6 +326,13 @@ class _JudgeRun:
         self.progress.failures += 1
         self.progress.failed[request.key] = error.reason
         self.progress.undecided[error.reason] += 1
+        if not self.throttle.heard and nobody_listens(error):
+            at = self.card.endpoint.base_url or "its address"
+            self.progress.stopped = self.progress.stopped or (
+                f"{self.card.name}: nothing was ever answered at {at}: start the server or correct the address, then "
+                f"run the same command again ({error})"
+            )
+            return
         level = logging.DEBUG if error.reason is TransportReason.NOT_ASKED else logging.WARNING
         log.log(level, "%s: a request was given up (%s: %s)", self.card.name, error.reason, error)
         self.failures_in_a_row += error.reason in OUTAGE

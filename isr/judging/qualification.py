@@ -5,7 +5,6 @@ A qualification speaks for one judge identity under the rubrics that it was made
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from typing import Any
 from isr.errors import InputError, Problem, UsageError
 from isr.judging.cards import Card
 from isr.judging.rubrics import Rubric
+from isr.reading import read_json, why
 
 log = logging.getLogger("isr")
 
@@ -66,14 +66,14 @@ def read_qualification(path: Path) -> dict[str, Any]:
     """A ``qualification.json`` as it was written. Raises ``InputError`` if the file is none."""
     file = path / FILE if path.is_dir() else path
     try:
-        raw: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        raw: dict[str, Any] = read_json(file)
         if raw["schema"] != SCHEMA:
             raise ValueError(f"schema {raw['schema']}")
         _summary(raw)
         raw["judge"]["digest"], {r["digest"] for r in raw["rubrics"]}, raw["data"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         problem = Problem(
-            str(file), "", f"a qualification of version {SCHEMA}", repr(error), "run isr qualify"
+            str(file), "", f"a qualification of version {SCHEMA}", why(error), "run isr qualify"
         )
         raise InputError("a qualification cannot be read", [problem]) from error
     return raw

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from isr.reading import json_of
+
 ELSEWHERE = "/elsewhere"
 
 
@@ -50,7 +52,7 @@ class Recorder:
 
     def _answer(self, body: bytes) -> dict[str, Any]:
         try:
-            asked = json.loads(body)
+            asked = json_of(body)
         except ValueError:
             asked = {}
         content = [{"type": "text", "text": self.text}]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -15,12 +17,13 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from isr.errors import TransportError, TransportReason
+from isr.errors import IsrError, TransportError, TransportReason
 from isr.judging.cards import Limits
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
+TRIES_AT_A_CLOSED_DOOR = 2
 BACKOFF = wait_random_exponential(multiplier=0.5, max=60)
 
 
@@ -42,6 +45,7 @@ class Throttle:
         self._successes = 0
         self._epoch = 0
         self._free = asyncio.Condition()
+        self.heard = False  # whether anything was ever there to answer, if only with an error
 
     async def start(self) -> int:
         """Waits for a free place and for the rate; returns the epoch to hand to ``end``."""
@@ -97,7 +101,18 @@ class _Place:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         limited = isinstance(error, TransportError) and error.reason is TransportReason.RATE_LIMITED
+        if error is None or (isinstance(error, IsrError) and not nobody_listens(error)):
+            self._throttle.heard = True
         await self._throttle.end(self._epoch, limited, succeeded=error is None)
+
+
+def nobody_listens(error: BaseException | None) -> bool:
+    """Whether a request got no further than the name or the door of a host: unknown, or the connection refused."""
+    while error is not None:
+        if isinstance(error, socket.gaierror) or getattr(error, "errno", None) == errno.ECONNREFUSED:
+            return True
+        error = error.__cause__ or error.__context__  # the border raises its own error ``from None``
+    return False
 
 
 async def with_retries(
@@ -112,7 +127,8 @@ async def with_retries(
     Exponential backoff with full jitter (Brooker, 2015); ``Retry-After`` is honoured up to
     ``limits.max_retry_after_s``, beyond which the request is given up. A 429 is no failed attempt: it is waited
     out, for ``limits.max_wait_s`` seconds of waiting in all; a second one for the same request holds all others
-    back as well. Anything else is given up after ``limits.max_attempts``. Raises the last ``TransportError``.
+    back as well. Anything else is given up after ``limits.max_attempts``; where nothing has ever answered and nobody
+    listens, after ``TRIES_AT_A_CLOSED_DOOR``. Raises the last ``TransportError``.
     """
     failed = 0
 
@@ -130,7 +146,12 @@ async def with_retries(
         nonlocal failed
         error = state.outcome.exception() if state.outcome else None
         failed += not (isinstance(error, TransportError) and error.reason is TransportReason.RATE_LIMITED)
-        return failed >= limits.max_attempts or state.idle_for + state.upcoming_sleep > limits.max_wait_s
+        closed = not throttle.heard and nobody_listens(error) and failed >= TRIES_AT_A_CLOSED_DOOR
+        return (
+            closed
+            or failed >= limits.max_attempts
+            or state.idle_for + state.upcoming_sleep > limits.max_wait_s
+        )
 
     def before_sleep(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

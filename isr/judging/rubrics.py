@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from importlib import metadata, resources
@@ -23,6 +22,7 @@ from isr.canonical import sha256_json, short
 from isr.errors import Problem, RubricError
 from isr.files import write_text
 from isr.foreign import ForeignCodeError, loaded
+from isr.reading import MAX_TOML, Unreadable, read_text, toml_of
 from isr.types import Question
 
 DEFAULTS = ("semantic/v1", "perceptual/v1")
@@ -240,20 +240,20 @@ def _from_file(path: Path) -> Rubric:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(path, MAX_TOML)
+    except Unreadable as error:
         raise RubricError(
-            f"rubric {path}: expected a readable rubric file; found {error}; check the path"
+            f"rubric {path}: expected a readable rubric file; found {error.found}; check the path"
         ) from error
 
 
 def parse_rubric(name: str, text: str) -> Rubric:
     """A rubric from the text of its file. Raises ``RubricError`` with every problem at once."""
     try:
-        raw = tomllib.loads(text)
+        raw = toml_of(text)
         rubric = Rubric.model_validate({**raw, "name": name, "text": text})
-    except tomllib.TOMLDecodeError as error:
-        raise RubricError(f"rubric {name}: expected TOML; found {error}; correct the file") from error
+    except Unreadable as error:
+        raise RubricError(f"rubric {name}: expected TOML; found {error.found}; correct the file") from error
     except ValidationError as error:
         problems = [
             Problem(

@@ -32,6 +32,7 @@ from isr.judging.store_rows import (
     sound_part,
     sound_request,
 )
+from isr.reading import Unreadable, database_advice
 from isr.types import Answer
 
 SCHEMA = "isr.store/1"
@@ -77,7 +78,7 @@ class Store:
                     configure(self._reader, path)
                     _create(self._reader)
                 self._writer = None if read_only else _Writer(path)
-            except (sqlite3.Error, OSError) as error:
+            except (sqlite3.Error, OSError, Unreadable) as error:
                 wanted = f"an answer store that can be {'read' if read_only else 'written'}"
                 raise store_error(path, error, wanted) from error
             opened.pop_all()
@@ -345,7 +346,8 @@ class _Writer:
                     self._insert(connection, *row)
         except sqlite3.Error as error:
             failure = StoreError(
-                f"{self._path}: an answer could not be kept ({error}); free the disk, then run again"
+                f"{self._path}: an answer could not be kept ({error}); "
+                f"{database_advice(error, 'free the disk, then run again')}"
             )
             for _, future in batch:
                 future.set_exception(failure)

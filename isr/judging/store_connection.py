@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from isr.errors import StoreError
+from isr.reading import Unreadable, database_advice, read_bytes, require_regular
 
 BUSY_S = 60.0
 _SHARED_FILE_SYSTEMS = {
@@ -33,24 +34,21 @@ _SHARED_FILE_SYSTEMS = {
 }
 
 
-def store_error(path: Path, error: sqlite3.Error | OSError, expected: str) -> StoreError:
+def store_error(path: Path, error: sqlite3.Error | OSError | Unreadable, expected: str) -> StoreError:
     """The error to be raised for what SQLite or the system says: damage, another process, or the disk.
 
     expected: what the file should have been (``an answer store that can be read``).
     """
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    found, fix = str(error), "check the path, the disk and its permissions"
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         fix = f"if it was one, `isr store recover {path}` saves every answer in it that is sound"
-    elif code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        found = f"{error}: another process has held it for {BUSY_S:.0f} s"
-        fix = "wait for that process or end it, then run the same command again"
-    elif code == sqlite3.SQLITE_FULL:
-        fix = "free the disk, then run the same command again"
-    return StoreError(f"{path}: expected {expected}; found: {found}; {fix}")
+    else:
+        fix = database_advice(error, "check the path, the disk and its permissions")
+    return StoreError(f"{path}: expected {expected}; found: {getattr(error, 'found', error)}; {fix}")
 
 
 def connect(path: Path, read_only: bool) -> sqlite3.Connection:
+    """A connection to a regular file. Raises ``sqlite3.Error`` or ``Unreadable``."""
+    require_regular(path)
     if read_only:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
@@ -71,8 +69,8 @@ def file_system(path: Path, mounts: str = "/proc/self/mountinfo") -> str:
     if not sys.platform.startswith("linux"):
         return ""
     try:
-        lines = Path(mounts).read_bytes().splitlines()
-    except OSError:
+        lines = read_bytes(mounts).splitlines()
+    except Unreadable:
         return ""
     target = os.fsencode(os.path.dirname(os.path.realpath(path)))
     best, kind = b"", b""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,6 +11,7 @@ from isr.canonical import sha256_bytes
 from isr.errors import StoreError
 from isr.judging.requests import content_digest
 from isr.judging.store_format import TooLongError, answer_digest, as_bytes, pack, text_of, unpack
+from isr.reading import Unreadable, json_of
 from isr.types import Answer
 
 Statement = tuple[str, tuple[Any, ...]]  # table, values
@@ -56,9 +56,9 @@ def _unpacked(body: object) -> bytes:
 
 def _json(content: bytes) -> Any:
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise DamagedError(f"it cannot be read ({error})") from error
+        return json_of(content)
+    except Unreadable as error:
+        raise DamagedError(f"it cannot be read ({error.found})") from error
 
 
 def exported(

@@ -6,7 +6,6 @@ A file is bound to one judge's identity and to the rubric of each question; it i
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,6 +21,7 @@ from isr.errors import InputError, Problem, UsageError
 from isr.files import write_text
 from isr.judging.cards import Card
 from isr.judging.rubrics import Rubric
+from isr.reading import MAX_TOML, Unreadable, read_text, toml_of
 from isr.types import Question, Value, Verdict
 
 SCHEMA = "isr.calibration/1"
@@ -110,20 +110,20 @@ def read_recalibration(path: Path) -> Recalibration:
 def calibration_text(path: Path) -> str:
     """The text of a calibration file. Raises ``InputError`` if it cannot be read."""
     try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(path, MAX_TOML)
+    except Unreadable as error:
         raise InputError(
-            f"{path}: expected a calibration file; found {error}; make it with isr calibrate --out"
+            f"{path}: expected a calibration file; found {error.found}; make it with isr calibrate --out"
         ) from error
 
 
 def parse_recalibration(text: str, path: str) -> Recalibration:
     """The calibration in a text; ``path`` says where it is from. Raises ``InputError`` with every problem at once."""
     try:
-        raw = _File.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        raw = _File.model_validate(toml_of(text))
+    except Unreadable as error:
         raise InputError(
-            f"{path}: expected a calibration file; found {error}; make it with isr calibrate --out"
+            f"{path}: expected a calibration file; found {error.found}; make it with isr calibrate --out"
         ) from error
     except ValidationError as error:
         problems = [

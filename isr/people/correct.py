@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from isr.people.agree import column_of, image_of
 from isr.people.judgements import QUESTIONS, Judgements
 from isr.people.labels import Consensus, Labels, consensus, one_guideline, scale_parts
 from isr.people.study_file import check_pixels
+from isr.reading import Unreadable, read_json
 from isr.signature import Signature
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
@@ -355,10 +355,10 @@ def _error_rates(rows: Rows, use: Rows, settings: Settings) -> tuple[Interval, I
 def read_plan(path: Path) -> dict[str, Any]:
     """The ``plan.json`` of a sample. Raises ``InputError`` if it is none."""
     try:
-        plan = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        plan = read_json(path)
+    except Unreadable as error:
         raise InputError(
-            f"{path}: expected the plan.json of a sample; found {error}; check the path"
+            f"{path}: expected the plan.json of a sample; found {error.found}; check the path"
         ) from error
     if not isinstance(plan, dict):
         raise InputError(f"{path}: expected the plan.json of a sample; found no JSON object; check the path")

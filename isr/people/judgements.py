@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +14,7 @@ from isr.errors import InputError, Problem, TransportReason
 from isr.judging.parsing import parse, recorded_answer
 from isr.judging.rubrics import load_pair, load_rubric
 from isr.judging.store import Store
+from isr.reading import Unreadable, json_lines, read_bytes
 from isr.scoring.finished import FinishedRun, of_stored
 from isr.scoring.outcomes import majority, repeats
 from isr.scoring.result import Result
@@ -268,13 +269,10 @@ def read_recorded(path: Path, *, name: str, rubrics: Sequence[str]) -> Judgement
     edits: dict[str, EditInfo] = {}
     problems: list[Problem] = []
     data = _bytes(path)
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        row = _object(line)
-        edit = row.get("edit_id") if row is not None else None
-        if row is None or not isinstance(edit, str) or not edit or edit in edits:
-            found = line[:60].decode("utf-8", "replace")
+    for number, offset, row in json_lines(io.BytesIO(data)):
+        edit = row.get("edit_id") if isinstance(row, dict) else None
+        if not isinstance(edit, str) or not edit or edit in edits:
+            found = data[offset : offset + 60].partition(b"\n")[0].decode("utf-8", "replace")
             problems.append(
                 Problem(f"{path.name}:{number}", "edit_id", "one object per edit", found, "correct the line")
             )
@@ -299,16 +297,6 @@ def read_recorded(path: Path, *, name: str, rubrics: Sequence[str]) -> Judgement
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"{path}: expected recorded answers; found {error.strerror}; check the path"
-        ) from error
-
-
-def _object(line: bytes) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return row if isinstance(row, dict) else None
+        return read_bytes(path)
+    except Unreadable as error:
+        raise InputError(f"{path}: expected recorded answers; found {error.found}; check the path") from error

@@ -20,6 +20,7 @@ from typing import Any
 from isr.errors import InputError, UsageError
 from isr.people.labelling_plan import Item, Study, order_for
 from isr.people.labels import QUESTIONS, WORDS, Label
+from isr.reading import database_advice, json_of, require_regular
 
 SCHEMA = "isr.labelling/1"
 FILE = "labels.db"
@@ -76,6 +77,7 @@ class LabelStore:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
+        require_regular(folder / FILE)
         self._db = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False, timeout=30)
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -84,7 +86,8 @@ class LabelStore:
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise InputError(
-                f"{folder / FILE}: expected a labelling study; found: {error}; use another --out"
+                f"{folder / FILE}: expected a labelling study; found: {error}; "
+                f"{database_advice(error, 'use another --out')}"
             ) from error
 
     def close(self) -> None:
@@ -128,15 +131,15 @@ class LabelStore:
             raise InputError(
                 f"{self.folder / FILE}: expected a study of version {SCHEMA}; found another; use another --out"
             )
-        items = [json.loads(b) for (b,) in self._db.execute("SELECT body FROM items ORDER BY item")]
+        items = [json_of(b) for (b,) in self._db.execute("SELECT body FROM items ORDER BY item")]
         return Study(
             items=tuple(Item(**i) for i in items),
-            plan=json.loads(self._meta("plan") or "{}"),
+            plan=json_of(self._meta("plan") or "{}"),
             guideline=self._meta("guideline") or "",
             seed=int(self._meta("seed") or 0),
             repeat=float(self._meta("repeat") or 0),
             directory=self._meta("directory") or "",
-            options=json.loads(self._meta("options") or "{}"),
+            options=json_of(self._meta("options") or "{}"),
         )
 
     def _meta(self, name: str) -> str | None:
@@ -187,7 +190,7 @@ class LabelStore:
             "SELECT i.body FROM tasks t JOIN items i ON i.item = t.item WHERE t.rater = ? AND t.position = ?"
         )
         row = self._db.execute(sql, (rater, position)).fetchone()
-        return None if row is None else Item(**json.loads(row[0]))
+        return None if row is None else Item(**json_of(row[0]))
 
     def state(self, rater: str) -> State:
         """Where a rater stands. Raises ``UsageError`` for a name that nobody signed in with."""

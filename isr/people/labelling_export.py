@@ -14,11 +14,14 @@ import numpy as np
 
 from isr.calibration.agreement.two_raters import cohen_kappa, confusion
 from isr.errors import InputError, Problem, UsageError
+from isr.files import write_text
 from isr.people.label_store import MAX_NOTE, RATER_NAME, LabelStore, Said
 from isr.people.labelling_plan import Item, Kind, Study
 from isr.people.labels import QUESTIONS, Label, Labels, Mark
 from isr.people.labels_file import write_labels
 from isr.people.labelstudio import export_labels
+from isr.reading import read_text
+from isr.spreadsheet import csv_safe as without_formulas
 from isr.stats.rate import rate_interval
 
 
@@ -102,8 +105,11 @@ def _consistency(study: Study, twice: Sequence[tuple[Said, Said]], question: str
     }
 
 
-def export(store: LabelStore, out: Path) -> list[Path]:
-    """Writes labels.csv, labels-controls.csv, label-studio.json, plan.json and raters.json; returns the files."""
+def export(store: LabelStore, out: Path, *, csv_safe: bool = False) -> list[Path]:
+    """Writes labels.csv, labels-controls.csv, label-studio.json, plan.json and raters.json; returns the files.
+
+    csv_safe: also labels-safe.csv and labels-controls-safe.csv, in which no cell is a formula for a spreadsheet.
+    """
     out.mkdir(parents=True, exist_ok=True)
     study, labels, controls = store.study(), labels_of(store), labels_of(store, "control")
     files = []
@@ -111,6 +117,10 @@ def export(store: LabelStore, out: Path) -> list[Path]:
         if found.rows:
             write_labels(out / name, found)
             files.append(out / name)
+            copy = out / name.replace(".csv", "-safe.csv")
+            if csv_safe or copy.is_file():  # a copy never stays behind its table
+                write_text(copy, without_formulas(read_text(out / name)))
+                files.append(copy)
     texts = {
         "plan.json": json.dumps(study.plan, indent=1) + "\n",
         "raters.json": json.dumps(rater_reports(store), indent=1) + "\n",
@@ -118,7 +128,7 @@ def export(store: LabelStore, out: Path) -> list[Path]:
     if labels.rows:
         texts["label-studio.json"] = export_labels(labels)
     for name, text in texts.items():
-        (out / name).write_text(text, "utf-8")
+        write_text(out / name, text)
         files.append(out / name)
     return files
 

@@ -19,6 +19,7 @@ from isr.judging.rubrics import Rubric
 from isr.people.judgements import EditInfo, Judgements
 from isr.people.labels import QUESTIONS, Label
 from isr.people.sampling import Sample, draw
+from isr.reading import read_bytes
 from isr.types import Arm, Edit, ImageRef, Treatment
 
 Kind = Literal["edit", "control", "attention"]
@@ -249,7 +250,7 @@ def _attention(
         expected = (
             {"perceptual": "fine"} if kind == "unchanged" else {"semantic": "fails", "perceptual": "fails"}
         )
-        digest = sha256_bytes(path.read_bytes())
+        digest = sha256_bytes(read_bytes(path))
         yield Item(
             kind="attention", edit_id=f"attention-{number}-{kind}", prompt=edit.prompt, edit=f"attention/{number}.png", edit_sha256=digest,
             source=edit.source.path if edit.source else "", image_id=edit.unit.image_id, expected=expected,

@@ -20,6 +20,7 @@ import numpy as np
 from isr.calibration.aggregation import UNDECIDED, dawid_skene, majority
 from isr.canonical import sha256_bytes, sha256_json
 from isr.errors import InputError, Problem
+from isr.reading import read_bytes
 from isr.types import Floats, Ints, Question
 
 Consensus = Literal["majority", "strict", "dawid-skene"]
@@ -213,7 +214,7 @@ def one_guideline(labels: Labels, *, pool: bool = False) -> str:
 
 def text_guideline(path: Path) -> str:
     """The version of a guideline that is a text file: its name and digest."""
-    return f"{path.name}:{sha256_bytes(path.read_bytes())}"
+    return f"{path.name}:{sha256_bytes(read_bytes(path))}"
 
 
 def consensus(votes: Ints, rule: Consensus = "majority") -> Ints:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from isr.errors import InputError, Problem
+from isr.files import write_text
 from isr.people.labels import (
     KNOWN,
     QUESTIONS,
@@ -24,6 +25,8 @@ from isr.people.labels import (
     cells_of,
     is_number,
 )
+from isr.reading import Unreadable, json_lines, read_text
+from isr.spreadsheet import Writer
 
 
 def read_labels(path: Path, *, scales: Mapping[str, Scale] | None = None, guideline: str = "") -> Labels:
@@ -36,9 +39,9 @@ def read_labels(path: Path, *, scales: Mapping[str, Scale] | None = None, guidel
     if reader is None:
         raise InputError(f"{path}: expected labels in a .csv or .jsonl file; found another ending; rename it")
     try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a file in UTF-8; found {error}; check the path") from error
+        text = read_text(path, encoding="utf-8-sig")
+    except Unreadable as error:
+        raise InputError(f"{path}: expected a file in UTF-8; found {error.found}; check the path") from error
     problems: list[Problem] = []
     rows: list[tuple[str, Label]] = []
     for where, cells, wrong in reader(path.name, text):
@@ -89,23 +92,15 @@ def _csv_rows(name: str, text: str) -> Iterator[_Cells]:
 
 
 def _jsonl_rows(name: str, text: str) -> Iterator[_Cells]:
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, _, row in json_lines(io.BytesIO(text.encode())):
         where = f"{name}:{number}"
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            yield where, {}, [Problem(where, "", "one JSON object", str(error), "correct the line")]
-            continue
-        if not isinstance(row, dict) or not all(_plain(v) for v in row.values()):
-            yield (
-                where,
-                {},
-                [Problem(where, "", "texts and numbers by column", line[:60], "correct the line")],
-            )
-            continue
-        yield where, {k: _as_text(v) for k, v in row.items() if v not in (None, "")}, []
+        if isinstance(row, Unreadable):
+            yield where, {}, [Problem(where, "", "one JSON object", row.found, "correct the line")]
+        elif not isinstance(row, dict) or not all(_plain(v) for v in row.values()):
+            found = json.dumps(row, ensure_ascii=False)[:60]
+            yield where, {}, [Problem(where, "", "texts and numbers by column", found, "correct the line")]
+        else:
+            yield where, {k: _as_text(v) for k, v in row.items() if v not in (None, "")}, []
 
 
 def _plain(value: object) -> bool:
@@ -212,9 +207,10 @@ def write_labels(path: Path, labels: Labels) -> None:
         text = "".join(
             json.dumps({k: v for k, v in x.items() if v}, ensure_ascii=False) + "\n" for x in lines
         )
-        path.write_text(text, "utf-8")
+        write_text(path, text)
         return
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(used)
-        writer.writerows(cells_of(r, used) for r in labels.rows)
+    held = io.StringIO(newline="")
+    writer = Writer(held)
+    writer.writerow(used)
+    writer.writerows(cells_of(r, used) for r in labels.rows)
+    write_text(path, held.getvalue())

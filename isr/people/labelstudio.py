@@ -9,6 +9,7 @@ from typing import Any
 
 from isr.errors import InputError, Problem
 from isr.people.labels import KNOWN, QUESTIONS, REQUIRED, WORDS, Label, Labels, Mark
+from isr.reading import Unreadable, read_json
 
 KEPT = tuple(name for name in KNOWN if name not in (*REQUIRED, *QUESTIONS, "time"))
 
@@ -60,10 +61,10 @@ def import_labels(path: Path, *, guideline: str = "") -> Labels:
     Raters are named by their e-mail, or else by their number. Cancelled (skipped) annotations are no labels.
     """
     try:
-        tasks = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        tasks = read_json(path)
+    except Unreadable as error:
         raise InputError(
-            f"{path}: expected Label Studio's JSON export; found {error}; export it again"
+            f"{path}: expected Label Studio's JSON export; found {error.found}; export it again"
         ) from error
     if not isinstance(tasks, list):
         raise InputError(f"{path}: expected a list of tasks; found {type(tasks).__name__}; export it as JSON")

@@ -12,6 +12,7 @@ import numpy as np
 
 from isr.canonical import sha256_json
 from isr.errors import UsageError
+from isr.files import write_text
 from isr.people.judgements import Judgements
 from isr.people.labels import Label, Labels
 from isr.people.labels_file import write_labels
@@ -169,6 +170,6 @@ def write_sample(sample: Sample, out: Path, *, raters: int = TABLE_I[1], seed: i
         + "\n",
     }
     for name, text in contents.items():
-        (out / name).write_text(text, "utf-8")
+        write_text(out / name, text)
         files.append(out / name)
     return files

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from isr.people.judgements import Judgements, read_source
 from isr.people.labels import Consensus, Labels, Scale, one_guideline, parse_scale, text_guideline
 from isr.people.labels_file import read_labels
 from isr.people.labelstudio import import_labels
+from isr.reading import Unreadable, read_toml
 
 
 class _Part(BaseModel):
@@ -75,9 +75,11 @@ class Study(_Part):
 def read_study(path: Path) -> Study:
     """The study in a file. Raises ``InputError`` with every problem at once."""
     try:
-        study = Study.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: expected a study file in TOML; found {error}; correct the file") from error
+        study = Study.model_validate(read_toml(path))
+    except Unreadable as error:
+        raise InputError(
+            f"{path}: expected a study file in TOML; found {error.found}; correct the file"
+        ) from error
     except ValidationError as error:
         problems = [
             Problem(path.name, ".".join(map(str, e["loc"])), e["msg"], repr(e["input"])[:60], "edit the file")

@@ -20,6 +20,7 @@ from isr.files import write_text
 from isr.qualify.checks import LEVEL, Answers, Given
 from isr.qualify.record import Qualification
 from isr.qualify.run import Request, open_card, qualify
+from isr.reading import Unreadable, read_json
 from isr.scoring.estimates import estimate_of
 from isr.scoring.run import Watch
 from isr.stats.multiplicity import holm_family
@@ -99,16 +100,17 @@ def _frozen(given: Sequence[Given]) -> list[Frozen]:
 def read_anchor(path: Path) -> Anchor:
     """The anchor in a file. Raises ``InputError`` if it is none."""
     try:
-        raw = json.loads(path.read_text("utf-8"))
+        raw = read_json(path)
         if raw["schema"] != SCHEMA:
             raise ValueError(f"schema {raw['schema']}")
         answers = tuple(Frozen(**a) for a in raw["answers"])
         made = {k: int(raw["made"][k]) for k in ("images", "repeats", "seed")}
         raw["judge"]["digest"], raw["judge"]["reported_models"]
         return Anchor(raw["judge"], tuple(raw["rubrics"]), made, answers)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         fix = "make one with isr qualify JUDGE EDIT_DIR --anchor FILE"
-        problem = Problem(str(path), "", f"an anchor of version {SCHEMA}", str(error), fix)
+        found = error.found if isinstance(error, Unreadable) else str(error)
+        problem = Problem(str(path), "", f"an anchor of version {SCHEMA}", found, fix)
         raise InputError("an anchor cannot be read", [problem]) from error
 
 

@@ -17,9 +17,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
+from isr.canonical import sha256_bytes
 from isr.edits.directory import EditDirectory
 from isr.edits.images import read_checked
 from isr.errors import EditDirectoryError, Problem
+from isr.files import file_digest, write_bytes, write_text
 from isr.image_file import decode
 from isr.types import Edit, ImageRef, Question
 
@@ -153,7 +155,7 @@ def write_probes(directory: EditDirectory, out: Path, *, images: int, seed: int)
                 }
             )
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    (out / "metadata.jsonl").write_text(text, "utf-8")
+    write_text(out / "metadata.jsonl", text)
     return bases
 
 
@@ -169,8 +171,8 @@ def _save(root: Path, out: Path, stem: str, picture: Image.Image | ImageRef) -> 
         picture.save(buffer, "PNG")
         name, data = f"{stem}.png", buffer.getvalue()
     path = out / name
-    if not path.is_file() or path.read_bytes() != data:
-        path.write_bytes(data)
+    if not path.is_file() or file_digest(path) != sha256_bytes(data):
+        write_bytes(path, data)
     return name
 
 

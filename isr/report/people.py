@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from isr.people.labels import Label, Labels, consensus
 from isr.people.study_file import load_labels, named_apart
 from isr.report.figures import Figure, reliability
 from isr.report.runs import ReportRun, told_apart, verdict
-from isr.scoring.places import home_of
+from isr.scoring.places import folder_beside, home_of
 from isr.types import Question, Value
 
 SCORE_TOP = 4
@@ -47,7 +46,7 @@ def labels_beside(folder: Path, root: Path | None) -> Path | None:
     """``labels.csv`` in a run's folder or its home, or in ``DIR.labels`` beside its edits, where ``isr label`` writes."""
     beside = [folder / "labels.csv", home_of(folder) / "labels.csv"]
     if root is not None:
-        beside += [Path(f"{path}.labels") / "labels.csv" for path in (os.path.normpath(root), root.resolve())]
+        beside += [folder_beside(path, ".labels") / "labels.csv" for path in (root, root.resolve())]
     return next((path for path in beside if path.is_file()), None)
 
 

@@ -13,9 +13,9 @@ from isr.edits.images import read_checked
 from isr.image_file import decode
 from isr.judging.loop import Judged, Plan
 from isr.scoring.outcomes import Ballot, outcomes
+from isr.spreadsheet import MOST_CELL, Writer
 from isr.types import Arm, Question, Treatment, Unit
 
-MOST_CELL = 16 * 2**20  # bytes of one cell that is read
 OWN_COLUMNS = ("arm", "edit_sha256", "protected_linf", "protected_psnr", "outcome")
 
 
@@ -51,7 +51,7 @@ class EditsTable:
             self._columns.append(f"{card.name}:source_kept")
         self._extra = extra
         self._measured: dict[tuple[str, str], tuple[str, str]] = {}
-        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._writer = Writer(self._file)
         self._writer.writerow(self._columns)
 
     def add(self, judged: Judged) -> None:
@@ -104,9 +104,11 @@ class EditsTable:
     def close(self) -> None:
         """Closes the file once it lies on the disk."""
         if not self._file.closed:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
+            try:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            finally:
+                self._file.close()
 
 
 def _outcome(judged: Judged, plan: Plan) -> str:

@@ -21,8 +21,10 @@ import numpy as np
 from isr.calibration.ranking import rank_correlation
 from isr.edits.images import read_checked
 from isr.errors import MissingExtraError
+from isr.files import naming
 from isr.image_file import decode
 from isr.judging.loop import Plan
+from isr.reading import Unreadable, byte_lines, json_lines
 from isr.scoring.edits_csv import rows_of
 from isr.scoring.metrics_csv import write_metrics
 from isr.scoring.registered_metrics import registered_metrics, releases
@@ -171,14 +173,13 @@ class _Cache:
         self._functions = functions
         self._mark = "|".join([f"piq={piq.__version__}", *releases(functions.values())])
         self._known: dict[tuple[str, str], dict[str, float]] = {}
-        if path.is_file():
-            for line in path.read_text("utf-8").splitlines():
-                try:
-                    said = json.loads(line)
-                    if said["by"] == self._mark:
-                        self._known.setdefault((said["a"], said["b"]), {}).update(said["values"])
-                except (ValueError, KeyError, TypeError):
-                    continue  # a line that was being written when the run was killed
+        for _, _, said in json_lines(byte_lines(path)) if path.is_file() else ():
+            try:  # a line that was being written when the run was killed has no value
+                if not isinstance(said, Unreadable) and said["by"] == self._mark:
+                    self._known.setdefault((said["a"], said["b"]), {}).update(said["values"])
+            except (ValueError, KeyError, TypeError):
+                continue
+        self._path = path
         self._file = path.open("a", encoding="utf-8")
 
     def __enter__(self) -> _Cache:
@@ -201,8 +202,9 @@ class _Cache:
             found, why = self._compute(root, one, other, missing)
             known |= found
             line = {"by": self._mark, "a": key[0], "b": key[1], "values": found}
-            self._file.write("\n" + json.dumps(line) if self._file.tell() else json.dumps(line))
-            self._file.flush()
+            with naming(self._path):
+                self._file.write("\n" + json.dumps(line) if self._file.tell() else json.dumps(line))
+                self._file.flush()
         return {name: known[name] for name in self._functions if name in known}, why
 
     def _compute(

@@ -17,6 +17,8 @@ from typing import Any
 
 from isr.canonical import sha256_bytes
 from isr.files import write_together
+from isr.reading import Unreadable, read_bytes, read_json
+from isr.spreadsheet import Writer
 
 log = logging.getLogger("isr")
 METRICS = "metrics.csv"
@@ -45,9 +47,7 @@ def write_metrics(
 ) -> None:
     """Writes ``metrics.csv`` with the columns of the rows and ``metrics.json``; ``run``: ``StoredRun.digest``."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [*KEYS, *summary["columns"]], lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
+    Writer(text).write_named([*KEYS, *summary["columns"]], rows)
     table = text.getvalue().encode()
     said = {**summary, "run": run, "table": {METRICS: sha256_bytes(table)}}
     write_together({folder / METRICS: table, folder / SUMMARY: (json.dumps(said, indent=1) + "\n").encode()})
@@ -56,19 +56,22 @@ def write_metrics(
 def read_metrics(folder: Path, run: str) -> MetricsTable:
     """What was measured of the run of this digest; an empty table, and a word in the log, where it was of another."""
     try:
-        table = (folder / METRICS).read_bytes()
-    except OSError:
-        return MetricsTable()
+        table = read_bytes(folder / METRICS)
+    except Unreadable as error:
+        if error.missing:
+            return MetricsTable()
+        raise
     try:
-        said = json.loads((folder / SUMMARY).read_text("utf-8"))
+        said = read_json(folder / SUMMARY)
         if said["run"] != run or said["table"][METRICS] != sha256_bytes(table):
             raise ValueError("measured for another run, or cut off")
         head, *rows = csv.reader(io.StringIO(table.decode("utf-8"), newline=""))
         if tuple(head[: len(KEYS)]) != KEYS:
             raise ValueError(f"columns {', '.join(head)}")
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        found = error.found if isinstance(error, Unreadable) else error
         log.warning(
-            "%s: left out, it is not of this run (%s); isr score --metrics again", folder / METRICS, error
+            "%s: left out, it is not of this run (%s); isr score --metrics again", folder / METRICS, found
         )
         return MetricsTable()
     n = len(KEYS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, get_args
 from isr.errors import UsageError
 from isr.judging.cards import builtin_names, load_card
 from isr.judging.keys import read_config
-from isr.scoring.places import STORE
+from isr.scoring.places import STORE, folder_beside
 from isr.stats.rate import Method
 from isr.stats.rows import Estimand, Prompts
 from isr.types import AnswerReason
@@ -49,7 +48,7 @@ class Options:
     @property
     def home(self) -> Path:
         """The folder of the answer store and the image cache: beside the data, so that nothing paid for is lost."""
-        return self.out or Path(f"{os.path.normpath(self.directory)}.isr")
+        return self.out or folder_beside(self.directory)
 
     @property
     def store_path(self) -> Path:

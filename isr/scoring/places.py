@@ -6,7 +6,6 @@ run into the home itself; that is read as a run among the others.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -15,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from isr.canonical import sha256_bytes
+from isr.files import clear_partials, file_digest
+from isr.reading import Unreadable, read_json
 
 log = logging.getLogger("isr")
 RUNS = "runs"
@@ -58,12 +58,34 @@ def run_folders(home: Path) -> list[Path]:
 
 def home_at(path: Path) -> Path:
     """The home that a path means: itself, or ``DIR.isr`` beside the edit directory ``DIR``."""
-    beside = Path(f"{os.path.normpath(path)}.isr")
+    beside = folder_beside(path)
     runs = (
         path.absolute().name.endswith(HOME_END) and (path / RUNS).is_dir()
     )  # data may have a folder of that name
     is_home = (path / RESULT).is_file() or runs
     return beside if not is_home and path.is_dir() and beside.is_dir() else path
+
+
+def folder_beside(path: Path, end: str = HOME_END) -> Path:
+    """The folder of results beside an edit directory: its own name with ``end``, whatever path leads to it.
+
+    ``.`` and a link mean what they lead to. A folder that 0.1.0 made beside a link is used further.
+    """
+    plain = Path(os.path.normpath(path))
+    named = Path(f"{plain}{end}")
+    if ".." not in path.parts and plain.name and not plain.is_symlink():
+        return named
+    real = path.resolve()
+    found = real.with_name(f"{real.name}{end}")
+    if plain.is_symlink() and named.is_dir() and not found.is_dir():
+        return named
+    return found
+
+
+def clear_killed(home: Path) -> None:
+    """Removes what processes that were killed left half written in a home, and in the folders of its runs."""
+    for folder in (home, *(home / RUNS).glob("*")):
+        clear_partials(folder)
 
 
 def find_run(path: Path) -> Path:
@@ -101,9 +123,9 @@ def finished_at(run: Path) -> str:
 def read_record(run: Path) -> Mapping[str, Any]:
     """``run.json`` of a run; empty where there is none, or where it is not that of the ``result.json`` beside it."""
     try:
-        found = json.loads((run / RECORD).read_text("utf-8"))
-        result = sha256_bytes((run / RESULT).read_bytes())
-    except (OSError, ValueError):
+        found = read_json(run / RECORD)
+        result = file_digest(run / RESULT)
+    except Unreadable:
         return {}
     if not isinstance(found, dict) or found.get("result", result) != result:
         return {}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from isr.canonical import short
 from isr.errors import InputError, Problem, TransportReason
 from isr.files import file_digest
+from isr.reading import Unreadable, json_of, read_bytes
 from isr.scoring.estimates import as_dicts
 from isr.scoring.places import RESULT, TABLE, find_run
 from isr.scoring.records import Counts, DataRecord, JudgeRecord, Reliability, RubricRecord
@@ -154,19 +155,19 @@ class Result:
         folder = find_run(Path(path))
         file = folder / RESULT if folder.is_dir() else folder
         try:
-            result = cls.parse(file.read_bytes(), file)
+            result = cls.parse(read_bytes(file), file)
             table = file.with_name(TABLE)
             if TABLE in result.table and table.is_file():
                 result.require_table(file_digest(table), table)
-        except OSError as error:
-            raise _unreadable(file, str(error)) from error
+        except Unreadable as error:
+            raise _unreadable(file, error.found) from error
         return result
 
     @classmethod
     def parse(cls, data: bytes, where: Path) -> Result:
         """The result in the bytes of a ``result.json``. Raises ``InputError`` if it is none."""
         try:
-            raw = json.loads(data.decode("utf-8"))
+            raw = json_of(data, where)
             if raw["schema"] != SCHEMA:
                 raise ValueError(f"schema {raw['schema']}")
             return cls(
@@ -184,6 +185,8 @@ class Result:
                 notes=tuple(raw["notes"]),
                 table={str(k): str(v) for k, v in raw.get("table", {}).items()},
             )
+        except Unreadable as error:
+            raise _unreadable(where, error.found) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _unreadable(where, str(error)) from error
 

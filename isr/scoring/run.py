@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 from isr.canonical import sha256_bytes
 from isr.edits.directory import EditDirectory, columns
 from isr.errors import Interrupted, IsrError, JudgeError, SecretError, UsageError
-from isr.files import commit, file_digest, partial_name, stage, write_bytes
+from isr.files import commit, file_digest, naming, partial_name, stage, write_bytes
 from isr.judging.backends import backend_of
 from isr.judging.cards import Panel, load_panel
 from isr.judging.edits import load_edits, rubrics_of
@@ -27,11 +28,12 @@ from isr.judging.qualification import Qualified, qualifications
 from isr.judging.rubrics import keep_rubrics
 from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration, require_match
+from isr.reading import read_bytes
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
 from isr.scoring.metrics import Measured, annotate, require_piq
 from isr.scoring.options import Options, check_options, default_judge, options_of
-from isr.scoring.places import CACHE, RECORD, RESULT, TABLE, run_folder
+from isr.scoring.places import CACHE, RECORD, RESULT, TABLE, clear_killed, run_folder
 from isr.scoring.question import Question, answered, asked
 from isr.scoring.record import run_record
 from isr.scoring.result import Result
@@ -227,7 +229,7 @@ def folder_for(options: Options, panel: Panel, question: Question) -> Path:
     if options.replace or not (options.out / RESULT).is_file():
         return options.out
     try:
-        there = answered(Result.parse((options.out / RESULT).read_bytes(), options.out / RESULT))
+        there = answered(Result.parse(read_bytes(options.out / RESULT), options.out / RESULT))
     except (OSError, KeyError, TypeError, IsrError) as error:
         raise UsageError(
             f"--out {options.out}: expected a folder without results, or the result of this question; found a "
@@ -247,7 +249,7 @@ def _writable(out: Path) -> Path:
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
-            pass
+            clear_killed(out)
     except OSError as error:
         raise UsageError(
             f"--out {out}: expected a folder that can be written; found: {error.strerror}"
@@ -258,15 +260,13 @@ def _writable(out: Path) -> Path:
 def _evaluate(tally: Tally, plan: Plan, store: Store, progress: Progress, out: Path) -> Result:
     """The result, and its table under its partial name, on the disk, ready to be committed with it."""
     partial = partial_name(out / TABLE)
-    table = EditsTable(partial, plan)
     try:
-        for judged in judged_edits(plan, store, progress):
-            tally.add(judged)
-            table.add(judged)
-        table.close()
+        with naming(out / TABLE), closing(EditsTable(partial, plan)) as table:
+            for judged in judged_edits(plan, store, progress):
+                tally.add(judged)
+                table.add(judged)
         return replace(tally.result(progress), table={TABLE: file_digest(partial)})
     except BaseException:
-        table.close()
         partial.unlink(missing_ok=True)
         raise
 

@@ -13,11 +13,14 @@ from typing import Any
 
 from isr.canonical import sha256_bytes, sha256_json
 from isr.errors import InputError, Problem
+from isr.files import write_text
+from isr.reading import MAX_TABLE, Unreadable, read_bytes, read_text
 from isr.scoring.edits_csv import rows_of
-from isr.scoring.metrics_csv import read_metrics
+from isr.scoring.metrics_csv import METRICS, read_metrics
 from isr.scoring.places import RESULT, TABLE, find_run, read_record
 from isr.scoring.question import answered
 from isr.scoring.result import Result
+from isr.spreadsheet import csv_safe
 from isr.types import Arm, Question, Treatment
 
 log = logging.getLogger("isr")
@@ -57,6 +60,17 @@ class StoredRun:
             raise InputError("a run cannot be read", [problem]) from error
 
 
+def write_csv_safe(folder: Path) -> list[Path]:
+    """Writes copies of a run's tables for a spreadsheet, ``edits-safe.csv`` and ``metrics-safe.csv``; returns them."""
+    copies = []
+    for name in (TABLE, METRICS):
+        if (folder / name).is_file():
+            copy = folder / f"{Path(name).stem}-safe.csv"
+            write_text(copy, csv_safe(read_text(folder / name, MAX_TABLE)))
+            copies.append(copy)
+    return copies
+
+
 def read_stored(path: Path) -> StoredRun:
     """The run at a path (see ``find_run``). Raises ``InputError`` unless result and table belong together.
 
@@ -64,22 +78,20 @@ def read_stored(path: Path) -> StoredRun:
     """
     folder = find_run(path)
     try:
-        result_bytes = (folder / RESULT).read_bytes()
-    except OSError as error:
+        result_bytes = read_bytes(folder / RESULT)
+    except Unreadable as error:
         if folder.is_file():
             fix = "give the folder of the run; of a bundle, isr verify computes every number again"
             problem = Problem(str(folder), "", "the folder of a run", "a file", fix)
         else:
-            why = error.strerror or "none"
+            why = error.found
             problem = Problem(str(folder / RESULT), "", "the folder of a run", why, "run isr score")
         raise InputError("a result cannot be read", [problem]) from error
     result = Result.parse(result_bytes, folder / RESULT)
     try:
-        table_bytes = (folder / TABLE).read_bytes()
-    except OSError as error:
-        problem = Problem(
-            str(folder / TABLE), "", "the table of edits of a run", error.strerror or "none", "score again"
-        )
+        table_bytes = read_bytes(folder / TABLE, MAX_TABLE)
+    except Unreadable as error:
+        problem = Problem(str(folder / TABLE), "", "the table of edits of a run", error.found, "score again")
         raise InputError("a run cannot be read", [problem]) from error
     if TABLE in result.table:
         result.require_table(sha256_bytes(table_bytes), folder / TABLE)

@@ -6,6 +6,7 @@ open the port: without the token nothing is shown, and with it nothing from anot
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
 import socket
@@ -16,6 +17,11 @@ from urllib.parse import parse_qs
 from isr.errors import MissingExtraError, UsageError
 
 HOST = "127.0.0.1"
+MAX_BODY = 64 * 2**10
+"""Bytes of a request's body; a note has 2,000 characters."""
+BODY_S = 10.0
+"""Seconds in which a body has to be there."""
+_CLOSED = "403: open the address that the command printed; its token is new each time it is started"
 Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
 
@@ -84,7 +90,17 @@ class Guard:
             or not self._near(headers)
             or not (fresh or any(map(self._same, self._kept(headers))))
         ):
-            await _refuse(send)
+            await _refuse(send, 403, _CLOSED)
+            return
+        try:
+            body = await asyncio.wait_for(_body(headers, receive), BODY_S)
+        except TimeoutError:
+            await _refuse(
+                send, 408, f"408: expected a whole request within {BODY_S:g} s; found a part; send it again"
+            )
+            return
+        if body is None:
+            await _refuse(send, 413, f"413: expected at most {MAX_BODY:,} bytes; found more; send less")
             return
         extra = list(_HEADERS)
         if fresh:
@@ -97,7 +113,12 @@ class Guard:
                 message["headers"] = [*message.get("headers", ()), *extra]
             await send(message)
 
-        await self.app(scope, receive, answered)
+        told_body = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+        async def received() -> Any:
+            return next(told_body, None) or await receive()
+
+        await self.app(scope, received, answered)
 
     def _near(self, headers: dict[bytes, bytes]) -> bool:
         """Addressed to this server by its own name, and not sent by another page."""
@@ -115,8 +136,21 @@ class Guard:
         return hmac.compare_digest(told.encode(), self.token.encode())
 
 
-async def _refuse(send: Callable[[Any], Awaitable[None]]) -> None:
-    body = b"403: open the address that the command printed; its token is new each time it is started\n"
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), *_HEADERS]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+async def _body(headers: dict[bytes, bytes], receive: Callable[[], Awaitable[Any]]) -> bytes | None:
+    """What a request carries; ``None`` where that is more than ``MAX_BODY``, of which no more is read then."""
+    said = headers.get(b"content-length", b"0")
+    if not said.isdigit() or int(said[:20]) > MAX_BODY:
+        return None
+    body = b""
+    while len(body) <= MAX_BODY:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body if len(body) <= MAX_BODY else None
+    return None
+
+
+async def _refuse(send: Callable[[Any], Awaitable[None]], status: int, why: str) -> None:
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close"), *_HEADERS]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": f"{why}\n".encode()})

@@ -6,13 +6,16 @@ names than that, so neither method nor arm nor judge can be read anywhere in the
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
+from fastapi import Path as InPath
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,11 +25,17 @@ from isr.image_file import ImageProblem, decode, read_file
 from isr.judging.rubrics import Rubric
 from isr.people.label_store import LabelStore, State
 from isr.people.labelling_plan import Item
+from isr.reading import database_advice
 from isr.web.pages import page, static
 
 
 class _In(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+MOST_POSITION = 2**31
+MOST_SECONDS = 1e9
+Position = Annotated[int, InPath(ge=0, le=MOST_POSITION)]
 
 
 class SignIn(_In):
@@ -36,16 +45,18 @@ class SignIn(_In):
 class Click(_In):
     rater: str = Field(max_length=60)
     id: str = Field(min_length=8, max_length=80)
-    position: int = Field(ge=0)
+    position: int = Field(ge=0, le=MOST_POSITION)
     action: str = Field(max_length=8)
     question: str = Field("", max_length=16)
     value: str = Field("", max_length=2000)
-    seconds: float = Field(0.0, ge=0, allow_inf_nan=False)
+    seconds: float = Field(0.0, ge=0, le=MOST_SECONDS, allow_inf_nan=False)
 
 
 def make_app(store: LabelStore, root: Path, rubrics: Sequence[Rubric]) -> FastAPI:
     """The application for a study; ``root``: the edit directory."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(sqlite3.Error, _not_kept)
     pictures = Pictures(root, store.folder)
     html = page("label.html", rubrics={r.question.value: r for r in rubrics})
 
@@ -79,7 +90,7 @@ def make_app(store: LabelStore, root: Path, rubrics: Sequence[Rubric]) -> FastAP
         return _answer(lambda: store.state(rater))
 
     @app.get("/picture/{rater}/{position}/{role}")
-    def picture(rater: str, position: int, role: str) -> Response:
+    def picture(rater: str, position: Position, role: str) -> Response:
         item = store.item(rater, position)
         try:
             data = pictures.get(item, role) if item is not None else None
@@ -88,6 +99,23 @@ def make_app(store: LabelStore, root: Path, rubrics: Sequence[Rubric]) -> FastAP
         return Response(status_code=404) if data is None else Response(data, media_type="image/png")
 
     return app
+
+
+def _not_valid(request: Request, error: Exception) -> Response:
+    """What is wrong with a request, field by field; the values are left out, since not every value can be written."""
+    assert isinstance(error, RequestValidationError)
+    said = [f"{_field(e['loc'][1:])}: {e['msg']}" for e in error.errors()[:10]]
+    return JSONResponse({"error": "; ".join(said)}, status_code=422)
+
+
+def _not_kept(request: Request, error: Exception) -> Response:
+    """The study's file could not be read or written: nothing was kept, and the page says so."""
+    advice = database_advice(error, "look at what the command printed")
+    return JSONResponse({"error": f"the study's file: {error}; {advice}"}, status_code=503)
+
+
+def _field(place: Sequence[object]) -> str:
+    return ".".join(map(str, place))[:60].encode("ascii", "backslashreplace").decode() or "the request"
 
 
 def _answer(work: Callable[[], State]) -> Response:

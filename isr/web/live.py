@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections import Counter
@@ -18,6 +17,7 @@ from isr.judging.loop import Progress
 from isr.judging.parsing import parse
 from isr.judging.rubrics import load_rubric
 from isr.judging.store_rows import sound_answer, sound_request
+from isr.reading import Unreadable, json_of, require_regular
 from isr.scoring.places import CACHE, RESULT, STORE, home_at, home_of, run_folders
 from isr.types import Answer
 
@@ -43,7 +43,10 @@ class Reading:
             "FROM answers a JOIN requests r ON r.key = a.key ORDER BY a.rowid DESC LIMIT ?",
             n,
         )
-        parts = {d: json.loads(b) for d, b in self._rows(self.store, "SELECT digest, body FROM parts")}
+        try:
+            parts = {d: json_of(b) for d, b in self._rows(self.store, "SELECT digest, body FROM parts")}
+        except ValueError:  # damaged: isr store verify says more
+            return []
         found = []
         for key, asked, ask, said, digest in rows:
             try:
@@ -82,9 +85,10 @@ class Reading:
         if not path.is_file():
             return []
         try:
+            require_regular(path)
             with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as db:
                 return db.execute(sql, values).fetchall()
-        except sqlite3.Error:
+        except (sqlite3.Error, Unreadable):
             return []
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 
+from isr.web.connections import Connection
 from isr.web.guard import HOST, Guard, listen, new_token
 
 
@@ -26,7 +27,13 @@ def guarded(app: Any, port: int, token: str = "") -> tuple[uvicorn.Config, socke
     number = listening.getsockname()[1]
     token = token or new_token()
     config = uvicorn.Config(
-        Guard(app, token, number), log_level="warning", access_log=False, server_header=False, lifespan="off"
+        Guard(app, token, number),
+        http=Connection,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
     )
     return config, listening, f"http://{HOST}:{number}/?token={token}"
 

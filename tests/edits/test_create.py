@@ -261,3 +261,10 @@ def test_one_name_in_two_folders_of_one_kind(tmp_path: Path) -> None:
         picture(ord(folder)).save(tmp_path / folder / "cat.png")
     with pytest.raises(UsageError, match="expected names that differ"):
         expand(f"{tmp_path}/*/cat.png", "--edits")
+
+
+def test_a_report_names_the_first_and_counts_the_rest() -> None:
+    names = tuple(f"{i}.png" for i in range(1000))
+    told = Match((), {"edits without a prompt": names, "prompts without an edit": ()}).report().splitlines()
+    assert told[1] == "edits without a prompt: 1000"
+    assert told[2:] == [*(f"  {n}" for n in names[:50]), "  and 950 more"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -213,3 +215,25 @@ def test_a_configuration_that_is_none(text: str, config: Path) -> None:
     with pytest.raises(UsageError, match=r"config\.toml"):
         allow("x", "Y")
     assert config.read_text() == text
+
+
+def test_a_configuration_that_is_a_link_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those have it who keep such files elsewhere; and it is there whole or not at all."""
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "config.toml").write_text('judge = "gpt-4o"\n')
+    (tmp_path / "config.toml").symlink_to("kept/config.toml")
+    monkeypatch.setenv("ISR_CONFIG", str(tmp_path / "config.toml"))
+    assert allow("example.org", "A_KEY") == tmp_path / "config.toml"
+    assert (tmp_path / "config.toml").is_symlink()
+    assert read_config() == {"judge": "gpt-4o", "allow": {"example.org": ["A_KEY"]}}
+    assert [p.name for p in (tmp_path / "kept").iterdir()] == ["config.toml"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such files")
+def test_a_configuration_that_is_a_pipe_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "config.toml")
+    monkeypatch.setenv("ISR_CONFIG", str(tmp_path / "config.toml"))
+    with pytest.raises(UsageError, match="a pipe, which is no regular file; correct or remove the file"):
+        read_config()

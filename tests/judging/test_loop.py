@@ -388,3 +388,18 @@ def test_300_edits_with_long_answers_stay_small(tmp_path: Path, card: Callable[.
         done = command("score", str(tmp_path / "e"), "--judge", card(server, concurrency=32))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "e.isr" / "isr.db").stat().st_size + len(done.stderr) < 2_000_000
+
+
+def test_where_nothing_listens_the_run_ends_after_two_tries_and_says_where(
+    tmp_path: Path, card: Callable[..., str]
+) -> None:
+    make_directory(tmp_path / "e", images=3, prompts=2)
+    with serving() as server:
+        path, origin = card(server), server.base_url
+    done = command("-v", "score", str(tmp_path / "e"), "--judge", path)
+    assert done.returncode == 3
+    assert done.stderr.count("was given up") == 0
+    assert done.stderr.count("trying again") <= 8  # once for each place in flight
+    assert re.search(
+        rf"nothing was ever answered at {re.escape(origin)}: start the server or correct", done.stderr
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from isr.errors import AuthenticationError, IsrError, TransportError
 from isr.judging import retry
 from isr.judging.cards import Limits
-from isr.judging.retry import BACKOFF, Throttle, with_retries
+from isr.judging.retry import BACKOFF, Throttle, nobody_listens, with_retries
 from tests.processes import LIMIT_S
 
 
@@ -314,3 +316,43 @@ def test_waiting_costs_nothing() -> None:
         return quiet, started
 
     assert asyncio.run(asyncio.wait_for(run(), LIMIT_S)) == (0, 1)
+
+
+def at_a_closed_door(cause: OSError) -> TransportError:
+    """As the border makes it: its own error, the cause only in its context."""
+    try:
+        try:
+            raise cause
+        except OSError:
+            raise TransportError("connection", "nothing listens at 127.0.0.1:9") from None
+    except TransportError as error:
+        return error
+
+
+CLOSED = [
+    at_a_closed_door(ConnectionRefusedError(errno.ECONNREFUSED, "refused")),
+    at_a_closed_door(OSError(errno.ECONNREFUSED, "Multiple exceptions: refused, refused")),
+    at_a_closed_door(socket.gaierror(socket.EAI_NONAME, "not known")),
+]
+
+
+@pytest.mark.parametrize("error", CLOSED)
+def test_where_nobody_ever_answered_a_closed_door_is_tried_twice(error: TransportError) -> None:
+    assert nobody_listens(error)
+    result, pauses, _ = tried(*[error] * 9)
+    assert result is error
+    assert len(pauses) == 1
+
+
+@pytest.mark.parametrize("error", CLOSED)
+def test_a_door_that_closes_later_is_tried_as_often_as_the_card_says(error: TransportError) -> None:
+    """Whatever came back before, an error of the server too, shows that somebody is there at times."""
+    result, pauses, _ = tried(FAULT, *[error] * 9, limits=Limits(max_attempts=9))
+    assert result is error
+    assert len(pauses) == 8  # between nine attempts
+
+
+def test_other_failures_of_a_connection_are_no_closed_door() -> None:
+    ended = at_a_closed_door(ConnectionResetError(errno.ECONNRESET, "reset"))
+    assert not nobody_listens(ended)
+    assert len(tried(*[ended] * 9, limits=Limits(max_attempts=9))[1]) == 8

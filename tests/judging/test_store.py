@@ -593,3 +593,18 @@ def test_a_store_in_a_read_only_folder_can_be_read(tmp_path: Path) -> None:
 def test_bodies_are_kept_as_they_are(text: str) -> None:
     clean = text.encode("utf-8", "replace").decode()
     assert unpack(pack(clean)).decode() == clean
+
+
+def test_a_store_that_another_process_holds_is_said_to_be_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isr.judging.store._BUSY_S", 0.05)
+    Store(tmp_path / "isr.db").close()
+    with closing(sqlite3.connect(tmp_path / "isr.db", isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(
+            StoreError, match=r"locked; another process holds it: let it finish or end it"
+        ) as caught:
+            Store(tmp_path / "isr.db")
+        assert "permissions" not in str(caught.value)

@@ -147,3 +147,15 @@ def test_imports_take_all_or_nothing_and_say_what_is_wrong(run: Path, tmp_path: 
             (r.edit_sha256, time, {"seconds": "3.0", "note": r.extra["note"]}) for r in rows[:3]
         ]
         assert store.state("Pat O'Brien").position == 3
+
+
+def test_labels_for_a_spreadsheet_are_a_copy(run: Path, tmp_path: Path) -> None:
+    with LabelStore(tmp_path) as store:
+        store.begin(planned(run, tmp_path, edits=4, attention=0, controls=0, repeat=0))
+        store.sign_in("ann")
+        answer(store, "ann", note="=1+1")
+        names = {p.name for p in export(store, tmp_path)}
+        safe = {p.name for p in export(store, tmp_path, csv_safe=True)}
+    assert safe - names == {"labels-safe.csv"}
+    assert ",=1+1" in (tmp_path / "labels.csv").read_text()
+    assert ",'=1+1" in (tmp_path / "labels-safe.csv").read_text()

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from isr.canonical import sha256_bytes
-from isr.scoring.places import age, find_run, home_at, home_of, read_record, run_folder, run_folders, store_of
+from isr.cli import main
+from isr.scoring.options import Options
+from isr.scoring.places import (
+    age,
+    find_run,
+    folder_beside,
+    home_at,
+    home_of,
+    read_record,
+    run_folder,
+    run_folders,
+    store_of,
+)
+from tests.runs import recorded_run
 
 DIGEST = "sha256:0123456789abcdef" + 48 * "0"
 
@@ -89,3 +104,44 @@ def test_a_store_is_the_one_on_record_else_beside(tmp_path: Path) -> None:
         file.write_bytes(b"")
         named = {"options": {"store": "../../../x.db"}} if file.name == "x.db" else {}
         assert store_of(run, named).resolve() == file
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links")
+def test_results_lie_beside_the_data_whatever_path_leads_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "photos" / "edits"
+    (data / "sub").mkdir(parents=True)
+    beside = tmp_path / "photos" / "edits.isr"
+    monkeypatch.chdir(data)
+    (tmp_path / "link").symlink_to(data)
+    for path in (".", "./", "../edits", "sub/..", data, tmp_path / "link", f"{tmp_path}/link/"):
+        found = folder_beside(Path(path))
+        assert found.resolve() == beside
+        assert Options(directory=Path(path)).home == found
+    monkeypatch.chdir(data.parent)
+    assert folder_beside(Path("edits")) == Path("edits.isr")  # as it was given, for messages
+    assert folder_beside(Path("edits/"), ".labels") == Path("edits.labels")
+    (beside / "runs").mkdir(parents=True)
+    monkeypatch.chdir(data)
+    assert home_at(Path()) == beside
+    (tmp_path / "link.isr").mkdir()  # an older version's: used where there is no other
+    assert folder_beside(tmp_path / "link") == beside
+    beside.joinpath("runs").rmdir()
+    beside.rmdir()
+    assert folder_beside(tmp_path / "link") == tmp_path / "link.isr"
+
+
+def test_scoring_the_folder_in_which_one_stands_writes_nothing_into_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded_run(tmp_path / "w", images=1, prompts=1)  # which lies in the home itself, as of 0.1.0
+    data = tmp_path / "w" / "edits"
+    before = sorted(p.name for p in data.iterdir())
+    monkeypatch.chdir(data)
+    monkeypatch.setattr(sys, "argv", ["isr", "score", ".", "--judge", "../recorded.toml", "--quiet"])
+    with contextlib.suppress(SystemExit):
+        main()
+    assert sorted(p.name for p in data.iterdir()) == before
+    assert len(run_folders(tmp_path / "w" / "edits.isr")) == 2
+    assert find_run(Path()) == find_run(data)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import sqlite3
 from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -158,3 +162,164 @@ def test_what_is_sent_is_checked(served: Served) -> None:
     status, _, data = ask(served, "/api/click", token=token, body=good | {"id": "another-id", "position": 3})
     assert status == 409
     assert "which is shown" in json.loads(data)["error"]
+
+
+def raw(served: Served, path: str, token: str, body: bytes) -> tuple[int, bytes]:
+    """A POST whose body is these bytes."""
+    port = int(served.origin.rpartition(":")[2])
+    connection = HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
+    headers = {"Cookie": f"isr-{port}={token}", "Content-Type": "application/json"}
+    connection.request("POST", path, body, headers)
+    reply = connection.getresponse()
+    found = reply.status, reply.read()
+    connection.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seconds", "NaN"),
+        ("seconds", "Infinity"),
+        ("seconds", "-Infinity"),
+        ("seconds", "1e400"),
+        ("seconds", "1" + "0" * 400),
+        ("seconds", "-1"),
+        ("position", "9223372036854775808"),
+        ("position", "1" + "0" * 400),
+        ("position", "NaN"),
+        ("value", r'"\ud800"'),
+        ("rater", r'"\udfff"'),
+        ("id", r'"12345678\ud800"'),
+        (r"\ud800", "1"),
+    ],
+)
+def test_values_that_no_file_can_hold_are_refused_by_name(served: Served, field: str, value: str) -> None:
+    token = token_of(served)
+    good = {"rater": '"bo"', "id": '"12345679"', "position": "0", "action": '"note"', "value": '"x"'}
+    body = ", ".join(f'"{k}": {v}' for k, v in {**good, field: value}.items())
+    status, said = raw(served, "/api/click", token, f"{{{body}}}".encode())
+    assert status == 422
+    assert json.loads(said)["error"].startswith(f"{field}: " if "\\" not in field else "the request: ")
+
+
+def test_names_and_positions_that_no_database_can_hold(served: Served) -> None:
+    token = token_of(served)
+    assert raw(served, "/api/sign-in", token, rb'{"rater": "\ud800"}')[0] == 422
+    assert ask(served, "/picture/bo/9223372036854775808/edit", token=token)[0] == 422
+    assert raw(served, "/api/sign-in", token, b"[" * 60_000)[0] in (400, 422)
+
+
+def test_a_body_is_bounded_before_it_is_read(served: Served) -> None:
+    """The sender says how much will come, or sends piece by piece: in both ways no more than the bound is taken."""
+    port, token = int(served.origin.rpartition(":")[2]), token_of(served)
+    head = f"POST /api/click HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: isr-{port}={token}\r\n"
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(f"{head}Content-Length: 200000000\r\n\r\n".encode())  # and not one byte of it
+        assert b" 413 " in client.makefile("rb").readline()
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        piece = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
+        client.sendall(piece * 5)  # 5 x 16 KiB = 80 KiB, and no last piece
+        assert b" 413 " in client.makefile("rb").readline()
+
+
+# ------------------------------------------------------------------------------ clients that take their time
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The port of a page that waits for nobody and has four connections at most; its token is ``t``."""
+    from isr.web import connections, guard, serve
+
+    monkeypatch.setattr(connections, "HEAD_S", 0.3)
+    monkeypatch.setattr(connections, "MOST_OPEN", 4)
+    monkeypatch.setattr(guard, "BODY_S", 0.3)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body = (await receive())["body"]
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-length", b"%d" % len(body))],
+            }
+        )
+        await send({"type": "http.response.body", "body": body})
+
+    config, listening, address = serve.guarded(app, 0, "t")
+    with serve.beside(config, listening):
+        yield int(address.split(":")[2].split("/")[0])
+
+
+def test_half_a_header_is_not_waited_for(impatient: int) -> None:
+    with socket.create_connection(("127.0.0.1", impatient)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: ")
+        assert ended(client)
+    with socket.create_connection(("127.0.0.1", impatient)) as client:  # which says nothing at all
+        assert ended(client)
+
+
+def test_half_a_second_request_is_not_waited_for(impatient: int) -> None:
+    request = f"GET /?token=t HTTP/1.1\r\nHost: 127.0.0.1:{impatient}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", impatient)) as client:
+        client.sendall(request + b"GET / HT")
+        data = b""
+        while piece := client.recv(4096):
+            data += piece
+    assert data.startswith(b"HTTP/1.1 200")
+    assert data.count(b"HTTP/1.1") == 1
+
+
+def test_half_a_body_is_not_waited_for(impatient: int) -> None:
+    head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{impatient}\r\nCookie: isr-{impatient}=t\r\n"
+    with socket.create_connection(("127.0.0.1", impatient)) as client:
+        client.sendall(f"{head}Content-Length: 10\r\n\r\nabc".encode())
+        assert b" 408 " in client.makefile("rb").readline()
+    with socket.create_connection(("127.0.0.1", impatient)) as client:
+        client.sendall(f"{head}Content-Length: 3\r\nConnection: close\r\n\r\nabc".encode())
+        assert client.makefile("rb").read().endswith(b"\r\n\r\nabc")
+
+
+def test_many_that_say_nothing_keep_nobody_out(impatient: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ones that have waited longest are closed for the new ones, long before their time is over."""
+    from isr.web import connections
+
+    monkeypatch.setattr(connections, "HEAD_S", LIMIT_S)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", impatient))) for _ in range(20)]
+        assert all(ended(client) for client in clients[:16])
+        asking = stack.enter_context(socket.create_connection(("127.0.0.1", impatient)))
+        asking.sendall(f"GET /?token=t HTTP/1.1\r\nHost: 127.0.0.1:{impatient}\r\n\r\n".encode())
+        assert b" 200 " in asking.makefile("rb").readline()
+
+
+def ended(client: socket.socket) -> bool:
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_a_study_that_another_process_holds_is_said_to_be_held(tmp_path: Path) -> None:
+    from isr.people.label_store import FILE, LabelStore
+    from isr.web import serve
+    from isr.web.label import make_app
+    from tests.people.label_store_samples import RUBRICS, planned
+
+    make_directory(tmp_path / "edits", images=2, prompts=2)
+    with (
+        LabelStore(tmp_path / "s") as store,
+        contextlib.closing(sqlite3.connect(tmp_path / "s" / FILE)) as other,
+    ):
+        store.begin(planned(tmp_path / "run", tmp_path / "s", edits=2, attention=0, controls=0))
+        store._db.execute("PRAGMA busy_timeout=10")
+        config, listening, address = serve.guarded(make_app(store, tmp_path / "edits", RUBRICS), 0, "t")
+        with serve.beside(config, listening):
+            page = Served(None, address)  # type: ignore[arg-type]
+            other.execute("BEGIN IMMEDIATE")
+            status, said = raw(page, "/api/sign-in", "t", b'{"rater": "ann"}')
+            other.rollback()
+            assert status == 503
+            assert "another process holds it" in json.loads(said)["error"]
+            assert raw(page, "/api/sign-in", "t", b'{"rater": "ann"}')[0] == 200

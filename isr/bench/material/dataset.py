@@ -7,7 +7,6 @@ same. Data sets are read as tables, never by code of their own (extra ``study``)
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import re
@@ -34,6 +33,8 @@ from isr.edits.images import pixel_digest
 from isr.errors import InputError, Problem
 from isr.files import write_bytes
 from isr.image_file import ImageProblem, decode
+from isr.reading import read_json, why
+from isr.spreadsheet import Writer
 
 STRATUM = "stratum"  # the column of the prompts that names it
 REPLIES = "unseen.jsonl"  # of a writer of unseen prompts: paid for, never removed
@@ -236,7 +237,7 @@ def _names(chosen: Sequence[Chosen]) -> Iterator[tuple[str, Chosen]]:
 def _table(names: Mapping[str, Chosen]) -> str:
     rows = [(name, c.candidate.prompt, "seen", "seen", c.candidate.stratum) for name, c in names.items()]
     held = io.StringIO()
-    writer = csv.writer(held, lineterminator="\n")
+    writer = Writer(held)
     writer.writerows([("name", "prompt", "prompt_id", "split", STRATUM), *rows])
     return held.getvalue()
 
@@ -268,7 +269,7 @@ def _record(
 
 def captions(out: Path) -> dict[str, str]:
     """The caption of each selected image by its name."""
-    said = json.loads((out / SELECTION).read_text("utf-8"))
+    said = read_json(out / SELECTION)
     return {name: str(image["caption"]) for name, image in said["images"].items()}
 
 
@@ -278,13 +279,13 @@ def _complete(spec: DatasetPart, out: Path) -> bool:
     if not file.is_file():
         return False
     try:
-        said = json.loads(file.read_text("utf-8"))
+        said = read_json(file)
         same = all(said.get(k) == v for k, v in spec.rule().items())
         same = same and said["asked"] == {"id": spec.id, "revision": spec.revision}
         names = list(said["images"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{file}: expected a record of a selection; found {error!r}; remove the folder"
+            f"{file}: expected a record of a selection; found {why(error)}; remove the folder"
         ) from error
     if not same:
         raise InputError(
@@ -296,7 +297,7 @@ def _complete(spec: DatasetPart, out: Path) -> bool:
 def _clear(out: Path) -> None:
     """Removes what an interrupted run left. Raises ``InputError`` where something else lies there."""
     names = [rf"(?:{'|'.join(KEYWORDS)})-\d+\.png", re.escape(PROMPTS), re.escape(SELECTION)]
-    ours = re.compile(rf"\.?(?:{'|'.join(names)})(?:(?:\.\d+)?\.partial)?")
+    ours = re.compile(rf"\.?(?:{'|'.join(names)})(?:(?:\.(?:[0-9a-f]{8}-)?\d+)?\.partial)?")
     there = sorted(p for p in out.iterdir() if p.name != REPLIES) if out.is_dir() else []
     other = [p.name for p in there if not ours.fullmatch(p.name) or p.is_dir()]
     if other:

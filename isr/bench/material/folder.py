@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections import Counter
@@ -13,9 +12,12 @@ from typing import Any
 
 from isr.bench.material.dataset import unprintable
 from isr.bench.study import ImagesPart
-from isr.canonical import sha256_bytes, sha256_json
+from isr.canonical import sha256_json
 from isr.edits.create import read_prompts
 from isr.errors import InputError, Problem
+from isr.files import file_digest
+from isr.reading import read_json, why
+from isr.spreadsheet import Writer
 from sifm_ref.editing import Prompt, check_columns, unmatched
 from sifm_ref.pictures import Resize, find_pictures, read_rgb, write_png, write_whole
 
@@ -74,8 +76,7 @@ def _seen(prompts: Sequence[Instruction]) -> Iterator[tuple[str, str]]:
 def find(folder: Path, prompts: Path, without: Path | None = None) -> Material:
     """What a folder and its table hold, but for what lies in ``without``. Raises ``InputError`` with everything that does not match."""
     images = tuple(
-        Wanted(p.image_id, p.path, p.size, sha256_bytes(p.path.read_bytes()))
-        for p in find_pictures(folder, without)
+        Wanted(p.image_id, p.path, p.size, file_digest(p.path)) for p in find_pictures(folder, without)
     )
     rows = [
         Prompt(r.name, r.prompt, r.columns.get("prompt_id", ""), {k: v for k, v in r.columns.items() if k != "prompt_id"})
@@ -146,10 +147,10 @@ def prepare(material: Material, part: ImagesPart, out: Path, on_image: Callable[
 def _before(record: Path) -> dict[str, Any]:
     """What a bench was begun with. Raises ``InputError`` where that cannot be read."""
     try:
-        before = json.loads(record.read_text("utf-8"))
+        before = read_json(record)
         kinds = [before[kind] for kind in ("size", "images", "prompts")]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _no_record(record, repr(error)) from error
+        raise _no_record(record, why(error)) from error
     if not all(isinstance(v, dict) for v in (*kinds, *kinds[1].values(), *kinds[2].values())):
         raise _no_record(record, "other values")
     return dict(before)
@@ -206,7 +207,7 @@ def table(prompts: Sequence[Instruction], **same: str) -> str:
     """The prompts as the CSV that they are read from. ``same``: columns that are equal in all rows."""
     columns = sorted({*same, *(c for p in prompts for c in p.columns)})
     held = io.StringIO()
-    writer = csv.writer(held, lineterminator="\n")
+    writer = Writer(held)
     writer.writerow(["name", "prompt", "prompt_id", *columns])
     for p in prompts:
         writer.writerow(

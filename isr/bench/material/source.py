@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from isr.canonical import sha256_bytes, sha256_json
+from isr.canonical import sha256_json
 from isr.errors import InputError, MissingExtraError, Problem
+from isr.files import file_digest
+from isr.reading import read_bytes, read_json
 
 RULE = "caption-keywords/1"
 KEYWORDS: Mapping[str, tuple[str, ...]] = {
@@ -132,12 +133,12 @@ def _files(spec: DatasetPart, folder: Path) -> tuple[str, list[Path]]:
 
 
 def _digest(files: Sequence[Path], folder: Path) -> str:
-    return sha256_json([[p.relative_to(folder).as_posix(), sha256_bytes(p.read_bytes())] for p in files])
+    return sha256_json([[p.relative_to(folder).as_posix(), file_digest(p)] for p in files])
 
 
 def require_same(spec: DatasetPart, out: Path, folder: Path) -> None:
     """Raises ``InputError`` where a local data set is another than the one that was selected from."""
-    before = json.loads((out / SELECTION).read_text("utf-8")).get("source", {})
+    before = read_json(out / SELECTION).get("source", {})
     if not folder.is_dir() or "files" not in before:
         return
     try:
@@ -208,4 +209,4 @@ def _bytes(cell: Any, folder: Path | None) -> Any:
     path = Path(str(cell.get("path"))).resolve()
     if not path.is_relative_to(folder) or not path.is_file() or path.stat().st_size > MAX_BYTES:
         return None
-    return {"bytes": path.read_bytes()}
+    return {"bytes": read_bytes(path, MAX_BYTES)}

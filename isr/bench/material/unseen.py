@@ -8,11 +8,9 @@ its place.
 from __future__ import annotations
 
 import asyncio
-import csv
 import io
 import json
 import os
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,12 +25,14 @@ from isr.bench.material.source import PROMPTS, SELECTION
 from isr.canonical import sha256_bytes, sha256_json
 from isr.edits.create import PromptRow, read_prompts
 from isr.errors import CardError, InputError, Problem, TransportError
-from isr.files import write_bytes
+from isr.files import naming, write_bytes
 from isr.judging.backends import open_writer
 from isr.judging.cards import Card, load_card
 from isr.judging.keys import check_pair
 from isr.judging.requests import quoted
 from isr.judging.retry import Throttle, with_retries
+from isr.reading import Unreadable, byte_lines, json_lines, json_of, toml_of
+from isr.spreadsheet import Writer
 from isr.types import Answer, Finish
 
 SCHEMA = "isr.unseen/1"
@@ -210,7 +210,7 @@ def plain(text: str) -> str:
 def instructions() -> Mapping[str, Any]:
     """What a writer is told: version, system text, user text, longest prompt; and the digest of all."""
     data = resources.files("isr.bench").joinpath("writer.toml").read_bytes()
-    return {**tomllib.loads(data.decode()), "digest": sha256_bytes(data)}
+    return {**toml_of(data.decode()), "digest": sha256_bytes(data)}
 
 
 def writer(spec: UnseenPart, root: Path = Path()) -> Card:
@@ -340,8 +340,8 @@ def read(answer: Answer, count: int, seen: str) -> list[str] | str:
     if answer.finish_reason is Finish.LENGTH:
         return "a truncated reply"
     try:
-        said = json.loads(answer.text)
-    except (ValueError, RecursionError):
+        said = json_of(answer.text)
+    except Unreadable:
         return "a reply that is no JSON" if answer.text.strip() else "an empty reply"
     prompts = said.get("prompts") if isinstance(said, dict) else None
     if not isinstance(prompts, list) or not all(isinstance(p, str) for p in prompts):
@@ -363,15 +363,16 @@ def _recorded(record: Path) -> dict[str, Answer]:
     found: dict[str, Answer] = {}
     if not record.is_file():
         return found
-    for line in record.read_text("utf-8", errors="replace").split("\n"):  # JSON leaves U+2028 in a line
+    for _, _, said in json_lines(byte_lines(record)):
+        if isinstance(said, Unreadable):
+            continue  # a line that was being written when the run was killed
         try:
-            said = json.loads(line)
             names = ("text", "finish_reason", "refusal", "served", "usage")
             answer = Answer.recorded({name: said[name] for name in names})
             if said["schema"] == SCHEMA:
                 found.setdefault(str(said["request"]), answer)
         except (ValueError, KeyError, TypeError):
-            continue  # a line that was being written when the run was killed
+            continue
     return found
 
 
@@ -394,7 +395,7 @@ def _append(record: Path, asked: Asked, answer: Answer) -> None:
         "received_at": answer.received_at,
     }
     record.parent.mkdir(parents=True, exist_ok=True)
-    with record.open("ab") as file:
+    with naming(record), record.open("ab") as file:
         file.write(b"\n" * bool(file.tell()) + json.dumps(line, ensure_ascii=False).encode())
         file.flush()
         os.fsync(file.fileno())
@@ -405,7 +406,7 @@ def _table(
 ) -> bytes:
     others = sorted({c for r in (*rows, *kept) for c in r.columns} - {"prompt_id", "split"})
     held = io.StringIO()
-    writer = csv.writer(held, lineterminator="\n")
+    writer = Writer(held)
     writer.writerow(["name", "prompt", "prompt_id", "split", *others])
     for row in rows:
         rest = [row.columns.get(c, "") for c in others]
