@@ -17,6 +17,7 @@ from isr.errors import StoreError
 from isr.files import file_digest, sync_file
 from isr.judging.carving import carve
 from isr.judging.store import OnDamage, Store
+from isr.reading import Unreadable, require_regular
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +38,7 @@ def recover(path: Path) -> Recovered:
     A sound store is left as it is. What earlier recoveries kept is read as well, so that a recovery that was killed can
     be run again. No other process may use the store meanwhile. Raises ``StoreError``.
     """
-    if not path.is_file():
-        raise StoreError(f"{path}: expected an answer store; found no file; check the path")
+    _require_file(path)
     faults, before = _state(path)
     if not faults:
         return Recovered(answers=before or 0, before=before, kept=None, faults=())
@@ -74,8 +74,7 @@ def export_sound(path: Path, on_damage: OnDamage) -> Iterator[dict[str, Any]]:
 
     on_damage: told of everything that is left out. Raises ``StoreError`` if there is no file.
     """
-    if not path.is_file():
-        raise StoreError(f"{path}: expected an answer store; found no file; check the path")
+    _require_file(path)
     seen = set()
     try:
         with Store(path, read_only=True) as store:
@@ -94,6 +93,15 @@ def export_sound(path: Path, on_damage: OnDamage) -> Iterator[dict[str, Any]]:
 
 def _name_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return (row["part"],) if "part" in row else (row["key"], row["ask"])
+
+
+def _require_file(path: Path) -> None:
+    try:
+        require_regular(path)
+    except Unreadable as error:
+        raise StoreError(f"{path}: expected an answer store; found {error.found}; check the path") from error
+    if not path.is_file():
+        raise StoreError(f"{path}: expected an answer store; found no file; check the path")
 
 
 def _state(path: Path) -> tuple[tuple[str, ...], int | None]:

@@ -598,7 +598,7 @@ def test_bodies_are_kept_as_they_are(text: str) -> None:
 def test_a_store_that_another_process_holds_is_said_to_be_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("isr.judging.store._BUSY_S", 0.05)
+    monkeypatch.setattr("isr.judging.store_connection.BUSY_S", 0.05)
     Store(tmp_path / "isr.db").close()
     with closing(sqlite3.connect(tmp_path / "isr.db", isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode=EXCLUSIVE")
