@@ -142,11 +142,12 @@ def read_bytes(path: str | Path, limit: int = MAX_FILE) -> bytes:
 
 
 def read_text(path: str | Path, limit: int = MAX_FILE, encoding: str = "utf-8") -> str:
-    """The text of a regular file of at most ``limit`` bytes, its line ends as they are. Raises ``Unreadable``."""
+    """The text of a regular file of at most ``limit`` bytes, every line end as ``\\n``. Raises ``Unreadable``."""
     try:
-        return read_bytes(path, limit).decode(encoding)
+        text = read_bytes(path, limit).decode(encoding)
     except UnicodeDecodeError as error:
         raise Unreadable(path, "a text in UTF-8", str(error), "save it as UTF-8") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def byte_lines(path: str | Path, limit: int = MAX_TABLE) -> Iterator[bytes]:

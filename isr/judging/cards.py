@@ -343,7 +343,7 @@ def _builtin_text(name: str) -> str:
         for point in metadata.entry_points(group=ENTRY_POINTS, name=name):
             try:
                 return loaded(lambda point=point: read_text(Path(str(point.load())), MAX_TOML))  # type: ignore[misc]
-            except ForeignCodeError as error:
+            except (ForeignCodeError, Unreadable) as error:
                 raise CardError(
                     f"--judge {name}: expected the path of a card at {point.value}; found {error}; correct or uninstall "
                     f"the package"

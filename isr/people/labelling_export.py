@@ -20,7 +20,7 @@ from isr.people.labelling_plan import Item, Kind, Study
 from isr.people.labels import QUESTIONS, Label, Labels, Mark
 from isr.people.labels_file import write_labels
 from isr.people.labelstudio import export_labels
-from isr.reading import read_text
+from isr.reading import read_bytes
 from isr.spreadsheet import csv_safe as without_formulas
 from isr.stats.rate import rate_interval
 
@@ -119,7 +119,7 @@ def export(store: LabelStore, out: Path, *, csv_safe: bool = False) -> list[Path
             files.append(out / name)
             copy = out / name.replace(".csv", "-safe.csv")
             if csv_safe or copy.is_file():  # a copy never stays behind its table
-                write_text(copy, without_formulas(read_text(out / name)))
+                write_text(copy, without_formulas(read_bytes(out / name).decode()))
                 files.append(copy)
     texts = {
         "plan.json": json.dumps(study.plan, indent=1) + "\n",

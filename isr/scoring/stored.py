@@ -14,7 +14,7 @@ from typing import Any
 from isr.canonical import sha256_bytes, sha256_json
 from isr.errors import InputError, Problem
 from isr.files import write_text
-from isr.reading import MAX_TABLE, Unreadable, read_bytes, read_text
+from isr.reading import MAX_TABLE, Unreadable, read_bytes
 from isr.scoring.edits_csv import rows_of
 from isr.scoring.metrics_csv import METRICS, read_metrics
 from isr.scoring.places import RESULT, TABLE, find_run, read_record
@@ -66,7 +66,7 @@ def write_csv_safe(folder: Path) -> list[Path]:
     for name in (TABLE, METRICS):
         if (folder / name).is_file():
             copy = folder / f"{Path(name).stem}-safe.csv"
-            write_text(copy, csv_safe(read_text(folder / name, MAX_TABLE)))
+            write_text(copy, csv_safe(read_bytes(folder / name, MAX_TABLE).decode()))
             copies.append(copy)
     return copies
 

@@ -15,6 +15,8 @@ MOST_OPEN = 64
 """Connections; a new one beyond them closes the one that has waited longest without a whole request."""
 HEAD_S = 10.0
 """Seconds from a connection's first moment, or from its last reply, to the end of its next request's header."""
+TAKE_S = 30.0
+"""Seconds in which a client has to take something of what waits for it."""
 
 
 class Connection(H11Protocol):
@@ -23,6 +25,7 @@ class Connection(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._late: asyncio.TimerHandle | None = None
+        self._given_up = False
 
     @property
     def waits(self) -> bool:
@@ -32,10 +35,10 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._since = self.loop.time()
-        others = [c for c in self.connections if c is not self and isinstance(c, Connection)]
-        if len(others) >= MOST_OPEN:
-            idle = [c for c in others if c.waits and not c.transport.is_closing()]
-            min(idle, key=lambda c: c._since, default=self).transport.abort()
+        held = [c for c in self.connections if isinstance(c, Connection) and not c._given_up]
+        if len(held) > MOST_OPEN:
+            idle = [c for c in held if c is not self and (c.waits or c.transport.is_closing())]
+            min(idle, key=lambda c: c._since, default=self)._give_up()
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -49,6 +52,16 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._since = self.loop.time()
+        self._watch()  # half of the next request may be there already
+
+    def pause_writing(self) -> None:
+        """Whoever asks for more than the system keeps for it has to take some of it in time."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(TAKE_S, self._give_up)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unread.cancel()
 
     def _watch(self) -> None:
         """One timer for each wait; more bytes of the same header do not start it anew."""
@@ -64,5 +77,10 @@ class Connection(H11Protocol):
 
     def _close(self) -> None:
         self._late = None
-        if self.waits and not self.transport.is_closing():
-            self.transport.abort()
+        if self.waits:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Ends the connection at once; what was to be sent is dropped."""
+        self._given_up = True
+        self.transport.abort()

@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection
 from pathlib import Path
@@ -237,7 +238,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(guard, "BODY_S", 0.3)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        body = (await receive())["body"]
+        body = (await receive())["body"] or b"x" * (50_000_000 if scope["method"] == "PUT" else 0)
         await send(
             {
                 "type": "http.response.start",
@@ -279,6 +280,26 @@ def test_half_a_body_is_not_waited_for(impatient: int) -> None:
     with socket.create_connection(("127.0.0.1", impatient)) as client:
         client.sendall(f"{head}Content-Length: 3\r\nConnection: close\r\n\r\nabc".encode())
         assert client.makefile("rb").read().endswith(b"\r\n\r\nabc")
+
+
+def test_who_takes_nothing_of_the_answer_is_not_waited_for(
+    impatient: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from isr.web import connections
+
+    lost = threading.Event()
+    before = connections.Connection.connection_lost
+
+    def connection_lost(self: connections.Connection, error: Exception | None) -> None:
+        before(self, error)
+        lost.set()
+
+    monkeypatch.setattr(connections.Connection, "connection_lost", connection_lost)
+    monkeypatch.setattr(connections, "TAKE_S", 0.3)
+    head = f"PUT / HTTP/1.1\r\nHost: 127.0.0.1:{impatient}\r\nCookie: isr-{impatient}=t\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", impatient)) as client:
+        client.sendall(head.encode())  # the answer has 50 MB, which no system keeps for a client
+        assert lost.wait(LIMIT_S)
 
 
 def test_many_that_say_nothing_keep_nobody_out(impatient: int, monkeypatch: pytest.MonkeyPatch) -> None:
