@@ -12,6 +12,7 @@ from PIL import Image
 
 from isr.canonical import canonical_json, sha256_bytes, sha256_json
 from isr.errors import InputError, Problem
+from sifm_ref.finite import NotFiniteError, finite, remedy
 from sifm_ref.pictures import central_mask, read_rgb, slug, write_png, write_whole
 from sifm_ref.records import FOLDER, Records, missing, read_rows, versions
 from sifm_ref.registry import Purifier
@@ -214,13 +215,29 @@ def _control(unit: _Unit, out: Path, mask: Image.Image | None, editor: Editor) -
 
 
 def _edited(unit: _Unit, path: Path, mask: Image.Image | None, editor: Editor) -> Image.Image:
-    """The edit of a picture, purified first if the unit says so. Its size is the picture's."""
+    """The edit of a picture, purified first if the unit says so. Its size is the picture's.
+
+    Raises ``InputError`` where it would be made of NaN or infinity: no such edit is kept.
+    """
     image = read_rgb(path)
-    if unit.purifier is not None:
-        purified = unit.purifier(image, seed=unit.seed, editor=editor).convert("RGB")
-        image = purified if purified.size == image.size else purified.resize(image.size)
-    made = editor.edit(image, unit.prompt.text, unit.seed, mask).convert("RGB")
+    try:
+        with finite(editor.pipe):
+            if unit.purifier is not None:
+                purified = unit.purifier(image, seed=unit.seed, editor=editor).convert("RGB")
+                image = purified if purified.size == image.size else purified.resize(image.size)
+            made = editor.edit(image, unit.prompt.text, unit.seed, mask).convert("RGB")
+    except NotFiniteError as error:
+        raise _not_finite(error, unit, path, editor) from error
     return made if made.size == image.size else made.resize(image.size, Image.Resampling.LANCZOS)
+
+
+def _not_finite(error: NotFiniteError, unit: _Unit, path: Path, editor: Editor) -> InputError:
+    dtype = str(editor.identity.get("dtype", "fp32"))
+    purified = f", purifier {unit.purifier.text}" if unit.purifier else ""
+    by = f"prompt {unit.prompt.id} {unit.prompt.text[:80]!r}, seed {unit.seed}{purified}, dtype {dtype}"
+    found = f"NaN or infinity, first in {error.stage} ({by})"
+    problem = Problem(str(path), "", "an edit of finite values", found, remedy(dtype))
+    return InputError(f"editor {editor.name}: an edit failed and was not kept; what was made before stays", [problem])
 
 
 def _what(job: Job, editor: Editor) -> dict[str, Any]:

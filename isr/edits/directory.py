@@ -46,6 +46,7 @@ class EditDirectory:
     settings: Settings = Settings()
     skipped: tuple[Problem, ...] = ()
     skipped_names: tuple[tuple[str, str], ...] = ()  # (edit_id or file_name, field) of each problem
+    colours: Mapping[str, str] = field(default_factory=dict)  # of edits and control edits that have but one: #rrggbb
 
     @property
     def digest(self) -> str:
@@ -70,6 +71,7 @@ class _Loader:
     loaded: list[tuple[str, Edit]] = field(default_factory=list)
     refs: dict[str, ImageRef] = field(default_factory=dict)
     pixels: dict[str, str] = field(default_factory=dict)
+    colours: dict[str, str] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
     cells: dict[tuple[Unit, Treatment], str] = field(default_factory=dict)
@@ -85,6 +87,8 @@ class _Loader:
                 if isinstance(result, Scanned):
                     self.refs[path] = ImageRef(path, result.sha256)
                     self.pixels[path] = result.pixels
+                    if result.colour:
+                        self.colours[path] = result.colour
             for row in chunk:
                 self.names[row.where] = row.values.get("edit_id", row.values.get("file_name", ""))
                 problems = [*row.problems, *self._file_problems(row, looked), *self._id_problems(row)]
@@ -246,7 +250,15 @@ def load_edits(
         raise EditDirectoryError(f"{root}: {len(problems)} problem(s)", problems)
     edits.sort(key=lambda e: (e.unit, e.treatment, e.edit_id))
     names = tuple(sorted({(loader.names.get(p.where, ""), p.field) for p in problems}))
-    return EditDirectory(root, tuple(edits), settings, tuple(problems), names)
+    shown = {r.path for e in edits for r in (e.edited, e.control) if r}
+    return EditDirectory(
+        root=root,
+        edits=tuple(edits),
+        settings=settings,
+        skipped=tuple(problems),
+        skipped_names=names,
+        colours={path: colour for path, colour in sorted(loader.colours.items()) if path in shown},
+    )
 
 
 def read_settings(root: Path) -> Settings:

@@ -204,7 +204,7 @@ def test_prompts_of_the_surrogate() -> None:
     assert [p.where for p in caught.value.problems] == ["x__a", "prompt for b"]
 
 
-def handmade(root: Path, *names: str, shade: int = 90, **more: Any) -> Path:
+def handmade(root: Path, *names: str, shade: int = 90, size: int = 16, **more: Any) -> Path:
     """A directory of protected images as ``isr immunize`` leaves it, without the work."""
     made = []
     for name in names:
@@ -214,7 +214,7 @@ def handmade(root: Path, *names: str, shade: int = 90, **more: Any) -> Path:
         }  # fmt: skip
         for column, level in (("file_name", shade), ("source_file_name", 80)):
             (root / row[column]).parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (16, 16), (level,) * 3).save(root / row[column])
+            Image.new("RGB", (size, size), (level,) * 3).save(root / row[column])
         made.append(row)
     (root / "metadata.jsonl").write_text("".join(json.dumps(r) + "\n" for r in made))
     return root
