@@ -21,6 +21,7 @@ from isr.bench.opening import check_folder, check_ready
 from isr.bench.results import write
 from isr.bench.state import Bench, Findings, Show
 from isr.errors import InputError, Problem, UsageError
+from isr.scoring.result import Result
 from sifm_ref.pictures import write_whole
 from sifm_ref.records import versions
 
@@ -175,6 +176,8 @@ def _results(bench: Bench, show: Show) -> Findings:
         )
     for scoring in bench.plan.scorings:
         note_scores(bench, scored_as(bench, scoring) or WHOLE)
+        for remark in Result.load(bench.out / scoring.folder).remarks:
+            bench.record.note(f"{scoring.title}: {remark}")
     return write(bench, show)
 
 

@@ -9,7 +9,7 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class EditDirectory:
     root: Path
     edits: tuple[Edit, ...]
     settings: Settings = Settings()
+    _: KW_ONLY
     skipped: tuple[Problem, ...] = ()
     skipped_names: tuple[tuple[str, str], ...] = ()  # (edit_id or file_name, field) of each problem
     colours: Mapping[str, str] = field(default_factory=dict)  # of edits and control edits that have but one: #rrggbb

@@ -1,0 +1,47 @@
+"""What the pictures and their metadata say that an ISR should not be read without; no estimate rests on it.
+
+It stands in ``result.json`` beside the notes, under a key of its own that is absent where there is nothing to say:
+a bundle need not hold pictures, so none of it can be computed again from a bundle.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from isr.edits.directory import EditDirectory
+from isr.types import Edit, Treatment
+
+
+def remarks(edits: Sequence[Edit], directory: EditDirectory) -> tuple[str, ...]:
+    """One sentence for each kind of thing that was seen in ``edits`` of the directory; none where all is well."""
+    return tuple(_one_colour(edits, directory.colours))
+
+
+def one_colour(edits: Sequence[Edit], colours: Mapping[str, str]) -> tuple[dict[Treatment, list[Edit]], list[Edit]]:
+    """The edits of a single colour by treatment (every treatment is there), and those with such a control edit."""
+    found: dict[Treatment, list[Edit]] = {e.treatment: [] for e in edits}
+    controls: dict[str, Edit] = {}
+    for edit in edits:
+        if edit.edited.path in colours:
+            found[edit.treatment].append(edit)
+        if edit.control is not None and edit.control.path in colours:
+            controls.setdefault(edit.control.path, edit)
+    return found, list(controls.values())
+
+
+def _one_colour(edits: Sequence[Edit], colours: Mapping[str, str]) -> Iterator[str]:
+    found, bare = one_colour(edits, colours)
+    if not bare and not any(found.values()):
+        return
+    controls = len({e.control.path for e in edits if e.control is not None})
+    of = Counter(e.treatment for e in edits)
+    said = [f"{len(some)} of {of[t]} edits of {_named(t)}" for t, some in sorted(found.items())]
+    yield (
+        f"one colour all over: {', '.join(said)}; {len(bare)} of {controls} control edits: a failed computation, or "
+        "the black square of a safety checker, may count as a failed edit; isr validate EDIT_DIR names them"
+    )
+
+
+def _named(treatment: Treatment) -> str:
+    return treatment.method or "no method named"
