@@ -221,7 +221,7 @@ def _edited(unit: _Unit, path: Path, mask: Image.Image | None, editor: Editor) -
     """
     image = read_rgb(path)
     try:
-        with finite(editor.pipe):
+        with finite(editor):
             if unit.purifier is not None:
                 purified = unit.purifier(image, seed=unit.seed, editor=editor).convert("RGB")
                 image = purified if purified.size == image.size else purified.resize(image.size)
@@ -237,7 +237,9 @@ def _not_finite(error: NotFiniteError, unit: _Unit, path: Path, editor: Editor) 
     by = f"prompt {unit.prompt.id} {unit.prompt.text[:80]!r}, seed {unit.seed}{purified}, dtype {dtype}"
     found = f"NaN or infinity, first in {error.stage} ({by})"
     problem = Problem(str(path), "", "an edit of finite values", found, remedy(dtype))
-    return InputError(f"editor {editor.name}: an edit failed and was not kept; what was made before stays", [problem])
+    return InputError(
+        f"editor {editor.name}: an edit failed and was not kept; what was made before stays", [problem]
+    )
 
 
 def _what(job: Job, editor: Editor) -> dict[str, Any]:

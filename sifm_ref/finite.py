@@ -32,15 +32,17 @@ def remedy(dtype: str) -> str:
 
 
 @contextmanager
-def finite(pipe: Any = None) -> Iterator[None]:
+def finite(editor: Any = None) -> Iterator[None]:
     """Raises ``NotFiniteError`` at the end of the block if a picture was made of NaN or infinity in it.
 
-    Seen are the decoder of the pipeline's VAE, since levels hide infinity, and every cast of NaN to levels. The other
+    Seen are the decoder of the VAE in the editor's pipeline, since levels hide infinity, and every cast of NaN to levels. The other
     networks of the pipeline are looked at for the name of the stage alone: padding may hold what no picture is made of.
     """
-    seen: dict[str, Any] = {}  # stage: whether all that it made is finite, in the order of their first results
+    seen: dict[
+        str, Any
+    ] = {}  # stage: whether all that it made is finite, in the order of their first results
     with ExitStack() as stack:
-        for stage, module in _stages(pipe):
+        for stage, module in _stages(getattr(editor, "pipe", None)):
             stack.callback(module.register_forward_hook(_looking(seen, stage)).remove)
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("error", message=_CAST, category=RuntimeWarning)
@@ -62,7 +64,9 @@ def _stages(pipe: Any) -> Iterator[tuple[str, Any]]:
     """The networks of a pipeline with their names; of an autoencoder its two halves, which is how it is called."""
     components = getattr(pipe, "components", None)
     for name, part in components.items() if isinstance(components, Mapping) else ():
-        halves = [h for h in ("encoder", "decoder") if hasattr(getattr(part, h, None), "register_forward_hook")]
+        halves = [
+            h for h in ("encoder", "decoder") if hasattr(getattr(part, h, None), "register_forward_hook")
+        ]
         if halves and hasattr(part, "decode"):
             yield from ((f"{name}.{half}", getattr(part, half)) for half in halves)
         elif hasattr(part, "register_forward_hook"):
@@ -81,5 +85,7 @@ def _looking(seen: dict[str, Any], stage: str) -> Any:
 
 def _tensor(output: Any) -> Any:
     """The first tensor of floating-point numbers in what a network returns; ``None`` where there is none."""
-    values = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple) else [output]
+    values = (
+        output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple) else [output]
+    )
     return next((v for v in values if hasattr(v, "is_floating_point") and v.is_floating_point()), None)

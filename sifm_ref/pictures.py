@@ -106,10 +106,15 @@ def find_pictures(place: Path, without: Path | None = None) -> list[Picture]:
         try:
             found.append(Picture(name, file, decode(read_file(file)).size))
         except ImageProblem as error:
-            problems.append(Problem(str(file), "", error.expected, error.found, "repair it or take it away"))
+            problems.append(Problem(str(file), "", error.expected, error.found, _own_fix(error.fix)))
     if problems:
         raise InputError(f"{place}: {len(problems)} file(s) that are no images", problems)
     return found
+
+
+def _own_fix(fix: str) -> str:
+    """What to do about a photograph: there is no row of a table that could be dropped."""
+    return "repair it or take it away" if "row" in fix else f"{fix}; or take it away"
 
 
 def passed_over(place: Path, without: Path | None = None) -> list[Path]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from isr.canonical import canonical_json, sha256_json
 from isr.errors import InputError, Problem, UsageError
+from sifm_ref.checkpoints import not_known
 from sifm_ref.pictures import write_whole
 
 _NAME = re.compile(r"\w[\w.-]*")
@@ -67,8 +68,8 @@ class Records:
 
     def _continue(self, said: Mapping[str, Any], resume: bool, growing: Sequence[str]) -> None:
         try:
-            before = json.loads(self._file.read_text("utf-8"))
-        except (OSError, ValueError) as error:
+            before = dict(json.loads(self._file.read_text("utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise InputError(f"{self._file}: expected the record of a run; found {error}") from error
         if any(self.rows()) and not resume:
             raise UsageError(
@@ -84,6 +85,8 @@ class Records:
             if growing and not differ:
                 return
             lines = [f"  {k}: now {_brief(now.get(k))}; then {_brief(before.get(k))}" for k in differ]
+            if said_of := not_known(before.get("editor"), now.get("editor")):
+                lines.append(f"  {said_of}")
             begun = "expected a new folder; found a run begun with other settings; choose another"
             raise UsageError("\n".join([f"--out {self.root}: {begun}", *lines]))
 

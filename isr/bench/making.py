@@ -18,6 +18,7 @@ from isr.bench.workers import Edit, Immunize, Loading, Pool, Task, Told
 from isr.canonical import sha256_bytes, sha256_json
 from isr.errors import InputError, UsageError
 from sifm_ref.pictures import Resize, write_whole
+from sifm_ref.registry import purifier
 
 SHARDS = 4  # tasks for each worker that a folder of edits is shared out in
 
@@ -290,7 +291,7 @@ def edit_cell(bench: Bench, editing: Editing) -> Cell:
             [_rests_on_images(bench, t) for t in editing.treatments],
             material.digest,
             list(study.seeds),
-            list(editing.purifiers),
+            [attack.text if (attack := purifier(p)) else "" for p in editing.purifiers],
         ]
     )
     return Cell(

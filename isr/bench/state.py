@@ -99,7 +99,8 @@ class Record:
 @dataclass(frozen=True, kw_only=True)
 class Bench:
     """A study that is carried out: its cells, its images as far as they are known. ``board`` and ``record`` are kept
-    by the steps: how far it is, and what it has come to."""
+    by the steps: how far it is, and what it has come to. ``weights``: what each place of local weights held when the
+    study was opened, by what the study says of it."""
 
     order: Order
     study: Study
@@ -108,6 +109,7 @@ class Bench:
     expected: Expected = field(default_factory=lambda: Expected(0, 0))
     board: Board = field(default_factory=Board)
     record: Record = field(default_factory=Record)
+    weights: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def out(self) -> Path:

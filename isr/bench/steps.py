@@ -22,6 +22,7 @@ from isr.bench.results import write
 from isr.bench.state import Bench, Findings, Show
 from isr.errors import InputError, Problem, UsageError
 from isr.scoring.result import Result
+from sifm_ref.checkpoints import SAMPLE
 from sifm_ref.pictures import write_whole
 from sifm_ref.records import versions
 
@@ -76,19 +77,23 @@ def _alone(out: Path) -> Iterator[None]:
 
 
 def _begin(bench: Bench) -> list[str]:
-    """Keeps the study in ``bench.json``, or says in what it differs from the last one of the folder."""
+    """Keeps the study and its weights in ``bench.json``; what is to be said of an earlier state of the folder."""
     file, now = bench.out / "bench.json", json.loads(bench.study.model_dump_json(by_alias=True))
-    studies = check_folder(bench)
-    said = list(_differences(_flat(studies[-1]), _flat(now))) if studies else []
-    if not studies or said:
-        studies.append(now)
-        kept = {"schema": "isr.bench-begun/1", "study": studies[0], "later": studies[1:]}
+    begun = check_folder(bench)
+    differing = list(_differences(_flat(begun.studies[-1]), _flat(now))) if begun.studies else []
+    studies = [*begun.studies, *([now] if differing or not begun.studies else [])]
+    weights = {**(begun.weights or {}), **bench.weights}
+    if len(studies) > len(begun.studies) or weights != begun.weights:
+        kept = {"schema": "isr.bench-begun/1", "study": studies[0], "later": studies[1:], "weights": weights}
         write_whole(file, (json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode())
-    if said:
-        said = [
+    said = []
+    if begun.studies and begun.weights is None and bench.weights:
+        said.append(f"{SAMPLE}; what they make is made anew, in folders of its own")
+    if differing:
+        said += [
             "the study differs from the last one of this folder; what is done of it stays:",
-            *(f"  {line}" for line in said[:20]),
-            *([f"  and {len(said) - 20} more"] if len(said) > 20 else []),
+            *(f"  {line}" for line in differing[:20]),
+            *([f"  and {len(differing) - 20} more"] if len(differing) > 20 else []),
         ]
     return said
 

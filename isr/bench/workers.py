@@ -24,6 +24,7 @@ from typing import Literal
 from isr.errors import InputError, IsrError
 from sifm_ref import editing, immunizing
 from sifm_ref.budget import Budget
+from sifm_ref.digests import telling
 from sifm_ref.editor import Editor, Memory, Settings, WhiteBox
 from sifm_ref.loading import load
 from sifm_ref.pictures import Picture, Resize
@@ -158,7 +159,8 @@ class _Editors:
                 self._loaded = None  # its memory first
                 _free()
             tell(Told(kind="step", text=f"loading {wanted.name}"))
-            self._loaded = (wanted, self._load(wanted))
+            with telling(lambda text: tell(Told(kind="step", text=text))):
+                self._loaded = (wanted, self._load(wanted))
         return self._loaded[1]
 
     def _load(self, wanted: Loading) -> Editor:

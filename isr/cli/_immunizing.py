@@ -124,11 +124,13 @@ def prompts_in(path: Path) -> tuple[Prompt, ...]:
 
 def open_editor(spec: str, sets: Sequence[str], meter: Meter, option: str, **settings: Any) -> Editor:
     """The editor that the options name, with a word on stderr: loading takes a while."""
+    from sifm_ref.digests import telling
     from sifm_ref.editor import Settings
     from sifm_ref.loading import load
 
     meter.stage(f"loading {spec}")
-    return load(spec, Settings(settings=pairs(sets, option), **settings))
+    with telling(meter.step):
+        return load(spec, Settings(settings=pairs(sets, option), **settings))
 
 
 def list_methods() -> str:
@@ -242,6 +244,7 @@ def _applicable(spec: str, settings: dict[str, str], sets: Sequence[str]) -> dic
 
 def run_edit(o: edit.Options) -> None:
     """``isr edit`` with its options read."""
+    from sifm_ref.digests import telling
     from sifm_ref.editing import Done, Job, check_columns
     from sifm_ref.editing import edit as make
     from sifm_ref.registry import purifier, require_torch
@@ -250,7 +253,9 @@ def run_edit(o: edit.Options) -> None:
     numbers = [s.strip() for s in o.seeds.split(",")]
     if not all(n.isdigit() for n in numbers):
         raise UsageError(f"--seeds {o.seeds}: expected whole numbers with commas, e.g. 0,1,2")
-    attacks = tuple({(a.text if a else ""): a for a in map(purifier, o.purifiers or ("none",))}.values())
+    meter = Meter("edits", o.quiet)
+    with telling(meter.step):  # a purifier is called after the checkpoint that it loads
+        attacks = tuple({(a.text if a else ""): a for a in map(purifier, o.purifiers or ("none",))}.values())
     texts = prompts_in(o.prompts)
     check_columns(texts)  # before an editor is loaded
     job = Job(
@@ -263,7 +268,6 @@ def run_edit(o: edit.Options) -> None:
         resume=o.resume,
         partial=o.partial,
     )
-    meter = Meter("edits", o.quiet)
     opened = open_editor(
         o.editor, o.sets, meter, "--set", dtype=o.dtype, device=o.device, revision=o.revision, name=o.name
     )

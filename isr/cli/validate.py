@@ -53,7 +53,10 @@ def command(directory: Path, rubrics: tuple[str, ...], as_json: bool) -> None:
         "without_source": sum(e.source is None for e in edits),
     }
     by_treatment, bare = one_colour(edits, found.colours)
-    flat = sorted({e.edited.path for some in by_treatment.values() for e in some} | {e.control.path for e in bare if e.control})
+    flat = sorted(
+        {e.edited.path for some in by_treatment.values() for e in some}
+        | {e.control.path for e in bare if e.control}
+    )
     if as_json:
         said = {"valid": True, **counts, "one_colour": flat, "problems": []}
         click.echo(json.dumps(said, indent=1))

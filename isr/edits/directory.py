@@ -47,7 +47,9 @@ class EditDirectory:
     _: KW_ONLY
     skipped: tuple[Problem, ...] = ()
     skipped_names: tuple[tuple[str, str], ...] = ()  # (edit_id or file_name, field) of each problem
-    colours: Mapping[str, str] = field(default_factory=dict)  # of edits and control edits that have but one: #rrggbb
+    colours: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of edits and control edits that have but one: #rrggbb
 
     @property
     def digest(self) -> str:

@@ -133,7 +133,9 @@ class Scanner:
         if self._cache is None:
             return
         rows = [
-            (p, *stats[p], POLICY, s.sha256, s.pixels, s.colour) for p, s in fresh.items() if isinstance(s, Scanned)
+            (p, *stats[p], POLICY, s.sha256, s.pixels, s.colour)
+            for p, s in fresh.items()
+            if isinstance(s, Scanned)
         ]
         with suppress(sqlite3.Error):  # a cache that cannot be written costs time, nothing else
             self._cache.executemany(

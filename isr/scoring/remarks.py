@@ -18,7 +18,9 @@ def remarks(edits: Sequence[Edit], directory: EditDirectory) -> tuple[str, ...]:
     return tuple(_one_colour(edits, directory.colours))
 
 
-def one_colour(edits: Sequence[Edit], colours: Mapping[str, str]) -> tuple[dict[Treatment, list[Edit]], list[Edit]]:
+def one_colour(
+    edits: Sequence[Edit], colours: Mapping[str, str]
+) -> tuple[dict[Treatment, list[Edit]], list[Edit]]:
     """The edits of a single colour by treatment (every treatment is there), and those with such a control edit."""
     found: dict[Treatment, list[Edit]] = {e.treatment: [] for e in edits}
     controls: dict[str, Edit] = {}

@@ -28,7 +28,7 @@ def img2img(
     """The image after a weak edit by the editor that ``checkpoint`` names, on the device and in the type of ``editor``."""
     model = loaded(checkpoint, strength, steps, guidance, *place_of(editor))
     try:
-        with finite(model.pipe):
+        with finite(model):
             made = model.edit(image, prompt, seed)
     except NotFiniteError as error:
         raise NotFiniteError(f"{error.stage} of purifier img2img") from error

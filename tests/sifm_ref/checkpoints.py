@@ -85,8 +85,26 @@ def broken(folder: Path, copy: Path, part: str, value: float) -> Path:
     shutil.copytree(folder, copy)
     file = copy / part / WEIGHTS
     weights = load_file(file)
-    name = next(n for n in weights if n.startswith("decoder.conv_out" if part == "vae" else "conv_out") and n.endswith("bias"))
+    name = next(
+        n
+        for n in weights
+        if n.startswith("decoder.conv_out" if part == "vae" else "conv_out") and n.endswith("bias")
+    )
     weights[name][:] = value
+    save_file(weights, file, metadata={"format": "pt"})
+    return copy
+
+
+def merged(folder: Path, copy: Path) -> Path:
+    """A copy of a checkpoint with other attention weights in its U-Net, as merging a LoRA leaves it."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(folder, copy, symlinks=False)
+    file = copy / "unet" / WEIGHTS
+    weights = load_file(file)
+    for name in sorted(weights):
+        if ".attn" in name and name.endswith("weight"):
+            weights[name] = weights[name] * 1.5
     save_file(weights, file, metadata={"format": "pt"})
     return copy
 

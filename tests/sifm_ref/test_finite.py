@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,12 +34,23 @@ def test_every_editor_whose_vae_fails(
     """Infinity would be a white picture: levels are clipped before anybody sees them."""
     folder = broken(checkpoint(name), tmp_path / "broken", "vae", value)
     box = load(f"{name}={folder}", Settings(settings=quick_settings(name)))
-    job = Job(directories=(handmade(tmp_path / "in", "a", size=32),), out=tmp_path / "out", prompts=(PROMPT,), seeds=(7,))
+    job = Job(
+        directories=(handmade(tmp_path / "in", "a", size=32),),
+        out=tmp_path / "out",
+        prompts=(PROMPT,),
+        seeds=(7,),
+    )
     with pytest.raises(InputError) as caught:
         edit(job, box)
     said = str(caught.value)
     assert "sources/a.png" in said  # the control edit comes first
-    for word in ("red 'make the circle red'", "seed 7", "first in vae.decoder", "dtype fp32", "check the checkpoint"):
+    for word in (
+        "red 'make the circle red'",
+        "seed 7",
+        "first in vae.decoder",
+        "dtype fp32",
+        "check the checkpoint",
+    ):
         assert word in said
     assert not list((job.out / ".records").glob("*.json"))
     assert not list(job.out.glob("*/*red*.png"))
@@ -50,7 +60,7 @@ def test_every_editor_whose_vae_fails(
 def test_the_first_network_that_fails_is_named(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
     folder = broken(checkpoint("sd_img2img"), tmp_path / "broken", "unet", math.nan)
     box = load(f"sd_img2img={folder}", Settings(settings={"steps": 2}))
-    with pytest.raises(NotFiniteError, match="first in unet"), finite(box.pipe):
+    with pytest.raises(NotFiniteError, match="first in unet"), finite(box):
         box.edit(Image.new("RGB", (32, 32)), "x", 0)
     assert not box.pipe.unet._forward_hooks, "the hooks go with the block"
 
@@ -67,13 +77,20 @@ def test_a_purifier_that_fails(
     folder = broken(checkpoint("sd_img2img"), tmp_path / "broken", "vae", math.nan)
     attack = purifier(f"{name}:checkpoint={folder}")
     job = Job(
-        directories=(handmade(tmp_path / "in", "a", size=32),), out=tmp_path / "out", prompts=(PROMPT,), purifiers=(attack,)
+        directories=(handmade(tmp_path / "in", "a", size=32),),
+        out=tmp_path / "out",
+        prompts=(PROMPT,),
+        purifiers=(attack,),
     )
-    with pytest.raises(InputError, match=rf"(?s)purifier {name} \(prompt red.*purifier {name}:checkpoint=broken@"):
+    with pytest.raises(
+        InputError, match=rf"(?s)purifier {name} \(prompt red.*purifier {name}:checkpoint=broken@"
+    ):
         edit(job, editor("sd_img2img"))
 
 
-def test_an_editor_that_casts_nan_to_levels(editor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_editor_that_casts_nan_to_levels(
+    editor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Any editor's, also one of which nothing is known but its picture."""
 
     def failing(*args: Any) -> Image.Image:
