@@ -180,11 +180,13 @@ def write_whole(path: Path, data: bytes) -> None:
     write_bytes(path, data)
 
 
-def write_png(path: Path, image: Image.Image | NDArray[np.uint8]) -> None:
-    """Writes a PNG without metadata; equal pixels, equal bytes."""
+def write_png(path: Path, image: Image.Image | NDArray[np.uint8]) -> str:
+    """``sha256:<hex>`` of the PNG that it writes, without metadata; equal pixels, equal bytes."""
     held = io.BytesIO()
     (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(held, "PNG")
-    write_whole(path, held.getvalue())
+    data = held.getvalue()
+    write_whole(path, data)
+    return sha256_bytes(data)
 
 
 def central_mask(size: tuple[int, int]) -> Image.Image:

@@ -82,12 +82,14 @@ class Expected:
 
 @dataclass(kw_only=True)
 class Record:
-    """What a run has come to so far: notes, exit code, seconds of each step, folders of edits that were looked at."""
+    """What a run has come to so far: notes, exit code, seconds of each step, folders of edits that were looked at;
+    whether all pictures were found as they were made."""
 
     notes: list[str] = field(default_factory=list)
     exit_code: int = 0
     timing: dict[str, float] = field(default_factory=dict)
     edited: dict[str, Edited] = field(default_factory=dict)
+    as_made: bool = False
 
     def note(self, text: str, exit_code: int = 0) -> None:
         """Adds a note that is not there yet; the exit code is the highest of all."""

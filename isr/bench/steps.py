@@ -6,7 +6,6 @@ import json
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,8 @@ from isr.bench.material.gather import gather
 from isr.bench.opening import check_folder, check_ready
 from isr.bench.results import write
 from isr.bench.state import Bench, Findings, Show
-from isr.errors import InputError, Problem, UsageError
+from isr.errors import InputError, Problem
+from isr.locks import held
 from isr.scoring.result import Result
 from sifm_ref.checkpoints import SAMPLE
 from sifm_ref.pictures import write_whole
@@ -34,7 +34,8 @@ def run(bench: Bench, show: Show) -> Findings | None:
     """
     check_ready(bench)
     bench.out.mkdir(parents=True, exist_ok=True)
-    with _alone(bench.out):
+    busy = f"{bench.out}: another isr bench is at work here; wait for it or give another --out"
+    with held(bench.out / ".lock", busy):
         for line in _begin(bench):
             show.say(line)
         earlier, findings = _earlier(bench.out), None
@@ -57,23 +58,6 @@ def run(bench: Bench, show: Show) -> Findings | None:
             bench.record.timing.setdefault(name, round(time.monotonic() - began, 1))
             _keep_timing(bench, earlier)
     return findings
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Refuses a second run in the same folder; the lock ends with its process, however that ends."""
-    with (out / ".lock").open("w") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows
-            pass
-        except BlockingIOError:
-            raise UsageError(
-                f"{out}: another isr bench is at work here; wait for it or give another --out"
-            ) from None
-        yield
 
 
 def _begin(bench: Bench) -> list[str]:

@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from isr.canonical import canonical_json, sha256_bytes
-from isr.edits.metadata import KNOWN, PATHS, Row, metadata_file, read_rows
+from isr.canonical import canonical_json, is_sha256, sha256_bytes
+from isr.edits.metadata import DIGESTS, KNOWN, PATHS, Row, metadata_file, read_rows
 from isr.edits.scan import Scanned, Scanner
 from isr.errors import EditDirectoryError, Problem
 from isr.image_file import ImageProblem
@@ -115,6 +115,7 @@ class _Loader:
             result = looked[path]
             if isinstance(result, ImageProblem):
                 yield Problem(row.where, column, result.expected, result.found, result.fix)
+        yield from self._other_files(row)
         if self.need_source and row.values and "source_file_name" not in row.values:
             both = "a source, which the rubric shows beside the edit"
             if "control_file_name" in row.values:
@@ -126,6 +127,20 @@ class _Loader:
                 "none",
                 "add the source, or choose rubrics that show none",
             )
+
+    def _other_files(self, row: Row) -> Iterator[Problem]:
+        """Files that are not those of which the row keeps the digests."""
+        for column, digest in DIGESTS.items():
+            path, wanted = row.values.get(column), row.values.get(digest)
+            if path in self.refs and is_sha256(wanted) and self.refs[path].sha256 != wanted:
+                yield Problem(
+                    row.where,
+                    column,
+                    f"the file that was made ({digest} {str(wanted)[:19]})",
+                    f"another as {path!r} ({self.refs[path].sha256[:19]})",
+                    "put it back, or make it again: isr edit with --resume, isr bench once it is deleted; where the "
+                    f"change is meant, drop {digest}",
+                )
 
     def _edit(self, v: Mapping[str, str]) -> Edit:
         edited = self.refs[v["file_name"]]

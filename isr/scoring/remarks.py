@@ -15,7 +15,19 @@ from isr.types import Edit, Treatment
 
 def remarks(edits: Sequence[Edit], directory: EditDirectory) -> tuple[str, ...]:
     """One sentence for each kind of thing that was seen in ``edits`` of the directory; none where all is well."""
-    return tuple(_one_colour(edits, directory.colours))
+    return (*_one_colour(edits, directory.colours), *_makers(edits))
+
+
+def _makers(edits: Sequence[Edit]) -> Iterator[str]:
+    """Columns of what made the edits in which they differ: a control edit may be made by another than its edit."""
+    said = []
+    for column in ("edit_device", "edit_versions"):
+        values = sorted({v for e in edits if (v := e.extra.get(column))})
+        if len(values) > 1:
+            shown = "; ".join(values[:2]) + ("; ..." if len(values) > 2 else "")
+            said.append(f"{column}: {len(values)} values ({shown})")
+    if said:
+        yield f"edits are not all made alike: {'; '.join(said)}"
 
 
 def one_colour(

@@ -20,9 +20,10 @@ from isr.errors import InputError, UsageError  # noqa: E402
 from sifm_ref import digests  # noqa: E402
 from sifm_ref.checkpoints import fingerprint, is_sampled, not_known, shown_place  # noqa: E402
 from sifm_ref.digests import LARGE, cache_folder, file_sha256, telling  # noqa: E402
-from sifm_ref.editing import Job, Prompt, edit  # noqa: E402
+from sifm_ref.editing import Job, edit  # noqa: E402
 from sifm_ref.editor import Settings  # noqa: E402
 from sifm_ref.loading import load  # noqa: E402
+from sifm_ref.units import Prompt  # noqa: E402
 from tests.sifm_ref.checkpoints import merged  # noqa: E402
 from tests.sifm_ref.test_editing import handmade  # noqa: E402
 

@@ -18,13 +18,14 @@ pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 from isr.errors import InputError  # noqa: E402
 from isr.judging.edits import load_edits  # noqa: E402
 from sifm_ref.checkpoints import fingerprint  # noqa: E402
-from sifm_ref.editing import Done, Job, Prompt, _copy, edit, prompts_for  # noqa: E402
+from sifm_ref.editing import Done, Job, _copy, edit  # noqa: E402
 from sifm_ref.editor import Settings  # noqa: E402
 from sifm_ref.immunizing import Job as Immunize  # noqa: E402
 from sifm_ref.immunizing import immunize  # noqa: E402
 from sifm_ref.loading import load  # noqa: E402
 from sifm_ref.pictures import Resize  # noqa: E402
 from sifm_ref.registry import purifier  # noqa: E402
+from sifm_ref.units import Prompt, prompts_for  # noqa: E402
 from tests.sifm_ref.photographs import write  # noqa: E402
 from tests.sifm_ref.scenes import quick  # noqa: E402
 

@@ -15,11 +15,12 @@ torch = pytest.importorskip("torch", reason="needs isr-eval[sifm]")
 pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
 from isr.errors import InputError  # noqa: E402
-from sifm_ref.editing import Job, Prompt, edit  # noqa: E402
+from sifm_ref.editing import Job, edit  # noqa: E402
 from sifm_ref.editor import Settings  # noqa: E402
 from sifm_ref.finite import NotFiniteError, finite, remedy  # noqa: E402
 from sifm_ref.loading import load  # noqa: E402
 from sifm_ref.registry import purifier  # noqa: E402
+from sifm_ref.units import Prompt  # noqa: E402
 from tests.sifm_ref.checkpoints import EDITORS, broken, quick_settings  # noqa: E402
 from tests.sifm_ref.test_editing import handmade  # noqa: E402
 
