@@ -157,10 +157,11 @@ def test_folders_of_before_are_read_and_it_is_said(editor: Any, tmp_path: Path) 
     folder = handmade(tmp_path / "in", "a")
     job = Job(directories=(folder,), out=tmp_path / "out", prompts=PROMPTS, resume=True)
     edit(job, box, on_note=told.append)
-    assert told == [
-        f"{folder}: 1 of 1 rows keep no digests of their files, as an earlier version wrote them: whether these are the "
-        "pictures that were measured is not known"
-    ]
+    (note,) = told
+    assert note.startswith(
+        f"{folder}: 1 of 1 rows keep no digests of their files, as an earlier version wrote them"
+    )
+    assert note.endswith("whether these are the pictures that were measured is not known")
     (record,) = (job.out / ".records").glob("*.json")
     row = json.loads(record.read_text())
     mark = next((job.out / ".records" / "controls").iterdir())
