@@ -16,6 +16,7 @@ from isr.errors import InputError, Problem
 from isr.files import file_digest
 from sifm_ref.finite import NotFiniteError, finite, remedy
 from sifm_ref.pictures import central_mask, read_rgb, slug, write_png, write_whole
+from sifm_ref.reading import told, untold
 from sifm_ref.records import FOLDER, Records, alone, device_of, remade, versions
 from sifm_ref.registry import Purifier
 from sifm_ref.units import Prompt, Unit, key_of, treatment_of, units_of
@@ -84,15 +85,16 @@ def edit(
     keys = [key_of(unit, before) for unit in units for _, before in unit.treated]
     growing = ("directories", "prompts", "seeds", "purifiers") if job.growing else ()
     what, device = _what(job, editor), device_of(editor)
+    ends, cut = told(editor, {u.prompt.text: u.prompt.id for u in units})
     with alone(job.out, "edit", job.shard, wait_s=job.wait_s):
         records = Records(job.out, "edit", what, keys, resume=job.resume, growing=growing, device=device)
-        for note in records.notes:
+        for note in (*records.notes, *([cut] if cut else [])):
             on_note(note)
         try:
             _make(
                 units[job.shard[0] :: job.shard[1]],
                 records,
-                _Making(job.out, editor, device),
+                _Making(job.out, editor, device, ends),
                 on_edit,
                 on_note,
             )
@@ -103,11 +105,12 @@ def edit(
 
 @dataclass(frozen=True)
 class _Making:
-    """Where edits go, and what makes them."""
+    """Where edits go, and what makes them; ``ends``: what it does not read of each prompt."""
 
     out: Path
     editor: Editor
     device: str
+    ends: Mapping[str, str]
 
 
 def _make(
@@ -129,7 +132,8 @@ def _make(
             continue
         began = time.perf_counter()
         records.drop(key)
-        row = {**_edit_one(unit, path, before, key, making), **origin}
+        with untold(making.editor):
+            row = {**_edit_one(unit, path, before, key, making), **origin}
         records.add(key, row)
         on_edit(Done(row, number, len(looks), time.perf_counter() - began))
 
@@ -169,6 +173,7 @@ def _edit_one(unit: Unit, path: Path, before: Mapping[str, Any], key: str, makin
         "editor_settings": canonical_json(dict(editor.settings)).decode(),
         "edit_versions": " ".join(f"{k}={v}" for k, v in versions().items() if v),
         "edit_device": making.device,
+        "prompt_truncated": making.ends[unit.prompt.text],
         "edit_sha256": digest,
         "control_sha256": control_digest,
     }

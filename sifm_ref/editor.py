@@ -58,6 +58,7 @@ class Editor(ABC):
     defaults: ClassVar[Mapping[str, Any]] = {}
     dropped: ClassVar[tuple[str, ...]] = ()  # components that are left out when the pipeline is loaded
     masked: ClassVar[bool] = False  # whether it needs a mask of what to repaint
+    long_reader: ClassVar[str] = ""  # the tokenizer of which the setting ``max_tokens`` says how far it reads
 
     def __init__(self, pipe: Any, *, name: str, settings: Mapping[str, Any] | None = None) -> None:
         self.pipe = pipe
@@ -86,6 +87,17 @@ class Editor(ABC):
     @property
     def device(self) -> Any:
         return self.pipe._execution_device
+
+    def readers(self) -> list[tuple[Any, int]]:
+        """The tokenizers of its text encoders, each with the number of tokens that are read of a prompt."""
+        parts = getattr(self.pipe, "components", {})
+        found = []
+        for name, part in parts.items():
+            encoder = parts.get(name.replace("tokenizer", "text_encoder"))
+            if name.startswith("tokenizer") and part is not None and encoder is not None:
+                most = self.settings["max_tokens"] if name == self.long_reader else part.model_max_length
+                found.append((part, int(most)))
+        return found
 
 
 class WhiteBox(Editor):

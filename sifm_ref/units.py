@@ -26,6 +26,8 @@ OWN = frozenset(
         "surrogate_checkpoint",
         "editor_settings",
         "edit_versions",
+        "edit_device",
+        "prompt_truncated",
         "prompt",
     }
 )  # columns that a run writes itself

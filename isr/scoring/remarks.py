@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from isr.edits.directory import EditDirectory
 from isr.types import Edit, Treatment
 
+TRUNCATED = "prompt_truncated"  # the column in which isr edit keeps what was cut off
+
 
 def remarks(edits: Sequence[Edit], directory: EditDirectory) -> tuple[str, ...]:
     """One sentence for each kind of thing that was seen in ``edits`` of the directory; none where all is well."""
-    return (*_one_colour(edits, directory.colours), *_makers(edits))
+    return (*_one_colour(edits, directory.colours), *_makers(edits), *_cut(edits))
 
 
 def _makers(edits: Sequence[Edit]) -> Iterator[str]:
@@ -28,6 +30,19 @@ def _makers(edits: Sequence[Edit]) -> Iterator[str]:
             said.append(f"{column}: {len(values)} values ({shown})")
     if said:
         yield f"edits are not all made alike: {'; '.join(said)}"
+
+
+def _cut(edits: Sequence[Edit]) -> Iterator[str]:
+    """Prompts that the editor did not read to their ends; what it left off is in ``prompt_truncated``."""
+    cut = [e for e in edits if e.extra.get(TRUNCATED)]
+    if cut:
+        ends = {e.unit.prompt_id: e.extra[TRUNCATED] for e in cut}
+        some = ", ".join(f"{name}: ...{end[:60]!r}" for name, end in sorted(ends.items())[:3])
+        more = f" and {len(ends) - 3} more" if len(ends) > 3 else ""
+        yield (
+            f"{len(cut)} of {len(edits)} edits have prompts that their editor did not read to the end, while the judge "
+            f"did: a change that it never read counts as not made ({some}{more})"
+        )
 
 
 def one_colour(

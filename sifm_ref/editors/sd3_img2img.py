@@ -25,6 +25,8 @@ class Adapter(WhiteBox):
         "max_tokens": 256,
     }
 
+    long_reader: ClassVar[str] = "tokenizer_3"
+
     @property
     def predictor(self) -> Any:
         return self.pipe.transformer
