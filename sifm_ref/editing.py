@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from PIL import Image
 from isr.canonical import canonical_json, sha256_bytes, sha256_json
 from isr.errors import InputError, Problem
 from isr.files import file_digest
+from sifm_ref.failures import library, memory
 from sifm_ref.finite import NotFiniteError, finite, remedy
 from sifm_ref.pictures import central_mask, read_rgb, slug, write_png, write_whole
 from sifm_ref.reading import told, untold
@@ -132,10 +134,24 @@ def _make(
             continue
         began = time.perf_counter()
         records.drop(key)
-        with untold(making.editor):
+        with untold(making.editor), _in_words(f"edit of {path} (prompt {unit.prompt.id}, seed {unit.seed})"):
             row = {**_edit_one(unit, path, before, key, making), **origin}
         records.add(key, row)
         on_edit(Done(row, number, len(looks), time.perf_counter() - began))
+
+
+@contextmanager
+def _in_words(doing: str) -> Iterator[None]:
+    """What a pipeline raises while a picture is edited, as an error with what to do."""
+    advice = "check the editor's settings (--set), its checkpoint and the picture's size"
+    with (
+        library(doing, advice),
+        memory(
+            doing,
+            "end what else uses the device, or immunize at a lower --resolution; in a new folder, --dtype bf16 halves it",
+        ),
+    ):
+        yield
 
 
 def _edit_one(unit: Unit, path: Path, before: Mapping[str, Any], key: str, making: _Making) -> dict[str, Any]:

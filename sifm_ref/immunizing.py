@@ -15,6 +15,7 @@ from PIL import Image
 from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem, UsageError
 from sifm_ref.budget import Budget, Measured, measure, obeying
+from sifm_ref.failures import memory
 from sifm_ref.pictures import (
     Picture,
     Resize,
@@ -31,6 +32,12 @@ from sifm_ref.registry import Method, plain
 if TYPE_CHECKING:
     from sifm_ref.editor import WhiteBox
     from sifm_ref.scene import Immunized
+
+
+LESS_MEMORY = (
+    "--checkpoint-activations and --timestep-batch 1 need less and change no picture; a lower --batch, --resolution or "
+    "--dtype bf16 needs another --out"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +169,9 @@ def _protect_all(
             continue
         for picture in waiting:
             records.drop(picture.image_id)
-        for row, seconds, peak in _protect(batch, waiting, by, tell.step):
+        with memory(f"immunizing {', '.join(p.image_id for p in waiting)}", LESS_MEMORY):
+            protected = _protect(batch, waiting, by, tell.step)
+        for row, seconds, peak in protected:
             number += 1
             if row.pop("unchanged"):
                 unchanged.append(_unchanged(row, job))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -97,10 +98,10 @@ def find_pictures(place: Path, without: Path | None = None) -> list[Picture]:
     if not files:
         raise InputError(f"{place}: expected images ({', '.join(SUFFIXES)}); found none; check the path")
     stems = [_slug(f.relative_to(root).with_suffix("").as_posix()) for f in files]
-    names = [
-        s if stems.count(s) == 1 else f"{s}-{f.suffix[1:].lower()}" for s, f in zip(stems, files, strict=True)
-    ]
-    names = [n if names.count(n) == 1 else f"{n}-{i}" for i, n in enumerate(names)]
+    times = Counter(stems)
+    names = [s if times[s] == 1 else f"{s}-{f.suffix[1:].lower()}" for s, f in zip(stems, files, strict=True)]
+    times = Counter(names)
+    names = [n if times[n] == 1 else f"{n}-{i}" for i, n in enumerate(names)]
     found, problems = [], []
     for name, file in zip(names, files, strict=True):
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from isr.canonical import sha256_bytes, sha256_json
-from isr.errors import InputError, Problem
+from isr.errors import InputError, Problem, UsageError
 from sifm_ref.pictures import slug
 from sifm_ref.records import missing, other_than_made, read_rows, without_digests
 from sifm_ref.registry import Purifier
@@ -67,6 +67,18 @@ class Unit:
         exactly = [self.image_id, self.prompt.id, self.prompt.text, self.seed, purified]
         readable = slug(self.image_id, self.prompt.id, f"s{self.seed}", purified)
         return f"{readable}_{sha256_json(exactly)[7:13]}"
+
+
+SEEDS = range(2**64)
+"""What a generator of torch takes that is not below zero."""
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Raises ``UsageError`` for seeds that no generator takes."""
+    if wrong := [s for s in seeds if s not in SEEDS]:
+        raise UsageError(
+            f"seeds: expected whole numbers from 0 to 2^64 - 1; found {', '.join(map(str, wrong))}"
+        )
 
 
 def key_of(unit: Unit, before: Mapping[str, Any]) -> str:
@@ -148,6 +160,7 @@ def units_of(
     did not find its other half, every image that a directory lacks, and every file that is not the one that was made.
     """
     check_columns(prompts)
+    check_seeds(seeds)
     images, lacking = _Images(), list[Problem]()
     held: dict[Path, set[str]] = {}
     for root in directories:

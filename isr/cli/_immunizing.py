@@ -234,6 +234,7 @@ def _surrogate(o: immunize.Options, spec: str, meter: Meter) -> Editor:
         dtype=o.dtype,
         device=o.device,
         revision=o.revision,
+        variant=o.variant,
         memory=memory,
     )
 
@@ -253,12 +254,13 @@ def run_edit(o: edit.Options) -> None:
     from sifm_ref.editing import Done, Job
     from sifm_ref.editing import edit as make
     from sifm_ref.registry import purifier, require_torch
-    from sifm_ref.units import check_columns
+    from sifm_ref.units import check_columns, check_seeds
 
     require_torch()
     numbers = [s.strip() for s in o.seeds.split(",")]
     if not all(n.isdigit() for n in numbers):
         raise UsageError(f"--seeds {o.seeds}: expected whole numbers with commas, e.g. 0,1,2")
+    check_seeds(tuple(map(int, numbers)))
     meter = Meter("edits", o.quiet)
     with telling(meter.step):  # a purifier is called after the checkpoint that it loads
         attacks = tuple({(a.text if a else ""): a for a in map(purifier, o.purifiers or ("none",))}.values())
@@ -275,7 +277,15 @@ def run_edit(o: edit.Options) -> None:
         partial=o.partial,
     )
     opened = open_editor(
-        o.editor, o.sets, meter, "--set", dtype=o.dtype, device=o.device, revision=o.revision, name=o.name
+        o.editor,
+        o.sets,
+        meter,
+        "--set",
+        dtype=o.dtype,
+        device=o.device,
+        revision=o.revision,
+        variant=o.variant,
+        name=o.name,
     )
     meter.stage(f"editing with {opened.name}")
 
