@@ -61,10 +61,12 @@ def is_sampled(fingerprint: str) -> bool:
     return _SAMPLED.fullmatch(fingerprint) is not None
 
 
-def not_known(before: object, now: object) -> str:
-    """Why it is not known whether two recorded editors have the same weights; ``""`` where it is."""
-    told = [e.get("fingerprint", "") if isinstance(e, Mapping) else "" for e in (before, now)]
-    return SAMPLE if any(is_sampled(str(t)) for t in told) else ""
+def compared(before: object, now: object) -> str:
+    """What is to be said of the weights of two recorded editors: that they differ, or that it is not known; else ``""``."""
+    then, found = (str(e.get("fingerprint", "")) if isinstance(e, Mapping) else "" for e in (before, now))
+    if is_sampled(then) or is_sampled(found):
+        return SAMPLE
+    return "the weights are others than those that it was begun with" if then and found and then != found else ""
 
 
 def checkpoint_value(found: Mapping[str, str], revision: str | None = None) -> str:

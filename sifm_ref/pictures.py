@@ -109,7 +109,7 @@ def find_pictures(place: Path, without: Path | None = None) -> list[Picture]:
         except ImageProblem as error:
             problems.append(Problem(str(file), "", error.expected, error.found, _own_fix(error.fix)))
     if problems:
-        raise InputError(f"{place}: {len(problems)} file(s) that are no images", problems)
+        raise InputError(f"{place}: {len(problems)} file(s) that cannot be used as images", problems)
     return found
 
 

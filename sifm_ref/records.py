@@ -17,7 +17,7 @@ from isr.canonical import canonical_json, is_sha256, sha256_json
 from isr.errors import InputError, Problem, UsageError
 from isr.files import file_digest
 from isr.locks import held
-from sifm_ref.checkpoints import not_known
+from sifm_ref.checkpoints import compared
 from sifm_ref.pictures import write_whole
 
 _NAME = re.compile(r"\w[\w.-]*")
@@ -151,7 +151,7 @@ class Records:
         left = [] if growing or is_new else sorted(set(keys) - set(self._keys))
         if changed or left:
             lines = [f"  {k}: now {_brief(now.get(k))}; then {_brief(before.get(k))}" for k in differ]
-            if said_of := not_known(before.get("editor"), now.get("editor")):
+            if said_of := compared(before.get("editor"), now.get("editor")):
                 lines.append(f"  {said_of}")
             if left:
                 lines.append(

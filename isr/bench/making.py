@@ -50,7 +50,7 @@ def _need_as_made(bench: Bench) -> None:
             replace(p, fix="put it back; or delete it, and the same command makes it again") for p in found
         ]
     if problems:
-        kind = "edits and images" if any("immunize" in p.expected for p in problems) else "edits"
+        kind = "edit(s) and image(s)" if any("immunize" in p.expected for p in problems) else "edit(s)"
         raise InputError(
             f"{bench.out}: {len(problems)} {kind} are other than were made; nothing was done", problems
         )

@@ -18,7 +18,7 @@ pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
 from isr.errors import InputError, UsageError  # noqa: E402
 from sifm_ref import digests  # noqa: E402
-from sifm_ref.checkpoints import fingerprint, is_sampled, not_known, shown_place  # noqa: E402
+from sifm_ref.checkpoints import compared, fingerprint, is_sampled, shown_place  # noqa: E402
 from sifm_ref.digests import LARGE, cache_folder, file_sha256, telling  # noqa: E402
 from sifm_ref.editing import Job, edit  # noqa: E402
 from sifm_ref.editor import Settings  # noqa: E402
@@ -88,7 +88,7 @@ def test_shards_and_resumes_refuse_other_weights(tmp_path: Path) -> None:
     merged(MODEL, place)
     for again in (replace(job, shard=(1, 2)), job):
         with pytest.raises(
-            UsageError, match=r"(?s)begun with other settings.*editor: now .*fingerprint.*; then"
+            UsageError, match=r"(?s)begun with other settings.*editor: now .*the weights are others"
         ):
             edit(again, opened())
     assert len(list((tmp_path / "out" / "edits").iterdir())) == 1
@@ -114,9 +114,15 @@ def test_the_two_kinds_are_told_apart_by_what_they_are() -> None:
     assert is_sampled("sha256:87fe91320fc09dc1")
     assert not is_sampled(whole)
     assert not is_sampled("someone/model@abc")
-    assert not not_known({"fingerprint": whole}, {"fingerprint": whole})
-    assert not_known({"fingerprint": "sha256:87fe91320fc09dc1"}, {"fingerprint": whole})
-    assert not not_known(None, {"commit": "abc"})
+    assert compared({"fingerprint": whole}, {"fingerprint": whole}) == ""
+    assert compared({"fingerprint": whole[:-1] + "x"}, {"fingerprint": whole}).startswith(
+        "the weights are others"
+    )
+    for other in (whole, "sha256:87fe91320fc09dc1", "sha256:aaaaaaaaaaaaaaaa"):
+        assert compared({"fingerprint": "sha256:87fe91320fc09dc1"}, {"fingerprint": other}).endswith(
+            "not known"
+        )
+    assert compared(None, {"commit": "abc"}) == ""
 
 
 def large(path: Path, byte: bytes = b"a") -> Path:
