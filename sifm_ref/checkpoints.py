@@ -66,7 +66,9 @@ def compared(before: object, now: object) -> str:
     then, found = (str(e.get("fingerprint", "")) if isinstance(e, Mapping) else "" for e in (before, now))
     if is_sampled(then) or is_sampled(found):
         return SAMPLE
-    return "the weights are others than those that it was begun with" if then and found and then != found else ""
+    return (
+        "the weights are others than those that it was begun with" if then and found and then != found else ""
+    )
 
 
 def checkpoint_value(found: Mapping[str, str], revision: str | None = None) -> str:

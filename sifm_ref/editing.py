@@ -122,8 +122,16 @@ def _make(
     on_edit: Callable[[Done], None],
     on_note: Callable[[str], None],
 ) -> None:
-    """Makes the edits of some units that are not there, or are not what was made."""
-    origins = [(u, path, before, _origins(u, path)) for u in units for path, before in u.treated]
+    """Makes the edits of some units that are not there, or are not what was made.
+
+    Other pictures under the names of those that an edit was made from are another edit: their digests are in its row.
+    """
+    seen = {path: sha256_bytes(path.read_bytes()) for path in {p for u in units for p, _ in u.treated}}
+    origins = [
+        (u, path, before, {**u.origin, "protected_sha256": seen[path]})
+        for u in units
+        for path, before in u.treated
+    ]
     looks = [records.look(key_of(u, before), **origin) for u, _, before, origin in origins]
     if changed := sorted({name for look in looks for name in look.changed}):
         on_note(remade(changed))
@@ -198,11 +206,6 @@ def _edit_one(unit: Unit, path: Path, before: Mapping[str, Any], key: str, makin
 def _protected(before: Mapping[str, Any]) -> str:
     exactly = (str(before["image_id"]), *treatment_of(before))
     return f"{slug(*exactly[:2])}_{sha256_json(exactly)[7:13]}"
-
-
-def _origins(unit: Unit, path: Path) -> dict[str, str]:
-    """Digests of the files that an edit is made from: other pictures under their names are another edit."""
-    return {**unit.origin, "protected_sha256": sha256_bytes(path.read_bytes())}
 
 
 def _copy(origin: Path, target: Path) -> None:

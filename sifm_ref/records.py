@@ -123,6 +123,7 @@ class Records:
         self.notes: list[str] = []
         self._name, self._file = name, root / f"{name}.json"
         self._device = device
+        self._digests: dict[Path, str] = {}  # of files that several results share
         said = {"schema": f"sifm_ref.{name}/1", "digest": sha256_json(what), **what}
         busy = f"--out {root}: expected the file of its run; found another process that keeps it; try again"
         _refuse_occupied(root, name)
@@ -202,9 +203,18 @@ class Records:
             if column.endswith("file_name"):
                 file = self.root / str(name)
                 gone |= not file.is_file()
-                if file.is_file() and _is_other(file, row.get(DIGESTS[self._name].get(column, ""))):
+                wanted = row.get(DIGESTS[self._name].get(column, ""))
+                if file.is_file() and is_sha256(wanted) and self._digest(file, column) != wanted:
                     changed.append(str(name))
         return Look(not changed and not gone, tuple(changed))
+
+    def _digest(self, file: Path, column: str) -> str:
+        """A file's digest; those that several results share are read once."""
+        if column == "file_name":
+            return file_digest(file)
+        if file not in self._digests:
+            self._digests[file] = file_digest(file)
+        return self._digests[file]
 
     def add(self, key: str, row: Mapping[str, Any]) -> None:
         """A result that is done: its files are written before."""
@@ -254,11 +264,6 @@ def remade(changed: Sequence[str]) -> str:
     return f"{len(changed)} file(s) were other than were made, and are made again: {_some(changed)}"
 
 
-def _is_other(file: Path, digest: object) -> bool:
-    """Whether a file is another than the one of that digest; where there is none, that is not known."""
-    return is_sha256(digest) and file_digest(file) != digest
-
-
 def other_than_made(root: Path, rows: Sequence[Mapping[str, Any]], made_by: str) -> list[Problem]:
     """The files of a directory of ``isr immunize`` or ``isr edit`` that are not the ones of its rows, each once."""
     said = {
@@ -276,7 +281,7 @@ def other_than_made(root: Path, rows: Sequence[Mapping[str, Any]], made_by: str)
             f"put it back; or make it again: the same isr {made_by} with --resume",
         )
         for name, (column, digest) in sorted(said.items())
-        if (root / name).is_file() and _is_other(root / name, digest)
+        if is_sha256(digest) and (root / name).is_file() and file_digest(root / name) != digest
     ]
 
 

@@ -131,8 +131,8 @@ def test_a_picture_that_was_exchanged_is_never_scored(how: str, made: Path) -> N
     out = made.parent / "little.bench"
     before = (out / "results.json").read_bytes()
     for pattern, word in (
-        ("edits/*/edits/*.png", "edits"),
-        ("immunized/*/protected/*.png", "edits and images"),
+        ("edits/*/edits/*.png", "edit(s)"),
+        ("immunized/*/protected/*.png", "edit(s) and image(s)"),
     ):
         file = next(out.glob(pattern))
         kept = file.read_bytes()
