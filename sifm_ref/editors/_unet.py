@@ -25,13 +25,14 @@ class UNetEditor(WhiteBox):
         super().__init__(pipe, name=name, settings=settings)
         has, latents = self.predictor.config.in_channels, self.vae.config.latent_channels
         wants = self.seen_latents * latents + self.seen_masks
-        text, reads = self.pipe.text_encoder.config.hidden_size, self.predictor.config.cross_attention_dim
+        encoder, reads = getattr(self.pipe, "text_encoder", None), self.predictor.config.cross_attention_dim
+        text = reads if encoder is None else encoder.config.hidden_size
         fix = "take a checkpoint of this kind of editor, or the adapter of that checkpoint (--editor NAME=PLACE)"
         if has != wants:
             raise InputError(
                 f"editor {name}: expected a U-Net that sees {wants} channels; found one of {has}; {fix}"
             )
-        if reads != text:
+        if isinstance(reads, int) and reads != text:
             raise InputError(
                 f"editor {name}: expected a U-Net for texts of width {text}; found one for {reads}; {fix}"
             )

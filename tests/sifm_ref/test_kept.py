@@ -19,6 +19,7 @@ pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
 from click.testing import CliRunner  # noqa: E402
 
+from isr.canonical import canonical_json  # noqa: E402
 from isr.cli import cli  # noqa: E402
 from isr.edits import metadata  # noqa: E402
 from isr.errors import EditDirectoryError, InputError, UsageError  # noqa: E402
@@ -201,10 +202,14 @@ editing.edit(job, load(f"instruct_pix2pix={model}", Settings(settings={"steps": 
 """
 
 
+@pytest.mark.parametrize("of_before", [True, False])
 def test_a_kill_between_a_control_edit_and_its_mark(
-    editor: Any, checkpoint: Callable[[str], Path], tmp_path: Path
+    of_before: bool, checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    """Source A done; B put there and killed after B's control edit; A put back: A's control edit is made again."""
+    """Source A done; B put there and killed after B's control edit; A put back: A's control edit is made again.
+
+    A mark of before says nothing of its file: one that is left standing would vouch for B's.
+    """
     from sifm_ref.editor import Settings
     from sifm_ref.loading import load
 
@@ -213,6 +218,10 @@ def test_a_kill_between_a_control_edit_and_its_mark(
     job = Job(directories=(folder,), out=tmp_path / "out", prompts=PROMPTS, resume=True)
     edit(job, box)
     expected, source = pictures(job.out), (folder / "sources" / "a.png").read_bytes()
+    if of_before:
+        (mark,) = (job.out / ".records" / "controls").iterdir()
+        said = {k: v for k, v in json.loads(mark.read_text()).items() if k != "control_sha256"}
+        mark.write_bytes(canonical_json(said))
     Image.new("RGB", (16, 16), (200, 20, 20)).save(folder / "sources" / "a.png")
     done = processes.run(
         [sys.executable, "-c", KILLED, folder, checkpoint("instruct_pix2pix"), job.out], env=ENVIRONMENT
