@@ -123,7 +123,7 @@ def made(once: Path, tmp_path: Path) -> Path:
     return shutil.copytree(once, tmp_path / "s") / "study.toml"
 
 
-@pytest.mark.parametrize("how", SPOILING)
+@pytest.mark.parametrize("how", ["truncate", "blacken"])
 def test_a_picture_that_was_exchanged_is_never_scored(how: str, made: Path) -> None:
     """Blackened edits were scored as a perfect immunization, in silence."""
     score = ["bench", str(made), "--only", "score,results", "--quiet"]
