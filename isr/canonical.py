@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
+
+_SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def canonical_json(value: Any) -> bytes:
@@ -22,6 +25,11 @@ def sha256_bytes(data: bytes) -> str:
 def sha256_json(value: Any) -> str:
     """``sha256:<hex>`` of the canonical JSON of ``value``."""
     return sha256_bytes(canonical_json(value))
+
+
+def is_sha256(value: object) -> bool:
+    """Whether a value is a whole SHA-256 as it is written here: ``sha256:`` and 64 hex digits."""
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
 
 
 def short(digest: str, length: int = 12) -> str:

@@ -21,6 +21,11 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MAX_PIXELS = 64_000_000
 MAX_BYTES = MAX_FILE  # of a file: 8-bit RGBA of the most pixels, uncompressed, fits
 
+_TIFF = (b"II*\0", b"MM\0*")
+_RANGELESS = {"I": "32-bit or signed integer samples", "F": "floating-point samples"}  # by Pillow's mode
+_SAMPLES = "8-bit samples, or 16-bit grey ones without a sign"
+_AS_RGB = "save it as 8-bit RGB, with the range that is meant"
+
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -64,6 +69,9 @@ def open_image(data: bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise _bomb(str(error)) from error
     except Exception as error:
+        if data.startswith(_TIFF):
+            found = "a TIFF with other samples (colours in floating point, or of more than 8 bits), or a damaged one"
+            raise ImageProblem(_SAMPLES, found, _AS_RGB) from error
         raise ImageProblem(
             f"an image of type {', '.join(FORMATS)}",
             f"{len(data)} bytes that none of them reads" if data else "an empty file",
@@ -93,7 +101,7 @@ def decode(data: bytes) -> Image.Image:
             return _to_rgb(_upright(image))
     except Image.DecompressionBombError as error:
         raise _bomb(str(error)) from error
-    except MemoryError:
+    except (MemoryError, ImageProblem):
         raise
     except Exception as error:
         raise _damaged(error) from error
@@ -150,13 +158,13 @@ def _bomb(found: str) -> ImageProblem:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode.startswith("I;16") or image.mode == "I":
+    if image.mode.startswith("I;16"):
         samples = np.asarray(image).astype(np.int64)
-        if samples.min() < 0 or samples.max() > 0xFFFF:
-            raise ValueError("32-bit samples")
         return Image.fromarray((samples >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise ValueError("floating-point samples")
+    if image.mode in _RANGELESS:
+        raise ImageProblem(
+            _SAMPLES, f"{_RANGELESS[image.mode]}, of which no file says what is white", _AS_RGB
+        )
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))

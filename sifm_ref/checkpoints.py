@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_ENDS = 1 << 16
+from isr.errors import InputError
+from sifm_ref.digests import file_sha256
+
+SUFFIXES = (".json", ".safetensors", ".txt", ".model")
+SAMPLE = (
+    "an earlier version recorded the checkpoint by the ends of its files alone, which does not tell a merged LoRA from "
+    "its base: whether these are the same weights is not known"
+)
+_SAMPLED = re.compile(r"sha256:[0-9a-f]{16}")
 
 
 def shown_place(place: str) -> str:
@@ -19,24 +28,47 @@ def shown_place(place: str) -> str:
 
 
 def fingerprint(place: str, pipe: Any = None) -> dict[str, str]:
-    """What tells checkpoints apart: a local folder's by its files (small ones whole, of large ones size and both
-    ends); a hub's by its id and commit."""
+    """What tells checkpoints apart: a local folder's by the whole content of its files; a hub's by its id and commit.
+
+    Raises ``InputError`` where a file of the folder cannot be read.
+    """
     folder = Path(place)
     if not folder.is_dir():
         commit = str(getattr(getattr(pipe, "config", None), "_commit_hash", "") or "")
         return {"checkpoint": place, "commit": commit}
     total = hashlib.sha256()
-    for file in sorted(
-        p for p in folder.rglob("*") if p.suffix in (".json", ".safetensors", ".txt", ".model")
-    ):
-        size = file.stat().st_size
-        total.update(f"{file.relative_to(folder).as_posix()}\0{size}\0".encode())
-        with file.open("rb") as opened:
-            total.update(opened.read(_ENDS))
-            if size > _ENDS:
-                opened.seek(max(_ENDS, size - _ENDS))
-                total.update(opened.read(_ENDS))
-    return {"checkpoint": folder.absolute().name, "fingerprint": f"sha256:{total.hexdigest()[:16]}"}
+    try:
+        for file in sorted(
+            p for p in folder.rglob("*") if p.suffix in SUFFIXES and not _is_hidden(p, folder)
+        ):
+            total.update(f"{file.relative_to(folder).as_posix()}\0{file_sha256(file)}\n".encode())
+    except OSError as error:
+        raise InputError(f"{folder}: expected a checkpoint whose files can be read; found {error}") from error
+    return {"checkpoint": folder.absolute().name, "fingerprint": f"sha256:{total.hexdigest()}"}
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    """What a download client keeps beside the files (``.cache``) is no part of the weights."""
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def is_sampled(fingerprint: str) -> bool:
+    """Whether a fingerprint is one of before, of the ends of large files alone: 16 hex digits, where a whole one has 64.
+
+    It is the same for a checkpoint and one with a merged LoRA. So it says neither that two are the same nor that they
+    are not: compared with any other, and with its like, it is "not known".
+    """
+    return _SAMPLED.fullmatch(fingerprint) is not None
+
+
+def compared(before: object, now: object) -> str:
+    """What is to be said of the weights of two recorded editors: that they differ, or that it is not known; else ``""``."""
+    then, found = (str(e.get("fingerprint", "")) if isinstance(e, Mapping) else "" for e in (before, now))
+    if is_sampled(then) or is_sampled(found):
+        return SAMPLE
+    return (
+        "the weights are others than those that it was begun with" if then and found and then != found else ""
+    )
 
 
 def checkpoint_value(found: Mapping[str, str], revision: str | None = None) -> str:

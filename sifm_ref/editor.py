@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -58,6 +59,7 @@ class Editor(ABC):
     defaults: ClassVar[Mapping[str, Any]] = {}
     dropped: ClassVar[tuple[str, ...]] = ()  # components that are left out when the pipeline is loaded
     masked: ClassVar[bool] = False  # whether it needs a mask of what to repaint
+    long_reader: ClassVar[str] = ""  # the tokenizer of which the setting ``max_tokens`` says how far it reads
 
     def __init__(self, pipe: Any, *, name: str, settings: Mapping[str, Any] | None = None) -> None:
         self.pipe = pipe
@@ -70,9 +72,26 @@ class Editor(ABC):
             raise UsageError(
                 f"editor {name}: expected settings out of {', '.join(self.defaults)}; found {', '.join(unknown)}"
             )
-        steps = self.settings.get("steps", 1)
+        self.check_settings(self.settings, f"editor {name}")
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, Any], where: str) -> None:
+        """Raises ``UsageError`` for settings with which no step would be made, or that no pipeline takes."""
+        steps, strength = settings.get("steps", 1), settings.get("strength", 1.0)
         if steps < 1:
-            raise UsageError(f"editor {name}: steps: expected at least 1; found {steps}")
+            raise UsageError(f"{where}: steps: expected at least 1; found {steps}")
+        if not 0 < strength <= 1:
+            raise UsageError(f"{where}: strength: expected above 0 and at most 1; found {strength}")
+        if cls.steps_made(steps, strength) < 1:
+            raise UsageError(
+                f"{where}: steps: expected one step at least that is made, steps x strength of 1 or more; found {steps} "
+                f"x {strength}; give steps={math.ceil(1 / strength)} or more"
+            )
+
+    @staticmethod
+    def steps_made(steps: int, strength: float) -> int:
+        """How many of ``steps`` an edit makes at a strength."""
+        return min(int(steps * strength), steps)
 
     @property
     @abstractmethod
@@ -86,6 +105,17 @@ class Editor(ABC):
     @property
     def device(self) -> Any:
         return self.pipe._execution_device
+
+    def readers(self) -> list[tuple[Any, int]]:
+        """The tokenizers of its text encoders, each with the number of tokens that are read of a prompt."""
+        parts = getattr(self.pipe, "components", {})
+        found = []
+        for name, part in parts.items():
+            encoder = parts.get(name.replace("tokenizer", "text_encoder"))
+            if name.startswith("tokenizer") and part is not None and encoder is not None:
+                most = self.settings["max_tokens"] if name == self.long_reader else part.model_max_length
+                found.append((part, int(most)))
+        return found
 
 
 class WhiteBox(Editor):
@@ -214,11 +244,13 @@ def repeated(text: Text, times: int) -> Text:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How an editor is loaded. ``dtype``: fp32, fp16 or bf16. ``settings``: its own, for an edit."""
+    """How an editor is loaded. ``dtype``: fp32, fp16 or bf16. ``settings``: its own, for an edit. ``variant``: of files
+    that are there in several, such as fp16."""
 
     dtype: str = "fp32"
     device: str = "auto"
     settings: Mapping[str, Any] = field(default_factory=dict)
     revision: str | None = None
+    variant: str | None = None
     memory: Memory = field(default_factory=Memory)
     name: str = ""

@@ -15,6 +15,7 @@ from PIL import Image
 from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem, UsageError
 from sifm_ref.budget import Budget, Measured, measure, obeying
+from sifm_ref.failures import memory
 from sifm_ref.pictures import (
     Picture,
     Resize,
@@ -25,12 +26,18 @@ from sifm_ref.pictures import (
     to_tensor,
     write_png,
 )
-from sifm_ref.records import Records, versions
+from sifm_ref.records import Records, alone, device_of, remade, versions
 from sifm_ref.registry import Method, plain
 
 if TYPE_CHECKING:
     from sifm_ref.editor import WhiteBox
     from sifm_ref.scene import Immunized
+
+
+LESS_MEMORY = (
+    "--checkpoint-activations and --timestep-batch 1 need less and change no picture; a lower --batch, --resolution or "
+    "--dtype bf16 needs another --out"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +47,7 @@ class Job:
     ``pictures``: what ``find_pictures`` found in ``images``, where that is known already.
     ``shard``: this process's number and how many share the work; ``batch``: images of one size at a time.
     ``growing``: images and their prompts may be others than those with which the run began.
+    ``wait_s``: seconds to wait for another process to leave ``out``.
     """
 
     images: Path
@@ -55,6 +63,7 @@ class Job:
     resume: bool = False
     pictures: tuple[Picture, ...] = ()
     growing: bool = False
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,53 +93,33 @@ def immunize(
     *,
     on_image: Callable[[Done], None] = lambda done: None,
     on_step: Callable[[Step], None] = lambda step: None,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> int:
     """The number of images in ``job.out`` after the run; those that were there before are left as they are.
 
-    Writes ``sources/``, ``protected/``, ``metadata.jsonl`` and ``immunize.json``. Raises ``InputError`` at the end if
-    a method left images unchanged, with every such image.
+    Writes ``sources/``, ``protected/``, ``metadata.jsonl`` and ``immunize.json``. A file of an image that is not the
+    one that was made makes the image be protected again. ``on_note`` hears what a user should know.
+
+    Raises ``InputError`` at the end if a method left images unchanged, with every such image; ``UsageError`` where
+    another run is at work in ``job.out``, or another was begun there.
     """
     pictures = job.pictures or find_pictures(job.images, job.out)
     masks = _masks(job, editor, pictures)
     ids = [p.image_id for p in pictures]
     growing = ("prompts",) if job.growing else ()
-    records = Records(job.out, "immunize", _what(job, editor), ids, resume=job.resume, growing=growing)
+    what, device = _what(job, editor), device_of(editor)
     batches = _batches(pictures, job, editor.multiple)
-    mine = batches[job.shard[0] :: job.shard[1]]
-    total, number = sum(map(len, mine)), 0
-    unchanged: list[Problem] = []
-    try:
-        for batch in mine:
-            origins = {p.image_id: _origin(p, masks, job) for p in batch}
-            waiting = [p for p in batch if not records.has(p.image_id, **origins[p.image_id])]
-            for picture in batch:
-                if picture not in waiting:
-                    number += 1
-                    on_image(
-                        Done(
-                            row={"image_id": picture.image_id},
-                            number=number,
-                            total=total,
-                            seconds=0.0,
-                            peak_bytes=0,
-                            fresh=False,
-                        )
-                    )
-            if not waiting:
-                continue
-            for picture in waiting:
-                records.drop(picture.image_id)
-            for row, seconds, peak in _protect(batch, waiting, job, editor, masks, on_step):
-                number += 1
-                if row.pop("unchanged"):
-                    unchanged.append(_unchanged(row, job))
-                    _remove(row, job.out)
-                    continue
-                row |= origins[row["image_id"]]
-                records.add(row["image_id"], row)
-                on_image(Done(row=row, number=number, total=total, seconds=seconds, peak_bytes=peak))
-    finally:
-        there = records.finish()
+    with alone(job.out, "immunize", job.shard, wait_s=job.wait_s):
+        records = Records(job.out, "immunize", what, ids, resume=job.resume, growing=growing, device=device)
+        for note in records.notes:
+            on_note(note)
+        try:
+            unchanged = _protect_all(
+                batches[job.shard[0] :: job.shard[1]], _Protecting(job, editor, masks, device), records,
+                _Tell(on_image, on_step, on_note),
+            )  # fmt: skip
+        finally:
+            there = records.finish()
     if unchanged:
         raise InputError(
             f"{job.out}: {len(unchanged)} image(s) were left unchanged by {job.method.name} and are not in the "
@@ -138,6 +127,60 @@ def immunize(
             unchanged,
         )
     return there
+
+
+@dataclass(frozen=True)
+class _Protecting:
+    """What protects images, and how."""
+
+    job: Job
+    editor: WhiteBox
+    masks: Mapping[str, Path]
+    device: str
+
+
+@dataclass(frozen=True)
+class _Tell:
+    """Who is told of images, steps and notes."""
+
+    image: Callable[[Done], None]
+    step: Callable[[Step], None]
+    note: Callable[[str], None]
+
+
+def _protect_all(
+    batches: Sequence[Sequence[Picture]], by: _Protecting, records: Records, tell: _Tell
+) -> list[Problem]:
+    """Protects the images that are not there, or are not what was made; those that a method left unchanged."""
+    job, total, number = by.job, sum(map(len, batches)), 0
+    origins = {p.image_id: _origin(p, by.masks, job) for batch in batches for p in batch}
+    looks = {name: records.look(name, **origin) for name, origin in origins.items()}
+    if changed := sorted({name for look in looks.values() for name in look.changed}):
+        tell.note(remade(changed))
+    unchanged: list[Problem] = []
+    for batch in batches:
+        waiting = [p for p in batch if not looks[p.image_id].done]
+        for picture in batch:
+            if looks[picture.image_id].done:
+                number += 1
+                row = {"image_id": picture.image_id}
+                tell.image(Done(row=row, number=number, total=total, seconds=0.0, peak_bytes=0, fresh=False))
+        if not waiting:
+            continue
+        for picture in waiting:
+            records.drop(picture.image_id)
+        with memory(f"immunizing {', '.join(p.image_id for p in waiting)}", LESS_MEMORY):
+            protected = _protect(batch, waiting, by, tell.step)
+        for row, seconds, peak in protected:
+            number += 1
+            if row.pop("unchanged"):
+                unchanged.append(_unchanged(row, job))
+                _remove(row, job.out)
+                continue
+            row |= origins[row["image_id"]]
+            records.add(row["image_id"], row)
+            tell.image(Done(row=row, number=number, total=total, seconds=seconds, peak_bytes=peak))
+    return unchanged
 
 
 def _origin(picture: Picture, masks: Mapping[str, Path], job: Job) -> dict[str, str]:
@@ -244,9 +287,7 @@ def _times(size: Sequence[int]) -> str:
 def _protect(
     batch: Sequence[Picture],
     waiting: Sequence[Picture],
-    job: Job,
-    editor: WhiteBox,
-    masks: Mapping[str, Path],
+    by: _Protecting,
     on_step: Callable[[Step], None],
 ) -> list[tuple[dict[str, Any], float, int]]:
     """Rows of those of a batch that are ``waiting``, their files written; seconds and peak memory of each image."""
@@ -255,6 +296,7 @@ def _protect(
     from sifm_ref.noise import Noise, seed_of
     from sifm_ref.scene import Scene
 
+    job, editor, masks = by.job, by.editor, by.masks
     images = [job.resize.apply(read_rgb(p.path), editor.multiple) for p in batch]
     shapes = [
         _mask(masks.get(p.image_id), i.size, job.resize, editor.multiple)
@@ -288,15 +330,15 @@ def _protect(
         protected = obeying(original, arrays[number], job.budget)
         measured = measure(original, protected)
         assert measured.within(job.budget), (picture.image_id, measured)
-        write_png(job.out / "sources" / f"{picture.image_id}.png", image)
-        write_png(job.out / "protected" / f"{picture.image_id}.png", protected)
-        row = _row(picture, image, job, editor, measured)
+        row = _row(picture, image, by, measured)
+        row["source_sha256"] = write_png(job.out / "sources" / f"{picture.image_id}.png", image)
+        row["protected_sha256"] = write_png(job.out / "protected" / f"{picture.image_id}.png", protected)
         row["immunize_seconds"] = round(seconds / len(batch), 3)
         if ends is not None:
             first, last = float(ends[0][number]), float(ends[1][number])
             row |= {"loss_first": first, "loss_last": last, "loss_fell": last < first}
         if editor.masked:
-            write_png(job.out / "masks" / f"{picture.image_id}.png", shapes[number])
+            row["mask_sha256"] = write_png(job.out / "masks" / f"{picture.image_id}.png", shapes[number])
             row["mask_file_name"] = f"masks/{picture.image_id}.png"
         row["unchanged"] = measured.changed == 0
         rows.append((row, seconds / len(batch), peak))
@@ -328,10 +370,8 @@ def _as_immunized(found: Any, source: Any, name: str) -> Immunized:
     return found
 
 
-def _row(
-    picture: Picture, image: Image.Image, job: Job, editor: WhiteBox, measured: Measured
-) -> dict[str, Any]:
-    said = versions()
+def _row(picture: Picture, image: Image.Image, by: _Protecting, measured: Measured) -> dict[str, Any]:
+    job, editor, said = by.job, by.editor, versions()
     return {
         "file_name": f"protected/{picture.image_id}.png",
         "source_file_name": f"sources/{picture.image_id}.png",
@@ -350,6 +390,7 @@ def _row(
         "measured_ssim": round(measured.ssim, 6),
         "immunize_seed": job.seed,
         "immunize_versions": " ".join(f"{k}={v}" for k, v in said.items() if v),
+        "immunize_device": by.device,
         "width": image.width,
         "height": image.height,
         "original_file": picture.path.name,

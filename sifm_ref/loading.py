@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -11,8 +12,12 @@ from isr.errors import InputError, UsageError
 from isr.reading import Unreadable, read_json
 from sifm_ref.checkpoints import checkpoint_value, fingerprint, shown_place
 from sifm_ref.editor import Editor, Settings, WhiteBox
+from sifm_ref.failures import first_line, memory
 from sifm_ref.registry import module_of, names, require_torch, typed
 
+SINGLE = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+LIGHTER = "end what else uses the device, or give --dtype fp16 or bf16, or another --device"
+_VARIANT = re.compile(r"\.([a-z0-9_]+)(-\d+-of-\d+)?\.safetensors$")
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "fp64": "float64"}
 
 
@@ -30,27 +35,45 @@ def parse(spec: str, revision: str | None = None) -> tuple[str, str]:
         return name, place
     if spec in names("editors"):
         return spec, adapter(spec).default
-    index = Path(spec) / "model_index.json"
-    if Path(spec).is_dir():
+    cls = class_of(spec, revision)
+    for known in names("editors"):
+        if cls in adapter(known).pipelines:
+            return known, spec
+    there = sorted({c for known in names("editors") for c in adapter(known).pipelines})
+    raise UsageError(
+        f"editor {spec}: expected a pipeline that an adapter knows ({', '.join(there)}); found {cls!r}; write an adapter "
+        "for it (docs/extending.md)"
+    )
+
+
+def class_of(place: str, revision: str | None = None) -> str:
+    """The class of the pipeline in a folder or behind a hub id, as its files say.
+
+    Raises ``InputError`` for a checkpoint in one file, a folder that is not there or is no checkpoint, and a hub id
+    that cannot be had; ``UsageError`` for what is none of these.
+    """
+    index = Path(place) / "model_index.json"
+    if Path(place).is_dir():
         try:
-            cls = read_json(index)["_class_name"]
+            return str(read_json(index)["_class_name"])
         except (ValueError, KeyError, TypeError) as error:
             found = error.found if isinstance(error, Unreadable) else type(error).__name__
             raise InputError(
                 f"{index}: expected a diffusers checkpoint; found {found}; check the folder"
             ) from error
-    elif "/" in spec:
-        cls = _class_on_hub(spec, revision)
-    else:
-        raise UsageError(
-            f"editor: expected one of {', '.join(names('editors'))}, a folder or a hub id; found {spec!r}"
+    if place.endswith(SINGLE) or Path(place).is_file():
+        raise InputError(
+            f"editor {place}: expected a diffusers folder; found a checkpoint in one file; make a folder of it: "
+            f"StableDiffusionPipeline.from_single_file({place!r}).save_pretrained('FOLDER') in Python, with the pipeline's "
+            "own class"
         )
-    for known in names("editors"):
-        if cls in adapter(known).pipelines:
-            return known, spec
-    raise UsageError(
-        f"editor {spec}: expected a pipeline that an adapter knows; found {cls!r}; name one: NAME={spec}"
-    )
+    if place.startswith((".", "/", "~")):
+        raise InputError(f"editor {place}: expected a folder; found none there; check the path")
+    if "/" not in place:
+        raise UsageError(
+            f"editor: expected one of {', '.join(names('editors'))}, a folder or a hub id; found {place!r}"
+        )
+    return _class_on_hub(place, revision)
 
 
 def _class_on_hub(repo: str, revision: str | None) -> str:
@@ -61,15 +84,27 @@ def _class_on_hub(repo: str, revision: str | None) -> str:
     except (
         Exception
     ) as error:  # the hub's client raises many kinds; all mean that the repository cannot be had
-        raise InputError(f"editor {repo}: expected a hub id that can be reached; found {error}") from error
+        raise InputError(f"editor {repo}: expected a hub id that can be reached; {_no_hub(error)}") from error
     return str(config["_class_name"])
+
+
+def _no_hub(error: BaseException) -> str:
+    """Why the files of a hub id are not to be had, and what to do."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return (
+            "HF_HUB_OFFLINE is set, and the files are not in the cache; download them where there is a network, unset "
+            "it, or give a folder"
+        )
+    return f"found {first_line(error)}; check the name, the revision, the login and the connection, or give a folder"
 
 
 def load(spec: str, settings: Settings | None = None) -> Editor:
     """The editor that ``spec`` means (see ``parse``), its weights loaded and frozen.
 
-    Raises ``UsageError`` for a wrong name or setting, ``InputError`` where the files are not there or hold no
-    safetensors.
+    Raises ``UsageError`` for a wrong name or setting, and where memory runs out; ``InputError`` where the files are not
+    there, hold no safetensors, or are of another kind of pipeline.
     """
     import diffusers
     import torch
@@ -79,28 +114,61 @@ def load(spec: str, settings: Settings | None = None) -> Editor:
     cls = adapter(name)
     if settings.dtype not in DTYPES:
         raise UsageError(f"dtype: expected one of {', '.join(DTYPES)}; found {settings.dtype!r}")
+    chosen = typed(settings.settings, cls.defaults, f"editor {name}", "setting")
+    cls.check_settings({**cls.defaults, **chosen}, f"editor {name}")
     pipeline = getattr(cls, "loads", None) or cls.pipelines[0]
+    if place != cls.default:
+        check_class(cls, name, place, settings.revision)
     nothing = dict.fromkeys(cls.dropped)
     if "safety_checker" in nothing:
         nothing["requires_safety_checker"] = False
     local = Path(place).is_dir()
     try:
-        with _silent() if local else nullcontext():
+        with _silent() if local else nullcontext(), memory(f"loading {spec}", LIGHTER):
             pipe = getattr(diffusers, pipeline).from_pretrained(
                 place,
                 use_safetensors=True,
                 local_files_only=local,
                 revision=settings.revision,
+                variant=settings.variant,
                 **{_dtype_keyword(): getattr(torch, DTYPES[settings.dtype])},
                 **nothing,
             )
     except (OSError, ValueError, KeyError) as error:
-        text = str(error).strip().splitlines()
         raise InputError(
-            f"editor {spec}: expected a checkpoint for {pipeline} with safetensors; "
-            f"found {type(error).__name__}: {' '.join(text)[:300]}; check the name, the files and the connection"
+            f"editor {spec}: expected a checkpoint for {pipeline} with safetensors; {_no_weights(place, error)}"
         ) from error
     return wrap(cls, pipe, settings, adapter_name=name, place=place)
+
+
+def check_class(cls: type[Editor], name: str, place: str, revision: str | None = None) -> None:
+    """Refuses a checkpoint of another kind of pipeline: parts of one class may load into another, and edit otherwise."""
+    known = {p for c in cls.__mro__ for p in vars(c).get("pipelines", ())} | {getattr(cls, "loads", "")} - {
+        ""
+    }
+    found = class_of(place, revision)
+    if found not in known:
+        fits = [n for n in names("editors") if found in adapter(n).pipelines]
+        raise InputError(
+            f"editor {name}={place}: expected a checkpoint of {' or '.join(sorted(known))}; found one of {found}; "
+            + (
+                f"give --editor {fits[0]}={place}"
+                if fits
+                else "take another checkpoint, or write an adapter for it"
+            )
+        )
+
+
+def _no_weights(place: str, error: BaseException) -> str:
+    """Why a checkpoint cannot be loaded, and what to do."""
+    if not Path(place).is_dir():
+        return _no_hub(error)
+    variants = sorted({m[1] for f in Path(place).rglob("*.safetensors") if (m := _VARIANT.search(f.name))})
+    if variants and "no file named" in str(error):
+        return f"found files of the variant {' and '.join(variants)}; add --variant {variants[0]}"
+    text = " ".join(str(error).split())
+    shown = text if len(text) <= 300 else text[:300].rsplit(" ", 1)[0] + " ..."
+    return f"found {type(error).__name__}: {shown}; check the folder's files"
 
 
 def _dtype_keyword() -> str:
@@ -133,7 +201,8 @@ def wrap(cls: type[Editor], pipe: Any, settings: Settings, *, adapter_name: str,
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        pipe.to(device)
+        with memory(f"moving {place} to {device}", LIGHTER):
+            pipe.to(device)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"device: expected one that is there; found {device!r} ({error})") from error
     pipe.set_progress_bar_config(disable=True)
@@ -142,11 +211,18 @@ def wrap(cls: type[Editor], pipe: Any, settings: Settings, *, adapter_name: str,
             part.requires_grad_(False).eval()
     chosen = typed(settings.settings, cls.defaults, f"editor {adapter_name}", "setting")
     name = settings.name or shown_name(
-        cls, adapter_name, place, chosen, dtype=settings.dtype, revision=settings.revision
+        cls,
+        adapter_name,
+        place,
+        chosen,
+        dtype=settings.dtype,
+        revision=settings.revision,
+        variant=settings.variant,
     )
     editor = cls(pipe, name=name, settings=chosen)
     found = fingerprint(place, pipe)
-    editor.identity = {"adapter": adapter_name, "dtype": settings.dtype, **found}
+    variant = {"variant": settings.variant} if settings.variant else {}
+    editor.identity = {"adapter": adapter_name, "dtype": settings.dtype, **variant, **found}
     editor.checkpoint = checkpoint_value(found, settings.revision)
     if isinstance(editor, WhiteBox):
         editor.memory = settings.memory
@@ -161,6 +237,7 @@ def shown_name(
     *,
     dtype: str = "fp32",
     revision: str | None = None,
+    variant: str | None = None,
 ) -> str:
     """What an editor is called where nobody says: adapter, checkpoint unless it is the default, all that is changed.
 
@@ -169,8 +246,7 @@ def shown_name(
     changed = {k: v for k, v in chosen.items() if v != cls.defaults[k]}
     if dtype != "fp32":
         changed["dtype"] = dtype
-    if revision:
-        changed["revision"] = revision
+    changed |= {k: v for k, v in (("revision", revision), ("variant", variant)) if v}
     said = ",".join(f"{k}={v}" for k, v in sorted(changed.items()))
     return _called(name, place, cls.default) + (f"[{said}]" if said else "")
 

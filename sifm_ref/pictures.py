@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -97,19 +98,24 @@ def find_pictures(place: Path, without: Path | None = None) -> list[Picture]:
     if not files:
         raise InputError(f"{place}: expected images ({', '.join(SUFFIXES)}); found none; check the path")
     stems = [_slug(f.relative_to(root).with_suffix("").as_posix()) for f in files]
-    names = [
-        s if stems.count(s) == 1 else f"{s}-{f.suffix[1:].lower()}" for s, f in zip(stems, files, strict=True)
-    ]
-    names = [n if names.count(n) == 1 else f"{n}-{i}" for i, n in enumerate(names)]
+    times = Counter(stems)
+    names = [s if times[s] == 1 else f"{s}-{f.suffix[1:].lower()}" for s, f in zip(stems, files, strict=True)]
+    times = Counter(names)
+    names = [n if times[n] == 1 else f"{n}-{i}" for i, n in enumerate(names)]
     found, problems = [], []
     for name, file in zip(names, files, strict=True):
         try:
             found.append(Picture(name, file, decode(read_file(file)).size))
         except ImageProblem as error:
-            problems.append(Problem(str(file), "", error.expected, error.found, "repair it or take it away"))
+            problems.append(Problem(str(file), "", error.expected, error.found, _own_fix(error.fix)))
     if problems:
-        raise InputError(f"{place}: {len(problems)} file(s) that are no images", problems)
+        raise InputError(f"{place}: {len(problems)} file(s) that cannot be used as images", problems)
     return found
+
+
+def _own_fix(fix: str) -> str:
+    """What to do about a photograph: there is no row of a table that could be dropped."""
+    return "repair it or take it away" if "row" in fix else f"{fix}; or take it away"
 
 
 def passed_over(place: Path, without: Path | None = None) -> list[Path]:
@@ -175,11 +181,13 @@ def write_whole(path: Path, data: bytes) -> None:
     write_bytes(path, data)
 
 
-def write_png(path: Path, image: Image.Image | NDArray[np.uint8]) -> None:
-    """Writes a PNG without metadata; equal pixels, equal bytes."""
+def write_png(path: Path, image: Image.Image | NDArray[np.uint8]) -> str:
+    """``sha256:<hex>`` of the PNG that it writes, without metadata; equal pixels, equal bytes."""
     held = io.BytesIO()
     (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(held, "PNG")
-    write_whole(path, held.getvalue())
+    data = held.getvalue()
+    write_whole(path, data)
+    return sha256_bytes(data)
 
 
 def central_mask(size: tuple[int, int]) -> Image.Image:

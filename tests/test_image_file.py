@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import threading
@@ -11,9 +12,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from PIL import EpsImagePlugin, Image
 
 from isr import image_file
+from isr.cli import cli
 from isr.edits.scan import Scanner
 from isr.errors import EditDirectoryError, InputError
 from isr.image_file import FORMATS, MAX_PIXELS, ImageProblem, decode, read_file
@@ -167,3 +170,56 @@ def test_no_other_module_lets_pillow_choose_a_format() -> None:
                     found.append((file.relative_to(ROOT).as_posix(), {k.arg for k in node.keywords}))
     assert found
     assert [name for name, given in found if "formats" not in given] == []
+
+
+def colours_in_floating_point() -> bytes:
+    """An RGB TIFF of float32 samples, as scientific packages write it; Pillow reads none."""
+    pixels = struct.pack("<12f", *[0.5] * 12)
+    entries = [
+        (256, 3, 1, 2), (257, 3, 1, 2), (258, 3, 1, 32), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 8),
+        (277, 3, 1, 3), (278, 3, 1, 2), (279, 4, 1, len(pixels)), (339, 3, 1, 3),
+    ]  # fmt: skip
+    table = b"".join(struct.pack("<HHII", *e) for e in entries)
+    return (
+        struct.pack("<2sHI", b"II", 42, 8 + len(pixels))
+        + pixels
+        + struct.pack("<H", len(entries))
+        + table
+        + bytes(4)
+    )
+
+
+SAMPLES: dict[str, Callable[[], bytes]] = {
+    "float.tif": lambda: tiff(Image.linear_gradient("L").convert("F").point(lambda v: v / 255)),
+    "int32.tif": lambda: tiff(Image.linear_gradient("L").convert("I")),
+    "colours.tif": colours_in_floating_point,
+}
+
+
+def tiff(image: Image.Image) -> bytes:
+    held = io.BytesIO()
+    image.save(held, "TIFF")
+    return held.getvalue()
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_samples_of_no_stated_range_are_refused(
+    name: str, reader: Callable[[Path], object], tmp_path: Path
+) -> None:
+    """They became black pictures, and went on as such."""
+    (tmp_path / name).write_bytes(SAMPLES[name]())
+    with pytest.raises(REFUSED, match=r"expected 8-bit samples.*save it as 8-bit RGB"):
+        reader(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_validate_and_score_refuse_such_samples(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(SAMPLES[name]())
+    (tmp_path / "metadata.csv").write_text(f"file_name,source_file_name,prompt\n{name},{name},make it red\n")
+    for command in (
+        ["validate"],
+        ["score", "--judge", "shapes-oracle", "--out", f"{tmp_path}.out", "--quiet"],
+    ):
+        done = CliRunner().invoke(cli, [command[0], str(tmp_path), *command[1:]])
+        assert isinstance(done.exception, EditDirectoryError)
+        assert "expected 8-bit samples" in str(done.exception)

@@ -63,12 +63,11 @@ OPENS_ITSELF = {
     "isr/bundle/verify.py": "a table that was just written",
     "isr/cli/bench.py": "results that were just written",
     "isr/files.py": "writes",
-    "isr/bench/steps.py": "a lock",
     "isr/scoring/edits_csv.py": "writes",
     "isr/scoring/metrics.py": "a cache that is appended to",
     "sifm_ref/editing.py": "files of a folder of ours that read_rows has looked at",
     "sifm_ref/immunizing.py": "pictures that find_pictures has looked at",
-    "sifm_ref/checkpoints.py": "weights, of any size",
+    "sifm_ref/digests.py": "weights, of any size",
 }
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,46 @@ from isr.errors import InputError, UsageError
 from isr.files import file_digest
 from isr.reading import Unreadable, byte_lines, json_lines, read_json, why
 from sifm_ref.pictures import Resize, write_whole
+from sifm_ref.records import other_than_made, without_digests
+from sifm_ref.registry import purifier
 
 SHARDS = 4  # tasks for each worker that a folder of edits is shared out in
 
 
 def need_images(bench: Bench) -> None:
+    """Raises ``UsageError`` where there are no images yet, ``InputError`` for a picture that is not the one that was
+    made: it would be scored as that."""
     if bench.material is None or not (bench.out / FOLDER / RECORD).is_file():
         raise UsageError(
             f"{bench.out}: expected its images; found none; run without --only, or with images in it"
+        )
+    if not bench.record.as_made:
+        _need_as_made(bench)
+        bench.record.as_made = True
+
+
+def _need_as_made(bench: Bench) -> None:
+    made = [*((c, "immunize") for c in immunize_cells(bench)), *((c, "edit") for c in edit_cells(bench))]
+    problems, unknown = [], 0
+    for cell, by in made:
+        try:
+            rows = _rows(cell.folder)
+            found = other_than_made(cell.folder, rows, by)
+        except (OSError, ValueError, TypeError, AttributeError):
+            continue  # not made yet, or not whole: it is made again
+        unknown += without_digests(rows, by)
+        problems += [
+            replace(p, fix="put it back; or delete it, and the same command makes it again") for p in found
+        ]
+    if problems:
+        kind = "edit(s) and image(s)" if any("immunize" in p.expected for p in problems) else "edit(s)"
+        raise InputError(
+            f"{bench.out}: {len(problems)} {kind} are other than were made; nothing was done", problems
+        )
+    if unknown:
+        bench.record.note(
+            f"{unknown} pictures were made by an earlier version, which kept no digests of them: whether they are as "
+            "they were made is not known"
         )
 
 
@@ -76,6 +108,8 @@ def _step(bench: Bench, show: Show, pool: Pool, step: str) -> None:
         if said is not None and said.kind == "done" and said.fresh and said.key not in finishing:
             board.add(said.key, said.seconds, fresh=True)
             board.detail = f"{by_key[said.key].title}: {said.text}"
+        elif said is not None and said.kind == "note":
+            show.say(f"{by_key[said.key].title}: {said.text}")
         elif said is not None and said.kind == "step":
             title = by_key[said.key].title + ": " if said.key in by_key else ""
             board.detail = f"{title}{said.text}"
@@ -295,7 +329,7 @@ def edit_cell(bench: Bench, editing: Editing) -> Cell:
             [_rests_on_images(bench, t) for t in editing.treatments],
             material.digest,
             list(study.seeds),
-            list(editing.purifiers),
+            [attack.text if (attack := purifier(p)) else "" for p in editing.purifiers],
         ]
     )
     return Cell(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from isr.bench.material.folder import Material, find
 from isr.bench.state import Bench, Expected, Order
 from isr.bench.study import Study, editor_spec, judge_sets, judge_spec, method_spec, read_study
 from isr.canonical import sha256_json
-from isr.errors import InputError, UsageError
+from isr.errors import InputError, Problem, UsageError
 from isr.files import file_digest
 from isr.judging.backends import backend_of
 from isr.judging.cards import load_panel
@@ -21,7 +23,7 @@ from isr.reading import read_json, why
 from isr.scoring.metrics import require_piq
 from sifm_ref.checkpoints import fingerprint
 from sifm_ref.pictures import slug
-from sifm_ref.registry import require_torch
+from sifm_ref.registry import purifier, require_torch
 
 
 def default_out(file: Path, study: Study) -> Path:
@@ -33,7 +35,8 @@ def open_bench(file: Path, out: Path | None, **asked: Any) -> Bench:
     require_torch()
     study = read_study(file, allow_code=bool(asked.get("allow_code")))
     order = Order(file=file, out=out or default_out(file, study), **asked)
-    found = plan(study, marks(study, order.root))
+    marked = marks(study, order.root)
+    found = plan(study, marked)
     material = _material(study, order)
     return Bench(
         order=order,
@@ -41,6 +44,7 @@ def open_bench(file: Path, out: Path | None, **asked: Any) -> Bench:
         plan=found,
         material=material,
         expected=Expected(0, 0) if material else expected(study, order),
+        weights=_weights(study, marked),
     )
 
 
@@ -56,6 +60,18 @@ def marks(study: Study, root: Path) -> Marks:
     panels = [load_panel(judge_spec(j, root), judge_sets(j)) for j in study.judges]
     judges = [(p.name, len(p.members), sha256_json([p.rule, *(m.digest for m in p.members)])) for p in panels]
     return Marks(editors, code, judges)
+
+
+def _weights(study: Study, marked: Marks) -> dict[str, str]:
+    """Fingerprints of the editors' folders by ``editor NAME (PLACE)``, and the names of purifiers with checkpoints."""
+    found = {
+        f"editor {e.name} ({e.editor})": marked.editors[e.name]
+        for e in study.editors
+        if marked.editors[e.name]
+    }
+    specs = {*study.purifiers, *(p for e in study.editors for p in e.purifiers or ())}
+    texts = {spec: attack.text for spec in specs if (attack := purifier(spec))}
+    return found | {f"purifier {spec}": text for spec, text in sorted(texts.items()) if "@" in text}
 
 
 def expected(study: Study, order: Order) -> Expected:
@@ -99,10 +115,20 @@ def check_ready(bench: Bench) -> None:
             require_prices(panel.members)
 
 
-def check_folder(bench: Bench) -> list[dict[str, Any]]:
-    """The studies that were run in the folder, the first one first; none where it is new.
+@dataclass(frozen=True)
+class Begun:
+    """What ``bench.json`` holds: the studies that were run in the folder, the first one first, and their weights
+    (``None``: an earlier version wrote it, which kept none)."""
 
-    Raises ``UsageError`` where the folder is another bench's or no bench's.
+    studies: list[dict[str, Any]]
+    weights: Mapping[str, str] | None
+
+
+def check_folder(bench: Bench) -> Begun:
+    """What was begun in the folder; no studies where it is new.
+
+    Raises ``UsageError`` where the folder is another bench's or no bench's, ``InputError`` where the study's weights
+    were exchanged since.
     """
     file, out = bench.out / "bench.json", bench.out
     if not file.is_file():
@@ -110,12 +136,13 @@ def check_folder(bench: Bench) -> list[dict[str, Any]]:
             raise UsageError(
                 f"--out {out}: expected a new folder or a bench; found other files; choose another"
             )
-        return []
+        return Begun([], {})
     try:
         said = read_json(file)
         studies = [said["study"], *said.get("later", [])]
         names = {s["name"] for s in studies}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        weights = dict(said["weights"]) if "weights" in said else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{file}: expected the studies of a bench, as isr bench wrote them; found {why(error)}; "
             "put the file back, or delete it and give a new --out"
@@ -125,4 +152,29 @@ def check_folder(bench: Bench) -> list[dict[str, Any]]:
             f"--out {out}: expected the bench of {bench.study.name!r}; found that of "
             f"{studies[0]['name']!r}; choose another"
         )
-    return studies
+    _check_weights(out, weights or {}, bench.weights)
+    return Begun(studies, weights)
+
+
+def _check_weights(out: Path, then: Mapping[str, Any], now: Mapping[str, str]) -> None:
+    """Refuses other weights in a place of the study: their edits would stand under the names of the old ones."""
+    problems = [
+        Problem(
+            name,
+            "",
+            f"the weights with which this bench was begun ({_brief(then[name])})",
+            f"others ({_brief(found)})",
+            "put them back; or give these a folder and a name of their own in the study; or give a new --out",
+        )
+        for name, found in now.items()
+        if then.get(name, found) != found
+    ]
+    if problems:
+        raise InputError(
+            f"{out}: {len(problems)} checkpoint(s) were changed since; nothing was done", problems
+        )
+
+
+def _brief(weights: object) -> str:
+    """The first digits of a fingerprint, as in an editor's name; the name of a purifier as it is."""
+    return str(weights).removeprefix("sha256:")[:12] if str(weights).startswith("sha256:") else str(weights)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from isr.bench.published import Published, PublishedRow, same_name
 from isr.bench.rows import Row, number
+from isr.scoring.surrogates import SAMPLED
 from isr.tables import COMPUTED, UNVERIFIED, Cell, Known, Line, Table
 from isr.types import Estimate
 
@@ -74,7 +75,10 @@ def _white_box(rows: Iterable[Row]) -> list[Row]:
 
 def _told_by_name(rows: Iterable[Row]) -> Iterator[str]:
     """That names decided what is in the table, where they did."""
-    if any(r.sight.by_name for r in rows):
+    seen = [r.sight for r in rows]
+    if any(s.sampled for s in seen):
+        yield f"edits by the editor that a method was optimised on: told by names, not by checkpoints: {SAMPLED}"
+    if any(s.by_name and not s.sampled for s in seen):
         yield (
             "edits by the editor that a method was optimised on: told by names, not by checkpoints (the edits have no "
             "editor_checkpoint and surrogate_checkpoint)"

@@ -234,7 +234,9 @@ def _sight(rows: Sequence[EditRow]) -> Sight:
     """Of edits of one editor and treatment: a white box where the surrogate made every one of them."""
     seen = {sight(r["editor"], r["surrogate"], r) for r in rows}
     found = {s.white_box for s in seen}
-    return Sight(found.pop() if len(found) == 1 else False, any(s.by_name for s in seen))
+    return Sight(
+        found.pop() if len(found) == 1 else False, any(s.by_name for s in seen), any(s.sampled for s in seen)
+    )
 
 
 def _groups(edits: Sequence[Edit]) -> Iterator[tuple[tuple[str, Treatment, str, str], np.ndarray]]:

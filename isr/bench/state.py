@@ -82,12 +82,14 @@ class Expected:
 
 @dataclass(kw_only=True)
 class Record:
-    """What a run has come to so far: notes, exit code, seconds of each step, folders of edits that were looked at."""
+    """What a run has come to so far: notes, exit code, seconds of each step, folders of edits that were looked at;
+    whether all pictures were found as they were made."""
 
     notes: list[str] = field(default_factory=list)
     exit_code: int = 0
     timing: dict[str, float] = field(default_factory=dict)
     edited: dict[str, Edited] = field(default_factory=dict)
+    as_made: bool = False
 
     def note(self, text: str, exit_code: int = 0) -> None:
         """Adds a note that is not there yet; the exit code is the highest of all."""
@@ -99,7 +101,8 @@ class Record:
 @dataclass(frozen=True, kw_only=True)
 class Bench:
     """A study that is carried out: its cells, its images as far as they are known. ``board`` and ``record`` are kept
-    by the steps: how far it is, and what it has come to."""
+    by the steps: how far it is, and what it has come to. ``weights``: what each place of local weights held when the
+    study was opened, by what the study says of it."""
 
     order: Order
     study: Study
@@ -108,6 +111,7 @@ class Bench:
     expected: Expected = field(default_factory=lambda: Expected(0, 0))
     board: Board = field(default_factory=Board)
     record: Record = field(default_factory=Record)
+    weights: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def out(self) -> Path:

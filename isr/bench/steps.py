@@ -6,7 +6,6 @@ import json
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +19,11 @@ from isr.bench.material.gather import gather
 from isr.bench.opening import check_folder, check_ready
 from isr.bench.results import write
 from isr.bench.state import Bench, Findings, Show
-from isr.errors import InputError, Problem, UsageError
+from isr.errors import InputError, Problem
+from isr.locks import held
 from isr.reading import json_of, read_json
+from isr.scoring.result import Result
+from sifm_ref.checkpoints import SAMPLE
 from sifm_ref.pictures import write_whole
 from sifm_ref.records import versions
 
@@ -33,7 +35,8 @@ def run(bench: Bench, show: Show) -> Findings | None:
     """
     check_ready(bench)
     bench.out.mkdir(parents=True, exist_ok=True)
-    with _alone(bench.out):
+    busy = f"{bench.out}: another isr bench is at work here; wait for it or give another --out"
+    with held(bench.out / ".lock", busy):
         for line in _begin(bench):
             show.say(line)
         earlier, findings = _earlier(bench.out), None
@@ -58,37 +61,24 @@ def run(bench: Bench, show: Show) -> Findings | None:
     return findings
 
 
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Refuses a second run in the same folder; the lock ends with its process, however that ends."""
-    with (out / ".lock").open("w") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows
-            pass
-        except BlockingIOError:
-            raise UsageError(
-                f"{out}: another isr bench is at work here; wait for it or give another --out"
-            ) from None
-        yield
-
-
 def _begin(bench: Bench) -> list[str]:
-    """Keeps the study in ``bench.json``, or says in what it differs from the last one of the folder."""
+    """Keeps the study and its weights in ``bench.json``; what is to be said of an earlier state of the folder."""
     file, now = bench.out / "bench.json", json_of(bench.study.model_dump_json(by_alias=True))
-    studies = check_folder(bench)
-    said = list(_differences(_flat(studies[-1]), _flat(now))) if studies else []
-    if not studies or said:
-        studies.append(now)
-        kept = {"schema": "isr.bench-begun/1", "study": studies[0], "later": studies[1:]}
+    begun = check_folder(bench)
+    differing = list(_differences(_flat(begun.studies[-1]), _flat(now))) if begun.studies else []
+    studies = [*begun.studies, *([now] if differing or not begun.studies else [])]
+    weights = {**(begun.weights or {}), **bench.weights}
+    if len(studies) > len(begun.studies) or weights != begun.weights:
+        kept = {"schema": "isr.bench-begun/1", "study": studies[0], "later": studies[1:], "weights": weights}
         write_whole(file, (json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode())
-    if said:
-        said = [
+    said = []
+    if begun.studies and begun.weights is None and bench.weights:
+        said.append(f"{SAMPLE}; what they make is made anew, in folders of its own")
+    if differing:
+        said += [
             "the study differs from the last one of this folder; what is done of it stays:",
-            *(f"  {line}" for line in said[:20]),
-            *([f"  and {len(said) - 20} more"] if len(said) > 20 else []),
+            *(f"  {line}" for line in differing[:20]),
+            *([f"  and {len(differing) - 20} more"] if len(differing) > 20 else []),
         ]
     return said
 
@@ -176,6 +166,8 @@ def _results(bench: Bench, show: Show) -> Findings:
         )
     for scoring in bench.plan.scorings:
         note_scores(bench, scored_as(bench, scoring) or WHOLE)
+        for remark in Result.load(bench.out / scoring.folder).remarks:
+            bench.record.note(f"{scoring.title}: {remark}")
     return write(bench, show)
 
 

@@ -22,7 +22,8 @@ from isr.reading import Unreadable, csv_file, read_toml
 from sifm_ref import registry
 from sifm_ref.budget import Budget
 from sifm_ref.editor import WhiteBox
-from sifm_ref.loading import adapter, parse
+from sifm_ref.loading import adapter, check_class, parse
+from sifm_ref.units import SEEDS
 
 Value = bool | int | float | str | tuple[bool | int | float | str, ...]
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -108,7 +109,7 @@ class Study(Part):
     """The content of a study file."""
 
     name: Name
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=SEEDS.stop)], ...] = Field(default=(0,), min_length=1)
     purifiers: tuple[str, ...] = Field(default=(NONE,), min_length=1)
     judges: tuple[JudgePart, ...] = Field(min_length=1)
     metrics: bool = False
@@ -381,7 +382,10 @@ def _try_editor(editor: EditorPart, root: Path) -> None:
         return  # a hub id: the hub knows
     found, _ = parse(spec)
     cls = adapter(found)
-    registry.typed(texts(editor.set), cls.defaults, f"editor {found}", "setting")
+    if Path(place).is_dir():
+        check_class(cls, found, place)
+    chosen = registry.typed(texts(editor.set), cls.defaults, f"editor {found}", "setting")
+    cls.check_settings({**cls.defaults, **chosen}, f"editor {found}")
     if editor.surrogate and not issubclass(cls, WhiteBox):
         raise UsageError(f"{found} only edits: its steps cannot be differentiated; give surrogate = false")
 

@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -24,16 +25,19 @@ from typing import Literal
 from isr.errors import InputError, IsrError
 from sifm_ref import editing, immunizing
 from sifm_ref.budget import Budget
+from sifm_ref.digests import telling
 from sifm_ref.editor import Editor, Memory, Settings, WhiteBox
 from sifm_ref.loading import load
 from sifm_ref.pictures import Picture, Resize
 from sifm_ref.registry import method, purifier
+from sifm_ref.units import Prompt
 
 _UNCHANGED = (
     "A comparison needs every image from every method: give the method other settings in the study (set = { ... }, "
     "or eps), or take these images out of the study's folder and prompts, and run the same command again"
 )
 PATIENCE_S = 5.0  # for workers to end by themselves
+LEAVE_S = 60.0  # for those of a killed run to leave its folders
 
 
 class WorkerError(IsrError):
@@ -96,7 +100,7 @@ Task = Immunize | Edit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What a worker says. ``kind``: began, done (one result), step, end (of the task), failed."""
+    """What a worker says. ``kind``: began, done (one result), step, note (for the user), end (of the task), failed."""
 
     kind: str
     key: str = ""
@@ -158,7 +162,8 @@ class _Editors:
                 self._loaded = None  # its memory first
                 _free()
             tell(Told(kind="step", text=f"loading {wanted.name}"))
-            self._loaded = (wanted, self._load(wanted))
+            with telling(lambda text: tell(Told(kind="step", text=text))):
+                self._loaded = (wanted, self._load(wanted))
         return self._loaded[1]
 
     def _load(self, wanted: Loading) -> Editor:
@@ -219,6 +224,7 @@ def _immunize(task: Immunize, editor: Editor, tell: Tell) -> None:
         resume=True,
         pictures=tuple(Picture(*p) for p in task.pictures),
         growing=True,
+        wait_s=LEAVE_S,
     )
 
     def on_image(done: immunizing.Done) -> None:
@@ -237,7 +243,9 @@ def _immunize(task: Immunize, editor: Editor, tell: Tell) -> None:
         tell(Told(kind="step", key=task.key, text=f"step {step.step}{loss}"))
 
     try:
-        immunizing.immunize(job, editor, on_image=on_image, on_step=on_step)
+        immunizing.immunize(
+            job, editor, on_image=on_image, on_step=on_step, on_note=partial(_note, tell, task)
+        )
     except InputError as error:
         raise advised(error) from None
 
@@ -251,14 +259,13 @@ def _edit(task: Edit, editor: Editor, tell: Tell) -> None:
     job = editing.Job(
         directories=task.directories,
         out=task.out,
-        prompts=tuple(
-            editing.Prompt(name, text, key, dict(columns)) for name, text, key, columns in task.prompts
-        ),
+        prompts=tuple(Prompt(name, text, key, dict(columns)) for name, text, key, columns in task.prompts),
         seeds=task.seeds,
         purifiers=tuple(purifier(p) for p in task.purifiers),
         shard=task.shard,
         resume=True,
         growing=True,
+        wait_s=LEAVE_S,
     )
 
     def on_edit(done: editing.Done) -> None:
@@ -272,7 +279,11 @@ def _edit(task: Edit, editor: Editor, tell: Tell) -> None:
             )
         )
 
-    editing.edit(job, editor, on_edit=on_edit)
+    editing.edit(job, editor, on_edit=on_edit, on_note=partial(_note, tell, task))
+
+
+def _note(tell: Tell, task: Task, text: str) -> None:
+    tell(Told(kind="note", key=task.key, text=text))
 
 
 # --------------------------------------------------------------------------- in the parent

@@ -28,6 +28,7 @@ from isr.types import Edit, Question
 from isr.version import __version__
 
 MEASURED = ("protected_linf", "protected_psnr")  # columns that need the images
+SEEN = ("table", "remarks")  # of result.json: compared by itself; of pictures, which need not be here
 _Key = tuple[str, str]
 SHOWN = 20  # differences that are printed
 
@@ -144,8 +145,8 @@ def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verif
     wanted = result.table.get(TABLE)
     if wanted is not None and sha256_bytes(bundle.read(TABLE)) != wanted:
         found.faults.append(f"{TABLE}: is not the table of this result.json")
-    given = {k: v for k, v in opened.raw.items() if k != "table"}
-    found.faults += list(_differences(given, again.as_dict(), found))
+    given, made = ({k: v for k, v in r.items() if k not in SEEN} for r in (opened.raw, again.as_dict()))
+    found.faults += list(_differences(given, made, found))
     if undigested:
         found.unproved.append(
             f"that {len(undigested)} of {count:,} answers are as they were received: the bundle is of a version of isr that "

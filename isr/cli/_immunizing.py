@@ -17,9 +17,9 @@ from isr.errors import UsageError
 
 if TYPE_CHECKING:
     from isr.cli import edit, immunize
-    from sifm_ref.editing import Prompt
     from sifm_ref.editor import Editor
     from sifm_ref.registry import Method
+    from sifm_ref.units import Prompt
 
 
 class Meter:
@@ -71,6 +71,11 @@ class Meter:
             click.echo(f"isr: {text}", err=True)
 
 
+def warn(text: str) -> None:
+    """Says on stderr what a user should know, however quiet the command is to be."""
+    click.echo(f"isr: warning: {text}", err=True)
+
+
 @contextmanager
 def interruptible(out: Path) -> Iterator[None]:
     """Says how to go on if the block is interrupted; a request to terminate is an interruption."""
@@ -114,7 +119,7 @@ def shard_of(text: str) -> tuple[int, int]:
 def prompts_in(path: Path) -> tuple[Prompt, ...]:
     """The table of prompts (``isr init`` reads the same)."""
     from isr.edits.create import read_prompts
-    from sifm_ref.editing import Prompt
+    from sifm_ref.units import Prompt
 
     return tuple(
         Prompt(r.name, r.prompt, r.columns.get("prompt_id", ""), {k: v for k, v in r.columns.items() if k != "prompt_id"})
@@ -124,11 +129,13 @@ def prompts_in(path: Path) -> tuple[Prompt, ...]:
 
 def open_editor(spec: str, sets: Sequence[str], meter: Meter, option: str, **settings: Any) -> Editor:
     """The editor that the options name, with a word on stderr: loading takes a while."""
+    from sifm_ref.digests import telling
     from sifm_ref.editor import Settings
     from sifm_ref.loading import load
 
     meter.stage(f"loading {spec}")
-    return load(spec, Settings(settings=pairs(sets, option), **settings))
+    with telling(meter.step):
+        return load(spec, Settings(settings=pairs(sets, option), **settings))
 
 
 def list_methods() -> str:
@@ -151,12 +158,12 @@ def list_methods() -> str:
 def run(o: immunize.Options, editor: str, out: Path) -> None:
     """``isr immunize`` with its options read: ``editor`` and ``out`` are there."""
     from sifm_ref.budget import Budget
-    from sifm_ref.editing import prompts_for
     from sifm_ref.editor import WhiteBox
     from sifm_ref.immunizing import Done, Job, Step
     from sifm_ref.immunizing import immunize as protect
     from sifm_ref.pictures import Resize, find_pictures, passed_over
     from sifm_ref.registry import require_torch
+    from sifm_ref.units import prompts_for
 
     require_torch()
     chosen = _method(o)
@@ -201,7 +208,7 @@ def run(o: immunize.Options, editor: str, out: Path) -> None:
         )
 
     with interruptible(out):
-        there = protect(job, opened, on_image=on_image, on_step=on_step)
+        there = protect(job, opened, on_image=on_image, on_step=on_step, on_note=warn)
     _say(out, there, meter, o.as_json, f"isr edit {out} --editor ... --prompts prompts.csv --out edits/")
 
 
@@ -227,6 +234,7 @@ def _surrogate(o: immunize.Options, spec: str, meter: Meter) -> Editor:
         dtype=o.dtype,
         device=o.device,
         revision=o.revision,
+        variant=o.variant,
         memory=memory,
     )
 
@@ -242,15 +250,20 @@ def _applicable(spec: str, settings: dict[str, str], sets: Sequence[str]) -> dic
 
 def run_edit(o: edit.Options) -> None:
     """``isr edit`` with its options read."""
-    from sifm_ref.editing import Done, Job, check_columns
+    from sifm_ref.digests import telling
+    from sifm_ref.editing import Done, Job
     from sifm_ref.editing import edit as make
     from sifm_ref.registry import purifier, require_torch
+    from sifm_ref.units import check_columns, check_seeds
 
     require_torch()
     numbers = [s.strip() for s in o.seeds.split(",")]
     if not all(n.isdigit() for n in numbers):
         raise UsageError(f"--seeds {o.seeds}: expected whole numbers with commas, e.g. 0,1,2")
-    attacks = tuple({(a.text if a else ""): a for a in map(purifier, o.purifiers or ("none",))}.values())
+    check_seeds(tuple(map(int, numbers)))
+    meter = Meter("edits", o.quiet)
+    with telling(meter.step):  # a purifier is called after the checkpoint that it loads
+        attacks = tuple({(a.text if a else ""): a for a in map(purifier, o.purifiers or ("none",))}.values())
     texts = prompts_in(o.prompts)
     check_columns(texts)  # before an editor is loaded
     job = Job(
@@ -263,9 +276,16 @@ def run_edit(o: edit.Options) -> None:
         resume=o.resume,
         partial=o.partial,
     )
-    meter = Meter("edits", o.quiet)
     opened = open_editor(
-        o.editor, o.sets, meter, "--set", dtype=o.dtype, device=o.device, revision=o.revision, name=o.name
+        o.editor,
+        o.sets,
+        meter,
+        "--set",
+        dtype=o.dtype,
+        device=o.device,
+        revision=o.revision,
+        variant=o.variant,
+        name=o.name,
     )
     meter.stage(f"editing with {opened.name}")
 
@@ -273,7 +293,7 @@ def run_edit(o: edit.Options) -> None:
         meter.done(str(done.row["edit_id"]), done.number, done.total, done.seconds, 0, done.fresh)
 
     with interruptible(o.out):
-        there = make(job, opened, on_edit=on_edit)
+        there = make(job, opened, on_edit=on_edit, on_note=warn)
     whole = (o.out / "metadata.jsonl").is_file()
     then = (
         f"isr score {o.out} --judge CARD"

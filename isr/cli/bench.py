@@ -72,10 +72,13 @@ def command(
     isr bench study.toml --only score,results
     """
     from isr.bench.opening import open_bench
+    from sifm_ref.digests import telling
 
-    bench = open_bench(
-        study, out, jobs=jobs or 0, steps=_steps(only), budget_usd=budget_usd, allow_code=allow_code
-    )
+    show = _Nothing() if quiet else _Lines()
+    with telling(show.now_and_then):  # which weights a study means is known by reading them
+        bench = open_bench(
+            study, out, jobs=jobs or 0, steps=_steps(only), budget_usd=budget_usd, allow_code=allow_code
+        )
     if dry_run:
         _print_plan(bench, as_json)
         return
@@ -166,6 +169,9 @@ class _Nothing:
     def say(self, text: str) -> None:
         """Nothing."""
 
+    def now_and_then(self, text: str) -> None:
+        """Nothing."""
+
     def update(self, board: Board) -> None:
         """Nothing."""
 
@@ -190,11 +196,14 @@ class _Lines(_Nothing):
         click.echo(f"isr: {text}", err=True)
         self._said = time.monotonic()
 
-    def update(self, board: Board) -> None:
+    def now_and_then(self, text: str) -> None:
         from isr.cli._progress import LINE_EVERY_S
 
         if time.monotonic() - self._said >= LINE_EVERY_S:
-            self.say(f"{line(board)}; {board.detail}".rstrip("; "))
+            self.say(text)
+
+    def update(self, board: Board) -> None:
+        self.now_and_then(f"{line(board)}; {board.detail}".rstrip("; "))
 
 
 class _Bar(_Nothing):

@@ -27,6 +27,7 @@ class Options:
     dtype: str
     device: str
     revision: str | None
+    variant: str | None
     shard: str
     resume: bool
     partial: bool
@@ -64,6 +65,7 @@ class Options:
     "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps."
 )
 @click.option("--revision", metavar="COMMIT", help="Of a checkpoint on the hub.")
+@click.option("--variant", metavar="NAME", help="Of a checkpoint's files, e.g. fp16 for *.fp16.safetensors.")
 @click.option(
     "--shard", default="0/1", show_default=True, metavar="I/N", help="This process's share of the work."
 )

@@ -36,6 +36,7 @@ class Options:
     dtype: str
     device: str
     revision: str | None
+    variant: str | None
     batch: int
     timestep_batch: int
     checkpoint_activations: bool
@@ -90,6 +91,7 @@ class Options:
     "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps."
 )
 @click.option("--revision", metavar="COMMIT", help="Of a checkpoint on the hub.")
+@click.option("--variant", metavar="NAME", help="Of a checkpoint's files, e.g. fp16 for *.fp16.safetensors.")
 @click.option("--batch", default=1, show_default=True, metavar="N", help="Images of one size at a time.")
 @click.option(
     "--timestep-batch", default=0, metavar="N", help="Timesteps in one pass (sifm). Default: as many as fit."

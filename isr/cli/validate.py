@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+SHOWN = 10  # pictures of one colour that are named
+
 
 @click.command(short_help="Check an edit directory and list every problem.")
 @click.argument("directory", metavar="EDIT_DIR", type=click.Path(path_type=Path))
@@ -29,6 +31,7 @@ def command(directory: Path, rubrics: tuple[str, ...], as_json: bool) -> None:
     from isr.errors import EditDirectoryError
     from isr.judging.edits import load_edits
     from isr.scoring.options import Options
+    from isr.scoring.remarks import one_colour, remarks
 
     try:
         found = load_edits(
@@ -49,9 +52,21 @@ def command(directory: Path, rubrics: tuple[str, ...], as_json: bool) -> None:
         "treatments": len({e.treatment for e in edits}),
         "without_source": sum(e.source is None for e in edits),
     }
+    by_treatment, bare = one_colour(edits, found.colours)
+    flat = sorted(
+        {e.edited.path for some in by_treatment.values() for e in some}
+        | {e.control.path for e in bare if e.control}
+    )
     if as_json:
-        click.echo(json.dumps({"valid": True, **counts, "problems": []}, indent=1))
+        said = {"valid": True, **counts, "one_colour": flat, "problems": []}
+        click.echo(json.dumps(said, indent=1))
     else:
         click.echo(
             f"{directory}: valid; " + ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items())
         )
+        for remark in remarks(edits, found):
+            click.echo(f"warning: {remark}")
+        for path in flat[:SHOWN]:
+            click.echo(f"  {path} is {found.colours[path]} all over")
+        if len(flat) > SHOWN:
+            click.echo(f"  and {len(flat) - SHOWN} more (--json: all)")

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from isr.canonical import canonical_json, sha256_bytes
-from isr.edits.metadata import KNOWN, PATHS, Row, metadata_file, read_rows
+from isr.canonical import canonical_json, is_sha256, sha256_bytes
+from isr.edits.metadata import DIGESTS, KNOWN, PATHS, Row, metadata_file, read_rows
 from isr.edits.scan import Scanned, Scanner
 from isr.errors import EditDirectoryError, Problem
 from isr.image_file import ImageProblem
@@ -44,8 +44,12 @@ class EditDirectory:
     root: Path
     edits: tuple[Edit, ...]
     settings: Settings = Settings()
+    _: KW_ONLY
     skipped: tuple[Problem, ...] = ()
     skipped_names: tuple[tuple[str, str], ...] = ()  # (edit_id or file_name, field) of each problem
+    colours: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of edits and control edits that have but one: #rrggbb
 
     @property
     def digest(self) -> str:
@@ -70,6 +74,7 @@ class _Loader:
     loaded: list[tuple[str, Edit]] = field(default_factory=list)
     refs: dict[str, ImageRef] = field(default_factory=dict)
     pixels: dict[str, str] = field(default_factory=dict)
+    colours: dict[str, str] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
     cells: dict[tuple[Unit, Treatment], str] = field(default_factory=dict)
@@ -85,6 +90,8 @@ class _Loader:
                 if isinstance(result, Scanned):
                     self.refs[path] = ImageRef(path, result.sha256)
                     self.pixels[path] = result.pixels
+                    if result.colour:
+                        self.colours[path] = result.colour
             for row in chunk:
                 self.names[row.where] = row.values.get("edit_id", row.values.get("file_name", ""))
                 problems = [*row.problems, *self._file_problems(row, looked), *self._id_problems(row)]
@@ -108,6 +115,7 @@ class _Loader:
             result = looked[path]
             if isinstance(result, ImageProblem):
                 yield Problem(row.where, column, result.expected, result.found, result.fix)
+        yield from self._other_files(row)
         if self.need_source and row.values and "source_file_name" not in row.values:
             both = "a source, which the rubric shows beside the edit"
             if "control_file_name" in row.values:
@@ -119,6 +127,20 @@ class _Loader:
                 "none",
                 "add the source, or choose rubrics that show none",
             )
+
+    def _other_files(self, row: Row) -> Iterator[Problem]:
+        """Files that are not those of which the row keeps the digests."""
+        for column, digest in DIGESTS.items():
+            path, wanted = row.values.get(column), row.values.get(digest)
+            if path in self.refs and is_sha256(wanted) and self.refs[path].sha256 != wanted:
+                yield Problem(
+                    row.where,
+                    column,
+                    f"the file that was made ({digest} {str(wanted)[:19]})",
+                    f"another as {path!r} ({self.refs[path].sha256[:19]})",
+                    "put it back, or make it again: isr edit with --resume, isr bench once it is deleted; where the "
+                    f"change is meant, drop {digest}",
+                )
 
     def _edit(self, v: Mapping[str, str]) -> Edit:
         edited = self.refs[v["file_name"]]
@@ -246,7 +268,15 @@ def load_edits(
         raise EditDirectoryError(f"{root}: {len(problems)} problem(s)", problems)
     edits.sort(key=lambda e: (e.unit, e.treatment, e.edit_id))
     names = tuple(sorted({(loader.names.get(p.where, ""), p.field) for p in problems}))
-    return EditDirectory(root, tuple(edits), settings, tuple(problems), names)
+    shown = {r.path for e in edits for r in (e.edited, e.control) if r}
+    return EditDirectory(
+        root=root,
+        edits=tuple(edits),
+        settings=settings,
+        skipped=tuple(problems),
+        skipped_names=names,
+        colours={path: colour for path, colour in sorted(loader.colours.items()) if path in shown},
+    )
 
 
 def read_settings(root: Path) -> Settings:

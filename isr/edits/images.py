@@ -69,6 +69,12 @@ def pixel_digest(image: Image.Image) -> str:
     return "sha256:" + digest.hexdigest()
 
 
+def colour_of(image: Image.Image) -> str:
+    """``#rrggbb`` of an RGB image all of whose pixels are alike; ``""`` for any other."""
+    ends = [band.getextrema() for band in image.split()]
+    return "" if any(low != high for low, high in ends) else "#" + "".join(f"{low:02x}" for low, _ in ends)
+
+
 def encode(data: bytes, policy: ImagePolicy) -> Encoded:
     """The bytes to send for the image file ``data`` under a card's policy."""
     return _passed_through(data, policy) or encode_pixels(decode(data), policy)

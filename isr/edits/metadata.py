@@ -16,6 +16,13 @@ from isr.types import Treatment, Unit
 NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 PATHS = ("file_name", "source_file_name", "control_file_name", "protected_file_name")
 REQUIRED = ("file_name", "prompt")
+DIGESTS = {
+    "file_name": "edit_sha256",
+    "source_file_name": "source_sha256",
+    "control_file_name": "control_sha256",
+    "protected_file_name": "protected_sha256",
+}
+"""By the column of a path: the one in which ``isr edit`` keeps the digest of the file that it wrote."""
 KNOWN = frozenset({*PATHS, "prompt", "edit_id", "split", *Unit._fields, *Treatment._fields})
 
 

@@ -15,23 +15,25 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from isr.edits.images import POLICY, pixel_digest
+from isr.edits.images import POLICY, colour_of, pixel_digest
 from isr.image_file import ImageProblem, decode, read_file
 from isr.reading import Unreadable, require_regular
 
-_TABLE = """CREATE TABLE IF NOT EXISTS files (
-    path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, policy TEXT, sha256 TEXT, pixels TEXT
+_TABLE = """CREATE TABLE IF NOT EXISTS pictures (
+    path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, policy TEXT, sha256 TEXT, pixels TEXT,
+    colour TEXT
 ) WITHOUT ROWID"""
-_COLUMNS = "path, size, mtime_ns, ctime_ns, policy, sha256, pixels"
+_COLUMNS = "path, size, mtime_ns, ctime_ns, policy, sha256, pixels, colour"
 _THREADS = min(8, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """A sound image file: digests of its bytes and of its normalised pixels."""
+    """A sound image file: digests of its bytes and of its normalised pixels; its ``colour`` where it has but one."""
 
     sha256: str
     pixels: str
+    colour: str = ""  # #rrggbb
 
 
 class Scanner:
@@ -103,14 +105,14 @@ class Scanner:
         except ImageProblem as problem:
             return problem
         try:
-            pixels = pixel_digest(decode(data))
+            image = decode(data)
         except ImageProblem as problem:
             return ImageProblem(problem.expected, f"{path!r}: {problem.found}", problem.fix)
         except MemoryError as error:
             return ImageProblem(
                 "an image file", f"{path!r}, which cannot be read ({error})", "check the file"
             )
-        return Scanned("sha256:" + hashlib.sha256(data).hexdigest(), pixels)
+        return Scanned("sha256:" + hashlib.sha256(data).hexdigest(), pixel_digest(image), colour_of(image))
 
     def _known(self, stats: Mapping[str, tuple[int, int, int]]) -> dict[str, Scanned]:
         if self._cache is None:
@@ -120,10 +122,10 @@ class Scanner:
         with suppress(sqlite3.Error, ValueError):  # nor does one that cannot be read
             for start in range(0, len(paths), 500):
                 some = paths[start : start + 500]
-                sql = f"SELECT {_COLUMNS} FROM files WHERE path IN ({','.join('?' * len(some))})"
-                for path, size, mtime, ctime, policy, sha256, pixels in self._cache.execute(sql, some):
+                sql = f"SELECT {_COLUMNS} FROM pictures WHERE path IN ({','.join('?' * len(some))})"
+                for path, size, mtime, ctime, policy, *known_as in self._cache.execute(sql, some):
                     if (size, mtime, ctime) == stats[path] and policy == POLICY:
-                        known[path] = Scanned(sha256, pixels)
+                        known[path] = Scanned(*known_as)
         return known
 
     def _remember(
@@ -132,11 +134,13 @@ class Scanner:
         if self._cache is None:
             return
         rows = [
-            (p, *stats[p], POLICY, s.sha256, s.pixels) for p, s in fresh.items() if isinstance(s, Scanned)
+            (p, *stats[p], POLICY, s.sha256, s.pixels, s.colour)
+            for p, s in fresh.items()
+            if isinstance(s, Scanned)
         ]
         with suppress(sqlite3.Error):  # a cache that cannot be written costs time, nothing else
             self._cache.executemany(
-                f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+                f"INSERT OR REPLACE INTO pictures ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows
             )
             self._cache.commit()
 

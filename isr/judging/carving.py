@@ -41,8 +41,14 @@ def carve(database: Path) -> Iterator[Statement]:
     """
     log = database.with_name(f"{database.name}-wal")
     for size, reserved in _layouts(database):
-        main = _Pages(_mapped(database), size, size - reserved)
-        frames = _Pages(_mapped(log), size, size - reserved, _WAL_HEADER, _FRAME_HEADER)
+        main = _Pages(data=_mapped(database), size=size, usable=size - reserved)
+        frames = _Pages(
+            data=_mapped(log),
+            size=size,
+            usable=size - reserved,
+            before_all=_WAL_HEADER,
+            before_each=_FRAME_HEADER,
+        )
         yield from _rows(main, [main, frames])
         yield from _rows(frames, [frames, main])
 
@@ -67,7 +73,7 @@ def _mapped(path: Path) -> Any:
         raise StoreError(str(error)) from error
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Pages:
     """The pages of a file; in a log each stands behind a header that holds its number."""
 

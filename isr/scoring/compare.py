@@ -14,7 +14,7 @@ import numpy as np
 
 from isr.errors import UsageError
 from isr.scoring.finished import COSTS, Contender
-from isr.scoring.surrogates import Sight, sight
+from isr.scoring.surrogates import SAMPLED, Sight, sight
 from isr.signature import Signature
 from isr.stats.multiplicity import HOLM, benjamini_hochberg, simultaneous_level
 from isr.stats.paired import PairedComparison, compare_methods
@@ -256,11 +256,13 @@ def _sight(contender: Contender, unit: Unit) -> Sight:
 
 def _surrogate_warnings(found: Sequence[Contender]) -> Iterator[str]:
     """Where only names told the surrogate's edits from other editors', and where names and checkpoints disagree."""
-    by_name, disagreeing = [], []
+    by_name, sampled, disagreeing = [], [], []
     for c in found:
         seen = [(u, _sight(c, u)) for u in c.edits]
-        if any(s.by_name for _, s in seen):
+        if any(s.by_name and not s.sampled for _, s in seen):
             by_name.append(c.name)
+        if any(s.sampled for _, s in seen):
+            sampled.append(c.name)
         if any(s.white_box is False and u.editor and u.editor == c.treatment.surrogate for u, s in seen):
             disagreeing.append(c.name)
     if by_name:
@@ -268,6 +270,8 @@ def _surrogate_warnings(found: Sequence[Contender]) -> Iterator[str]:
             f"other editors: told by names, not by checkpoints: {', '.join(by_name)}; these edits have no "
             "editor_checkpoint and surrogate_checkpoint"
         )
+    if sampled:
+        yield f"other editors: told by names, not by checkpoints: {', '.join(sampled)}; {SAMPLED}"
     if disagreeing:
         yield (
             f"other editors: one name, two checkpoints: {', '.join(disagreeing)}; editor and surrogate are called "

@@ -83,6 +83,7 @@ class Result:
     reliability: tuple[Reliability, ...] = ()
     notes: tuple[str, ...] = ()
     table: Mapping[str, str] = field(default_factory=dict)  # edits.csv -> its digest; 0.1.0 kept none
+    remarks: tuple[str, ...] = ()  # what was seen in the pictures and their metadata
 
     def __post_init__(self) -> None:
         by = Signature.parse(self.signature)
@@ -107,6 +108,7 @@ class Result:
             ],
             "notes": list(self.notes),
             **({"table": dict(self.table)} if self.table else {}),
+            **({"remarks": list(self.remarks)} if self.remarks else {}),
         }
 
     def to_json(self) -> str:
@@ -184,6 +186,7 @@ class Result:
                 ),
                 notes=tuple(raw["notes"]),
                 table={str(k): str(v) for k, v in raw.get("table", {}).items()},
+                remarks=tuple(str(r) for r in raw.get("remarks", ())),
             )
         except Unreadable as error:
             raise _unreadable(where, error.found) from error

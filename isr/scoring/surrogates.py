@@ -6,8 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sifm_ref.checkpoints import is_sampled
+
 EDITOR_CHECKPOINT, SURROGATE_CHECKPOINT = "editor_checkpoint", "surrogate_checkpoint"
 """Metadata columns: what the weights are, whatever the editor is called and however it is set."""
+
+SAMPLED = (
+    "their checkpoints were recorded by the ends of their files alone, which does not tell a merged LoRA from its base: "
+    "whether editor and surrogate are the same weights is not known"
+)
 
 _SETTINGS = re.compile(r"\[(\w+=[^\[\]]*)\]$")
 _FINGERPRINT = re.compile(r"@([0-9a-f]{6})$")
@@ -15,24 +22,30 @@ _FINGERPRINT = re.compile(r"@([0-9a-f]{6})$")
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """``white_box``: the surrogate itself made the edit; ``None``: not known. ``by_name``: only names could tell."""
+    """``white_box``: the surrogate itself made the edit; ``None``: not known. ``by_name``: only names could tell.
+
+    ``sampled``: they had to, since a checkpoint was recorded by a sample of its files (``is_sampled``).
+    """
 
     white_box: bool | None
     by_name: bool = False
+    sampled: bool = False
 
 
 def sight(editor: str, surrogate: str, columns: Mapping[str, str]) -> Sight:
     """Whether ``surrogate`` made an edit that says ``editor``. ``columns``: those of the edit.
 
     Equal values of the two checkpoint columns are one checkpoint. Where one is empty or absent (data of 0.1.0, and of
-    others), the names decide.
+    others), or of a sample of the files, the names decide.
     """
     made, seen = columns.get(EDITOR_CHECKPOINT, ""), columns.get(SURROGATE_CHECKPOINT, "")
-    if made and seen:
+    sampled = is_sampled(made) or is_sampled(seen)
+    if made and seen and not sampled:
         return Sight(made == seen)
     if not editor or not surrogate:
-        return Sight(None)
-    return Sight(editor == surrogate or checkpoint_in(editor) == checkpoint_in(surrogate), by_name=True)
+        return Sight(None, sampled=sampled)
+    same = editor == surrogate or checkpoint_in(editor) == checkpoint_in(surrogate)
+    return Sight(same, by_name=True, sampled=sampled)
 
 
 def checkpoint_in(name: str) -> str:

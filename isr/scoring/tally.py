@@ -29,6 +29,7 @@ from isr.scoring.estimates import (
 )
 from isr.scoring.outcomes import QUESTIONS, Ballot, Outcomes, outcomes
 from isr.scoring.records import Counts, JudgeRecord, Reliability, UndecidedCount
+from isr.scoring.remarks import remarks
 from isr.scoring.result import GRADE_TOP, Part, Result, TreatmentPart
 from isr.signature import Signature
 from isr.types import Arm, Edit, Estimate, PanelReason, Treatment, Unit
@@ -113,6 +114,7 @@ class Tally:
             control=control,
             reliability=self._reliability(frames),
             notes=self._notes(progress),
+            remarks=remarks(self.plan.edits, self.directory),
         )
 
     def signature(self) -> Signature:

@@ -70,7 +70,7 @@ def _lines(result: Result) -> Iterator[str]:
         yield ""
         yield from _reliability(entry)
     yield ""
-    for note in result.notes:
+    for note in (*result.notes, *map(_plain, result.remarks)):
         yield f"note: {note}"
     yield f"signature: {result.signature}"
 

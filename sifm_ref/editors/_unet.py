@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from isr.errors import InputError
 from sifm_ref.editor import Look, Text, WhiteBox
 
 
@@ -16,6 +17,25 @@ class UNetEditor(WhiteBox):
     """The white box of a U-Net pipeline; what it sees beside the noisy latents is left to the adapter."""
 
     dropped: ClassVar[tuple[str, ...]] = ("safety_checker", "feature_extractor", "image_encoder")
+
+    seen_latents: ClassVar[int] = 1  # how often the U-Net sees as many channels as the latents have
+    seen_masks: ClassVar[int] = 0
+
+    def __init__(self, pipe: Any, *, name: str, settings: Mapping[str, Any] | None = None) -> None:
+        super().__init__(pipe, name=name, settings=settings)
+        has, latents = self.predictor.config.in_channels, self.vae.config.latent_channels
+        wants = self.seen_latents * latents + self.seen_masks
+        encoder, reads = getattr(self.pipe, "text_encoder", None), self.predictor.config.cross_attention_dim
+        text = reads if encoder is None else encoder.config.hidden_size
+        fix = "take a checkpoint of this kind of editor, or the adapter of that checkpoint (--editor NAME=PLACE)"
+        if has != wants:
+            raise InputError(
+                f"editor {name}: expected a U-Net that sees {wants} channels; found one of {has}; {fix}"
+            )
+        if isinstance(reads, int) and reads != text:
+            raise InputError(
+                f"editor {name}: expected a U-Net for texts of width {text}; found one for {reads}; {fix}"
+            )
 
     @property
     def predictor(self) -> Any:

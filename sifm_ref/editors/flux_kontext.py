@@ -28,6 +28,8 @@ class Adapter(Editor):
         "native": True,
     }
 
+    long_reader: ClassVar[str] = "tokenizer_2"
+
     @property
     def multiple(self) -> int:
         return int(self.pipe.vae_scale_factor * 2)

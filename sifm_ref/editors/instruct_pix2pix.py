@@ -20,6 +20,7 @@ class Adapter(UNetEditor):
     default: ClassVar[str] = "timbrooks/instruct-pix2pix"
     defaults: ClassVar[Mapping[str, Any]] = {"steps": 100, "guidance": 7.5, "image_guidance": 1.5}
     sees_condition: ClassVar[bool] = True
+    seen_latents: ClassVar[int] = 2
 
     def look(self, images: Tensor, mask: Tensor | None = None, noise: Any = None) -> Look:
         raw = self.encode(images, noise)

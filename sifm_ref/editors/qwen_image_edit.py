@@ -32,6 +32,10 @@ class Adapter(Editor):
     def multiple(self) -> int:
         return int(self.pipe.vae_scale_factor * 2)
 
+    def readers(self) -> list[tuple[Any, int]]:
+        """None that cuts: the pipeline reads every prompt to its end."""
+        return []
+
     def edit(self, image: Image, prompt: str, seed: int, mask: Image | None = None) -> Image:
         own = bool(self.settings["native"])
         out: Image = self.pipe(

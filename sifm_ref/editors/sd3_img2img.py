@@ -25,6 +25,13 @@ class Adapter(WhiteBox):
         "max_tokens": 256,
     }
 
+    long_reader: ClassVar[str] = "tokenizer_3"
+
+    @staticmethod
+    def steps_made(steps: int, strength: float) -> int:
+        """The pipeline rounds up: it leaves out the whole steps above the strength."""
+        return steps - int(max(steps - steps * strength, 0))
+
     @property
     def predictor(self) -> Any:
         return self.pipe.transformer

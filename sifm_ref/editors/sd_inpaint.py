@@ -26,6 +26,8 @@ class Adapter(UNetEditor):
     default: ClassVar[str] = "stable-diffusion-v1-5/stable-diffusion-inpainting"
     defaults: ClassVar[Mapping[str, Any]] = {"steps": 50, "guidance": 7.5, "strength": 1.0, "paste": True}
     sees_condition: ClassVar[bool] = True
+    seen_latents: ClassVar[int] = 2
+    seen_masks: ClassVar[int] = 1
     masked: ClassVar[bool] = True
 
     def look(self, images: Tensor, mask: Tensor | None = None, noise: Any = None) -> Look:

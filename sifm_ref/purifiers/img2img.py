@@ -9,6 +9,7 @@ from PIL import Image
 
 from isr.errors import UsageError
 from sifm_ref.editor import Settings
+from sifm_ref.finite import NotFiniteError, finite
 from sifm_ref.loading import adapter, load, parse
 from sifm_ref.purifiers._place import place_of
 
@@ -26,7 +27,11 @@ def img2img(
 ) -> Image.Image:
     """The image after a weak edit by the editor that ``checkpoint`` names, on the device and in the type of ``editor``."""
     model = loaded(checkpoint, strength, steps, guidance, *place_of(editor))
-    made = model.edit(image, prompt, seed)
+    try:
+        with finite(model):
+            made = model.edit(image, prompt, seed)
+    except NotFiniteError as error:
+        raise NotFiniteError(f"{error.stage} of purifier img2img") from error
     return made if made.size == image.size else made.resize(image.size, Image.Resampling.LANCZOS)
 
 

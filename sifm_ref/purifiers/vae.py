@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from isr.errors import InputError, UsageError
+from sifm_ref.finite import NotFiniteError
 from sifm_ref.loading import DTYPES
 from sifm_ref.pictures import to_array, to_tensor
 from sifm_ref.purifiers._place import place_of
@@ -28,6 +29,8 @@ def vae(image: Image.Image, *, seed: int, editor: Any, checkpoint: str = "") -> 
         x = to_tensor([image], model.device, torch.float32)
         latent = model.encode((2 * x - 1).to(model.dtype)).latent_dist.mode()
         made = to_array((model.decode(latent).sample.float() + 1) / 2)[0]
+    if not np.isfinite(made).all():
+        raise NotFiniteError("purifier vae")
     return Image.fromarray(np.clip(np.rint(made * 255), 0, 255).astype(np.uint8))
 
 

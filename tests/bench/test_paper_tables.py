@@ -24,6 +24,8 @@ def test_the_surrogates_edits_are_told_by_checkpoint_whatever_it_is_called() -> 
     assert not any("told by names" in note for note in table.notes)
     old = table_ii(splits(row("SIFM", sight=Sight(True, by_name=True)), control()))
     assert [("told by names" in note) for note in old.notes].count(True) == 1
+    sampled = table_ii(splits(row("SIFM", sight=Sight(True, by_name=True, sampled=True)), control()))
+    assert [n.endswith("same weights is not known") for n in sampled.notes if "told by names" in n] == [True]
 
 
 def test_ablations_and_lambda_stand_in_vi_and_vii(published: Published) -> None:

@@ -27,7 +27,9 @@ from isr.bench.steps import run
 from isr.bench.study import Study
 from isr.bench.workers import Loading, _Editors, advised, place
 from isr.errors import InputError, Problem, UsageError
+from isr.files import file_digest
 from isr.scoring.run import Watch
+from sifm_ref.records import DIGESTS
 from tests.directories import make_directory, picture, write_metadata
 
 
@@ -108,6 +110,7 @@ def made(bench: Bench) -> None:
         for row in rows:
             p = row["prompt"][-1]
             row |= {"config": "c0", "surrogate": "painter", "purifier": "", "seed": 0}
+            row |= {d: file_digest(cell.folder / row[c]) for c, d in DIGESTS["edit"].items() if c in row}
             row |= {"prompt_id": p, "split": ("seen", "unseen")[int(p)], "edit_versions": "torch=1"}
         write_metadata(cell.folder, rows)
         cell.remember()
@@ -193,7 +196,22 @@ def test_partial_scores_never_pass_for_whole_ones(root: Path) -> None:
     assert results(root)["notes"] == []
 
 
-def test_an_edit_with_other_pixels_is_scored_again(root: Path) -> None:
+def test_an_edit_with_other_pixels_is_refused(root: Path) -> None:
+    bench = scored(root)
+    edit = next((bench.out / bench.plan.editings[0].folder / "edits").glob("*.png"))
+    Image.new("RGB", (64, 64)).save(edit)
+    for steps in (("results",), ("score", "results")):
+        with pytest.raises(InputError, match=r"1 edit\(s\) are other than were made; nothing was done"):
+            run(opened(root, *steps), Quiet())
+
+
+def test_an_edit_of_an_earlier_version_with_other_pixels_is_scored_again(root: Path) -> None:
+    """Its row keeps no digests, so it is not known which picture was made: only that another was scored."""
+    for table in (root / "little.bench" / "edits").glob("*/metadata.jsonl"):
+        rows = [json.loads(line) for line in table.read_text("utf-8").splitlines()]
+        write_metadata(
+            table.parent, [{k: v for k, v in r.items() if k not in DIGESTS["edit"].values()} for r in rows]
+        )
     bench = scored(root)
     edit = next((bench.out / bench.plan.editings[0].folder / "edits").glob("*.png"))
     pixels = Image.open(edit).copy()

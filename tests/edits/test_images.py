@@ -128,9 +128,16 @@ def test_16_bit_samples_keep_their_high_byte() -> None:
 
 
 def test_32_bit_and_float_samples_are_refused() -> None:
-    assert "32-bit" in problem(saved(Image.fromarray(np.array([[70_000]], np.int32)), "TIFF")).found
-    assert "32-bit" in problem(saved(Image.fromarray(np.array([[-1]], np.int32)), "TIFF")).found
-    assert "floating-point" in problem(saved(Image.fromarray(np.array([[0.5]], np.float32)), "TIFF")).found
+    """Also those that lie in 0 to 255: the high byte of 16 bits would be black."""
+    for levels in ([[70_000]], [[-1]], [[0, 255]], [[0, 65_535]]):
+        found = problem(saved(Image.fromarray(np.array(levels, np.int32)), "TIFF"))
+        assert "32-bit or signed integer samples" in found.found
+        assert "save it as 8-bit RGB" in found.fix
+    for shades in ([[0.5]], [[0.0, 1.0]], [[0.0, 255.0]], [[np.nan, np.inf]]):
+        found = problem(saved(Image.fromarray(np.array(shades, np.float32)), "TIFF"))
+        assert "floating-point samples" in found.found
+        assert "8-bit RGB" in found.fix
+    assert "damaged" not in str(found)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])

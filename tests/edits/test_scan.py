@@ -212,7 +212,7 @@ def test_a_cache_that_cannot_be_used_is_harmless(root: Path, tmp_path: Path, dec
     (tmp_path / "file").touch()
     (tmp_path / "garbage.db").write_bytes(b"no database " * 500)
     with closing(sqlite3.connect(tmp_path / "foreign.db")) as db:
-        db.execute("CREATE TABLE files (name TEXT)")
+        db.execute("CREATE TABLE pictures (name TEXT)")
         db.commit()
     caches = [
         tmp_path / "folder",

@@ -151,6 +151,15 @@ def test_where_no_checkpoint_is_known_names_tell_and_it_is_said_once(runs: Path,
     assert "told by names" not in command("compare", str(old)).stdout  # nothing rests on it there
 
 
+def test_a_fingerprint_of_before_is_not_known_and_it_is_said_loudly(runs: Path, tmp_path: Path) -> None:
+    """Of the ends of files alone: a merged LoRA has the same one."""
+    old = {"editor_checkpoint": "sha256:87fe91320fc09dc1", "surrogate_checkpoint": "sha256:87fe91320fc09dc1"}
+    place = edited(runs / "both.isr", tmp_path / "old", editor="mine", surrogate="mine", **old)
+    (warning,) = [w for w in comparison(str(place), "--choose")["warnings"] if "told by names" in w]
+    assert "noise, sifm; their checkpoints were recorded by the ends of their files alone" in warning
+    assert "whether editor and surrogate are the same weights is not known" in warning
+
+
 def test_a_run_against_itself_is_zero_with_zero_width(runs: Path) -> None:
     found = comparison(str(runs / "sifm.isr"), str(runs / "sifm.isr"))["family"][0]
     assert [found["difference"][k] for k in ("value", "low", "high")] == [0, 0, 0]

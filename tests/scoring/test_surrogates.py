@@ -6,6 +6,9 @@ import pytest
 
 from isr.scoring.surrogates import EDITOR_CHECKPOINT, SURROGATE_CHECKPOINT, Sight, checkpoint_in, sight
 
+OLD, NEW = "sha256:87fe91320fc09dc1", "sha256:" + 64 * "a"
+"""Fingerprints of the ends of files, and of whole ones."""
+
 
 @pytest.mark.parametrize(
     ("editor", "surrogate", "checkpoints", "expected"),
@@ -16,6 +19,16 @@ from isr.scoring.surrogates import EDITOR_CHECKPOINT, SURROGATE_CHECKPOINT, Sigh
         ("", "", ("sha256:1", "sha256:2"), Sight(False)),
         ("tiny", "tiny", ("sha256:1", ""), Sight(True, by_name=True)),
         ("tiny@87fe91[steps=4]", "tiny@87fe91", ("", ""), Sight(True, by_name=True)),
+        (
+            "tiny",
+            "tiny",
+            (OLD, OLD),
+            Sight(True, by_name=True, sampled=True),
+        ),  # a sample's equality says nothing
+        ("fast", "slow", (OLD, OLD), Sight(False, by_name=True, sampled=True)),
+        ("tiny", "tiny", (OLD, NEW), Sight(True, by_name=True, sampled=True)),  # nor that it differs
+        ("", "", (OLD, NEW), Sight(None, sampled=True)),
+        ("fast", "slow", (NEW, NEW), Sight(True)),
         ("painter", "ip2p", ("", ""), Sight(False, by_name=True)),
         ("painter", "", ("", "sha256:2"), Sight(None)),
         ("", "ip2p", ("", ""), Sight(None)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from math import ceil
@@ -71,6 +72,41 @@ def build(name: str, folder: Path) -> Path:
         torch.manual_seed(0)
         PIPELINES[pipeline]().save_pretrained(folder)
     return folder
+
+
+EDITORS = ("instruct_pix2pix", "sd_img2img", "sd_inpaint", "sd3_img2img", "flux_kontext", "qwen_image_edit")
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+def broken(folder: Path, copy: Path, part: str, value: float) -> Path:
+    """A copy of a checkpoint in which a bias near the end of the VAE's decoder, or of the U-Net, is ``value``."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(folder, copy)
+    file = copy / part / WEIGHTS
+    weights = load_file(file)
+    name = next(
+        n
+        for n in weights
+        if n.startswith("decoder.conv_out" if part == "vae" else "conv_out") and n.endswith("bias")
+    )
+    weights[name][:] = value
+    save_file(weights, file, metadata={"format": "pt"})
+    return copy
+
+
+def merged(folder: Path, copy: Path) -> Path:
+    """A copy of a checkpoint with other attention weights in its U-Net, as merging a LoRA leaves it."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(folder, copy, symlinks=False)
+    file = copy / "unet" / WEIGHTS
+    weights = load_file(file)
+    for name in sorted(weights):
+        if ".attn" in name and name.endswith("weight"):
+            weights[name] = weights[name] * 1.5
+    save_file(weights, file, metadata={"format": "pt"})
+    return copy
 
 
 def quick_settings(name: str) -> dict[str, Any]:

@@ -18,13 +18,14 @@ pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 from isr.errors import InputError  # noqa: E402
 from isr.judging.edits import load_edits  # noqa: E402
 from sifm_ref.checkpoints import fingerprint  # noqa: E402
-from sifm_ref.editing import Done, Job, Prompt, _copy, edit, prompts_for  # noqa: E402
+from sifm_ref.editing import Done, Job, _copy, edit  # noqa: E402
 from sifm_ref.editor import Settings  # noqa: E402
 from sifm_ref.immunizing import Job as Immunize  # noqa: E402
 from sifm_ref.immunizing import immunize  # noqa: E402
 from sifm_ref.loading import load  # noqa: E402
 from sifm_ref.pictures import Resize  # noqa: E402
 from sifm_ref.registry import purifier  # noqa: E402
+from sifm_ref.units import Prompt, prompts_for  # noqa: E402
 from tests.sifm_ref.photographs import write  # noqa: E402
 from tests.sifm_ref.scenes import quick  # noqa: E402
 
@@ -204,7 +205,7 @@ def test_prompts_of_the_surrogate() -> None:
     assert [p.where for p in caught.value.problems] == ["x__a", "prompt for b"]
 
 
-def handmade(root: Path, *names: str, shade: int = 90, **more: Any) -> Path:
+def handmade(root: Path, *names: str, shade: int = 90, size: int = 16, **more: Any) -> Path:
     """A directory of protected images as ``isr immunize`` leaves it, without the work."""
     made = []
     for name in names:
@@ -214,7 +215,7 @@ def handmade(root: Path, *names: str, shade: int = 90, **more: Any) -> Path:
         }  # fmt: skip
         for column, level in (("file_name", shade), ("source_file_name", 80)):
             (root / row[column]).parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (16, 16), (level,) * 3).save(root / row[column])
+            Image.new("RGB", (size, size), (level,) * 3).save(root / row[column])
         made.append(row)
     (root / "metadata.jsonl").write_text("".join(json.dumps(r) + "\n" for r in made))
     return root

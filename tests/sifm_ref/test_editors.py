@@ -287,7 +287,7 @@ def test_errors_say_what_to_do(checkpoint: Callable[[str], Path], tmp_path: Path
     with pytest.raises(UsageError, match=r"(?s)2 setting\(s\).*stepss.*guidance: expected a number"):
         load(str(checkpoint("sd_img2img")), Settings(settings={"stepss": "1", "guidance": "much"}))
     (tmp_path / "model_index.json").write_text('{"_class_name": "StableCascadePipeline"}')
-    with pytest.raises(UsageError, match="'StableCascadePipeline'; name one"):
+    with pytest.raises(UsageError, match="found 'StableCascadePipeline'; write an adapter"):
         parse(str(tmp_path))
     with pytest.raises(UsageError, match="dtype: expected one of fp32"):
         load(str(checkpoint("sd_img2img")), Settings(dtype="int8"))

@@ -20,7 +20,7 @@ def test_a_run_grows_only_where_it_may(tmp_path: Path) -> None:
     first = again(WHAT, ["a"])
     first.add("a", {"v": 1})
     more = again({**WHAT, "seeds": [0, 1]}, ["a", "b"])
-    assert more.has("a")
+    assert more.look("a").done
     more.add("b", {"v": 2})
     assert more.finish(whole=True) == 2
     fewer = again(WHAT, ["b"])

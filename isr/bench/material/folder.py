@@ -18,11 +18,12 @@ from isr.errors import InputError, Problem
 from isr.files import file_digest
 from isr.reading import read_json, why
 from isr.spreadsheet import Writer
-from sifm_ref.editing import Prompt, check_columns, unmatched
 from sifm_ref.pictures import Resize, find_pictures, read_rgb, write_png, write_whole
+from sifm_ref.units import Prompt, check_columns, meant_for, unmatched
 
 FOLDER = "images"
 RECORD = "images.json"
+WRITTEN = "written_sha256"  # of an image at the working size; an earlier version kept none
 SEEN = "seen"
 
 
@@ -86,10 +87,8 @@ def find(folder: Path, prompts: Path, without: Path | None = None) -> Material:
     stems = {i.image_id: {i.image_id, i.path.stem} for i in images}
     problems = [*unmatched(rows, stems), *_unprintable(rows, prompts.name)]
     found: dict[tuple[str, str], Instruction] = {}
-    for image_id, own in stems.items():
-        for row in rows:
-            if row.name != "*" and row.name not in own:
-                continue
+    for image_id, some in meant_for(rows, stems):
+        for row in some:
             one = Instruction(image_id, row.text, row.id, dict(row.columns))
             if found.setdefault((image_id, row.id), one) != one:
                 where = f"{prompts.name}: prompt {row.id} for {image_id}"
@@ -133,11 +132,16 @@ def prepare(material: Material, part: ImagesPart, out: Path, on_image: Callable[
     now = _said(material, part)
     before = _before(record) if record.is_file() else None
     said = _changes(before, now, record) if before else []
-    size = Resize(part.resolution, part.resize)
+    size, there = Resize(part.resolution, part.resize), before["images"] if before else {}
     for image in material.images:
         target = out / f"{image.image_id}.png"
-        if not (target.is_file() and before and image.image_id in before["images"]):
-            write_png(target, size.apply(read_rgb(image.path), part.sides))
+        known = image.image_id in there and target.is_file()
+        found = file_digest(target) if known else ""
+        if not known or found != there[image.image_id].get(WRITTEN, found):
+            if known:
+                said.append(f"{target.name} was another than was written, and is written again")
+            found = write_png(target, size.apply(read_rgb(image.path), part.sides))
+        now["images"][image.image_id][WRITTEN] = found
         on_image(image.image_id)
     write_whole(out / "prompts.csv", table(material.prompts).encode())
     write_whole(record, (json.dumps(now, indent=1, ensure_ascii=False) + "\n").encode())
@@ -187,7 +191,7 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any], record: Path) ->
         problems += [
             Problem(k, "", _brief(old[k]), _brief(new[k]), "give a new --out, or another name to what is new")
             for k in new
-            if k in old and old[k] != new[k]
+            if k in old and {**old[k], WRITTEN: ""} != {**new[k], WRITTEN: ""}
         ]
         added, gone = sorted(set(new) - set(old)), sorted(set(old) - set(new))
         said += [f"{len(added)} {kind} added"] if added else []

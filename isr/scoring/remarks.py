@@ -1,0 +1,76 @@
+"""What the pictures and their metadata say that an ISR should not be read without; no estimate rests on it.
+
+It stands in ``result.json`` beside the notes, under a key of its own that is absent where there is nothing to say:
+a bundle need not hold pictures, so none of it can be computed again from a bundle.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from isr.edits.directory import EditDirectory
+from isr.types import Edit, Treatment
+
+TRUNCATED = "prompt_truncated"  # the column in which isr edit keeps what was cut off
+
+
+def remarks(edits: Sequence[Edit], directory: EditDirectory) -> tuple[str, ...]:
+    """One sentence for each kind of thing that was seen in ``edits`` of the directory; none where all is well."""
+    return (*_one_colour(edits, directory.colours), *_makers(edits), *_cut(edits))
+
+
+def _makers(edits: Sequence[Edit]) -> Iterator[str]:
+    """Columns of what made the edits in which they differ: a control edit may be made by another than its edit."""
+    said = []
+    for column in ("edit_device", "edit_versions"):
+        values = sorted({v for e in edits if (v := e.extra.get(column))})
+        if len(values) > 1:
+            shown = "; ".join(values[:2]) + ("; ..." if len(values) > 2 else "")
+            said.append(f"{column}: {len(values)} values ({shown})")
+    if said:
+        yield f"edits are not all made alike: {'; '.join(said)}"
+
+
+def _cut(edits: Sequence[Edit]) -> Iterator[str]:
+    """Prompts that the editor did not read to their ends; what it left off is in ``prompt_truncated``."""
+    cut = [e for e in edits if e.extra.get(TRUNCATED)]
+    if cut:
+        ends = {e.unit.prompt_id: e.extra[TRUNCATED] for e in cut}
+        some = ", ".join(f"{name}: ...{end[:60]!r}" for name, end in sorted(ends.items())[:3])
+        more = f" and {len(ends) - 3} more" if len(ends) > 3 else ""
+        yield (
+            f"{len(cut)} of {len(edits)} edits have prompts that their editor did not read to the end, while the judge "
+            f"did: a change that it never read counts as not made ({some}{more})"
+        )
+
+
+def one_colour(
+    edits: Sequence[Edit], colours: Mapping[str, str]
+) -> tuple[dict[Treatment, list[Edit]], list[Edit]]:
+    """The edits of a single colour by treatment (every treatment is there), and those with such a control edit."""
+    found: dict[Treatment, list[Edit]] = {e.treatment: [] for e in edits}
+    controls: dict[str, Edit] = {}
+    for edit in edits:
+        if edit.edited.path in colours:
+            found[edit.treatment].append(edit)
+        if edit.control is not None and edit.control.path in colours:
+            controls.setdefault(edit.control.path, edit)
+    return found, list(controls.values())
+
+
+def _one_colour(edits: Sequence[Edit], colours: Mapping[str, str]) -> Iterator[str]:
+    found, bare = one_colour(edits, colours)
+    if not bare and not any(found.values()):
+        return
+    controls = len({e.control.path for e in edits if e.control is not None})
+    of = Counter(e.treatment for e in edits)
+    said = [f"{len(some)} of {of[t]} edits of {_named(t)}" for t, some in sorted(found.items())]
+    yield (
+        f"one colour all over: {', '.join(said)}; {len(bare)} of {controls} control edits: a failed computation, or "
+        "the black square of a safety checker, may count as a failed edit; isr validate EDIT_DIR names them"
+    )
+
+
+def _named(treatment: Treatment) -> str:
+    return treatment.method or "no method named"

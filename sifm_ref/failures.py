@@ -1,0 +1,49 @@
+"""What libraries raise while pictures are made, in words: what failed, what is kept, what to do."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from isr.errors import InputError, IsrError, UsageError
+
+_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+KEPT = "what was made before stays, and the same command with --resume goes on"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a library ran out of memory, of a device or of the machine."""
+    torch = importlib.import_module("torch")
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _MEMORY)
+
+
+@contextmanager
+def memory(doing: str, advice: str) -> Iterator[None]:
+    """Turns a lack of memory into a ``UsageError`` that says what to lower; everything else passes."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UsageError(f"{doing}: memory ran out ({first_line(error)}); {KEPT}; {advice}") from error
+
+
+@contextmanager
+def library(doing: str, advice: str) -> Iterator[None]:
+    """Turns what a pipeline says of its inputs or its parts into an ``InputError``."""
+    try:
+        yield
+    except IsrError:
+        raise
+    except (RuntimeError, ValueError) as error:
+        found = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"{doing}: expected an edit; found {found}; {KEPT}; {advice}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, cut between words."""
+    line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return line if len(line) <= 200 else line[:200].rsplit(" ", 1)[0] + " ..."

@@ -1,0 +1,95 @@
+"""Pictures of one colour are counted beside the ISR, by treatment and control, wherever the edits come from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from isr.cli import cli
+from isr.edits.images import colour_of
+from isr.edits.scan import Scanner
+
+EDITS = Path(__file__).resolve().parents[1] / "golden" / "0.1.0" / "edits"
+
+
+def isr(*args: object) -> str:
+    done = CliRunner().invoke(cli, list(map(str, args)), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.fixture
+def blackened(tmp_path: Path) -> Path:
+    """18 edits by "simulated", 18 controls as treatment "none": edits 0000-1 and 0000-2 and one control are black."""
+    folder = shutil.copytree(EDITS, tmp_path / "edits")
+    for name in ("edits/0000-1.png", "edits/0000-2.png", "controls/0000-1.png"):
+        with Image.open(folder / name) as image:
+            size = image.size
+        Image.new("RGB", size).save(folder / name)
+    return folder
+
+
+SAID = "one colour all over: 1 of 18 edits of none, 2 of 18 edits of simulated; 1 of 18 control edits"
+
+
+def test_validate_counts_and_names_them(blackened: Path) -> None:
+    assert "one colour" not in isr("validate", EDITS)
+    assert json.loads(isr("validate", EDITS, "--json"))["one_colour"] == []
+    told = isr("validate", blackened)
+    assert "valid; 36 edits" in told
+    assert f"warning: {SAID}" in told
+    assert "edits/0000-2.png is #000000 all over" in told
+    said = json.loads(isr("validate", blackened, "--json"))
+    assert said["one_colour"] == ["controls/0000-1.png", "edits/0000-1.png", "edits/0000-2.png"]
+
+
+def test_score_says_so_beside_the_isr_and_a_bundle_still_verifies(
+    blackened: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    score = ("score", "edits", "--judge", "shapes-oracle", "--quiet")
+    assert f"note: {SAID}" in isr(*score)
+    again = json.loads(isr(*score, "--json"))  # from the cache, as it was kept
+    assert again["remarks"][0].startswith(SAID)
+    assert not any("one colour" in n for n in again["notes"])
+    (run,) = (tmp_path / "edits.isr" / "runs").iterdir()
+    assert SAID in (run / "report.html").read_text("utf-8")
+    isr("bundle", run, "--out", "bare.zip")
+    isr("bundle", run, "--out", "whole.zip", "--images")
+    for name in ("bare.zip", "whole.zip"):
+        assert ": verified" in isr("verify", name)
+
+
+@pytest.mark.parametrize(
+    ("paint", "colour"),
+    [
+        (lambda: Image.new("RGB", (3, 2)), "#000000"),
+        (lambda: Image.new("RGB", (3, 2), (1, 200, 255)), "#01c8ff"),
+        (lambda: Image.linear_gradient("L").convert("RGB"), ""),
+    ],
+)
+def test_the_colour_of_a_picture(paint: Callable[[], Image.Image], colour: str, tmp_path: Path) -> None:
+    assert colour_of(paint()) == colour
+    paint().save(tmp_path / "a.png")
+    for _ in range(2):  # looked at, then remembered
+        scanner = Scanner(tmp_path, tmp_path / "cache.db")
+        found = scanner.scan(["a.png"])["a.png"]
+        scanner.close()
+        assert getattr(found, "colour", None) == colour
+
+
+def test_a_cache_of_before_knows_no_colours_and_is_not_asked(tmp_path: Path) -> None:
+    """0.1.0 kept its table ``files`` in the same file."""
+    Image.new("RGB", (3, 2)).save(tmp_path / "a.png")
+    with sqlite3.connect(tmp_path / "cache.db") as old:
+        old.execute("CREATE TABLE files (path TEXT PRIMARY KEY, size INTEGER)")
+    scanner = Scanner(tmp_path, tmp_path / "cache.db")
+    assert getattr(scanner.scan(["a.png"])["a.png"], "colour", "") == "#000000"
+    scanner.close()

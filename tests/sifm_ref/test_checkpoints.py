@@ -1,0 +1,214 @@
+"""Checkpoints are told apart by all their bytes, read once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs isr-eval[sifm]")
+pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
+
+from isr.errors import InputError, UsageError  # noqa: E402
+from sifm_ref import digests  # noqa: E402
+from sifm_ref.checkpoints import compared, fingerprint, is_sampled, shown_place  # noqa: E402
+from sifm_ref.digests import LARGE, cache_folder, file_sha256, telling  # noqa: E402
+from sifm_ref.editing import Job, edit  # noqa: E402
+from sifm_ref.editor import Settings  # noqa: E402
+from sifm_ref.loading import load  # noqa: E402
+from sifm_ref.units import Prompt  # noqa: E402
+from tests.sifm_ref.checkpoints import merged  # noqa: E402
+from tests.sifm_ref.test_editing import handmade  # noqa: E402
+
+MODEL = Path(__file__).resolve().parents[2] / "examples" / "shapes" / "editor" / "model"
+PROMPTS = (Prompt("*", "make the circle red", "red"),)
+
+
+@pytest.fixture(autouse=True)
+def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A cache of its own, in which also files that were written just now are kept."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(digests, "SETTLED_NS", 0)
+    digests._known.clear()
+    yield
+    digests._known.clear()
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the large files that were read."""
+    names: list[str] = []
+    whole = digests._read
+
+    def noted(path: Path, size: int) -> str:
+        names.append(path.name)
+        return whole(path, size)
+
+    monkeypatch.setattr(digests, "_read", noted)
+    return names
+
+
+def ends(file: Path) -> bytes:
+    """What the fingerprint of before saw of a large file."""
+    data = file.read_bytes()
+    return data[:65536] + data[-65536:]
+
+
+def test_a_merged_lora_is_another_checkpoint(tmp_path: Path) -> None:
+    """Attention weights lie in the middle of the file: size, head and tail are the same."""
+    other = merged(MODEL, tmp_path / "model")
+    file = Path("unet") / "diffusion_pytorch_model.safetensors"
+    assert (MODEL / file).stat().st_size == (other / file).stat().st_size
+    assert ends(MODEL / file) == ends(other / file)
+    assert fingerprint(str(MODEL))["fingerprint"] != fingerprint(str(other))["fingerprint"]
+    assert shown_place(str(MODEL)) != shown_place(str(other))
+    copy = shutil.copytree(MODEL, tmp_path / "copy", symlinks=False)
+    (copy / ".cache").mkdir()
+    (copy / ".cache" / "download.json").write_text("{}")  # as a client of the hub leaves it
+    assert fingerprint(str(copy))["fingerprint"] == fingerprint(str(MODEL))["fingerprint"]
+
+
+def test_shards_and_resumes_refuse_other_weights(tmp_path: Path) -> None:
+    place = shutil.copytree(MODEL, tmp_path / "model", symlinks=False)
+    folder = handmade(tmp_path / "in", "a", "b", size=64)
+    job = Job(directories=(folder,), out=tmp_path / "out", prompts=PROMPTS, shard=(0, 2), resume=True)
+
+    def opened() -> Any:
+        return load(str(place), Settings(settings={"steps": 1}))
+
+    assert edit(job, opened()) == 1
+    shutil.rmtree(place)
+    merged(MODEL, place)
+    for again in (replace(job, shard=(1, 2)), job):
+        with pytest.raises(
+            UsageError, match=r"(?s)begun with other settings.*editor: now .*the weights are others"
+        ):
+            edit(again, opened())
+    assert len(list((tmp_path / "out" / "edits").iterdir())) == 1
+
+
+def test_a_run_of_before_is_of_weights_that_are_not_known(tmp_path: Path) -> None:
+    """Its fingerprint is of the ends of the files: neither the same nor another."""
+    folder, out = handmade(tmp_path / "in", "a", size=64), tmp_path / "out"
+    job = Job(directories=(folder,), out=out, prompts=PROMPTS, resume=True)
+    box = load(str(MODEL), Settings(settings={"steps": 1}))
+    edit(job, box)
+    said = json.loads((out / "edit.json").read_text())
+    said["editor"]["fingerprint"] = "sha256:87fe91320fc09dc1"
+    said["digest"] = "sha256:0"
+    (out / "edit.json").write_text(json.dumps(said))
+    with pytest.raises(UsageError, match="whether these are the same weights is not known"):
+        edit(job, box)
+
+
+def test_the_two_kinds_are_told_apart_by_what_they_are() -> None:
+    whole = fingerprint(str(MODEL))["fingerprint"]
+    assert len(whole) == len("sha256:") + 64
+    assert is_sampled("sha256:87fe91320fc09dc1")
+    assert not is_sampled(whole)
+    assert not is_sampled("someone/model@abc")
+    assert compared({"fingerprint": whole}, {"fingerprint": whole}) == ""
+    assert compared({"fingerprint": whole[:-1] + "x"}, {"fingerprint": whole}).startswith(
+        "the weights are others"
+    )
+    for other in (whole, "sha256:87fe91320fc09dc1", "sha256:aaaaaaaaaaaaaaaa"):
+        assert compared({"fingerprint": "sha256:87fe91320fc09dc1"}, {"fingerprint": other}).endswith(
+            "not known"
+        )
+    assert compared(None, {"commit": "abc"}) == ""
+
+
+def large(path: Path, byte: bytes = b"a") -> Path:
+    path.write_bytes(byte * (LARGE + 1))
+    return path
+
+
+def test_a_large_file_is_read_once_for_all_processes(tmp_path: Path, read: list[str]) -> None:
+    file, told = large(tmp_path / "a.safetensors"), list[str]()
+    expected = "sha256:" + hashlib.sha256(b"a" * (LARGE + 1)).hexdigest()
+    with telling(told.append):
+        assert file_sha256(file) == expected
+    assert told == [f"reading {tmp_path.name}/a.safetensors: 100% of 0.00 GiB"]
+    assert file_sha256(file) == expected
+    digests._known.clear()  # as another process
+    assert file_sha256(file) == expected
+    assert read == ["a.safetensors"]
+
+
+def test_another_content_of_the_same_size_and_date_is_read_again(tmp_path: Path, read: list[str]) -> None:
+    file = large(tmp_path / "a.safetensors")
+    before, state = file_sha256(file), file.stat()
+    large(file, b"b")
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+    digests._known.clear()
+    assert file_sha256(file) != before
+    assert len(read) == 2
+
+
+def test_a_file_that_was_just_written_is_not_believed_later(
+    tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digests, "SETTLED_NS", 10**18)
+    file = large(tmp_path / "a.safetensors")
+    assert file_sha256(file) == file_sha256(file)
+    assert len(read) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"\xff\xfe", b"null", b"[" * 10_000, b'{"path": 1}', b"x" * 10**6,
+        '{{"path": "{path}", "state": {state}, "sha256": "sha256:short"}}',
+        '{{"path": "{path}", "state": [0, 0, 0, 0], "sha256": "sha256:' + 64 * "0" + '"}}',
+        '{{"path": "/another", "state": {state}, "sha256": "sha256:' + 64 * "0" + '"}}',
+        '{{"path": "{path}", "state": 7, "sha256": {{}}}}',
+    ],
+)  # fmt: skip
+def test_a_hostile_cache_is_not_believed(content: bytes | str, tmp_path: Path, read: list[str]) -> None:
+    file = large(tmp_path / "a.safetensors")
+    expected = file_sha256(file)
+    folder = cache_folder()
+    assert folder is not None
+    (entry,) = folder.iterdir()
+    state = file.stat()
+    times = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+    if isinstance(content, str):
+        content = content.format(path=file, state=times).encode()
+    entry.write_bytes(content)
+    digests._known.clear()
+    assert file_sha256(file) == expected
+    assert len(read) == 2
+
+
+def test_a_cache_that_cannot_be_used_is_harmless(
+    tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = large(tmp_path / "a.safetensors")
+    expected = file_sha256(file)
+    folder = cache_folder()
+    assert folder is not None
+    (entry,) = folder.iterdir()
+    entry.unlink()
+    os.mkfifo(entry)  # which nobody waits for
+    digests._known.clear()
+    assert file_sha256(file) == expected
+    for place in ("/proc/nowhere", str(file)):
+        monkeypatch.setenv("XDG_CACHE_HOME", place)
+        digests._known.clear()
+        assert file_sha256(file) == expected
+    assert len(read) == 4
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "gone.json").symlink_to(tmp_path / "nothing")
+    with pytest.raises(
+        InputError, match=r"expected a checkpoint whose files can be read; found .*gone\.json"
+    ):
+        fingerprint(str(tmp_path))
