@@ -15,6 +15,7 @@ from isr.types import Treatment, Unit
 
 NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 PATHS = ("file_name", "source_file_name", "control_file_name", "protected_file_name")
+MAX_PROMPT = 20_000  # characters; no editor reads as many, and a judge is paid for each
 REQUIRED = ("file_name", "prompt")
 DIGESTS = {
     "file_name": "edit_sha256",
@@ -145,6 +146,11 @@ def _row(where: str, values: Mapping[str, Any]) -> Row:
             found = "an empty one" if name in values else "no such column"
             what = "an edit instruction" if name == "prompt" else "the path of the edit"
             problems.append(Problem(where, name, what, found, "fill it in or drop the row"))
+    if len(texts.get("prompt", "")) > MAX_PROMPT:
+        found = f"{len(texts['prompt']):,} characters"
+        problems.append(
+            Problem(where, "prompt", f"at most {MAX_PROMPT:,} characters", found, "is it an instruction?")
+        )
     return Row(where, texts, tuple(problems))
 
 

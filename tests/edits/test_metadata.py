@@ -233,3 +233,12 @@ def test_rows_are_read_one_at_a_time(tmp_path: Path) -> None:
     assert next(rows).where == "metadata.jsonl:1"
     (tmp_path / "metadata.jsonl").unlink()  # open already: nothing else is looked for
     assert len(list(rows)) == 2
+
+
+def test_a_prompt_that_no_request_could_hold_is_a_problem(tmp_path: Path) -> None:
+    file = tmp_path / "metadata.jsonl"
+    rows = [{"file_name": "a.png", "prompt": "x" * n} for n in (20_000, 20_001)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    first, second = read_rows(file)
+    assert not first.problems
+    assert [(p.field, p.found) for p in second.problems] == [("prompt", "20,001 characters")]
