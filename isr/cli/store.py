@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -24,19 +25,26 @@ def command() -> None:
 
 @command.command()
 @click.argument("store", type=_PATH)
-def verify(store: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Every fault, as JSON.")
+def verify(store: Path, as_json: bool) -> None:
     """Derive every key and digest again. Exit code 2 if one does not hold."""
+    import json
+
     from isr.judging.store import Store
 
     with Store(_db(store), read_only=True) as opened:
         faults = list(opened.verify())
         n = None if faults else opened.count()
-    for fault in faults:
-        click.echo(fault)
     remedy = f"; `isr store recover {store}` saves every answer that is sound"
-    click.echo(
-        f"{store}: {len(faults)} fault(s){remedy}" if faults else f"{store}: {n} answers, all digests hold"
-    )
+    if as_json:
+        click.echo(
+            json.dumps({"schema": "isr.store-verification/1", "answers": n, "faults": faults}, indent=1)
+        )
+    elif faults:
+        _tell(faults)
+        click.echo(f"{store}: {len(faults)} fault(s){remedy}")
+    else:
+        click.echo(f"{store}: {n} answers, all digests hold")
     if faults:
         raise SystemExit(2)
 
@@ -56,11 +64,9 @@ def export(store: Path) -> None:
     for row in export_sound(_db(store), lambda _, fault: faults.append(fault)):
         click.echo(json.dumps(row, ensure_ascii=False))
     if faults:
-        for fault in faults[:_SHOWN]:
-            click.echo(f"isr: {fault}", err=True)
-        more = f" ({len(faults) - _SHOWN} more are not shown)" if len(faults) > _SHOWN else ""
+        _tell(faults, err=True)
         click.echo(
-            f"isr: {store}: {len(faults)} fault(s){more}; what is sound was written; `isr store recover {store}` makes a "
+            f"isr: {store}: {len(faults)} fault(s); what is sound was written; `isr store recover {store}` makes a "
             f"sound store of it",
             err=True,
         )
@@ -82,10 +88,7 @@ def recover(store: Path) -> None:
     if done.kept is None:
         click.echo(f"{path}: {done.answers} answers, all digests hold; nothing was changed")
         return
-    for fault in done.faults[:_SHOWN]:
-        click.echo(f"  {fault}")
-    if len(done.faults) > _SHOWN:
-        click.echo(f"  ... and {len(done.faults) - _SHOWN} more")
+    _tell(done.faults)
     of = f" of {done.before}" if done.before is not None and done.before >= done.answers else ""
     click.echo(f"{path}: {done.answers}{of} answers saved; the damaged store is kept as {done.kept}")
     click.echo("run the same isr score again: it asks for what was lost")
@@ -115,6 +118,14 @@ def import_(answers: Path, store: Path) -> None:
     except Unreadable as error:
         raise InputError(f"{error}; expected the lines of isr store export") from error
     click.echo(f"{store}: {n} answers imported; those that were there already stand")
+
+
+def _tell(faults: Sequence[str], err: bool = False) -> None:
+    """Prints the first faults, and how many there are beside them."""
+    for fault in faults[:_SHOWN]:
+        click.echo(fault, err=err)
+    if len(faults) > _SHOWN:
+        click.echo(f"... and {len(faults) - _SHOWN:,} more (isr store verify --json lists all)", err=err)
 
 
 def _db(path: Path) -> Path:
