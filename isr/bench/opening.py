@@ -142,7 +142,7 @@ def check_folder(bench: Bench) -> Begun:
         studies = [said["study"], *said.get("later", [])]
         names = {s["name"] for s in studies}
         weights = dict(said["weights"]) if "weights" in said else None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{file}: expected the studies of a bench, as isr bench wrote them; found {why(error)}; "
             "put the file back, or delete it and give a new --out"
