@@ -41,9 +41,10 @@ def redactor(key: str = "") -> Callable[[str], str]:
 
 def without_keys(text: str) -> str:
     """The text with ``REMOVED`` where a key stood that this process has used, or what looks like one of a known host."""
-    for live in _used:
+    text = _KEY.sub(REMOVED, _BEARER.sub(REMOVED, text))
+    for live in tuple(_used):
         text = live.sub(REMOVED, text)
-    return _KEY.sub(REMOVED, _BEARER.sub(REMOVED, text))
+    return text
 
 
 class KeyFilter(logging.Filter):

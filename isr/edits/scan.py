@@ -24,6 +24,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS pictures (
     colour TEXT
 ) WITHOUT ROWID"""
 _COLUMNS = "path, size, mtime_ns, ctime_ns, policy, sha256, pixels, colour"
+PATH_BY_DIGEST = "SELECT path FROM pictures WHERE sha256 = ? LIMIT 1"  # in a cache, for a file's digest
 _THREADS = min(8, os.cpu_count() or 1)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from isr.edits.scan import PATH_BY_DIGEST
 from isr.errors import IsrError, UsageError
 from isr.judging.loop import Progress
 from isr.judging.parsing import parse
@@ -77,7 +78,7 @@ class Reading:
 
         if self.root is None:
             return None
-        rows = self._rows(self.folder / CACHE, "SELECT path FROM files WHERE sha256 = ? LIMIT 1", digest)
+        rows = self._rows(self.folder / CACHE, PATH_BY_DIGEST, digest)
         return read_png(self.root.resolve(), rows[0][0]) if rows else None
 
     @staticmethod
