@@ -18,9 +18,6 @@ PARSER_VERSION = 2
 VERSIONS = (1, 2)
 
 _FENCE_1 = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
-_FENCE = re.compile(r"\A```(?:json\b)?\s*(.*?)\s*```\Z", re.DOTALL | re.IGNORECASE)
-_THOUGHT = re.compile(r"\A<think>.*?</think>\s*", re.DOTALL)
-_TURN_END = re.compile(r"(?:\s*<\|[a-z_]{1,32}\|>)+\Z")  # <|im_end|>
 _REFUSAL_1 = re.compile(
     r"\b(i(?:'|’)?\s?a?m sorry|i apologi[sz]e|i (?:can(?:no|')t|can’t|cannot|am (?:not able|unable)|won(?:'|’)t|"
     r"will not|must decline)|i(?:'|’)m (?:not able|unable)|unable to (?:assist|help|comply|evaluate|analy[sz]e)|"
@@ -30,17 +27,22 @@ _REFUSAL_1 = re.compile(
 _REFUSAL = re.compile(
     _REFUSAL_1.pattern
     + r"|\b(?:lo siento|no puedo|je suis d[ée]sol[ée]e?|je ne (?:peux|puis) pas|es tut mir leid|ich kann (?:\w+ )?nicht|"
-    r"leider kann ich|desculpe|sinto muito|n[ãa]o posso|mi dispiace|non posso|извините|простите|я не могу)"
-    r"|抱歉|对不起|對不起|无法|無法|我不能|申し訳|できません|죄송|할 수 없|عذر[اًا]|آسف|لا (?:يمكنني|أستطيع)|क्षमा|माफ़",
+    r"leider kann ich|desculpe|sinto muito|n[ãa]o posso|mi dispiace|non posso|het spijt me|ik kan (?:\w+ )?niet|przykro mi|"
+    r"nie mog[ęe]|üzgünüm|извините|простите|я не могу)"
+    r"|抱歉|对不起|對不起|我(?:无法|無法|不能)|申し訳|(?:評価|お答え|お手伝い)できません|죄송|(?:평가|판단|도와)(?:할|드릴) 수 없|عذر[اًا]|آسف|"
+    r"لا (?:يمكنني|أستطيع)|क्षमा|माफ़",
     re.IGNORECASE,
 )
+_MARK = re.compile(r"[a-z_]{1,32}")
 _SEARCHED = 400  # characters at the beginning in which a refusal is looked for
 # What hosts call an end that is none of the model's own, in lower case
 _BROKEN_OFF = {
-    "abort", "aborted", "cancelled", "canceled", "error", "function_call", "malformed_function_call", "tool_calls",
-    "tool_use",
+    "abort", "aborted", "cancelled", "canceled", "error", "function_call", "insufficient_system_resource",
+    "malformed_function_call", "network_error", "pause_turn", "tool_calls", "tool_use",
 }  # fmt: skip
-_FILTERED = {"blocklist", "image_safety", "prohibited_content", "recitation", "safety", "spii"}
+_FILTERED = {
+    "blocklist", "image_safety", "language", "prohibited_content", "recitation", "refusal", "safety", "sensitive", "spii",
+}  # fmt: skip
 
 
 def parse(answer: Answer, rubric: Rubric, version: int = PARSER_VERSION) -> Verdict:
@@ -112,10 +114,47 @@ def _bare(text: str, version: int) -> str:
     if version == 1:
         fenced = _FENCE_1.match(text)
         return fenced[1] if fenced else text
-    text = text.removeprefix("\ufeff").lstrip()
-    text = _TURN_END.sub("", _THOUGHT.sub("", text)).strip()
-    fenced = _FENCE.match(text)
-    return fenced[1] if fenced else text
+    return _unfenced(_without_turn_ends(_without_thoughts(text)))
+
+
+# The marks are taken off without regular expressions: an answer is a stranger's, and theirs may take time without end.
+
+
+def _without_thoughts(text: str) -> str:
+    """The text behind the blocks of thoughts with which it begins; a block without an end stays."""
+    start = 0
+    while True:
+        while start < len(text) and (text[start].isspace() or text[start] == "\ufeff"):
+            start += 1
+        end = text.find("</think>", start) if text.startswith("<think>", start) else -1
+        if end < 0:
+            return text[start:]
+        start = end + len("</think>")
+
+
+def _without_turn_ends(text: str) -> str:
+    """The text before the marks of the end of a turn (``<|im_end|>``, ``</s>``)."""
+    end = len(text)
+    while True:
+        while end and text[end - 1].isspace():
+            end -= 1
+        if text.endswith("</s>", 0, end):
+            end -= len("</s>")
+            continue
+        start = text.rfind("<|", max(0, end - 36), end) if text.endswith("|>", 0, end) else -1
+        if start < 0 or not _MARK.fullmatch(text, start + 2, end - 2):
+            return text[:end]
+        end = start
+
+
+def _unfenced(text: str) -> str:
+    """What stands in the code fence around the whole text; the text itself if there is none."""
+    if len(text) < 6 or not (text.startswith("```") and text.endswith("```")):
+        return text
+    inner = text[3:-3]
+    if inner[:4].lower() == "json" and not (inner[4:5].isalnum() or inner[4:5] == "_"):
+        inner = inner[4:]
+    return inner.strip()
 
 
 def _undecided(reason: AnswerReason, text: str = "") -> Verdict:

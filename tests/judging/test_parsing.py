@@ -140,6 +140,7 @@ def test_a_fence_around_the_whole_is_allowed(fence: str) -> None:
     [
         "\ufeff{}", "<think></think>{}", "<think>\n\n</think>\n\n{}", "<think>Is it {{red}}? fine.</think>```json\n{}\n```",
         "{}<|im_end|>", "```json\n{}\n```\n<|im_end|>\n<|endoftext|>", "\ufeff <think>x</think> {} <|im_end|>\r\n",
+        "<think>a</think>\n<think>b</think>\ufeff{}</s>",
     ],
 )  # fmt: skip
 def test_marks_of_a_protocol_are_no_prose(around: str) -> None:
@@ -164,7 +165,8 @@ def test_marks_elsewhere_are_prose(text: str) -> None:
     ("word", "reason"),
     [
         ("error", "aborted"), ("abort", "aborted"), ("tool_calls", "aborted"), ("SAFETY", "content_filter"),
-        ("RECITATION", "content_filter"), ("", ""), ("pause_turn", ""),
+        ("RECITATION", "content_filter"), ("", ""), ("pause_turn", "aborted"), ("network_error", "aborted"),
+        ("sensitive", "content_filter"), ("of_my_own", ""),
     ],
 )  # fmt: skip
 def test_a_reply_that_its_host_ended_is_undecided_though_it_is_complete(word: str, reason: str) -> None:
@@ -219,6 +221,34 @@ def test_an_undecided_answer_and_a_rubric_without_a_verdict_disagree_with_nothin
     read = parse(an_answer(json.dumps({"reasoning": "x", **names})), grades)
     assert read.value == "fails"
     assert not disagrees(read, grades)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["图片无法辨认出变化。", "違いは判別できません。", "차이를 알아볼 수 없습니다.", "On ne peut pas voir."],
+)
+def test_prose_that_is_no_refusal(text: str) -> None:
+    assert said(text) == undecided("not_json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```json" + "\n" * 90_000 + "x", '{"a":1,' + " " * 90_000 + '"b":2}', "<|a|>" * 18_000 + "x", "x" + "<|a|>" * 18_000,
+        "<think>" * 14_000, "<think></think>" * 6_000, "```" * 30_000, "x" + " \n" * 45_000, "\ufeff" * 90_000, "</s>" * 25_000,
+        "<|" * 45_000 + "|>", "i am sorry" * 9_000, '"verdict"' + " " * 90_000,
+    ],
+    ids=lambda text: repr(text[:9]),
+)  # fmt: skip
+@pytest.mark.parametrize("version", [1, 2])
+def test_no_answer_takes_time_without_end(text: str, version: int) -> None:
+    """Each of them is read in a few passes; a pattern that tries every pair of places would take minutes."""
+    assert parse(an_answer(text), SEMANTIC, version).reason in (
+        "not_json",
+        "refusal",
+        "empty",
+        "missing_field",
+    )
 
 
 def test_a_fence_inside_a_fence_is_not_json() -> None:
