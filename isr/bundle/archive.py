@@ -235,6 +235,7 @@ def _manifest(contents: Contents, digests: Mapping[str, str]) -> dict[str, Any]:
     groups = [g.by for t in result.treatments for g in t.groups][:1]
     return {
         "schema": SCHEMA,
+        "answer_digests": True,  # isr 0.1.0 kept none in a bundle
         "signature": result.signature,
         "versions": {"isr": __version__},
         "panel": {

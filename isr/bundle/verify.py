@@ -122,6 +122,7 @@ def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verif
         found.faults.append("edits.jsonl: these are not the edits that the result names")
     progress = Progress()
     undigested: list[str] = []
+    digested = opened.manifest.get("answer_digests") is True
     table = folder / "edits.csv"
     with Store(folder / "answers.db") as store:
         try:
@@ -147,10 +148,15 @@ def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verif
         found.faults.append(f"{TABLE}: is not the table of this result.json")
     given, made = ({k: v for k, v in r.items() if k not in SEEN} for r in (opened.raw, again.as_dict()))
     found.faults += list(_differences(given, made, found))
-    if undigested:
+    if undigested and (digested or len(undigested) < count):
+        found.faults.append(
+            f"answers.jsonl: {len(undigested)} of {count:,} answers have no digest, first {undigested[0]}: taken away since "
+            f"the bundle was made"
+        )
+    elif undigested:
         found.unproved.append(
-            f"that {len(undigested)} of {count:,} answers are as they were received: the bundle is of a version of isr that "
-            f"kept no digests of them in it"
+            f"that the {count:,} answers are as they were received: this bundle holds no digests of them, as those of isr "
+            f"0.1.0"
         )
     if len(found.faults) == before:
         n = sum(len(t.estimates) for t in result.treatments) + (

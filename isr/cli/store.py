@@ -106,10 +106,14 @@ def import_(answers: Path, store: Path) -> None:
     from isr.judging.store import Store
     from isr.reading import Unreadable, byte_lines, json_lines
 
+    undigested = 0
+
     def rows() -> Iterator[tuple[str, Any]]:
+        nonlocal undigested
         for number, _, value in json_lines(byte_lines(answers), answers):
             if isinstance(value, Unreadable):
                 raise value
+            undigested += isinstance(value, dict) and "answer" in value and "digest" not in value
             yield f"{answers}:{number}", value
 
     try:
@@ -118,6 +122,12 @@ def import_(answers: Path, store: Path) -> None:
     except Unreadable as error:
         raise InputError(f"{error}; expected the lines of isr store export") from error
     click.echo(f"{store}: {n} answers imported; those that were there already stand")
+    if undigested:
+        click.echo(
+            f"isr: warning: {answers}: {undigested} of {n} answers have no digest, as exports of isr 0.1.0: whether they are "
+            f"as they were received is not known",
+            err=True,
+        )
 
 
 def _tell(faults: Sequence[str], err: bool = False) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from isr.errors import StoreError
+from isr.judging.store_connection import beside
 from isr.judging.store_format import MAX_BODY
 from isr.judging.store_rows import DamagedError, Statement, sound_answer, sound_part, sound_request
 from isr.reading import Unreadable, open_regular
@@ -31,26 +32,25 @@ _PART = re.compile(
 )  # 71 characters
 _SIZES = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}  # bytes of a number by its type
 _WAL_HEADER, _FRAME_HEADER = 32, 24
+_SECTOR = 512  # the header of a rollback journal, before pages with a number before and a sum behind each (section 3)
 PAGE = 4096  # SQLite's default, which the store keeps
 
 
 def carve(database: Path) -> Iterator[Statement]:
-    """The sound rows in a store's file and in the write-ahead log beside it, as (table, values); some more than once.
+    """The sound rows in a store's file and in the logs beside it, as (table, values); some more than once.
 
-    Rows of both may be cut off, overwritten or flipped. Raises ``StoreError`` if the file cannot be read.
+    Rows of all of them may be cut off, overwritten or flipped. Raises ``StoreError`` if the file cannot be read.
     """
-    log = database.with_name(f"{database.name}-wal")
+    log, journal = _mapped(beside(database, "wal")), _mapped(beside(database, "journal"))
     for size, reserved in _layouts(database):
-        main = _Pages(data=_mapped(database), size=size, usable=size - reserved)
-        frames = _Pages(
-            data=_mapped(log),
-            size=size,
-            usable=size - reserved,
-            before_all=_WAL_HEADER,
-            before_each=_FRAME_HEADER,
+        usable = size - reserved
+        main = _Pages(data=_mapped(database), size=size, usable=usable)
+        frames = _Pages(data=log, size=size, usable=usable, before_all=_WAL_HEADER, before_each=_FRAME_HEADER)
+        before = _Pages(
+            data=journal, size=size, usable=usable, before_all=_SECTOR, before_each=4, after_each=4
         )
-        yield from _rows(main, [main, frames])
-        yield from _rows(frames, [frames, main])
+        for pages in (main, frames, before):
+            yield from _rows(pages, [pages, *(p for p in (main, frames, before) if p is not pages)])
 
 
 def _layouts(database: Path) -> list[tuple[int, int]]:
@@ -82,19 +82,21 @@ class _Pages:
     usable: int
     before_all: int = 0
     before_each: int = 0
+    after_each: int = 0
     numbered: dict[int, int] = field(
         init=False, default_factory=dict
     )  # page number -> where its latest copy begins
 
     def __post_init__(self) -> None:
-        step = self.size + self.before_each
+        step = self.size + self.before_each + self.after_each
         for at in range(self.before_all, len(self.data) - step + 1, step) if self.before_each else ():
             number = int.from_bytes(self.data[at : at + 4], "big")
             self.numbered[number] = at + self.before_each
 
     def room(self, at: int) -> int:
         """Usable bytes from a place to the end of its page; 0 or less if the place is in none."""
-        into = (at - self.before_all) % (self.size + self.before_each) - self.before_each
+        step = self.size + self.before_each + self.after_each
+        into = (at - self.before_all) % step - self.before_each
         return self.usable - into if into >= 0 and at >= self.before_all else 0
 
     def page(self, number: int) -> bytes:

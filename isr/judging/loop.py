@@ -158,6 +158,8 @@ async def judge_all(
         _JudgeRun(card, plan, store, budget, progress, interrupt or asyncio.Event())
         for card in plan.panel.members
     ]
+    for fault in store.describe(t for some in plan.templates.values() for t in some):
+        log.warning("%s", fault)
     try:
         async with asyncio.TaskGroup() as group:
             for run in runs:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,8 @@ from isr.canonical import sha256_bytes
 from isr.errors import StoreError
 from isr.files import file_digest, sync_file
 from isr.judging.carving import carve
-from isr.judging.store import OnDamage, Store
+from isr.judging.store import AnotherVersionError, OnDamage, Store
+from isr.judging.store_connection import FAILURES, alone, beside
 from isr.reading import Unreadable, require_regular
 
 
@@ -35,36 +34,46 @@ class Recovered:
 def recover(path: Path) -> Recovered:
     """Puts a store of everything that is sound in the place of a damaged one, which is kept beside it.
 
-    A sound store is left as it is. What earlier recoveries kept is read as well, so that a recovery that was killed can
-    be run again. No other process may use the store meanwhile. Raises ``StoreError``.
+    A sound store is left as it is, and so is a file without a single sound row. What earlier recoveries kept is read as
+    well, so that a recovery that was killed can be run again. Raises ``StoreError``, also where another process has the
+    store open: what that one received would be lost.
     """
     _require_file(path)
+    path = path.resolve()
+    with alone(path):
+        kept = _keep(path) if beside(path, "journal").is_file() else None  # which opening it would roll back
     faults, before = _state(path)
     if not faults:
         return Recovered(answers=before or 0, before=before, kept=None, faults=())
-    kept = _keep(path)
-    made = path.with_name(f".{path.name}.recovered")
-    _remove(made)
-    try:
-        answers = salvage([path, *_copies(path)], made)
-        _require_unused(path)
-        sync_file(made)
-        for log in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
-            log.unlink(missing_ok=True)  # it belongs to the damaged file
-        os.replace(made, path)
-    finally:
+    with alone(path):
+        kept = kept or _keep(path)
+        made = path.with_name(f".{path.name}.recovered")
         _remove(made)
+        try:
+            answers = salvage([path, *_copies(path)], made)
+            sync_file(made)
+            for what in ("wal", "shm", "journal"):
+                beside(path, what).unlink(missing_ok=True)  # it belongs to the damaged file
+            os.replace(made, path)
+        finally:
+            _remove(made)
     return Recovered(answers=answers, before=before, kept=kept, faults=faults)
 
 
 def salvage(sources: list[Path], made: Path) -> int:
     """Writes a new store with all sound rows of the sources; returns its number of answers.
 
-    It may lack the requests and parts of answers that it has: a run adds them (``Store.complete``).
+    It may lack the requests and parts of answers that it has: a run adds them (``Store.complete``). Raises ``StoreError``
+    where there is none.
     """
     with Store(made) as store:
         for source in sources:
             store.add(carve(source))
+        if not store.size():
+            raise StoreError(
+                f"{sources[0]}: expected an answer store; found nothing of one in it; the file was left as it is: check "
+                f"the path"
+            )
         store.mark_recovered()
         return store.count()
 
@@ -75,6 +84,7 @@ def export_sound(path: Path, on_damage: OnDamage) -> Iterator[dict[str, Any]]:
     on_damage: told of everything that is left out. Raises ``StoreError`` if there is no file.
     """
     _require_file(path)
+    path = path.resolve()
     seen = set()
     try:
         with Store(path, read_only=True) as store:
@@ -82,6 +92,8 @@ def export_sound(path: Path, on_damage: OnDamage) -> Iterator[dict[str, Any]]:
                 seen.add(_name_of(row))
                 yield row
         return
+    except AnotherVersionError:
+        raise
     except StoreError as error:
         on_damage(b"", str(error))
     with tempfile.TemporaryDirectory() as folder:
@@ -105,49 +117,37 @@ def _require_file(path: Path) -> None:
 
 
 def _state(path: Path) -> tuple[tuple[str, ...], int | None]:
-    """What is wrong with a store, and how many answers it counts."""
+    """What is wrong with a store, and how many answers it counts. Raises ``AnotherVersionError``."""
     try:
         with Store(path, read_only=True) as store:
             faults = tuple(store.verify())
             return faults, store.count()
-    except (StoreError, sqlite3.Error) as error:
+    except AnotherVersionError:
+        raise
+    except (StoreError, *FAILURES) as error:
         return (str(error),), None
 
 
 def _keep(path: Path) -> Path:
-    """A copy of the damaged store and its log under a name of their content; the copy's path."""
-    digest = file_digest(path).partition(":")[2]
-    log = path.with_name(f"{path.name}-wal")
-    if log.is_file():
-        digest = sha256_bytes(f"{digest}{file_digest(log)}".encode()).partition(":")[2]
-    kept = path.with_name(f"{path.name}.damaged-{digest[:8]}")
-    for source, copy in ((log, kept.with_name(f"{kept.name}-wal")), (path, kept)):
-        if source.is_file() and not copy.exists():
+    """A copy of the damaged store and its logs under a name of their content; the copy's path."""
+    files = [path, *(f for what in ("wal", "journal") if (f := beside(path, what)).is_file())]
+    digest = sha256_bytes("".join(map(file_digest, files)).encode()).partition(":")[2]
+    name = f"{path.name}.damaged-{digest[:8]}"
+    for half in path.parent.glob(f".{path.name}.damaged-*.partial"):  # of a recovery that was killed
+        half.unlink()
+    for source in reversed(files):
+        copy = path.with_name(source.name.replace(path.name, name, 1))
+        if not copy.exists():
             partial = copy.with_name(f".{copy.name}.partial")
             shutil.copyfile(source, partial)
             sync_file(partial)
             os.replace(partial, copy)
-    return kept
+    return path.with_name(name)
 
 
 def _copies(path: Path) -> list[Path]:
-    return sorted(p for p in path.parent.glob(f"{path.name}.damaged-*") if not p.name.endswith("-wal"))
-
-
-def _require_unused(path: Path) -> None:
-    """Raises ``StoreError`` if another process holds the store, as far as a damaged one can tell."""
-    try:
-        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
-            connection.execute("BEGIN EXCLUSIVE")
-            connection.execute("ROLLBACK")
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise StoreError(
-                f"{path}: expected a store that no other process uses; found one that does; end it, then run the same "
-                f"command again"
-            ) from error
-    except sqlite3.DatabaseError:  # too damaged to be locked by anybody
-        pass
+    found = path.parent.glob(f"{path.name}.damaged-*")
+    return sorted(p for p in found if not p.name.endswith(("-wal", "-journal", "-shm")))
 
 
 def _remove(path: Path) -> None:

@@ -7,7 +7,9 @@ rollback journal elsewhere.
 
 from __future__ import annotations
 
+import os
 import queue
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,8 +22,8 @@ from types import TracebackType
 from typing import Any
 
 from isr.errors import InputError, Problem, StoreError
-from isr.judging.requests import Request
-from isr.judging.store_connection import configure, connect, store_error
+from isr.judging.requests import Request, Template
+from isr.judging.store_connection import FAILURES, configure, connect, store_error
 from isr.judging.store_format import MAX_BODY, answer_digest, as_bytes, fields_of, pack, text_of
 from isr.judging.store_rows import (
     DamagedError,
@@ -57,6 +59,10 @@ OnDamage = Callable[
 ]  # the key of a request (b"" for a part, or for the file), and what is wrong
 
 
+class AnotherVersionError(StoreError):
+    """A store of a version of its own, which this one neither reads nor recovers."""
+
+
 class Store:
     """Opens (and creates) the store at ``path``. Use as a context manager.
 
@@ -78,7 +84,7 @@ class Store:
                     configure(self._reader, path)
                     _create(self._reader)
                 self._writer = None if read_only else _Writer(path)
-            except (sqlite3.Error, OSError, Unreadable) as error:
+            except (*FAILURES, OSError, Unreadable) as error:
                 wanted = f"an answer store that can be {'read' if read_only else 'written'}"
                 raise store_error(path, error, wanted) from error
             opened.pop_all()
@@ -117,8 +123,8 @@ class Store:
         return self._writer.put((request, ask, asked, body))
 
     def asks(self, keys: Sequence[bytes]) -> dict[bytes, int]:
-        """How many answers each key has; keys without any are absent."""
-        sql = "SELECT key, COUNT(*) FROM answers WHERE key IN ({}) GROUP BY key"
+        """How many answers each key has; keys without any, or whose first one was lost, are absent."""
+        sql = "SELECT key, COUNT(*) FROM answers WHERE key IN ({}) GROUP BY key HAVING MIN(ask) = 0"
         return {bytes(k): n for k, n in self._chunked(sql, keys)}
 
     def answers(self, keys: Sequence[bytes]) -> dict[bytes, list[Answer | None]]:
@@ -129,12 +135,20 @@ class Store:
         found: dict[bytes, list[Answer | None]] = {}
         sql = "SELECT key, ask, CAST(body AS BLOB), digest FROM answers WHERE key IN ({}) ORDER BY key, ask"
         for key, ask, body, digest in self._chunked(sql, keys):
-            found.setdefault(bytes(key), []).append(_answer(key, ask, body, digest))
+            if (
+                ask == 0 or key in found
+            ):  # a second answer whose first was lost waits until that is asked again
+                found.setdefault(bytes(key), []).append(_answer(key, ask, body, digest))
         return found
 
     def count(self) -> int:
         """Number of answers."""
         return int(self._reader.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
+
+    def size(self) -> int:
+        """Number of rows: parts, requests and answers."""
+        sql = "SELECT (SELECT COUNT(*) FROM parts) + (SELECT COUNT(*) FROM requests) + (SELECT COUNT(*) FROM answers)"
+        return int(self._reader.execute(sql).fetchone()[0])
 
     def verify(self) -> Iterator[str]:
         """Re-derives every digest and key; yields one line for each that does not hold. Empty = sound."""
@@ -150,7 +164,7 @@ class Store:
                     yield f"part {digest}: {error}"
             yield from self._verify_requests(parts)
             yield from self._verify_answers()
-        except sqlite3.DatabaseError as error:
+        except FAILURES as error:
             yield f"database: {error}"
 
     def _verify_requests(self, parts: set[str]) -> Iterator[str]:
@@ -253,6 +267,20 @@ class Store:
         sql = "SELECT 1 FROM meta WHERE name = ?"
         return self._reader.execute(sql, (RECOVERED,)).fetchone() is not None
 
+    def describe(self, templates: Iterable[Template]) -> list[str]:
+        """Adds rubrics and judges that the store lacks; returns what is wrong with those that it has."""
+        wanted = {name: content for t in templates for name, content in _parts(t)}
+        there = dict(self._read("SELECT digest, CAST(body AS BLOB) FROM parts"))
+        if missing := [("parts", (n, text_of(c))) for n, c in wanted.items() if n not in there]:
+            self.add(missing)
+        found = []
+        for name in wanted:
+            try:
+                sound_part(name, there.get(name, text_of(wanted[name]).encode()))
+            except DamagedError as error:
+                found.append(f"{self.path}: part {name}: {error}; {self._remedy}")
+        return found
+
     def complete(self, requests: Sequence[Request]) -> None:
         """Adds what a recovered store lost around its answers: the text of these requests, rubrics and judges."""
         known = self.asks([r.key for r in requests])
@@ -268,8 +296,10 @@ class Store:
             row = self._reader.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
         if row is None or row[0] != SCHEMA:
             found = row[0] if row else "a database without one"
-            raise StoreError(
+            known = isinstance(found, str) and re.fullmatch(r"isr\.store/\d{1,6}", found)
+            raise (AnotherVersionError if known else StoreError)(
                 f"{self.path}: expected a store of version {SCHEMA}; found {found}; use another path"
+                + ("" if known else f"; if it was one, {self._remedy}")
             )
 
     def _chunked(self, sql: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
@@ -280,7 +310,7 @@ class Store:
     def _read(self, sql: str, values: Sequence[bytes] = ()) -> Iterator[tuple[Any, ...]]:
         try:
             yield from self._reader.execute(sql, values)
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise store_error(self.path, error, "an answer store that can be read") from error
 
     @property
@@ -304,6 +334,7 @@ class _Writer:
         self._known_parts: set[str] = set()
         self._connection = connect(path, read_only=False)
         configure(self._connection, path)
+        self._identity = _identity(path)
         self._thread = threading.Thread(target=self._run, name="isr-store", daemon=True)
         self._thread.start()
 
@@ -340,6 +371,7 @@ class _Writer:
     def _commit(self, connection: sqlite3.Connection, batch: Iterable[tuple[Row, Future[None]]]) -> None:
         batch = list(batch)
         try:
+            self._require_same_file()
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 for row, _ in batch:
@@ -356,10 +388,17 @@ class _Writer:
             self._known_parts |= {request.template.digest, request.template.card.digest}
             future.set_result(None)
 
+    def _require_same_file(self) -> None:
+        """Raises ``sqlite3.Error`` where the file was replaced: what is written into it now nobody would find."""
+        if _identity(self._path) != self._identity:
+            raise sqlite3.OperationalError(
+                "the file was replaced by another meanwhile, as isr store recover does"
+            )
+
     def _insert(
         self, connection: sqlite3.Connection, request: Request, ask: int, asked: str, body: str
     ) -> None:
-        for name, content in _parts(request):
+        for name, content in _parts(request.template):
             if name not in self._known_parts:
                 _insert(connection, "parts", name, text_of(content))
         _insert(connection, "requests", request.key, pack(asked))
@@ -367,15 +406,22 @@ class _Writer:
         _insert(connection, "answers", request.key, ask, pack(body), digest)
 
 
-def _parts(request: Request) -> tuple[tuple[str, Any], ...]:
-    """The rubric as sent and the judge of a request, with their digests."""
-    template = request.template
+def _parts(template: Template) -> tuple[tuple[str, Any], ...]:
+    """The rubric as sent and the judge, with their digests."""
     return (template.digest, template.body), (template.card.digest, template.card.identity)
 
 
 def _around(request: Request) -> Iterator[Statement]:
-    yield from (("parts", (name, text_of(content))) for name, content in _parts(request))
+    yield from (("parts", (name, text_of(content))) for name, content in _parts(request.template))
     yield "requests", (request.key, pack(text_of(request.body)))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _insert(connection: sqlite3.Connection, table: str, *values: Any) -> None:

@@ -17,6 +17,7 @@ from isr.errors import IsrError, UsageError
 from isr.judging.loop import Progress
 from isr.judging.parsing import parse
 from isr.judging.rubrics import load_rubric
+from isr.judging.store_connection import FAILURES
 from isr.judging.store_rows import sound_answer, sound_request
 from isr.reading import Unreadable, json_of, require_regular
 from isr.scoring.places import CACHE, RESULT, STORE, home_at, home_of, run_folders
@@ -89,7 +90,7 @@ class Reading:
             require_regular(path)
             with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as db:
                 return db.execute(sql, values).fetchall()
-        except (sqlite3.Error, Unreadable):
+        except (*FAILURES, Unreadable):
             return []
 
 

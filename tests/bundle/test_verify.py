@@ -147,11 +147,32 @@ def test_a_changed_verdict_is_found_by_name(
 
     result = found(rewritten(bundle, change, relist=relist))
     faults = result.faults
-    told = "that 1 of 48 answers are as they were received"
-    assert any(told in u for u in result.unproved) is (forged is undigested), result.unproved
+    told = "answers.jsonl: 1 of 48 answers have no digest, first answers.jsonl:"
+    assert any(f.startswith(told) for f in faults) is (forged is undigested), faults
     assert any(f.startswith("edits.csv: edits/") and "'fine'; the answers say 'fails'" in f for f in faults)
     assert any("significant digits" in f for f in faults)
     assert any(f.startswith("answers.jsonl: other bytes") for f in faults) is not relist
+
+
+@pytest.mark.parametrize("as_of_0_1_0", [False, True])
+def test_all_digests_taken_away(bundle: Path, as_of_0_1_0: bool) -> None:
+    """The manifest says that there were some; a bundle of 0.1.0 has none, and that is what stays unproved."""
+
+    def change(name: str, data: bytes) -> bytes:
+        if name == MANIFEST and as_of_0_1_0:
+            return json.dumps({k: v for k, v in json.loads(data).items() if k != "answer_digests"}).encode()
+        if name != "answers.jsonl":
+            return data
+        rows = [json.loads(line) for line in data.splitlines()]
+        return b"".join(
+            json.dumps({k: v for k, v in r.items() if k != "digest"}).encode() + b"\n" for r in rows
+        )
+
+    result = found(rewritten(bundle, change, relist=True))
+    assert [f.partition(", first")[0] for f in result.faults] == (
+        [] if as_of_0_1_0 else ["answers.jsonl: 48 of 48 answers have no digest"]
+    )
+    assert any("that the 48 answers are as they were received" in u for u in result.unproved) is as_of_0_1_0
 
 
 def test_a_changed_estimate_is_named_with_its_digits(bundle: Path) -> None:

@@ -228,6 +228,12 @@ def test_store_verify_and_export(tmp_path: Path, card: Callable[..., str]) -> No
     (tmp_path / "answers.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     done = isr_command("store", "import", str(tmp_path / "answers.jsonl"), str(tmp_path / "copy.db"))
     assert "8 answers imported" in done.stdout, done.stderr
+    assert "digest" not in done.stderr
+    bare = [{k: v for k, v in r.items() if k != "digest"} for r in rows]
+    (tmp_path / "bare.jsonl").write_text("".join(json.dumps(r) + "\n" for r in bare))
+    warned = isr_command("store", "import", str(tmp_path / "bare.jsonl"), str(tmp_path / "bare.db"))
+    assert warned.returncode == 0
+    assert "8 of 8 answers have no digest" in warned.stderr
     assert "8 answers, all digests hold" in isr_command("store", "verify", str(tmp_path / "copy.db")).stdout
     again = isr_command(
         *("score", str(tmp_path / "e"), "--judge", str(tmp_path / "judge.toml"), "--json"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +19,7 @@ from isr.judging.recovery import export_sound, recover
 from isr.judging.requests import Request
 from isr.judging.store import Store
 from isr.judging.store_format import fields_of, pack, text_of
-from tests.processes import LIMIT_S
+from tests.processes import LIMIT_S, PIPE, read_until, started
 from tests.samples import a_request, an_answer
 
 N = 60
@@ -248,23 +249,171 @@ def test_an_export_skips_what_does_not_hold_and_names_it(path: Path, damage: Cal
         assert list(store.verify()) == []
 
 
-def test_a_file_that_is_no_store_gives_an_empty_one_and_is_kept(tmp_path: Path) -> None:
+def foreign(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE birds (name TEXT)")
+        db.execute("INSERT INTO birds VALUES ('wren')")
+        db.commit()
+
+
+def later(path: Path) -> None:
+    """A store of a version to come, whose rows look as ours do."""
+    with Store(path) as store:
+        store.put(requests()[0], 0, an_answer()).result(LIMIT_S)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TRIGGER meta_no_update")
+        db.execute("UPDATE meta SET value = 'isr.store/2'")
+        db.commit()
+
+
+@pytest.mark.parametrize(
+    "write",
+    [lambda p: p.write_bytes(b"no store at all" * 1000), lambda p: p.write_bytes(b""), foreign, later],
+)
+def test_a_file_that_is_no_store_of_ours_is_left_as_it_is(
+    tmp_path: Path, write: Callable[[Path], object]
+) -> None:
     path = tmp_path / "isr.db"
-    path.write_bytes(b"no store at all" * 1000)
-    done = recover(path)
-    assert done.answers == 0
-    assert done.kept is not None
-    assert done.kept.read_bytes() == b"no store at all" * 1000
+    write(path)
+    before = path.read_bytes()
+    with pytest.raises(
+        StoreError, match=r"found nothing of one in it|expected a store of version isr\.store/1; found"
+    ):
+        recover(path)
+    assert path.read_bytes() == before
 
 
-def test_a_store_that_another_process_holds_is_left_alone(path: Path) -> None:
-    zeroed(path)
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+IDLE = """
+import sys
+from pathlib import Path
+from isr.judging.store import Store
+with Store(Path(sys.argv[1])) as store:
+    print("open", store.count(), flush=True)
+    sys.stdin.read()
+"""
+WRITING = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN IMMEDIATE")
+print("open", db.execute("SELECT COUNT(*) FROM answers").fetchone()[0], flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("script", [IDLE, WRITING])
+def test_a_store_that_another_process_has_open_is_left_alone(path: Path, script: str) -> None:
+    """Though it may write nothing now: what it receives afterwards would go into a file that has no name any more."""
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TRIGGER answers_no_delete")
+        db.execute("DROP TRIGGER answers_no_update")
+        db.execute("UPDATE answers SET digest = zeroblob(32) WHERE key = ?", (requests()[0].key,))
+        db.commit()
+    with started([sys.executable, "-c", script, path], stdin=PIPE) as other:
+        read_until(other.stdout, f"open {N}")
         before = path.read_bytes()
         with pytest.raises(StoreError, match="no other process uses"):
             recover(path)
         assert path.read_bytes() == before
+        assert other.stdin is not None
+        other.stdin.close()
+        other.wait()
+    assert recover(path).answers == N - 1
+
+
+def test_nothing_is_written_into_a_store_that_was_replaced(path: Path, tmp_path: Path) -> None:
+    other = shutil.copy(path, tmp_path / "other.db")
+    with Store(path) as store:
+        store.put(a_request("before"), 0, an_answer()).result(LIMIT_S)
+        shutil.move(other, path)
+        with pytest.raises(StoreError, match="replaced by another"):
+            store.put(a_request("after"), 0, an_answer()).result(LIMIT_S)
+
+
+def test_a_link_to_a_store_is_followed_with_its_log(path: Path, tmp_path: Path) -> None:
+    far = tmp_path / "far" / "store.db"
+    far.parent.mkdir()
+    new = [a_request(f"late {i}") for i in range(5)]
+    with Store(path) as store:
+        for request in new:
+            store.put(request, 0, an_answer("late")).result(LIMIT_S)
+        log, data = path.with_name("isr.db-wal").read_bytes(), path.read_bytes()
+    damaged = bytearray(data)
+    for page in range(2, len(data) // PAGE):  # all that the log does not hold
+        damaged[page * PAGE : page * PAGE + 8] = bytes(8)
+    far.write_bytes(damaged)
+    far.with_name("store.db-wal").write_bytes(log)
+    link = tmp_path / "link.db"
+    link.symlink_to(far)
+    done = recover(link)
+    assert link.is_symlink()
+    assert done.kept is not None
+    assert done.kept.parent == far.parent
+    with Store(link, read_only=True) as store:
+        assert len(store.answers([r.key for r in new])) == 5
+
+
+def test_a_commit_that_was_killed_is_rolled_back_and_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a shared file system: the journal of the commit lies beside the store."""
+    monkeypatch.setattr("isr.judging.store_connection.file_system", lambda path: "nfs4")
+    path, copy = tmp_path / "isr.db", tmp_path / "copy" / "isr.db"
+    copy.parent.mkdir()
+    with Store(path) as store:
+        for i, request in enumerate(requests()):
+            store.put(request, 0, an_answer(said(i))).result(LIMIT_S)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA cache_size = 1")  # pages of the open commit reach the file
+        db.execute("DROP TRIGGER answers_no_update")
+        db.execute("BEGIN")
+        db.execute("UPDATE answers SET digest = zeroblob(32)")
+        for name in ("isr.db", "isr.db-journal"):
+            shutil.copy(path.with_name(name), copy.with_name(name))
+    assert copy.with_name("isr.db-journal").stat().st_size
+    with Store(copy, read_only=True) as store:
+        assert list(store.verify()) == []
+        assert store.count() == N
+
+
+def test_every_bit_of_the_schema_flipped(sound: Path, tmp_path: Path) -> None:
+    """SQLite quotes the broken word, which may be no text at all."""
+    data = bytearray(sound.read_bytes())
+    at = data.index(b"CREATE TABLE")
+    for place in range(at, at + 12):
+        for bit in (0, 3, 5, 7):
+            path = tmp_path / f"{place}-{bit}" / "isr.db"
+            path.parent.mkdir()
+            data[place] ^= 1 << bit
+            path.write_bytes(data)
+            data[place] ^= 1 << bit
+            recover(path)
+            assert len(texts(path)) == N, (place, bit)
+
+
+def test_a_second_answer_whose_first_was_lost_waits_for_it(path: Path) -> None:
+    request = a_request("asked twice")
+    with Store(path) as store:
+        store.put(request, 1, an_answer("second")).result(LIMIT_S)
+        assert store.asks([request.key]) == {}
+        assert store.answers([request.key]) == {}
+        store.put(request, 0, an_answer("first")).result(LIMIT_S)
+        assert store.asks([request.key]) == {request.key: 2}
+        assert store.answers([request.key]) == {request.key: [an_answer("first"), an_answer("second")]}
+
+
+def test_parts_that_were_lost_are_added_and_those_that_rot_are_named(path: Path) -> None:
+    templates = [r.template for r in requests()[:2]]
+    with closing(sqlite3.connect(path)) as db:
+        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            db.execute(f"DROP TRIGGER {name}")
+        db.execute("DELETE FROM parts WHERE digest = ?", (templates[0].digest,))
+        db.execute("UPDATE parts SET body = 'x' WHERE digest = ?", (templates[1].digest,))
+        db.commit()
+    with Store(path) as store:
+        (told,) = store.describe(templates)
+        assert templates[1].digest in told
+        assert "isr store recover" in told
+        assert [f for f in store.verify() if "missing" in f] == []
 
 
 @settings(max_examples=30, deadline=None)
@@ -272,4 +421,5 @@ def test_a_store_that_another_process_holds_is_left_alone(path: Path) -> None:
 def test_no_bytes_break_the_search(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("any") / "isr.db"
     path.write_bytes(data)
-    assert list(export_sound(path, lambda _, fault: None)) == []
+    with pytest.raises(StoreError, match="found nothing of one in it"):
+        list(export_sound(path, lambda _, fault: None))
