@@ -129,9 +129,7 @@ def _files(place: Path, without: Path | None, suffixes: Sequence[str]) -> list[P
     return sorted(
         p
         for p in files_below(place, hidden=False)
-        if p.suffix.lower() in suffixes
-        and p.is_file()
-        and not (apart and p.resolve().is_relative_to(apart))
+        if p.suffix.lower() in suffixes and p.is_file() and not (apart and p.resolve().is_relative_to(apart))
     )
 
 

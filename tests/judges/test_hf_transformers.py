@@ -327,7 +327,7 @@ def test_weights_in_a_pickle_are_refused(checkpoint: Callable[[str], Path], tmp_
     (tmp_path / "model/model.safetensors").rename(tmp_path / "model/pytorch_model.bin")
     make_directory(tmp_path / "edits", images=1, prompts=1, controls=False)
     card = write_card(tmp_path / "judge.toml", tmp_path / "model")
-    with pytest.raises(CardError, match="config.json and safetensors; found none"):
+    with pytest.raises(CardError, match=r"config.json and safetensors; found none"):
         _ = load_card(card).identity
     (tmp_path / "model/adapter.safetensors").write_bytes(b"others")  # weights, but not those of the model
     judge = open_judge(load_card(card))

@@ -94,7 +94,13 @@ def test_a_checkpoint_of_links_is_known_by_its_weights(tmp_path: Path) -> None:
 
 def test_a_fingerprint_is_what_it_was(tmp_path: Path) -> None:
     """Of folders without links, as versions before wrote it: in order of path, each name with its digest."""
-    for name in ("model_index.json", "unet/a.safetensors", "unet-b/x.json", "vae/b.safetensors", "vae/no.bin"):
+    for name in (
+        "model_index.json",
+        "unet/a.safetensors",
+        "unet-b/x.json",
+        "vae/b.safetensors",
+        "vae/no.bin",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     total = hashlib.sha256()
