@@ -25,7 +25,7 @@ from isr.foreign import ForeignCodeError, loaded
 from isr.judging import image_tokens
 from isr.judging.backends import NAME as BACKEND_NAME
 from isr.judging.backends import Traits, by_path, identity_of, traits
-from isr.judging.card_secrets import not_finite, secrets, shown
+from isr.judging.card_secrets import not_finite, secrets, shown, shown_setting
 from isr.judging.checkpoints import checkpoint_digest
 from isr.reading import MAX_TOML, TooDeep, Unreadable, read_text, toml_of
 
@@ -318,8 +318,9 @@ def _builtin_text(name: str) -> str:
                     f"--judge {name}: expected the path of a card at {point.value}; found {error}; correct or uninstall "
                     f"the package"
                 ) from error
+    given = name if _NAME.match(name) else shown(name)
     raise CardError(
-        f"--judge {name}: expected the name of a card or a path ending in .toml; "
+        f"--judge {given}: expected the name of a card or a path ending in .toml; "
         f"found neither; the cards are: {', '.join(builtin_names())}"
     )
 
@@ -327,7 +328,7 @@ def _builtin_text(name: str) -> str:
 def _override(raw: dict[str, Any], text: str) -> None:
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
-        raise UsageError(f"--set {text}: expected key=value, e.g. decoding.temperature=0.7")
+        raise UsageError(f"--set {shown_setting(text)}: expected key=value, e.g. decoding.temperature=0.7")
     *sections, last = key.strip().split(".")
     if len(sections) > 8:
         raise UsageError(
@@ -337,7 +338,7 @@ def _override(raw: dict[str, Any], text: str) -> None:
     for section in sections:
         target = target.setdefault(section, {})
         if not isinstance(target, dict):
-            raise UsageError(f"--set {text}: {section!r} is not a section of a card")
+            raise UsageError(f"--set {shown_setting(text)}: {section!r} is not a section of a card")
     try:
         target[last] = toml_of(f"v = {value}")["v"]
     except TooDeep as error:
