@@ -97,6 +97,42 @@ def file_digest(path: Path) -> str:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def files_below(folder: Path, *, hidden: bool = True) -> list[Path]:
+    """What lies below a folder but folders, in order of name; those that are linked are entered as any other.
+
+    A link that leads back to a folder that it lies in is not entered again. ``hidden``: whether also names with a dot
+    before them count. Raises ``Unreadable`` where a folder cannot be listed.
+    """
+    return sorted(_below(folder, hidden, ()))
+
+
+def _below(folder: Path, hidden: bool, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+    try:
+        state = os.stat(folder)
+        here = (state.st_dev, state.st_ino)
+        if here in above:
+            return
+        with os.scandir(folder) as entries:
+            found = [(entry.name, _is_folder(entry)) for entry in entries]
+    except OSError as error:
+        found_of = error.strerror or str(error)
+        raise Unreadable(folder, "a folder that can be listed", found_of, "mend or remove it") from error
+    for name, is_folder in found:
+        if name.startswith(".") and not hidden:
+            continue
+        if is_folder:
+            yield from _below(folder / name, hidden, (*above, here))
+        else:
+            yield folder / name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself: whoever opens it is told so
+        return False
+
+
 def sync_file(path: Path) -> None:
     """Waits until a file's bytes are on the disk."""
     with path.open("rb+") as file:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from isr.errors import InputError
+from isr.files import files_below
 from sifm_ref.digests import file_sha256
 
-SUFFIXES = (".json", ".safetensors", ".txt", ".model")
+WEIGHTS = ".safetensors"
+SUFFIXES = (".json", WEIGHTS, ".txt", ".model")
 SAMPLE = (
     "an earlier version recorded the checkpoint by the ends of its files alone, which does not tell a merged LoRA from "
     "its base: whether these are the same weights is not known"
@@ -30,7 +32,8 @@ def shown_place(place: str) -> str:
 def fingerprint(place: str, pipe: Any = None) -> dict[str, str]:
     """What tells checkpoints apart: a local folder's by the whole content of its files; a hub's by its id and commit.
 
-    Raises ``InputError`` where a file of the folder cannot be read.
+    What a download client keeps beside the files (``.cache``) is no part of it; a linked folder is. Raises
+    ``InputError`` where a file of the folder cannot be read, or none holds weights.
     """
     folder = Path(place)
     if not folder.is_dir():
@@ -38,18 +41,17 @@ def fingerprint(place: str, pipe: Any = None) -> dict[str, str]:
         return {"checkpoint": place, "commit": commit}
     total = hashlib.sha256()
     try:
-        for file in sorted(
-            p for p in folder.rglob("*") if p.suffix in SUFFIXES and not _is_hidden(p, folder)
-        ):
+        files = [p for p in files_below(folder, hidden=False) if p.suffix in SUFFIXES]
+        for file in files:
             total.update(f"{file.relative_to(folder).as_posix()}\0{file_sha256(file)}\n".encode())
     except OSError as error:
         raise InputError(f"{folder}: expected a checkpoint whose files can be read; found {error}") from error
+    if not any(p.suffix == WEIGHTS for p in files):  # it would be known by its settings alone
+        raise InputError(
+            f"{folder}: expected a checkpoint with its weights ({WEIGHTS}); found none in {len(files)} file(s); check the "
+            "path, or save it as safetensors"
+        )
     return {"checkpoint": folder.absolute().name, "fingerprint": f"sha256:{total.hexdigest()}"}
-
-
-def _is_hidden(path: Path, folder: Path) -> bool:
-    """What a download client keeps beside the files (``.cache``) is no part of the weights."""
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def is_sampled(fingerprint: str) -> bool:

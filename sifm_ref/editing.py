@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from isr.canonical import canonical_json, sha256_bytes, sha256_json
+from isr.canonical import canonical_json, sha256_json
 from isr.errors import InputError, Problem
 from isr.files import file_digest
-from isr.reading import read_json
+from isr.reading import read_bytes, read_json
 from sifm_ref.failures import library, memory
 from sifm_ref.finite import NotFiniteError, finite, remedy
 from sifm_ref.pictures import central_mask, read_rgb, slug, write_png, write_whole
@@ -126,7 +126,7 @@ def _make(
 
     Other pictures under the names of those that an edit was made from are another edit: their digests are in its row.
     """
-    seen = {path: sha256_bytes(path.read_bytes()) for path in {p for u in units for p, _ in u.treated}}
+    seen = {path: file_digest(path) for path in {p for u in units for p, _ in u.treated}}
     origins = [
         (u, path, before, {**u.origin, "protected_sha256": seen[path]})
         for u in units
@@ -210,8 +210,8 @@ def _protected(before: Mapping[str, Any]) -> str:
 
 def _copy(origin: Path, target: Path) -> None:
     """The origin's bytes, unless they are there."""
-    data = origin.read_bytes()
-    if not (target.is_file() and target.read_bytes() == data):
+    data = read_bytes(origin)
+    if not (target.is_file() and read_bytes(target) == data):
         write_whole(target, data)
 
 

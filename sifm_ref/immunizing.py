@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem, UsageError
+from isr.files import file_digest
 from sifm_ref.budget import Budget, Measured, measure, obeying
 from sifm_ref.failures import memory
 from sifm_ref.pictures import (
@@ -187,8 +187,8 @@ def _origin(picture: Picture, masks: Mapping[str, Path], job: Job) -> dict[str, 
     """What an image is made from: another photograph, mask or text under its name is another image."""
     mask = masks.get(picture.image_id)
     return {
-        "original_sha256": sha256_bytes(picture.path.read_bytes()),
-        "original_mask_sha256": sha256_bytes(mask.read_bytes()) if mask else "",
+        "original_sha256": file_digest(picture.path),
+        "original_mask_sha256": file_digest(mask) if mask else "",
         "surrogate_prompt": job.prompts.get(picture.image_id, ""),
     }
 

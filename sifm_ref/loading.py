@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from isr.errors import InputError, UsageError
+from isr.files import files_below
 from isr.reading import Unreadable, read_json
 from sifm_ref.checkpoints import checkpoint_value, fingerprint, shown_place
 from sifm_ref.editor import Editor, Settings, WhiteBox
@@ -163,7 +164,7 @@ def _no_weights(place: str, error: BaseException) -> str:
     """Why a checkpoint cannot be loaded, and what to do."""
     if not Path(place).is_dir():
         return _no_hub(error)
-    variants = sorted({m[1] for f in Path(place).rglob("*.safetensors") if (m := _VARIANT.search(f.name))})
+    variants = sorted({m[1] for f in files_below(Path(place)) if (m := _VARIANT.search(f.name))})
     if variants and "no file named" in str(error):
         return f"found files of the variant {' and '.join(variants)}; add --variant {variants[0]}"
     text = " ".join(str(error).split())

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem, UsageError
-from isr.files import write_bytes
+from isr.files import files_below, write_bytes
 from isr.image_file import ImageProblem, decode, read_file
 
 if TYPE_CHECKING:
@@ -128,11 +128,8 @@ def _files(place: Path, without: Path | None, suffixes: Sequence[str]) -> list[P
     apart = without.resolve() if without else None
     return sorted(
         p
-        for p in place.rglob("*")
-        if p.suffix.lower() in suffixes
-        and p.is_file()
-        and not any(part.startswith(".") for part in p.relative_to(place).parts)
-        and not (apart and p.resolve().is_relative_to(apart))
+        for p in files_below(place, hidden=False)
+        if p.suffix.lower() in suffixes and p.is_file() and not (apart and p.resolve().is_relative_to(apart))
     )
 
 

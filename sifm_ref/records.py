@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from isr.canonical import canonical_json, is_sha256, sha256_json
+from isr.canonical import canonical_json, sha256_json
 from isr.errors import InputError, Problem, UsageError
 from isr.files import file_digest
 from isr.locks import held
@@ -205,7 +205,7 @@ class Records:
                 file = self.root / str(name)
                 gone |= not file.is_file()
                 wanted = row.get(DIGESTS[self._name].get(column, ""))
-                if file.is_file() and is_sha256(wanted) and self._digest(file, column) != wanted:
+                if wanted and file.is_file() and self._digest(file, column) != wanted:
                     changed.append(str(name))
         return Look(not changed and not gone, tuple(changed))
 
@@ -282,14 +282,14 @@ def other_than_made(root: Path, rows: Sequence[Mapping[str, Any]], made_by: str)
             f"put it back; or make it again: the same isr {made_by} with --resume",
         )
         for name, (column, digest) in sorted(said.items())
-        if is_sha256(digest) and (root / name).is_file() and file_digest(root / name) != digest
+        if digest and (root / name).is_file() and file_digest(root / name) != digest
     ]
 
 
 def without_digests(rows: Sequence[Mapping[str, Any]], made_by: str) -> int:
     """How many rows say nothing of a file's digest, as an earlier version wrote them."""
     columns = DIGESTS[made_by]
-    return sum(any(row.get(c) and not is_sha256(row.get(d)) for c, d in columns.items()) for row in rows)
+    return sum(any(row.get(c) and not row.get(d) for c, d in columns.items()) for row in rows)
 
 
 def read_rows(root: Path, *, made_by: str) -> list[dict[str, Any]]:

@@ -99,6 +99,16 @@ def _agree(folder: Path, file: Path) -> list[Any]:
     return ["agree", "--labels", file, "--judge", folder / "run"]
 
 
+def _bundled(folder: Path, file: Path) -> list[Any]:
+    """The record of a qualification that lies beside a run."""
+    own = file.parent / "run"
+    (own / "qualify" / "card").mkdir(parents=True)
+    for beside in (folder / "run").iterdir():
+        (own / beside.name).symlink_to(beside.resolve())
+    file.rename(own / "qualify" / "card" / "qualification.json")
+    return ["bundle", own, "--out", file.parent / "b.zip"]
+
+
 TOML = (
     Kind("isr.toml", _in_directory),
     Kind("card.toml", lambda folder, file: [*_score(folder), "--judge", file]),
@@ -140,6 +150,11 @@ OTHERS = (
     Kind("labels.csv", _agree),
     Kind("isr.db", lambda folder, file: ["store", "verify", file]),
     Kind("own.db", lambda folder, file: [*_score(folder)[:-1], "--store", file]),
+    Kind(
+        "packed.csv",
+        lambda folder, file: ["bundle", folder / "run", "--labels", file, "--out", file.parent / "b.zip"],
+    ),
+    Kind("packed.json", _bundled),
     Kind("bundle.zip", lambda folder, file: ["verify", file]),
     Kind(
         "prompts.csv",

@@ -13,12 +13,14 @@ from isr.files import (
     clear_partials,
     commit,
     file_digest,
+    files_below,
     partial_name,
     stage,
     write_bytes,
     write_text,
     write_together,
 )
+from isr.reading import Unreadable
 from isr.scoring.places import clear_killed
 from tests.processes import PIPE, read_until, run, started
 from tests.runs import recorded_run
@@ -162,6 +164,37 @@ def test_a_command_names_the_file_for_which_there_is_no_room_and_leaves_none_of_
         assert "Traceback" not in ended.stderr
         assert not file.exists()
         assert partials(file.parent) == []
+
+
+def test_linked_folders_are_entered_and_loops_are_not(tmp_path: Path) -> None:
+    """Two links to one folder are two folders; one that leads back is none."""
+    folder, other = tmp_path / "one", tmp_path / "other"
+    for file in (folder / "a" / "x", folder / ".hidden" / "h", other / "sub" / "y"):
+        file.parent.mkdir(parents=True)
+        file.write_text("")
+    for name in ("b", "c"):
+        (folder / name).symlink_to(other)
+    (other / "sub" / "back").symlink_to(folder)
+    (other / "sub" / "self").symlink_to("self")
+    (folder / "gone").symlink_to(tmp_path / "nothing")
+    expected = ["a/x", "b/sub/self", "b/sub/y", "c/sub/self", "c/sub/y", "gone"]
+    assert [p.relative_to(folder).as_posix() for p in files_below(folder, hidden=False)] == expected
+    assert [p.name for p in files_below(folder)] == ["h", "x", "self", "y", "self", "y", "gone"]
+    with pytest.raises(Unreadable, match="expected a folder that can be listed; found No such file"):
+        files_below(tmp_path / "nothing")
+
+
+def test_what_lies_below_a_folder_is_found_in_one_place() -> None:
+    """``rglob`` and ``**`` pass over linked folders, and say nothing."""
+    found = set()
+    for path, tree in sources():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                starred = any(isinstance(a, ast.Constant) and "**" in str(a.value) for a in node.args)
+                whole = node.func.attr == "rglob" or ast.unparse(node.func) == "os.walk"
+                if whole or (node.func.attr in ("glob", "iglob") and starred):
+                    found.add(path)
+    assert found == set()
 
 
 WRITES_ITSELF = {

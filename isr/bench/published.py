@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from isr.errors import InputError, Problem
+from isr.judging.card_secrets import shown
 from isr.reading import Unreadable, read_toml
 
 
@@ -60,9 +61,7 @@ class Published(_Strict):
             return cls.model_validate(read_toml(path))
         except ValidationError as error:
             problems = [
-                Problem(
-                    str(path), ".".join(map(str, e["loc"])), e["msg"], repr(e["input"])[:80], "correct it"
-                )
+                Problem(str(path), ".".join(map(str, e["loc"])), e["msg"], shown(e["input"]), "correct it")
                 for e in error.errors()
             ]
             raise InputError("published figures cannot be read", problems) from error

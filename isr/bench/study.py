@@ -16,9 +16,11 @@ from isr.bench.material.source import DatasetPart
 from isr.bench.material.unseen import UnseenPart
 from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError, Problem, UsageError
+from isr.judging.card_secrets import shown, shown_setting
 from isr.judging.cards import load_panel
 from isr.judging.rubrics import load_pair
 from isr.reading import Unreadable, csv_file, read_toml
+from isr.redaction import SECRET_FROM
 from sifm_ref import registry
 from sifm_ref.budget import Budget
 from sifm_ref.editor import WhiteBox
@@ -177,8 +179,21 @@ def _problem(where: str, error: Mapping[str, Any]) -> Problem:
     if error["type"] == "missing":
         return Problem(where, place, "a value", "none", "add it")
     if error["type"] == "extra_forbidden":
-        return Problem(where, place, "no such key here", repr(error["input"])[:60], "correct or remove it")
-    return Problem(where, place, str(error["msg"]), repr(error["input"])[:60], "correct it")
+        return Problem(where, place, "no such key here", _found(error), "correct or remove it")
+    return Problem(where, place, str(error["msg"]), _found(error), "correct it")
+
+
+def _found(error: Mapping[str, Any]) -> str:
+    """What a message may show of a value: of a list or a table no values, nor any of ``set``."""
+    place, value = error["loc"], error["input"]
+    if isinstance(value, Mapping):
+        return f"a table with {shown(list(value))}" if value else "an empty table"
+    some = value if isinstance(value, list | tuple) else None
+    if "set" in place:
+        return f"{', '.join(shown_setting(str(v)) for v in (some or [value]))[:80]}"
+    if some is not None:
+        return f"a list of {len(some)}"
+    return shown(value, str(place[-1]) if place else "")
 
 
 Said = tuple[str, str, str, str]  # field, expected, found, what to do
@@ -221,7 +236,7 @@ def _crossed(raw: Mapping[str, Any], root: Path) -> Iterator[Said]:
         for kind in ("surrogates", "editors"):
             for name in getattr(method, kind) or ():
                 if name not in names:
-                    yield f"methods.{place}.{kind}", f"one of {', '.join(names)}", repr(name), "correct it"
+                    yield f"methods.{place}.{kind}", f"one of {', '.join(names)}", shown(name), "correct it"
         for eps in method.eps:
             first = seen.setdefault((method.name, eps), place)
             if first != place or method.eps.count(eps) > 1:
@@ -231,11 +246,11 @@ def _crossed(raw: Mapping[str, Any], root: Path) -> Iterator[Said]:
         yield from _unused([e for _, e in editors], methods)
     for table in raw.get("tables", ()) if isinstance(raw.get("tables", ()), list) else ():
         if table not in TABLES:
-            yield "tables", f"out of {', '.join(TABLES)}", repr(table), "correct it"
+            yield "tables", f"out of {', '.join(TABLES)}", shown(table), "correct it"
     yield from _by_problems(raw, root)
     published = raw.get("published")
     if isinstance(published, str) and published and not (root / published).is_file():
-        yield "published", "a file beside the study", repr(published), "correct the path"
+        yield "published", "a file beside the study", shown(published), "correct the path"
 
 
 def _by_problems(raw: Mapping[str, Any], root: Path) -> Iterator[Said]:
@@ -250,7 +265,7 @@ def _by_problems(raw: Mapping[str, Any], root: Path) -> Iterator[Said]:
         columns |= _header(root / part["prompts"]) - {"name", "prompt"}
     for name in by:
         if isinstance(name, str) and name not in columns:
-            yield "by", f"columns out of {', '.join(sorted(columns))}", repr(name), "correct or drop it"
+            yield "by", f"columns out of {', '.join(sorted(columns))}", shown(name), "correct or drop it"
 
 
 def _header(file: Path) -> set[str]:
@@ -289,7 +304,7 @@ def pairs_of(method: MethodPart, editors: Sequence[EditorPart]) -> list[tuple[st
 
 
 def _twice(where: str, key: str, values: Any) -> Iterator[Said]:
-    some = [repr(v) for v in values] if isinstance(values, list) else []
+    some = [shown(v) for v in values] if isinstance(values, list) else []
     for value in dict.fromkeys(v for v in some if some.count(v) > 1):
         yield f"{where}.{key}" if key else where, "each once", f"{value} twice", "rename or drop one"
 
@@ -303,15 +318,15 @@ def _image_problems(raw: Any, root: Path) -> Iterator[Said]:
     folder, prompts = raw.get("folder"), raw.get("prompts")
     if isinstance(folder, str) and folder:
         if not (root / folder).is_dir():
-            yield "images.folder", "a folder", repr(folder), "correct the path (from the study file)"
+            yield "images.folder", "a folder", shown(folder), "correct the path (from the study file)"
         if not prompts:
             yield "images.prompts", "a CSV with name, prompt, prompt_id, split", "none", "add it"
     unseen = raw.get("unseen")
     file = unseen.get("file") if isinstance(unseen, dict) else ""
     if isinstance(file, str) and file and not (root / file).is_file():
-        yield "images.unseen.file", "a file", repr(file), "correct the path (from the study file)"
+        yield "images.unseen.file", "a file", shown(file), "correct the path (from the study file)"
     if isinstance(prompts, str) and prompts and not (root / prompts).is_file():
-        yield "images.prompts", "a file", repr(prompts), "correct the path (from the study file)"
+        yield "images.prompts", "a file", shown(prompts), "correct the path (from the study file)"
 
 
 def _methods(raw: Mapping[str, Any], root: Path, allow_code: bool) -> Iterator[Said]:
@@ -323,20 +338,25 @@ def _methods(raw: Mapping[str, Any], root: Path, allow_code: bool) -> Iterator[S
             found = f"{method.method!r}, which is code to be run"
             yield f"methods.{place}.method", "a method's name", found, "read it, then give --allow-code"
             continue
-        yield from _tried(f"methods.{place}", partial(_try_method, method, editors, root, treatments))
+        yield from _tried(
+            f"methods.{place}", partial(_try_method, method, editors, root, treatments), method.set
+        )
     for place, editor in _sound(raw.get("editors"), EditorPart):
-        yield from _tried(f"editors.{place}", partial(_try_editor, editor, root))
+        yield from _tried(f"editors.{place}", partial(_try_editor, editor, root), editor.set)
         yield from _purifier_problems(f"editors.{place}.purifiers", editor.purifiers or ())
     yield from _purifier_problems("purifiers", raw.get("purifiers"))
     for place, judge in _sound(_judges(raw.get("judges")), JudgePart):
-        yield from _tried(f"judges.{place}", partial(_try_judge, judge, root))
+        yield from _tried(f"judges.{place}", partial(_try_judge, judge, root), judge.set)
 
 
-def _tried(field: str, attempt: Callable[[], None]) -> Iterator[Said]:
+def _tried(field: str, attempt: Callable[[], None], settings: Mapping[str, Value] = {}) -> Iterator[Said]:
+    """``settings``: whose values, which may be keys, are not repeated."""
     try:
         attempt()
     except IsrError as error:
         said = " ".join(str(error).split())
+        for value in sorted(texts(settings).values(), key=len, reverse=True):
+            said = said.replace(value, "...") if len(value) >= SECRET_FROM else said
         yield field, "what can be carried out", said, "correct it"
 
 

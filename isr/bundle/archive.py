@@ -131,9 +131,9 @@ def _files(
     metadata = metadata_file(plan.root)
     yield f"metadata/{metadata.name}", read_bytes(metadata, MAX_TABLE)
     for path in sorted((home_of(run.folder) / "qualify").glob("*/qualification.json")):
-        yield f"qualify/{path.parent.name}.json", path.read_bytes()
+        yield f"qualify/{path.parent.name}.json", read_bytes(path)
     for path in labels:
-        yield f"labels/{path.name}", path.read_bytes()
+        yield f"labels/{path.name}", read_bytes(path, MAX_TEXT)
     if images:
         for name, ref in {image_name(r): r for r in image_refs(contents.directory.edits)}.items():
             yield name, _image(plan.root, ref)

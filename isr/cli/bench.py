@@ -134,13 +134,14 @@ def _print_plan(bench: Bench, as_json: bool) -> None:
 
 def _print_results(bench: Bench, findings: Findings | None, as_json: bool) -> None:
     from isr.bench.results import places
+    from isr.reading import read_text
 
     if findings is None:
         if not as_json:
             click.echo(f"{bench.out}: done: {', '.join(bench.order.steps)}")
         return
     if as_json:
-        click.echo((bench.out / "results.json").read_text("utf-8"), nl=False)
+        click.echo(read_text(bench.out / "results.json"), nl=False)
         return
     click.echo(findings.text())
     for place in places(bench.out):

@@ -57,14 +57,16 @@ def command(directory: Path, rubrics: tuple[str, ...], as_json: bool) -> None:
         {e.edited.path for some in by_treatment.values() for e in some}
         | {e.control.path for e in bare if e.control}
     )
+    remarked = remarks(edits, found)
     if as_json:
-        said = {"valid": True, **counts, "one_colour": flat, "problems": []}
+        more = {"remarks": list(remarked)} if remarked else {}
+        said = {"valid": True, **counts, "one_colour": flat, **more, "problems": []}
         click.echo(json.dumps(said, indent=1))
     else:
         click.echo(
             f"{directory}: valid; " + ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items())
         )
-        for remark in remarks(edits, found):
+        for remark in remarked:
             click.echo(f"warning: {remark}")
         for path in flat[:SHOWN]:
             click.echo(f"  {path} is {found.colours[path]} all over")

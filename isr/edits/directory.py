@@ -129,10 +129,20 @@ class _Loader:
             )
 
     def _other_files(self, row: Row) -> Iterator[Problem]:
-        """Files that are not those of which the row keeps the digests."""
+        """Files that are not those of which the row keeps the digests; and digests that are none."""
         for column, digest in DIGESTS.items():
             path, wanted = row.values.get(column), row.values.get(digest)
-            if path in self.refs and is_sha256(wanted) and self.refs[path].sha256 != wanted:
+            if wanted is None:
+                continue
+            if not is_sha256(wanted):
+                yield Problem(
+                    row.where,
+                    digest,
+                    "sha256: and 64 hex digits in lower case",
+                    repr(wanted[:80]),
+                    "put back what isr edit wrote, or leave the cell empty: nothing is known then",
+                )
+            elif path in self.refs and self.refs[path].sha256 != wanted:
                 yield Problem(
                     row.where,
                     column,

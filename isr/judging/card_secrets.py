@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,12 +14,32 @@ from isr.judging.backends import NAME as BACKEND_NAME
 _PREFIXED = r"(?:\b(?:sk-|AIza|eyJ|hf_|xai-|gsk_)|\bBearer\s+)[\w.-]{8,}"
 KEY_PREFIX = re.compile(_PREFIXED)
 _LOOKS_LIKE_KEY = re.compile(rf"{_PREFIXED}|[A-Za-z0-9_-]{{40,}}")
+_NAMED = r"(?:api_?key|token|secret|password|authorization)"
+_SECRET_FIELD = re.compile(rf"{_NAMED}$", re.IGNORECASE)
+_ASSIGNED = re.compile(rf"{_NAMED}(?:_env)?\W{{0,3}}[=:]\W{{0,3}}\w{{8}}", re.IGNORECASE)
+_WORD = r"(?:[A-Z]{1,15}|[a-z]{1,15}|[A-Z][a-z]{1,14})\d{0,3}|\d{1,4}"
+_PLAIN_NAME = re.compile(rf"(?:{_WORD})(?:_+(?:{_WORD}))*")
 
 
-def shown(value: Any) -> str:
-    """A value as a message may show it: shortened, and never what looks like a key."""
+def shown(value: Any, name: str = "") -> str:
+    """A value as a message may show it: shortened, and never what looks like a key or stands under the name of one."""
     text = repr(value)
-    return "a value that looks like a key" if _LOOKS_LIKE_KEY.search(text) else text[:80]
+    if value and _SECRET_FIELD.search(name):
+        return "a value under the name of a key"
+    key = _LOOKS_LIKE_KEY.search(text) or _ASSIGNED.search(text)
+    return "a value that looks like a key" if key else text[:80]
+
+
+def shown_setting(text: str) -> str:
+    """``key=value`` as a message may show it: never the value, nor a text without a key before it."""
+    key, sign, _ = text.partition("=")
+    return f"{key[:80]}=..." if sign and not _LOOKS_LIKE_KEY.search(key) else "..."
+
+
+def could_be_key(name: str) -> bool:
+    """Whether what was given as the name of a variable may be a key itself: it is no variable that is set, and not
+    made of words as the names of variables are."""
+    return name not in os.environ and not _PLAIN_NAME.fullmatch(name)
 
 
 def _leaves(raw: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str, Any]]:
@@ -68,5 +89,4 @@ def _is_secret(at: str, key: str, value: str) -> bool:
         return bool(_LOOKS_LIKE_KEY.fullmatch(value)) and not BACKEND_NAME.match(value)
     if at in _FREE_TEXT:  # digests and long names are at home there; the known beginnings of keys are not
         return bool(KEY_PREFIX.search(value))
-    named = re.search(r"(api_?key|token|secret|password|authorization)$", key, re.IGNORECASE)
-    return bool(value) and (bool(named) or bool(_LOOKS_LIKE_KEY.fullmatch(value)))
+    return bool(value) and (bool(_SECRET_FIELD.search(key)) or bool(_LOOKS_LIKE_KEY.fullmatch(value)))

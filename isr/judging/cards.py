@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,8 @@ from isr.foreign import ForeignCodeError, loaded
 from isr.judging import image_tokens
 from isr.judging.backends import NAME as BACKEND_NAME
 from isr.judging.backends import Traits, by_path, identity_of, traits
-from isr.judging.card_secrets import not_finite, secrets, shown
+from isr.judging.card_secrets import not_finite, secrets, shown, shown_setting
+from isr.judging.checkpoints import checkpoint_digest
 from isr.reading import MAX_TOML, TooDeep, Unreadable, read_text, toml_of
 
 PANEL = "panel"
@@ -210,37 +211,6 @@ def _is_relative(model: str) -> bool:
     return model.startswith(("./", "../"))
 
 
-CHECKPOINT_FILES = (".json", ".jinja", ".model", ".py", ".safetensors", ".txt")
-
-
-def checkpoint_digest(card: Card) -> str:
-    """``checkpoint:sha256:<hex>`` over the names and bytes of a model folder's files. Raises ``CardError``."""
-    folder = card.checkpoint
-    found = [p for p in sorted(folder.glob("**/*")) if p.suffix in CHECKPOINT_FILES] if folder else []
-    if folder is None or not any(p.name == "config.json" for p in found):
-        raise CardError(
-            f"{card.name}: 'model' expected a folder with config.json and safetensors; found none at {card.model!r} "
-            f"({folder}); check the path"
-        )
-    try:
-        files = {p.relative_to(folder).as_posix(): _digest_of(str(p), p.stat().st_mtime_ns) for p in found}
-    except OSError as error:
-        raise CardError(
-            f"{card.name}: 'model' expected readable files in {card.model!r}; found {error.filename} "
-            f"({error.strerror}); mend or remove it"
-        ) from None
-    except Unreadable as error:
-        raise CardError(
-            f"{card.name}: 'model' expected readable files in {card.model!r}; found: {error}"
-        ) from None
-    return "checkpoint:" + sha256_json(files)
-
-
-@lru_cache(maxsize=4096)
-def _digest_of(path: str, changed_ns: int) -> str:
-    return file_digest(Path(path))
-
-
 def _file_digest(card: Card, path: object) -> str:
     try:
         return file_digest(Path(str(path)))
@@ -348,8 +318,9 @@ def _builtin_text(name: str) -> str:
                     f"--judge {name}: expected the path of a card at {point.value}; found {error}; correct or uninstall "
                     f"the package"
                 ) from error
+    given = name if _NAME.match(name) else shown(name)
     raise CardError(
-        f"--judge {name}: expected the name of a card or a path ending in .toml; "
+        f"--judge {given}: expected the name of a card or a path ending in .toml; "
         f"found neither; the cards are: {', '.join(builtin_names())}"
     )
 
@@ -357,7 +328,7 @@ def _builtin_text(name: str) -> str:
 def _override(raw: dict[str, Any], text: str) -> None:
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
-        raise UsageError(f"--set {text}: expected key=value, e.g. decoding.temperature=0.7")
+        raise UsageError(f"--set {shown_setting(text)}: expected key=value, e.g. decoding.temperature=0.7")
     *sections, last = key.strip().split(".")
     if len(sections) > 8:
         raise UsageError(
@@ -367,7 +338,7 @@ def _override(raw: dict[str, Any], text: str) -> None:
     for section in sections:
         target = target.setdefault(section, {})
         if not isinstance(target, dict):
-            raise UsageError(f"--set {text}: {section!r} is not a section of a card")
+            raise UsageError(f"--set {shown_setting(text)}: {section!r} is not a section of a card")
     try:
         target[last] = toml_of(f"v = {value}")["v"]
     except TooDeep as error:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from isr.errors import AuthenticationError, SecretError, UsageError
 from isr.files import write_text
-from isr.judging.card_secrets import KEY_PREFIX
+from isr.judging.card_secrets import KEY_PREFIX, could_be_key
 from isr.reading import Unreadable, read_toml, toml_of
 
 if TYPE_CHECKING:
@@ -141,6 +141,12 @@ def check_pair(card: Card) -> None:
     pair = (endpoint.host, endpoint.api_key_env)
     allowed = read_config().get("allow", {}).get(endpoint.host, [])
     if pair not in bound_pairs() and endpoint.api_key_env not in allowed:
+        if could_be_key(endpoint.api_key_env):  # not repeated
+            raise SecretError(
+                f"{card.name}: 'endpoint.api_key_env' expected the NAME of an environment variable; found one that is "
+                "not set, and may be a key itself; put the key into a variable, give that variable's name, and revoke "
+                "the key if it was shared"
+            )
         raise SecretError(
             f"{card.name}: the key in {endpoint.api_key_env} has not been allowed to go to {endpoint.host}; "
             f"if you trust that host with it: isr judges allow {endpoint.host} {endpoint.api_key_env}"

@@ -14,10 +14,33 @@ from isr.types import Edit, Treatment
 
 TRUNCATED = "prompt_truncated"  # the column in which isr edit keeps what was cut off
 
+_FILES = {
+    "edit_sha256": "edited",
+    "source_sha256": "source",
+    "control_sha256": "control",
+    "protected_sha256": "protected",
+}  # by the column of a digest: the file of an edit
+
 
 def remarks(edits: Sequence[Edit], directory: EditDirectory) -> tuple[str, ...]:
     """One sentence for each kind of thing that was seen in ``edits`` of the directory; none where all is well."""
-    return (*_one_colour(edits, directory.colours), *_makers(edits), *_cut(edits))
+    return (*_one_colour(edits, directory.colours), *_makers(edits), *_cut(edits), *_unknown(edits))
+
+
+def _unknown(edits: Sequence[Edit]) -> Iterator[str]:
+    """Rows that keep no digest of a file where others do: what was dropped, or is of an earlier version."""
+    kept: dict[str, list[bool]] = {}
+    for edit in edits:
+        for column, name in _FILES.items():
+            if getattr(edit, name) is not None:
+                kept.setdefault(column, []).append(bool(edit.extra.get(column)))
+    mixed = [column for column, said in kept.items() if any(said) and not all(said)]
+    bare = sum(any(getattr(e, _FILES[c]) and not e.extra.get(c) for c in mixed) for e in edits)
+    if bare:
+        yield (
+            f"{bare} of {len(edits)} rows keep no digest of their files ({', '.join(mixed)}), while the others do: whether "
+            "those files are the ones that were made is not known"
+        )
 
 
 def _makers(edits: Sequence[Edit]) -> Iterator[str]:

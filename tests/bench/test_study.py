@@ -56,6 +56,47 @@ def test_a_good_study(folder: Path) -> None:
     assert read_study(folder / "study.toml").digest == before
 
 
+KEY = "CANARY0123456789abcdef0123456789ab"  # of no host's form, and shorter than a digest
+
+
+@pytest.mark.parametrize(
+    "judges",
+    [
+        '[{card="gpt-4o", set=["endpoint.api_key_env=KEY"]}]',
+        '[{card="gpt-4o", set="endpoint.api_key_env=KEY"}]',
+        '[{card="gpt-4o", set=["KEY"]}]',
+        '[{card="gpt-4o", set={"endpoint.api_key_env.x"="KEY"}}]',
+        '[{card="gpt-4o", set={"endpoint.api_key_env"={x="KEY"}}}]',
+        '[{card="gpt-4o", set={decoding="KEY", "limits.timeout_s"="KEY"}}]',
+        '[{card="gpt-4o", api_key="KEY"}]',
+        '[{card="gpt-4o", card2={api_key="KEY"}}]',
+        '["gpt-4o", {card="api_key=KEY"}]',
+        '{card="gpt-4o", api_key="KEY"}',
+        '[["endpoint.api_key_env=KEY"]]',
+        '"endpoint.api_key_env=KEY"',
+    ],
+)
+def test_no_message_repeats_a_setting(folder: Path, judges: str) -> None:
+    """What stands in ``set`` may be a key: its name is said, never its value."""
+    found = problems(folder, GOOD.replace('["shapes-oracle"]', judges.replace("KEY", KEY)))
+    assert found
+    assert KEY not in str(found)
+    if "endpoint.api_key_env=KEY" in judges and "set=" in judges:
+        assert "endpoint.api_key_env=..." in str(found)
+
+
+def test_settings_of_methods_and_editors_are_not_repeated_either(folder: Path) -> None:
+    said = GOOD + f'set = {{ "descent.steps" = "{KEY}" }}\n'
+    said = said.replace('method = "noise"', 'method = "sifm"')
+    said = said.replace(
+        'editor = "instruct_pix2pix"\n', f'editor = "instruct_pix2pix"\nset = {{ steps = "{KEY}" }}\n'
+    )
+    found = problems(folder, said)
+    assert len(found) == 2, found
+    assert KEY not in str(found)
+    assert "steps" in str(found)
+
+
 def test_every_problem_at_once(folder: Path) -> None:
     """Shapes, names that lead nowhere, settings that do not exist, files that are not there: one list."""
     text = (

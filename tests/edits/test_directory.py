@@ -24,6 +24,7 @@ from isr.edits import scan
 from isr.edits.directory import EditDirectory, Settings, _number, columns, read_settings
 from isr.edits.directory import load_edits as load_directory
 from isr.edits.images import pixel_digest
+from isr.edits.metadata import DIGESTS
 from isr.errors import EditDirectoryError, RubricError
 from isr.image_file import decode
 from isr.judging.edits import load_edits
@@ -467,6 +468,21 @@ def test_rubrics_that_are_asked_for_by_name(root: Path) -> None:
     with pytest.raises(RubricError):
         load_edits(root, rubrics=("semantic/v1",))
     assert len(load_edits(root, rubrics=("perceptual/v1", "semantic/v1")).edits) == 4
+
+
+@pytest.mark.parametrize(
+    "digest", ["SHA256:" + "a" * 64, "sha256:" + "A" * 64, "sha256:abc", "a" * 64, "none", " "]
+)
+@pytest.mark.parametrize("column", DIGESTS.values())
+def test_a_malformed_digest_is_a_problem_of_its_row(root: Path, column: str, digest: str) -> None:
+    """It was taken for none: nobody compared the file."""
+    changed(root, 1, **{column: digest})
+    assert problems(root) == [("metadata.jsonl:2", column)]
+
+
+def test_an_empty_cell_for_a_digest_is_none(root: Path) -> None:
+    changed(root, 1, edit_sha256="")
+    assert len(load_edits(root).edits) == 4
 
 
 # The cache

@@ -291,6 +291,19 @@ def test_the_folder_is_its_content(checkpoint: Callable[[str], Path], tmp_path: 
     assert load_card(str(tmp_path / "two.toml")).digest != cards[0].digest
 
 
+def test_linked_folders_are_content_too(tmp_path: Path) -> None:
+    digests = set()
+    for name in ("one", "two"):
+        (tmp_path / name / "sub").mkdir(parents=True)
+        (tmp_path / name / "sub" / "model.safetensors").write_text(name)
+        model = tmp_path / f"model-{name}"
+        model.mkdir()
+        (model / "config.json").write_text("{}")
+        (model / "sub").symlink_to(tmp_path / name / "sub")
+        digests.add(load_card(write_card(tmp_path / f"{name}.toml", model)).digest)
+    assert len(digests) == 2
+
+
 def test_a_relative_folder_starts_at_the_card(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
     shutil.copytree(checkpoint("llava"), tmp_path / "model")
     (tmp_path / "judge.toml").write_text('backend = "hf_transformers"\nmodel = "./model"\n')
@@ -314,6 +327,9 @@ def test_weights_in_a_pickle_are_refused(checkpoint: Callable[[str], Path], tmp_
     (tmp_path / "model/model.safetensors").rename(tmp_path / "model/pytorch_model.bin")
     make_directory(tmp_path / "edits", images=1, prompts=1, controls=False)
     card = write_card(tmp_path / "judge.toml", tmp_path / "model")
+    with pytest.raises(CardError, match=r"config.json and safetensors; found none"):
+        _ = load_card(card).identity
+    (tmp_path / "model/adapter.safetensors").write_bytes(b"others")  # weights, but not those of the model
     judge = open_judge(load_card(card))
     with pytest.raises(JudgeError, match="expected a checkpoint of an image-text model with safetensors"):
         asyncio.run(_ask_all(judge, requests_of(tmp_path / "edits", card)[:1], tmp_path / "edits"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from isr.errors import AuthenticationError, SecretError, UsageError
+from isr.judging.card_secrets import could_be_key
 from isr.judging.cards import Card, Endpoint, load_card
 from isr.judging.keys import allow, bound_pairs, check_pair, config_file, endpoint_key, read_config
 from tests.samples import a_card
@@ -237,3 +238,33 @@ def test_a_configuration_that_is_a_pipe_is_not_waited_for(
     monkeypatch.setenv("ISR_CONFIG", str(tmp_path / "config.toml"))
     with pytest.raises(UsageError, match="a pipe, which is no regular file; correct or remove the file"):
         read_config()
+
+
+@pytest.mark.parametrize(
+    ("name", "could"),
+    [
+        ("OPENAI_API_KEY", False), ("my_key", False), ("AZURE_OPENAI_KEY_2", False), ("Token", False),
+        ("key2", False), ("SOMEONE_ELSES_AUTHORIZATION", False),
+        ("canarycanarycanary99", True), ("CANARY0123456789abcdef", True), ("aB3dE5fG7hI9", True),
+        ("AKIAIOSFODNN7EXAMPLE", True), ("x_aB3dE5fG7hI9_y", True), ("_0123456789abcdef", True),
+    ],
+)  # fmt: skip
+def test_what_may_be_a_key_is_not_repeated(name: str, could: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message that says how to allow a variable is one to be copied: a key would go with it."""
+    assert could_be_key(name) is could
+    for place in ("https://x.example/v1", "https://api.openai.com/v1"):
+        if (place, name) == OPENAI:
+            continue
+        with pytest.raises(SecretError) as caught:
+            check_pair(card(place, name))
+        assert (name in str(caught.value)) is not could
+    monkeypatch.setenv(name, "x")  # a variable that is set is the name of one, whatever it looks like
+    with pytest.raises(SecretError, match=f"isr judges allow x.example {name}"):
+        check_pair(card("https://x.example/v1", name))
+
+
+@pytest.mark.parametrize("text", ["canarycanarycanary99", "endpoint.api_key_env.x=canarycanarycanary99"])
+def test_no_override_is_repeated(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--set .*\.\.\.: ") as caught:
+        load_card("gpt-4o", [text])
+    assert "canary" not in str(caught.value)

@@ -15,6 +15,7 @@ from PIL import Image
 from isr.cli import cli
 from isr.edits.images import colour_of
 from isr.edits.scan import Scanner
+from isr.files import file_digest
 
 EDITS = Path(__file__).resolve().parents[1] / "golden" / "0.1.0" / "edits"
 
@@ -65,6 +66,28 @@ def test_score_says_so_beside_the_isr_and_a_bundle_still_verifies(
     isr("bundle", run, "--out", "whole.zip", "--images")
     for name in ("bare.zip", "whole.zip"):
         assert ": consistent" in isr("verify", name)
+
+
+def test_rows_without_digests_beside_others_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """36 rows with digests of their edits; two lose theirs. Where no row has any there is nothing to say."""
+    monkeypatch.chdir(tmp_path)
+    folder = shutil.copytree(EDITS, tmp_path / "edits")
+    table = folder / "metadata.jsonl"
+    rows = [json.loads(line) for line in table.read_text("utf-8").splitlines()]
+    for row in rows:
+        row["edit_sha256"] = file_digest(folder / row["file_name"])
+    for bare, said in ((0, False), (2, True), (36, False)):
+        kept = [{k: v for k, v in r.items() if n >= bare or k != "edit_sha256"} for n, r in enumerate(rows)]
+        table.write_text("".join(json.dumps(r) + "\n" for r in kept), "utf-8")
+        told = "2 of 36 rows keep no digest of their files (edit_sha256)"
+        assert (f"warning: {told}" in isr("validate", "edits")) is said
+        assert (
+            any(told in r for r in json.loads(isr("validate", "edits", "--json")).get("remarks", [])) is said
+        )
+        if said:
+            assert f"note: {told}" in isr("score", "edits", "--judge", "shapes-oracle", "--quiet")
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,47 @@ def test_a_merged_lora_is_another_checkpoint(tmp_path: Path) -> None:
     assert fingerprint(str(copy))["fingerprint"] == fingerprint(str(MODEL))["fingerprint"]
 
 
+def linked(folder: Path, **others: Path) -> Path:
+    """A checkpoint that is composed of links: each part of it lies elsewhere."""
+    folder.mkdir()
+    for part in MODEL.iterdir():
+        (folder / part.name).symlink_to(others.get(part.name, part))
+    return folder
+
+
+def test_a_checkpoint_of_links_is_known_by_its_weights(tmp_path: Path) -> None:
+    """Composed of links it is the same as with its files in it; another unet behind a link is another checkpoint."""
+    whole = fingerprint(str(MODEL))["fingerprint"]
+    assert fingerprint(str(linked(tmp_path / "same")))["fingerprint"] == whole
+    other = merged(MODEL, tmp_path / "other")
+    composed = linked(tmp_path / "composed", unet=other / "unet")
+    assert fingerprint(str(composed))["fingerprint"] == fingerprint(str(other))["fingerprint"] != whole
+
+
+def test_a_fingerprint_is_what_it_was(tmp_path: Path) -> None:
+    """Of folders without links, as versions before wrote it: in order of path, each name with its digest."""
+    for name in (
+        "model_index.json",
+        "unet/a.safetensors",
+        "unet-b/x.json",
+        "vae/b.safetensors",
+        "vae/no.bin",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    total = hashlib.sha256()
+    for name in ("model_index.json", "unet/a.safetensors", "unet-b/x.json", "vae/b.safetensors"):
+        total.update(f"{name}\0sha256:{hashlib.sha256(name.encode()).hexdigest()}\n".encode())
+    assert fingerprint(str(tmp_path))["fingerprint"] == f"sha256:{total.hexdigest()}"
+
+
+def test_a_checkpoint_without_weights_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text("{}")
+    (tmp_path / "diffusion_pytorch_model.bin").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"expected a checkpoint with its weights .*; found none in 1 file"):
+        fingerprint(str(tmp_path))
+
+
 def test_shards_and_resumes_refuse_other_weights(tmp_path: Path) -> None:
     place = shutil.copytree(MODEL, tmp_path / "model", symlinks=False)
     folder = handmade(tmp_path / "in", "a", "b", size=64)
@@ -92,6 +133,17 @@ def test_shards_and_resumes_refuse_other_weights(tmp_path: Path) -> None:
         ):
             edit(again, opened())
     assert len(list((tmp_path / "out" / "edits").iterdir())) == 1
+
+
+def test_another_unet_behind_a_link_is_refused(tmp_path: Path) -> None:
+    place = linked(tmp_path / "model")
+    folder = handmade(tmp_path / "in", "a", "b", size=64)
+    job = Job(directories=(folder,), out=tmp_path / "out", prompts=PROMPTS, shard=(0, 2), resume=True)
+    assert edit(job, load(str(place), Settings(settings={"steps": 1}))) == 1
+    (place / "unet").unlink()
+    (place / "unet").symlink_to(merged(MODEL, tmp_path / "other") / "unet")
+    with pytest.raises(UsageError, match="the weights are others"):
+        edit(replace(job, shard=(1, 2)), load(str(place), Settings(settings={"steps": 1})))
 
 
 def test_a_run_of_before_is_of_weights_that_are_not_known(tmp_path: Path) -> None:

@@ -231,6 +231,15 @@ def test_what_is_no_picture_is_listed(tmp_path: Path) -> None:
         find_pictures(tmp_path / "nowhere" if (tmp_path / "empty").mkdir() else tmp_path / "empty")
 
 
+def test_photographs_in_a_linked_folder_are_found(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "cats").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "cats" / "a.png")
+    (tmp_path / "photos" / "more").symlink_to(tmp_path / "cats")
+    (tmp_path / "cats" / "back").symlink_to(tmp_path / "photos")
+    assert [p.image_id for p in find_pictures(tmp_path / "photos")] == ["more__a"]
+
+
 def test_an_output_inside_the_folder_is_no_input(editor: Any, tmp_path: Path) -> None:
     task = job(tmp_path, "noise", out=tmp_path / "photos" / "out")
     box = editor("instruct_pix2pix")

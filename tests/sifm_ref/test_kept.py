@@ -155,6 +155,22 @@ def test_what_edit_wrote_is_vouched_for(how: str, column: str, editor: Any, tmp_
     assert (job.out / "metadata.jsonl").read_bytes() == table
 
 
+def test_a_malformed_digest_vouches_for_nothing(editor: Any, tmp_path: Path) -> None:
+    box = editor("instruct_pix2pix")
+    made = immunized(tmp_path / "in", box, "a", "b")
+    (row, *others), before = rows(made.out), pictures(made.out)
+    spoiled = row | {"protected_sha256": row["protected_sha256"].upper()}
+    blacken(made.out / row["file_name"])
+    (made.out / "metadata.jsonl").write_text("".join(json.dumps(r) + "\n" for r in (spoiled, *others)))
+    record = made.out / ".records" / f"{row['image_id']}.json"
+    record.write_text(json.dumps(spoiled))
+    with pytest.raises(InputError, match="the picture that isr immunize made"):
+        edit(Job(directories=(made.out,), out=tmp_path / "out", prompts=PROMPTS), box)
+    immunize(replace(made, resume=True), box)
+    assert pictures(made.out) == before
+    assert rows(made.out)[0]["protected_sha256"] == row["protected_sha256"]
+
+
 def test_folders_of_before_are_read_and_it_is_said(editor: Any, tmp_path: Path) -> None:
     """Rows without digests, and a control edit's mark that knows nothing of its file."""
     box, told = editor("instruct_pix2pix"), list[str]()

@@ -138,6 +138,7 @@ def test_folders_of_one_name_are_two_purifiers(tmp_path: Path) -> None:
         folder = tmp_path / name / "final"
         folder.mkdir(parents=True)
         (folder / "config.json").write_text(f'{{"note": "{name}"}}')
+        (folder / "model.safetensors").write_bytes(b"weights")
         for spec in (f"vae:checkpoint={folder}", f"img2img:checkpoint=sd_img2img={folder}"):
             found = purifier(spec)
             assert found is not None

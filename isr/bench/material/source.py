@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from isr.canonical import sha256_json
 from isr.errors import InputError, MissingExtraError, Problem
-from isr.files import file_digest
+from isr.files import file_digest, files_below
 from isr.reading import read_bytes, read_json
 
 RULE = "caption-keywords/1"
@@ -117,9 +117,10 @@ def _files(spec: DatasetPart, folder: Path) -> tuple[str, list[Path]]:
 
     Raises ``InputError`` where there are parquet files and none is of the split.
     """
-    files = sorted(p for p in folder.rglob("*.parquet") if p.is_file())
+    every = [p for p in files_below(folder) if p.is_file()]
+    files = [p for p in every if p.suffix == ".parquet"]
     if not files:
-        return "imagefolder", [p for p in sorted(folder.rglob("metadata.*")) if p.is_file()]
+        return "imagefolder", [p for p in every if p.name.startswith("metadata.")]
     named = [
         p for p in files if spec.split in p.stem or spec.split in p.relative_to(folder).parent.parts
     ]  # as the hub has them: train-00000-of-00001.parquet, or train/0.parquet
@@ -144,7 +145,7 @@ def require_same(spec: DatasetPart, out: Path, folder: Path) -> None:
     try:
         kind, files = _files(spec, folder)
     except InputError:  # selected when files of other names were read too
-        kind, files = "parquet", sorted(p for p in folder.rglob("*.parquet") if p.is_file())
+        kind, files = "parquet", [p for p in files_below(folder) if p.suffix == ".parquet" and p.is_file()]
     if (kind, _digest(files, folder)) != (before.get("kind"), before["files"]):
         raise InputError(
             f"{spec.id}: expected the data set that {out / SELECTION} was selected from; found changed files; "
