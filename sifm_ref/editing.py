@@ -89,7 +89,16 @@ def edit(
     what, device = _what(job, editor), device_of(editor)
     ends, cut = told(editor, {u.prompt.text: u.prompt.id for u in units})
     with alone(job.out, "edit", job.shard, wait_s=job.wait_s):
-        records = Records(job.out, "edit", what, keys, resume=job.resume, growing=growing, device=device)
+        records = Records(
+            job.out,
+            "edit",
+            what,
+            keys,
+            resume=job.resume,
+            growing=growing,
+            device=device,
+            sole=job.shard[1] == 1,
+        )
         for note in (*records.notes, *([cut] if cut else [])):
             on_note(note)
         try:

@@ -110,7 +110,16 @@ def immunize(
     what, device = _what(job, editor), device_of(editor)
     batches = _batches(pictures, job, editor.multiple)
     with alone(job.out, "immunize", job.shard, wait_s=job.wait_s):
-        records = Records(job.out, "immunize", what, ids, resume=job.resume, growing=growing, device=device)
+        records = Records(
+            job.out,
+            "immunize",
+            what,
+            ids,
+            resume=job.resume,
+            growing=growing,
+            device=device,
+            sole=job.shard[1] == 1,
+        )
         for note in records.notes:
             on_note(note)
         try:

@@ -15,7 +15,7 @@ from typing import Any
 
 from isr.canonical import canonical_json, sha256_json
 from isr.errors import InputError, Problem, UsageError
-from isr.files import file_digest
+from isr.files import file_digest, files_below
 from isr.locks import held
 from isr.reading import Unreadable, byte_lines, json_lines, json_of, read_json, why
 from sifm_ref.checkpoints import compared
@@ -41,6 +41,7 @@ DIGESTS: Mapping[str, Mapping[str, str]] = {
 """By what a directory was made by: the column with the digest of each file that a row names."""
 BEGIN_S = 60.0  # to wait for another process that is writing the run's file
 SHOWN = 5
+COPIES = ("sources", "protected")  # folders that are written to before a result is done
 
 
 @cache
@@ -106,7 +107,8 @@ class Records:
     ``keys``: all results of the run, those of other processes too; its file lists them, so that a lack is seen.
     ``growing``: what may differ from the run that is gone on with, as every result's key or row says it; then results
     may also be asked for no longer. ``device``: what computes. ``notes``: what is to be told of an earlier part of the
-    run; they are kept in its file.
+    run; they are kept in its file. ``sole``: whether no other process is at work in the folder; then a run in which
+    nothing was made yet may be begun anew with other settings.
     """
 
     def __init__(
@@ -119,11 +121,12 @@ class Records:
         resume: bool,
         growing: Sequence[str] = (),
         device: str = "",
+        sole: bool = False,
     ) -> None:
         self.root, self._keys = root, sorted(keys)
         self.notes: list[str] = []
         self._name, self._file = name, root / f"{name}.json"
-        self._device = device
+        self._device, self._sole = device, sole
         self._digests: dict[Path, str] = {}  # of files that several results share
         said = {"schema": f"sifm_ref.{name}/1", "digest": sha256_json(what), **what}
         busy = f"--out {root}: expected the file of its run; found another process that keeps it; try again"
@@ -145,6 +148,8 @@ class Records:
             keys, notes = list(map(str, before.get("keys", []))), list(map(str, before.get("notes", [])))
         except (ValueError, TypeError) as error:
             raise InputError(f"{self._file}: expected the record of a run; found {why(error)}") from error
+        if self._sole and self._is_bare():
+            return []
         now = json_of(canonical_json(said))
         apart = {"digest", "keys", "versions", "device", "notes", *growing}
         differ = sorted(k for k in {*now, *before} - apart if now.get(k) != before.get(k))
@@ -170,6 +175,12 @@ class Records:
             )
         self._compare_makers(before)
         return notes
+
+    def _is_bare(self) -> bool:
+        """Whether nothing was made here: no row, and no picture but copies of what is edited, which are made again."""
+        rows = any((self.root / FOLDER).glob("*.json"))
+        made = (p.relative_to(self.root) for p in files_below(self.root, hidden=False) if p != self._file)
+        return not rows and all(p.parts[0] in COPIES and len(p.parts) > 1 for p in made)
 
     def _compare_makers(self, before: Mapping[str, Any]) -> None:
         """Notes other libraries or another device than those of the earlier part; what was not kept is not known."""

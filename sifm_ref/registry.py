@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import inspect
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -161,10 +162,21 @@ def like(now: Any, text: str) -> Any:
     for kind in (int, float):
         if isinstance(now, kind):
             try:
-                return kind(text)
+                value = kind(text)
             except ValueError:
-                raise ValueError(f"expected a number ({kind.__name__}); found {text!r}") from None
+                raise ValueError(f"expected a number ({kind.__name__}); found {text[:40]!r}") from None
+            _require_finite(value)
+            return value
     return text
+
+
+def _require_finite(value: object) -> None:
+    """``ValueError`` for NaN and infinity: no record of a run could hold them, and no picture comes of them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"expected a finite number; found {value!r}")
+    if isinstance(value, tuple | list):
+        for item in value:
+            _require_finite(item)
 
 
 def typed(said: Mapping[str, Any], defaults: Mapping[str, Any], where: str, what: str) -> dict[str, Any]:
@@ -180,6 +192,7 @@ def typed(said: Mapping[str, Any], defaults: Mapping[str, Any], where: str, what
             continue
         try:
             out[key] = like(defaults[key], value) if isinstance(value, str) else value
+            _require_finite(out[key])
         except ValueError as error:
             faults.append(f"  {key}: {error}")
     if faults:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sifm_ref.registry import Method
     from sifm_ref.units import Prompt
 
+MAX_DIGITS = 18  # of a whole number on the command line
+
 
 class Meter:
     """Progress of images or edits: done, rate, time left, memory. On a terminal one line that is written over."""
@@ -108,10 +110,15 @@ def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
     return out
 
 
+def _is_whole(text: str) -> bool:
+    """Whether ``int`` takes a text: ``isdigit`` says so of a superscript too, and a number of 5000 digits is none here."""
+    return text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
+
+
 def shard_of(text: str) -> tuple[int, int]:
     """``1/4`` as (1, 4). Raises ``UsageError``."""
     first, sign, second = text.partition("/")
-    if not (sign and first.isdigit() and second.isdigit() and int(first) < int(second)):
+    if not (sign and _is_whole(first) and _is_whole(second) and int(first) < int(second)):
         raise UsageError(f"--shard {text}: expected I/N with I from 0 to N-1, e.g. 0/2 and 1/2")
     return int(first), int(second)
 
@@ -258,7 +265,7 @@ def run_edit(o: edit.Options) -> None:
 
     require_torch()
     numbers = [s.strip() for s in o.seeds.split(",")]
-    if not all(n.isdigit() for n in numbers):
+    if not all(map(_is_whole, numbers)):
         raise UsageError(f"--seeds {o.seeds}: expected whole numbers with commas, e.g. 0,1,2")
     check_seeds(tuple(map(int, numbers)))
     meter = Meter("edits", o.quiet)

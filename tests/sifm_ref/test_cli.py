@@ -19,6 +19,8 @@ pytest.importorskip("torch", reason="needs isr-eval[sifm]")
 pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
 from isr.cli import cli
+from isr.errors import UsageError
+from sifm_ref.registry import typed
 from tests import processes
 from tests.sifm_ref.photographs import write
 from tests.sifm_ref.scenes import picture
@@ -101,6 +103,38 @@ def test_a_method_of_ones_own(photos: Path, checkpoint: Callable[[str], Path], t
     assert row["method"] == "lift"
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "-1e400", "x"])
+def test_numbers_that_are_none_are_told(value: str, photos: Path, tmp_path: Path) -> None:
+    """No setting of an editor, a method or a purifier is NaN or infinite, however it is given."""
+    prompts = tmp_path / "prompts.csv"
+    common = ("--editor", "instruct_pix2pix", "--out", tmp_path / "out")
+    edit = ("edit", tmp_path, "--prompts", prompts, *common)
+    for command in (
+        (*edit, "--set", f"guidance={value}"),
+        (*edit, "--purifier", f"gaussian_noise:sigma={value}"),
+        ("immunize", photos, *common, "--method", "sifm", "--set", f"descent.step_size={value}"),
+        ("immunize", photos, *common, "--method", "sifm", "--step-size", value),
+    ):
+        done = run(*command)
+        assert isinstance(done.exception, UsageError | SystemExit), (command, done.exception)
+        assert done.exit_code != 0
+        assert "number" in f"{done.exception} {done.output}" or "is not a valid float" in done.output
+    if value != "x":
+        with pytest.raises(UsageError, match=r"guidance: expected a finite number; found (nan|-?inf)"):
+            typed({"guidance": float(value)}, {"guidance": 7.5}, "editor e", "setting")
+
+
+@pytest.mark.parametrize("seeds", ["²", "1,²", "٣", "-1", "9" * 5000, "", "1,"])
+def test_seeds_that_are_none_are_told(seeds: str, tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.csv"
+    prompts.write_text("name,prompt\n*,x\n")
+    done = run(
+        "edit", tmp_path, "--prompts", prompts, "--editor", "x", "--out", tmp_path / "o", f"--seeds={seeds}"
+    )
+    assert isinstance(done.exception, UsageError)
+    assert "expected whole numbers with commas" in str(done.exception)
+
+
 def test_mistakes_are_told_before_anything_is_loaded(photos: Path, tmp_path: Path) -> None:
     def said(*args: object) -> str:
         done = run("immunize", photos, *args)
@@ -114,6 +148,8 @@ def test_mistakes_are_told_before_anything_is_loaded(photos: Path, tmp_path: Pat
     assert "pixel units" in said("--eps", "8", *ready)
     assert "one 8-bit level" in said("--eps", "0.0039", *ready)
     assert "expected I/N" in said("--shard", "2/2", *ready)
+    for shard in ("²/3", "0/" + "9" * 5000):
+        assert "expected I/N" in said("--shard", shard, *ready)
     assert "KEY=VALUE" in said("--set", "layers", *ready)
     assert "at least 1" in said("--batch", 0, *ready)
     (photos / "holiday.HEIC").write_bytes(b"x")

@@ -252,6 +252,29 @@ def test_a_kill_between_a_control_edit_and_its_mark(
     assert pictures(job.out) == expected
 
 
+def test_a_run_that_failed_at_its_first_picture_does_not_block_its_folder(
+    editor: Any, tmp_path: Path
+) -> None:
+    box, photos = editor("instruct_pix2pix"), photographs(tmp_path / "photos", "a")
+
+    def failing(*args: Any, **named: Any) -> Any:
+        raise MemoryError("no memory is left")
+
+    method = quick("noise")
+    job = Immunize(
+        images=photos, out=tmp_path / "out", method=replace(method, function=failing), resize=Resize(32)
+    )
+    with pytest.raises((MemoryError, UsageError)):
+        immunize(job, box)
+    assert (job.out / "immunize.json").is_file()
+    again = replace(job, method=method, resize=Resize(16))
+    with pytest.raises(UsageError, match="begun with other settings"):
+        immunize(replace(again, shard=(0, 2)), box)
+    assert immunize(again, box) == 1
+    with pytest.raises(UsageError, match="begun with other settings"):
+        immunize(job, box)
+
+
 def test_other_photographs_do_not_join_a_finished_run(editor: Any, tmp_path: Path) -> None:
     box = editor("instruct_pix2pix")
     first = immunized(tmp_path / "im", box, "p0", "p1", "p2")

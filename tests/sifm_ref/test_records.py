@@ -47,3 +47,26 @@ def test_a_row_ends_at_a_newline_and_at_nothing_else(tmp_path: Path) -> None:
     row = {"image_id": "a", "file_name": "a.png", "source_file_name": "a.png", "prompt": "x\u2028y\x85z"}
     (tmp_path / "metadata.jsonl").write_text(f"{json.dumps(row, ensure_ascii=False)}\n", "utf-8")
     assert read_rows(tmp_path, made_by="immunize") == [row]
+
+
+def test_a_run_that_made_nothing_does_not_block_its_folder(tmp_path: Path) -> None:
+    """It ended before its first picture: other settings begin anew, and are those that are on record."""
+    root = tmp_path / "r"
+
+    def begin(sole: bool = True, **what: object) -> Records:
+        return Records(root, "edit", {**WHAT, **what}, ["a"], resume=False, sole=sole)
+
+    begin()
+    (root / "sources").mkdir()
+    (root / "sources" / "a.png").write_bytes(b"x")  # a copy, made before the picture
+    with pytest.raises(UsageError, match="begun with other settings"):
+        begin(sole=False, editor="y")  # another shard may be at its first picture
+    begin(editor="y")
+    assert json.loads((root / "edit.json").read_text())["editor"] == "y"
+    for file in ("controls/a.png", "edits/a.png", ".records/a.json"):
+        (root / file).parent.mkdir(exist_ok=True)
+        (root / file).write_text("{}")
+        with pytest.raises(UsageError, match="begun with other settings"):
+            begin(editor="z")
+        (root / file).unlink()
+    begin(editor="z")
