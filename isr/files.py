@@ -15,6 +15,7 @@ from isr.reading import Unreadable, open_regular, read_text
 
 _PARTIAL = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)\.partial")
 _UNKNOWN = "0" * 8
+SETTLED_NS = 2 * 10**9  # a file that was just written may be written once more within one tick of its times
 
 
 def partial_name(path: Path) -> Path:
@@ -95,6 +96,14 @@ def file_digest(path: Path) -> str:
     """``sha256:<hex>`` of a regular file's bytes, read piece by piece. Raises ``Unreadable``."""
     with open_regular(path) as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_settled(state: Sequence[int], now_ns: int) -> bool:
+    """Whether a file that is read from ``now_ns`` on can be known again by its times; ``state``: both, in nanoseconds.
+
+    One that was written a moment before may be written once more and keep them.
+    """
+    return now_ns - max(state) >= SETTLED_NS
 
 
 def files_below(folder: Path, *, hidden: bool = True) -> list[Path]:

@@ -18,13 +18,12 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from isr.canonical import is_sha256, sha256_bytes
-from isr.files import write_bytes
+from isr.files import is_settled, write_bytes
 from isr.reading import read_bytes, read_json
 
 LARGE = 1 << 20  # bytes; smaller files are read every time
 _PIECE = 1 << 24
 _ENTRY_MOST = 1 << 14
-SETTLED_NS = 2 * 10**9  # a file that was just written may be written once more within one tick of its times
 _State = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode
 
 _known: dict[tuple[str, _State], str] = {}  # of this process
@@ -43,14 +42,14 @@ def telling(progress: Callable[[str], None]) -> Iterator[None]:
 
 def file_sha256(path: Path) -> str:
     """``sha256:<hex>`` of all bytes of a file. Raises ``OSError``."""
-    state = _state(path)
+    now, state = time.time_ns(), _state(path)
     if state[0] < LARGE:
         return sha256_bytes(read_bytes(path))
     name = os.path.realpath(path)
     found = _known.get((name, state)) or _remembered(name, state)
     if not found:
         found = _read(path, state[0])
-        if _state(path) != state or time.time_ns() - max(state[1], state[2]) < SETTLED_NS:
+        if _state(path) != state or not is_settled(state[1:3], now):
             return found
         _remember(name, state, found)
     _known[name, state] = found

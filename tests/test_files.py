@@ -14,6 +14,7 @@ from isr.files import (
     commit,
     file_digest,
     files_below,
+    is_settled,
     partial_name,
     stage,
     write_bytes,
@@ -164,6 +165,13 @@ def test_a_command_names_the_file_for_which_there_is_no_room_and_leaves_none_of_
         assert "Traceback" not in ended.stderr
         assert not file.exists()
         assert partials(file.parent) == []
+
+
+def test_a_file_is_settled_two_seconds_after_its_last_change() -> None:
+    changed, second = 5 * 10**18, 10**9
+    assert not is_settled((changed - second, changed), changed + 2 * second - 1)
+    assert is_settled((changed, changed - second), changed + 2 * second)
+    assert not is_settled((changed, changed), changed - second)  # a clock that was put back
 
 
 def test_linked_folders_are_entered_and_loops_are_not(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sifm_ref.registry import Method
     from sifm_ref.units import Prompt
 
-MAX_DIGITS = 18  # of a whole number on the command line
+MAX_DIGITS = 100  # of a whole number on the command line; seeds have up to 20, and their own bound
 
 
 class Meter:

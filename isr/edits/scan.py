@@ -9,6 +9,7 @@ import hashlib
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isr.edits.images import POLICY, colour_of, pixel_digest
+from isr.files import is_settled
 from isr.image_file import ImageProblem, decode, read_file
 from isr.reading import Unreadable, require_regular
 
@@ -25,6 +27,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS pictures (
 ) WITHOUT ROWID"""
 _COLUMNS = "path, size, mtime_ns, ctime_ns, policy, sha256, pixels, colour"
 PATH_BY_DIGEST = "SELECT path FROM pictures WHERE sha256 = ? LIMIT 1"  # in a cache, for a file's digest
+_UNSETTLED = (-1, -1, -1)  # the state of no file
 _THREADS = min(8, os.cpu_count() or 1)
 
 
@@ -54,6 +57,7 @@ class Scanner:
 
     def scan(self, paths: Iterable[str]) -> dict[str, Scanned | ImageProblem]:
         """For each path what it is, or what is wrong with it."""
+        now = time.time_ns()
         found: dict[str, Scanned | ImageProblem] = {}
         stats: dict[str, tuple[int, int, int]] = {}
         for path in dict.fromkeys(paths):
@@ -66,7 +70,7 @@ class Scanner:
         found.update(known)
         todo = [path for path in stats if path not in known]
         fresh = dict(zip(todo, self._pool.map(self._look, todo), strict=True))
-        self._remember(fresh, stats)
+        self._remember(fresh, stats, now)
         return {**found, **fresh}
 
     def _stat(self, path: str) -> tuple[int, int, int] | ImageProblem:
@@ -130,12 +134,23 @@ class Scanner:
         return known
 
     def _remember(
-        self, fresh: Mapping[str, Scanned | ImageProblem], stats: Mapping[str, tuple[int, int, int]]
+        self,
+        fresh: Mapping[str, Scanned | ImageProblem],
+        stats: Mapping[str, tuple[int, int, int]],
+        now_ns: int,
     ) -> None:
+        """Keeps what was found; of a file that was just written without its state, so that it is looked at again."""
         if self._cache is None:
             return
         rows = [
-            (p, *stats[p], POLICY, s.sha256, s.pixels, s.colour)
+            (
+                p,
+                *(stats[p] if is_settled(stats[p][1:], now_ns) else _UNSETTLED),
+                POLICY,
+                s.sha256,
+                s.pixels,
+                s.colour,
+            )
             for p, s in fresh.items()
             if isinstance(s, Scanned)
         ]

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from isr import files
 from isr.edits import scan
 from isr.edits.directory import EditDirectory, Settings, _number, columns, read_settings
 from isr.edits.directory import load_edits as load_directory
@@ -498,6 +499,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return decode(data)
 
     monkeypatch.setattr(scan, "decode", counted)
+    monkeypatch.setattr(files, "SETTLED_NS", 0)  # also files that were written just now are kept
     return sizes
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from isr import files
 from isr.canonical import sha256_bytes
 from isr.edits import scan as module
 from isr.edits.images import pixel_digest
@@ -38,6 +39,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return decode(data)
 
     monkeypatch.setattr(module, "decode", counted)
+    monkeypatch.setattr(files, "SETTLED_NS", 0)  # also files that were written just now are kept
     return seen
 
 
@@ -176,6 +178,28 @@ def test_a_changed_file_of_the_same_size_is_noticed(root: Path, cache: Path, dec
     after = scanned(root, "a.bmp", cache=cache)["a.bmp"]
     assert after != before
     assert len(decoded) == 2
+
+
+class Coarse(Scanner):
+    """On a file system whose times have a tick of two seconds, as FAT has."""
+
+    def _stat(self, path: str) -> tuple[int, int, int] | ImageProblem:
+        found = super()._stat(path)
+        if isinstance(found, ImageProblem):
+            return found
+        return found[0], *(t - t % (2 * 10**9) for t in found[1:])  # type: ignore[return-value]
+
+
+def test_a_file_that_was_just_written_is_looked_at_again(root: Path, cache: Path) -> None:
+    """One that is written once more within a tick has the same size and times; where it lies is known all the same."""
+    path, seen = root / "a.bmp", []
+    for number in (1, 2):
+        picture(number).save(path)
+        with closing(Coarse(root, cache)) as scanner:
+            seen.append(scanner.scan(["a.bmp"])["a.bmp"])
+        with closing(sqlite3.connect(cache)) as kept:
+            assert kept.execute(module.PATH_BY_DIGEST, [seen[-1].sha256]).fetchall() == [("a.bmp",)]  # type: ignore[union-attr]
+    assert seen[0] != seen[1]
 
 
 def test_a_file_put_in_the_place_of_another_is_noticed(root: Path, cache: Path) -> None:

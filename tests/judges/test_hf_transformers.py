@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import shutil
 import sys
 import textwrap
@@ -301,6 +302,21 @@ def test_linked_folders_are_content_too(tmp_path: Path) -> None:
         (model / "config.json").write_text("{}")
         (model / "sub").symlink_to(tmp_path / name / "sub")
         digests.add(load_card(write_card(tmp_path / f"{name}.toml", model)).digest)
+    assert len(digests) == 2
+
+
+def test_other_weights_of_the_same_size_and_date_are_another_judge(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    weights, card = (
+        tmp_path / "model" / "model.safetensors",
+        write_card(tmp_path / "j.toml", tmp_path / "model"),
+    )
+    digests = set()
+    for text in ("one", "two"):
+        weights.write_text(text)
+        os.utime(weights, ns=(10**18, 10**18))
+        digests.add(load_card(card).digest)
     assert len(digests) == 2
 
 

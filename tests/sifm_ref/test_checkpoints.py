@@ -16,6 +16,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs isr-eval[sifm]")
 pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
+from isr import files  # noqa: E402
 from isr.errors import InputError, UsageError  # noqa: E402
 from sifm_ref import digests  # noqa: E402
 from sifm_ref.checkpoints import compared, fingerprint, is_sampled, shown_place  # noqa: E402
@@ -35,7 +36,7 @@ PROMPTS = (Prompt("*", "make the circle red", "red"),)
 def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A cache of its own, in which also files that were written just now are kept."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(digests, "SETTLED_NS", 0)
+    monkeypatch.setattr(files, "SETTLED_NS", 0)
     digests._known.clear()
     yield
     digests._known.clear()
@@ -207,7 +208,7 @@ def test_another_content_of_the_same_size_and_date_is_read_again(tmp_path: Path,
 def test_a_file_that_was_just_written_is_not_believed_later(
     tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(digests, "SETTLED_NS", 10**18)
+    monkeypatch.setattr(files, "SETTLED_NS", 10**18)
     file = large(tmp_path / "a.safetensors")
     assert file_sha256(file) == file_sha256(file)
     assert len(read) == 2

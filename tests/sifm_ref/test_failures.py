@@ -109,7 +109,7 @@ def test_what_a_pipeline_says_is_one_line(editor: Any, tmp_path: Path, monkeypat
     [
         ("sd_img2img", {"strength": "1.5"}, "strength: expected above 0 and at most 1; found 1.5"),
         ("sd_img2img", {"strength": "0"}, "strength: expected above 0 and at most 1; found 0.0"),
-        ("sd3_img2img", {"strength": "nan"}, "strength: expected above 0 and at most 1; found nan"),
+        ("sd3_img2img", {"strength": "nan"}, "strength: expected a finite number; found nan"),
         ("sd_img2img", {"steps": "1"}, r"steps x strength of 1 or more; found 1 x 0.5; give steps=2 or more"),
         ("sd_inpaint", {"steps": "9", "strength": "0.1"}, "found 9 x 0.1; give steps=10 or more"),
         ("instruct_pix2pix", {"steps": "0"}, "steps: expected at least 1; found 0"),
