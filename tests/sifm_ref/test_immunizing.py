@@ -305,7 +305,9 @@ def test_a_mask_is_resized_as_its_picture_is(editor: Any, tmp_path: Path, policy
     assert ((source >= 128) == (mask > 0)).all()
 
 
-def test_a_run_without_a_result_is_not_overwritten_with_other_settings(editor: Any, tmp_path: Path) -> None:
+def test_a_run_that_made_nothing_does_not_keep_its_folder_from_other_settings(
+    editor: Any, tmp_path: Path
+) -> None:
     box, task = editor("instruct_pix2pix"), job(tmp_path, "noise")
     own = tmp_path / "own.py"
     own.write_text(
@@ -314,6 +316,10 @@ def test_a_run_without_a_result_is_not_overwritten_with_other_settings(editor: A
     with pytest.raises(ArithmeticError):
         immunize(replace(task, method=method(f"{own}:fails")), box)
     before = (task.out / "immunize.json").read_bytes()
-    with pytest.raises(UsageError, match="other settings"):
-        immunize(task, box)
-    assert (task.out / "immunize.json").read_bytes() == before
+    immunize(task, box)
+    record = (task.out / "immunize.json").read_bytes()
+    assert record != before
+    other = replace(task, method=method(f"{own}:fails"))
+    with pytest.raises(UsageError, match="other settings"):  # now that there is a result
+        immunize(other, box)
+    assert (task.out / "immunize.json").read_bytes() == record
