@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from isr.digests import file_sha256
 from isr.errors import InputError
 from isr.files import files_below
-from sifm_ref.digests import file_sha256
 
 WEIGHTS = ".safetensors"
 SUFFIXES = (".json", WEIGHTS, ".txt", ".model")

@@ -18,7 +18,7 @@ from isr.reading import read_bytes, read_json
 from sifm_ref.failures import library, memory
 from sifm_ref.finite import NotFiniteError, finite, remedy
 from sifm_ref.pictures import central_mask, read_rgb, slug, write_png, write_whole
-from sifm_ref.reading import told, untold
+from sifm_ref.prompt_length import told, untold
 from sifm_ref.records import FOLDER, Records, alone, device_of, remade, versions
 from sifm_ref.registry import Purifier
 from sifm_ref.units import Prompt, Unit, key_of, treatment_of, units_of

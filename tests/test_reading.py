@@ -76,7 +76,7 @@ OPENS_ITSELF = {
     "isr/files.py": {"partial.open('wb')": "writes", "path.open('rb+')": "waits for what was just written"},
     "isr/scoring/edits_csv.py": {"path.open('w', encoding='utf-8', newline='')": "writes"},
     "isr/scoring/metrics.py": {"path.open('a', encoding='utf-8')": "a cache that is appended to"},
-    "sifm_ref/digests.py": {"path.open('rb')": "weights, of any size, looked at before"},
+    "isr/digests.py": {"path.open('rb')": "weights, of any size, looked at before"},
 }
 """Every call that opens a file by itself, with the reason; ``isr.reading`` is where all others are opened."""
 

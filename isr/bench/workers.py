@@ -22,10 +22,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Literal
 
+from isr.digests import telling
 from isr.errors import InputError, IsrError
 from sifm_ref import editing, immunizing
 from sifm_ref.budget import Budget
-from sifm_ref.digests import telling
 from sifm_ref.editor import Editor, Memory, Settings, WhiteBox
 from sifm_ref.loading import load
 from sifm_ref.pictures import Picture, Resize

@@ -136,7 +136,7 @@ def prompts_in(path: Path) -> tuple[Prompt, ...]:
 
 def open_editor(spec: str, sets: Sequence[str], meter: Meter, option: str, **settings: Any) -> Editor:
     """The editor that the options name, with a word on stderr: loading takes a while."""
-    from sifm_ref.digests import telling
+    from isr.digests import telling
     from sifm_ref.editor import Settings
     from sifm_ref.loading import load
 
@@ -257,7 +257,7 @@ def _applicable(spec: str, settings: dict[str, str], sets: Sequence[str]) -> dic
 
 def run_edit(o: edit.Options) -> None:
     """``isr edit`` with its options read."""
-    from sifm_ref.digests import telling
+    from isr.digests import telling
     from sifm_ref.editing import Done, Job
     from sifm_ref.editing import edit as make
     from sifm_ref.registry import purifier, require_torch

@@ -72,7 +72,7 @@ def command(
     isr bench study.toml --only score,results
     """
     from isr.bench.opening import open_bench
-    from sifm_ref.digests import telling
+    from isr.digests import telling
 
     show = _Nothing() if quiet else _Lines()
     with telling(show.now_and_then):  # which weights a study means is known by reading them

@@ -27,9 +27,8 @@ _NUMBER = rb"[\x00-\x06\x08\x09]"
 _LENGTH = rb"([\x80-\xff]{0,3}[\x00-\x7f])"
 _ANSWER = re.compile(rb"(?=([\x05-\x08]" + _KEY + _NUMBER + _LENGTH + _KEY + rb"))", re.DOTALL)
 _REQUEST = re.compile(rb"(?=([\x03-\x06]" + _KEY + _LENGTH + rb"))", re.DOTALL)
-_PART = re.compile(
-    rb"(?=([\x04-\x07]\x81\x1b" + _LENGTH + rb")sha256:[0-9a-f]{64})", re.DOTALL
-)  # 71 characters
+# of 71 characters
+_PART = re.compile(rb"(?=([\x04-\x07]\x81\x1b" + _LENGTH + rb")sha256:[0-9a-f]{64})", re.DOTALL)
 _SIZES = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}  # bytes of a number by its type
 _WAL_HEADER, _FRAME_HEADER = 32, 24
 _SECTOR = 512  # the header of a rollback journal, before pages with a number before and a sum behind each (section 3)
@@ -83,9 +82,8 @@ class _Pages:
     before_all: int = 0
     before_each: int = 0
     after_each: int = 0
-    numbered: dict[int, int] = field(
-        init=False, default_factory=dict
-    )  # page number -> where its latest copy begins
+    # page number -> where its latest copy begins
+    numbered: dict[int, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         step = self.size + self.before_each + self.after_each

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isr.canonical import sha256_json
+from isr.digests import file_sha256
 from isr.errors import CardError
-from isr.files import file_digest, files_below, is_settled
+from isr.files import files_below
 from isr.reading import Unreadable
 
 if TYPE_CHECKING:
@@ -36,7 +34,7 @@ def checkpoint_digest(card: Card) -> str:
                 f"{card.name}: 'model' expected a folder with config.json and safetensors; found none at "
                 f"{card.model!r} ({folder}); check the path"
             )
-        files = {p.relative_to(folder).as_posix(): _digest_of(p) for p in found}
+        files = {p.relative_to(folder).as_posix(): file_sha256(p) for p in found}
     except OSError as error:
         raise CardError(
             f"{card.name}: 'model' expected readable files in {card.model!r}; found {error.filename} "
@@ -47,16 +45,3 @@ def checkpoint_digest(card: Card) -> str:
             f"{card.name}: 'model' expected readable files in {card.model!r}; found: {error}"
         ) from None
     return "checkpoint:" + sha256_json(files)
-
-
-def _digest_of(path: Path) -> str:
-    now, state = time.time_ns(), path.stat()
-    times = (state.st_mtime_ns, state.st_ctime_ns)
-    if not is_settled(times, now):
-        return file_digest(path)
-    return _known_digest(str(path), (state.st_size, *times, state.st_ino))
-
-
-@lru_cache(maxsize=4096)
-def _known_digest(path: str, state: tuple[int, ...]) -> str:
-    return file_digest(Path(path))

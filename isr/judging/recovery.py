@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,7 @@ class Recovered:
 
     answers: int
     before: int | None  # answers that the damaged store still counts
-    kept: (
-        Path | None
-    )  # where the damaged file lies now; ``None``: the store was sound and nothing was changed
+    kept: Path | None  # where the damaged file lies now; ``None``: nothing was wrong, and nothing was changed
     faults: tuple[str, ...]
 
 
@@ -133,7 +132,7 @@ def _keep(path: Path) -> Path:
     files = [path, *(f for what in ("wal", "journal") if (f := beside(path, what)).is_file())]
     digest = sha256_bytes("".join(map(file_digest, files)).encode()).partition(":")[2]
     name = f"{path.name}.damaged-{digest[:8]}"
-    for half in path.parent.glob(f".{path.name}.damaged-*.partial"):  # of a recovery that was killed
+    for half in path.parent.glob(f".{escape(path.name)}.damaged-*.partial"):  # of a recovery that was killed
         half.unlink()
     for source in reversed(files):
         copy = path.with_name(source.name.replace(path.name, name, 1))
@@ -146,7 +145,7 @@ def _keep(path: Path) -> Path:
 
 
 def _copies(path: Path) -> list[Path]:
-    found = path.parent.glob(f"{path.name}.damaged-*")
+    found = path.parent.glob(f"{escape(path.name)}.damaged-*")
     return sorted(p for p in found if not p.name.endswith(("-wal", "-journal", "-shm")))
 
 

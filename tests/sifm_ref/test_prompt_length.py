@@ -14,7 +14,7 @@ pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
 from isr.cli import cli  # noqa: E402
 from sifm_ref.editing import Job, edit  # noqa: E402
-from sifm_ref.reading import cut_off, told  # noqa: E402
+from sifm_ref.prompt_length import cut_off, told  # noqa: E402
 from sifm_ref.units import Prompt  # noqa: E402
 from tests.sifm_ref.checkpoints import EDITORS  # noqa: E402
 from tests.sifm_ref.test_editing import handmade, rows  # noqa: E402
