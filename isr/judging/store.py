@@ -370,30 +370,25 @@ class _Writer:
 
     def _commit(self, connection: sqlite3.Connection, batch: Iterable[tuple[Row, Future[None]]]) -> None:
         batch = list(batch)
-        try:
-            self._require_same_file()
-            with connection:
-                connection.execute("BEGIN IMMEDIATE")
-                for row, _ in batch:
-                    self._insert(connection, *row)
-        except sqlite3.Error as error:
-            failure = StoreError(
-                f"{self._path}: an answer could not be kept ({error}); "
-                f"{database_advice(error, 'free the disk, then run again')}"
-            )
+        fault = ""
+        if _identity(self._path) != self._identity:  # what is written into it now nobody would find
+            fault = "the file was replaced by another meanwhile); run again"
+        else:
+            try:
+                with connection:
+                    connection.execute("BEGIN IMMEDIATE")
+                    for row, _ in batch:
+                        self._insert(connection, *row)
+            except sqlite3.Error as error:
+                fault = f"{error}); {database_advice(error, 'free the disk, then run again')}"
+        if fault:
+            failure = StoreError(f"{self._path}: an answer could not be kept ({fault}")
             for _, future in batch:
                 future.set_exception(failure)
             return
         for (request, *_), future in batch:
             self._known_parts |= {request.template.digest, request.template.card.digest}
             future.set_result(None)
-
-    def _require_same_file(self) -> None:
-        """Raises ``sqlite3.Error`` where the file was replaced: what is written into it now nobody would find."""
-        if _identity(self._path) != self._identity:
-            raise sqlite3.OperationalError(
-                "the file was replaced by another meanwhile, as isr store recover does"
-            )
 
     def _insert(
         self, connection: sqlite3.Connection, request: Request, ask: int, asked: str, body: str
