@@ -184,6 +184,7 @@ def test_a_reply_that_its_host_ended_is_undecided_though_it_is_complete(word: st
         "Lo siento, no puedo ayudar con eso.", "Desculpe, não posso avaliar esta imagem.", "Mi dispiace, non posso.",
         "Извините, я не могу оценить это изображение.", "抱歉，我无法评估这张图片。", "申し訳ありませんが、評価できません。",
         "죄송하지만 이 이미지를 평가할 수 없습니다.", "عذراً، لا يمكنني تقييم هذه الصورة.", "क्षमा करें, मैं यह नहीं कर सकता।",
+        "Het spijt me, maar dat beoordeel ik hier niet.", "Przykro mi, tego nie ocenię.", "Üzgünüm, bunu değerlendiremem.",
     ],
 )  # fmt: skip
 def test_refusals_in_other_languages(text: str) -> None:
