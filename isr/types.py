@@ -234,7 +234,8 @@ class Answer:
 
     ``served`` says who answered (model, fingerprint, request_id, host, backend_version), ``usage`` what it
     took (prompt_tokens, completion_tokens), ``sent`` the digest of each image as it was sent, by role. ``p_yes``
-    is the probability of the verdict ``fails`` against ``fine``, from the logprobs of the verdict's tokens.
+    is the probability of the verdict ``fails`` against ``fine``, from the logprobs of the verdict's tokens. ``reasoning``
+    is the beginning of the thoughts that the host sent apart from the text; no verdict is read from it.
 
     Raises ``ValueError`` for a ``finish_reason`` that is no ``Finish`` and no word of one.
     """
@@ -249,6 +250,7 @@ class Answer:
     received_at: str = ""
     latency_s: float = 0.0
     p_yes: float | None = None
+    reasoning: str = ""
 
     def __post_init__(self) -> None:
         if type(self.finish_reason) is Finish:

@@ -44,6 +44,7 @@ _FILTER_CODES = {
     "responsibleaipolicyviolation",
     "invalid_prompt",
 }
+_THOUGHTS = ("reasoning", "reasoning_content", "thinking")  # fields of a message; hosts differ
 _FILTERED: Mapping[str, Any] = {"choices": [{"finish_reason": "content_filter", "message": {"content": ""}}]}
 # what the client lets through beside its own errors: replies that are no HTTP, proxies that are none
 _FAILURES = (openai.OpenAIError, aiohttp.ClientError, httpx2.HTTPError, httpx2.InvalidURL, OSError)
@@ -122,6 +123,7 @@ class OpenAIChat:
             text=said["text"],
             finish_reason=finish,
             refusal=said["refusal"],
+            reasoning=said["reasoning"],
             served=self._served(payload, headers, said["finish_reason"] if finish is Finish.OTHER else ""),
             usage=_usage(payload),
             sent=sent,
@@ -290,15 +292,19 @@ def _first_choice(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_completion(payload: Mapping[str, Any]) -> dict[str, str]:
-    """Text, refusal and finish reason of a chat completion, whatever shape it has; never raises."""
+    """Text, thoughts, refusal and finish reason of a chat completion, whatever shape it has; never raises."""
     choice = _first_choice(payload)
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
     content = message.get("content")
+    thoughts = next((t for n in _THOUGHTS if isinstance(t := message.get(n), str) and t), "")
     if isinstance(content, list):  # some hosts answer in parts
-        content = "".join(str(p.get("text") or "") for p in content if isinstance(p, dict))
+        parts = [p for p in content if isinstance(p, dict)]
+        content = "".join(str(p.get("text") or "") for p in parts)
+        thoughts = thoughts or "".join(str(p.get("thinking") or p.get("reasoning") or "") for p in parts)
     return {
         "text": content if isinstance(content, str) else "",
+        "reasoning": thoughts,
         "refusal": str(message.get("refusal") or ""),
         "finish_reason": str(choice.get("finish_reason") or ""),
     }

@@ -40,6 +40,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _FILE = re.compile(r"[^:]+\.py:[A-Za-z_][A-Za-z0-9_]*\Z")
 
 MAX_TEXT = 100_000  # characters of an answer that are kept
+MAX_REASONING = 4_000  # characters of a judge's thoughts that are kept beside its answer
 MAX_COUNT = 10**9  # tokens that one request can have
 
 T = TypeVar("T")
@@ -352,6 +353,8 @@ def bounded(answer: Answer) -> Answer:
     """
     if any(not 0 <= n <= MAX_COUNT for n in answer.usage.values()):
         answer = replace(answer, usage={})
+    if len(answer.reasoning) > MAX_REASONING:
+        answer = replace(answer, reasoning=answer.reasoning[:MAX_REASONING])
     length = max(len(answer.text), len(answer.refusal))
     if length <= MAX_TEXT:
         return answer
@@ -370,7 +373,7 @@ def _checked(answer: object) -> Answer:
     """What a backend handed over. Raises ``TypeError`` unless it is an ``Answer`` of the types that its fields name."""
     if not isinstance(answer, Answer):
         raise TypeError(f"expected an isr.Answer; found {type(answer).__name__}")
-    for name in ("text", "refusal", "received_at"):
+    for name in ("text", "refusal", "received_at", "reasoning"):
         if not isinstance(getattr(answer, name), str):
             raise TypeError(f"Answer.{name} expected a text; found {getattr(answer, name)!r:.80}")
     for name, kind, words in (
