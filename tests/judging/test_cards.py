@@ -38,7 +38,7 @@ DIGESTS = {  # as version 0.1.0 computed them
     "shapes-oracle": "c64282e50f4cb3b721378e327d9feea882a321c7c4a526f26a72f9f9d0e27b89",
 }
 
-PANELS = ("gemini-successors", "paper-2512.14320")
+PANELS = ("gemini-routed", "gemini-successors", "paper-2512.14320")
 KEY = "sk-canary0123456789abcdef0123456789"
 MINIMAL = 'backend = "openai_chat"\nmodel = "m"\n[endpoint]\nbase_url = "http://127.0.0.1:8000/v1"\n'
 
