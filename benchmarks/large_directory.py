@@ -21,7 +21,7 @@ from pathlib import Path
 
 from isr.judging.cards import load_panel
 from isr.judging.edits import load_edits
-from isr.judging.loop import Plan, arms_of
+from isr.judging.plan import Plan, arms_of
 from isr.judging.rubrics import load_pair
 
 PROMPTS = 20

@@ -28,7 +28,8 @@ from isr.judging import loop
 from isr.judging.backends import open_judge
 from isr.judging.cards import Panel, load_card
 from isr.judging.edits import load_edits
-from isr.judging.loop import Plan, arms_of, judge_all
+from isr.judging.loop import judge_all
+from isr.judging.plan import Plan, arms_of
 from isr.judging.requests import Request
 from isr.judging.rubrics import load_pair
 from isr.judging.sending import Encoder, Prepared

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
         UsageError,
     )
     from isr.judging.edits import load_edits
+    from isr.scoring.from_python import ascore, score
     from isr.scoring.metric import ISR
     from isr.scoring.result import Result
-    from isr.scoring.run import ascore, score
     from isr.signature import Signature
     from isr.types import Answer, Arm, Edit, Estimate, Question, Treatment, Unit, Verdict
 
@@ -67,7 +67,7 @@ _HOME = {
     ),
     "isr.scoring.metric": ("ISR",),
     "isr.scoring.result": ("Result",),
-    "isr.scoring.run": ("ascore", "score"),
+    "isr.scoring.from_python": ("ascore", "score"),
     "isr.signature": ("Signature",),
     "isr.types": ("Answer", "Arm", "Edit", "Estimate", "Question", "Treatment", "Unit", "Verdict"),
 }

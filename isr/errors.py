@@ -120,6 +120,14 @@ class ModelNotFoundError(JudgeError):
     """The endpoint does not serve the card's model."""
 
 
+class RetiredError(JudgeError):
+    """The judge's model is past the day on which it retires: nothing new is asked of it. ``stored``: answers that are kept."""
+
+    def __init__(self, message: str, stored: int = 0) -> None:
+        self.stored = stored
+        super().__init__(message)
+
+
 class QuotaError(JudgeError):
     """The account behind the key has nothing left to pay with: no request will be answered."""
 

@@ -27,6 +27,7 @@ from isr.judging.keys import endpoint_key, is_loopback
 from isr.judging.logprobs import p_yes, steps_of_completion
 from isr.judging.messages import message_of
 from isr.judging.replies import ACCEPT_ENCODING, bounded
+from isr.judging.served import is_among, plain
 from isr.judging.statuses import QUOTA_CODES, codes, error_fields, error_of_status, finish_of, quota_error
 from isr.redaction import guard_logs, redactor
 from isr.types import Answer, Finish
@@ -136,14 +137,21 @@ class OpenAIChat:
         await self._client.close()
 
     def _check_model(self, payload: Mapping[str, Any]) -> None:
+        """Raises ``ModelNotFoundError`` unless the model that answered is one that the card's ``serves`` names."""
+        if not self.card.serves:
+            return
         served = payload.get("model")
-        if self.card.serves and isinstance(served, str):
-            name = served.removeprefix("models/")
-            if not name.startswith(self.card.serves):
-                raise ModelNotFoundError(
-                    f"{self.card.endpoint.host} answered as {self._clean(name)[:200]!r} where {self.card.served_name!r} was asked; "
-                    f"that is another judge: use a card for it (its answer was not kept)"
-                )
+        if not isinstance(served, str) or not served:
+            found = "a reply that names no model"
+        elif not is_among(self.card.serves, served):
+            found = f"an answer of {self._clean(plain(served))[:200]!r}"
+        else:
+            return
+        raise ModelNotFoundError(
+            f"{self.card.endpoint.host}: expected an answer of {self.card.served_name!r}, by its card one of "
+            f"{', '.join(self.card.serves)} with or without a date; found {found}: that may be another judge; use a card "
+            f"for it (its answer was not kept)"
+        )
 
     async def _body(self, request: Request, images: Prepared) -> tuple[bytes, Mapping[str, str]]:
         """The JSON body as bytes: the message with marks where images stand, and the images' bytes between."""
@@ -198,6 +206,7 @@ class OpenAIChat:
             "id": payload.get("id"),
             "request_id": headers.get("x-request-id"),
             "host": urlsplit(self.card.endpoint.base_url).netloc,
+            "provider": payload.get("provider"),  # OpenRouter: who ran the model
             "server": headers.get("server"),
             "client": f"openai {openai.__version__}",
             "finish_reason": finish,  # the host's own word, where it is none of ours
@@ -297,7 +306,7 @@ def read_completion(payload: Mapping[str, Any]) -> dict[str, str]:
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
     content = message.get("content")
-    thoughts = next((t for n in _THOUGHTS if isinstance(t := message.get(n), str) and t), "")
+    thoughts = next((str(t) for n in _THOUGHTS if (t := message.get(n))), "")
     if isinstance(content, list):  # some hosts answer in parts
         parts = [p for p in content if isinstance(p, dict)]
         content = "".join(str(p.get("text") or "") for p in parts)

@@ -99,7 +99,7 @@ class Server:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     refused: asyncio.Event = field(default_factory=asyncio.Event)
     behaviour: str = ""  # of tests.behaviours; without one, answers are drawn from the digest of the body
-    reports: str = ""  # the name of the model in answers, if another than the one asked for
+    reports: str = ""  # the name of the model in answers, if another than the one asked for; "-": none
 
     def fault_of(self, digest: str) -> str:
         draw = random.Random(f"{self.seed}:{digest}").random()
@@ -259,7 +259,7 @@ class Server:
             "id": f"chatcmpl-{digest[:12]}",
             "object": "chat.completion",
             "created": 1,
-            "model": self.reports or self.model,
+            **({"model": self.reports or self.model} if self.reports != "-" else {}),
             "system_fingerprint": "fp_test",
             "choices": [
                 {

@@ -44,7 +44,7 @@ def recorded_run(
     """Scores a directory with recorded answers; returns the run's folder. say: number of the request -> answer."""
     from isr.judging.cards import load_panel
     from isr.judging.edits import load_edits
-    from isr.judging.loop import Plan, arms_of
+    from isr.judging.plan import Plan, arms_of
     from isr.judging.rubrics import load_pair
 
     edits = root / "edits"

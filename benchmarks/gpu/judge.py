@@ -30,7 +30,8 @@ from benchmarks.local_judges import Pictures, pictures_of, talk_of
 from isr.judges import hf_transformers
 from isr.judging.cards import Card, Panel, load_card
 from isr.judging.edits import load_edits
-from isr.judging.loop import Plan, arms_of, judge_all
+from isr.judging.loop import judge_all
+from isr.judging.plan import Plan, arms_of
 from isr.judging.requests import Request
 from isr.judging.rubrics import load_rubric
 from isr.judging.store import Store

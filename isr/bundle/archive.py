@@ -21,7 +21,7 @@ from isr.edits.metadata import metadata_file
 from isr.errors import InputError, Problem, StoreError, UsageError
 from isr.files import commit, naming, partial_name
 from isr.judging.cards import Card
-from isr.judging.loop import Plan, arms_of
+from isr.judging.plan import Plan, arms_of
 from isr.judging.store import Store
 from isr.reading import MAX_TABLE, Unreadable, json_lines, json_of, read_bytes, require_regular
 from isr.scoring.metrics_csv import METRICS, SUMMARY, read_metrics

@@ -11,7 +11,7 @@ from typing import Any
 from isr.edits.directory import EditDirectory, load_edits
 from isr.errors import InputError, Problem, UsageError
 from isr.judging.cards import Panel, load_panel
-from isr.judging.loop import Plan
+from isr.judging.plan import Plan
 from isr.judging.recorded_card import recorded_panel
 from isr.judging.rubrics import Rubric, load_rubric
 from isr.judging.thresholds import parse_recalibration
@@ -74,6 +74,7 @@ def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
         panel=panel,
         repeats=int(settings.get("repeats", "1")),
         reask=reask,
+        allow_retired="retired" in settings,
         recalibrations=tuple(
             parse_recalibration(data.decode("utf-8", "replace"), f"calibration {number} of {folder / RECORD}")
             for number, data in enumerate(calibrations, 1)

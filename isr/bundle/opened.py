@@ -13,8 +13,8 @@ from isr.edits.directory import EditDirectory
 from isr.errors import CardError, InputError, IsrError, Problem
 from isr.files import file_digest
 from isr.judging.cards import Card, Panel
-from isr.judging.loop import Plan
 from isr.judging.parsing import VERSIONS
+from isr.judging.plan import Plan
 from isr.judging.recorded_card import RecordedCard, digested, recorded_card
 from isr.judging.rubrics import Rubric, load_rubric, parse_rubric
 from isr.judging.thresholds import read_recalibration
@@ -101,6 +101,7 @@ def open_bundle(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found
             panel=panel,
             repeats=int(s["repeats"]),
             reask=reask,
+            allow_retired="retired" in s,
             recalibrations=tuple(calibrations),
             parser=_parser(s),
         )

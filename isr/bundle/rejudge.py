@@ -18,7 +18,8 @@ from isr.calibration.agreement.summary import two_rater_agreement
 from isr.canonical import sha256_bytes
 from isr.errors import UsageError
 from isr.judging.cards import Panel
-from isr.judging.loop import Judged, judge_all, judged_edits
+from isr.judging.judged import Judged, judged_edits
+from isr.judging.loop import judge_all
 from isr.judging.store import Store
 from isr.reading import read_bytes
 from isr.scoring.finished import OUTCOME

@@ -18,7 +18,8 @@ from isr.bundle.archive import MANIFEST, SCHEMA, Bundle, image_name, image_refs
 from isr.bundle.opened import Opened, Rejudged, Verification, file_state, open_bundle
 from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem
-from isr.judging.loop import Judged, Progress, judged_edits
+from isr.judging.judged import Judged, judged_edits
+from isr.judging.progress import Progress
 from isr.judging.store import Store
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.places import TABLE
@@ -146,8 +147,7 @@ def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verif
     wanted = result.table.get(TABLE)
     if wanted is not None and sha256_bytes(bundle.read(TABLE)) != wanted:
         found.faults.append(f"{TABLE}: is not the table of this result.json")
-    given, made = ({k: v for k, v in r.items() if k not in SEEN} for r in (opened.raw, again.as_dict()))
-    found.faults += list(_differences(given, made, found))
+    found.faults += list(_result_faults(opened.raw, again.as_dict(), found))
     if undigested and (digested or len(undigested) < count):
         found.faults.append(
             f"answers.jsonl: {len(undigested)} of {count:,} answers have no digest, first {undigested[0]}: taken away since "
@@ -166,6 +166,16 @@ def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verif
             f"arithmetic: {count:,} raw answers give the same verdicts for every edit and the same {n} estimates, "
             "intervals and bounds, to at least 13 digits"
         )
+
+
+def _result_faults(given: Mapping[str, Any], made: Mapping[str, Any], found: Verification) -> Iterator[str]:
+    """Where the result is not what the answers give."""
+    seen = set(SEEN)
+    if "answered" not in given:  # of an isr that did not look yet, or taken away: told, whatever it was
+        found.notes += [f"{a['level']}, not in the result: {a['text']}" for a in made.get("answered", ())]
+        seen.add("answered")
+    one, other = ({k: v for k, v in r.items() if k not in seen} for r in (given, made))
+    yield from _differences(one, other, found)
 
 
 def _counting(rows: Iterable[tuple[str, Any]], undigested: list[str]) -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from isr.judging.loop import Progress
+    from isr.judging.progress import Progress
     from isr.scoring.run import Watch
 
 LINE_EVERY_S = 15.0

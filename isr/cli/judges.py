@@ -69,14 +69,15 @@ def _shown(card: Card) -> str:
 @command.command()
 @click.argument("name")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override one field of the card.")
-def check(name: str, sets: tuple[str, ...]) -> None:
+@click.option("--allow-retired", is_flag=True, help="Ask a judge whose model is retired by its card.")
+def check(name: str, sets: tuple[str, ...], allow_retired: bool) -> None:
     """Make one real call for each question and report model, latency, schema support and cost."""
     from isr.judging.cards import load_panel
     from isr.judging.check import check_card
 
     good = True
     for card in load_panel(name, sets).members:
-        report = check_card(card)
+        report = check_card(card, allow_retired=allow_retired)
         good = good and report.usable
         click.echo(report.text())
     if not good:

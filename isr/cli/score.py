@@ -89,6 +89,16 @@ REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to op
     help="Ask once more where the answer was undecided for this reason; goes into the signature.",
 )
 @click.option(
+    "--allow-retired",
+    is_flag=True,
+    help="Ask a judge whose model is retired by its card; goes into the signature.",
+)
+@click.option(
+    "--keep-going",
+    is_flag=True,
+    help="Go on asking a judge whose first answers are all undecided for one technical reason.",
+)
+@click.option(
     "--calibration",
     "calibrations",
     multiple=True,

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from isr.canonical import sha256_bytes
 from isr.errors import CardError, IsrError, JudgeError
 from isr.foreign import ForeignCodeError, loaded
+from isr.judging.retirement import require_served, utc_today
 from isr.reading import Unreadable, read_bytes
 from isr.types import Answer, Finish
 
@@ -150,12 +151,12 @@ def backend_of(card: Card) -> Callable[[Card], Judge]:
         raise CardError(f"{card.name}: {error}") from error
 
 
-def open_judge(card: Card) -> Judge:
+def open_judge(card: Card, *, allow_retired: bool = False) -> Judge:
     """The judge of a card, whose answers and errors are checked at the border.
 
-    Raises ``CardError`` if no such backend exists or it cannot take the card.
+    Raises ``CardError`` if no such backend exists or it cannot take the card, ``RetiredError`` if its model is retired.
     """
-    return _opened(card)
+    return _opened(card, allow_retired)
 
 
 def open_writer(card: Card) -> Writer:
@@ -168,7 +169,9 @@ def open_writer(card: Card) -> Writer:
     return _opened(card)
 
 
-def _opened(card: Card) -> _AtTheBorder:
+def _opened(card: Card, allow_retired: bool = False) -> _AtTheBorder:
+    if not allow_retired:
+        require_served(card, utc_today())
     opened = backend_of(card)
     with _border(card, "open_judge"):
         return _AtTheBorder(card, opened(card), _plugin(card.backend))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata, resources
@@ -22,19 +22,14 @@ from isr.edits.images import ImagePolicy
 from isr.errors import CardError, Problem, UsageError
 from isr.files import file_digest
 from isr.foreign import ForeignCodeError, loaded
-from isr.judging import image_tokens
 from isr.judging.backends import NAME as BACKEND_NAME
 from isr.judging.backends import Traits, by_path, identity_of, traits
+from isr.judging.card_problems import field_problems
 from isr.judging.card_secrets import not_finite, secrets, shown, shown_setting
 from isr.judging.checkpoints import checkpoint_digest
 from isr.reading import MAX_TOML, TooDeep, Unreadable, read_text, toml_of
 
 PANEL = "panel"
-_SENT = {
-    "logprobs", "max_completion_tokens", "max_tokens", "messages", "model", "n", "reasoning_effort",
-    "response_format", "seed", "stream", "stream_options", "temperature", "top_logprobs",
-}  # fmt: skip
-_PROCESSED = {"add_special_tokens", "images", "padding", "return_tensors", "text", "videos"}
 RULES = ("strict", "majority", "any", "per_question")
 ENTRY_POINTS = "isr.judges"
 
@@ -107,8 +102,9 @@ class Price(_Section):
 class Card(_Section):
     """One judge. ``name`` is the file's; everything else is the file's content.
 
-    ``serves``: beginnings of the model names that the endpoint may report; another name stops the run, since
-    hosts have silently routed retired models to others.
+    ``serves``: the model names that the endpoint may report, each with or without a date, a build or a vendor
+    (``isr.judging.served``); another name, or none, stops the run, since hosts have silently routed retired models to others.
+    ``retires_on``: from that day on nothing new is asked of it (``isr.judging.retirement``).
     """
 
     name: str
@@ -244,11 +240,14 @@ def load_card(name_or_path: str, overrides: Sequence[str] = ()) -> Card:
     Raises ``CardError`` with every problem of the file at once.
     """
     raw, name, where = _read(name_or_path)
+    model = raw.get("model")
     folder = os.path.abspath(os.path.dirname(name_or_path)) if name_or_path.endswith(".toml") else ""
     for text in overrides:
         _override(raw, text)
         if text.startswith("model=") and _is_relative(str(raw["model"])):  # from where the user stands
             raw["model"] = "./" + os.path.relpath(str(raw["model"]), folder or ".")
+    if raw.get("model") != model:
+        _clear(raw, [text.partition("=")[0].strip() for text in overrides])
     return _checked(raw, name, where, folder)
 
 
@@ -347,6 +346,22 @@ def _override(raw: dict[str, Any], text: str) -> None:
         target[last] = value  # a bare word is a string: --set model=my-model
 
 
+OF_THE_MODEL = ("revision", "serves", "verified_on", "retires_on", "price", "notes")
+"""Fields of a card that are true of its model only: another model has none of them until it is given its own."""
+
+
+def _clear(raw: dict[str, Any], given: Sequence[str]) -> None:
+    """Takes out what was said of another model, unless it was set beside the new one."""
+    for name in OF_THE_MODEL:
+        if name in given:
+            continue
+        own = [g.partition(".")[2] for g in given if g.startswith(f"{name}.")]
+        kept = {k: v for k, v in raw.get(name, {}).items() if k in own} if own else {}
+        raw.pop(name, None)
+        if kept:
+            raw[name] = kept
+
+
 def _checked(raw: dict[str, Any], name: str, where: str, folder: str) -> Card:
     problems = [*secrets(raw, where), *not_finite(raw, where)]
     for own in {"name", "folder"} & set(raw):
@@ -361,7 +376,7 @@ def _checked(raw: dict[str, Any], name: str, where: str, folder: str) -> Card:
                 found = "none" if e["type"] == "missing" else shown(e.get("input"))
                 problems.append(Problem(where, field, e["msg"], found, "edit the card"))
         raise CardError(f"{where}: {len(problems)} problem(s)", problems) from None
-    problems += [*_address_problems(card, where), *_rule_problems(card, where), *_reserved(card, where)]
+    problems += field_problems(card, where)
     if by_path(card.backend) and not folder:
         fix = "give the card itself by its path, or register the backend"
         problems.append(Problem(where, "backend", "the name of a backend", repr(card.backend), fix))
@@ -372,43 +387,6 @@ def _checked(raw: dict[str, Any], name: str, where: str, folder: str) -> Card:
     if problems:
         raise CardError(f"{where}: {len(problems)} problem(s)", problems)
     return card
-
-
-def _address_problems(card: Card, where: str) -> Iterator[Problem]:
-    address = card.endpoint.base_url
-    if not address:
-        return
-    try:
-        url = urlsplit(address)
-        named = bool(url.username or url.password)
-        sound = url.scheme.lower() in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        named, sound = "@" in address, False
-    if not sound:
-        found = "another one" if named else shown(address)
-        yield Problem(where, "endpoint.base_url", "an http(s) address", found, "edit the card")
-    if named:
-        fix = "put the key into api_key_env's variable"
-        yield Problem(where, "endpoint.base_url", "no user or password", "one", fix)
-
-
-def _rule_problems(card: Card, where: str) -> Iterator[Problem]:
-    rule = card.price.image_tokens
-    if rule and rule not in image_tokens.RULES:
-        expected = f"one of {', '.join(image_tokens.RULES)}, or nothing"
-        yield Problem(where, "price.image_tokens", expected, shown(rule), "edit the card")
-
-
-def _reserved(card: Card, where: str) -> Iterator[Problem]:
-    """Free fields may add to a request; they replace nothing that isr itself puts into it."""
-    for at, given, own in (
-        ("decoding.extra", card.decoding.extra, _SENT),
-        ("images.processor", card.images.processor, _PROCESSED),
-    ):
-        taken = sorted(set(given) & own)
-        if taken:
-            fix = "say it by the card's own fields, or leave it out"
-            yield Problem(where, at, "names that isr does not set itself", ", ".join(taken), fix)
 
 
 def _as_json(raw: dict[str, Any]) -> bytes:

@@ -77,15 +77,15 @@ class Check:
         return "\n".join(lines)
 
 
-def check_card(card: Card) -> Check:
+def check_card(card: Card, *, allow_retired: bool = False) -> Check:
     """Asks both questions once. Raises ``JudgeError`` or ``SecretError`` if the judge cannot be used at all."""
     with tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(_check(card, Path(folder)))
+        return asyncio.run(_check(card, Path(folder), allow_retired))
 
 
-async def _check(card: Card, folder: Path) -> Check:
+async def _check(card: Card, folder: Path, allow_retired: bool) -> Check:
     images = {role: _scene(folder, role, colour) for role, colour in (("source", _RED), ("edit", _GREEN))}
-    judge = open_judge(card)
+    judge = open_judge(card, allow_retired=allow_retired)
     encoder = Encoder(folder, card.policy)
     answers: list[tuple[str, Answer | None, Verdict]] = []
     cost = 0.0

@@ -10,38 +10,36 @@ import asyncio
 import logging
 import os
 import random
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import date
 from itertools import islice
-from pathlib import Path
 
 from isr.errors import (
     EditDirectoryError,
     JudgeError,
     Problem,
     RejectedError,
+    RetiredError,
     SecretError,
     TransportError,
     TransportReason,
 )
 from isr.image_file import ImageProblem
 from isr.judging.backends import Judge, open_judge
-from isr.judging.cards import Card, Panel
-from isr.judging.parsing import PARSER_VERSION, parse
+from isr.judging.cards import Card
+from isr.judging.parsing import parse
+from isr.judging.plan import CHUNK, Plan, arms_of
 from isr.judging.prices import cost_of_answer, worst_cost
-from isr.judging.requests import Request, Template, requests_for
+from isr.judging.progress import Progress
+from isr.judging.requests import Request
+from isr.judging.retirement import is_past, require_served, utc_today
 from isr.judging.retry import Throttle, nobody_listens, with_retries
-from isr.judging.rubrics import Rubric
 from isr.judging.sending import Encoder, Prepared
 from isr.judging.store import Store
-from isr.judging.thresholds import Recalibration
-from isr.types import Answer, Arm, Edit, Question, StoreReason, Value, Verdict
+from isr.types import Answer
 
 log = logging.getLogger("isr")
 
-CHUNK = 256  # arms of edits looked up in the store at a time
 REJECTIONS_BEFORE_STOP = 5
 OUTAGE = (
     TransportReason.CONNECTION,
@@ -51,73 +49,6 @@ OUTAGE = (
 )
 OUTAGE_AFTER = 10  # requests given up in a row by which a host counts as down
 GRACE_S = 10.0  # after an interrupt, for answers that are in flight and may have been paid for
-
-
-@dataclass(kw_only=True)
-class Progress:
-    """What a run has done so far. Numbers only grow; a watcher may read them at any time."""
-
-    total: int = 0  # requests that the run needs, as far as known; those found in the store included
-    stored: int = 0
-    answered: int = 0
-    retries: int = 0
-    undecided: Counter[str] = field(default_factory=Counter)
-    failed: dict[bytes, TransportReason] = field(default_factory=dict)  # by request key
-    failures: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    usd: float = 0.0
-    priced: bool = False
-    reported: Counter[tuple[str, str]] = field(default_factory=Counter)  # (judge, model that answered)
-    stopped: str = ""
-
-    @property
-    def done(self) -> int:
-        return self.stored + self.answered + self.failures
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is to be asked: edits in their order, by all members of the panel, with the rubrics."""
-
-    root: Path
-    edits: Sequence[Edit]
-    rubrics: Mapping[Question, Rubric]
-    panel: Panel
-    repeats: int = 1
-    reask: frozenset[str] = frozenset()
-    recalibrations: tuple[Recalibration, ...] = ()
-    parser: int = PARSER_VERSION
-
-    @cached_property
-    def templates(self) -> dict[str, list[Template]]:
-        """The rubrics in the dialect of each judge, by the judge's name."""
-        return {c.name: [Template(r, c) for r in self.rubrics.values()] for c in self.panel.members}
-
-    def requests(self, card: Card, judged: Iterable[tuple[Edit, Arm]]) -> Iterator[Request]:
-        """The requests of one judge for these edits and arms; the questions of an edit stand together."""
-        templates = self.templates[card.name]
-        for edit, arm in judged:
-            for template in templates:
-                yield from requests_for(edit, arm, template, self.repeats)
-
-    def size(self) -> int:
-        """Number of requests of the whole run, those that the store has included."""
-        arms = sum(1 for _ in arms_of(self.edits))
-        return arms * len(self.rubrics) * len(self.panel.members) * self.repeats
-
-
-def arms_of(edits: Iterable[Edit]) -> Iterator[tuple[Edit, Arm]]:
-    """What is judged: every protected edit, and the control edit of every unit once.
-
-    The edits of a unit must stand together, as in ``EditDirectory.edits``.
-    """
-    controlled = None
-    for edit in edits:
-        yield edit, Arm.PROTECTED
-        if edit.control is not None and edit.unit != controlled:
-            controlled = edit.unit
-            yield edit, Arm.CONTROL
 
 
 class Budget:
@@ -146,11 +77,15 @@ async def judge_all(
     budget_usd: float | None = None,
     progress: Progress | None = None,
     interrupt: asyncio.Event | None = None,
+    today: Callable[[], date] = utc_today,
 ) -> Progress:
     """Asks what the store has no answer to. Returns the progress; ``stopped`` says why it ended early.
 
-    Raises ``JudgeError`` if a judge cannot be used at all, ``StoreError`` if an answer could not be kept.
+    Raises ``JudgeError`` if a judge cannot be used at all, ``StoreError`` if an answer could not be kept; ``RetiredError``,
+    before anybody is asked, if something is missing of a judge that is retired ``today`` and the plan does not allow it.
     """
+    if not plan.allow_retired:
+        await _require_served(plan, store, today())
     progress = progress or Progress()
     progress.total += plan.size()
     budget = Budget(budget_usd)
@@ -170,6 +105,22 @@ async def judge_all(
         if run.error is not None:
             raise run.error
     return progress
+
+
+async def _require_served(plan: Plan, store: Store, today: date) -> None:
+    """Raises ``RetiredError`` if a retired judge would be asked. A full store needs no judge that is still served."""
+    for card in plan.panel.members:
+        if not is_past(card, today.isoformat()):
+            continue
+        looked = _JudgeRun(card, plan, store, Budget(None), Progress(), asyncio.Event())
+        missing = sum([1 async for _ in looked.missing()])
+        if missing:
+            stored = looked.progress.stored
+            said = f"{missing:,} requests have no recorded answer ({stored:,} have), and nothing was asked. "
+            try:
+                require_served(card, today, said)
+            except RetiredError as error:
+                raise RetiredError(str(error), stored) from None
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -205,7 +156,7 @@ class _JudgeRun:
 
     async def run(self) -> None:
         """Asks until nothing is missing, the budget is used up, the judge fails, or the user interrupts."""
-        queue = self._missing()
+        queue = self.missing()
         turn = asyncio.Lock()
         guard: asyncio.Task[None] | None = None
         try:
@@ -223,7 +174,7 @@ class _JudgeRun:
     def _opened(self) -> Judge:
         """The judge, opened when there is something to ask: a full store needs no key and no file."""
         if self.judge is None:
-            self.judge = open_judge(self.card)
+            self.judge = open_judge(self.card, allow_retired=True)  # looked at before the first question
         return self.judge
 
     async def _end_when_interrupted(self, workers: Sequence[asyncio.Task[None]]) -> None:
@@ -233,7 +184,7 @@ class _JudgeRun:
         for worker in workers:
             worker.cancel()
 
-    async def _missing(self) -> AsyncIterator[tuple[Request, int]]:
+    async def missing(self) -> AsyncIterator[tuple[Request, int]]:
         """(request, ask number) for everything that is still to be asked, looked up a chunk at a time."""
         judged = arms_of(self.plan.edits)
         order = random.Random(os.getpid())  # noqa: S311  (processes on one store seldom meet at a request)
@@ -360,76 +311,3 @@ class _JudgeRun:
         reason = parse(answer, request.template.rubric, self.plan.parser).reason
         if reason:
             progress.undecided[reason] += 1
-
-
-def missing_requests(plan: Plan, store: Store) -> Iterator[tuple[Card, Request]]:
-    """What a run would ask, for the dry run: each request once, those that the store has left out."""
-    for card in plan.panel.members:
-        judged = arms_of(plan.edits)
-        seen: set[bytes] = set()
-        while chunk := list(islice(judged, CHUNK)):
-            requests = {r.key: r for r in plan.requests(card, chunk) if r.key not in seen}
-            seen.update(requests)
-            known = store.asks(list(requests))
-            yield from ((card, request) for key, request in requests.items() if key not in known)
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One edit in one arm with the verdicts of every judge: (judge's number, question) -> one per repeat."""
-
-    edit: Edit
-    arm: Arm
-    verdicts: Mapping[tuple[int, Question], tuple[Verdict, ...]]
-
-
-def judged_edits(plan: Plan, store: Store, progress: Progress | None = None) -> Iterator[Judged]:
-    """The verdicts that the store's answers give, edit by edit. Asks nobody.
-
-    A request without an answer is undecided by the reason for which this run gave it up, else ``not_asked``; one
-    whose answer in the store is not what its digest says is ``damaged``.
-    ``progress.reported`` counts the models that answered.
-    """
-    failed = progress.failed if progress else {}
-    judged = arms_of(plan.edits)
-    while chunk := list(islice(judged, CHUNK)):
-        verdicts: list[dict[tuple[int, Question], tuple[Verdict, ...]]] = [{} for _ in chunk]
-        for number, card in enumerate(plan.panel.members):
-            templates = plan.templates[card.name]
-            recalibration = next((r for r in plan.recalibrations if r.judge_digest == card.digest), None)
-            asked = [[list(requests_for(e, a, t, plan.repeats)) for t in templates] for e, a in chunk]
-            keys = [r.key for per_edit in asked for requests in per_edit for r in requests]
-            answers = store.answers(keys)
-            for row, per_edit in enumerate(asked):
-                for requests in per_edit:
-                    found = tuple(_verdict(r, answers.get(r.key, ()), plan, failed) for r in requests)
-                    question = requests[0].question
-                    if recalibration is not None:
-                        found = tuple(recalibration.apply(question, v) for v in found)
-                    verdicts[row][number, question] = found
-            if progress is not None:
-                models = (
-                    a.served.get("model", "") for k in keys for a in answers.get(k, ())[:1] if a is not None
-                )
-                progress.reported.update((card.name, m) for m in models if m)
-        yield from (Judged(e, a, v) for (e, a), v in zip(chunk, verdicts, strict=True))
-
-
-def _verdict(
-    request: Request,
-    answers: Sequence[Answer | None],
-    plan: Plan,
-    failed: Mapping[bytes, TransportReason],
-) -> Verdict:
-    if not answers:
-        return Verdict(value=Value.UNDECIDED, reason=failed.get(request.key, TransportReason.NOT_ASKED))
-    verdict = _read(answers[0], request, plan.parser)
-    if verdict.reason in plan.reask and len(answers) > 1:
-        return _read(answers[1], request, plan.parser)
-    return verdict
-
-
-def _read(answer: Answer | None, request: Request, parser: int) -> Verdict:
-    if answer is None:
-        return Verdict(value=Value.UNDECIDED, reason=StoreReason.DAMAGED)
-    return parse(answer, request.template.rubric, parser)

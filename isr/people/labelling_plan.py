@@ -14,7 +14,7 @@ from isr.canonical import sha256_bytes, sha256_json, short
 from isr.edits.directory import EditDirectory
 from isr.errors import UsageError
 from isr.image_file import decode, read_file
-from isr.judging.loop import arms_of
+from isr.judging.plan import arms_of
 from isr.judging.rubrics import Rubric
 from isr.people.judgements import EditInfo, Judgements
 from isr.people.labels import QUESTIONS, Label

@@ -18,8 +18,10 @@ from isr.errors import TransportError, TransportReason, UsageError
 from isr.files import write_text
 from isr.judging.cards import Card, Panel, load_panel
 from isr.judging.edits import load_edits
-from isr.judging.loop import Plan, judge_all, judged_edits
+from isr.judging.judged import judged_edits
+from isr.judging.loop import judge_all
 from isr.judging.parsing import PARSER_VERSION
+from isr.judging.plan import Plan
 from isr.judging.qualification import FILE, FOLDER
 from isr.judging.requests import requests_for
 from isr.judging.rubrics import Rubric, load_pair, load_rubric, names, rubric_parts
@@ -185,7 +187,7 @@ def _require_complete(given: Sequence[Given], watch: Watch, store: Path) -> None
 
 
 def _models(watch: Watch) -> list[str]:
-    return sorted({model for _, model in watch.progress.reported})
+    return sorted({s.model for s in watch.progress.served if s.model})
 
 
 def _signature(request: Request, card: Card, rubrics: Mapping[Question, Rubric], digest: str) -> str:

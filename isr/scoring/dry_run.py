@@ -11,7 +11,7 @@ from typing import Any
 
 from isr.image_file import open_image, read_file
 from isr.judging.cards import Panel, load_panel
-from isr.judging.loop import missing_requests
+from isr.judging.plan import missing_requests
 from isr.judging.prices import image_tokens, text_tokens, usd
 from isr.judging.store import Store
 from isr.scoring.options import Options, check_options, default_judge

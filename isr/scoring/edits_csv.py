@@ -11,7 +11,8 @@ from pathlib import Path
 from isr.edits.distortion import measure
 from isr.edits.images import read_checked
 from isr.image_file import decode
-from isr.judging.loop import Judged, Plan
+from isr.judging.judged import Judged
+from isr.judging.plan import Plan
 from isr.scoring.outcomes import Ballot, outcomes
 from isr.spreadsheet import MOST_CELL, Writer
 from isr.types import Arm, Question, Treatment, Unit

@@ -16,7 +16,7 @@ from isr.types import Arm, Treatment, Unit
 OUTCOME = {"immunized": 1.0, "not_immunized": 0.0, "undecided": math.nan}
 COSTS = ("immunize_seconds", "immunize_usd")  # metadata columns: cost of protecting one image, where known
 INSTRUMENT = (
-    "isr", "semantic", "perceptual", "judge", "rule", "parser", "images", "repeats", "reask", "calibration",
+    "isr", "semantic", "perceptual", "judge", "rule", "parser", "images", "repeats", "reask", "retired", "calibration",
 )  # fmt: skip
 SHARED = (*(name for name in INSTRUMENT if name != "isr"), "interval")  # what runs must share to be compared
 

@@ -23,7 +23,7 @@ from isr.edits.images import read_checked
 from isr.errors import MissingExtraError
 from isr.files import naming
 from isr.image_file import decode
-from isr.judging.loop import Plan
+from isr.judging.plan import Plan
 from isr.reading import Unreadable, byte_lines, json_lines
 from isr.scoring.edits_csv import rows_of
 from isr.scoring.metrics_csv import write_metrics

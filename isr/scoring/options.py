@@ -37,6 +37,8 @@ class Options:
     estimand: Estimand = "edit-mean"
     repeats: int = 1
     reask: tuple[str, ...] = ()
+    allow_retired: bool = False  # ask judges past their date of retirement
+    keep_going: bool = False  # go on where a judge yields nothing usable
     limit: int | None = None
     budget_usd: float | None = None
     skip_invalid: bool = False

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from isr.judging.cards import Panel
-from isr.judging.loop import Progress
+from isr.judging.progress import Progress
 from isr.judging.recorded_card import panel_record
 from isr.judging.thresholds import calibration_text
 from isr.scoring.options import Options
@@ -81,6 +81,7 @@ def _options(o: Options, folder: Path) -> dict[str, Any]:
         "estimand": o.estimand,
         "repeats": o.repeats,
         "reask": list(o.reask),
+        "allow_retired": o.allow_retired,
         "limit": o.limit,
         "budget_usd": o.budget_usd,
         "skip_invalid": o.skip_invalid,

@@ -60,6 +60,14 @@ class JudgeRecord(TypedDict):
     reported_models: list[str]
 
 
+class AnsweredRemark(TypedDict):
+    """What the answers under one judge's name say about who gave them. ``level``: ``note`` (can be honest) or ``warning``."""
+
+    level: str
+    judge: str
+    text: str
+
+
 class RubricRecord(TypedDict):
     """One rubric: its name with its version, the question that it asks, the digest of its text."""
 

@@ -1,6 +1,6 @@
 """The result of a run: the science in ``result.json``, made, written and read back.
 
-``result.json`` has identical bytes whenever the answers are the same: no time, no path, no host in it.
+``result.json`` has identical bytes whenever the answers are the same: no time and no path of a run is in it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from isr.files import file_digest
 from isr.reading import Unreadable, json_of, read_bytes
 from isr.scoring.estimates import as_dicts
 from isr.scoring.places import RESULT, TABLE, find_run
-from isr.scoring.records import Counts, DataRecord, JudgeRecord, Reliability, RubricRecord
+from isr.scoring.records import AnsweredRemark, Counts, DataRecord, JudgeRecord, Reliability, RubricRecord
 from isr.signature import Signature
 from isr.types import Estimate, StoreReason, Treatment, reason_of
 
@@ -84,6 +84,7 @@ class Result:
     notes: tuple[str, ...] = ()
     table: Mapping[str, str] = field(default_factory=dict)  # edits.csv -> its digest; 0.1.0 kept none
     remarks: tuple[str, ...] = ()  # what was seen in the pictures and their metadata
+    answered: tuple[AnsweredRemark, ...] = ()  # what the answers say about who gave them
 
     def __post_init__(self) -> None:
         by = Signature.parse(self.signature)
@@ -109,6 +110,7 @@ class Result:
             "notes": list(self.notes),
             **({"table": dict(self.table)} if self.table else {}),
             **({"remarks": list(self.remarks)} if self.remarks else {}),
+            **({"answered": [dict(a) for a in self.answered]} if self.answered else {}),
         }
 
     def to_json(self) -> str:
@@ -134,6 +136,12 @@ class Result:
     def is_edit_mean(self) -> bool:
         """Whether rates are means over edits (``--estimand``)."""
         return Signature.parse(self.signature).get("estimand", "edit-mean") == "edit-mean"
+
+    @property
+    def decided(self) -> int:
+        """How many edits of all arms are decided."""
+        parts = [*self.treatments, *([self.control] if self.control else [])]
+        return sum(part.counts["decided"] for part in parts)
 
     @property
     def unfinished(self) -> dict[str, int]:
@@ -187,6 +195,10 @@ class Result:
                 notes=tuple(raw["notes"]),
                 table={str(k): str(v) for k, v in raw.get("table", {}).items()},
                 remarks=tuple(str(r) for r in raw.get("remarks", ())),
+                answered=tuple(
+                    {"level": str(a["level"]), "judge": str(a["judge"]), "text": str(a["text"])}
+                    for a in raw.get("answered", ())
+                ),
             )
         except Unreadable as error:
             raise _unreadable(where, error.found) from error

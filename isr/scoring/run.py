@@ -7,24 +7,27 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
 
 from isr.canonical import sha256_bytes
 from isr.edits.directory import EditDirectory, columns
-from isr.errors import Interrupted, IsrError, JudgeError, SecretError, UsageError
+from isr.errors import Interrupted, IsrError, JudgeError, RetiredError, SecretError, UsageError
 from isr.files import commit, file_digest, naming, partial_name, stage, write_bytes
 from isr.judging.backends import backend_of
 from isr.judging.cards import Panel, load_panel
 from isr.judging.edits import load_edits, rubrics_of
+from isr.judging.judged import judged_edits
 from isr.judging.keys import check_pair, endpoint_key
-from isr.judging.loop import Plan, Progress, judge_all, judged_edits
+from isr.judging.loop import judge_all
+from isr.judging.plan import Plan
 from isr.judging.prices import require_prices
+from isr.judging.progress import Progress
 from isr.judging.qualification import Qualified, qualifications
+from isr.judging.retirement import utc_today
 from isr.judging.rubrics import keep_rubrics
 from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration, require_match
@@ -32,18 +35,15 @@ from isr.reading import read_bytes
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
 from isr.scoring.metrics import Measured, annotate, require_piq
-from isr.scoring.options import Options, check_options, default_judge, options_of
+from isr.scoring.options import Options, check_options, default_judge
 from isr.scoring.places import CACHE, RECORD, RESULT, TABLE, clear_killed, run_folder
 from isr.scoring.question import Question, answered, asked
 from isr.scoring.record import run_record
 from isr.scoring.result import Result
 from isr.scoring.tally import Tally
 from isr.signature import Signature
-from isr.stats.rate import Method
-from isr.stats.rows import Estimand, Prompts
 from isr.version import __version__
 
-T = TypeVar("T")
 log = logging.getLogger("isr")
 
 
@@ -55,6 +55,7 @@ class Watch:
     rows: Callable[[int], None] = lambda rows: None
     progress: Progress = field(default_factory=Progress)
     interrupt: asyncio.Event = field(default_factory=asyncio.Event)
+    today: Callable[[], date] = utc_today
 
 
 class Clock:
@@ -153,6 +154,7 @@ def prepare(
         panel=panel,
         repeats=options.repeats,
         reask=frozenset(options.reask),
+        allow_retired=options.allow_retired and any(c.retires_on for c in panel.members),
         recalibrations=recalibrations,
     )
     return plan, directory, settings, by
@@ -182,11 +184,17 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
         watch.stage("judging")
         try:
             await judge_all(
-                plan, store, budget_usd=options.budget_usd, progress=watch.progress, interrupt=watch.interrupt
+                plan,
+                store,
+                budget_usd=options.budget_usd,
+                progress=watch.progress,
+                interrupt=watch.interrupt,
+                today=watch.today,
             )
         except (JudgeError, SecretError) as error:
-            if not watch.progress.answered:
+            if not (watch.progress.answered or (isinstance(error, RetiredError) and error.stored)):
                 raise
+            watch.progress.stopped = watch.progress.stopped or str(error)
             trouble = error
         clock.lap("judging")
         watch.stage("estimating")
@@ -307,142 +315,3 @@ def _record(options: Options, panel: Panel, question: Question, done: Run) -> by
         qualification=[q.as_dict() for q in done.qualified],
     )
     return (json.dumps(said, indent=1) + "\n").encode()
-
-
-def run_anywhere(work: Callable[[Watch], Coroutine[Any, Any, T]]) -> T:
-    """The result of a coroutine function, also where an event loop is already running (a notebook).
-
-    An interrupt there stops the asking, waits for what is in flight, and is raised again.
-    """
-    watch = Watch()
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work(watch))
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    async def noted() -> T:
-        loops.append(asyncio.get_running_loop())
-        return await work(watch)
-
-    with ThreadPoolExecutor(1, "isr-score") as pool:
-        future = pool.submit(asyncio.run, noted())
-        try:
-            return future.result()
-        except KeyboardInterrupt:
-            if loops:
-                loops[0].call_soon_threadsafe(watch.interrupt.set)
-            raise
-
-
-async def ascore(
-    directory: str | Path,
-    *,
-    judge: str | Path = "",
-    sets: str | Sequence[str] = (),
-    out: str | Path | None = None,
-    store: str | Path | None = None,
-    rubrics: str | Sequence[str] = (),
-    by: str | Sequence[str] = (),
-    level: float | None = None,
-    interval: Method = "logit-t",
-    prompts: Prompts = "fixed",
-    estimand: Estimand = "edit-mean",
-    repeats: int = 1,
-    reask: str | Sequence[str] = (),
-    limit: int | None = None,
-    budget_usd: float | None = None,
-    skip_invalid: bool = False,
-    calibrations: Sequence[str | Path] = (),
-    qualifications: Sequence[str | Path] = (),
-    metrics: bool = False,
-    replace: bool = False,
-) -> Result:
-    """Scores an edit directory and returns its ``Result``; for code that runs in an event loop.
-
-    Every keyword has the meaning of the option of ``isr score`` with its name; one name may stand for several. Raises
-    ``IsrError``; what was received is kept and written. Edits left undecided by transport are counted in the result;
-    a further call asks for them again. The run lies in ``Result``'s folder as ``isr score`` leaves it: nothing that
-    another question found is replaced.
-    """
-    return await _score(
-        options_of(
-            directory,
-            judge=judge,
-            sets=sets,
-            out=out,
-            store=store,
-            rubrics=rubrics,
-            by=by,
-            level=level,
-            interval=interval,
-            prompts=prompts,
-            estimand=estimand,
-            repeats=repeats,
-            reask=reask,
-            limit=limit,
-            budget_usd=budget_usd,
-            skip_invalid=skip_invalid,
-            calibrations=calibrations,
-            qualifications=qualifications,
-            metrics=metrics,
-            replace=replace,
-        ),
-        Watch(),
-    )
-
-
-def score(
-    directory: str | Path,
-    *,
-    judge: str | Path = "",
-    sets: str | Sequence[str] = (),
-    out: str | Path | None = None,
-    store: str | Path | None = None,
-    rubrics: str | Sequence[str] = (),
-    by: str | Sequence[str] = (),
-    level: float | None = None,
-    interval: Method = "logit-t",
-    prompts: Prompts = "fixed",
-    estimand: Estimand = "edit-mean",
-    repeats: int = 1,
-    reask: str | Sequence[str] = (),
-    limit: int | None = None,
-    budget_usd: float | None = None,
-    skip_invalid: bool = False,
-    calibrations: Sequence[str | Path] = (),
-    qualifications: Sequence[str | Path] = (),
-    metrics: bool = False,
-    replace: bool = False,
-) -> Result:
-    """Scores an edit directory and returns its ``Result``; see ``ascore``. Works inside a running event loop."""
-    asked = options_of(
-        directory,
-        judge=judge,
-        sets=sets,
-        out=out,
-        store=store,
-        rubrics=rubrics,
-        by=by,
-        level=level,
-        interval=interval,
-        prompts=prompts,
-        estimand=estimand,
-        repeats=repeats,
-        reask=reask,
-        limit=limit,
-        budget_usd=budget_usd,
-        skip_invalid=skip_invalid,
-        calibrations=calibrations,
-        qualifications=qualifications,
-        metrics=metrics,
-        replace=replace,
-    )
-    return run_anywhere(lambda watch: _score(asked, watch))
-
-
-async def _score(options: Options, watch: Watch) -> Result:
-    done = await run(options, watch)
-    if done.trouble is not None:
-        raise done.trouble
-    return done.result

@@ -14,9 +14,12 @@ from isr.calibration.reliability import advice, retest_reliability
 from isr.canonical import short
 from isr.edits.directory import EditDirectory
 from isr.edits.images import POLICY
-from isr.judging.loop import Judged, Plan, Progress, arms_of
+from isr.judging.judged import Judged
 from isr.judging.parsing import disagrees
+from isr.judging.plan import Plan, arms_of
+from isr.judging.progress import Progress
 from isr.judging.rubrics import rubric_parts
+from isr.scoring.answered import told
 from isr.scoring.estimates import (
     UNDECIDED_SHARE,
     Frame,
@@ -115,6 +118,7 @@ class Tally:
             reliability=self._reliability(frames),
             notes=self._notes(progress),
             remarks=remarks(self.plan.edits, self.directory),
+            answered=told(self.plan, progress.served if progress else {}),
         )
 
     def signature(self) -> Signature:
@@ -137,6 +141,7 @@ class Tally:
             ("reask", ",".join(sorted(plan.reask))) if plan.reask else None,
             ("calibration", learnt) if learnt else None,
             ("limit", len(plan.edits)) if limited else None,
+            ("retired", "allowed") if plan.allow_retired else None,
             ("skipped", len({p.where for p in directory.skipped})) if directory.skipped else None,
         )
 
@@ -251,7 +256,7 @@ class Tally:
         }
 
     def _reported(self, judge: str, progress: Progress | None) -> list[str]:
-        return sorted({m for j, m in progress.reported if j == judge}) if progress else []
+        return progress.models(judge) if progress else []
 
     def _notes(self, progress: Progress | None) -> tuple[str, ...]:
         notes = []

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from isr import text
+from isr.canonical import short
+from isr.scoring.records import JudgeRecord
 from isr.scoring.result import Part, Result, TreatmentPart
 from isr.types import Estimate, StoreReason
 
@@ -52,7 +54,7 @@ def left_open(
 
 def _lines(result: Result) -> Iterator[str]:
     data = result.data
-    judges = ", ".join(str(j["name"]) for j in result.judges)
+    judges = ", ".join(map(_judge, result.judges))
     rule = f" ({result.rule})" if len(result.judges) > 1 else ""
     yield f"{data['edits']} edits of {data['images']} images, {data['controls']} control edits; judge: {judges}{rule}"
     for treatment in result.treatments:
@@ -72,7 +74,16 @@ def _lines(result: Result) -> Iterator[str]:
     yield ""
     for note in (*result.notes, *map(_plain, result.remarks)):
         yield f"note: {note}"
+    for said in result.answered:
+        yield f"{said['level']}: {_plain(said['text'])}"
     yield f"signature: {result.signature}"
+
+
+def _judge(judge: JudgeRecord) -> str:
+    """A judge by the name of its card and by its model: a card's name alone is nobody."""
+    model = short(judge["model"]) if judge["model"].startswith("sha256:") else judge["model"]
+    pinned = f" at {judge['revision'][:12]}" if judge["revision"] else ""
+    return f"{judge['name']} ({model}{pinned})" if model else judge["name"]
 
 
 def _reliability(entry: Mapping[str, Any]) -> Iterator[str]:

@@ -14,8 +14,8 @@ import click
 
 from isr.edits.scan import PATH_BY_DIGEST
 from isr.errors import IsrError, UsageError
-from isr.judging.loop import Progress
 from isr.judging.parsing import parse
+from isr.judging.progress import Progress
 from isr.judging.rubrics import load_rubric
 from isr.judging.store_connection import FAILURES
 from isr.judging.store_rows import sound_answer, sound_request

@@ -120,7 +120,7 @@ def answer_all(bench: Bench, most: int | None = None) -> None:
     """Records an answer to every question, or to the first ones."""
     from isr.judging.cards import load_panel
     from isr.judging.edits import load_edits
-    from isr.judging.loop import Plan, arms_of
+    from isr.judging.plan import Plan, arms_of
     from isr.judging.rubrics import load_pair
 
     root, lines = bench.order.root, []

@@ -28,8 +28,9 @@ from isr.errors import CardError, JudgeError, MissingExtraError
 from isr.judges._local import without_marks
 from isr.judging.backends import open_judge
 from isr.judging.cards import load_card, load_panel
-from isr.judging.loop import Plan, judged_edits
+from isr.judging.judged import judged_edits
 from isr.judging.parsing import parse
+from isr.judging.plan import Plan
 from isr.judging.requests import Request
 from isr.judging.rubrics import load_pair, load_rubric
 from isr.judging.sending import Encoder, Prepared
@@ -161,7 +162,7 @@ async def _ask_all(judge: Any, requests: list[Request], root: Path) -> list[Answ
 def requests_of(root: Path, card: str) -> list[Request]:
     """All requests of a directory under a card."""
     from isr.judging.edits import load_edits
-    from isr.judging.loop import arms_of
+    from isr.judging.plan import arms_of
 
     edits = load_edits(root).edits
     plan = Plan(root=root, edits=edits, rubrics=load_pair(SHORT), panel=load_panel(card))

@@ -262,7 +262,7 @@ def test_a_short_word_as_a_key_tears_nothing_apart(tmp_path: Path, monkeypatch: 
 
 
 def test_the_name_of_another_model_is_shown_without_the_key(tmp_path: Path, key: str) -> None:
-    with pytest.raises(ModelNotFoundError, match="answered as 'other-") as caught:
+    with pytest.raises(ModelNotFoundError, match="found an answer of 'other-") as caught:
         asked(always(completion(model=f"other-{key}")), tmp_path, serves=("test-model",))
     assert "Canary" not in everything(caught.value)
 

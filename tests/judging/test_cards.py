@@ -10,8 +10,9 @@ import pytest
 from isr.edits.images import ImagePolicy
 from isr.errors import CardError, UsageError
 from isr.judging.backends import open_judge
-from isr.judging.cards import Card, builtin_names, load_card, load_panel
+from isr.judging.cards import Card, Price, builtin_names, load_card, load_panel
 from isr.judging.image_tokens import RULES
+from isr.judging.served import is_among
 from tests.samples import a_card, write_toml
 
 DIGESTS = {  # as version 0.1.0 computed them
@@ -60,7 +61,7 @@ def test_built_in_cards_load(name: str) -> None:
         assert card.endpoint.api_key_env
         local = card.endpoint.host == "127.0.0.1"
         assert card.revision if local else card.verified_on  # local weights are pinned, hosted models dated
-        assert local or card.model.startswith(card.serves)  # else its own answers would be refused
+        assert local or is_among(card.serves, card.model)  # else its own answers would be refused
 
 
 def test_the_cards_that_were_promised() -> None:
@@ -130,7 +131,8 @@ def test_overrides() -> None:
     )
     assert (card.decoding.temperature, card.model, card.images.max_side) == (0.7, "other", 512)
     assert card.decoding.omit == ("seed",)
-    assert card.price == load_card("gpt-4o").price
+    assert card.price == Price()  # of another model
+    assert load_card("gpt-4o", ["images.max_side=512"]).price == load_card("gpt-4o").price
     assert load_card("gpt-4o", ["endpoint.api_key_env="]).endpoint.api_key_env == ""
     assert load_card("gpt-4o", ["decoding.extra.top_p=0.5"]).decoding.extra == {"top_p": 0.5}
     assert load_card("gpt-4o", ["deployment=a=b"]).deployment == "a=b"
@@ -383,3 +385,28 @@ def test_free_fields_replace_nothing_that_isr_sends(text: str) -> None:
         load_card("gpt-4o", [text])
     name = text.partition("=")[0].rpartition(".")
     assert [(p.field, p.found) for p in caught.value.problems] == [(name[0], name[2])]
+
+
+def test_another_model_keeps_nothing_that_was_said_of_the_first() -> None:
+    """Its revision, its dates, its price and the names that it may report are of other weights."""
+    card = load_card("gpt-4.1", ["model=qwen/qwen3.6-27b"])
+    assert (card.model, card.revision, card.serves, card.verified_on, card.retires_on, card.price.input) == (
+        "qwen/qwen3.6-27b", "", (), "", "", None,
+    )  # fmt: skip
+    assert card.decoding == load_card("gpt-4.1").decoding
+    told = ["revision=abc", 'serves=["qwen3.6-27b"]', "price.input=0.5", "model=qwen/qwen3.6-27b"]
+    card = load_card("gpt-4.1", told)
+    assert (card.revision, card.serves, card.price.input, card.price.output) == (
+        "abc",
+        ("qwen3.6-27b",),
+        0.5,
+        None,
+    )
+    same = load_card("gpt-4.1", ["model=gpt-4.1-2025-04-14"])
+    assert same == load_card("gpt-4.1")
+
+
+@pytest.mark.parametrize("day", ["2026-13-01", "soon", "01.12.2026", "20261201"])
+@pytest.mark.parametrize("field", ["retires_on", "verified_on"])
+def test_a_date_that_would_never_come_is_refused(tmp_path: Path, field: str, day: str) -> None:
+    assert f"'{field}'" in str(refused(tmp_path, f'{field} = "{day}"\n' + MINIMAL))

@@ -106,7 +106,7 @@ def test_an_image_too_small_for_a_network_leaves_a_blank(
 
 
 def test_pairs_that_cannot_be_compared_are_blank_and_counted(tmp_path: Path) -> None:
-    from isr.scoring.run import score as isr_score
+    from isr.scoring.from_python import score as isr_score
 
     folder = tmp_path / "edits"
     folder.mkdir()

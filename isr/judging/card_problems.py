@@ -1,0 +1,78 @@
+"""Fields of a card that are of the right type and still cannot be used: addresses, dates, rules, names that isr sets itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from isr.errors import Problem
+from isr.judging import image_tokens
+from isr.judging.card_secrets import shown
+
+if TYPE_CHECKING:
+    from isr.judging.cards import Card
+
+_SENT = {
+    "logprobs", "max_completion_tokens", "max_tokens", "messages", "model", "n", "reasoning_effort",
+    "response_format", "seed", "stream", "stream_options", "temperature", "top_logprobs",
+}  # fmt: skip
+_PROCESSED = {"add_special_tokens", "images", "padding", "return_tensors", "text", "videos"}
+
+
+def field_problems(card: Card, where: str) -> Iterator[Problem]:
+    """Every such problem of a card. where: the card, as messages name it."""
+    yield from _address_problems(card, where)
+    yield from _date_problems(card, where)
+    yield from _rule_problems(card, where)
+    yield from _reserved(card, where)
+
+
+def _address_problems(card: Card, where: str) -> Iterator[Problem]:
+    address = card.endpoint.base_url
+    if not address:
+        return
+    try:
+        url = urlsplit(address)
+        named = bool(url.username or url.password)
+        sound = url.scheme.lower() in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        named, sound = "@" in address, False
+    if not sound:
+        found = "another one" if named else shown(address)
+        yield Problem(where, "endpoint.base_url", "an http(s) address", found, "edit the card")
+    if named:
+        fix = "put the key into api_key_env's variable"
+        yield Problem(where, "endpoint.base_url", "no user or password", "one", fix)
+
+
+def _date_problems(card: Card, where: str) -> Iterator[Problem]:
+    """A date that is none would never come: a retired model would be asked for ever."""
+    for name in ("verified_on", "retires_on"):
+        value: str = getattr(card, name)
+        try:
+            sound = not value or date.fromisoformat(value).isoformat() == value
+        except ValueError:
+            sound = False
+        if not sound:
+            yield Problem(where, name, "a date as YYYY-MM-DD, or nothing", shown(value), "edit the card")
+
+
+def _rule_problems(card: Card, where: str) -> Iterator[Problem]:
+    rule = card.price.image_tokens
+    if rule and rule not in image_tokens.RULES:
+        expected = f"one of {', '.join(image_tokens.RULES)}, or nothing"
+        yield Problem(where, "price.image_tokens", expected, shown(rule), "edit the card")
+
+
+def _reserved(card: Card, where: str) -> Iterator[Problem]:
+    """Free fields may add to a request; they replace nothing that isr itself puts into it."""
+    for at, given, own in (
+        ("decoding.extra", card.decoding.extra, _SENT),
+        ("images.processor", card.images.processor, _PROCESSED),
+    ):
+        taken = sorted(set(given) & own)
+        if taken:
+            fix = "say it by the card's own fields, or leave it out"
+            yield Problem(where, at, "names that isr does not set itself", ", ".join(taken), fix)

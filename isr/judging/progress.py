@@ -1,0 +1,54 @@
+"""How far a run is, and who answered in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from isr.errors import TransportReason
+from isr.types import Answer
+
+
+class Served(NamedTuple):
+    """Who gave an answer, by its host's own words; ``""`` where it says nothing. ``day``: when it was received (UTC)."""
+
+    judge: str
+    model: str
+    host: str
+    provider: str
+    day: str
+
+    @classmethod
+    def of(cls, judge: str, answer: Answer) -> Served:
+        """Who gave an answer under a judge's name."""
+        said = answer.served
+        model, host, provider = (said.get(name, "") for name in ("model", "host", "provider"))
+        return cls(judge, model, host, provider, answer.received_at[:10])
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """What a run has done so far. Numbers only grow; a watcher may read them at any time."""
+
+    total: int = 0  # requests that the run needs, as far as known; those found in the store included
+    stored: int = 0
+    answered: int = 0
+    retries: int = 0
+    undecided: Counter[str] = field(default_factory=Counter)
+    failed: dict[bytes, TransportReason] = field(default_factory=dict)  # by request key
+    failures: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float = 0.0
+    priced: bool = False
+    served: Counter[Served] = field(default_factory=Counter)  # who gave the answers that were used
+    stopped: str = ""
+
+    @property
+    def done(self) -> int:
+        return self.stored + self.answered + self.failures
+
+    def models(self, judge: str) -> list[str]:
+        """The models that answered under a judge's name, as far as they were named."""
+        return sorted({s.model for s in self.served if s.judge == judge and s.model})
