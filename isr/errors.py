@@ -136,6 +136,10 @@ class RejectedError(JudgeError):
     """The endpoint refuses every request in the form in which the card sends it."""
 
 
+class FilteredError(IsrError):
+    """The host's content filter refused a request, in the host's words: that is an answer, not a failure."""
+
+
 class TransportReason(StrEnum):
     """Why one request got no completed reply: it is undecided for now, and a further run asks again."""
 
@@ -152,6 +156,10 @@ class TransportReason(StrEnum):
 class TransportError(IsrError):
     """One request got no completed reply. ``reason`` is an undecided reason, never a verdict.
 
+    ``overloaded``: the host is too busy, so less is asked at once. ``worded``: the host said why. ``terminal``: how the
+    reply counts as ended (a ``Finish``) once the judge has answered others: asking again would give the same. ``stops``:
+    what it means where the judge never answered anything.
+
     Raises ``ValueError`` for a reason that is no ``TransportReason`` and no word of one.
     """
 
@@ -164,6 +172,10 @@ class TransportError(IsrError):
         *,
         retryable: bool = True,
         retry_after_s: float | None = None,
+        overloaded: bool = False,
+        worded: bool = False,
+        terminal: str = "",
+        stops: IsrError | None = None,
     ) -> None:
         try:
             self.reason = TransportReason(reason)
@@ -174,4 +186,8 @@ class TransportError(IsrError):
             ) from None
         self.retryable = retryable
         self.retry_after_s = retry_after_s
+        self.overloaded = overloaded
+        self.worded = worded
+        self.terminal = terminal
+        self.stops = stops
         super().__init__(message)

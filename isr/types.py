@@ -54,6 +54,8 @@ class Finish(StrEnum):
     STOP = "stop"
     LENGTH = "length"  # cut off: undecided (``truncated``)
     CONTENT_FILTER = "content_filter"
+    REJECTED = "rejected"  # the host takes others of this judge's requests, and never this one
+    TOO_LONG = "too_long"  # the request has more tokens than the model takes
     OTHER = "other"
 
 
@@ -71,6 +73,8 @@ class AnswerReason(StrEnum):
     MISSING_FIELD = "missing_field"
     OFF_SCALE = "off_scale"
     CONTRADICTION = "contradiction"
+    REQUEST_REJECTED = "request_rejected"  # the host refused this request for good, and answered others
+    PROMPT_TOO_LONG = "prompt_too_long"  # it has more tokens than the model takes
     ABORTED = "aborted"  # the host ended the reply by an error, an abort or a call of a tool
 
 

@@ -16,19 +16,20 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import aiohttp
 import httpx2
 import openai
 
-from isr.errors import CardError, IsrError, JudgeError, ModelNotFoundError, TransportError
+from isr.errors import CardError, FilteredError, IsrError, JudgeError, ModelNotFoundError, TransportError
+from isr.judging.host_words import said
 from isr.judging.keys import endpoint_key, is_loopback
 from isr.judging.logprobs import p_yes, steps_of_completion
 from isr.judging.messages import message_of
 from isr.judging.replies import ACCEPT_ENCODING, bounded
 from isr.judging.served import is_among, plain
-from isr.judging.statuses import QUOTA_CODES, codes, error_fields, error_of_status, finish_of, quota_error
+from isr.judging.statuses import error_of_status, finish_of
+from isr.reading import Unreadable, json_of
 from isr.redaction import guard_logs, redactor
 from isr.types import Answer, Finish
 
@@ -39,14 +40,7 @@ if TYPE_CHECKING:
 
 SERVED_BY_NAME = True
 WRITES = True
-_FILTER_CODES = {
-    "content_filter",
-    "content_policy_violation",
-    "responsibleaipolicyviolation",
-    "invalid_prompt",
-}
 _THOUGHTS = ("reasoning", "reasoning_content", "thinking")  # fields of a message; hosts differ
-_FILTERED: Mapping[str, Any] = {"choices": [{"finish_reason": "content_filter", "message": {"content": ""}}]}
 # what the client lets through beside its own errors: replies that are no HTTP, proxies that are none
 _FAILURES = (openai.OpenAIError, aiohttp.ClientError, httpx2.HTTPError, httpx2.InvalidURL, OSError)
 
@@ -102,6 +96,7 @@ class OpenAIChat:
 
     async def _complete(self, body: bytes, sent: Mapping[str, str]) -> tuple[Answer, Mapping[str, Any]]:
         began = time.perf_counter()
+        headers: Mapping[str, str]
         try:
             async with asyncio.timeout(self.card.limits.timeout_s):  # the client's own is for each read
                 response = await self._client.post(
@@ -110,22 +105,22 @@ class OpenAIChat:
                     cast_to=httpx2.Response,
                     options={"headers": self._headers},
                 )
-        except _FAILURES as error:
-            if not _is_filtered(error):
-                raise map_error(error, self.card, self._clean) from None
-            payload: Mapping[str, Any] = _FILTERED
-            headers: Mapping[str, str] = {}
-        else:
             payload, headers = _json_body(response, self.card, self._clean), response.headers
+        except (*_FAILURES, FilteredError) as error:
+            mapped = error if isinstance(error, FilteredError) else map_error(error, self.card, self._clean)
+            if not isinstance(mapped, FilteredError):
+                raise mapped from None
+            payload, headers = _refused_by_filter(str(mapped)), {}
+        else:
             self._check_model(payload)
-        said = {name: self._clean(text) for name, text in read_completion(payload).items()}
-        finish = finish_of(said["finish_reason"])
+        read = {name: self._clean(text) for name, text in read_completion(payload).items()}
+        finish = finish_of(read["finish_reason"])
         answer = Answer(
-            text=said["text"],
+            text=read["text"],
             finish_reason=finish,
-            refusal=said["refusal"],
-            reasoning=said["reasoning"],
-            served=self._served(payload, headers, said["finish_reason"] if finish is Finish.OTHER else ""),
+            refusal=read["refusal"],
+            reasoning=read["reasoning"],
+            served=self._served(payload, headers, read["finish_reason"] if finish is Finish.OTHER else ""),
             usage=_usage(payload),
             sent=sent,
             received_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -205,7 +200,7 @@ class OpenAIChat:
             "fingerprint": payload.get("system_fingerprint"),
             "id": payload.get("id"),
             "request_id": headers.get("x-request-id"),
-            "host": urlsplit(self.card.endpoint.base_url).netloc,
+            "host": self.card.endpoint.address,
             "provider": payload.get("provider"),  # OpenRouter: who ran the model
             "server": headers.get("server"),
             "client": f"openai {openai.__version__}",
@@ -257,41 +252,54 @@ def _http_client(card: Card) -> httpx2.AsyncClient:
         ) from None
 
 
+def _refused_by_filter(words: str) -> Mapping[str, Any]:
+    """The completion for which a refusal by the host's content filter stands."""
+    message = {"content": "", "refusal": words}
+    return {"choices": [{"finish_reason": Finish.CONTENT_FILTER.value, "message": message}]}
+
+
 def _json_body(response: httpx2.Response, card: Card, clean: Callable[[str], str]) -> Mapping[str, Any]:
-    """The completion in a reply. Raises where a 200 hides a failure: that is no answer, and is asked again."""
+    """The completion in a reply. Raises what an error inside a 200 stands for: that is no answer."""
+    payload: Any = body_of(response)
+    if isinstance(payload, dict):
+        error = _hidden_error(payload)
+        if error is not None:
+            raise error_of_status(card, 200, error, response.headers, clean)
+        choices = payload.get("choices", ...)
+        if isinstance(choices, list):
+            return payload
+        if choices is None:  # Gemini and Azure, by whose filters nothing was left
+            return {**payload, **_refused_by_filter("choices: null")}
+    kind = response.headers.get("content-type", "").partition(";")[0]
+    words = clean(said(payload).words or str(payload or "")[:200])
+    found = " ".join(filter(None, (kind, f"({words})" if words else ""))) or "an empty reply"
+    raise TransportError(
+        "server_error",
+        f"{card.endpoint.host}: expected a chat completion; found {found}",
+        worded=bool(words),
+    )
+
+
+def body_of(response: httpx2.Response) -> Any:
+    """A reply's JSON value, or its text where it is none."""
     try:
-        payload = response.json()
-    except (ValueError, RecursionError):
-        payload = None
-    error = _hidden_error(payload) if isinstance(payload, dict) else None
-    if error is not None:
-        if codes(error) & _FILTER_CODES:
-            return {**_FILTERED, **{k: payload[k] for k in ("id", "model", "usage") if k in payload}}
-        if codes(error) & QUOTA_CODES:
-            raise quota_error(card, "200")
-        limited = "429" in codes(error)
-        said = clean(str(error.get("message", "")))[:300] or "without a message"
-        raise TransportError(
-            "rate_limited" if limited else "server_error",
-            f"{card.endpoint.host}: an error inside a 200 reply ({said})",
-        )
-    if not isinstance(payload, dict) or not isinstance(payload.get("choices"), list):
-        raise TransportError(
-            "server_error",
-            f"{card.endpoint.host}: expected a chat completion; found a reply that is none",
-        )
-    return payload
+        return json_of(response.content)
+    except Unreadable:
+        return response.content.decode("utf-8", "replace")
 
 
-def _hidden_error(payload: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The error in a body that came with status 200: beside the choices, or in the first one."""
+def _hidden_error(payload: Mapping[str, Any]) -> Any:
+    """The error in a body that came with status 200: beside the choices, in the first one, or in its finish."""
     choice = _first_choice(payload)
     finish = str(choice.get("finish_reason") or "").lower()
     if finish.startswith("content_filter"):
         return None
+    feedback = payload.get("promptFeedback")
+    if isinstance(feedback, dict) and feedback.get("blockReason"):  # Gemini
+        return {"code": "prohibited_content", "message": f"blocked: {feedback['blockReason']}"}
     error = payload.get("error") or choice.get("error")
     if error:
-        return error if isinstance(error, dict) else {"message": str(error)}
+        return {"error": error}
     return {"message": "finish_reason 'error'"} if finish == "error" else None
 
 
@@ -326,16 +334,13 @@ def _usage(payload: Mapping[str, Any]) -> dict[str, int]:
     return {n: usage[n] for n in names if isinstance(usage.get(n), int) and not isinstance(usage[n], bool)}
 
 
-def _is_filtered(error: BaseException) -> bool:
-    """A 400 by which a host says that its content filter refused: that is an answer, not a failure."""
-    return isinstance(error, openai.BadRequestError) and bool(codes(error_fields(error.body)) & _FILTER_CODES)
-
-
 def map_error(error: BaseException, card: Card, clean: Callable[[str], str] | None = None) -> IsrError:
     """The one place where the client's exceptions become ours. No header and no key is in the message."""
     clean = clean or redactor()
     if isinstance(error, openai.APIStatusError):
-        return error_of_status(card, error.status_code, error.body, error.response.headers, clean)
+        return error_of_status(
+            card, error.status_code, body_of(error.response), error.response.headers, clean
+        )
     if isinstance(error, openai.APIConnectionError) or not isinstance(error, openai.OpenAIError):
         return _map_connection(error, card)
     if isinstance(error, openai.APIError):  # a reply that the client could not read

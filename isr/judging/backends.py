@@ -16,6 +16,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from importlib import import_module, metadata
 from importlib.abc import SourceLoader
 from importlib.util import find_spec, module_from_spec, spec_from_loader
@@ -24,7 +25,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from isr.canonical import sha256_bytes
-from isr.errors import CardError, IsrError, JudgeError
+from isr.errors import CardError, FilteredError, IsrError, JudgeError
 from isr.foreign import ForeignCodeError, loaded
 from isr.judging.retirement import require_served, utc_today
 from isr.reading import Unreadable, read_bytes
@@ -324,7 +325,11 @@ class _AtTheBorder:
 
     async def _answer(self, what: str, call: Callable[[], Awaitable[Any]]) -> Answer:
         with _border(self._card, what):
-            answer = bounded(_checked(await call()))
+            try:
+                given = await call()
+            except FilteredError as error:
+                given = filtered(self._card, error)
+            answer = bounded(_checked(given))
         # which release answered stands beside the answer: by itself it makes no other judge
         return replace(answer, served={**answer.served, **self._by}) if self._by else answer
 
@@ -348,6 +353,17 @@ def _border(card: Card, what: str) -> Iterator[None]:
         ) from error
 
 
+def filtered(card: Card, error: FilteredError) -> Answer:
+    """The answer for which a refusal by the host's content filter stands."""
+    return Answer(
+        text="",
+        finish_reason=Finish.CONTENT_FILTER,
+        refusal=str(error),
+        served={"host": card.endpoint.address} if card.endpoint.address else {},
+        received_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
 def bounded(answer: Answer) -> Answer:
     """The answer within what a store keeps and arithmetic can take.
 
@@ -366,8 +382,8 @@ def bounded(answer: Answer) -> Answer:
         text=answer.text[:MAX_TEXT],
         refusal=answer.refusal[:MAX_TEXT],
         finish_reason=Finish.LENGTH
-        if answer.finish_reason is not Finish.CONTENT_FILTER
-        else Finish.CONTENT_FILTER,
+        if answer.finish_reason in (Finish.STOP, Finish.OTHER)
+        else answer.finish_reason,
         served={**answer.served, "cut": f"{MAX_TEXT} of {length} characters kept"},
     )
 

@@ -51,6 +51,11 @@ class Endpoint(_Section):
         return (urlsplit(self.base_url).hostname or "").lower()
 
     @property
+    def address(self) -> str:
+        """Host and port, as answers are told to come from."""
+        return urlsplit(self.base_url).netloc
+
+    @property
     def scheme(self) -> str:
         return urlsplit(self.base_url).scheme.lower()
 

@@ -84,4 +84,4 @@ def _json(body: bytes) -> Any:
     try:
         return json_of(body)
     except Unreadable:
-        return None
+        return body.decode("utf-8", "replace")

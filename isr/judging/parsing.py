@@ -45,6 +45,9 @@ _FILTERED = {
 }  # fmt: skip
 
 
+_BY_THE_HOST = (AnswerReason.CONTENT_FILTER, AnswerReason.REQUEST_REJECTED, AnswerReason.PROMPT_TOO_LONG)
+
+
 def parse(answer: Answer, rubric: Rubric, version: int = PARSER_VERSION) -> Verdict:
     """The verdict in a judge's answer, or ``undecided`` with the first reason that applies.
 
@@ -53,8 +56,8 @@ def parse(answer: Answer, rubric: Rubric, version: int = PARSER_VERSION) -> Verd
     the opposite extreme. A rubric without a verdict decides by its lowest grade, which is then the score.
     """
     ended = _ended(answer, version)
-    if ended is AnswerReason.CONTENT_FILTER:
-        return _undecided(ended)
+    if ended in _BY_THE_HOST:
+        return _undecided(ended, answer.refusal)
     if answer.refusal:
         return _undecided(AnswerReason.REFUSAL, answer.refusal)
     if ended is not None:
@@ -99,6 +102,10 @@ def _ended(answer: Answer, version: int) -> AnswerReason | None:
     """The reason in how a reply ended; ``None`` for one that is complete."""
     if answer.finish_reason is Finish.CONTENT_FILTER:
         return AnswerReason.CONTENT_FILTER
+    if answer.finish_reason is Finish.REJECTED:
+        return AnswerReason.REQUEST_REJECTED
+    if answer.finish_reason is Finish.TOO_LONG:
+        return AnswerReason.PROMPT_TOO_LONG
     if answer.finish_reason is Finish.LENGTH:
         return AnswerReason.TRUNCATED
     word = answer.served.get("finish_reason", "").lower() if answer.finish_reason is Finish.OTHER else ""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from isr.errors import (
     AuthenticationError,
+    FilteredError,
     IsrError,
     ModelNotFoundError,
     QuotaError,
@@ -17,76 +19,100 @@ from isr.errors import (
     TransportError,
     TransportReason,
 )
+from isr.judging.dialects import Meaning, meaning_of
+from isr.judging.host_words import said
 from isr.types import Finish
 
 if TYPE_CHECKING:
     from isr.judging.cards import Card
 
-QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
-
 
 def error_of_status(
     card: Card, status: int, body: object, headers: Mapping[str, str], clean: Callable[[str], str]
 ) -> IsrError:
-    """The error that a reply with a status other than 200 stands for, to be raised.
+    """The error that a reply without a completion stands for, to be raised.
 
-    body: the reply's JSON value, or ``None``. headers: by lower-case name. clean: a ``redactor`` of the key.
+    status: the HTTP status; 200 for an error in a reply that says all is well. body: the reply's JSON value, its text where
+    it is no JSON, or ``None``. headers: by lower-case name. clean: a ``redactor`` of the key.
     """
     host, endpoint = card.endpoint.host, card.endpoint
-    fields = error_fields(body)
-    said = clean(str(fields.get("message", "")))[:300]
     if 300 <= status < 400:
         target = clean(_redirect_host(endpoint.base_url, headers.get("location", "")))
         return SecretError(
             f"{host} redirects to {target or 'nowhere'}; a request and its key are never sent on; "
             f"if that is the right server, put its address into the card"
         )
-    if status in (401, 403):
-        where = f"the key in {endpoint.api_key_env}" if endpoint.api_key_env else "a request without a key"
-        return AuthenticationError(
-            f"{host} refused {where} ({status}); set a valid key in the card's api_key_env"
-        )
-    if status == 402 or codes(fields) & QUOTA_CODES:
-        return quota_error(card, str(status))
-    if status == 404:
+    found = said(body)
+    meaning = meaning_of(status, found)
+    words = clean(found.words)
+    shown = (
+        str(status)
+        if status != 200
+        else f"an error inside a 200 reply{f', {found.status}' if found.status else ''}"
+    )
+    told = f"{host}: {shown}{f' ({words})' if words else ''}"
+    if meaning is Meaning.FILTERED:
+        return FilteredError(words or shown)
+    if meaning is Meaning.KEY:
+        return _key_refused(card, told)
+    if meaning is Meaning.QUOTA:
+        return _quota(card, told)
+    if meaning is Meaning.NO_MODEL:
         return ModelNotFoundError(
-            f"{host} does not serve {card.served_name!r} at {urlsplit(endpoint.base_url).path} ({said or status}); "
-            f"check model and base_url in the card {card.name}"
+            f"{told}: {host} does not serve {card.served_name!r} at {urlsplit(endpoint.base_url).path}; check model and "
+            f"base_url in the card {card.name}{_path_advice(endpoint.base_url)}"
         )
-    if status == 429:
+    if meaning in _WAITED:
+        wait = max(filter(None, (retry_after(headers), found.delay_s)), default=retry_after(headers))
         return TransportError(
-            TransportReason.RATE_LIMITED, f"{host}: 429", retry_after_s=retry_after(headers)
+            _WAITED[meaning],
+            told,
+            retry_after_s=wait,
+            overloaded=meaning is Meaning.OVERLOADED,
+            worded=bool(words),
         )
-    if status >= 500 or status in (408, 409, 425):
-        return TransportError(
-            TransportReason.SERVER_ERROR, f"{host}: {status}", retry_after_s=retry_after(headers)
-        )
-    return TransportError(TransportReason.REJECTED, f"{host}: {status} {said}", retryable=False)
-
-
-def quota_error(card: Card, status: str) -> QuotaError:
-    """The account has nothing left to pay with."""
-    where = f"the key in {card.endpoint.api_key_env}" if card.endpoint.api_key_env else card.name
-    return QuotaError(
-        f"{card.endpoint.host}: the account of {where} has no quota or credit left ({status}); "
-        f"top it up or use another key, then run the same command again (what was received is kept)"
+    return TransportError(
+        TransportReason.TOO_LONG if meaning is Meaning.TOO_LONG else TransportReason.REJECTED,
+        told,
+        retryable=False,
+        terminal=Finish.TOO_LONG if meaning is Meaning.TOO_LONG else Finish.REJECTED,
+        stops=_key_refused(card, told) if meaning is Meaning.FORBIDDEN else None,
     )
 
 
-def error_fields(body: object) -> dict[str, Any]:
-    """The fields of the error in a reply's JSON value, whatever it is wrapped in; empty if there are none."""
-    if isinstance(body, list) and body:  # Google wraps its errors in a list
-        body = body[0]
-    if isinstance(body, dict) and isinstance(body.get("error"), dict):
-        body = body["error"]
-    return body if isinstance(body, dict) else {}
+_WAITED = {
+    Meaning.LIMITED: TransportReason.RATE_LIMITED,
+    Meaning.OVERLOADED: TransportReason.SERVER_ERROR,
+    Meaning.TEMPORARY: TransportReason.SERVER_ERROR,
+}
 
 
-def codes(fields: Mapping[str, Any]) -> set[str]:
-    """The names by which hosts tell their errors apart, in lower case."""
-    inner = fields.get("innererror")
-    found = [fields.get("code"), fields.get("type"), inner.get("code") if isinstance(inner, dict) else None]
-    return {str(code).lower() for code in found if code}
+def _key_refused(card: Card, told: str) -> AuthenticationError:
+    endpoint = card.endpoint
+    where = f"the key in {endpoint.api_key_env}" if endpoint.api_key_env else "a request without a key"
+    fix = (
+        "set a valid key in that variable"
+        if endpoint.api_key_env
+        else "name its variable in api_key_env of the card"
+    )
+    return AuthenticationError(f"{told}: {endpoint.host} refused {where}; {fix}")
+
+
+def _quota(card: Card, told: str) -> QuotaError:
+    """The account has nothing left to pay with, or nothing more for today."""
+    where = f"the key in {card.endpoint.api_key_env}" if card.endpoint.api_key_env else card.name
+    return QuotaError(
+        f"{told}: the account of {where} has no quota or credit left; top it up, wait for the next day's quota or use "
+        f"another key, then run the same command again (what was received is kept)"
+    )
+
+
+def _path_advice(base_url: str) -> str:
+    """What is odd about the end of an address, where a host knows nothing there."""
+    path = urlsplit(base_url).path.rstrip("/")
+    if path.endswith("/chat/completions"):
+        return "; base_url ends before /chat/completions"
+    return "" if re.search(r"/v\d", path) else "; base_url ends in /v1 at most hosts"
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -96,12 +122,21 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             return max(0.0, float(headers["retry-after-ms"]) / 1000)
         value = headers.get("retry-after")
         if value is None:
-            return None
+            return _reset(headers.get("x-ratelimit-reset"))
         if value.strip().replace(".", "", 1).isdigit():
             return float(value)
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _reset(value: str | None) -> float | None:
+    """Seconds until a limit is lifted: OpenRouter tells the moment in milliseconds, others in seconds or as a span."""
+    if value is None:
+        return None
+    number = float(value)
+    moment = number / 1000 if number > 1e11 else number
+    return max(0.0, moment - datetime.now(UTC).timestamp()) if moment > 1e9 else max(0.0, number)
 
 
 def _redirect_host(base_url: str, location: str) -> str:
