@@ -136,6 +136,10 @@ class RejectedError(JudgeError):
     """The endpoint refuses every request in the form in which the card sends it."""
 
 
+class UselessJudgeError(JudgeError):
+    """A judge answers, and nothing that it says can be used: the run stops before the whole set is asked for nothing."""
+
+
 class FilteredError(IsrError):
     """The host's content filter refused a request, in the host's words: that is an answer, not a failure."""
 

@@ -271,11 +271,11 @@ def _json_body(response: httpx2.Response, card: Card, clean: Callable[[str], str
         if choices is None:  # Gemini and Azure, by whose filters nothing was left
             return {**payload, **_refused_by_filter("choices: null")}
     kind = response.headers.get("content-type", "").partition(";")[0]
-    words = clean(said(payload).words or str(payload or "")[:200])
+    words = clean(said(payload).words or str(payload or "")[:80])
     found = " ".join(filter(None, (kind, f"({words})" if words else ""))) or "an empty reply"
     raise TransportError(
         "server_error",
-        f"{card.endpoint.host}: expected a chat completion; found {found}",
+        f"{card.endpoint.host}: expected a chat completion; found a reply that is none: {found}",
         worded=bool(words),
     )
 

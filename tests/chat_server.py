@@ -127,7 +127,7 @@ class Server:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             await asyncio.sleep(self.latency_s)
-            if self.at_once:  # so that too many do come at once, however slow the client is
+            if self.at_once and self.answered:  # so that too many do come at once, however slow the client is
                 await self.refused.wait()
             while 0 < self.hold_after <= self.answered.total():
                 await self.changed.wait()

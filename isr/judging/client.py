@@ -66,7 +66,8 @@ class Client:
                 f"{endpoint.host}: no connection, or it ended early ({type(error).__name__}: {error})"
             )
             raise TransportError(TransportReason.CONNECTION, message) from None
-        if status != 200:
+        hidden = isinstance(said, dict) and said.get("error") and not all(said.get(name) for name in needs)
+        if status != 200 or hidden:
             raise error_of_status(self._card, status, said, headers, self.clean)
         if not isinstance(said, dict) or not all(said.get(name) for name in needs):
             fields = f" with {', '.join(needs)}" if needs else ""

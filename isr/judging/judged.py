@@ -12,7 +12,7 @@ from isr.judging.plan import CHUNK, Plan, arms_of
 from isr.judging.progress import Progress, Served
 from isr.judging.requests import Request, requests_for
 from isr.judging.store import Store
-from isr.types import Answer, Arm, Edit, Question, StoreReason, Value, Verdict
+from isr.types import Answer, Arm, Edit, Finish, Question, StoreReason, Value, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,18 @@ def judged_edits(plan: Plan, store: Store, progress: Progress | None = None) -> 
                         found = tuple(recalibration.apply(question, v) for v in found)
                     verdicts[row][number, question] = found
             if progress is not None:
-                given = (a for some in answers.values() for a in some if a is not None)
+                given = (a for some in answers.values() for a in some if a is not None and _is_of_a_model(a))
                 progress.served.update(Served.of(card.name, a) for a in given)
         yield from (Judged(e, a, v) for (e, a), v in zip(chunk, verdicts, strict=True))
+
+
+def _is_of_a_model(answer: Answer) -> bool:
+    """Whether a model gave the answer: a host's refusal names none, and says nothing about who would have answered."""
+    return bool(answer.served.get("model")) or answer.finish_reason not in (
+        Finish.CONTENT_FILTER,
+        Finish.REJECTED,
+        Finish.TOO_LONG,
+    )
 
 
 def _verdict(

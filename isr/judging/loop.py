@@ -10,15 +10,16 @@ import asyncio
 import logging
 import os
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import date
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from itertools import islice
 
 from isr.errors import (
     EditDirectoryError,
     JudgeError,
     Problem,
-    RejectedError,
     RetiredError,
     SecretError,
     TransportError,
@@ -35,19 +36,12 @@ from isr.judging.requests import Request
 from isr.judging.retirement import is_past, require_served, utc_today
 from isr.judging.retry import Throttle, nobody_listens, with_retries
 from isr.judging.sending import Encoder, Prepared
+from isr.judging.stopping import TECHNICAL, Stopping
 from isr.judging.store import Store
-from isr.types import Answer
+from isr.types import Answer, Finish
 
 log = logging.getLogger("isr")
 
-REJECTIONS_BEFORE_STOP = 5
-OUTAGE = (
-    TransportReason.CONNECTION,
-    TransportReason.TIMEOUT,
-    TransportReason.SERVER_ERROR,
-    TransportReason.RATE_LIMITED,
-)
-OUTAGE_AFTER = 10  # requests given up in a row by which a host counts as down
 GRACE_S = 10.0  # after an interrupt, for answers that are in flight and may have been paid for
 
 
@@ -78,11 +72,13 @@ async def judge_all(
     progress: Progress | None = None,
     interrupt: asyncio.Event | None = None,
     today: Callable[[], date] = utc_today,
+    keep_going: bool = False,
 ) -> Progress:
     """Asks what the store has no answer to. Returns the progress; ``stopped`` says why it ended early.
 
     Raises ``JudgeError`` if a judge cannot be used at all, ``StoreError`` if an answer could not be kept; ``RetiredError``,
-    before anybody is asked, if something is missing of a judge that is retired ``today`` and the plan does not allow it.
+    before anybody is asked, if something is missing of a judge that is retired ``today`` and the plan does not allow it;
+    ``UselessJudgeError`` if a judge's first answers cannot be used, unless ``keep_going``.
     """
     if not plan.allow_retired:
         await _require_served(plan, store, today())
@@ -90,7 +86,7 @@ async def judge_all(
     progress.total += plan.size()
     budget = Budget(budget_usd)
     runs = [
-        _JudgeRun(card, plan, store, budget, progress, interrupt or asyncio.Event())
+        _JudgeRun(card, plan, store, budget, progress, interrupt or asyncio.Event(), keep_going=keep_going)
         for card in plan.panel.members
     ]
     for fault in store.describe(t for some in plan.templates.values() for t in some):
@@ -141,17 +137,20 @@ class _JudgeRun:
         budget: Budget,
         progress: Progress,
         interrupt: asyncio.Event,
+        *,
+        keep_going: bool = False,
     ) -> None:
         self.card, self.plan, self.store = card, plan, store
         self.budget, self.progress, self.interrupt = budget, progress, interrupt
-        self.throttle = Throttle(card.limits)
+        self.keep_going = keep_going
+        self.throttle = Throttle(card.limits, alone_first=bool(card.endpoint.base_url))
+        self.stopping = Stopping(card=card)
+        self.refused: list[_Refused] = []  # by the host, and not yet known whether it takes others
+        self.warned: Counter[str] = Counter()
         self.encoder = Encoder(plan.root, card.policy)
         self.in_flight: set[bytes] = set()
-        self.successes = 0
         self.judge: Judge | None = None
         self.error: JudgeError | SecretError | None = None
-        self.failures_in_a_row = 0
-        self.rejections = 0
         progress.priced = progress.priced or card.price.input is not None
 
     async def run(self) -> None:
@@ -165,7 +164,9 @@ class _JudgeRun:
                     group.create_task(self._worker(queue, turn)) for _ in range(self.card.limits.concurrency)
                 ]
                 guard = asyncio.create_task(self._end_when_interrupted(workers))
+            await self._settle()
         finally:
+            self._sum_up()
             if guard is not None:
                 guard.cancel()
             if self.judge is not None:
@@ -192,6 +193,7 @@ class _JudgeRun:
             order.shuffle(chunk)
             requests = list({r.key: r for r in self.plan.requests(self.card, chunk)}.values())
             asked = await asyncio.to_thread(self._asked, requests)
+            self.stopping.known |= bool(asked)
             if self.store.is_recovered:
                 self.store.complete(requests)
             for request in requests:
@@ -244,16 +246,49 @@ class _JudgeRun:
             return
         cost = 0.0
         try:
-            answer = await self._answer(request)
+            answer = await self._answer(request, ask)
             if answer is not None:
                 cost = cost_of_answer(self.card, answer, worst)
-                await asyncio.wrap_future(self.store.put(request, ask, answer))
-                self._count(request, answer, cost)
+                await self._keep(request, ask, answer, cost)
         finally:
             self.budget.settle(worst, cost)
             self.in_flight.discard(request.key)
 
-    async def _answer(self, request: Request) -> Answer | None:
+    async def _keep(self, request: Request, ask: int, answer: Answer, cost: float) -> None:
+        """Commits an answer, and with it the refusals before it: the host takes others, so they are those requests' own."""
+        await asyncio.wrap_future(self.store.put(request, ask, answer))
+        reason = self._count(request, answer, cost)
+        self.stopping.on_answer(answer, reason)
+        await self._keep_refused()
+        if self.stopping.is_useless() and not self.keep_going and not self._has_usable():
+            raise self.stopping.useless_error(answer)
+
+    async def _keep_refused(self) -> None:
+        while self.refused:
+            one = self.refused.pop()
+            await asyncio.wrap_future(self.store.put(one.request, one.ask, one.answer))
+            self._count(one.request, one.answer, 0.0)
+
+    def _has_usable(self) -> bool:
+        """Whether the store holds an answer of this judge that is more than a technical failure."""
+        judged = arms_of(self.plan.edits)
+        while chunk := list(islice(judged, CHUNK)):
+            rubrics = {r.key: r.template.rubric for r in self.plan.requests(self.card, chunk)}
+            for key, answers in self.store.answers(list(rubrics)).items():
+                given = [parse(a, rubrics[key], self.plan.parser).reason for a in answers if a is not None]
+                if any(reason not in TECHNICAL for reason in given):
+                    return True
+        return False
+
+    async def _settle(self) -> None:
+        """At the end: refusals of a judge that has answered are kept, those of one that never did are failures."""
+        if self.stopping.has_answered and self.error is None:
+            await self._keep_refused()
+        for one in self.refused:
+            self._give_up(one.request, one.error)
+        self.refused.clear()
+
+    async def _answer(self, request: Request, ask: int) -> Answer | None:
         judge = self._opened()
         prepared = Prepared(
             self.encoder, {role: (ref.path, ref.sha256) for role, ref in request.images.items()}
@@ -263,7 +298,7 @@ class _JudgeRun:
                 lambda: judge.ask(request, prepared), self.card.limits, self.throttle, self._retried
             )
         except TransportError as error:
-            self._failed(request, error)
+            self._failed(request, ask, error)
             return None
         except ImageProblem as error:
             raise EditDirectoryError(
@@ -274,12 +309,13 @@ class _JudgeRun:
     def _retried(self, error: TransportError) -> None:
         self.progress.retries += 1
         log.debug("%s: %s; trying again", self.card.name, error)
+        if (stops := self.stopping.on_retry(error)) is not None:
+            raise stops
 
-    def _failed(self, request: Request, error: TransportError) -> None:
-        self.progress.failures += 1
-        self.progress.failed[request.key] = error.reason
-        self.progress.undecided[error.reason] += 1
+    def _failed(self, request: Request, ask: int, error: TransportError) -> None:
+        """What becomes of a request that got no reply: refused for good by the host, or to be asked again by a later run."""
         if not self.throttle.heard and nobody_listens(error):
+            self._give_up(request, error)
             at = self.card.endpoint.base_url or "its address"
             self.progress.stopped = self.progress.stopped or (
                 f"{self.card.name}: nothing was ever answered at {at}: start the server or correct the address, then "
@@ -287,23 +323,39 @@ class _JudgeRun:
             )
             return
         level = logging.DEBUG if error.reason is TransportReason.NOT_ASKED else logging.WARNING
-        log.log(level, "%s: a request was given up (%s: %s)", self.card.name, error.reason, error)
-        self.failures_in_a_row += error.reason in OUTAGE
-        if self.failures_in_a_row >= max(OUTAGE_AFTER, 2 * self.card.limits.concurrency):
-            self.progress.stopped = (
-                f"{self.card.name}: {self.failures_in_a_row} requests in a row were given up ({error})"
-            )
-        if error.reason is TransportReason.REJECTED:
-            self.rejections += 1
-            if not self.successes and self.rejections >= REJECTIONS_BEFORE_STOP:
-                raise RejectedError(
-                    f"{self.card.name}: the endpoint rejects every request ({error}); check the card"
-                )
+        self.warned[f"{error.reason}: {error}"] += 1
+        if self.warned[f"{error.reason}: {error}"] == 1:
+            what = "refused" if error.terminal else "given up"
+            log.log(level, "%s: a request was %s (%s: %s)", self.card.name, what, error.reason, error)
+        if error.terminal:
+            self.refused.append(_Refused(request, ask, error, _terminal(self.card, error)))
+        else:
+            self._give_up(request, error)
+            self.progress.stopped = self.progress.stopped or self.stopping.on_failure(error)
+        refused = bool(error.terminal) or error.reason is TransportReason.REJECTED
+        if refused and (stops := self.stopping.on_rejection(error)) is not None:
+            raise stops
 
-    def _count(self, request: Request, answer: Answer, cost: float) -> None:
+    def _give_up(self, request: Request, error: TransportError) -> None:
+        self.progress.failures += 1
+        self.progress.failed[request.key] = error.reason
+        self.progress.undecided[error.reason] += 1
+
+    def _sum_up(self) -> None:
+        """Says once how often each warning was meant, and that a host was too slow for so many requests at once."""
+        for said, n in self.warned.items():
+            if n > 1:
+                log.warning("%s: %d requests failed so (%s)", self.card.name, n, said)
+        if self.throttle.is_slow:
+            log.warning(
+                "%s: replies came too late until one was asked at a time; set limits.concurrency = 1 in the card, or raise "
+                "limits.timeout_s",
+                self.card.name,
+            )
+
+    def _count(self, request: Request, answer: Answer, cost: float) -> str:
+        """Counts an answer; returns why it is undecided, or ``""``."""
         progress = self.progress
-        self.successes += 1
-        self.failures_in_a_row = 0
         progress.answered += 1
         progress.usd += cost
         progress.prompt_tokens += answer.usage.get("prompt_tokens", 0)
@@ -311,3 +363,24 @@ class _JudgeRun:
         reason = parse(answer, request.template.rubric, self.plan.parser).reason
         if reason:
             progress.undecided[reason] += 1
+        return reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A request that the host refused for good, and the answer for which that stands if the host takes others."""
+
+    request: Request
+    ask: int
+    error: TransportError
+    answer: Answer
+
+
+def _terminal(card: Card, error: TransportError) -> Answer:
+    return Answer(
+        text="",
+        finish_reason=Finish(error.terminal),
+        refusal=str(error),
+        served={"host": card.endpoint.address} if card.endpoint.address else {},
+        received_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

@@ -24,6 +24,7 @@ T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
 TRIES_AT_A_CLOSED_DOOR = 2
+CALM = 20  # times as many successes as requests are allowed, before one more than a slow host took is tried
 BACKOFF = wait_random_exponential(multiplier=0.5, max=60)
 
 
@@ -31,12 +32,19 @@ class Throttle:
     """How many requests may be in flight, and how fast they may start.
 
     Additive increase, multiplicative decrease: a 429 halves the number (once for all requests that were in
-    flight together), as many successes as the number allow one more, up to the card's ``concurrency``.
+    flight together), as many successes as the number allow one more, up to the card's ``concurrency``. A host that is
+    too busy (503) or too slow (no reply in time) halves it as well; where it was too slow, the half becomes the most, and
+    only long success lifts that again: a host that answers one at a time goes on with what its client gave up.
+
+    alone_first: one request at a time until one is answered, so that what fails for all fails once.
     """
 
-    def __init__(self, limits: Limits, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(self, limits: Limits, sleep: Sleep = asyncio.sleep, *, alone_first: bool = False) -> None:
+        self._full = limits.concurrency
         self.most = limits.concurrency
-        self.allowed = limits.concurrency
+        self.allowed = 1 if alone_first else limits.concurrency
+        self._alone = alone_first
+        self._calm = 0  # successes since a reply came too late
         self._gap = 60.0 / limits.requests_per_minute if limits.requests_per_minute else 0.0
         self._sleep = sleep
         self._next_start = 0.0
@@ -69,20 +77,32 @@ class Throttle:
         """Nothing more starts for so long: the host's limit is reached, not one request's bad luck."""
         self._held_until = max(self._held_until, time.monotonic() + seconds)
 
-    async def end(self, epoch: int, limited: bool, succeeded: bool = True) -> None:
-        """Gives the place back; ``limited`` says that the host answered 429."""
+    async def end(self, epoch: int, limited: bool, succeeded: bool = True, late: bool = False) -> None:
+        """Gives the place back. limited: the host answered 429, was too busy, or (``late``) did not answer in time."""
         async with self._free:
             self._in_flight -= 1
             if limited and epoch == self._epoch:
                 self.allowed = max(1, self.allowed // 2)
+                self.most = self.allowed if late else self.most
+                self._calm = 0
                 self._epoch += 1
                 self._successes = 0
             elif succeeded and not limited:
+                if self._alone:
+                    self._alone, self.allowed = False, self.most
+                self._calm += 1
+                if self.most < self._full and self._calm >= CALM * self.most:
+                    self.most, self._calm = self.most + 1, 0
                 self._successes += 1
                 if self._successes >= self.allowed and self.allowed < self.most:
                     self.allowed += 1
                     self._successes = 0
             self._free.notify_all()
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether replies came too late until the host was asked one thing at a time."""
+        return self.most == 1 < self._full
 
     def place(self) -> _Place:
         """A place among the requests in flight, as an async context manager."""
@@ -100,10 +120,13 @@ class _Place:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        limited = isinstance(error, TransportError) and error.reason is TransportReason.RATE_LIMITED
+        late = isinstance(error, TransportError) and error.reason is TransportReason.TIMEOUT
+        limited = isinstance(error, TransportError) and (
+            late or error.overloaded or error.reason is TransportReason.RATE_LIMITED
+        )
         if error is None or (isinstance(error, IsrError) and not nobody_listens(error)):
             self._throttle.heard = True
-        await self._throttle.end(self._epoch, limited, succeeded=error is None)
+        await self._throttle.end(self._epoch, limited, succeeded=error is None, late=late)
 
 
 def nobody_listens(error: BaseException | None) -> bool:

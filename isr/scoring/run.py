@@ -73,7 +73,7 @@ class Clock:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A finished run. ``exit_code``: 0, 3 if answers are missing or damaged, 130 if it was interrupted."""
+    """A finished run. ``exit_code``: 0; 3 if answers are missing or damaged, or none is decided; 130 if it was interrupted."""
 
     result: Result
     progress: Progress
@@ -89,7 +89,7 @@ class Run:
     def exit_code(self) -> int:
         if self.interrupted:
             return 130
-        return 3 if self.unfinished or self.trouble else 0
+        return 3 if self.unfinished or self.trouble or not self.result.decided else 0
 
     @property
     def unfinished(self) -> dict[str, int]:
@@ -190,6 +190,7 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
                 progress=watch.progress,
                 interrupt=watch.interrupt,
                 today=watch.today,
+                keep_going=options.keep_going,
             )
         except (JudgeError, SecretError) as error:
             if not (watch.progress.answered or (isinstance(error, RetiredError) and error.stored)):

@@ -213,7 +213,7 @@ def test_an_echoed_key_is_in_no_error(tmp_path: Path, key: str, status: int, kin
 
 
 def test_what_else_a_server_says_in_a_400_is_shown(tmp_path: Path, key: str) -> None:
-    with pytest.raises(TransportError, match=r"400 \[key removed\] cannot do response_format"):
+    with pytest.raises(TransportError, match=r"400 \(\[key removed\] cannot do response_format\)"):
         asked(always(error_of(f"{key} cannot do response_format"), 400), tmp_path)
 
 
@@ -345,7 +345,7 @@ def test_a_content_filter_is_an_answer_wherever_it_stands(
 )
 def test_an_empty_account_stops_the_run(tmp_path: Path, status: int, payload: dict[str, Any]) -> None:
     with pytest.raises(
-        QuotaError, match=r"the key in ISR_API_KEY has no quota or credit left \(\d+\); top it up"
+        QuotaError, match=r"the account of the key in ISR_API_KEY has no quota or credit left; top it up"
     ):
         asked(always(payload, status), tmp_path)
     assert issubclass(QuotaError, JudgeError)

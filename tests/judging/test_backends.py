@@ -203,7 +203,7 @@ FAULTS = {
     ),
     "a finish of its own": (
         'return Answer(GOOD, "max_tokens")',
-        r"Answer: finish_reason expected one of stop, length, content_filter, other; found 'max_tokens'",
+        r"Answer: finish_reason expected one of stop, length, content_filter, rejected, too_long, other; found 'max_tokens'",
     ),
     "a bug": ("return {}['choices']", r"KeyError: 'choices'"),
     "no answer": ("return GOOD", r"TypeError: expected an isr\.Answer; found str"),

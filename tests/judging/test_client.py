@@ -58,7 +58,7 @@ ERRORS: dict[int, type[IsrError]] = {
     400: TransportError,
     401: AuthenticationError,
     402: QuotaError,
-    403: AuthenticationError,
+    403: TransportError,  # of this request, or of all: what was answered before tells
     404: ModelNotFoundError,
     429: TransportError,
     500: TransportError,
@@ -73,7 +73,8 @@ def test_every_status_is_an_error_without_the_key(status: int) -> None:
             post(server.url)
     assert KEY not in str(seen.value)
     if isinstance(seen.value, TransportError):
-        assert seen.value.retryable is (status != 400)
+        assert seen.value.retryable is (status not in (400, 403))
+        assert isinstance(seen.value.stops, AuthenticationError) is (status == 403)
     else:
         assert isinstance(seen.value, JudgeError | SecretError)
 

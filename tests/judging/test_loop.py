@@ -308,7 +308,7 @@ def test_a_key_that_is_revoked_midway_keeps_and_scores_what_was_received(
         done = command("score", str(tmp_path / "e"), "--judge", card(server), "--json")
         answered = sum(server.stats()["answered"].values())
     assert done.returncode == 3
-    assert "refused a request without a key (401)" in done.stderr
+    assert "401 (key revoked): 127.0.0.1 refused a request without a key" in done.stderr
     assert "Traceback" not in done.stderr
     with Store(tmp_path / "e.isr" / "isr.db", read_only=True) as store:
         assert store.count() == answered  # also what was in flight when the first 401 came

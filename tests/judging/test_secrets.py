@@ -114,8 +114,9 @@ def test_a_server_that_echoes_the_key_gets_it_into_no_file_and_no_message(
             return done.returncode, done.stdout + done.stderr
 
     code, printed = asyncio.run(score())
-    assert code == 3, printed  # the 400s are undecided
-    assert "400 header was Authorization: [key removed], key [key removed]" in printed
+    assert code in (0, 3), printed  # 3 where a request met the 500 twice
+    assert "request_rejected" in printed  # the 400s, after others were answered
+    assert "400 (header was Authorization: [key removed], key [key removed]" in printed
     kept = {f.name: f.read_bytes() for f in (tmp_path / "e.isr").rglob("*") if f.is_file()}
     assert b"header was Authorization: [key removed]" in kept["edits.csv"]
     for name, content in {**kept, "printed": printed.encode()}.items():

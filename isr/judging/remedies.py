@@ -1,0 +1,44 @@
+"""What to do about answers that cannot be used, as far as the answers show it."""
+
+from __future__ import annotations
+
+from isr.judging.cards import Card
+from isr.types import Answer, AnswerReason
+
+
+def remedy(card: Card, answer: Answer, reason: str) -> str:
+    """Cause and remedy for an answer that is undecided for a technical reason."""
+    thoughts = len(answer.reasoning)
+    off = "switch thinking off (decoding.thinking = false)"
+    if reason == AnswerReason.EMPTY and thoughts:
+        return (
+            f"the reply has {thoughts} characters of reasoning and no content; {off}, or start the server without its "
+            f"reasoning parser"
+        )
+    if reason == AnswerReason.EMPTY:
+        return f"the reply has no content; {off} if the model thinks, or see what the server logs"
+    if reason == AnswerReason.TRUNCATED:
+        thinks = f", {thoughts} characters of it reasoning" if thoughts else ""
+        blank = " and were mostly blanks: try another decoding.structured" if _blank(answer) else ""
+        return (
+            f"replies are cut off at decoding.max_tokens = {card.decoding.max_tokens}{thinks}{blank}; raise it, or {off} if "
+            f"the model thinks"
+        )
+    if "<think>" in answer.text[:200] or "</think>" in answer.text:
+        return f"thoughts stand in the reply; {off}, or start the server with its reasoning parser"
+    if reason == AnswerReason.ABORTED:
+        return "the host ends the replies itself (an abort, an error, a call of a tool); see what the server logs"
+    begins = " ".join(answer.text[:80].split())
+    others = [
+        s
+        for s in ("json_schema", "json_schema_basic", "json_object", "words")
+        if s != card.decoding.structured
+    ]
+    return (
+        f"replies do not follow the schema (the last begins with {begins!r}); the server does not enforce "
+        f"decoding.structured = {card.decoding.structured!r}: try {', '.join(map(repr, others))}, or another model"
+    )
+
+
+def _blank(answer: Answer) -> bool:
+    return len(answer.text) > 100 and len(answer.text.strip()) < len(answer.text) // 2

@@ -1,0 +1,109 @@
+"""When a judge is asked no further: what its replies so far say about all that would follow. Pure; the loop acts on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from isr.errors import IsrError, RejectedError, TransportError, TransportReason, UselessJudgeError
+from isr.judging.cards import Card
+from isr.judging.remedies import remedy
+from isr.types import Answer, AnswerReason
+
+REJECTIONS_BEFORE_STOP = 5  # of a judge that never answered
+REJECTIONS_IN_A_ROW = 20  # of one that did: it takes no request any more
+SAME_FAILURES = 10  # attempts that failed alike, with words, before anything was answered
+FIRST_ANSWERS = 20  # useless ones after which nothing else is expected
+OUTAGE = (
+    TransportReason.CONNECTION,
+    TransportReason.TIMEOUT,
+    TransportReason.SERVER_ERROR,
+    TransportReason.RATE_LIMITED,
+)
+OUTAGE_AFTER = 10  # requests given up in a row by which a host counts as down
+TECHNICAL = (
+    AnswerReason.EMPTY,
+    AnswerReason.TRUNCATED,
+    AnswerReason.NOT_JSON,
+    AnswerReason.MISSING_FIELD,
+    AnswerReason.OFF_SCALE,
+    AnswerReason.ABORTED,
+)
+
+
+@dataclass(kw_only=True)
+class Stopping:
+    """What one judge's replies have been in a run. ``known``: the store held answers of it before."""
+
+    card: Card
+    known: bool = False
+    answered: int = 0
+    usable: bool = False  # an answer was decided, or undecided for a reason that is the edit's own
+    useless: Counter[str] = field(default_factory=Counter)
+    alike: Counter[str] = field(default_factory=Counter)
+    rejections: int = 0  # in a row
+    outage: int = 0  # requests given up in a row
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether the judge ever answered: what it refuses then is one request's own."""
+        return self.known or self.answered > 0
+
+    def on_answer(self, answer: Answer, reason: str) -> None:
+        """reason: why the answer is undecided, or ``""``."""
+        self.answered += 1
+        self.rejections = self.outage = 0
+        self.alike.clear()
+        if reason in TECHNICAL:
+            self.useless[reason] += 1
+        else:
+            self.usable = True
+
+    def is_useless(self) -> bool:
+        """Whether the first answers all came to nothing for technical reasons."""
+        return not self.usable and self.useless.total() >= FIRST_ANSWERS
+
+    def useless_error(self, last: Answer) -> UselessJudgeError:
+        """What ends a run whose judge gives nothing that can be used."""
+        counted = ", ".join(f"{n} {reason}" for reason, n in self.useless.most_common())
+        worst = self.useless.most_common(1)[0][0]
+        return UselessJudgeError(
+            f"{self.card.name}: none of its first {self.useless.total()} answers can be used ({counted}): "
+            f"{remedy(self.card, last, worst)}; then `isr store discard` puts these answers aside; or go on all the same "
+            f"with --keep-going"
+        )
+
+    def on_retry(self, error: TransportError) -> IsrError | None:
+        """What ends the run before a request is tried again: the same failure, in words, where nothing was ever answered."""
+        if self.has_answered or not error.worded or error.overloaded or error.retry_after_s is not None:
+            return None
+        self.alike[str(error)] += 1
+        if self.alike[str(error)] < SAME_FAILURES:
+            return None
+        return RejectedError(
+            f"{self.card.name}: the same failure {SAME_FAILURES} times and no answer ({error}); correct the card or the "
+            f"server, then run the same command again"
+        )
+
+    def on_rejection(self, error: TransportError) -> IsrError | None:
+        """What ends the run after a request that the host refuses for good."""
+        self.rejections += 1
+        if self.has_answered:
+            if self.rejections < REJECTIONS_IN_A_ROW:
+                return None
+            return RejectedError(
+                f"{self.card.name}: the endpoint answered before, and has rejected {self.rejections} requests in a row ({error}); "
+                f"check the server, then run the same command again"
+            )
+        if self.rejections < REJECTIONS_BEFORE_STOP:
+            return None
+        return error.stops or RejectedError(
+            f"{self.card.name}: the endpoint rejects every request ({error}); check the card"
+        )
+
+    def on_failure(self, error: TransportError) -> str:
+        """Why the run ends after a request that was given up; ``""`` to go on."""
+        self.outage += error.reason in OUTAGE
+        if self.outage < max(OUTAGE_AFTER, 2 * self.card.limits.concurrency):
+            return ""
+        return f"{self.card.name}: {self.outage} requests in a row were given up ({error})"
