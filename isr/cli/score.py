@@ -231,7 +231,7 @@ def _write_report(done: Run, directory: Path, as_json: bool) -> None:
 
 def _print_run(done: Run, as_json: bool) -> None:
     from isr.report.forest import text_forest
-    from isr.scoring.text import left_open, render
+    from isr.scoring.text import left_open, nothing_decided, render
 
     click.echo(done.result.to_json() if as_json else render(done.result), nl=False)
     if not as_json:
@@ -247,6 +247,8 @@ def _print_run(done: Run, as_json: bool) -> None:
         click.echo(f"isr: stopped: {done.progress.stopped}", err=True)
     replayed = set(done.unfinished) == {"not_asked"} and not done.progress.stopped and not done.interrupted
     advice = ("there is no recorded answer to them",) if replayed else ()
+    if nothing := nothing_decided(done.result, done.store):
+        click.echo(f"isr: {nothing}", err=True)
     for line in left_open(done.unfinished, done.store, *advice):
         click.echo(f"isr: {line}", err=True)
 

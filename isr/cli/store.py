@@ -11,7 +11,7 @@ _PATH = click.Path(path_type=Path)
 _SHOWN = 20  # faults that are printed
 
 
-@click.group(short_help="Verify, export and recover the answers that were kept.")
+@click.group(short_help="Verify, export, recover and discard the answers that were kept.")
 def command() -> None:
     """The answer store of a run: isr.db in its results' folder.
 
@@ -20,6 +20,7 @@ def command() -> None:
     isr store export edits.isr/isr.db > answers.jsonl
     isr store import answers.jsonl edits.isr/isr.db
     isr store recover edits.isr/isr.db
+    isr store discard edits.isr/isr.db --reason empty
     """
 
 
@@ -92,6 +93,31 @@ def recover(store: Path) -> None:
     of = f" of {done.before}" if done.before is not None and done.before >= done.answers else ""
     click.echo(f"{path}: {done.answers}{of} answers saved; the damaged store is kept as {done.kept}")
     click.echo("run the same isr score again: it asks for what was lost")
+
+
+@command.command()
+@click.argument("store", type=_PATH)
+@click.option(
+    "--reason",
+    required=True,
+    help="Which: empty, truncated, not_json, missing_field, off_scale or aborted.",
+)
+def discard(store: Path, reason: str) -> None:
+    """Put useless answers aside, of judges that have not given a single verdict, so that they are asked again.
+
+    For a judge that is repaired: a server that wrote its answers into the field for thoughts, a limit that cut off every
+    reply. It leaves no mark in the signature, since without a verdict there is nothing to select from; where a judge has
+    given one, use isr score --reask. The store as it was is kept beside it.
+
+    \b
+    isr store discard edits.isr --reason empty
+    """
+    from isr.judging.discard import discard as discarded
+
+    done = discarded(_db(store), reason)
+    for model, n in sorted(done.answers.items()):
+        click.echo(f"{n} answers of {model or 'a judge'} were put aside ({reason})")
+    click.echo(f"the store as it was is kept as {done.kept}; run the same isr score again to ask anew")
 
 
 @command.command(name="import")

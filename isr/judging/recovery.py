@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
@@ -30,6 +30,9 @@ class Recovered:
     faults: tuple[str, ...]
 
 
+DAMAGED = "damaged"
+
+
 def recover(path: Path) -> Recovered:
     """Puts a store of everything that is sound in the place of a damaged one, which is kept beside it.
 
@@ -37,26 +40,37 @@ def recover(path: Path) -> Recovered:
     well, so that a recovery that was killed can be run again. Raises ``StoreError``, also where another process has the
     store open: what that one received would be lost.
     """
-    _require_file(path)
+    require_store_file(path)
     path = path.resolve()
     with alone(path):
-        kept = _keep(path) if beside(path, "journal").is_file() else None  # which opening it would roll back
+        kept = (
+            keep_copy(path, DAMAGED) if beside(path, "journal").is_file() else None
+        )  # which opening it would roll back
     faults, before = _state(path)
     if not faults:
         return Recovered(answers=before or 0, before=before, kept=None, faults=())
     with alone(path):
-        kept = kept or _keep(path)
-        made = path.with_name(f".{path.name}.recovered")
-        _remove(made)
-        try:
-            answers = salvage([path, *_copies(path)], made)
-            sync_file(made)
-            for what in ("wal", "shm", "journal"):
-                beside(path, what).unlink(missing_ok=True)  # it belongs to the damaged file
-            os.replace(made, path)
-        finally:
-            _remove(made)
+        kept = kept or keep_copy(path, DAMAGED)
+        answers = replaced(path, lambda made: salvage([path, *_copies(path)], made))
     return Recovered(answers=answers, before=before, kept=kept, faults=faults)
+
+
+def replaced(path: Path, make: Callable[[Path], int]) -> int:
+    """Puts the store that ``make`` writes to a path in the place of the one at ``path``, whole or not at all.
+
+    The caller is ``alone`` with the old one, and has kept a copy. Returns what ``make`` returns.
+    """
+    made = path.with_name(f".{path.name}.made")
+    remove_store(made)
+    try:
+        answers = make(made)
+        sync_file(made)
+        for what in ("wal", "shm", "journal"):
+            beside(path, what).unlink(missing_ok=True)  # it belongs to the old file
+        os.replace(made, path)
+    finally:
+        remove_store(made)
+    return answers
 
 
 def salvage(sources: list[Path], made: Path) -> int:
@@ -82,7 +96,7 @@ def export_sound(path: Path, on_damage: OnDamage) -> Iterator[dict[str, Any]]:
 
     on_damage: told of everything that is left out. Raises ``StoreError`` if there is no file.
     """
-    _require_file(path)
+    require_store_file(path)
     path = path.resolve()
     seen = set()
     try:
@@ -106,7 +120,7 @@ def _name_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return (row["part"],) if "part" in row else (row["key"], row["ask"])
 
 
-def _require_file(path: Path) -> None:
+def require_store_file(path: Path) -> None:
     try:
         require_regular(path)
     except Unreadable as error:
@@ -127,12 +141,12 @@ def _state(path: Path) -> tuple[tuple[str, ...], int | None]:
         return (str(error),), None
 
 
-def _keep(path: Path) -> Path:
-    """A copy of the damaged store and its logs under a name of their content; the copy's path."""
+def keep_copy(path: Path, word: str) -> Path:
+    """A copy of a store and its logs under a name of a word and their content; the copy's path."""
     files = [path, *(f for what in ("wal", "journal") if (f := beside(path, what)).is_file())]
     digest = sha256_bytes("".join(map(file_digest, files)).encode()).partition(":")[2]
-    name = f"{path.name}.damaged-{digest[:8]}"
-    for half in path.parent.glob(f".{escape(path.name)}.damaged-*.partial"):  # of a recovery that was killed
+    name = f"{path.name}.{word}-{digest[:8]}"
+    for half in path.parent.glob(f".{escape(path.name)}.{word}-*.partial"):  # of one that was killed
         half.unlink()
     for source in reversed(files):
         copy = path.with_name(source.name.replace(path.name, name, 1))
@@ -145,10 +159,11 @@ def _keep(path: Path) -> Path:
 
 
 def _copies(path: Path) -> list[Path]:
-    found = path.parent.glob(f"{escape(path.name)}.damaged-*")
+    found = path.parent.glob(f"{escape(path.name)}.{DAMAGED}-*")
     return sorted(p for p in found if not p.name.endswith(("-wal", "-journal", "-shm")))
 
 
-def _remove(path: Path) -> None:
+def remove_store(path: Path) -> None:
+    """Removes a store's file and what SQLite keeps beside it."""
     for name in (path.name, f"{path.name}-wal", f"{path.name}-shm", f"{path.name}-journal"):
         path.with_name(name).unlink(missing_ok=True)

@@ -69,8 +69,8 @@ class Stopping:
         worst = self.useless.most_common(1)[0][0]
         return UselessJudgeError(
             f"{self.card.name}: none of its first {self.useless.total()} answers can be used ({counted}): "
-            f"{remedy(self.card, last, worst)}; then `isr store discard` puts these answers aside; or go on all the same "
-            f"with --keep-going"
+            f"{remedy(self.card, last, worst)}; then `isr store discard STORE --reason {worst}` puts these answers aside, "
+            f"and the same command asks anew; or go on all the same with --keep-going"
         )
 
     def on_retry(self, error: TransportError) -> IsrError | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from isr import text
 from isr.canonical import short
+from isr.judging.stopping import TECHNICAL
 from isr.scoring.records import JudgeRecord
 from isr.scoring.result import Part, Result, TreatmentPart
 from isr.types import Estimate, StoreReason
@@ -50,6 +52,25 @@ def left_open(
             f"used; `isr store recover {store}` saves all others, then run the same command again to ask for these"
         )
     return said
+
+
+def nothing_decided(result: Result, store: Path) -> str:
+    """That not one edit is decided, why, and what to do; ``""`` where one is."""
+    reasons: Counter[str] = Counter()
+    for part in [*result.treatments, *([result.control] if result.control else [])]:
+        for entry in part.counts["undecided"]:
+            reasons[entry["reason"]] += entry["n"]
+    if result.decided or not reasons:
+        return ""
+    counted = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
+    worst = reasons.most_common(1)[0][0]
+    again = (
+        f"once the judge is mended, `isr store discard {store} --reason {worst}` puts its useless answers aside, and the "
+        "same command asks anew (isr judges check says what is wrong)"
+        if worst in TECHNICAL
+        else "isr judges check shows what the judge does"
+    )
+    return f"not one edit is decided ({counted}); {again}"
 
 
 def _lines(result: Result) -> Iterator[str]:
