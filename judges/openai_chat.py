@@ -28,6 +28,7 @@ from isr.judging.logprobs import p_yes, steps_of_completion
 from isr.judging.messages import message_of
 from isr.judging.replies import ACCEPT_ENCODING, bounded
 from isr.judging.statuses import QUOTA_CODES, codes, error_fields, error_of_status, finish_of, quota_error
+from isr.judging.thinking import apart, thinking_fields
 from isr.redaction import guard_logs, redactor
 from isr.types import Answer, Finish
 
@@ -118,6 +119,8 @@ class OpenAIChat:
             payload, headers = _json_body(response, self.card, self._clean), response.headers
             self._check_model(payload)
         said = {name: self._clean(text) for name, text in read_completion(payload).items()}
+        if self.card.decoding.thinking and not said["reasoning"]:  # a server that left them in the text
+            said["reasoning"], said["text"] = apart(said["text"])
         finish = finish_of(said["finish_reason"])
         answer = Answer(
             text=said["text"],
@@ -189,7 +192,7 @@ class OpenAIChat:
             "top_logprobs": decoding.logprobs or None,
         }
         payload = {k: v for k, v in payload.items() if v is not None and k not in decoding.omit}
-        return {**payload, **decoding.extra}
+        return {**payload, **thinking_fields(decoding), **decoding.extra}
 
     def _served(self, payload: Mapping[str, Any], headers: Mapping[str, str], finish: str) -> dict[str, str]:
         said = {
@@ -314,7 +317,10 @@ def _usage(payload: Mapping[str, Any]) -> dict[str, int]:
     usage = payload.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    return {n: usage[n] for n in names if isinstance(usage.get(n), int) and not isinstance(usage[n], bool)}
+    counts = {n: usage.get(n) for n in names}
+    details = usage.get("completion_tokens_details")
+    counts["reasoning_tokens"] = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    return {name: n for name, n in counts.items() if isinstance(n, int) and not isinstance(n, bool)}
 
 
 def _is_filtered(error: BaseException) -> bool:

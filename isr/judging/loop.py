@@ -36,6 +36,7 @@ from isr.judging.retry import Throttle, nobody_listens, with_retries
 from isr.judging.rubrics import Rubric
 from isr.judging.sending import Encoder, Prepared
 from isr.judging.store import Store
+from isr.judging.thinking import Proof
 from isr.judging.thresholds import Recalibration
 from isr.types import Answer, Arm, Edit, Question, StoreReason, Value, Verdict
 
@@ -197,6 +198,7 @@ class _JudgeRun:
         self.encoder = Encoder(plan.root, card.policy)
         self.in_flight: set[bytes] = set()
         self.successes = 0
+        self.proof = Proof(card)
         self.judge: Judge | None = None
         self.error: JudgeError | SecretError | None = None
         self.failures_in_a_row = 0
@@ -217,6 +219,7 @@ class _JudgeRun:
         finally:
             if guard is not None:
                 guard.cancel()
+            self.proof.end()
             if self.judge is not None:
                 await self.judge.close()
 
@@ -360,6 +363,7 @@ class _JudgeRun:
         reason = parse(answer, request.template.rubric, self.plan.parser).reason
         if reason:
             progress.undecided[reason] += 1
+        self.proof.count(answer)
 
 
 def missing_requests(plan: Plan, store: Store) -> Iterator[tuple[Card, Request]]:
