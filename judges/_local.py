@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from isr.errors import CardError, JudgeError, MissingExtraError, Problem
 from isr.judging.cards import Decoding
 from isr.judging.requests import arranged
+from isr.judging.thinking import MARKS, template_fields
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -128,10 +129,11 @@ def marks_of(tokenizer: Any) -> tuple[str, ...]:
     return tuple(sorted((m for m in found if m), key=lambda m: (-len(m), m)))
 
 
-def rendered(processor: Any, messages: list[dict[str, Any]]) -> str:
+def rendered(processor: Any, messages: list[dict[str, Any]], thinking: bool | int | None = None) -> str:
     """The conversation in the model's own chat format; the rubric joins the user's words where it knows no system.
 
-    Raises ``JudgeError`` for a format in which the rubric would be lost.
+    thinking: of the card; the template is told whether the model thinks before it answers. Raises ``JudgeError`` for a
+    format in which the rubric would be lost.
     """
     from jinja2 import TemplateError
 
@@ -139,7 +141,10 @@ def rendered(processor: Any, messages: list[dict[str, Any]]) -> str:
     joined = [{"role": "user", "content": [*system["content"], *user["content"]]}]
     for form in (messages, joined):
         try:
-            text = str(processor.apply_chat_template(form, add_generation_prompt=True, tokenize=False))
+            told = template_fields(thinking)
+            text = str(
+                processor.apply_chat_template(form, add_generation_prompt=True, tokenize=False, **told)
+            )
         except TemplateError:
             continue
         if system["content"][0]["text"] in text:
@@ -148,6 +153,39 @@ def rendered(processor: Any, messages: list[dict[str, Any]]) -> str:
         "the model's chat template expected to show the whole rubric; it drops it; use a checkpoint with another "
         "chat_template.jinja"
     )
+
+
+def check_template(card: Card, processor: Any) -> None:
+    """Raises ``JudgeError`` where the model's chat template cannot do what the card says of thinking.
+
+    A template that knows the switch gives two texts for its two values. One that does not may still open the thoughts
+    by itself: its model always thinks. Where the card says nothing of a template that knows it, a warning is printed.
+    """
+    words = [{"type": "text", "text": "."}]
+    messages = [{"role": "system", "content": words}, {"role": "user", "content": words}]
+    on, off = (rendered(processor, messages, value) for value in (True, False))
+    thinking = card.decoding.thinking
+    if thinking is None and on != off:
+        log.warning(
+            "%s: the model's chat template knows enable_thinking, and the card does not say decoding.thinking: the "
+            "template's own choice counts, and thoughts that it opens are held to the JSON; set it to true or false",
+            card.name,
+        )
+    if thinking and on == off and not _opens_thoughts(on):
+        raise JudgeError(
+            f"{card.name}: decoding.thinking expected a chat template that knows enable_thinking; found one that makes "
+            f"the same prompt with and without it, and opens no thoughts; take a checkpoint that thinks, or leave "
+            f"decoding.thinking out"
+        )
+    if thinking is False and _opens_thoughts(off):
+        raise JudgeError(
+            f"{card.name}: decoding.thinking = false expected a chat template that can do without thoughts; found one "
+            f"that opens them all the same; set it to true, or take another checkpoint"
+        )
+
+
+def _opens_thoughts(prompt: str) -> bool:
+    return any(prompt.rfind(start) > prompt.rfind(end) for start, end in MARKS)
 
 
 def seed_of(card: Card, request: Request) -> int | None:

@@ -22,6 +22,7 @@ from isr.judges import vllm_engine
 from isr.judges._local import Guard, engine_options
 from isr.judging.cards import Card
 from isr.judging.keys import endpoint_key, is_loopback
+from isr.judging.thinking import template_fields
 from isr.reading import MAX_LINE, json_of
 
 VLLM = vllm_engine.__name__.rpartition(".")[2]
@@ -67,6 +68,9 @@ def server_of(card: Card, python: str = "python") -> Server:
     argv += ["--host", url.hostname or "127.0.0.1", "--port", str(url.port or 80)]
     for name, value in args.items():
         argv += _flag(name, value)
+    told = template_fields(card.decoding.thinking)
+    if told:  # each request says it as well; whoever else asks this server gets the same judge
+        argv += ["--default-chat-template-kwargs", json.dumps(told, separators=(",", ":"))]
     environment = {"VLLM_BATCH_INVARIANT": "1" if options.batch_invariant else "0"}
     key = endpoint_key(card) if by_name else ""
     return Server(card.endpoint.base_url or LOCAL, card.served_name, tuple(argv), environment, key)

@@ -21,6 +21,7 @@ from isr.errors import CardError, IsrError, JudgeError, MissingExtraError, Trans
 from isr.judges._local import (
     Conversation,
     EngineOptions,
+    check_template,
     conversation,
     engine_options,
     marks_of,
@@ -30,8 +31,10 @@ from isr.judges._local import (
     schema_of,
     seed_of,
 )
-from isr.judges._logits import Grammars, Gumbel, Likeliest
+from isr.judges._logits import Grammars, Gumbel, Likeliest, Thoughts
+from isr.judges._thoughts import required_marks
 from isr.judging.logprobs import p_yes
+from isr.judging.thinking import budget_of
 from isr.types import Answer, Finish
 
 if TYPE_CHECKING:
@@ -58,7 +61,7 @@ class TransformersOptions(EngineOptions):
 def open_judge(card: Card) -> Transformers:
     """A judge in this process; its weights are loaded at the first question. Raises ``CardError``."""
     options = engine_options(card, TransformersOptions)
-    refuse_fields(card, "extra", "omit", "reasoning_effort")
+    refuse_fields(card, "extra", "omit", "reasoning_effort", "thinking_name")
     if options.dtype not in DTYPES or options.batch_size < 1:
         raise CardError(
             f"{card.name}: 'engine' expected dtype out of {', '.join(DTYPES)} and a batch_size of at least 1; "
@@ -287,6 +290,8 @@ class _Model:
                 f"{card.name}: {card.model!r} has no chat template; add chat_template.jinja to the folder"
             )
         self.marks = marks_of(self.tokenizer)
+        check_template(card, self.processor)
+        self._thought_marks = required_marks(card, self.tokenizer)
         said = self.model.generation_config.eos_token_id
         ends = [*(said if isinstance(said, list) else [said]), self.tokenizer.eos_token_id]
         self.eos = sorted({i for i in ends if i is not None})
@@ -319,7 +324,8 @@ class _Model:
 
     def inputs(self, talks: Sequence[Conversation]) -> Mapping[str, Any]:
         """A padded batch of tensors on the model's device."""
-        texts = [rendered(self.processor, talk.messages) for talk in talks]
+        thinking = self.card.decoding.thinking
+        texts = [rendered(self.processor, talk.messages, thinking) for talk in talks]
         bos = self.tokenizer.bos_token
         return self.processor(  # type: ignore[no-any-return]
             text=texts,
@@ -336,26 +342,46 @@ class _Model:
         width = inputs["input_ids"].shape[1]
         began = time.perf_counter()
         seen = Likeliest(decoding.logprobs)
+        opened = self._opened(inputs)
         with self._torch.inference_mode():
             out = self.model.generate(
                 **{k: v.to(self.model.device) for k, v in inputs.items()},
                 max_new_tokens=min(decoding.max_tokens, self.longest - min(prompts)),
                 do_sample=False,
-                logits_processor=self._processors(requests, seen),
+                logits_processor=self._processors(requests, opened, seen),
             )
         took = time.perf_counter() - began
-        written = [row[: self.longest - n] for row, n in zip(out[:, width:].tolist(), prompts, strict=True)]
-        return [
-            self._answer(*one, seen, row, took)
-            for row, one in enumerate(zip(requests, written, prompts, strict=True))
-        ]
+        rows = zip(out[:, width:].tolist(), prompts, strict=True)
+        written = [self._to_its_end(row[: self.longest - n]) for row, n in rows]
+        answers = []
+        for row, (ids, ended) in enumerate(written):
+            answer = self._answer(ids, ended, prompts[row], opened[row] is not None)
+            sure = p_yes(seen.steps(row, ids, self.tokenizer.decode), requests[row].template.rubric)
+            answers.append(replace(answer, latency_s=round(took, 4), p_yes=sure))
+        return answers
 
-    def _processors(self, requests: Sequence[Request], seen: Likeliest) -> list[Any]:
+    def _to_its_end(self, ids: list[int]) -> tuple[list[int], bool]:
+        """What was generated before the token that ends a reply, and whether there was one."""
+        at = next((i for i, token in enumerate(ids) if token in self.eos), None)
+        return ids[:at], at is not None
+
+    def _opened(self, inputs: Mapping[str, Any]) -> list[int | None]:
+        """For each prompt of a batch, the tokens of thoughts with which it ends; ``None`` where none are open."""
+        marks, rows = self._thought_marks, inputs["input_ids"].tolist()
+        return [None if marks is None else marks.within(row) for row in rows]
+
+    def _processors(
+        self, requests: Sequence[Request], opened: Sequence[int | None], seen: Likeliest
+    ) -> list[Any]:
         """What is done to the logits before each token: the schema's mask, a look, then the sampling noise."""
         out: list[Any] = []
+        thoughts = None
+        if self._thought_marks is not None:
+            thoughts = Thoughts(self._thought_marks, opened, budget_of(self.card.decoding.thinking))
+            out.append(thoughts)
         schemas = [schema_of(r) for r in requests]
         if schemas[0] is not None:  # one card asks in one form
-            out.append(self._grammars.masking([s for s in schemas if s is not None]))
+            out.append(self._grammars.masking([s for s in schemas if s is not None], thoughts))
         if self.card.decoding.logprobs:
             out.append(seen)
         temperature = self.card.decoding.temperature or 0.0
@@ -368,19 +394,20 @@ class _Model:
         size = self.model.config.get_text_config().vocab_size
         return Grammars(self.tokenizer, size, sorted(set(self.eos)))
 
-    def _answer(
-        self, request: Request, ids: list[int], prompt: int, seen: Likeliest, row: int, took: float
-    ) -> Answer:
-        ends = [i for i, token in enumerate(ids) if token in self.eos]
-        ids = ids[: ends[0]] if ends else ids
+    def _answer(self, ids: list[int], ended: bool, prompt: int, opened: bool) -> Answer:
+        marks = self._thought_marks
+        thoughts, said = ([], ids) if marks is None else marks.apart(ids, opened)
         return Answer(
-            text=self.tokenizer.decode(ids, skip_special_tokens=True),
-            finish_reason=Finish.STOP if ends else Finish.LENGTH,
+            text=self.tokenizer.decode(said, skip_special_tokens=True),
+            finish_reason=Finish.STOP if ended else Finish.LENGTH,
+            reasoning=self.tokenizer.decode(thoughts, skip_special_tokens=True).strip(),
             served=self._served,
-            usage={"prompt_tokens": prompt, "completion_tokens": len(ids) + bool(ends)},
+            usage={
+                "prompt_tokens": prompt,
+                "completion_tokens": len(ids) + ended,
+                **({} if marks is None else {"reasoning_tokens": len(thoughts)}),
+            },
             received_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            latency_s=round(took, 4),
-            p_yes=p_yes(seen.steps(row, ids, self.tokenizer.decode), request.template.rubric),
         )
 
     @cached_property

@@ -29,6 +29,7 @@ from isr.judging.messages import message_of
 from isr.judging.replies import ACCEPT_ENCODING, bounded
 from isr.judging.served import is_among, plain
 from isr.judging.statuses import error_of_status, finish_of
+from isr.judging.thinking import apart, thinking_fields
 from isr.reading import Unreadable, json_of
 from isr.redaction import guard_logs, redactor
 from isr.types import Answer, Finish
@@ -114,6 +115,8 @@ class OpenAIChat:
         else:
             self._check_model(payload)
         read = {name: self._clean(text) for name, text in read_completion(payload).items()}
+        if self.card.decoding.thinking and not read["reasoning"]:  # a server that left them in the text
+            read["reasoning"], read["text"] = apart(read["text"])
         finish = finish_of(read["finish_reason"])
         answer = Answer(
             text=read["text"],
@@ -192,7 +195,7 @@ class OpenAIChat:
             "top_logprobs": decoding.logprobs or None,
         }
         payload = {k: v for k, v in payload.items() if v is not None and k not in decoding.omit}
-        return {**payload, **decoding.extra}
+        return {**payload, **thinking_fields(decoding), **decoding.extra}
 
     def _served(self, payload: Mapping[str, Any], headers: Mapping[str, str], finish: str) -> dict[str, str]:
         said = {
@@ -331,7 +334,10 @@ def _usage(payload: Mapping[str, Any]) -> dict[str, int]:
     usage = payload.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    return {n: usage[n] for n in names if isinstance(usage.get(n), int) and not isinstance(usage[n], bool)}
+    counts = {n: usage.get(n) for n in names}
+    details = usage.get("completion_tokens_details")
+    counts["reasoning_tokens"] = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    return {name: n for name, n in counts.items() if isinstance(n, int) and not isinstance(n, bool)}
 
 
 def map_error(error: BaseException, card: Card, clean: Callable[[str], str] | None = None) -> IsrError:

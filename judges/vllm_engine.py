@@ -26,6 +26,7 @@ from isr.judges._local import (
     Conversation,
     EngineOptions,
     Guard,
+    check_template,
     conversation,
     engine_options,
     marks_of,
@@ -35,7 +36,9 @@ from isr.judges._local import (
     schema_of,
     seed_of,
 )
+from isr.judges._thoughts import reasoning_parser, required_marks
 from isr.judging.logprobs import Step, p_yes
+from isr.judging.thinking import budget_of, template_fields
 from isr.types import Answer, Finish
 
 if TYPE_CHECKING:
@@ -70,6 +73,7 @@ class VllmOptions(EngineOptions):
     max_num_seqs: int | None = None
     enforce_eager: bool = False
     batch_invariant: bool = False
+    reasoning_parser: str = ""
     args: Mapping[str, Any] = Field(default_factory=dict)
 
     def engine_args(self, card: Card) -> dict[str, Any]:
@@ -96,6 +100,9 @@ class VllmOptions(EngineOptions):
             "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
             "generation_config": "vllm",  # the checkpoint's own penalties are not the card's decoding
         }
+        parser = reasoning_parser(card, self.reasoning_parser)
+        if parser:  # which the schema is held behind the thoughts by
+            given["reasoning_parser"] = parser
         taken = sorted((set(given) | _NEVER) & set(self.args))
         if taken:
             raise CardError(
@@ -108,7 +115,7 @@ class VllmOptions(EngineOptions):
 def open_judge(card: Card) -> VllmEngine:
     """A judge in this process; the engine starts at the first question. Raises ``CardError``."""
     options = engine_options(card, VllmOptions)
-    refuse_fields(card, "omit", "reasoning_effort")
+    refuse_fields(card, "omit", "reasoning_effort", "thinking_name")
     options.engine_args(card)
     if importlib.util.find_spec("vllm") is None:
         raise missing("vllm", "vllm")
@@ -148,13 +155,16 @@ class VllmEngine:
             raise TransportError(
                 "server_error", f"{self.card.name}: the engine ended a request ({written.finish_reason})"
             )
+        text, reasoning, thoughts = engine.read(output)
         return Answer(
-            text=written.text,
+            text=text,
             finish_reason=_FINISHED[written.finish_reason],
+            reasoning=reasoning,
             served=engine.served,
             usage={
                 "prompt_tokens": len(output.prompt_token_ids),
                 "completion_tokens": len(written.token_ids),
+                **thoughts,
             },
             sent=talk.digests,
             received_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -284,11 +294,15 @@ class _Engine:
             self.processor = hub.AutoProcessor.from_pretrained(
                 args["model"], revision=args.get("revision"), trust_remote_code=options.trust_remote_code
             )
+            check_template(card, self.processor)
+            self._thought_marks = required_marks(card, self.processor.tokenizer)
             self._engine = AsyncLLM.from_engine_args(
                 AsyncEngineArgs(**args, disable_log_stats=True, enable_log_requests=False)
             )
             self._processes = multiprocessing.active_children()
             self._guard.watch([p.pid for p in self._processes if p.pid])
+        except IsrError:
+            raise
         except Exception as error:  # a checkpoint, or a machine, can be unfit in any way
             raise JudgeError(
                 f"{card.name}: vLLM cannot start with {card.model!r} ({type(error).__name__}: {_first_line(error)}); "
@@ -335,6 +349,7 @@ class _Engine:
             logprobs=decoding.logprobs or None,
             structured_outputs=held,
             output_kind=RequestOutputKind.FINAL_ONLY,
+            thinking_token_budget=budget_of(decoding.thinking),
             **decoding.extra,
         )
         prompt = await self._rendered(talk)
@@ -352,15 +367,31 @@ class _Engine:
             task.cancel()
 
     async def _finished(self, prompt: Any, params: Any, name: str) -> Any:
-        async for output in self._engine.generate(prompt, params, name):
+        told = template_fields(self.card.decoding.thinking)  # which some parsers must know as well
+        more = {"reasoning_parser_kwargs": {"chat_template_kwargs": told}} if told else {}
+        async for output in self._engine.generate(prompt, params, name, **more):
             if output.finished:
                 return output
         said = f"{self.card.name}: the engine ended a request without an output"
         raise TransportError("server_error", said)
 
+    def read(self, output: Any) -> tuple[str, str, dict[str, int]]:
+        """(answer, thoughts, what the thoughts took) of a finished output."""
+        written, marks, decode = output.outputs[0], self._thought_marks, self.processor.tokenizer.decode
+        if marks is None:
+            return written.text, "", {}
+        opened = marks.within(output.prompt_token_ids) is not None
+        thoughts, said = marks.apart(list(written.token_ids), opened)
+        count = {"reasoning_tokens": len(thoughts)}
+        return (
+            decode(said, skip_special_tokens=True),
+            decode(thoughts, skip_special_tokens=True).strip(),
+            count,
+        )
+
     async def _rendered(self, talk: Conversation) -> Any:
         """The prompt as the engine takes it: text with images, which are known to its caches by their digests."""
-        text = rendered(self.processor, talk.messages)
+        text = rendered(self.processor, talk.messages, self.card.decoding.thinking)
         bos = self.processor.tokenizer.bos_token
         renderer = self._engine.renderer
         params = renderer.default_cmpl_tok_params.with_kwargs(

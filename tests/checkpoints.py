@@ -23,6 +23,11 @@ CHATML = (
     "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+OPENS_THOUGHTS = (
+    "{% if add_generation_prompt %}<think>\n"
+    "{% if enable_thinking is defined and enable_thinking is false %}\n</think>\n\n{% endif %}{% endif %}"
+)
+THOUGHTS = ("<think>", "</think>")
 ENDS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 QWEN = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 
@@ -213,7 +218,7 @@ def qwen2_5_vl(folder: Path) -> Path:
     return _save(Qwen2_5_VLForConditionalGeneration(config), processor, folder)
 
 
-def qwen3_vl(folder: Path) -> Path:
+def qwen3_vl(folder: Path, thinks: bool = False) -> Path:
     """Deepstack vision features and interleaved rotary positions, 32 px a token."""
     from transformers import (
         Qwen3VLConfig,
@@ -227,6 +232,8 @@ def qwen3_vl(folder: Path) -> Path:
         *QWEN, image_token="<|image_pad|>", video_token="<|video_pad|>",
         vision_start_token="<|vision_start|>", vision_end_token="<|vision_end|>",
     )  # fmt: skip
+    if thinks:
+        tok.add_tokens(list(THOUGHTS))  # no special tokens, as in Qwen's own tokenizers
     rope = {
         "rope_type": "default", "rope_theta": 5e6, "mrope_section": [4, 6, 6], "mrope_interleaved": True,
     }  # fmt: skip
@@ -246,9 +253,15 @@ def qwen3_vl(folder: Path) -> Path:
         ),
         tokenizer=tok,
         video_processor=Qwen3VLVideoProcessor(),
-        chat_template=CHATML.replace("IMAGE", "<|vision_start|><|image_pad|><|vision_end|>"),
+        chat_template=CHATML.replace("IMAGE", "<|vision_start|><|image_pad|><|vision_end|>")
+        + (OPENS_THOUGHTS if thinks else ""),
     )  # fmt: skip
     return _save(Qwen3VLForConditionalGeneration(config), processor, folder)
+
+
+def qwen3_vl_thinking(folder: Path) -> Path:
+    """Qwen3-VL's architecture with a template that opens thoughts unless ``enable_thinking`` is false."""
+    return qwen3_vl(folder, thinks=True)
 
 
 FAMILIES: dict[str, Callable[[Path], Path]] = {
@@ -258,13 +271,15 @@ FAMILIES: dict[str, Callable[[Path], Path]] = {
     "qwen3_vl": qwen3_vl,
 }
 
+OTHERS: dict[str, Callable[[Path], Path]] = {"qwen3_vl_thinking": qwen3_vl_thinking}
+
 
 def make(family: str, folder: Path, seed: int = 0) -> Path:
     """The checkpoint of a family in ``folder``, the same for the same seed."""
     import torch
 
     torch.manual_seed(seed)
-    return FAMILIES[family](folder)
+    return {**FAMILIES, **OTHERS}[family](folder)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from isr.errors import Problem
 from isr.judging import image_tokens
 from isr.judging.card_secrets import shown
+from isr.judging.thinking import thinking_fields
 
 if TYPE_CHECKING:
     from isr.judging.cards import Card
@@ -69,7 +70,7 @@ def _rule_problems(card: Card, where: str) -> Iterator[Problem]:
 def _reserved(card: Card, where: str) -> Iterator[Problem]:
     """Free fields may add to a request; they replace nothing that isr itself puts into it."""
     for at, given, own in (
-        ("decoding.extra", card.decoding.extra, _SENT),
+        ("decoding.extra", card.decoding.extra, _SENT | set(thinking_fields(card.decoding))),
         ("images.processor", card.images.processor, _PROCESSED),
     ):
         taken = sorted(set(given) & own)

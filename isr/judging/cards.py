@@ -27,6 +27,7 @@ from isr.judging.backends import Traits, by_path, identity_of, traits
 from isr.judging.card_problems import field_problems
 from isr.judging.card_secrets import not_finite, secrets, shown, shown_setting
 from isr.judging.checkpoints import checkpoint_digest
+from isr.judging.thinking import Thinking, ThinkingName
 from isr.reading import MAX_TOML, TooDeep, Unreadable, read_text, toml_of
 
 PANEL = "panel"
@@ -72,6 +73,8 @@ class Decoding(_Section):
     omit: tuple[str, ...] = ()
     extra: Mapping[str, Any] = Field(default_factory=dict)
     logprobs: int = Field(0, ge=0, le=20)  # alternatives to look at for a verdict's p_yes; 0: none
+    thinking: Thinking = None  # true, false or a budget in tokens; None: as the model's chat template has it
+    thinking_name: ThinkingName = "chat_template_kwargs"
 
 
 class Images(_Section):
@@ -154,8 +157,8 @@ class Card(_Section):
             "model": self.model,
             "revision": self.revision,
             "deployment": self.deployment,
-            "decoding": _since(self.decoding.model_dump(mode="json"), "logprobs"),
-            "images": _since(self.images.model_dump(mode="json"), "processor"),
+            "decoding": _since(self.decoding, "logprobs", "thinking", "thinking_name"),
+            "images": _since(self.images, "processor"),
             "engine": dict(self.engine),
         }
 
@@ -203,9 +206,11 @@ class Card(_Section):
         return ImagePolicy(i.max_side, i.format, i.quality, i.layout)
 
 
-def _since(section: dict[str, Any], *later: str) -> dict[str, Any]:
+def _since(section: _Section, *later: str) -> dict[str, Any]:
     """A section without the fields that came later and are not set: older identities stay what they were."""
-    return {k: v for k, v in section.items() if v or k not in later}
+    plain = type(section)()
+    unset = {name for name in later if getattr(section, name) == getattr(plain, name)}
+    return section.model_dump(mode="json", exclude=unset)
 
 
 def _is_relative(model: str) -> bool:

@@ -18,6 +18,7 @@ from isr.judging.prices import cost_of_answer, worst_cost
 from isr.judging.requests import Request, Template
 from isr.judging.rubrics import load_pair
 from isr.judging.sending import Encoder, Prepared
+from isr.judging.thinking import remedy, shows_thoughts
 from isr.types import Answer, ImageRef, Value, Verdict
 
 PROMPT = "make the circle green"  # of a scene that the shapes oracle knows as well
@@ -61,6 +62,14 @@ class Check:
             return f"{structured}: answers are cut off at {self.card.decoding.max_tokens} tokens; raise decoding.max_tokens"
         return f"{structured}: answers cannot be used ({', '.join(sorted(reasons))})"
 
+    @property
+    def thoughts(self) -> str:
+        """Whether the answers show that the judge thinks, or does not, as its card says."""
+        wanted = bool(self.card.decoding.thinking)
+        shown = [shows_thoughts(answer) for _, answer, _ in self.answers if answer is not None]
+        said = f"thinking is {'on' if wanted else 'off'}: {sum(shown)} of {len(shown)} answers show thoughts"
+        return said if wanted in shown or not shown else f"{said}; {remedy(self.card)}"
+
     def text(self) -> str:
         lines = [self.card.name]
         for question, answer, verdict in self.answers:
@@ -72,6 +81,8 @@ class Check:
             lines.append(f"  {question:11} {said}; {answer.latency_s:.2f} s; {tokens or 'no usage reported'}")
             lines.append(f"              model {answer.served.get('model', 'not reported')}")
         lines.append(f"  {self.conclusion}")
+        if self.card.decoding.thinking is not None:
+            lines.append(f"  {self.thoughts}")
         if self.card.price.input is not None:
             lines.append(f"  this check cost about {self.usd:.5f} USD")
         return "\n".join(lines)

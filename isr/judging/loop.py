@@ -38,6 +38,7 @@ from isr.judging.retry import Throttle, nobody_listens, with_retries
 from isr.judging.sending import Encoder, Prepared
 from isr.judging.stopping import TECHNICAL, Stopping
 from isr.judging.store import Store
+from isr.judging.thinking import Proof
 from isr.types import Answer, Finish
 
 log = logging.getLogger("isr")
@@ -149,6 +150,7 @@ class _JudgeRun:
         self.warned: Counter[str] = Counter()
         self.encoder = Encoder(plan.root, card.policy)
         self.in_flight: set[bytes] = set()
+        self.proof = Proof(card)
         self.judge: Judge | None = None
         self.error: JudgeError | SecretError | None = None
         progress.priced = progress.priced or card.price.input is not None
@@ -169,6 +171,7 @@ class _JudgeRun:
             self._sum_up()
             if guard is not None:
                 guard.cancel()
+            self.proof.end()
             if self.judge is not None:
                 await self.judge.close()
 
@@ -259,6 +262,7 @@ class _JudgeRun:
         await asyncio.wrap_future(self.store.put(request, ask, answer))
         reason = self._count(request, answer, cost)
         self.stopping.on_answer(answer, reason)
+        self.proof.count(answer)
         await self._keep_refused()
         if self.stopping.is_useless() and not self.keep_going and not self._has_usable():
             raise self.stopping.useless_error(answer)

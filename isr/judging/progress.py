@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from isr.errors import TransportReason
+from isr.judging.thinking import shows_thoughts
 from isr.types import Answer
 
 
@@ -18,13 +19,14 @@ class Served(NamedTuple):
     host: str
     provider: str
     day: str
+    thought: bool
 
     @classmethod
     def of(cls, judge: str, answer: Answer) -> Served:
         """Who gave an answer under a judge's name."""
         said = answer.served
         model, host, provider = (said.get(name, "") for name in ("model", "host", "provider"))
-        return cls(judge, model, host, provider, answer.received_at[:10])
+        return cls(judge, model, host, provider, answer.received_at[:10], shows_thoughts(answer))
 
 
 @dataclass(kw_only=True)

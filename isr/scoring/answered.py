@@ -29,6 +29,7 @@ def told(plan: Plan, served: Mapping[Served, int]) -> tuple[AnsweredRemark, ...]
             *_other_models(card, own),
             *_retired(card, own),
             *_hosts(own),
+            *_thoughts(card, own),
             *_family(card, own, plan.edits),
         ):
             out.append({"level": level, "judge": card.name, "text": f"{card.name}: {text}"})
@@ -83,6 +84,19 @@ def _hosts(own: Counter[Served]) -> Iterator[tuple[str, str]]:
                 "a card with its own 'deployment'"
             ),
         )
+
+
+def _thoughts(card: Card, own: Counter[Served]) -> Iterator[tuple[str, str]]:
+    """A judge that thinks by its card, and shows no thought in any answer; or the other way round."""
+    wanted = card.decoding.thinking
+    thought = sum(n for s, n in own.items() if s.thought)
+    if wanted is None or not own.total() or (thought if wanted else own.total() - thought):
+        return
+    said = "on, and no answer of" if wanted else "off, and every one of"
+    yield (
+        "warning",
+        f"thinking is {said} {own.total()} shows thoughts: a judge that thinks and one that does not are two instruments",
+    )
 
 
 def _family(card: Card, own: Counter[Served], edits: Iterable[Edit]) -> Iterator[tuple[str, str]]:

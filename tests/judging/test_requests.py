@@ -39,7 +39,7 @@ PINNED = "8effded486263901be04b515096fb3857da1ceac93c807acd329e7ac960a097a"
 
 def test_fields_that_came_later_leave_older_identities_as_they_were() -> None:
     identity = BASE.template.card.identity
-    assert "logprobs" not in identity["decoding"]
+    assert not {"logprobs", "thinking", "thinking_name"} & set(identity["decoding"])
     assert "processor" not in identity["images"]
 
 
@@ -79,6 +79,8 @@ IDENTITY: dict[str, dict[str, Any]] = {
             "omit": ("seed",),
             "extra": {"top_p": 0.9},
             "logprobs": 5,
+            "thinking": False,
+            "thinking_name": "reasoning",
         }.items()
     },
     **{
