@@ -6,7 +6,9 @@ from aiohttp import web
 
 from tests.judges.hosts.replies import Ask, Reply, behaviour, error, refused
 
-LOGIN = "<!DOCTYPE html>\n<html><head><title>Sign in to Campus Network</title></head><body>Sign in</body></html>"
+LOGIN = (
+    "<!DOCTYPE html>\n<html><head><title>Sign in to Campus Network</title></head><body>Sign in</body></html>"
+)
 
 
 # Keys, doors and models
@@ -21,13 +23,17 @@ def key_refused(ask: Ask) -> Reply:
 @behaviour()
 def forbidden(ask: Ask) -> Reply:
     """BerriAI/litellm#12421, #20441: a firewall before the gateway answers 403 to everything."""
-    return refused(403, "<html><head><title>403 Forbidden</title></head><body>Request blocked by WAF.</body></html>")
+    return refused(
+        403, "<html><head><title>403 Forbidden</title></head><body>Request blocked by WAF.</body></html>"
+    )
 
 
 @behaviour("flagged")
 def forbidden_some(ask: Ask) -> Reply:
     """BerriAI/litellm#20441: a firewall before the gateway answers 403 by what a request holds."""
-    return refused(403, "<html><head><title>403 Forbidden</title></head><body>Request blocked by WAF.</body></html>")
+    return refused(
+        403, "<html><head><title>403 Forbidden</title></head><body>Request blocked by WAF.</body></html>"
+    )
 
 
 @behaviour()
@@ -93,7 +99,12 @@ def lmstudio_json_object(ask: Ask) -> Reply:
 @behaviour()
 def fastapi_detail(ask: Ask) -> Reply:
     """Servers on FastAPI (SGLang, TGI and their like): 422 with a list of what is wrong where."""
-    wrong = {"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted", "input": 0}
+    wrong = {
+        "type": "extra_forbidden",
+        "loc": ["body", "seed"],
+        "msg": "Extra inputs are not permitted",
+        "input": 0,
+    }
     return refused(422, {"detail": [wrong]})
 
 
@@ -114,7 +125,9 @@ def provider_raw(ask: Ask) -> Reply:
 @behaviour("flagged")
 def rejected_some(ask: Ask) -> Reply:
     """langchain-ai: a provider that cannot read some pictures: 400, without a word of a filter."""
-    return error(400, "Unable to process input image. Please retry or report.", code=400, status="INVALID_ARGUMENT")
+    return error(
+        400, "Unable to process input image. Please retry or report.", code=400, status="INVALID_ARGUMENT"
+    )
 
 
 @behaviour("flagged")
@@ -155,13 +168,18 @@ def error_in_200_form(ask: Ask) -> Reply:
 @behaviour("flagged")
 def error_in_200_some(ask: Ask) -> Reply:
     """OpenRouterTeam/openrouter-examples#14: a provider's 400 inside a 200, for some requests."""
-    return refused(200, {"error": {"code": 400, "message": "Provider returned error", "metadata": {"raw": "bad image"}}})
+    return refused(
+        200, {"error": {"code": 400, "message": "Provider returned error", "metadata": {"raw": "bad image"}}}
+    )
 
 
 @behaviour()
 def error_in_200_credit(ask: Ask) -> Reply:
     """OpenRouterTeam/openrouter-examples#14: no credit, inside a 200."""
-    return refused(200, {"error": {"code": 402, "message": "This request requires more credits. You can only afford 1200."}})
+    return refused(
+        200,
+        {"error": {"code": 402, "message": "This request requires more credits. You can only afford 1200."}},
+    )
 
 
 @behaviour()

@@ -58,7 +58,12 @@ def gemini_through_gateway(ask: Ask) -> Reply:
 @behaviour("flagged")
 def openrouter_moderation(ask: Ask) -> Reply:
     """Portkey-AI/gateway#1459 and OpenRouter's documents: 403 with the reasons of its moderation."""
-    metadata = {"reasons": ["sexual"], "flagged_input": "...", "provider_name": "OpenAI", "model_slug": ask.model}
+    metadata = {
+        "reasons": ["sexual"],
+        "flagged_input": "...",
+        "provider_name": "OpenAI",
+        "model_slug": ask.model,
+    }
     return error(403, "Input was flagged by moderation", code=403, metadata=metadata)
 
 

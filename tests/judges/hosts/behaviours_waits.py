@@ -22,7 +22,11 @@ def _waits_over(ask: Ask) -> bool:
 def _quota(metric: str, per: str, delay: str) -> dict[str, Any]:
     """Google's body of a 429."""
     google = "type.googleapis.com/google.rpc."
-    violation = {"quotaMetric": metric, "quotaId": f"GenerateRequests{per}PerProjectPerModel-FreeTier", "quotaValue": "250"}
+    violation = {
+        "quotaMetric": metric,
+        "quotaId": f"GenerateRequests{per}PerProjectPerModel-FreeTier",
+        "quotaValue": "250",
+    }
     details = [
         {"@type": f"{google}QuotaFailure", "violations": [violation]},
         {"@type": f"{google}RetryInfo", "retryDelay": delay},
@@ -44,7 +48,9 @@ def overloaded_once(ask: Ask) -> Reply:
     """google-gemini/gemini-cli#7227, lobehub/lobe-chat#9728: 503 in a list, gone at the next try."""
     if ask.tries > 1:
         return answer(ask)
-    return refused(503, [{"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}}])
+    return refused(
+        503, [{"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}}]
+    )
 
 
 @behaviour("flagged")
@@ -80,7 +86,12 @@ def retry_after_ms(ask: Ask) -> Reply:
     """Azure: the time to wait in milliseconds, in a header of its own."""
     if _waits_over(ask):
         return answer(ask)
-    return error(429, "Requests have exceeded the call rate limit.", {"retry-after-ms": str(1000 * LIMIT_S)}, code="429")
+    return error(
+        429,
+        "Requests have exceeded the call rate limit.",
+        {"retry-after-ms": str(1000 * LIMIT_S)},
+        code="429",
+    )
 
 
 @behaviour("flagged")

@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 
 IN_FLIGHT = 4  # the card's concurrency
 ALL = 32  # 4 photographs x 2 prompts x 2 arms x 2 questions
-FLAGGED = range(8, 11)  # 10 requests are about a flagged picture; the first one of a run is answered all the same
+FLAGGED = range(
+    8, 11
+)  # 10 requests are about a flagged picture; the first one of a run is answered all the same
 AFTER_20 = range(20, 24)  # 20 useless answers stop a run; up to three more are in flight then
 ONCE = 38  # 1.2 x ALL: every question asked once
 AT_ONCE = 4  # what is in flight when the first reply comes; 1.2 x 4 is no fifth request
 SOON = 10  # a permanent error is recognised after so many requests at most
 STOPPED = 28  # 1.2 x 23
+SHORT = {
+    "max_wait_s": 0.3
+}  # seconds in all that a request may wait: a quota that is taken for a limit ends soon
 RETRIED = 50  # 1.2 x (32 + 10): each flagged request comes twice
 
 
@@ -21,7 +26,7 @@ class Row:
     """One behaviour and what must come of it.
 
     undecided: requests by reason, ``None`` where only the exit code counts. most: requests. once: words that stand
-    in the output one time at most. not_yet: why the row fails today.
+    in the output one time at most.
     """
 
     behaviour: str
@@ -39,7 +44,6 @@ class Row:
     never: tuple[str, ...] = ("Traceback",)
     once: tuple[str, ...] = ()
     slow: bool = False
-    not_yet: str = ""
 
     @property
     def path(self) -> str:
@@ -66,7 +70,7 @@ def _useless(behaviour: str, reason: str, *words: str) -> Row:
 
 def _refused(behaviour: str, *words: str, most: int = SOON) -> Row:
     """Nothing was answered, the host said why, and no verdict is there."""
-    return Row(behaviour=behaviour, code=2, undecided={}, most=most, words=words)
+    return Row(behaviour=behaviour, code=2, undecided={}, most=most, words=words, limits=SHORT)
 
 
 SERVES = 'serves = ["gpt-4.1"]\n'
@@ -86,10 +90,22 @@ def _named(behaviour: str, reported: str, *, same: bool) -> list[Row]:
 ROWS: tuple[Row, ...] = (
     # sound answers
     *_sound(
-        "plain", "fence", "think-block", "think-fenced", "turn-end", "keep-alive", "byte-order-mark", "text-plain",
-        "parts", "parts-thinking", "usage-null", "usage-missing",
+        "plain",
+        "fence",
+        "think-block",
+        "think-fenced",
+        "turn-end",
+        "keep-alive",
+        "byte-order-mark",
+        "text-plain",
+        "parts",
+        "parts-thinking",
+        "usage-null",
+        "usage-missing",
     ),
-    Row(behaviour="plain", case="limit", code=0, args=("--limit", "4"), most=19),  # 1.2 x (4 edits x 2 arms x 2)
+    Row(
+        behaviour="plain", case="limit", code=0, args=("--limit", "4"), most=19
+    ),  # 1.2 x (4 edits x 2 arms x 2)
     # useless ones: every reply
     _useless("fence-prose", "not_json"),
     _useless("trailing-comma", "not_json"),
@@ -105,7 +121,10 @@ ROWS: tuple[Row, ...] = (
     _useless("tool-call", "aborted"),
     _useless("aborted", "aborted"),
     Row(
-        behaviour="content-null-reasoning", case="keep-going", code=3, args=("--keep-going",),
+        behaviour="content-null-reasoning",
+        case="keep-going",
+        code=3,
+        args=("--keep-going",),
         undecided={"empty": [ALL]},
     ),
     # useless ones: some replies
@@ -117,17 +136,41 @@ ROWS: tuple[Row, ...] = (
     Row(behaviour="plain", case="check", command="check", code=0, most=4, undecided=None),
     Row(behaviour="blind", case="check", command="check", code=3, most=4, undecided=None, words=("picture",)),
     Row(
-        behaviour="context-cut", case="check", command="check", code=3, most=4, undecided=None,
+        behaviour="context-cut",
+        case="check",
+        command="check",
+        code=3,
+        most=4,
+        undecided=None,
         words=("2050", "OLLAMA_CONTEXT_LENGTH"),
     ),
     Row(
-        behaviour="fence-prose", case="check", command="check", code=3, most=4, undecided=None, words=("not_json",)
+        behaviour="fence-prose",
+        case="check",
+        command="check",
+        code=3,
+        most=4,
+        undecided=None,
+        words=("not_json",),
     ),
     Row(
-        behaviour="content-null-reasoning", case="check", command="check", code=3, most=4, undecided=None,
+        behaviour="content-null-reasoning",
+        case="check",
+        command="check",
+        code=3,
+        most=4,
+        undecided=None,
         words=("reasoning", "thinking = false"),
     ),
-    Row(behaviour="no-mmproj", case="check", command="check", code=3, most=4, undecided=None, words=("mmproj",)),
+    Row(
+        behaviour="no-mmproj",
+        case="check",
+        command="check",
+        code=3,
+        most=4,
+        undecided=None,
+        words=("mmproj",),
+    ),
     # who answered
     *_named("model-mini", "gpt-4.1-mini-2025-04-14", same=False),
     *_named("model-nano", "gpt-4.1-nano", same=False),
@@ -137,7 +180,12 @@ ROWS: tuple[Row, ...] = (
     *_named("model-build", "", same=True),
     *_named("model-vendor", "", same=True),
     Row(
-        behaviour="model-none", case="serves", model="gpt-4.1", fields=SERVES, code=2, most=AT_ONCE,
+        behaviour="model-none",
+        case="serves",
+        model="gpt-4.1",
+        fields=SERVES,
+        code=2,
+        most=AT_ONCE,
         words=("gpt-4.1", "model"),
     ),
     Row(behaviour="model-none", model="gpt-4.1", code=0),
@@ -145,14 +193,36 @@ ROWS: tuple[Row, ...] = (
     Row(behaviour="providers-two", code=0, words=("Alibaba", "DeepInfra")),
     # content filters in every dialect
     *_filtered(
-        "azure-filter", "azure-filtered-answer", "openai-policy", "gemini-finish", "gemini-direct",
-        "gemini-through-gateway", "openrouter-moderation", "grok-guidelines", "dashscope-inspection", "zhipu-1301",
-        "zhipu-sensitive", "deepseek-risk", "choices-null", "invalid-prompt-filter", "error-in-200-filter",
+        "azure-filter",
+        "azure-filtered-answer",
+        "openai-policy",
+        "gemini-finish",
+        "gemini-direct",
+        "gemini-through-gateway",
+        "openrouter-moderation",
+        "grok-guidelines",
+        "dashscope-inspection",
+        "zhipu-1301",
+        "zhipu-sensitive",
+        "deepseek-risk",
+        "choices-null",
+        "invalid-prompt-filter",
+        "error-in-200-filter",
     ),
     Row(behaviour="filter-of-all", code=3, undecided={"content_filter": [ALL]}),  # no edit was decided
     # one request that a host does not take, after it has answered others
-    Row(behaviour="rejected-some", code=0, undecided={"request_rejected": FLAGGED}, words=("request_rejected",)),
-    Row(behaviour="forbidden-some", code=0, undecided={"request_rejected": FLAGGED}, words=("request_rejected",)),
+    Row(
+        behaviour="rejected-some",
+        code=0,
+        undecided={"request_rejected": FLAGGED},
+        words=("request_rejected",),
+    ),
+    Row(
+        behaviour="forbidden-some",
+        code=0,
+        undecided={"request_rejected": FLAGGED},
+        words=("request_rejected",),
+    ),
     Row(behaviour="error-in-200-some", code=0, undecided={"request_rejected": FLAGGED}),
     Row(behaviour="context-some", code=0, undecided={"prompt_too_long": FLAGGED}, words=("prompt_too_long",)),
     # no request is taken: the host's own words, and nothing is scored
@@ -184,27 +254,131 @@ ROWS: tuple[Row, ...] = (
     Row(behaviour="retry-info", code=0, most=RETRIED, why_more="a flagged request comes twice"),
     Row(behaviour="rate-limit-reset", code=0, most=RETRIED, why_more="a flagged request comes twice"),
     Row(
-        behaviour="busy", code=0, most=48, why_more="1.2 x (32 + 3 of the first four + 3 + 2 while the number sinks)"
+        behaviour="busy",
+        code=0,
+        most=48,
+        why_more="1.2 x (32 + 3 of the first four + 3 + 2 while the number sinks)",
     ),
     Row(
-        behaviour="one-slot", code=0, limits={"concurrency": 8, "timeout_s": 1.0}, args=("--limit", "4"), most=38,
-        words=("limits.concurrency",), slow=True,
+        behaviour="one-slot",
+        code=0,
+        limits={"concurrency": 8, "timeout_s": 1.0},
+        args=("--limit", "4"),
+        most=38,
+        words=("limits.concurrency",),
+        slow=True,
         # 16 requests; of the first 8 four come in time. 4 + 4 + 4 + 2 + 1 more time out while 8 become 1
         why_more="1.2 x (16 + 15)",
     ),
     # what does not pass
     Row(
-        behaviour="overloaded-always", code=3, limits={"max_attempts": 3}, undecided=None, most=62,
-        why_more="1.2 x (22 + 10 x 3)", words=("The model is overloaded", "server_error"), once=("was given up",),
+        behaviour="overloaded-always",
+        code=3,
+        limits={"max_attempts": 3},
+        undecided=None,
+        most=62,
+        why_more="1.2 x (22 + 10 x 3)",
+        words=("The model is overloaded", "server_error"),
+        once=("was given up",),
     ),
     Row(
-        behaviour="crash", code=3, limits={"max_attempts": 2}, undecided=None, most=40, words=("connection",),
-        once=("was given up",), why_more="1.2 x (8 + (10 + 3) x 2)",
+        behaviour="crash",
+        code=3,
+        limits={"max_attempts": 2},
+        undecided=None,
+        most=40,
+        words=("connection",),
+        once=("was given up",),
+        why_more="1.2 x (8 + (10 + 3) x 2)",
     ),
     _refused("quota-of-the-day", "quota", "PerDay", most=AT_ONCE),
     Row(
-        behaviour="quota-of-the-day-later", code=3, undecided={"not_asked": range(20, 25)}, most=13,
+        behaviour="quota-of-the-day-later",
+        code=3,
+        undecided={"not_asked": range(20, 25)},
+        most=13,
+        limits=SHORT,
         words=("quota", "PerDay"),
     ),  # 8 answered and 4 in flight; 1.2 x 8 + 4
     _refused("free-models-of-the-day", "free-models-per-day", most=AT_ONCE),
 )
+
+NOT_YET: frozenset[str] = frozenset(
+    {
+        "fence-prose",
+        "trailing-comma",
+        "missing-comma",
+        "string-score",
+        "off-scale",
+        "missing-field",
+        "content-empty-reasoning",
+        "content-null-reasoning",
+        "thoughts-to-the-limit",
+        "endless-whitespace",
+        "choices-empty",
+        "tool-call",
+        "aborted",
+        "content-null-reasoning~keep-going",
+        "some-prose",
+        "refusal-field",
+        "cannot-view",
+        "blind~check",
+        "context-cut~check",
+        "content-null-reasoning~check",
+        "no-mmproj~check",
+        "model-mini~serves",
+        "model-mini",
+        "model-nano~serves",
+        "model-nano",
+        "model-lite~serves",
+        "model-lite",
+        "model-other",
+        "model-vendor~serves",
+        "model-none~serves",
+        "providers-two",
+        "azure-filter",
+        "azure-filtered-answer",
+        "openai-policy",
+        "gemini-finish",
+        "gemini-direct",
+        "gemini-through-gateway",
+        "openrouter-moderation",
+        "grok-guidelines",
+        "dashscope-inspection",
+        "zhipu-1301",
+        "zhipu-sensitive",
+        "deepseek-risk",
+        "choices-null",
+        "invalid-prompt-filter",
+        "error-in-200-filter",
+        "filter-of-all",
+        "rejected-some",
+        "forbidden-some",
+        "error-in-200-some",
+        "context-some",
+        "forbidden",
+        "unexpected-endpoint",
+        "login-page",
+        "event-stream",
+        "no-response-format",
+        "lmstudio-json-object",
+        "fastapi-detail",
+        "one-image",
+        "provider-raw",
+        "invalid-prompt-form",
+        "no-mmproj",
+        "error-in-200-form",
+        "error-in-200-credit",
+        "no-credit",
+        "retry-info",
+        "rate-limit-reset",
+        "busy",
+        "overloaded-always",
+        "crash",
+        "quota-of-the-day",
+        "quota-of-the-day-later",
+        "free-models-of-the-day",
+        "one-slot",
+    }
+)
+"""Rows that fail today, by their paths."""
