@@ -35,7 +35,8 @@ from PIL import Image
 from isr.errors import IsrError, JudgeError, SecretError, TransportError, TransportReason, UsageError
 from isr.files import file_digest
 from isr.judging.backends import Judge, open_judge, traits
-from isr.judging.cards import Card, Endpoint, Price, load_card
+from isr.judging.card_sections import Endpoint, Price
+from isr.judging.cards import Card, load_card
 from isr.judging.keys import allow
 from isr.judging.messages import Message, message_of
 from isr.judging.prices import require_prices

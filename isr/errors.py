@@ -194,4 +194,5 @@ class TransportError(IsrError):
         self.worded = worded
         self.terminal = terminal
         self.stops = stops
+        self.at: int | None = None  # which of a judge's servers
         super().__init__(message)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from isr.errors import CardError, JudgeError, MissingExtraError, Problem
-from isr.judging.cards import Decoding
+from isr.judging.card_sections import Decoding
 from isr.judging.requests import arranged
 from isr.judging.thinking import MARKS, template_fields
 

@@ -67,16 +67,20 @@ class OpenAIChat:
         self._headers: dict[str, Any] = {
             "Content-Type": "application/json",
             "Accept-Encoding": ACCEPT_ENCODING,
-            "Authorization": f"Bearer {key}" if key else openai.Omit(),
+            "Authorization": openai.Omit(),
             "OpenAI-Organization": openai.Omit(),
             "OpenAI-Project": openai.Omit(),
         }
+        if key:
+            name, before = card.endpoint.key_header
+            self._headers[name] = f"{before}{key}"
         self._mark = secrets.token_hex(16)  # stands for an image in a body; no prompt can know it
         self._client = openai.AsyncOpenAI(
             api_key=key or "none",
             organization="",
             project="",
-            base_url=card.endpoint.base_url,
+            base_url=card.endpoint.root,
+            default_query=card.endpoint.query,
             max_retries=0,
             timeout=card.limits.timeout_s,
             http_client=_http_client(card),
@@ -374,7 +378,10 @@ def _map_connection(error: BaseException, card: Card) -> TransportError:
     elif any(isinstance(c, aiohttp.ClientHttpProxyError) for c in causes):
         said = "the proxy of HTTPS_PROXY or ALL_PROXY refused to connect to it; correct or unset them"
     elif any(isinstance(c, aiohttp.ClientSSLError | ssl.SSLError) for c in causes):
-        said = "no TLS connection that can be trusted; check its certificate, and base_url's scheme"
+        said = (
+            "no TLS connection that can be trusted; check base_url's scheme, and its certificate: of one that an institute or "
+            "the server itself signed, name the file in SSL_CERT_FILE"
+        )
     elif any(isinstance(c, ConnectionRefusedError) for c in causes):
         said = f"nothing listens at {at}; start the server, or correct base_url in the card {card.name}"
     elif any(isinstance(c, TimeoutError) for c in causes) or (

@@ -25,7 +25,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.processes import read_until, started
+from tests.processes import Popen, read_until, started
 
 # share of requests that meet each fault; "transient" ones pass after one or two tries
 FAULTS: dict[str, dict[str, float]] = {
@@ -330,6 +330,12 @@ class Running:
     """A server in another process."""
 
     port: int
+    process: Popen[str]
+
+    def kill(self) -> None:
+        """Ends it as a machine that is switched off does."""
+        self.process.kill()
+        self.process.wait()
 
     @property
     def base_url(self) -> str:
@@ -353,7 +359,7 @@ def serving(**options: Any) -> Iterator[Running]:
     args = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "tests.chat_server", *args]
     with started(command, cwd=ROOT, stderr=None) as process:
-        yield Running(int(read_until(process.stdout, r"^\d+$")[0]))
+        yield Running(int(read_until(process.stdout, r"^\d+$")[0]), process)
 
 
 async def _serve(server: Server) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from isr.canonical import sha256_bytes
-from isr.judging.cards import Card, Decoding, Endpoint, Images
+from isr.judging.card_sections import Decoding, Endpoint, Images
+from isr.judging.cards import Card
 from isr.judging.requests import Request, Template
 from isr.judging.rubrics import load_rubric
 from isr.types import Answer, ImageRef, Verdict

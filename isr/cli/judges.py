@@ -71,15 +71,25 @@ def _shown(card: Card) -> str:
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override one field of the card.")
 @click.option("--allow-retired", is_flag=True, help="Ask a judge whose model is retired by its card.")
 def check(name: str, sets: tuple[str, ...], allow_retired: bool) -> None:
-    """Make one real call for each question and report model, latency, schema support and cost."""
+    """Ask both questions about two edits whose right verdicts are known, and say what is wrong.
+
+    Four real calls: model, latency, tokens, schema support, cost; whether the judge sees the pictures, whether its context
+    is cut off, whether it thinks as its card says. Of a card with several addresses, each is checked.
+
+    \b
+    isr judges check ollama:qwen3-vl
+    isr judges check gpt-4.1
+    """
     from isr.judging.cards import load_panel
     from isr.judging.check import check_card
 
     good = True
     for card in load_panel(name, sets).members:
-        report = check_card(card, allow_retired=allow_retired)
-        good = good and report.usable
-        click.echo(report.text())
+        places = card.endpoint.each
+        for place in places:
+            report = check_card(card.model_copy(update={"endpoint": place}), allow_retired=allow_retired)
+            good = good and report.usable
+            click.echo(f"{place.address}: {report.text()}" if len(places) > 1 else report.text())
     if not good:
         raise SystemExit(3)
 

@@ -31,9 +31,17 @@ def field_problems(card: Card, where: str) -> Iterator[Problem]:
 
 
 def _address_problems(card: Card, where: str) -> Iterator[Problem]:
-    address = card.endpoint.base_url
-    if not address:
-        return
+    several, one = card.endpoint.base_urls, card.endpoint.base_url
+    if several and (one not in several or len(set(several)) != len(several)):
+        found = "one twice" if len(set(several)) != len(several) else "a base_url beside them"
+        fix = "give each address once, in base_urls alone"
+        yield Problem(where, "endpoint.base_urls", "different addresses", found, fix)
+    for name, address in [("base_urls", a) for a in several] or [("base_url", one)]:
+        if address:
+            yield from _address_problem(address, where, f"endpoint.{name}")
+
+
+def _address_problem(address: str, where: str, field: str) -> Iterator[Problem]:
     try:
         url = urlsplit(address)
         named = bool(url.username or url.password)
@@ -42,10 +50,20 @@ def _address_problems(card: Card, where: str) -> Iterator[Problem]:
         named, sound = "@" in address, False
     if not sound:
         found = "another one" if named else shown(address)
-        yield Problem(where, "endpoint.base_url", "an http(s) address", found, "edit the card")
+        yield Problem(where, field, "an http(s) address", found, "edit the card")
+        return
     if named:
         fix = "put the key into api_key_env's variable"
-        yield Problem(where, "endpoint.base_url", "no user or password", "one", fix)
+        yield Problem(where, field, "no user or password", "one", fix)
+    if url.fragment:
+        yield Problem(where, field, "an address without #", shown(address), "take away what stands from # on")
+    for end in ("/chat/completions", "/completions", "/models"):
+        if url.path.rstrip("/").endswith(end):
+            fix = f"end it before {end}"
+            yield Problem(
+                where, field, "the address to which /chat/completions is added", shown(address), fix
+            )
+            break
 
 
 def _date_problems(card: Card, where: str) -> Iterator[Problem]:

@@ -13,9 +13,8 @@ from functools import cached_property
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from isr.canonical import sha256_json, short
 from isr.edits.images import ImagePolicy
@@ -26,8 +25,8 @@ from isr.judging.backends import NAME as BACKEND_NAME
 from isr.judging.backends import Traits, by_path, identity_of, traits
 from isr.judging.card_problems import field_problems
 from isr.judging.card_secrets import not_finite, secrets, shown, shown_setting
+from isr.judging.card_sections import Decoding, Endpoint, Images, Limits, Price, Section
 from isr.judging.checkpoints import checkpoint_digest
-from isr.judging.thinking import Thinking, ThinkingName
 from isr.reading import MAX_TOML, TooDeep, Unreadable, read_text, toml_of
 
 PANEL = "panel"
@@ -37,77 +36,7 @@ ENTRY_POINTS = "isr.judges"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Endpoint(_Section):
-    """Where the judge is served; no part of its identity."""
-
-    base_url: str = ""
-    api_key_env: str = ""
-
-    @property
-    def host(self) -> str:
-        return (urlsplit(self.base_url).hostname or "").lower()
-
-    @property
-    def address(self) -> str:
-        """Host and port, as answers are told to come from."""
-        return urlsplit(self.base_url).netloc
-
-    @property
-    def scheme(self) -> str:
-        return urlsplit(self.base_url).scheme.lower()
-
-
-class Decoding(_Section):
-    """Sampling, and the dialect in which this host takes it."""
-
-    temperature: float | None = Field(0.0, ge=0, le=2)
-    max_tokens: int = Field(512, ge=1)
-    max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    seed: int | None = 0
-    reasoning_effort: str | None = None
-    structured: Literal["json_schema", "json_schema_basic", "json_object", "words"] = "json_schema"
-    omit: tuple[str, ...] = ()
-    extra: Mapping[str, Any] = Field(default_factory=dict)
-    logprobs: int = Field(0, ge=0, le=20)  # alternatives to look at for a verdict's p_yes; 0: none
-    thinking: Thinking = None  # true, false or a budget in tokens; None: as the model's chat template has it
-    thinking_name: ThinkingName = "chat_template_kwargs"
-
-
-class Images(_Section):
-    """How images are prepared for this judge."""
-
-    max_side: int = Field(1024, ge=16)
-    format: Literal["png", "jpeg"] = "png"
-    quality: int = Field(95, ge=1, le=100)
-    layout: Literal["separate", "side_by_side"] = "separate"
-    detail: Literal["auto", "low", "high", ""] = ""
-    processor: Mapping[str, Any] = Field(default_factory=dict)  # local models: min_pixels, max_pixels, ...
-
-
-class Limits(_Section):
-    """How hard the endpoint may be pushed; no part of the identity."""
-
-    concurrency: int = Field(8, ge=1, le=1024)
-    requests_per_minute: float | None = Field(None, gt=0)
-    timeout_s: float = Field(120.0, gt=0)
-    max_attempts: int = Field(9, ge=1)
-    max_wait_s: float = Field(900.0, ge=0)
-    max_retry_after_s: float = Field(600.0, ge=0)
-
-
-class Price(_Section):
-    """USD per million tokens, for the dry run and the budget, and the rule that counts image tokens."""
-
-    input: float | None = Field(None, ge=0)
-    output: float | None = Field(None, ge=0)
-    image_tokens: str = ""
-
-
-class Card(_Section):
+class Card(Section):
     """One judge. ``name`` is the file's; everything else is the file's content.
 
     ``serves``: the model names that the endpoint may report, each with or without a date, a build or a vendor
@@ -200,13 +129,18 @@ class Card(_Section):
         return self.model if self.checkpoint is None else self.name
 
     @property
+    def given(self) -> str:
+        """The card as it is named on a command line from here: by its name, or by the path of its file."""
+        return os.path.relpath(os.path.join(self.folder, f"{self.name}.toml")) if self.folder else self.name
+
+    @property
     def policy(self) -> ImagePolicy:
         """The part of ``[images]`` that decides which bytes are sent."""
         i = self.images
         return ImagePolicy(i.max_side, i.format, i.quality, i.layout)
 
 
-def _since(section: _Section, *later: str) -> dict[str, Any]:
+def _since(section: Section, *later: str) -> dict[str, Any]:
     """A section without the fields that came later and are not set: older identities stay what they were."""
     plain = type(section)()
     unset = {name for name in later if getattr(section, name) == getattr(plain, name)}
@@ -374,6 +308,13 @@ def _clear(raw: dict[str, Any], given: Sequence[str]) -> None:
 
 def _checked(raw: dict[str, Any], name: str, where: str, folder: str) -> Card:
     problems = [*secrets(raw, where), *not_finite(raw, where)]
+    endpoint = raw.get("endpoint")
+    if (
+        isinstance(endpoint, dict)
+        and isinstance(endpoint.get("base_urls"), list)
+        and "base_url" not in endpoint
+    ):
+        raw = {**raw, "endpoint": {**endpoint, "base_url": next(iter(endpoint["base_urls"]), "")}}
     for own in {"name", "folder"} & set(raw):
         problems.append(Problem(where, own, "no such field: a card is named by its file", "one", "remove it"))
     secret = {p.field for p in problems}

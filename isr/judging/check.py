@@ -1,12 +1,18 @@
-"""Tries a judge with one real call for each question, on a picture that is made here."""
+"""Tries a judge with real calls about pictures that are made here, so that the right answers are known.
+
+Two edits of one scene, each with both questions: one that does what was asked, and one that does not and is full of
+noise. A judge whose verdicts do not tell them apart may be blind, however well-formed its answers are.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from isr.errors import TransportError
@@ -14,121 +20,199 @@ from isr.files import file_digest
 from isr.judging.backends import open_judge
 from isr.judging.cards import Card
 from isr.judging.parsing import parse
-from isr.judging.prices import cost_of_answer, worst_cost
+from isr.judging.prices import cost_of_answer, text_tokens, worst_cost
+from isr.judging.remedies import advice, remedy
 from isr.judging.requests import Request, Template
 from isr.judging.rubrics import load_pair
 from isr.judging.sending import Encoder, Prepared
-from isr.judging.thinking import remedy, shows_thoughts
-from isr.types import Answer, ImageRef, Value, Verdict
+from isr.judging.stopping import TECHNICAL
+from isr.judging.thinking import remedy as thinking_remedy
+from isr.judging.thinking import shows_thoughts
+from isr.types import Answer, ImageRef, Question, Value, Verdict
 
 PROMPT = "make the circle green"  # of a scene that the shapes oracle knows as well
-_OFF_SCHEMA = ("not_json", "missing_field", "off_scale")
+CHARACTERS_PER_TOKEN_MOST = 6.0  # no tokenizer makes fewer tokens of English than one for so many characters
 _GROUND, _RED, _GREEN, _BLUE = (230, 215, 117), (204, 41, 41), (107, 204, 123), (54, 104, 204)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One question about one edit: what is right, what the judge said, or why it said nothing (``answer`` is ``None``)."""
+
+    question: Question
+    expected: Value
+    answer: Answer | None
+    verdict: Verdict
+    least_tokens: int  # that the words alone have
+
+    def text(self) -> str:
+        """Two lines for a reader."""
+        name = f"{self.question} ({'good' if self.expected is Value.FINE else 'bad'} edit)"
+        said = str(self.verdict.value)
+        if self.verdict.reason:
+            said += f" ({self.verdict.reason})"
+        elif self.verdict.value is not self.expected:
+            said += f", expected {self.expected}"
+        if self.answer is None:
+            return f"  {name:22} {said}: {self.verdict.reasoning}"
+        tokens = ", ".join(f"{n} {k.replace('_', ' ')}" for k, n in self.answer.usage.items())
+        served = self.answer.served
+        by = f" by {served['provider']}" if "provider" in served else ""
+        return (
+            f"  {name:22} {said}; {self.answer.latency_s:.2f} s; {tokens or 'no usage reported'}\n"
+            f"  {'':22} model {served.get('model', 'not reported')}{by}"
+        )
 
 
 @dataclass(frozen=True)
 class Check:
-    """What one judge said to the two questions, or why it said nothing."""
+    """What one judge said about the two edits."""
 
     card: Card
-    answers: tuple[tuple[str, Answer | None, Verdict], ...]
+    asked: tuple[Asked, ...]
     usd: float
 
     @property
     def usable(self) -> bool:
-        return all(v.value is not Value.UNDECIDED for _, _, v in self.answers)
+        """Whether the judge answers every question, and nothing says that it does not see what it is shown."""
+        return not any((self._lost, self._undecided, *self._blindness()))
 
     @property
-    def conclusion(self) -> str:
-        """What the check shows about answers in the schema, and what to do where it shows nothing."""
+    def _lost(self) -> int:
+        return sum(one.answer is None for one in self.asked)
+
+    @property
+    def _undecided(self) -> list[Asked]:
+        return [one for one in self.asked if one.answer is not None and one.verdict.reason]
+
+    def conclusions(self) -> Iterator[str]:
+        """What the check shows, one line each, with what to do where it shows something wrong."""
         structured = self.card.decoding.structured
-        reasons = {verdict.reason for _, _, verdict in self.answers if verdict.reason}
-        lost = sum(answer is None for _, answer, _ in self.answers)
-        if not reasons:
-            return f"{structured}: answers follow the schema"
-        if lost:
-            return (
-                f"no reply to {lost} of {len(self.answers)} questions, as said above: whether answers follow "
-                f"the schema is not known; check again when that is mended"
+        if self._lost:
+            first = next(one for one in self.asked if one.answer is None)
+            yield (
+                f"no reply to {self._lost} of {len(self.asked)} questions, as said above: {advice(first.verdict.reasoning)}; "
+                f"what the judge can do is not known; check again when that is mended"
             )
-        if reasons & set(_OFF_SCHEMA):
-            return f"{structured}: answers do NOT follow the schema; try another decoding.structured"
-        if reasons & {"refusal", "content_filter"}:
-            return (
-                "refused the test picture: whether answers follow the schema is not known; "
-                "try edits of your own: isr score EDIT_DIR --judge ... --limit 1"
-            )
-        if "truncated" in reasons:
-            return f"{structured}: answers are cut off at {self.card.decoding.max_tokens} tokens; raise decoding.max_tokens"
-        return f"{structured}: answers cannot be used ({', '.join(sorted(reasons))})"
+        reasons = {str(one.verdict.reason): one for one in self._undecided}
+        for reason, one in sorted(reasons.items()):
+            assert one.answer is not None
+            if reason in TECHNICAL:
+                yield f"{structured}: answers cannot be used ({reason}): {remedy(self.card, one.answer, reason)}"
+            else:
+                yield (
+                    f"the host or the model did not judge the test picture ({reason}: {one.verdict.reasoning[:200]}); try edits "
+                    f"of your own: isr score EDIT_DIR --judge ... --limit 1"
+                )
+        if not self._lost and not self._undecided:
+            yield f"{structured}: answers follow the schema"
+        yield from self._blindness()
+        if self.card.decoding.thinking is not None:
+            yield self._thoughts()
 
-    @property
-    def thoughts(self) -> str:
+    def _blindness(self) -> Iterator[str]:
+        """Signs that the pictures, or the end of what was sent, do not reach the model."""
+        answered = [one for one in self.asked if one.answer is not None]
+        counts = [
+            one.answer.usage["prompt_tokens"]
+            for one in answered
+            if one.answer and "prompt_tokens" in one.answer.usage
+        ]
+        if len(counts) == len(self.asked) and len(set(counts)) == 1:
+            yield (
+                f"all prompts count {counts[0]} tokens, whatever is in them: the server cuts them off, and the judge does not "
+                f"see all; give it more context (Ollama: OLLAMA_CONTEXT_LENGTH=16384; llama.cpp: -c 16384; LM Studio: the "
+                f"model's context length)"
+            )
+        elif short := [
+            (one.answer.usage["prompt_tokens"], one.least_tokens)
+            for one in answered
+            if one.answer and one.answer.usage.get("prompt_tokens", one.least_tokens) < one.least_tokens
+        ]:
+            yield (
+                f"a prompt counts {short[0][0]} tokens, where its words alone have at least {short[0][1]}: the server cuts it "
+                f"off; give it more context (Ollama: OLLAMA_CONTEXT_LENGTH=16384; llama.cpp: -c 16384)"
+            )
+        decided = {
+            (one.question, one.expected): one.verdict.value for one in self.asked if not one.verdict.reason
+        }
+        told_apart = [decided.get((q, Value.FINE)) is not decided.get((q, Value.FAILS)) for q in Question]
+        if len(decided) == len(self.asked) and not any(told_apart):
+            yield (
+                "the good and the bad edit got the same verdicts: the judge may not see the pictures at all; see whether "
+                "the model and the server take images (llama.cpp: --mmproj; Ollama and LM Studio: a vision model), then "
+                "isr qualify"
+            )
+
+    def _thoughts(self) -> str:
         """Whether the answers show that the judge thinks, or does not, as its card says."""
         wanted = bool(self.card.decoding.thinking)
-        shown = [shows_thoughts(answer) for _, answer, _ in self.answers if answer is not None]
+        shown = [shows_thoughts(one.answer) for one in self.asked if one.answer is not None]
         said = f"thinking is {'on' if wanted else 'off'}: {sum(shown)} of {len(shown)} answers show thoughts"
-        return said if wanted in shown or not shown else f"{said}; {remedy(self.card)}"
+        return said if wanted in shown or not shown else f"{said}; {thinking_remedy(self.card)}"
 
     def text(self) -> str:
-        lines = [self.card.name]
-        for question, answer, verdict in self.answers:
-            said = verdict.value if not verdict.reason else f"{verdict.value} ({verdict.reason})"
-            if answer is None:
-                lines.append(f"  {question:11} {said}: {verdict.reasoning}")
-                continue
-            tokens = ", ".join(f"{n} {k.replace('_', ' ')}" for k, n in answer.usage.items())
-            lines.append(f"  {question:11} {said}; {answer.latency_s:.2f} s; {tokens or 'no usage reported'}")
-            lines.append(f"              model {answer.served.get('model', 'not reported')}")
-        lines.append(f"  {self.conclusion}")
-        if self.card.decoding.thinking is not None:
-            lines.append(f"  {self.thoughts}")
+        """The whole check for a reader."""
+        lines = [
+            self.card.name,
+            *(one.text() for one in self.asked),
+            *(f"  {line}" for line in self.conclusions()),
+        ]
         if self.card.price.input is not None:
             lines.append(f"  this check cost about {self.usd:.5f} USD")
         return "\n".join(lines)
 
 
 def check_card(card: Card, *, allow_retired: bool = False) -> Check:
-    """Asks both questions once. Raises ``JudgeError`` or ``SecretError`` if the judge cannot be used at all."""
+    """Asks both questions about both edits. Raises ``JudgeError`` or ``SecretError`` if the judge cannot be used at all."""
     with tempfile.TemporaryDirectory() as folder:
         return asyncio.run(_check(card, Path(folder), allow_retired))
 
 
 async def _check(card: Card, folder: Path, allow_retired: bool) -> Check:
-    images = {role: _scene(folder, role, colour) for role, colour in (("source", _RED), ("edit", _GREEN))}
+    source = _scene(folder, "source", _RED)
+    edits = {Value.FINE: _scene(folder, "good", _GREEN), Value.FAILS: _scene(folder, "bad", _RED, noise=True)}
     judge = open_judge(card, allow_retired=allow_retired)
     encoder = Encoder(folder, card.policy)
-    answers: list[tuple[str, Answer | None, Verdict]] = []
+    asked: list[Asked] = []
     cost = 0.0
     try:
-        for question, rubric in load_pair().items():
-            request = Request(Template(rubric, card), PROMPT, {r: images[r] for r in rubric.images})
-            prepared = Prepared(encoder, {r: (ref.path, ref.sha256) for r, ref in request.images.items()})
-            try:
-                answer = await judge.ask(request, prepared)
-            except TransportError as error:
-                answers.append(
-                    (
-                        question.value,
-                        None,
-                        Verdict(value=Value.UNDECIDED, reason=error.reason, reasoning=str(error)),
+        for expected, edit in edits.items():
+            images = {"source": source, "edit": edit}
+            for question, rubric in load_pair().items():
+                request = Request(Template(rubric, card), PROMPT, {r: images[r] for r in rubric.images})
+                prepared = Prepared(encoder, {r: (ref.path, ref.sha256) for r, ref in request.images.items()})
+                answer: Answer | None = None
+                try:
+                    answer = await judge.ask(request, prepared)
+                    verdict = parse(answer, rubric)
+                    cost += cost_of_answer(card, answer, worst_cost(card, request))
+                except TransportError as error:
+                    verdict = Verdict(value=Value.UNDECIDED, reason=error.reason, reasoning=str(error))
+                asked.append(
+                    Asked(
+                        question=question,
+                        expected=expected,
+                        answer=answer,
+                        verdict=verdict,
+                        least_tokens=text_tokens(request, CHARACTERS_PER_TOKEN_MOST),
                     )
                 )
-                continue
-            cost += cost_of_answer(card, answer, worst_cost(card, request))
-            answers.append((question.value, answer, parse(answer, rubric)))
     finally:
         await judge.close()
-    return Check(card, tuple(answers), cost)
+    return Check(card, tuple(asked), cost)
 
 
-def _scene(folder: Path, role: str, colour: tuple[int, int, int]) -> ImageRef:
-    """A circle and a square on a ground, with soft edges."""
+def _scene(folder: Path, name: str, colour: tuple[int, int, int], noise: bool = False) -> ImageRef:
+    """A circle and a square on a ground, with soft edges; or under heavy noise, as a broken edit is."""
     image = Image.new("RGB", (512, 512), _GROUND)
     draw = ImageDraw.Draw(image)
     draw.ellipse((80, 144, 240, 304), fill=colour)
     draw.rectangle((304, 240, 448, 384), fill=_BLUE)
     image = image.resize((128, 128), Image.Resampling.LANCZOS)
-    path = folder / f"{role}.png"
+    if noise:
+        pixels = np.asarray(image) + np.random.default_rng(0).normal(0, 70, (128, 128, 3))
+        image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    path = folder / f"{name}.png"
     image.save(path)
     return ImageRef(path.name, file_digest(path))

@@ -48,11 +48,11 @@ class Client:
                 headers={**self._headers, "Accept-Encoding": ACCEPT_ENCODING},
                 auto_decompress=False,
             )
-        url = endpoint.base_url.rstrip("/") + path
+        url = endpoint.root + path
         try:
             async with (
                 asyncio.timeout(limit),
-                self._session.post(url, json=body, allow_redirects=False) as reply,
+                self._session.post(url, json=body, params=endpoint.query, allow_redirects=False) as reply,
             ):
                 status, headers = reply.status, reply.headers
                 packing = reply.headers.get("Content-Encoding", "")

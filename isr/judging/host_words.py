@@ -17,17 +17,9 @@ from isr.reading import Unreadable, json_of
 MOST = 300  # characters of a host's words that are shown
 _DEEP = 8  # levels into a reply
 _NODES = 2_000  # values of a reply that are looked at
-_WORDS = (
-    "error",
-    "message",
-    "msg",
-    "detail",
-    "raw",
-    "description",
-    "error_description",
-    "title",
-    "blockReason",
-)
+_WORDS = {
+    "error", "message", "msg", "detail", "raw", "description", "error_description", "title", "blockReason", "quotaId",
+}  # fmt: skip
 _CODES = (
     "code",
     "type",

@@ -21,6 +21,7 @@ from isr.judging.card_secrets import KEY_PREFIX, could_be_key
 from isr.reading import Unreadable, read_toml, toml_of
 
 if TYPE_CHECKING:
+    from isr.judging.card_sections import Endpoint
     from isr.judging.cards import Card
 
 
@@ -134,25 +135,33 @@ def bound_pairs() -> set[tuple[str, str]]:
 
 
 def check_pair(card: Card) -> None:
-    """Raises ``SecretError`` if the card's key may not be sent to the card's host."""
-    endpoint = card.endpoint
-    if not endpoint.api_key_env:
-        return
+    """Raises ``SecretError`` if the card's key may not be sent to each of the card's hosts."""
+    for endpoint in card.endpoint.each if card.endpoint.api_key_env else ():
+        _check_pair(card.name, endpoint)
+
+
+def _check_pair(name: str, endpoint: Endpoint) -> None:
     pair = (endpoint.host, endpoint.api_key_env)
     allowed = read_config().get("allow", {}).get(endpoint.host, [])
     if pair not in bound_pairs() and endpoint.api_key_env not in allowed:
         if could_be_key(endpoint.api_key_env):  # not repeated
             raise SecretError(
-                f"{card.name}: 'endpoint.api_key_env' expected the NAME of an environment variable; found one that is "
+                f"{name}: 'endpoint.api_key_env' expected the NAME of an environment variable; found one that is "
                 "not set, and may be a key itself; put the key into a variable, give that variable's name, and revoke "
                 "the key if it was shared"
             )
         raise SecretError(
-            f"{card.name}: the key in {endpoint.api_key_env} has not been allowed to go to {endpoint.host}; "
+            f"{name}: the key in {endpoint.api_key_env} has not been allowed to go to {endpoint.host}; "
             f"if you trust that host with it: isr judges allow {endpoint.host} {endpoint.api_key_env}"
         )
     if endpoint.scheme != "https" and not is_loopback(endpoint.host):
-        raise SecretError(f"{card.name}: a key is sent over https only; found {endpoint.base_url}; use https")
+        port = urlsplit(endpoint.base_url).port or 80
+        path = urlsplit(endpoint.base_url).path
+        raise SecretError(
+            f"{name}: a key is sent over https only, or to this machine; found {endpoint.base_url}; use https, or bring the "
+            f"server here by ssh -N -L {port}:127.0.0.1:{port} {endpoint.host} and set "
+            f"endpoint.base_url=http://127.0.0.1:{port}{path}"
+        )
 
 
 def endpoint_key(card: Card) -> str:
@@ -177,5 +186,7 @@ def endpoint_key(card: Card) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine: what is sent there passes no network."""
-    return host == "localhost" or (_is_ip(host) and ip_address(host).is_loopback)
+    """Whether a host is this machine: what is sent there passes no network. ``0.0.0.0``, which servers print, is."""
+    return host == "localhost" or (
+        _is_ip(host) and (ip_address(host).is_loopback or ip_address(host).is_unspecified)
+    )

@@ -30,6 +30,7 @@ from isr.judging.backends import Judge, open_judge
 from isr.judging.cards import Card
 from isr.judging.parsing import parse
 from isr.judging.plan import CHUNK, Plan, arms_of
+from isr.judging.pool import Member, Pool
 from isr.judging.prices import cost_of_answer, worst_cost
 from isr.judging.progress import Progress
 from isr.judging.requests import Request
@@ -144,10 +145,11 @@ class _JudgeRun:
         self.card, self.plan, self.store = card, plan, store
         self.budget, self.progress, self.interrupt = budget, progress, interrupt
         self.keep_going = keep_going
-        self.throttle = Throttle(card.limits, alone_first=bool(card.endpoint.base_url))
+        self.gate: Throttle | Pool = self._throttle()
         self.stopping = Stopping(card=card)
         self.refused: list[_Refused] = []  # by the host, and not yet known whether it takes others
         self.warned: Counter[str] = Counter()
+        self.stored = 0
         self.encoder = Encoder(plan.root, card.policy)
         self.in_flight: set[bytes] = set()
         self.proof = Proof(card)
@@ -162,8 +164,10 @@ class _JudgeRun:
         guard: asyncio.Task[None] | None = None
         try:
             async with asyncio.TaskGroup() as group:
+                several = len(self.card.endpoint.each)
                 workers = [
-                    group.create_task(self._worker(queue, turn)) for _ in range(self.card.limits.concurrency)
+                    group.create_task(self._worker(queue, turn))
+                    for _ in range(several * self.card.limits.concurrency)
                 ]
                 guard = asyncio.create_task(self._end_when_interrupted(workers))
             await self._settle()
@@ -177,9 +181,22 @@ class _JudgeRun:
 
     def _opened(self) -> Judge:
         """The judge, opened when there is something to ask: a full store needs no key and no file."""
-        if self.judge is None:
-            self.judge = open_judge(self.card, allow_retired=True)  # looked at before the first question
+        if self.judge is None:  # that it is still served was looked at before the first question
+            if len(places := self.card.endpoint.each) > 1:
+                cards = [self.card.model_copy(update={"endpoint": place}) for place in places]
+                opened = [open_judge(c, allow_retired=True) for c in cards]
+                members = [Member(judge=judge, throttle=self._throttle()) for judge in opened]
+                self.gate = self.judge = Pool(members, self._left)
+            else:
+                self.judge = open_judge(self.card, allow_retired=True)
         return self.judge
+
+    def _throttle(self) -> Throttle:
+        return Throttle(self.card.limits, alone_first=bool(self.card.endpoint.base_url))
+
+    def _left(self) -> int:
+        """How many of this judge's requests are not answered, at most."""
+        return self.plan.size() // len(self.plan.panel.members) - self.stopping.answered - self.stored
 
     async def _end_when_interrupted(self, workers: Sequence[asyncio.Task[None]]) -> None:
         """After an interrupt nothing new is asked, and what is in flight has a moment to arrive."""
@@ -197,6 +214,7 @@ class _JudgeRun:
             requests = list({r.key: r for r in self.plan.requests(self.card, chunk)}.values())
             asked = await asyncio.to_thread(self._asked, requests)
             self.stopping.known |= bool(asked)
+            self.stored += len(asked)
             if self.store.is_recovered:
                 self.store.complete(requests)
             for request in requests:
@@ -299,7 +317,7 @@ class _JudgeRun:
         )
         try:
             return await with_retries(
-                lambda: judge.ask(request, prepared), self.card.limits, self.throttle, self._retried
+                lambda: judge.ask(request, prepared), self.card.limits, self.gate, self._retried
             )
         except TransportError as error:
             self._failed(request, ask, error)
@@ -313,12 +331,12 @@ class _JudgeRun:
     def _retried(self, error: TransportError) -> None:
         self.progress.retries += 1
         log.debug("%s: %s; trying again", self.card.name, error)
-        if (stops := self.stopping.on_retry(error)) is not None:
+        if (stops := self.error or self.stopping.on_retry(error)) is not None:
             raise stops
 
     def _failed(self, request: Request, ask: int, error: TransportError) -> None:
         """What becomes of a request that got no reply: refused for good by the host, or to be asked again by a later run."""
-        if not self.throttle.heard and nobody_listens(error):
+        if not self.gate.heard and nobody_listens(error):
             self._give_up(request, error)
             at = self.card.endpoint.base_url or "its address"
             self.progress.stopped = self.progress.stopped or (
@@ -350,10 +368,10 @@ class _JudgeRun:
         for said, n in self.warned.items():
             if n > 1:
                 log.warning("%s: %d requests failed so (%s)", self.card.name, n, said)
-        if self.throttle.is_slow:
+        if self.gate.is_slow:
             log.warning(
-                "%s: replies came too late until one was asked at a time; set limits.concurrency = 1 in the card, or raise "
-                "limits.timeout_s",
+                "%s: the host answers one request at a time, as far as can be seen; set limits.concurrency = 1 in the card, or "
+                "raise limits.timeout_s",
                 self.card.name,
             )
 

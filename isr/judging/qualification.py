@@ -29,6 +29,7 @@ class Qualified:
     """What is known about one judge of a run; ``verdict`` is empty if it was not qualified."""
 
     judge: str
+    card: str = ""  # as a command line names it
     verdict: str = ""
     passed: int = 0
     of: int = 0
@@ -39,7 +40,7 @@ class Qualified:
     def text(self) -> str:
         """One line for people, beside the result."""
         if not self.verdict:
-            return f"judge {self.judge}: not qualified under these rubrics; isr qualify {self.judge} EDIT_DIR"
+            return f"judge {self.judge}: not qualified under these rubrics; isr qualify {self.card or self.judge} EDIT_DIR"
         but = f"; {', '.join(self.reservations)}" if self.reservations else ""
         return f"judge {self.judge}: {self.verdict}, {self.passed} of {self.of} probes that apply passed{but}"
 
@@ -111,7 +112,7 @@ def qualifications(
                 f"--qualification {path}: expected one of {judges} under the rubrics of this run; "
                 f"found {raw['signature']}; run isr qualify again, or leave the option out"
             )
-    return tuple(known.get(c.name, Qualified(judge=c.name)) for c in members)
+    return tuple(known.get(c.name, Qualified(judge=c.name, card=c.given)) for c in members)
 
 
 def _found(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -2,8 +2,49 @@
 
 from __future__ import annotations
 
+import re
+
 from isr.judging.cards import Card
 from isr.types import Answer, AnswerReason
+
+_ADVICE = (
+    (r"mmproj", "start llama.cpp's server with --mmproj FILE, the part of the model that sees"),
+    (
+        r"at most 1 image|1 image per prompt|one image|single image",
+        'start vLLM with --limit-mm-per-prompt \'{"image": 2}\', or set images.layout = "side_by_side" in the card',
+    ),
+    (
+        r"response_format|json_schema|additionalproperties|maxlength|schema",
+        "try another decoding.structured in the card",
+    ),
+    (
+        r"max_completion_tokens|max_tokens",
+        "set decoding.max_tokens_name in the card to the name that the host takes",
+    ),
+    (r"\bseed\b", 'add "seed" to decoding.omit in the card'),
+    (r"temperature", 'add "temperature" to decoding.omit in the card'),
+    (r"reasoning_effort", "take decoding.reasoning_effort out of the card"),
+    (
+        r"chat_template_kwargs|enable_thinking",
+        "set decoding.thinking_name in the card to what the host takes",
+    ),
+    (
+        r"context|too long|tokens",
+        "lower images.max_side in the card, or start the server with a longer context",
+    ),
+    (
+        r"unexpected endpoint|text/html|404",
+        "see whether base_url in the card is the address of the API (mostly it ends in /v1)",
+    ),
+    (r"event-stream", "the host streams though nobody asked it to: switch that off at the host"),
+    (r"image|vision|multimodal", "take a model that sees images"),
+)
+
+
+def advice(words: str) -> str:
+    """Which field of the card, or which option of a server, a host's words speak of."""
+    found = next((fix for pattern, fix in _ADVICE if re.search(pattern, words, re.IGNORECASE)), "")
+    return found or "check the card and the server"
 
 
 def remedy(card: Card, answer: Answer, reason: str) -> str:

@@ -7,8 +7,9 @@ import errno
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from tenacity import (
     AsyncRetrying,
@@ -18,13 +19,13 @@ from tenacity import (
 )
 
 from isr.errors import IsrError, TransportError, TransportReason
-from isr.judging.cards import Limits
+from isr.judging.card_sections import Limits
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
 TRIES_AT_A_CLOSED_DOOR = 2
-CALM = 20  # times as many successes as requests are allowed, before one more than a slow host took is tried
+CALM = 10  # times as many successes as requests are allowed, before one more than a slow host took is tried
 BACKOFF = wait_random_exponential(multiplier=0.5, max=60)
 
 
@@ -33,8 +34,8 @@ class Throttle:
 
     Additive increase, multiplicative decrease: a 429 halves the number (once for all requests that were in
     flight together), as many successes as the number allow one more, up to the card's ``concurrency``. A host that is
-    too busy (503) or too slow (no reply in time) halves it as well; where it was too slow, the half becomes the most, and
-    only long success lifts that again: a host that answers one at a time goes on with what its client gave up.
+    too busy (503) or too slow (no reply in time) halves it as well, and the half becomes the most, until long success lifts
+    it again: a host that answers one at a time refuses the others, or goes on with what its client gave up.
 
     alone_first: one request at a time until one is answered, so that what fails for all fails once.
     """
@@ -44,7 +45,7 @@ class Throttle:
         self.most = limits.concurrency
         self.allowed = 1 if alone_first else limits.concurrency
         self._alone = alone_first
-        self._calm = 0  # successes since a reply came too late
+        self._calm = 0  # successes since the host was too busy or too slow
         self._gap = 60.0 / limits.requests_per_minute if limits.requests_per_minute else 0.0
         self._sleep = sleep
         self._next_start = 0.0
@@ -73,17 +74,31 @@ class Throttle:
                 raise
         return self._epoch
 
-    def hold(self, seconds: float) -> None:
+    @property
+    def free(self) -> int:
+        """Places that are free now."""
+        return self.allowed - self._in_flight
+
+    @property
+    def held_for(self) -> float:
+        """Seconds for which nothing starts."""
+        return self._held_until - time.monotonic()
+
+    def elsewhere(self, error: TransportError) -> bool:
+        """Never: there is one host."""
+        return False
+
+    def hold(self, seconds: float, error: TransportError | None = None) -> None:
         """Nothing more starts for so long: the host's limit is reached, not one request's bad luck."""
         self._held_until = max(self._held_until, time.monotonic() + seconds)
 
     async def end(self, epoch: int, limited: bool, succeeded: bool = True, late: bool = False) -> None:
-        """Gives the place back. limited: the host answered 429, was too busy, or (``late``) did not answer in time."""
+        """Gives the place back. limited: the host answered 429, or (``late``) was too busy or too slow."""
         async with self._free:
             self._in_flight -= 1
             if limited and epoch == self._epoch:
                 self.allowed = max(1, self.allowed // 2)
-                self.most = self.allowed if late else self.most
+                self.most = self.allowed if late and not self._alone else self.most
                 self._calm = 0
                 self._epoch += 1
                 self._successes = 0
@@ -101,29 +116,33 @@ class Throttle:
 
     @property
     def is_slow(self) -> bool:
-        """Whether replies came too late until the host was asked one thing at a time."""
+        """Whether the host was too busy or too slow until it was asked one thing at a time."""
         return self.most == 1 < self._full
 
-    def place(self) -> _Place:
-        """A place among the requests in flight, as an async context manager."""
-        return _Place(self)
+    def place(self, on_arrival: Callable[[], None] = lambda: None) -> _Place:
+        """A place among the requests in flight, as an async context manager. on_arrival: called once it is taken, or not."""
+        return _Place(self, on_arrival)
 
 
 class _Place:
-    def __init__(self, throttle: Throttle) -> None:
+    def __init__(self, throttle: Throttle, on_arrival: Callable[[], None]) -> None:
         self._throttle = throttle
+        self._on_arrival = on_arrival
         self._epoch = 0
 
     async def __aenter__(self) -> None:
-        self._epoch = await self._throttle.start()
+        try:
+            self._epoch = await self._throttle.start()
+        finally:
+            self._on_arrival()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        late = isinstance(error, TransportError) and error.reason is TransportReason.TIMEOUT
-        limited = isinstance(error, TransportError) and (
-            late or error.overloaded or error.reason is TransportReason.RATE_LIMITED
+        late = isinstance(error, TransportError) and (
+            error.overloaded or error.reason is TransportReason.TIMEOUT
         )
+        limited = isinstance(error, TransportError) and (late or error.reason is TransportReason.RATE_LIMITED)
         if error is None or (isinstance(error, IsrError) and not nobody_listens(error)):
             self._throttle.heard = True
         await self._throttle.end(self._epoch, limited, succeeded=error is None, late=late)
@@ -138,10 +157,26 @@ def nobody_listens(error: BaseException | None) -> bool:
     return False
 
 
+class Gate(Protocol):
+    """What requests pass before they are sent: a host's ``Throttle``, or the ``Pool`` of several."""
+
+    @property
+    def allowed(self) -> int: ...
+
+    @property
+    def heard(self) -> bool: ...
+
+    def place(self) -> AbstractAsyncContextManager[None]: ...
+
+    def hold(self, seconds: float, error: TransportError) -> None: ...
+
+    def elsewhere(self, error: TransportError) -> bool: ...
+
+
 async def with_retries(
     call: Callable[[], Awaitable[T]],
     limits: Limits,
-    throttle: Throttle,
+    throttle: Gate,
     on_retry: Callable[[TransportError], None] = lambda error: None,
     sleep: Sleep = asyncio.sleep,
 ) -> T:
@@ -151,7 +186,8 @@ async def with_retries(
     ``limits.max_retry_after_s``, beyond which the request is given up. A 429 is no failed attempt: it is waited
     out, for ``limits.max_wait_s`` seconds of waiting in all; a second one for the same request holds all others
     back as well. Anything else is given up after ``limits.max_attempts``; where nothing has ever answered and nobody
-    listens, after ``TRIES_AT_A_CLOSED_DOOR``. Raises the last ``TransportError``.
+    listens, after ``TRIES_AT_A_CLOSED_DOOR``. Where another host of the same judge is there, it is asked at once. Raises
+    the last ``TransportError``.
     """
     failed = 0
 
@@ -162,6 +198,8 @@ async def with_retries(
 
     def pause(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, TransportError) and throttle.elsewhere(error):
+            return 0.0
         asked = error.retry_after_s if isinstance(error, TransportError) else None
         return asked or BACKOFF(state)  # none said, or "at once": our own
 
@@ -180,9 +218,9 @@ async def with_retries(
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, TransportError):
             if error.reason is TransportReason.RATE_LIMITED and (
-                state.attempt_number > 1 or throttle.allowed == 1
+                state.attempt_number > 1 or throttle.allowed == 1 or throttle.elsewhere(error)
             ):
-                throttle.hold(state.upcoming_sleep)
+                throttle.hold(max(state.upcoming_sleep, error.retry_after_s or 0.0), error)
             on_retry(error)
 
     async for attempt in AsyncRetrying(

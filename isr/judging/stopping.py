@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from isr.errors import IsrError, RejectedError, TransportError, TransportReason, UselessJudgeError
 from isr.judging.cards import Card
-from isr.judging.remedies import remedy
+from isr.judging.remedies import advice, remedy
 from isr.types import Answer, AnswerReason
 
 REJECTIONS_BEFORE_STOP = 5  # of a judge that never answered
 REJECTIONS_IN_A_ROW = 20  # of one that did: it takes no request any more
-SAME_FAILURES = 10  # attempts that failed alike, with words, before anything was answered
+SAME_FAILURES = 6  # attempts that failed alike, with words, before anything was answered
 FIRST_ANSWERS = 20  # useless ones after which nothing else is expected
 OUTAGE = (
     TransportReason.CONNECTION,
@@ -81,8 +81,8 @@ class Stopping:
         if self.alike[str(error)] < SAME_FAILURES:
             return None
         return RejectedError(
-            f"{self.card.name}: the same failure {SAME_FAILURES} times and no answer ({error}); correct the card or the "
-            f"server, then run the same command again"
+            f"{self.card.name}: the same failure {SAME_FAILURES} times and no answer ({error}); {advice(str(error))}, then "
+            f"run the same command again"
         )
 
     def on_rejection(self, error: TransportError) -> IsrError | None:
@@ -93,12 +93,12 @@ class Stopping:
                 return None
             return RejectedError(
                 f"{self.card.name}: the endpoint answered before, and has rejected {self.rejections} requests in a row ({error}); "
-                f"check the server, then run the same command again"
+                f"{advice(str(error))}, then run the same command again"
             )
         if self.rejections < REJECTIONS_BEFORE_STOP:
             return None
         return error.stops or RejectedError(
-            f"{self.card.name}: the endpoint rejects every request ({error}); check the card"
+            f"{self.card.name}: the endpoint rejects every request ({error}); {advice(str(error))}"
         )
 
     def on_failure(self, error: TransportError) -> str:

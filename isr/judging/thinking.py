@@ -14,7 +14,8 @@ from pydantic import AfterValidator
 from isr.errors import JudgeError
 
 if TYPE_CHECKING:
-    from isr.judging.cards import Card, Decoding
+    from isr.judging.card_sections import Decoding
+    from isr.judging.cards import Card
     from isr.types import Answer
 
 log = logging.getLogger("isr")

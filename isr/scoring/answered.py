@@ -28,7 +28,7 @@ def told(plan: Plan, served: Mapping[Served, int]) -> tuple[AnsweredRemark, ...]
         for level, text in (
             *_other_models(card, own),
             *_retired(card, own),
-            *_hosts(own),
+            *_hosts(card, own),
             *_thoughts(card, own),
             *_family(card, own, plan.edits),
         ):
@@ -70,12 +70,14 @@ def _retired(card: Card, own: Counter[Served]) -> Iterator[tuple[str, str]]:
         )
 
 
-def _hosts(own: Counter[Served]) -> Iterator[tuple[str, str]]:
+def _hosts(card: Card, own: Counter[Served]) -> Iterator[tuple[str, str]]:
     """Several hosts under one judge: the same weights are not the same answers everywhere."""
     hosts: Counter[str] = Counter()
     for seen, n in own.items():
         hosts[" by ".join(filter(None, (seen.host, seen.provider)))] += n
     hosts.pop("", None)
+    if set(hosts) <= {place.address for place in card.endpoint.each}:
+        return  # the card itself says that they are one judge
     if len(hosts) > 1:
         yield (
             "note",

@@ -37,7 +37,8 @@ from isr.errors import (
 )
 from isr.judges.openai_chat import map_error
 from isr.judging.backends import open_judge
-from isr.judging.cards import Card, Decoding, Endpoint, Images, Limits
+from isr.judging.card_sections import Decoding, Endpoint, Images, Limits
+from isr.judging.cards import Card
 from isr.judging.keys import allow
 from isr.judging.parsing import parse
 from isr.judging.requests import Request

@@ -11,7 +11,7 @@ import pytest
 
 from isr.errors import CardError, JudgeError, SecretError, UsageError
 from isr.judges._vllm_server import Server, run_beside, running, server_of
-from isr.judging.cards import Endpoint, Images
+from isr.judging.card_sections import Endpoint, Images
 from isr.judging.keys import allow
 from tests.local_judges import free_port
 from tests.processes import LIMIT_S, group_lives, read_until, started, wait_for

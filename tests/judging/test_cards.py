@@ -10,7 +10,8 @@ import pytest
 from isr.edits.images import ImagePolicy
 from isr.errors import CardError, UsageError
 from isr.judging.backends import open_judge
-from isr.judging.cards import Card, Price, builtin_names, load_card, load_panel
+from isr.judging.card_sections import Price
+from isr.judging.cards import Card, builtin_names, load_card, load_panel
 from isr.judging.image_tokens import RULES
 from isr.judging.served import is_among
 from tests.samples import a_card, write_toml

@@ -18,7 +18,7 @@ from isr.errors import (
     TransportError,
     TransportReason,
 )
-from isr.judging.cards import Endpoint, Limits
+from isr.judging.card_sections import Endpoint, Limits
 from isr.judging.client import Client
 from isr.judging.keys import allow
 from tests.messages_server import Messages, serving

@@ -10,7 +10,8 @@ import pytest
 
 from isr.errors import AuthenticationError, SecretError, UsageError
 from isr.judging.card_secrets import could_be_key
-from isr.judging.cards import Card, Endpoint, load_card
+from isr.judging.card_sections import Endpoint
+from isr.judging.cards import Card, load_card
 from isr.judging.keys import allow, bound_pairs, check_pair, config_file, endpoint_key, read_config
 from tests.samples import a_card
 

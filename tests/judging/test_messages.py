@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from isr.canonical import sha256_bytes
-from isr.judging.cards import Decoding, Images
+from isr.judging.card_sections import Decoding, Images
 from isr.judging.messages import message_of
 from isr.judging.sending import Encoder, Prepared
 from isr.types import ImageRef

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isr.errors import UsageError
-from isr.judging.cards import Card, Decoding, Images, Price
+from isr.judging.card_sections import Decoding, Images, Price
+from isr.judging.cards import Card
 from isr.judging.image_tokens import RULES
 from isr.judging.prices import (
     UNKNOWN_IMAGE_TOKENS_WORST,

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isr.errors import EditDirectoryError
-from isr.judging.cards import Card, Decoding, Endpoint, Images, Limits, Price
+from isr.judging.card_sections import Decoding, Endpoint, Images, Limits, Price
+from isr.judging.cards import Card
 from isr.judging.requests import Request, Template, content_digest, requests_for
 from isr.judging.rubrics import parse_rubric
 from isr.types import Arm, Edit, ImageRef, Question, Treatment, Unit

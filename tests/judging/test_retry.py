@@ -11,7 +11,7 @@ import pytest
 
 from isr.errors import AuthenticationError, IsrError, TransportError
 from isr.judging import retry
-from isr.judging.cards import Limits
+from isr.judging.card_sections import Limits
 from isr.judging.retry import BACKOFF, Throttle, nobody_listens, with_retries
 from tests.processes import LIMIT_S
 

@@ -19,7 +19,8 @@ import pytest
 from isr.edits.images import ImagePolicy
 from isr.errors import CardError, StoreError
 from isr.judging.backends import open_judge
-from isr.judging.cards import Decoding, load_card
+from isr.judging.card_sections import Decoding
+from isr.judging.cards import load_card
 from isr.judging.parsing import parse
 from isr.judging.sending import Encoder, Prepared
 from isr.judging.store import SCHEMA, Store

@@ -90,7 +90,7 @@ def _serve() -> None:
     import isr.report.forest
     import isr.scoring.options
     import isr.scoring.run
-    import isr.scoring.text  # noqa: F401
+    import isr.scoring.text
 
     wait = isr.judging.retry.BACKOFF
     isr.judging.retry.BACKOFF = lambda state: wait(state) / 20  # type: ignore[assignment]
