@@ -1,7 +1,7 @@
 """The command ``isr`` in a process of its own for each call, without loading its modules again for each of them.
 
 ``python -m tests.judges.hosts.forking`` loads them once, and forks for every line on its standard input. The waits
-between two tries are a twentieth of what they are: how often a host is asked is what counts here, and how long is
+between two tries are a hundredth of what they are: how often a host is asked is what counts here, and how long is
 not. What a host asks to wait is waited.
 """
 
@@ -93,7 +93,7 @@ def _serve() -> None:
     import isr.scoring.text
 
     wait = isr.judging.retry.BACKOFF
-    isr.judging.retry.BACKOFF = lambda state: wait(state) / 20  # type: ignore[assignment]
+    isr.judging.retry.BACKOFF = lambda state: wait(state) / 100  # type: ignore[assignment]
     for line in sys.stdin:
         print(_command(**json.loads(line)), flush=True)
 

@@ -146,6 +146,6 @@ def refused(status: int, body: Any, headers: dict[str, str] | None = None) -> Re
     return web.json_response(body, status=status, headers=headers)
 
 
-def error(status: int, message: str, headers: dict[str, str] | None = None, **fields: Any) -> Reply:
+def error(status: int, message: str, headers: dict[str, str] | None = None, /, **fields: Any) -> Reply:
     """An error in the shape that most hosts share."""
     return refused(status, {"error": {"message": message, **fields}}, headers)

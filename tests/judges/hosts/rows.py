@@ -7,18 +7,14 @@ from dataclasses import dataclass, field
 
 IN_FLIGHT = 4  # the card's concurrency
 ALL = 32  # 4 photographs x 2 prompts x 2 arms x 2 questions
-FLAGGED = range(
-    8, 11
-)  # 10 requests are about a flagged picture; the first one of a run is answered all the same
+FLAGGED = (13, 14)  # requests about one of 7 flagged pictures; the very first one is answered, whichever it is
 AFTER_20 = range(20, 24)  # 20 useless answers stop a run; up to three more are in flight then
 ONCE = 38  # 1.2 x ALL: every question asked once
 AT_ONCE = 4  # what is in flight when the first reply comes; 1.2 x 4 is no fifth request
 SOON = 10  # a permanent error is recognised after so many requests at most
 STOPPED = 28  # 1.2 x 23
-SHORT = {
-    "max_wait_s": 0.3
-}  # seconds in all that a request may wait: a quota that is taken for a limit ends soon
-RETRIED = 50  # 1.2 x (32 + 10): each flagged request comes twice
+SHORT = {"max_wait_s": 0.3}  # seconds that a request may wait in all
+RETRIED = 55  # 1.2 x (32 + 14): each flagged request comes twice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,8 +272,8 @@ ROWS: tuple[Row, ...] = (
         code=3,
         limits={"max_attempts": 3},
         undecided=None,
-        most=62,
-        why_more="1.2 x (22 + 10 x 3)",
+        most=72,
+        why_more="1.2 x (18 + 14 x 3)",
         words=("The model is overloaded", "server_error"),
         once=("was given up",),
     ),

@@ -1,7 +1,7 @@
 """What a user gets from each behaviour of a judge's host: outcome, exit code, number of requests, words.
 
 The behaviours are those of ``tests.judges.hosts.server``. 4 photographs, 2 prompts, 2 arms and 2 questions are
-32 requests; 10 of them are about a picture that a host flags, if it flags any.
+32 requests; 14 of them are about one of the 7 pictures that a host flags, if it flags any.
 """
 
 from __future__ import annotations
