@@ -368,11 +368,13 @@ class _JudgeRun:
         for said, n in self.warned.items():
             if n > 1:
                 log.warning("%s: %d requests failed so (%s)", self.card.name, n, said)
-        if self.gate.is_slow:
+        if (most := self.gate.tolerated) is not None:
             log.warning(
-                "%s: the host answers one request at a time, as far as can be seen; set limits.concurrency = 1 in the card, or "
-                "raise limits.timeout_s",
+                "%s: the host was too busy or too slow for more than %d request(s) at once; set limits.concurrency = %d in the "
+                "card, or raise limits.timeout_s",
                 self.card.name,
+                most,
+                most,
             )
 
     def _count(self, request: Request, answer: Answer, cost: float) -> str:

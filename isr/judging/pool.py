@@ -153,9 +153,9 @@ class Pool:
         return sum(m.throttle.allowed for m in self.members)
 
     @property
-    def is_slow(self) -> bool:
-        """Whether all of them were too busy or too slow until each was asked one thing at a time."""
-        return all(m.throttle.is_slow for m in self.members)
+    def tolerated(self) -> int | None:
+        """How many requests at once the least of them bore, where one was too busy or too slow for more."""
+        return min((t for m in self.members if (t := m.throttle.tolerated) is not None), default=None)
 
     def place(self) -> AbstractAsyncContextManager[None]:
         """Nothing: a place is taken at the server that is chosen."""

@@ -115,9 +115,9 @@ class Throttle:
             self._free.notify_all()
 
     @property
-    def is_slow(self) -> bool:
-        """Whether the host was too busy or too slow until it was asked one thing at a time."""
-        return self.most == 1 < self._full
+    def tolerated(self) -> int | None:
+        """How many requests at once the host bore, where it was too busy or too slow for more; else ``None``."""
+        return self.most if self.most < self._full else None
 
     def place(self, on_arrival: Callable[[], None] = lambda: None) -> _Place:
         """A place among the requests in flight, as an async context manager. on_arrival: called once it is taken, or not."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import io
 import json
 
+import numpy as np
 from aiohttp import web
+from PIL import Image
 
 from tests.judges.hosts.replies import JSON, Ask, Reply, answer, behaviour, completed, payload
 
@@ -28,6 +31,14 @@ def _encoded(ask: Ask) -> bytes:
 def plain(ask: Ask) -> Reply:
     """What every host does on a good day."""
     return answer(ask)
+
+
+@behaviour()
+def sighted(ask: Ask) -> Reply:
+    """A judge that sees: an edit full of noise fails both questions, and any other is fine."""
+    pixels = np.asarray(Image.open(io.BytesIO(ask.pictures[-1])).convert("L"), float)
+    noisy = np.abs(np.diff(pixels, axis=1)).mean() > 20
+    return answer(ask, ask.good(verdict="fails" if noisy else "fine", score=1 if noisy else 3))
 
 
 @behaviour()

@@ -68,11 +68,16 @@ class Ask:
         return "source_kept" in self.body["messages"][0]["content"]
 
     @property
-    def chosen(self) -> bool:
-        """Whether the host picks on this request: by the last picture in it, about every third one."""
+    def pictures(self) -> list[bytes]:
+        """The files of its pictures, in their order."""
         content = self.body["messages"][-1]["content"]
         urls = [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
-        picture = base64.b64decode(urls[-1].partition(",")[2])
+        return [base64.b64decode(url.partition(",")[2]) for url in urls]
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the host picks on this request: by the last picture in it, about every third one."""
+        picture = self.pictures[-1]
         return hashlib.sha256(picture).digest()[0] % 3 == 0
 
     def flag(self) -> bool:
@@ -118,13 +123,14 @@ def behaviour(which: Which = "all") -> Callable[[Behaviour], Behaviour]:
 def payload(ask: Ask, text: Any = ..., finish: str | None = "stop", **message: Any) -> dict[str, Any]:
     """A chat completion; by default with a good answer. message: further fields of the message."""
     said = {"role": "assistant", "content": ask.good() if text is ... else text, **message}
+    prompt = 300 + len(json.dumps(ask.body["messages"][0])) // 3  # another number for each question
     return {
         "id": f"chatcmpl-{ask.digest[:12]}",
         "object": "chat.completion",
         "created": 1,
         "model": ask.model,
         "choices": [{"index": 0, "message": said, "finish_reason": finish}],
-        "usage": {"prompt_tokens": 1500, "completion_tokens": 60, "total_tokens": 1560},
+        "usage": {"prompt_tokens": prompt, "completion_tokens": 60, "total_tokens": prompt + 60},
     }
 
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 IN_FLIGHT = 4  # the card's concurrency
 ALL = 32  # 4 photographs x 2 prompts x 2 arms x 2 questions
-FLAGGED = (13, 14)  # requests about one of 7 flagged pictures; the very first one is answered, whichever it is
+FLAGGED = (
+    13,
+    14,
+)  # requests about one of 7 flagged pictures; the very first one is answered, whichever it is
 AFTER_20 = range(20, 24)  # 20 useless answers stop a run; up to three more are in flight then
 ONCE = 38  # 1.2 x ALL: every question asked once
 AT_ONCE = 4  # what is in flight when the first reply comes; 1.2 x 4 is no fifth request
@@ -129,7 +132,14 @@ ROWS: tuple[Row, ...] = (
     Row(behaviour="cannot-view", code=0, undecided={"refusal": FLAGGED}),
     # judges that do not look: a score cannot know, a check with a known answer does
     *_sound("blind", "context-cut"),
-    Row(behaviour="plain", case="check", command="check", code=0, most=4, undecided=None),
+    Row(
+        behaviour="sighted",
+        command="check",
+        code=0,
+        most=4,
+        undecided=None,
+        words=("answers follow the schema",),
+    ),
     Row(behaviour="blind", case="check", command="check", code=3, most=4, undecided=None, words=("picture",)),
     Row(
         behaviour="context-cut",
@@ -298,83 +308,3 @@ ROWS: tuple[Row, ...] = (
     ),  # 8 answered and 4 in flight; 1.2 x 8 + 4
     _refused("free-models-of-the-day", "free-models-per-day", most=AT_ONCE),
 )
-
-NOT_YET: frozenset[str] = frozenset(
-    {
-        "fence-prose",
-        "trailing-comma",
-        "missing-comma",
-        "string-score",
-        "off-scale",
-        "missing-field",
-        "content-empty-reasoning",
-        "content-null-reasoning",
-        "thoughts-to-the-limit",
-        "endless-whitespace",
-        "choices-empty",
-        "tool-call",
-        "aborted",
-        "content-null-reasoning~keep-going",
-        "some-prose",
-        "refusal-field",
-        "cannot-view",
-        "blind~check",
-        "context-cut~check",
-        "content-null-reasoning~check",
-        "no-mmproj~check",
-        "model-mini~serves",
-        "model-mini",
-        "model-nano~serves",
-        "model-nano",
-        "model-lite~serves",
-        "model-lite",
-        "model-other",
-        "model-vendor~serves",
-        "model-none~serves",
-        "providers-two",
-        "azure-filter",
-        "azure-filtered-answer",
-        "openai-policy",
-        "gemini-finish",
-        "gemini-direct",
-        "gemini-through-gateway",
-        "openrouter-moderation",
-        "grok-guidelines",
-        "dashscope-inspection",
-        "zhipu-1301",
-        "zhipu-sensitive",
-        "deepseek-risk",
-        "choices-null",
-        "invalid-prompt-filter",
-        "error-in-200-filter",
-        "filter-of-all",
-        "rejected-some",
-        "forbidden-some",
-        "error-in-200-some",
-        "context-some",
-        "forbidden",
-        "unexpected-endpoint",
-        "login-page",
-        "event-stream",
-        "no-response-format",
-        "lmstudio-json-object",
-        "fastapi-detail",
-        "one-image",
-        "provider-raw",
-        "invalid-prompt-form",
-        "no-mmproj",
-        "error-in-200-form",
-        "error-in-200-credit",
-        "no-credit",
-        "retry-info",
-        "rate-limit-reset",
-        "busy",
-        "overloaded-always",
-        "crash",
-        "quota-of-the-day",
-        "quota-of-the-day-later",
-        "free-models-of-the-day",
-        "one-slot",
-    }
-)
-"""Rows that fail today, by their paths."""

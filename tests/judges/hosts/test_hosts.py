@@ -16,7 +16,7 @@ import pytest
 
 from tests.directories import make_directory
 from tests.judges.hosts.forking import Commands, Said, commands
-from tests.judges.hosts.rows import ALL, IN_FLIGHT, NOT_YET, ROWS, Row
+from tests.judges.hosts.rows import ALL, IN_FLIGHT, ROWS, Row
 from tests.judges.hosts.server import BEHAVIOURS, Hosts, serving
 
 
@@ -83,8 +83,7 @@ def reasons(out: Path) -> dict[str, int]:
 
 def cases() -> Iterator[object]:
     for row in ROWS:
-        marks = [pytest.mark.xfail(strict=False, reason="not built yet")] if row.path in NOT_YET else []
-        marks += [pytest.mark.slow] if row.slow else []
+        marks = [pytest.mark.slow] if row.slow else []
         yield pytest.param(row, id=row.path, marks=marks)
 
 
@@ -128,7 +127,6 @@ def test_no_row_allows_more_requests_than_one_for_each_question_without_a_reason
         assert row.most <= 1.2 * ALL or row.why_more, row.path
 
 
-@pytest.mark.xfail(strict=False, reason="answers of two hosts under one judge are not named yet")
 def test_answers_of_two_hosts_under_one_judge_are_named(place: Place, tmp_path: Path) -> None:
     row = Row(behaviour="plain", case="two-hosts", code=0)
     first = place.isr.isr(
