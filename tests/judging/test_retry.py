@@ -356,3 +356,50 @@ def test_other_failures_of_a_connection_are_no_closed_door() -> None:
     ended = at_a_closed_door(ConnectionResetError(errno.ECONNRESET, "reset"))
     assert not nobody_listens(ended)
     assert len(tried(*[ended] * 9, limits=Limits(max_attempts=9))[1]) == 8
+
+
+async def _through(throttle: Throttle, error: BaseException | None, times: int) -> None:
+    for _ in range(times):
+        try:
+            async with throttle.place():
+                if error is not None:
+                    raise error
+        except TransportError:
+            pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TransportError("timeout", "no reply"),
+        TransportError("server_error", "503", overloaded=True),
+    ],
+)
+def test_a_host_that_is_too_busy_or_too_slow_is_asked_less_at_once(error: TransportError) -> None:
+    throttle = Throttle(Limits(concurrency=8))
+    assert throttle.tolerated is None
+    asyncio.run(_through(throttle, error, 1))
+    assert (throttle.allowed, throttle.tolerated) == (4, 4)
+    asyncio.run(_through(throttle, None, 39))  # 10 x 4 successes before one more is tried
+    assert (throttle.allowed, throttle.tolerated) == (4, 4)
+    asyncio.run(_through(throttle, None, 20))
+    assert (throttle.allowed, throttle.tolerated) == (5, 5)
+    asyncio.run(_through(throttle, None, 50 + 60 + 70 + 20))
+    assert throttle.tolerated is None
+
+
+def test_a_rate_limit_leaves_the_most_as_it_is() -> None:
+    throttle = Throttle(Limits(concurrency=8))
+    asyncio.run(_through(throttle, TransportError("rate_limited", "429"), 1))
+    assert (throttle.allowed, throttle.tolerated) == (4, None)
+    asyncio.run(_through(throttle, None, 4 + 5 + 6 + 7))
+    assert throttle.allowed == 8
+
+
+def test_until_one_request_is_answered_it_is_alone() -> None:
+    throttle = Throttle(Limits(concurrency=8), alone_first=True)
+    assert throttle.allowed == 1
+    asyncio.run(_through(throttle, TransportError("server_error", "503", overloaded=True), 5))
+    assert (throttle.allowed, throttle.tolerated) == (1, None)
+    asyncio.run(_through(throttle, None, 1))
+    assert throttle.allowed == 8
