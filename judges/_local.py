@@ -142,7 +142,9 @@ def rendered(processor: Any, messages: list[dict[str, Any]], thinking: bool | in
     for form in (messages, joined):
         try:
             told = template_fields(thinking)
-            text = str(processor.apply_chat_template(form, add_generation_prompt=True, tokenize=False, **told))
+            text = str(
+                processor.apply_chat_template(form, add_generation_prompt=True, tokenize=False, **told)
+            )
         except TemplateError:
             continue
         if system["content"][0]["text"] in text:

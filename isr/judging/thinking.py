@@ -56,7 +56,9 @@ def thinking_fields(decoding: Decoding) -> dict[str, Any]:
         return {}
     budget = budget_of(decoding.thinking)
     if decoding.thinking_name == "reasoning":
-        return {"reasoning": {"enabled": bool(decoding.thinking)} if budget is None else {"max_tokens": budget}}
+        return {
+            "reasoning": {"enabled": bool(decoding.thinking)} if budget is None else {"max_tokens": budget}
+        }
     switch = template_fields(decoding.thinking)
     if decoding.thinking_name == "enable_thinking":
         return {**switch, **({} if budget is None else {"thinking_budget": budget})}

@@ -76,7 +76,7 @@ def test_the_family_of_a_folder_is_in_its_config(tmp_path: Path) -> None:
         if ok:
             assert "--reasoning-parser qwen3 " in server_of(card).command
             continue
-        with pytest.raises(CardError, match="'engine.reasoning_parser' expected the name of vLLM's parser"):
+        with pytest.raises(CardError, match=r"'engine\.reasoning_parser' expected the name of vLLM's parser"):
             server_of(card)
 
 

@@ -42,7 +42,7 @@ def test_each_meaning_has_one_identity(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", ["-1", "1.5", '"yes"', '"true"'])
 def test_other_values_are_refused(tmp_path: Path, wrong: str) -> None:
-    with pytest.raises(CardError, match="decoding.thinking"):
+    with pytest.raises(CardError, match=r"decoding\.thinking"):
         load_card(card_of(tmp_path, f"thinking = {wrong}"))
 
 
