@@ -72,6 +72,9 @@ class AnswerReason(StrEnum):
     OFF_SCALE = "off_scale"
     CONTRADICTION = "contradiction"
     ABORTED = "aborted"  # the host ended the reply by an error, an abort or a call of a tool
+    UNCALIBRATED = (
+        "uncalibrated"  # a score on a scale whose threshold is learnt from people, and none is given
+    )
 
 
 class PanelReason(StrEnum):

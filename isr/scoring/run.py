@@ -27,7 +27,7 @@ from isr.judging.prices import require_prices
 from isr.judging.qualification import Qualified, qualifications
 from isr.judging.rubrics import keep_rubrics
 from isr.judging.store import Store
-from isr.judging.thresholds import read_recalibration, require_match
+from isr.judging.thresholds import read_recalibration, require_match, uncalibrated
 from isr.reading import read_bytes
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
@@ -137,6 +137,8 @@ def prepare(
     )
     rubrics = rubrics_of(options.directory, options.rubrics)
     require_match(recalibrations, panel.members, rubrics)
+    for line in uncalibrated(recalibrations, panel.members, rubrics):
+        log.warning("%s", line)
     by = options.by or directory.settings.by
     unknown = sorted(set(by) - columns(directory.edits))
     if unknown:
