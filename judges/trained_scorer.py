@@ -40,12 +40,12 @@ _INDEX, _SINGLE = "model.safetensors.index.json", "model.safetensors"
 class ScorerOptions(TransformersOptions):
     """``[engine]`` of this backend, beside that of ``hf_transformers``.
 
-    ``token``: where the reward is read. ``ending``: what stands behind the rubric's words, with the token in it.
-    ``semantic``, ``perceptual``: the head that answers the question, by the beginning of its weights' names. ``output``:
-    which of the head's outputs is the reward.
+    ``mark``: the token at which the reward is read. ``ending``: what stands behind the rubric's words, with that token in
+    it. ``semantic``, ``perceptual``: the head that answers the question, by the beginning of its weights' names.
+    ``output``: which of the head's outputs is the reward.
     """
 
-    token: str = "<|Reward|>"  # noqa: S105  (a token of a vocabulary)
+    mark: str = "<|Reward|>"
     ending: str = "\n<|Reward|>"
     semantic: str = "rm_head"
     perceptual: str = "rm_head"
@@ -57,9 +57,9 @@ def open_judge(card: Card) -> TrainedScorer:
     options = engine_options(card, ScorerOptions)
     refuse_fields(card, "extra", "omit", "reasoning_effort", "thinking", "thinking_name", "logprobs")
     options.check(card)
-    if options.token not in options.ending or not options.token:
+    if options.mark not in options.ending or not options.mark:
         raise CardError(
-            f"{card.name}: 'engine.ending' expected a text with the token {options.token!r}, at which the reward is read; "
+            f"{card.name}: 'engine.ending' expected a text with the token {options.mark!r}, at which the reward is read; "
             f"found {options.ending!r}; edit the card"
         )
     return TrainedScorer(card, options)
@@ -97,11 +97,11 @@ class _Scorer(Model):
     def __init__(self, card: Card, options: ScorerOptions) -> None:
         super().__init__(card, options)
         self._scorer = options
-        self._token = self.tokenizer.get_vocab().get(options.token)
+        self._token = self.tokenizer.get_vocab().get(options.mark)
         if self._token is None:
             raise JudgeError(
-                f"{card.name}: expected a tokenizer with the token {options.token!r}, at which the reward is read; found "
-                f"none; name it in engine.token, or use the tokenizer that was saved with the scorer"
+                f"{card.name}: expected a tokenizer with the token {options.mark!r}, at which the reward is read; found "
+                f"none; name it in engine.mark, or use the tokenizer that was saved with the scorer"
             )
         self._heads = {q: self._head(getattr(options, q.value)) for q in Question}
 
