@@ -55,7 +55,9 @@ class ScorerOptions(TransformersOptions):
 def open_judge(card: Card) -> TrainedScorer:
     """A scorer in this process; its weights are loaded at the first question. Raises ``CardError``."""
     options = engine_options(card, ScorerOptions)
-    refuse_fields(card, "extra", "omit", "reasoning_effort", "thinking", "thinking_name", "logprobs")
+    refuse_fields(
+        card, "extra", "omit", "reasoning_effort", "thinking", "thinking_name", "logprobs", "structured"
+    )
     options.check(card)
     if options.mark not in options.ending or not options.mark:
         raise CardError(

@@ -27,6 +27,7 @@ PUBLISHED = {
     "viescore-sc/v1": "sha256:d3eaf984ee86310d06ce5d853df7a973d43fd7b61c5f549f6a5f8b74f5ef2940",
 }
 SPOKEN = ["perceptual/v1", "semantic/v1"]  # those that ask for a verdict; the others decide by grades
+REWARDED = ["scorer-perceptual/v1", "scorer-semantic/v1"]  # a head answers, to which no form is told in words
 EXAMPLES = [(name, example) for name in PUBLISHED for example in load_rubric(name).examples]
 DIALECTS = ("json_schema", "json_schema_basic", "json_object", "words")
 
@@ -147,7 +148,7 @@ def test_the_schema_goes_in_words_exactly_where_none_is_sent(name: str) -> None:
             assert json.loads(in_words.partition("\n")[2]) == rubric.schema_()
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", sorted(set(PUBLISHED) - set(REWARDED)))
 def test_the_words_name_every_field_and_its_limits(name: str) -> None:
     rubric = load_rubric(name)
     for field in rubric.fields:
