@@ -76,6 +76,9 @@ class AnswerReason(StrEnum):
     REQUEST_REJECTED = "request_rejected"  # the host refused this request for good, and answered others
     PROMPT_TOO_LONG = "prompt_too_long"  # it has more tokens than the model takes
     ABORTED = "aborted"  # the host ended the reply by an error, an abort or a call of a tool
+    UNCALIBRATED = (
+        "uncalibrated"  # a score on a scale whose threshold is learnt from people, and none is given
+    )
 
 
 class PanelReason(StrEnum):

@@ -57,19 +57,23 @@ class TransformersOptions(EngineOptions):
     device_map: str = "auto"
     attn_implementation: str | None = None
 
+    def check(self, card: Card) -> None:
+        """Raises ``CardError`` for what no model can be loaded with, ``MissingExtraError`` for a package that is not here."""
+        if self.dtype not in DTYPES or self.batch_size < 1:
+            raise CardError(
+                f"{card.name}: 'engine' expected dtype out of {', '.join(DTYPES)} and a batch_size of at least 1; "
+                f"found {self.dtype!r} and {self.batch_size}; edit the card"
+            )
+        for package in ("torch", "transformers"):
+            if importlib.util.find_spec(package) is None:
+                raise missing(package, EXTRA)
+
 
 def open_judge(card: Card) -> Transformers:
     """A judge in this process; its weights are loaded at the first question. Raises ``CardError``."""
     options = engine_options(card, TransformersOptions)
     refuse_fields(card, "extra", "omit", "reasoning_effort", "thinking_name")
-    if options.dtype not in DTYPES or options.batch_size < 1:
-        raise CardError(
-            f"{card.name}: 'engine' expected dtype out of {', '.join(DTYPES)} and a batch_size of at least 1; "
-            f"found {options.dtype!r} and {options.batch_size}; edit the card"
-        )
-    for package in ("torch", "transformers"):
-        if importlib.util.find_spec(package) is None:
-            raise missing(package, EXTRA)
+    options.check(card)
     if card.decoding.structured != "words" and importlib.util.find_spec("xgrammar") is None:
         raise missing(
             "xgrammar", EXTRA, "it holds decoding to the schema; decoding.structured = 'words' does without"
@@ -99,7 +103,7 @@ class Transformers:
         self._arrived: asyncio.Queue[_Asked] = asyncio.Queue()
         self._ready: asyncio.Queue[tuple[list[_Asked], Mapping[str, Any]]] = asyncio.Queue(1)
         self._tasks: list[asyncio.Task[None]] = []
-        self._model: _Model | None = None
+        self._model: Model | None = None
         self._loading = asyncio.Lock()
 
     async def ask(self, request: Request, images: Prepared) -> Answer:
@@ -117,12 +121,15 @@ class Transformers:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks, self._model = [], None
 
-    async def _loaded(self) -> _Model:
+    async def _loaded(self) -> Model:
         async with self._loading:
             if self._model is None:
-                self._model = await asyncio.to_thread(_Model, self.card, self.options)
+                self._model = await asyncio.to_thread(self._load)
                 self._tasks = [asyncio.create_task(self._prepare()), asyncio.create_task(self._generate())]
         return self._model
+
+    def _load(self) -> Model:
+        return Model(self.card, self.options)
 
     async def _collected(self) -> list[_Asked]:
         """The next batch: what waits, filled up as long as more keeps arriving."""
@@ -209,7 +216,7 @@ def _too_long(card: Card, tokens: int, most: int) -> TransportError:
     )
 
 
-def _some(model: _Model | None) -> _Model:
+def _some(model: Model | None) -> Model:
     assert model is not None
     return model
 
@@ -244,7 +251,7 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or ["no message"])[0][:300]
 
 
-class _Model:
+class Model:
     """The weights, their processor, and compiled schemas. Its methods run on worker threads, one at a time each."""
 
     def __init__(self, card: Card, options: TransformersOptions) -> None:

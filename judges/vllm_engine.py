@@ -284,11 +284,14 @@ class _Engine:
         os.environ["VLLM_BATCH_INVARIANT"] = "1" if options.batch_invariant else "0"
         import transformers
         from vllm import AsyncEngineArgs
+        from vllm.config import StructuredOutputsConfig
         from vllm.v1.engine.async_llm import AsyncLLM
 
         hub: Any = transformers  # its types are its own
         self.card, self.options = card, options
         args = options.engine_args(card)
+        # it puts the reasoning parser into this one, as an object
+        args["structured_outputs_config"] = StructuredOutputsConfig(**args["structured_outputs_config"])
         self._guard = Guard()
         try:
             self.processor = hub.AutoProcessor.from_pretrained(

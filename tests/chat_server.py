@@ -100,6 +100,7 @@ class Server:
     refused: asyncio.Event = field(default_factory=asyncio.Event)
     behaviour: str = ""  # of tests.behaviours; without one, answers are drawn from the digest of the body
     reports: str = ""  # the name of the model in answers, if another than the one asked for; "-": none
+    thinks: str = "told"  # before its answers: as it is told, "always" or "never"
 
     def fault_of(self, digest: str) -> str:
         draw = random.Random(f"{self.seed}:{digest}").random()
@@ -162,6 +163,10 @@ class Server:
                 return reply
         self.answered[digest] += 1
         completion = self._completion(fault, digest, body)
+        told = body.get("chat_template_kwargs", {}).get("enable_thinking", False)
+        if {"always": True, "never": False}.get(self.thinks, told):
+            completion["choices"][0]["message"]["reasoning"] = "The circle was red, and is green."
+            completion["usage"]["completion_tokens_details"] = {"reasoning_tokens": 9}
         if fault == "packed":  # though nobody asked for it
             packed = gzip.compress(json.dumps(completion).encode())
             return web.Response(body=packed, headers={**JSON, "Content-Encoding": "gzip"})

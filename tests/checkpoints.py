@@ -28,6 +28,7 @@ OPENS_THOUGHTS = (
     "{% if enable_thinking is defined and enable_thinking is false %}\n</think>\n\n{% endif %}{% endif %}"
 )
 THOUGHTS = ("<think>", "</think>")
+REWARD = "<|Reward|>"
 ENDS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 QWEN = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 
@@ -186,7 +187,7 @@ def _qwen(tok: Any) -> dict[str, Any]:
     }
 
 
-def qwen2_5_vl(folder: Path) -> Path:
+def qwen2_5_vl(folder: Path, *marks: str) -> Path:
     """Windowed vision tower and multimodal rotary positions, 28 px a token."""
     from transformers import (
         Qwen2_5_VLConfig,
@@ -196,7 +197,7 @@ def qwen2_5_vl(folder: Path) -> Path:
     )
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-    tok = tokenizer(*QWEN, image_token="<|image_pad|>", video_token="<|video_pad|>")
+    tok = tokenizer(*QWEN, *marks, image_token="<|image_pad|>", video_token="<|video_pad|>")
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]}
     config = Qwen2_5_VLConfig(
         text_config=_text(tok, rope_parameters=rope),
@@ -271,7 +272,30 @@ FAMILIES: dict[str, Callable[[Path], Path]] = {
     "qwen3_vl": qwen3_vl,
 }
 
-OTHERS: dict[str, Callable[[Path], Path]] = {"qwen3_vl_thinking": qwen3_vl_thinking}
+
+def qwen2_5_vl_scorer(folder: Path) -> Path:
+    """Qwen2.5-VL's architecture with two reward heads, each of three layers and two outputs, beside its weights."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    weights = qwen2_5_vl(folder, REWARD) / "model.safetensors"
+    heads = {}
+    for head in ("rm_heads.head_0", "rm_heads.head_1"):
+        for number, wide, narrow in (
+            (0, 64, 32),
+            (3, 32, 16),
+            (5, 16, 2),
+        ):  # between them ReLU, and dropout in training
+            heads[f"{head}.{number}.weight"] = torch.randn(narrow, wide) / wide**0.5
+            heads[f"{head}.{number}.bias"] = torch.randn(narrow) / wide**0.5
+    save_file({**load_file(weights), **heads}, weights, metadata={"format": "pt"})
+    return folder
+
+
+OTHERS: dict[str, Callable[[Path], Path]] = {
+    "qwen3_vl_thinking": qwen3_vl_thinking,
+    "qwen2_5_vl_scorer": qwen2_5_vl_scorer,
+}
 
 
 def make(family: str, folder: Path, seed: int = 0) -> Path:

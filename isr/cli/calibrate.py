@@ -187,7 +187,8 @@ def _decision(question: str, d: Decision) -> Iterator[str]:
     yield f"    {'on held-out folds':22}{'sensitivity':>20}{'specificity':>20}{'percent':>20}"
     for name, prefix in (("learnt threshold", ""), ("the rubric's own", "rubric_")):
         keys = ("sensitivity", "specificity", "percent_agreement")
-        yield f"    {name:22}" + "".join(f"{_triple(r[prefix + k]):>20}" for k in keys)
+        if prefix + keys[0] in r:  # a trained scorer's rubric has no threshold of its own
+            yield f"    {name:22}" + "".join(f"{_triple(r[prefix + k]):>20}" for k in keys)
     yield (
         f"    AUC {_triple(r['auc'])}; Brier {r['brier']:.4f} = reliability {r['brier_reliability']:.4f} - resolution "
         f"{r['brier_resolution']:.4f} + uncertainty {r['brier_uncertainty']:.4f}; ECE {r['ece_equal_width']:.3f} "

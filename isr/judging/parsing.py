@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 from isr.judging.rubrics import Field, Rubric
@@ -53,7 +54,8 @@ def parse(answer: Answer, rubric: Rubric, version: int = PARSER_VERSION) -> Verd
 
     The answer must be one JSON object with every field of the rubric, of its type and on its scale; around the whole
     of it marks of a protocol are allowed. Extra fields are ignored. The verdict decides; a score contradicts it only at
-    the opposite extreme. A rubric without a verdict decides by its lowest grade, which is then the score.
+    the opposite extreme. A rubric without a verdict decides by its lowest grade, which is then the score; where it names
+    no threshold either, the score waits for one that is learnt (``uncalibrated``).
     """
     ended = _ended(answer, version)
     if ended in _BY_THE_HOST:
@@ -76,8 +78,10 @@ def parse(answer: Answer, rubric: Rubric, version: int = PARSER_VERSION) -> Verd
     reasoning = _writable(str(fields.get("reasoning", "")))
     if rubric.decision is not None:
         lowest = min(grades[name] for name in rubric.decision.fields)
-        by_grades = Value.FAILS if lowest < rubric.decision.fails_below else Value.FINE
-        return Verdict(value=by_grades, score=lowest, grades=grades, reasoning=reasoning)
+        graded = Verdict(value=Value.UNDECIDED, score=lowest, grades=grades, reasoning=reasoning)
+        if rubric.decision.fails_below is None:
+            return replace(graded, reason=AnswerReason.UNCALIBRATED)
+        return replace(graded, value=Value.FAILS if lowest < rubric.decision.fails_below else Value.FINE)
     score, value = grades.pop("score", None), Value(fields["verdict"])
     if _contradict(rubric, score, value):
         return _undecided(AnswerReason.CONTRADICTION, text)

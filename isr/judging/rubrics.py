@@ -78,10 +78,13 @@ class Example(_Part):
 
 
 class Decision(_Part):
-    """The verdict of a rubric that asks for grades only: ``fails`` where the lowest of them is below a threshold."""
+    """The verdict of a rubric that asks for grades only: ``fails`` where the lowest of them is below a threshold.
+
+    Without ``fails_below`` the scale has no meaning of its own: a threshold learnt from people decides, and nothing else.
+    """
 
     fields: tuple[str, ...]
-    fails_below: int
+    fails_below: int | None = None
 
 
 class Rubric(_Part):
@@ -302,13 +305,16 @@ def _decision_problems(rubric: Rubric) -> list[Problem]:
         if name not in scales or not _inside(cut, scales[name].minimum, scales[name].maximum)
     ]
     if bad or not rubric.decision.fields:
-        expected = f"integer fields whose scale has {cut} above its minimum"
+        above = "two ends" if cut is None else f"{cut} above its minimum"
+        expected = f"integer fields whose scale has {above}"
         return [Problem(where, "decision", expected, ", ".join(bad) or "none", "correct the decision")]
     return []
 
 
-def _inside(cut: int, minimum: int | None, maximum: int | None) -> bool:
-    return minimum is not None and maximum is not None and minimum < cut <= maximum
+def _inside(cut: int | None, minimum: int | None, maximum: int | None) -> bool:
+    if minimum is None or maximum is None:
+        return False
+    return minimum < maximum if cut is None else minimum < cut <= maximum
 
 
 def load_pair(rubric_names: tuple[str, ...] = DEFAULTS) -> dict[Question, Rubric]:

@@ -22,7 +22,7 @@ from isr.files import write_text
 from isr.judging.cards import Card
 from isr.judging.rubrics import Rubric
 from isr.reading import MAX_TOML, Unreadable, read_text, toml_of
-from isr.types import Question, Value, Verdict
+from isr.types import AnswerReason, Question, Value, Verdict
 
 SCHEMA = "isr.calibration/1"
 
@@ -94,12 +94,13 @@ class Recalibration:
         return sha256_json({"judge": self.judge_digest, **chosen})
 
     def apply(self, question: Question, verdict: Verdict) -> Verdict:
-        """The verdict by the threshold on its score. Undecided stays undecided."""
+        """The verdict by the threshold on its score. Undecided stays undecided, unless it waited for a threshold."""
         decision = self.decisions.get(question)
-        if decision is None or verdict.value is Value.UNDECIDED or verdict.score is None:
+        lost = verdict.value is Value.UNDECIDED and verdict.reason != AnswerReason.UNCALIBRATED
+        if decision is None or lost or verdict.score is None:
             return verdict
         fails = decision.probability(verdict.score) >= decision.threshold
-        return replace(verdict, value=Value.FAILS if fails else Value.FINE)
+        return replace(verdict, value=Value.FAILS if fails else Value.FINE, reason="")
 
 
 def read_recalibration(path: Path) -> Recalibration:
@@ -194,3 +195,26 @@ def require_match(
     digests = [one.judge_digest for one in found]
     if len(set(digests)) < len(digests):
         raise UsageError("--calibration: expected one file per judge; found two for one judge; drop one")
+
+
+def uncalibrated(
+    found: Sequence[Recalibration], members: Sequence[Card], rubrics: Mapping[Question, Rubric]
+) -> list[str]:
+    """A line for each judge whose scores wait for a threshold that none of the calibrations gives."""
+    lines = []
+    for card in members:
+        own = next((f for f in found if f.judge_digest == card.digest), None)
+        known = {} if own is None else own.decisions
+        waiting = [r.name for q, r in rubrics.items() if q not in known and _has_no_threshold(r)]
+        if waiting:
+            lines.append(
+                f"{card.name}: no threshold for {', '.join(waiting)}: its scores have no meaning of their own, and no edit "
+                f"is decided by them. They are kept; label edits drawn at random (isr label), learn a threshold from "
+                f"them (isr calibrate RUN --labels LABELS --design random --out cal.toml), then score again with "
+                f"--calibration cal.toml, which asks nobody"
+            )
+    return lines
+
+
+def _has_no_threshold(rubric: Rubric) -> bool:
+    return rubric.decision is not None and rubric.decision.fails_below is None

@@ -20,7 +20,7 @@ from isr.scoring.outcomes import majority, repeats
 from isr.scoring.result import Result
 from isr.scoring.stored import read_stored
 from isr.signature import Signature
-from isr.types import Answer, Question, Reason, Tri, Unit, Value, Verdict, reason_of
+from isr.types import Answer, AnswerReason, Question, Reason, Tri, Unit, Value, Verdict, reason_of
 
 DECIDING = ("calibration", "repeats", "reask")  # parts of a run's signature
 QUESTIONS = tuple(q.value for q in Question)
@@ -174,11 +174,13 @@ def _joined(columns: Mapping[str, str], name: str) -> Verdict:
     """The repeats of one question as one verdict, with the mean of their scores."""
     values = repeats(columns.get(name, ""))
     joined = majority(values)
-    if joined is Value.UNDECIDED:
-        reasons = [r for r in columns.get(f"{name}_reason", "").split("|") if r]
-        return Verdict(value=joined, reason=_reason(reasons[0] if reasons else ""))
     scores = [s for s in columns.get(f"{name}_score", "").split("|") if s]
     score = round(sum(map(int, scores)) / len(scores)) if len(scores) == len(values) else None
+    if joined is Value.UNDECIDED:
+        reasons = [r for r in columns.get(f"{name}_reason", "").split("|") if r]
+        reason = _reason(reasons[0] if reasons else "")
+        waits = set(reasons) == {AnswerReason.UNCALIBRATED}  # a score that a threshold can be learnt for
+        return Verdict(value=joined, reason=reason, score=score if waits else None)
     return Verdict(value=joined, score=score)
 
 

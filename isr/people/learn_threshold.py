@@ -66,7 +66,7 @@ def learn(
             [v.score if (v := verdicts.get(e)) and v.score is not None else np.nan for e in rows.edits],
             np.float64,
         )
-        keep = np.isfinite(score) & (rows.human != MISSING) & (rows.judge != MISSING)
+        keep = np.isfinite(score) & (rows.human != MISSING)  # a score may wait for its first threshold
         if not keep.any():
             reasons.append(f"{question.value}: no edit with a score and a label")
             continue
@@ -154,13 +154,18 @@ def _report(probability: Floats, says: Ints, rows: Rows, score: Floats, settings
         found = rate_interval(hit[own], rows.image[own], level=settings.level)
         return [None if v is None else round(v, 6) for v in (found.value, found.low, found.high)]
 
+    own = {  # of a rubric that has a threshold of its own
+        "rubric_sensitivity": rate(rows.judge == 1, y == 1),
+        "rubric_specificity": rate(rows.judge == 0, y == 0),
+        "rubric_percent_agreement": rate(rows.judge == y, y >= 0),
+    }
+    if (rows.judge == MISSING).all():
+        own = {}
     out: dict[str, Any] = {
         "sensitivity": rate(says == 1, y == 1),
         "specificity": rate(says == 0, y == 0),
         "percent_agreement": rate(says == y, y >= 0),
-        "rubric_sensitivity": rate(rows.judge == 1, y == 1),
-        "rubric_specificity": rate(rows.judge == 0, y == 0),
-        "rubric_percent_agreement": rate(rows.judge == y, y >= 0),
+        **own,
         "auc": [area, *(None if e is None else (e + 1) / 2 for e in (low, high))],
         "roc_fails_up_to": cuts.tolist(),
         "roc_sensitivity": [float((score[y == 1] <= c).sum() / ones) for c in cuts],

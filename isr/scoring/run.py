@@ -30,7 +30,7 @@ from isr.judging.qualification import Qualified, qualifications
 from isr.judging.retirement import utc_today
 from isr.judging.rubrics import keep_rubrics
 from isr.judging.store import Store
-from isr.judging.thresholds import read_recalibration, require_match
+from isr.judging.thresholds import read_recalibration, require_match, uncalibrated
 from isr.reading import read_bytes
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
@@ -138,6 +138,8 @@ def prepare(
     )
     rubrics = rubrics_of(options.directory, options.rubrics)
     require_match(recalibrations, panel.members, rubrics)
+    for line in uncalibrated(recalibrations, panel.members, rubrics):
+        log.warning("%s", line)
     by = options.by or directory.settings.by
     unknown = sorted(set(by) - columns(directory.edits))
     if unknown:

@@ -195,7 +195,7 @@ def test_out_of_memory_halves_the_batch_and_ends_nothing(
     from isr.judges import hf_transformers
 
     make_directory(tmp_path / "edits", images=2, prompts=2, controls=False)
-    real, sizes = hf_transformers._Model.generate, []
+    real, sizes = hf_transformers.Model.generate, []
 
     def failing(self: Any, requests: Any, inputs: Any) -> Any:
         sizes.append(len(requests))
@@ -203,7 +203,7 @@ def test_out_of_memory_halves_the_batch_and_ends_nothing(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(self, requests, inputs)
 
-    monkeypatch.setattr(hf_transformers._Model, "generate", failing)
+    monkeypatch.setattr(hf_transformers.Model, "generate", failing)
     card = write_card(tmp_path / "judge.toml", checkpoint("llava"))
     result = isr.score(tmp_path / "edits", judge=card, rubrics=SHORT, out=tmp_path / "out")
     counts = result.treatments[0].counts
@@ -232,7 +232,7 @@ def test_a_failure_after_a_failure_leaves_nobody_waiting(
     from isr.judges import hf_transformers
 
     make_directory(tmp_path / "edits", images=1, prompts=2, controls=False)
-    real, calls = hf_transformers._Model.inputs, []
+    real, calls = hf_transformers.Model.inputs, []
 
     def failing(self: Any, talks: Any) -> Any:
         calls.append(len(talks))
@@ -243,8 +243,8 @@ def test_a_failure_after_a_failure_leaves_nobody_waiting(
     def out_of_memory(*_: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(hf_transformers._Model, "inputs", failing)
-    monkeypatch.setattr(hf_transformers._Model, "generate", out_of_memory)
+    monkeypatch.setattr(hf_transformers.Model, "inputs", failing)
+    monkeypatch.setattr(hf_transformers.Model, "generate", out_of_memory)
     card = write_card(tmp_path / "judge.toml", checkpoint("llava"))
     result = isr.score(tmp_path / "edits", judge=card, rubrics=SHORT, out=tmp_path / "out")
     assert {u["reason"] for u in result.treatments[0].counts["undecided"]} == {"out_of_memory"}
@@ -461,7 +461,7 @@ def test_warnings_name_what_is_not_pinned_and_what_runs_foreign_code(
 KILLED = """
     import os, sys, time
     from isr.judges import hf_transformers
-    real, finished = hf_transformers._Model.generate, sys.argv[1]
+    real, finished = hf_transformers.Model.generate, sys.argv[1]
     def told(self, requests, inputs):
         if os.path.exists(finished) and len(open(finished).readlines()) >= 30:
             time.sleep(3600)  # half of the answers are there: it does not come to its end before it is killed
@@ -469,7 +469,7 @@ KILLED = """
         with open(finished, "a") as file:
             file.write("answer\\n" * len(out))
         return out
-    hf_transformers._Model.generate = told
+    hf_transformers.Model.generate = told
     from isr.cli import main
     sys.argv = ["isr", *sys.argv[2:]]
     main()

@@ -814,3 +814,65 @@ def test_the_settings_of_a_card_are_sent_as_they_stand(tmp_path: Path) -> None:
         "model": "test-model", "max_completion_tokens": 4096, "reasoning_effort": "low", "top_k": 1,
         "nested": {"a": "ü"},
     }  # fmt: skip
+
+
+# Thinking
+
+
+@pytest.mark.parametrize(
+    ("thinking", "name", "sent"),
+    [
+        (None, "chat_template_kwargs", {}),
+        (True, "chat_template_kwargs", {"chat_template_kwargs": {"enable_thinking": True}}),
+        (False, "chat_template_kwargs", {"chat_template_kwargs": {"enable_thinking": False}}),
+        (
+            300,
+            "chat_template_kwargs",
+            {"chat_template_kwargs": {"enable_thinking": True}, "thinking_token_budget": 300},
+        ),
+        (True, "enable_thinking", {"enable_thinking": True}),
+        (300, "enable_thinking", {"enable_thinking": True, "thinking_budget": 300}),
+        (False, "enable_thinking", {"enable_thinking": False}),
+        (True, "reasoning", {"reasoning": {"enabled": True}}),
+        (300, "reasoning", {"reasoning": {"max_tokens": 300}}),
+        (False, "reasoning", {"reasoning": {"enabled": False}}),
+    ],
+)
+def test_a_host_is_told_to_think_in_its_own_words(
+    tmp_path: Path, thinking: bool | int | None, name: str, sent: dict[str, Any]
+) -> None:
+    decoding = Decoding.model_validate({"thinking": thinking, "thinking_name": name})
+    body, _ = sent_by(tmp_path, decoding=decoding)
+    plain, _ = sent_by(tmp_path)
+    assert {k: v for k, v in body.items() if k not in plain} == sent
+
+
+@pytest.mark.parametrize(
+    ("message", "usage", "reasoning", "tokens"),
+    [
+        ({"content": good(), "reasoning": "It is red."}, {"reasoning_tokens": 4}, "It is red.", 4),
+        ({"content": good(), "reasoning_content": "It is red."}, {}, "It is red.", None),
+        ({"content": f"<think>It is red.</think>\n\n{good()}"}, {}, "It is red.", None),  # no parser
+        ({"content": f"It is red.\n</think>{good()}"}, {}, "It is red.", None),  # the template opened it
+        ({"content": good(reasoning="a </think> b")}, {"reasoning_tokens": True}, "", None),  # its own words
+        ({"content": good()}, {"reasoning_tokens": 40}, "", 40),  # a host that hides them
+    ],
+)
+def test_thoughts_stand_beside_the_answer(
+    tmp_path: Path, message: dict[str, Any], usage: dict[str, Any], reasoning: str, tokens: int | None
+) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop"}
+    counts = {"prompt_tokens": 1500, "completion_tokens": 60, "completion_tokens_details": usage}
+    reply = completion(choices=[choice], usage=counts)
+    answer = asked(always(reply), tmp_path, decoding=Decoding(thinking=True))
+    assert parse(answer, a_request().template.rubric).value == "fine"
+    assert answer.reasoning == reasoning
+    assert answer.usage.get("reasoning_tokens") == tokens
+
+
+def test_thoughts_without_an_end_are_no_answer(tmp_path: Path) -> None:
+    message = {"role": "assistant", "content": f"<think>Perhaps {good()}"}
+    reply = completion(choices=[{"index": 0, "message": message, "finish_reason": "length"}])
+    answer = asked(always(reply), tmp_path, decoding=Decoding(thinking=True))
+    assert answer.text == ""
+    assert parse(answer, a_request().template.rubric).reason == "truncated"

@@ -11,7 +11,7 @@ import pytest
 
 from isr.errors import CardError, JudgeError, SecretError, UsageError
 from isr.judges._vllm_server import Server, run_beside, running, server_of
-from isr.judging.card_sections import Endpoint, Images
+from isr.judging.card_sections import Decoding, Endpoint, Images
 from isr.judging.keys import allow
 from tests.local_judges import free_port
 from tests.processes import LIMIT_S, group_lives, read_until, started, wait_for
@@ -37,6 +37,47 @@ def test_the_command_carries_the_card() -> None:
         '--structured-outputs-config \'{"backend":"xgrammar","disable_any_whitespace":true}\' '
         "--generation-config vllm --no-enable-prefix-caching"
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "engine", "thinking", "words"),
+    [
+        ("Qwen/Qwen3.5-9B", {}, True, "--reasoning-parser qwen3 --default-chat-template-kwargs"),
+        ("Qwen/Qwen3.6-27B", {}, 512, "--reasoning-parser qwen3 --default-chat-template-kwargs"),
+        ("google/gemma-4-31b-it", {}, True, "--reasoning-parser gemma4 "),
+        ("zai-org/GLM-4.6V", {}, True, "--reasoning-parser glm45 "),
+        ("a/judge", {"reasoning_parser": "step3"}, True, "--reasoning-parser step3 "),
+    ],
+)
+def test_a_judge_that_thinks_has_a_reasoning_parser(
+    model: str, engine: dict[str, str], thinking: bool | int, words: str
+) -> None:
+    command = server_of(a_card(model=model, engine=engine, decoding=Decoding(thinking=thinking))).command
+    assert words in command
+    assert command.endswith("--default-chat-template-kwargs '{\"enable_thinking\":true}'")
+
+
+def test_a_judge_that_does_not_think_is_served_without_thoughts() -> None:
+    command = server_of(a_card(model="Qwen/Qwen3.5-9B", decoding=Decoding(thinking=False))).command
+    assert "--reasoning-parser" not in command
+    assert command.endswith("--default-chat-template-kwargs '{\"enable_thinking\":false}'")
+    unsaid = server_of(a_card(model="Qwen/Qwen3.5-9B")).command
+    assert "--reasoning-parser" not in unsaid
+    assert "--default-chat-template-kwargs" not in unsaid
+
+
+def test_the_family_of_a_folder_is_in_its_config(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    card = a_card(
+        model="./model", folder=str(tmp_path), backend="vllm_engine", decoding=Decoding(thinking=True)
+    )
+    for text, ok in (('{"model_type": "qwen3_vl"}', True), ('{"model_type": "llava"}', False), ("[]", False)):
+        (tmp_path / "model" / "config.json").write_text(text, "utf-8")
+        if ok:
+            assert "--reasoning-parser qwen3 " in server_of(card).command
+            continue
+        with pytest.raises(CardError, match=r"'engine\.reasoning_parser' expected the name of vLLM's parser"):
+            server_of(card)
 
 
 def test_side_by_side_takes_one_image() -> None:

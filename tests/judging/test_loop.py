@@ -403,3 +403,44 @@ def test_where_nothing_listens_the_run_ends_after_two_tries_and_says_where(
     assert re.search(
         rf"nothing was ever answered at {re.escape(origin)}: start the server or correct", done.stderr
     )
+
+
+@pytest.mark.parametrize(
+    ("thinking", "thinks", "words"),
+    [
+        ("true", "told", ""),
+        ("256", "told", ""),
+        ("false", "told", ""),
+        ("true", "never", "decoding.thinking is on, and none of the first 20 answers shows a thought"),
+        ("false", "always", "decoding.thinking is off, and each of the first 20 answers shows thoughts"),
+    ],
+)
+def test_a_judge_that_does_not_think_as_its_card_says_stops_the_run(
+    tmp_path: Path, card: Callable[..., str], thinking: str, thinks: str, words: str
+) -> None:
+    make_directory(tmp_path / "e", images=5, prompts=3)  # 60 requests
+    with serving() as server:
+        server.change(thinks=thinks)
+        judge = card(server, concurrency=4)
+        options = ("--judge", judge, "--set", f"decoding.thinking={thinking}")
+        done = command("score", str(tmp_path / "e"), *options)
+        calls = server.stats()["calls"]
+    assert done.returncode == (3 if words else 0), done.stderr
+    assert calls == 60 if not words else 20 <= calls < 20 + 4  # what was in flight has arrived
+    assert words in done.stderr
+    assert ("score with a new --out" in done.stderr) == bool(words)
+    with Store(tmp_path / "e.isr" / "isr.db", read_only=True) as store:
+        assert store.count() == calls  # and is kept
+
+
+def test_a_short_run_without_the_thoughts_of_its_card_is_warned_of(
+    tmp_path: Path, card: Callable[..., str]
+) -> None:
+    make_directory(tmp_path / "e", images=1, prompts=2)  # 8 requests
+    with serving() as server:
+        server.change(thinks="never")
+        judge = card(server)
+        done = command("score", str(tmp_path / "e"), "--judge", judge, "--set", "decoding.thinking=true")
+    assert done.returncode == 0, done.stderr
+    assert "none of 8 answers shows a thought" in done.stderr
+    assert "--reasoning-parser" in done.stderr

@@ -16,6 +16,10 @@ from tests.samples import a_request, summary
 # A published version never changes: a corrected letter is the next version. Add lines here; never edit one.
 PUBLISHED = {
     "perceptual/v1": "sha256:5fbbb00fd834885436760d3dbb73e623cf7eec961b27bf5e4a2f1b2f8fc66540",
+    "scorer-perceptual/v1": "sha256:dbc712ed4558ace9f6adf5d7876f5720d0b7def8a1001b21d38ee22be7681072",
+    "scorer-pq/v1": "sha256:d3c383e64bf75c151ab0e9d82b112b5b017f0ee9baadb8219af86e205f3c3aa2",
+    "scorer-sc/v1": "sha256:6e94994adbdc312531dd195a7060aeb28ecc6d1da32fdf5dd5f992fb1a8cddac",
+    "scorer-semantic/v1": "sha256:fb7c003153937e971b03264fb272a219b54eb6feff44a54801f8d5dd95279409",
     "semantic/v1": "sha256:9342596b6d966a5117dec0df6f8212acfebe921df367292a32a9317f64e8f1d3",
     "shapes-perceptual/v1": "sha256:028164fcd93b0970dbfabd26536b2d6a3445527586d2d323c0856d959f73b6e9",
     "shapes-semantic/v1": "sha256:f5bc0aabd48c0cd61164b85a7f04628580aa53cf36c663547f8f7e3d764b9dc4",
@@ -23,6 +27,7 @@ PUBLISHED = {
     "viescore-sc/v1": "sha256:d3eaf984ee86310d06ce5d853df7a973d43fd7b61c5f549f6a5f8b74f5ef2940",
 }
 SPOKEN = ["perceptual/v1", "semantic/v1"]  # those that ask for a verdict; the others decide by grades
+REWARDED = ["scorer-perceptual/v1", "scorer-semantic/v1"]  # a head answers, to which no form is told in words
 EXAMPLES = [(name, example) for name in PUBLISHED for example in load_rubric(name).examples]
 DIALECTS = ("json_schema", "json_schema_basic", "json_object", "words")
 
@@ -66,7 +71,13 @@ def test_worked_examples(name: str, example: object) -> None:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_worked_examples_show_each_verdict(name: str) -> None:
-    assert {e.verdict for e in load_rubric(name).examples} == {"fails", "fine", "undecided"}
+    rubric = load_rubric(name)
+    shown = {e.verdict for e in rubric.examples}
+    if rubric.decision is not None and rubric.decision.fails_below is None:
+        assert shown == {"undecided"}  # no threshold: no verdict
+        assert "uncalibrated" in {e.reason for e in rubric.examples}
+    else:
+        assert shown == {"fails", "fine", "undecided"}
 
 
 def test_the_defaults_ask_each_question_once() -> None:
@@ -137,7 +148,7 @@ def test_the_schema_goes_in_words_exactly_where_none_is_sent(name: str) -> None:
             assert json.loads(in_words.partition("\n")[2]) == rubric.schema_()
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", sorted(set(PUBLISHED) - set(REWARDED)))
 def test_the_words_name_every_field_and_its_limits(name: str) -> None:
     rubric = load_rubric(name)
     for field in rubric.fields:
@@ -198,6 +209,21 @@ def test_recorded_scores_are_read_or_undecided_never_repaired(recorded: object, 
     rubric = load_rubric("viescore-pq/v1")
     found = parse(recorded_answer(recorded, rubric), rubric)
     assert summary(found) == (("undecided", reason) if reason else ("fails", ""))
+
+
+def test_a_scale_without_a_threshold_decides_nothing() -> None:
+    rubric = parse_rubric("x/v1", GRADED.replace("fails_below = 5\n", ""))
+    for grade in (0, 5, 10):
+        found = parse(Answer(text=json.dumps({"grade": grade}), finish_reason="stop"), rubric)
+        assert summary(found) == ("undecided", "uncalibrated")
+        assert found.score == grade  # and is kept for a threshold
+    for wrong in (11, None, "5"):
+        found = parse(Answer(text=json.dumps({"grade": wrong}), finish_reason="stop"), rubric)
+        assert summary(found) == ("undecided", "off_scale")
+    assert rubric.digest != parse_rubric("x/v1", GRADED).digest
+    for scale in ("minimum = 0\n", "maximum = 10"):
+        with pytest.raises(RubricError, match="integer fields whose scale has two ends"):
+            parse_rubric("x/v1", GRADED.replace("fails_below = 5\n", "").replace(scale, ""))
 
 
 def test_a_graded_rubric() -> None:
