@@ -41,7 +41,7 @@ def show(name: str, sets: tuple[str, ...], as_json: bool) -> None:
 
     from isr.judging.cards import load_panel
 
-    panel = load_panel(name, sets)
+    panel = load_panel(name, sets, complete=False)
     cards = [{**c.model_dump(mode="json"), "identity_digest": c.digest} for c in panel.members]
     if as_json:
         click.echo(
