@@ -29,6 +29,7 @@ HOSTS = {  # where people's servers listen unless they are told otherwise
     "ollama": ("http://127.0.0.1:11434/v1", ""),
     "openrouter": ("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
     "sglang": ("http://127.0.0.1:30000/v1", ""),
+    "vllm": ("http://127.0.0.1:8000/v1", "ISR_API_KEY"),
 }
 
 

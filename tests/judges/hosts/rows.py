@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 IN_FLIGHT = 4  # the card's concurrency
 ALL = 32  # 4 photographs x 2 prompts x 2 arms x 2 questions
-FLAGGED = (13, 14)  # requests about one of 7 flagged pictures; the very first one is answered, whichever it is
+FLAGGED = (
+    13,
+    14,
+)  # requests about one of 7 flagged pictures; the very first one is answered, whichever it is
 AFTER_20 = range(20, 24)  # 20 useless answers stop a run; up to three more are in flight then
 ONCE = 38  # 1.2 x ALL: every question asked once
 AT_ONCE = 4  # what is in flight when the first reply comes; 1.2 x 4 is no fifth request
