@@ -123,6 +123,13 @@ def _toml(value: str | list[str]) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def _is_bound(host: str, variable: str) -> bool:
+    """Whether a built-in card binds the variable to the host, or to all names under which one firm serves its users."""
+    one, _, rest = host.partition(".")
+    users_own = f"{RESOURCE.lower()}.{rest}" if one else ""
+    return not {(host, variable), (users_own, variable)}.isdisjoint(bound_pairs())
+
+
 def bound_pairs() -> set[tuple[str, str]]:
     """(host, variable) pairs of the built-in cards; ``resource.`` before a host is any one name of its users."""
     pairs = set()
@@ -134,20 +141,14 @@ def bound_pairs() -> set[tuple[str, str]]:
     return pairs
 
 
-def _is_bound(host: str, variable: str) -> bool:
-    """Whether a built-in card binds the variable to the host, or to all names under which one firm serves its users."""
-    one, _, rest = host.partition(".")
-    users_own = f"{RESOURCE.lower()}.{rest}" if one else ""
-    return not {(host, variable), (users_own, variable)}.isdisjoint(bound_pairs())
-
-
 def check_pair(card: Card) -> None:
     """Raises ``SecretError`` if the card's key may not be sent to the card's host."""
     endpoint = card.endpoint
     if not endpoint.api_key_env:
         return
+    pair = (endpoint.host, endpoint.api_key_env)
     allowed = read_config().get("allow", {}).get(endpoint.host, [])
-    if not _is_bound(endpoint.host, endpoint.api_key_env) and endpoint.api_key_env not in allowed:
+    if not _is_bound(*pair) and endpoint.api_key_env not in allowed:
         if could_be_key(endpoint.api_key_env):  # not repeated
             raise SecretError(
                 f"{card.name}: 'endpoint.api_key_env' expected the NAME of an environment variable; found one that is "
