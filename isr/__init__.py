@@ -1,6 +1,6 @@
 """Immunization Success Rate (arXiv 2512.14320): is an image really protected against diffusion editing?
 
-``isr.score("edits/", judge="qwen2.5-vl-7b")`` scores an edit directory. Names are loaded when first used, so
+``isr.score("edits/", judge="qwen3.5-9b")`` scores an edit directory. Names are loaded when first used, so
 that ``import isr`` costs nothing.
 """
 

@@ -18,8 +18,8 @@ def command(ctx: click.Context) -> None:
     \b
     isr judges
     isr judges show gpt-4.1
-    isr judges check qwen2.5-vl-7b
-    isr judges serve qwen2.5-vl-7b
+    isr judges check qwen3.5-9b
+    isr judges serve qwen3.5-9b
     isr judges allow api.example.org EXAMPLE_KEY
     """
     if ctx.invoked_subcommand is None:
@@ -41,7 +41,7 @@ def show(name: str, sets: tuple[str, ...], as_json: bool) -> None:
 
     from isr.judging.cards import load_panel
 
-    panel = load_panel(name, sets)
+    panel = load_panel(name, sets, complete=False)
     cards = [{**c.model_dump(mode="json"), "identity_digest": c.digest} for c in panel.members]
     if as_json:
         click.echo(
@@ -121,9 +121,9 @@ def serve(
     """Print the vLLM server's command for a card; with --run, start it.
 
     \b
-    isr judges serve qwen2.5-vl-7b
-    isr judges serve qwen2.5-vl-7b --run
-    isr judges serve qwen2.5-vl-7b --run -- isr score EDIT_DIR --judge qwen2.5-vl-7b
+    isr judges serve qwen3.5-9b
+    isr judges serve qwen3.5-9b --run
+    isr judges serve qwen3.5-9b --run -- isr score EDIT_DIR --judge qwen3.5-9b
 
     With a COMMAND the server lives as long as the command runs, and the exit code is the command's.
     """

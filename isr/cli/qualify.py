@@ -74,8 +74,8 @@ def command(
 
     \b
     isr qualify shapes-oracle examples/shapes
-    isr qualify qwen2.5-vl-7b edits/ --anchor qwen.anchor.json
-    isr qualify qwen2.5-vl-7b edits/ --against qwen.anchor.json
+    isr qualify qwen3.5-9b edits/ --anchor qwen.anchor.json
+    isr qualify qwen3.5-9b edits/ --against qwen.anchor.json
     """
     from isr.qualify.run import Request
 

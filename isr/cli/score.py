@@ -157,7 +157,7 @@ def command(
 
     \b
     isr score examples/shapes --judge shapes-oracle
-    isr score edits/ --judge qwen2.5-vl-7b --set endpoint.base_url=http://127.0.0.1:9000/v1
+    isr score edits/ --judge qwen3.5-9b --set endpoint.base_url=http://127.0.0.1:9000/v1
     isr score edits/ --judge paper-2512.14320 --dry-run
     isr score edits/ --judge gpt-4.1 --budget-usd 5 --by editor,split --json
     """

@@ -41,7 +41,7 @@ def command(
     \b
     isr verify edits.bundle.zip
     isr verify edits.bundle.zip --data edits/
-    isr verify edits.bundle.zip --rejudge 50 --judge qwen2.5-vl-7b
+    isr verify edits.bundle.zip --rejudge 50 --judge qwen3.5-9b
     """
     import json
     import secrets

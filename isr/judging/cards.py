@@ -27,6 +27,7 @@ from isr.judging.card_problems import field_problems
 from isr.judging.card_secrets import not_finite, secrets, shown, shown_setting
 from isr.judging.card_sections import Decoding, Endpoint, Images, Limits, Price, Section
 from isr.judging.checkpoints import checkpoint_digest
+from isr.judging.short_forms import filled, name_of, parted, require_model
 from isr.reading import MAX_TOML, TooDeep, Unreadable, read_text, toml_of
 
 PANEL = "panel"
@@ -179,7 +180,7 @@ def builtin_names() -> list[str]:
 
 
 def load_card(name_or_path: str, overrides: Sequence[str] = ()) -> Card:
-    """The card of a built-in or registered name, or of a ``.toml`` file, with ``key=value`` overrides.
+    """The card of a built-in or registered name, of ``HOST:MODEL``, or of a ``.toml`` file, with ``key=value`` overrides.
 
     Raises ``CardError`` with every problem of the file at once.
     """
@@ -195,10 +196,15 @@ def load_card(name_or_path: str, overrides: Sequence[str] = ()) -> Card:
     return _checked(raw, name, where, folder)
 
 
-def load_panel(name_or_path: str, overrides: Sequence[str] = ()) -> Panel:
-    """The panel that a card names; an ordinary card is a panel of itself."""
+def load_panel(name_or_path: str, overrides: Sequence[str] = (), *, complete: bool = True) -> Panel:
+    """The panel that a card names; an ordinary card is a panel of itself.
+
+    complete: raises ``CardError`` for a host's card without a model.
+    """
     card = load_card(name_or_path, overrides if not _is_panel(name_or_path) else ())
     if card.backend != PANEL:
+        if complete:
+            require_model(card)
         return Panel(card.name, (card,), "single")
     if overrides:
         raise UsageError(f"--set on the panel {card.name}: set fields on cards of its members instead")
@@ -207,6 +213,7 @@ def load_panel(name_or_path: str, overrides: Sequence[str] = ()) -> Panel:
     for member in card.members:
         beside = folder / member if folder is not None and member.endswith(".toml") else None
         members.append(load_card(str(beside) if beside is not None else member))
+        require_model(members[-1])
     nested = [m.name for m in members if m.backend == PANEL]
     names = [m.name for m in members]
     same = len({m.digest for m in members}) != len(members)  # a judge under two names has two votes
@@ -232,6 +239,7 @@ def _is_panel(name_or_path: str) -> bool:
 
 
 def _read(name_or_path: str) -> tuple[dict[str, Any], str, str]:
+    host, model = "", ""
     if name_or_path.endswith(".toml"):
         path = Path(name_or_path)
         try:
@@ -241,9 +249,11 @@ def _read(name_or_path: str) -> tuple[dict[str, Any], str, str]:
                 f"{path}: expected a readable judge card; found {error.found}; check the path"
             ) from error
     else:
-        text, name, where = _builtin_text(name_or_path), name_or_path, f"judge card {name_or_path}"
+        host, model = parted(name_or_path)
+        text, name, where = _builtin_text(host), name_of(host, model), f"judge card {name_or_path}"
     try:
-        return toml_of(text, where), name, where
+        raw = toml_of(text, where)
+        return filled(raw, host, model) if model else raw, name, where
     except Unreadable as error:
         raise CardError(str(error)) from error
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from isr.errors import AuthenticationError, SecretError, UsageError
 from isr.files import write_text
 from isr.judging.card_secrets import KEY_PREFIX, could_be_key
+from isr.judging.short_forms import RESOURCE
 from isr.reading import Unreadable, read_toml, toml_of
 
 if TYPE_CHECKING:
@@ -123,8 +124,15 @@ def _toml(value: str | list[str]) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def _is_bound(host: str, variable: str) -> bool:
+    """Whether a built-in card binds the variable to the host, or to all names under which one firm serves its users."""
+    one, _, rest = host.partition(".")
+    users_own = f"{RESOURCE.lower()}.{rest}" if one else ""
+    return not {(host, variable), (users_own, variable)}.isdisjoint(bound_pairs())
+
+
 def bound_pairs() -> set[tuple[str, str]]:
-    """(host, variable) pairs of the built-in cards."""
+    """(host, variable) pairs of the built-in cards; ``resource.`` before a host is any one name of its users."""
     pairs = set()
     for file in resources.files("isr.judges").iterdir():
         if file.name.endswith(".toml"):
@@ -143,7 +151,7 @@ def check_pair(card: Card) -> None:
 def _check_pair(name: str, endpoint: Endpoint) -> None:
     pair = (endpoint.host, endpoint.api_key_env)
     allowed = read_config().get("allow", {}).get(endpoint.host, [])
-    if pair not in bound_pairs() and endpoint.api_key_env not in allowed:
+    if not _is_bound(*pair) and endpoint.api_key_env not in allowed:
         if could_be_key(endpoint.api_key_env):  # not repeated
             raise SecretError(
                 f"{name}: 'endpoint.api_key_env' expected the NAME of an environment variable; found one that is "

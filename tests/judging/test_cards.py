@@ -57,7 +57,7 @@ def test_built_in_cards_load(name: str) -> None:
     assert card.name == name
     assert card.needs
     assert card.digest == load_card(name).digest
-    if card.backend == "openai_chat":
+    if card.backend == "openai_chat" and card.model:  # without one it is a host's: test_short_forms.py
         assert card.endpoint.host
         assert card.endpoint.api_key_env
         local = card.endpoint.host == "127.0.0.1"

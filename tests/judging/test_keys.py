@@ -39,6 +39,10 @@ def test_bound_pairs_are_those_of_the_built_in_cards() -> None:
         ("api.openai.com", "OPENAI_API_KEY"),
         ("generativelanguage.googleapis.com", "GEMINI_API_KEY"),
         ("127.0.0.1", "ISR_API_KEY"),
+        ("openrouter.ai", "OPENROUTER_API_KEY"),
+        ("dashscope-intl.aliyuncs.com", "DASHSCOPE_API_KEY"),
+        ("dashscope.aliyuncs.com", "DASHSCOPE_API_KEY"),
+        ("resource.openai.azure.com", "AZURE_OPENAI_API_KEY"),
     }
 
 

@@ -13,7 +13,7 @@ from isr.scoring.records import UndecidedCount
 
 
 def published(directory: str) -> float | None:
-    result = isr.score(directory, judge="qwen2.5-vl-7b", by="editor", level=0.9, interval="wilson", limit=10)
+    result = isr.score(directory, judge="qwen3.5-9b", by="editor", level=0.9, interval="wilson", limit=10)
     assert_type(result, isr.Result)
     estimate = result.treatments[0].estimates["isr"]
     assert_type(estimate, isr.Estimate)

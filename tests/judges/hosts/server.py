@@ -22,12 +22,18 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.judges.hosts import behaviours_answers, behaviours_faults, behaviours_filters, behaviours_waits
+from tests.judges.hosts import (
+    behaviours_answers,
+    behaviours_faults,
+    behaviours_filters,
+    behaviours_hosts,
+    behaviours_waits,
+)
 from tests.judges.hosts.replies import BEHAVIOURS, Ask, Asked, Reply
 from tests.processes import read_until, started
 
 ROOT = Path(__file__).resolve().parents[3]
-MODULES = (behaviours_answers, behaviours_faults, behaviours_filters, behaviours_waits)
+MODULES = (behaviours_answers, behaviours_faults, behaviours_filters, behaviours_hosts, behaviours_waits)
 
 
 class Server:
