@@ -24,10 +24,12 @@ def command(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is None:
         from isr.judging.cards import builtin_names, load_card
+        from isr.judging.retirement import is_past, utc_today
 
         for name in builtin_names():
             card = load_card(name)
-            retires = f"; retires {card.retires_on}" if card.retires_on else ""
+            when = "RETIRED since" if is_past(card, utc_today().isoformat()) else "retires"
+            retires = f"; {when} {card.retires_on}" if card.retires_on else ""
             click.echo(f"{name:27} {card.backend:16} needs {card.needs}{retires}")
 
 
