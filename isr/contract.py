@@ -2,8 +2,8 @@
 
 Prints one line for each check and exits with 0 if none failed, else with 1. A backend behind an endpoint is driven
 against a server on this machine that takes the place of the card's host, so that nothing is paid and no key leaves;
-the server speaks several dialects at once. A backend without an endpoint is asked once, if it says ``FREE = True``.
-What could not be checked is said with its reason, and never counts as passed.
+the server speaks several dialects at once. A backend without an endpoint is asked once, if it says ``FREE = True``. What
+could not be checked is said with its reason, and never counts as passed.
 
 In a test::
 
@@ -35,7 +35,7 @@ from PIL import Image
 from isr.errors import IsrError, JudgeError, SecretError, TransportError, TransportReason, UsageError
 from isr.files import file_digest
 from isr.judging.backends import Judge, open_judge, traits
-from isr.judging.card_sections import Endpoint, Price
+from isr.judging.card_sections import Endpoint
 from isr.judging.cards import Card, load_card
 from isr.judging.keys import allow
 from isr.judging.messages import Message, message_of
@@ -118,8 +118,7 @@ def _check(rule: Callable[[Card], Outcome], card: Card) -> Callable[[], Outcome]
 
 
 def _traits(card: Card) -> Outcome:
-    said = traits(card.backend, card.folder)
-    plugin = card.identity.get("plugin")
+    said, plugin = traits(card.backend, card.folder), card.identity.get("plugin")
     by = f", {plugin['distribution']} answers {plugin['answers']}" if plugin else ""
     return Outcome(True, f"free={said.free} files={list(said.files)} writes={said.writes}{by}")
 
@@ -130,7 +129,7 @@ def _prices(card: Card) -> Outcome:
             return Outcome(False, "FREE = True, but the card sends a key: what a key opens costs money")
         return Outcome(True, "FREE = True: a budget needs no prices")
     try:
-        require_prices((card.model_copy(update={"price": Price()}),))
+        require_prices((card.model_copy(update={"price": type(card.price)()}),))
     except UsageError:
         return Outcome(True, "a budget without prices is refused")
     return Outcome(False, "a budget without prices is not refused")
@@ -246,8 +245,8 @@ def _keyed(key: str, card: Card) -> Iterator[str]:
 
 def _moved(card: Card, recorder: Recorder, variable: str) -> Card:
     """The card with the recorder in the place of its host."""
-    place = Endpoint(base_url=recorder.address + urlsplit(card.endpoint.base_url).path, api_key_env=variable)
-    return card.model_copy(update={"endpoint": place, "serves": ()})
+    here = recorder.address + urlsplit(card.endpoint.base_url).path
+    return card.model_copy(update={"endpoint": Endpoint(base_url=here, api_key_env=variable), "serves": ()})
 
 
 def _recorder(**fields: Any) -> Recorder:

@@ -99,6 +99,8 @@ class Server:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     refused: asyncio.Event = field(default_factory=asyncio.Event)
     behaviour: str = ""  # of tests.behaviours; without one, answers are drawn from the digest of the body
+    prompt_tokens: int = 1500
+    cut: bool = True  # every prompt counts as many tokens, as at a host that cuts them off
     reports: str = ""  # the name of the model in answers, if another than the one asked for; "-": none
     thinks: str = "told"  # before its answers: as it is told, "always" or "never"
 
@@ -249,6 +251,7 @@ class Server:
             "long": good + "x" * 200_000,
             "contradiction": json.dumps({**fields, "score": 4 if fails else 0}),
         }.get(fault, good)
+        self.prompt_tokens = 1500 if semantic or self.cut else 1400
         if self.behaviour:
             from tests.behaviours import reply
 
@@ -273,7 +276,11 @@ class Server:
                     "finish_reason": "length" if fault == "truncated" else "stop",
                 }
             ],
-            "usage": {"prompt_tokens": 1500, "completion_tokens": 60, "total_tokens": 1560},
+            "usage": {
+                "prompt_tokens": self.prompt_tokens,
+                "completion_tokens": 60,
+                "total_tokens": self.prompt_tokens + 60,
+            },
         }
 
     async def stats(self, request: web.Request) -> web.Response:

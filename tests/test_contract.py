@@ -34,7 +34,7 @@ def a_card_of(backend: str, folder: Path) -> Path:
     if backend in ("replay", "recorded_scores"):
         (folder / "answers.jsonl").write_text("")
         card.write_text(f'backend = "{backend}"\n[engine]\nanswers = "{folder}/answers.jsonl"\n', "utf-8")
-    elif backend == "hf_transformers":
+    elif backend in ("hf_transformers", "trained_scorer"):  # the scorer is the same model with a head
         pytest.skip("loads a model: test_the_local_model_keeps_it")
     elif backend == "vllm_engine":
         pytest.skip("needs vLLM, in an environment of its own: make test-vllm")

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from isr.cli import cli
-from tests.chat_server import Running, serving
+from tests.chat_server import serving
 from tests.directories import make_directory, write_metadata
 from tests.processes import CompletedProcess, run
 from tests.runs import the_run
@@ -138,41 +138,63 @@ def test_judges_show_and_check(tmp_path: Path, card: Callable[..., str]) -> None
     assert "retire" in shown
     assert "rule strict" in shown
     with serving() as server:
+        server.change(behaviour="sound", cut=False)
         good = isr_command("judges", "check", card(server))
         assert good.returncode == 0, good.stdout + good.stderr
         assert "model test-model" in good.stdout
         assert "answers follow the schema" in good.stdout
-        assert "0.00324 USD" in good.stdout  # two answers of 1500 + 60 tokens at 1 and 2 USD per million
-        assert server.stats()["calls"] == 2
-        server.change(faults={"prose": 1.0})
+        assert "expected" not in good.stdout
+        # two answers of 1500 + 60 tokens and two of 1400 + 60, at 1 and 2 USD per million
+        assert "0.00628 USD" in good.stdout
+        assert server.stats()["calls"] == 4
+        server.change(behaviour="", faults={"prose": 1.0})
         bad = isr_command("judges", "check", card(server))
     assert bad.returncode == 3
-    assert "NOT" in bad.stdout
+    assert "answers cannot be used (not_json)" in bad.stdout
+
+
+def test_judges_check_names_a_blind_judge_and_a_context_that_is_cut_off(card: Callable[..., str]) -> None:
+    with serving() as server:
+        server.change(behaviour="fine", cut=False)
+        blind = CliRunner().invoke(cli, ["judges", "check", card(server)])
+        server.change(behaviour="sound", cut=True)
+        cut = CliRunner().invoke(cli, ["judges", "check", card(server)])
+        server.change(prompt_tokens=1500, cut=False, behaviour="fails")
+        all_fail = CliRunner().invoke(cli, ["judges", "check", card(server)])
+    assert (blind.exit_code, cut.exit_code, all_fail.exit_code) == (3, 3, 3)
+    for done in (blind, all_fail):
+        assert "the good and the bad edit got the same verdicts" in done.output
+    assert "semantic (bad edit)    fine, expected fails" in blind.output
+    assert "semantic (good edit)   fails, expected fine" in all_fail.output
+    assert "all prompts count 1500 tokens" in cut.output
+    assert "OLLAMA_CONTEXT_LENGTH" in cut.output
 
 
 def test_judges_check_says_what_happened_where_nothing_came(tmp_path: Path, card: Callable[..., str]) -> None:
     with socket.socket() as taken:  # bound and not listening
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        done = isr_command("judges", "check", card(Running(port)))
+        place = ("--set", f"endpoint.base_url=http://127.0.0.1:{port}/v1")
+        with serving() as elsewhere:
+            done = isr_command("judges", "check", card(elsewhere), *place)
     assert done.returncode == 3
-    assert done.stdout.count(f"nothing listens at 127.0.0.1:{port}") == 2
+    assert done.stdout.count(f"nothing listens at 127.0.0.1:{port}") == 4
     assert "undecided (connection)" in done.stdout
-    assert "no reply to 2 of 2 questions" in done.stdout
-    assert "NOT" not in done.stdout
+    assert "no reply to 4 of 4 questions" in done.stdout
+    assert "schema" not in done.stdout
     assert "timeout" not in done.stdout
 
 
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("refusal", "refused the test picture"),
-        ("structured_refusal", "refused the test picture"),
-        ("content_filter", "refused the test picture"),
-        ("down", "no reply to 2 of 2 questions"),
-        ("truncated", "answers are cut off at 512 tokens; raise decoding.max_tokens"),
+        ("refusal", "did not judge the test picture (refusal: I'm sorry"),
+        ("structured_refusal", "did not judge the test picture (refusal: I cannot evaluate this."),
+        ("content_filter", "did not judge the test picture (content_filter: flagged)"),
+        ("down", "no reply to 4 of 4 questions"),
+        ("truncated", "(truncated): replies are cut off at decoding.max_tokens = 512"),
         ("empty", "answers cannot be used (empty)"),
-        ("missing_field", "answers do NOT follow the schema"),
+        ("missing_field", "(missing_field): replies do not follow the schema"),
     ],
 )
 def test_judges_check_tells_refusals_from_faults(card: Callable[..., str], fault: str, words: str) -> None:
@@ -181,16 +203,16 @@ def test_judges_check_tells_refusals_from_faults(card: Callable[..., str], fault
         done = CliRunner().invoke(cli, ["judges", "check", card(server)])
     assert done.exit_code == 3
     assert words in done.output
-    assert ("NOT follow" in done.output) == ("NOT follow" in words)
+    assert ("not follow the schema" in done.output) == ("not follow the schema" in words)
 
 
 @pytest.mark.parametrize(
     ("thinking", "thinks", "words"),
     [
-        ("true", "told", "thinking is on: 2 of 2 answers show thoughts\n"),
-        ("true", "never", "thinking is on: 0 of 2 answers show thoughts; start the server with a --reasoning-parser"),
-        ("false", "told", "thinking is off: 0 of 2 answers show thoughts\n"),
-        ("false", "always", "thinking is off: 2 of 2 answers show thoughts; the host does not know"),
+        ("true", "told", "thinking is on: 4 of 4 answers show thoughts\n"),
+        ("true", "never", "thinking is on: 0 of 4 answers show thoughts; start the server with a --reasoning-parser"),
+        ("false", "told", "thinking is off: 0 of 4 answers show thoughts\n"),
+        ("false", "always", "thinking is off: 4 of 4 answers show thoughts; the host does not know"),
     ],
 )  # fmt: skip
 def test_judges_check_says_whether_answers_show_thoughts(
@@ -208,8 +230,9 @@ def test_judges_check_says_whether_answers_show_thoughts(
 def test_judges_check_shows_the_oracle_a_scene_that_it_knows() -> None:
     done = CliRunner().invoke(cli, ["judges", "check", "shapes-oracle"])
     assert done.exit_code == 0, done.output
-    assert "semantic    fine" in done.output
-    assert "perceptual  fine" in done.output
+    assert "expected" not in done.output
+    assert "semantic (good edit)   fine" in done.output
+    assert "perceptual (bad edit)  fails" in done.output
     assert "answers follow the schema" in done.output
 
 

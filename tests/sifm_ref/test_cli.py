@@ -65,7 +65,8 @@ def test_from_photographs_to_a_score(photos: Path, checkpoint: Callable[[str], P
     scored = run(
         "score", root / "edits", "--judge", "shapes-oracle", "--by", "split,purifier", "--quiet", "--json"
     )
-    assert scored.exit_code == 0, scored.output
+    assert scored.exit_code == 3, scored.output  # not one edit is decided
+    assert "not one edit is decided" in scored.stderr
     result = json.loads(scored.stdout)
     assert [t["method"] for t in result["treatments"]] == ["noise", "sifm"]
     assert result["treatments"][1]["config"].startswith("balanced-")
