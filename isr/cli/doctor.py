@@ -37,15 +37,12 @@ def command(directory: Path, judges: tuple[str, ...], as_json: bool) -> None:
     from isr.doctor.machine import look
     from isr.doctor.text import render
     from isr.doctor.verdicts import verdicts
-    from isr.judging.cards import PANEL, builtin_names, load_card
+    from isr.judging.cards import builtin_names, load_panel
     from isr.scoring.options import Options
 
-    cards = [load_card(name) for name in judges or builtin_names()]
-    shown = {card.name for card in cards}
-    members = {name for card in cards if card.backend == PANEL for name in card.members} - shown
-    cards += [load_card(name) for name in sorted(members)]
-    machine = look(cards, Options(directory=directory).store_path)
-    found = [v for v in verdicts(cards, machine, date.today()) if v.name in shown]  # noqa: DTZ011  (a card's own day)
+    panels = [load_panel(name, complete=False) for name in judges or builtin_names()]
+    machine = look((c for p in panels for c in p.members), Options(directory=directory).store_path)
+    found = verdicts(panels, machine, date.today())  # noqa: DTZ011  (a card's own day)
     if as_json:
         said = {**asdict(machine), "weights": sorted(machine.weights), "judges": [asdict(v) for v in found]}
         click.echo(json.dumps(said, indent=1))

@@ -10,7 +10,7 @@ from datetime import date
 from isr.doctor.machine import Machine, address_here
 from isr.errors import CardError
 from isr.judging.backends import extra_of
-from isr.judging.cards import PANEL, Card
+from isr.judging.cards import Card, Panel
 
 ROOM = 1.25  # memory that a model takes beside its weights: activations and a small cache, as a share of them
 ON_CPU_GIB = 3.0  # weights of which a CPU answers in seconds
@@ -27,11 +27,9 @@ class Verdict:
     notes: tuple[str, ...] = ()
 
 
-def verdicts(cards: Iterable[Card], machine: Machine, today: date) -> tuple[Verdict, ...]:
-    """One verdict for each card, in their order; a panel can run where all of its members can."""
-    cards = list(cards)
-    alone = {c.name: verdict(c, machine, today) for c in cards if c.backend != PANEL}
-    return tuple(alone[c.name] if c.name in alone else _panel(c, alone) for c in cards)
+def verdicts(panels: Iterable[Panel], machine: Machine, today: date) -> tuple[Verdict, ...]:
+    """One verdict for each, in their order; a panel of several can run where all of its members can."""
+    return tuple(_panel(p, [verdict(c, machine, today) for c in p.members]) for p in panels)
 
 
 def verdict(card: Card, machine: Machine, today: date) -> Verdict:
@@ -53,9 +51,11 @@ def verdict(card: Card, machine: Machine, today: date) -> Verdict:
     return Verdict(card.name, not why, tuple(why), tuple(notes))
 
 
-def _panel(card: Card, alone: dict[str, Verdict]) -> Verdict:
-    cannot = [name for name in card.members if not (name in alone and alone[name].can)]
-    return Verdict(card.name, not cannot, tuple(f"its member {name} cannot run" for name in cannot))
+def _panel(panel: Panel, members: list[Verdict]) -> Verdict:
+    if len(members) == 1:
+        return members[0]
+    cannot = tuple(f"its member {v.name} cannot run: {'; '.join(v.why)}" for v in members if not v.can)
+    return Verdict(panel.name, not cannot, cannot)
 
 
 def _host(card: Card, machine: Machine) -> tuple[list[str], list[str]]:

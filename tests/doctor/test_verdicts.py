@@ -11,7 +11,7 @@ import pytest
 from isr.doctor.machine import Gpu, Machine, Package, Place
 from isr.doctor.text import render
 from isr.doctor.verdicts import Verdict, verdict, verdicts
-from isr.judging.cards import builtin_names, load_card
+from isr.judging.cards import builtin_names, load_card, load_panel
 from tests.samples import write_toml
 
 DAY = date(2026, 11, 27)
@@ -44,7 +44,7 @@ def test_what_is_there_can_run(name: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n in builtin_names() if n not in ("replay", "shapes-oracle")])
 def test_nothing_runs_on_a_bare_machine_without_a_word(name: str) -> None:
-    (found, *_) = verdicts([load_card(name), *map(load_card, load_card(name).members)], BARE, DAY)
+    (found,) = verdicts([load_panel(name, complete=False)], BARE, DAY)
     assert not found.can
     assert found.why
 
@@ -132,12 +132,18 @@ def test_a_retired_judge_cannot_run_on_the_day_itself() -> None:
     assert on.why == ("retired on 2026-12-01: recorded answers can be scored, nothing new is asked",)
 
 
-def test_a_panel_needs_all_of_its_members() -> None:
-    cards = [load_card(n) for n in ("gemini-successors", "gemini-4-argon", "gemini-3.8-flash")]
-    panel, *_ = verdicts(cards, FULL, DAY)
-    assert panel.why == ("its member gemini-4-argon cannot run", "its member gemini-3.8-flash cannot run")
-    panel, *_ = verdicts(cards, replace(FULL, keys={"GEMINI_API_KEY": True}), DAY)
-    assert panel.can
+def test_a_panel_needs_all_of_its_members(tmp_path: Path) -> None:
+    (found,) = verdicts([load_panel("gemini-successors")], FULL, DAY)
+    missing = "GEMINI_API_KEY is not set: export GEMINI_API_KEY=..."
+    assert found.why == tuple(
+        f"its member {n} cannot run: {missing}" for n in ("gemini-4-argon", "gemini-3.8-flash")
+    )
+    (found,) = verdicts([load_panel("gemini-successors")], replace(FULL, keys={"GEMINI_API_KEY": True}), DAY)
+    assert found == Verdict("gemini-successors", True)
+    short = write_toml(tmp_path, 'backend = "panel"\nmembers = ["ollama:a", "vllm:b"]\n', "short")
+    (found,) = verdicts([load_panel(short)], FULL, DAY)
+    (why,) = found.why
+    assert why.startswith("its member ollama-a cannot run: nothing listens at 127.0.0.1:11434")
 
 
 def test_a_host_without_a_model_says_how_to_name_one() -> None:
@@ -154,7 +160,7 @@ def test_a_backend_that_is_not_there_is_told(tmp_path: Path) -> None:
 def test_the_text_says_each_cause_once_with_all_it_stops() -> None:
     names = ["gpt-4.1", "gpt-4o", "replay", "gemini-3-flash"]
     bare = replace(BARE, keys={"OPENAI_API_KEY": False, "GEMINI_API_KEY": False})
-    text = render(bare, verdicts(map(load_card, names), bare, DAY))
+    text = render(bare, verdicts(map(load_panel, names), bare, DAY))
     assert text.count("OPENAI_API_KEY is not set") == 1
     assert "  gpt-4.1, gpt-4o\n      OPENAI_API_KEY is not set: export OPENAI_API_KEY=...\n" in text
     assert "GPUs\n  none is seen: nvidia-smi names none\n" in text
