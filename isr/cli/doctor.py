@@ -36,13 +36,21 @@ def command(directory: Path, judges: tuple[str, ...], as_json: bool) -> None:
 
     from isr.doctor.machine import look
     from isr.doctor.text import render
-    from isr.doctor.verdicts import verdicts
+    from isr.doctor.verdicts import Verdict, verdicts
+    from isr.errors import CardError
     from isr.judging.cards import builtin_names, load_panel
     from isr.scoring.options import Options
 
-    panels = [load_panel(name, complete=False) for name in judges or builtin_names()]
+    panels, broken = [], []
+    for name in judges or builtin_names():
+        try:
+            panels.append(load_panel(name, complete=False))
+        except CardError as error:  # a card of another package must not hide the others
+            if judges:
+                raise
+            broken.append(Verdict(name, False, (" ".join(str(error).split()),)))
     machine = look((c for p in panels for c in p.members), Options(directory=directory).store_path)
-    found = verdicts(panels, machine, date.today())  # noqa: DTZ011  (a card's own day)
+    found = (*verdicts(panels, machine, date.today()), *broken)  # noqa: DTZ011  (a card's own day)
     if as_json:
         said = {**asdict(machine), "weights": sorted(machine.weights), "judges": [asdict(v) for v in found]}
         click.echo(json.dumps(said, indent=1))

@@ -14,6 +14,7 @@ from isr.cli import cli
 from isr.judging.cards import builtin_names
 from tests.chat_server import serving
 from tests.imports import BANNED
+from tests.plugins import register
 from tests.processes import run
 from tests.samples import write_toml
 
@@ -72,6 +73,15 @@ def test_a_card_that_is_none_is_an_error() -> None:
     done = run([sys.executable, "-m", "isr", "doctor", "--judge", "no-such-card"])
     assert done.returncode == 2
     assert "no-such-card: expected the name of a card" in done.stderr
+
+
+def test_a_broken_card_of_another_package_hides_no_other(tmp_path: Path) -> None:
+    register(tmp_path, "isr.judges", "theirs = PATH", code="PATH = '/nowhere/theirs.toml'")
+    path = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])
+    done = run([sys.executable, "-m", "isr", "doctor"], env={**os.environ, "PYTHONPATH": path})
+    assert done.returncode == 0, done.stderr
+    assert "  theirs\n      --judge theirs: expected the path of a card" in done.stdout
+    assert "  shapes-oracle " in done.stdout
 
 
 def test_nothing_heavy_is_imported() -> None:
