@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("isr")
 
 FREE = True
+EXTRA = "vllm"
 PULSE_S = 2.0  # between looks whether the engine's processes live
 MOST_DEATHS = 3  # of the engine, one after the other; then the judge is given up
 _NEVER = {
@@ -118,7 +119,7 @@ def open_judge(card: Card) -> VllmEngine:
     refuse_fields(card, "omit", "reasoning_effort", "thinking_name")
     options.engine_args(card)
     if importlib.util.find_spec("vllm") is None:
-        raise missing("vllm", "vllm")
+        raise missing("vllm", EXTRA)
     return VllmEngine(card, options)
 
 

@@ -100,6 +100,14 @@ def traits(backend: str, folder: str = "") -> Traits:
     return said
 
 
+def extra_of(backend: str, folder: str = "") -> str:
+    """The extra of isr that brings what a backend runs on (``EXTRA``); ``""`` for one that needs none."""
+    said = getattr(_found(backend, folder).module, "EXTRA", "")
+    if not isinstance(said, str):
+        raise _misdeclared(backend, "EXTRA", "a text", said)
+    return said
+
+
 def identity_of(backend: str, folder: str = "") -> dict[str, Any]:
     """What a backend adds to the identity of its judges: ``backend``, and ``plugin`` if another package brings it.
 

@@ -36,6 +36,15 @@ def name_of(host: str, model: str) -> str:
     return f"{host}-{re.sub(r'[^A-Za-z0-9._-]+', '-', model)}" if model else host
 
 
+def typed(card: Card) -> str:
+    """The short form by which a card was named, to be typed again; ``""`` for a card that has a file or a name of its own."""
+    resource = card.endpoint.host.partition(".")[0]
+    for model in (card.model, f"{resource}/{card.model}"):
+        if card.model and not card.folder and card.name == name_of(card.deployment, model):
+            return f"{card.deployment}:{model}"
+    return ""
+
+
 def filled(raw: Mapping[str, Any], host: str, model: str) -> dict[str, Any]:
     """The fields of a host's card with the model in its place. Raises ``UsageError`` for a card that has a model."""
     if not raw.get("endpoint", {}).get("base_url") or raw.get("model"):

@@ -114,10 +114,14 @@ def alone(path: Path) -> Iterator[None]:
 
 
 def configure(connection: sqlite3.Connection, path: Path) -> None:
-    wal = file_system(path) not in _SHARED_FILE_SYSTEMS
-    connection.execute(f"PRAGMA journal_mode={'WAL' if wal else 'DELETE'}")
+    connection.execute(f"PRAGMA journal_mode={'DELETE' if is_shared(path) else 'WAL'}")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA wal_autocheckpoint=256")
+
+
+def is_shared(path: Path) -> bool:
+    """Whether several machines may see the file system that ``path`` is on."""
+    return file_system(path) in _SHARED_FILE_SYSTEMS
 
 
 def file_system(path: Path, mounts: str = "/proc/self/mountinfo") -> str:

@@ -20,7 +20,7 @@ from isr.bundle.opened import Verification
 from isr.bundle.verify import verify
 from isr.canonical import sha256_bytes
 from isr.errors import CardError, JudgeError, StoreError, TransportError, TransportReason, UsageError
-from isr.judging.backends import Traits, backend_of, open_judge, open_writer, traits
+from isr.judging.backends import Traits, backend_of, extra_of, open_judge, open_writer, traits
 from isr.judging.cards import load_card
 from isr.judging.prices import require_prices
 from tests.directories import make_directory
@@ -75,6 +75,19 @@ def test_the_built_in_backends_say_what_they_are() -> None:
         "shapes_oracle": Traits(free=True),
         "vllm_engine": Traits(free=True),
     }
+
+
+def test_the_extra_that_a_backend_runs_on(site: Path) -> None:
+    found = {name: extra_of(name) for name in ("openai_chat", "hf_transformers", "vllm_engine", "replay")}
+    assert found == {
+        "openai_chat": "",
+        "hf_transformers": "transformers",
+        "vllm_engine": "vllm",
+        "replay": "",
+    }
+    install(site, "EXTRA = 1")
+    with pytest.raises(CardError, match="EXTRA expected a text"):
+        extra_of("theirs")
 
 
 def test_every_built_in_backend_says_it_in_a_light_module() -> None:

@@ -11,7 +11,7 @@ import isr
 from isr.errors import CardError, SecretError, UsageError
 from isr.judging.cards import Card, builtin_names, load_card, load_panel
 from isr.judging.keys import allow, check_pair
-from isr.judging.short_forms import name_of, parted
+from isr.judging.short_forms import name_of, parted, typed
 from isr.scoring.dry_run import dry_run
 from isr.scoring.options import Options
 from isr.scoring.run import Watch
@@ -78,6 +78,27 @@ def test_the_model_is_all_that_differs() -> None:
 )
 def test_a_name_is_fit_for_print_and_for_paths(given: str, name: str) -> None:
     assert name_of(*parted(given)) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ollama:qwen3-vl:8b",
+        "openrouter:qwen/qwen3.6-27b",
+        "azure:my-lab/gpt-4.1",
+        "sglang:модель",
+        "vllm:a b",
+    ],
+)
+def test_what_was_typed_is_known_again(name: str) -> None:
+    assert typed(load_card(name)) == name
+
+
+def test_other_cards_were_typed_by_name_or_path(tmp_path: Path) -> None:
+    beside = 'backend = "openai_chat"\nmodel = "m"\ndeployment = "ollama"\n'
+    assert typed(load_card(write_toml(tmp_path, beside, "ollama-m"))) == ""
+    assert [name for name in builtin_names() if typed(load_card(name))] == []
+    assert typed(load_card("ollama:m", ["model=other"])) == ""
 
 
 def test_other_fields_are_set_as_usual() -> None:

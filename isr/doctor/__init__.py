@@ -1,0 +1,1 @@
+"""What this environment has, and which judges can run in it."""
