@@ -1,8 +1,8 @@
 """What several servers behind one judge give, while one of them is killed and another has a tenth of the speed.
 
-Three servers in processes of their own, each with 8 places; an answer takes 0.2 s at two of them and 2 s at the third.
+Three servers in processes of their own, each with 8 places; an answer takes 0.5 s at two of them and 5 s at the third.
 After 100 of 600 answers one of the fast ones is killed. Throughput is compared with what the servers that live can give
-together: 2 x 8 / 0.2 s + 8 / 2 s before, 8 / 0.2 s + 8 / 2 s afterwards.
+together: 2 x 8 / 0.5 s + 8 / 5 s before, 8 / 0.5 s + 8 / 5 s afterwards.
 
     python benchmarks/endpoint_failover.py [--rounds 3]
 """
@@ -27,7 +27,7 @@ from PIL import Image
 from isr.scoring.options import Options
 from isr.scoring.run import Watch, run
 
-PLACES, FAST_S, SLOW_S = 8, 0.2, 2.0
+PLACES, FAST_S, SLOW_S = 8, 0.5, 5.0
 EDITS, KILLED_AFTER = 300, 100
 
 
