@@ -23,6 +23,7 @@ from isr.people.study_file import guideline_version, load_labels, named_apart, o
 from isr.scoring.compare import Comparison
 from isr.scoring.compare import compare as compare_contenders
 from isr.scoring.finished import (
+    answered_told,
     contenders,
     read_run,
     require_one_instrument,
@@ -67,7 +68,7 @@ def compare(
         choose=choose,
         level=level,
         seed=seed,
-        told=[*versions_told(finished), *settings_told(finished)],
+        told=[*versions_told(finished), *settings_told(finished), *answered_told(finished)],
     )
 
 

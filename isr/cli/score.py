@@ -230,6 +230,7 @@ def _write_report(done: Run, directory: Path, as_json: bool) -> None:
 
 
 def _print_run(done: Run, as_json: bool) -> None:
+    from isr.errors import RetiredError
     from isr.report.forest import text_forest
     from isr.scoring.text import left_open, nothing_decided, render
 
@@ -246,7 +247,9 @@ def _print_run(done: Run, as_json: bool) -> None:
     if done.progress.stopped:
         click.echo(f"isr: stopped: {done.progress.stopped}", err=True)
     replayed = set(done.unfinished) == {"not_asked"} and not done.progress.stopped and not done.interrupted
-    advice = ("there is no recorded answer to them",) if replayed else ()
+    advice = (
+        ("there is no recorded answer to them",) if replayed or isinstance(done.trouble, RetiredError) else ()
+    )
     if nothing := nothing_decided(done.result, done.store):
         click.echo(f"isr: {nothing}", err=True)
     for line in left_open(done.unfinished, done.store, *advice):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from isr.errors import Problem
 from isr.judging import image_tokens
@@ -20,6 +21,10 @@ _SENT = {
     "response_format", "seed", "stream", "stream_options", "temperature", "top_logprobs",
 }  # fmt: skip
 _PROCESSED = {"add_special_tokens", "images", "padding", "return_tensors", "text", "videos"}
+
+_KEY_NAME = re.compile(
+    r"(?:^|[-_.])(?:key|api-?key|apikey|token|code|sig|signature|secret|password|auth)$", re.IGNORECASE
+)
 
 
 def field_problems(card: Card, where: str) -> Iterator[Problem]:
@@ -55,6 +60,10 @@ def _address_problem(address: str, where: str, field: str) -> Iterator[Problem]:
     if named:
         fix = "put the key into api_key_env's variable"
         yield Problem(where, field, "no user or password", "one", fix)
+    for name, value in parse_qsl(url.query, keep_blank_values=True):
+        if _KEY_NAME.search(name) or len(value) >= 32:
+            fix = "put the key into a variable, name it in api_key_env, and say api_key_header if it goes by another header"
+            yield Problem(where, field, "an address without a key", f"a query with {name[:40]!r}", fix)
     if url.fragment:
         yield Problem(where, field, "an address without #", shown(address), "take away what stands from # on")
     for end in ("/chat/completions", "/completions", "/models"):

@@ -192,6 +192,8 @@ def load_card(name_or_path: str, overrides: Sequence[str] = ()) -> Card:
         _override(raw, text)
         if text.startswith("model=") and _is_relative(str(raw["model"])):  # from where the user stands
             raw["model"] = "./" + os.path.relpath(str(raw["model"]), folder or ".")
+    if any(text.startswith("endpoint.base_urls=") for text in overrides):
+        raw["endpoint"].pop("base_url", None)
     if raw.get("model") != model:
         _clear(raw, [text.partition("=")[0].strip() for text in overrides])
     return _checked(raw, name, where, folder)

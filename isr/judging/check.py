@@ -75,7 +75,24 @@ class Check:
     @property
     def usable(self) -> bool:
         """Whether the judge answers every question, and nothing says that it does not see what it is shown."""
-        return not any((self._lost, self._undecided, *self._blindness()))
+        return not any(
+            (self._lost, self._undecided, *self._blindness(), *self._errors(most=True), self._contradicts())
+        )
+
+    def _errors(self, most: bool = False) -> Iterator[str]:
+        """That verdicts are wrong; most: only where most of them are."""
+        wrong = sum(not one.verdict.reason and one.verdict.value is not one.expected for one in self.asked)
+        if wrong > (len(self.asked) // 2 if most else 0):
+            yield (
+                f"{wrong} of {len(self.asked)} verdicts are wrong, of pictures that leave no doubt: take another model, or see "
+                f"by isr qualify what it can do"
+            )
+
+    def _contradicts(self) -> bool:
+        """Whether no answer shows that the judge thinks, or does not, as its card says."""
+        wanted = self.card.decoding.thinking
+        shown = [shows_thoughts(one.answer) for one in self.asked if one.answer is not None]
+        return wanted is not None and bool(shown) and bool(wanted) not in shown
 
     @property
     def _lost(self) -> int:
@@ -107,6 +124,7 @@ class Check:
         if not self._lost and not self._undecided:
             yield f"{structured}: answers follow the schema"
         yield from self._blindness()
+        yield from self._errors()
         if self.card.decoding.thinking is not None:
             yield self._thoughts()
 

@@ -60,7 +60,32 @@ def _words(pattern: str) -> re.Pattern[str]:
 _OK_OR_CLIENT = frozenset({200, 400, 403, 422, 451})
 _DISGUISED = frozenset({200, 500, 501})
 
+_ACCOUNT = r"(?:account|organi[sz]ation|project|user|api key)\b.{0,60}\b(?:suspended|disabled|deactivated|banned|terminated|leaked|revoked)"
+_PARAMETER = r"unsupported|invalid value|unknown (?:parameter|field|name)|unrecognized"
+_FILTER = (
+    r"content exists risk|prohibited_content|violat\w* (?:\w+ ){0,3}(?:usage )?(?:guidelines|polic(?:y|ies))|"
+    r"flagged (?:by|as|for)|input was flagged|content management policy|inappropriate content|safety system|"
+    r"blocked by (?:the |our )?(?:content|safety)|usage polic(?:y|ies)|content moderation"
+)
+_OF_A_DAY = r"per[ _-]?day|daily (?:limit|quota)|limit: 0\b"
+_SOON = r"(?:try again|retry) in \d"  # a limit that rolls on
+
+
+def _says(pattern: str, but: str = "") -> Callable[[Said], bool]:
+    """Whether a reply has the words of one pattern, and none of another."""
+    found, without = (re.compile(p, re.IGNORECASE) if p else None for p in (pattern, but))
+    return lambda said: (
+        bool(found and found.search(said.words)) and not (without and without.search(said.words))
+    )
+
+
 TABLE = (
+    Row(
+        meaning=Meaning.KEY,
+        hosts="all: an account or a key that is blocked, whatever the reason",
+        statuses=frozenset({200, 400, 401, 403}),
+        words=_words(_ACCOUNT),
+    ),
     Row(
         meaning=Meaning.FILTERED,
         hosts="OpenAI, Azure, DashScope, Zhipu, Gemini",
@@ -83,11 +108,7 @@ TABLE = (
         meaning=Meaning.FILTERED,
         hosts="DeepSeek, Grok, Gemini and OpenAI behind gateways, and OpenAI's invalid_prompt",
         statuses=_OK_OR_CLIENT,
-        words=_words(
-            r"content exists risk|prohibited_content|violat\w* (?:\w+ ){0,3}(?:usage )?(?:guidelines|polic(?:y|ies))|"
-            r"flagged (?:by|as|for)|input was flagged|content management policy|inappropriate content|safety system|"
-            r"blocked by (?:the |our )?(?:content|safety)|usage polic(?:y|ies)|content moderation"
-        ),
+        fits=_says(_FILTER, but=_PARAMETER),
     ),
     Row(
         meaning=Meaning.TOO_LONG,
@@ -114,8 +135,9 @@ TABLE = (
         meaning=Meaning.QUOTA,
         hosts="Gemini, OpenRouter: a limit of the day, which no waiting of a run outlasts",
         statuses=frozenset({200, 403, 429}),
-        words=_words(r"per[ _-]?day|daily (?:limit|quota)|limit: 0\b"),
-        fits=lambda said: any("perday" in c or "per-day" in c or "per_day" in c for c in said.codes),
+        fits=lambda said: (
+            any("perday" in c or "per-day" in c or "per_day" in c for c in said.codes) or _says(_OF_A_DAY, but=_SOON)(said)
+        ),
     ),
     Row(
         meaning=Meaning.KEY,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isr.errors import UsageError
+from isr.errors import RubricError, UsageError
 from isr.judging.parsing import parse
 from isr.judging.recovery import keep_copy, remove_store, replaced, require_store_file
 from isr.judging.rubrics import Rubric, load_rubric
@@ -48,7 +48,7 @@ def discard(path: Path, reason: str) -> Discarded:
         with Store(kept, read_only=True) as store:
             found = dict(_verdicts(store))
             rows = list(store.export())
-        decided = {judge for (judge, _, _), said in found.items() if not said}
+        decided = {judge for (judge, _, _), said in found.items() if said not in TECHNICAL}
         aside = {
             (key, ask) for (judge, key, ask), said in found.items() if said == reason and judge not in decided
         }
@@ -73,7 +73,7 @@ def _verdicts(store: Store) -> Iterator[tuple[tuple[str, str, int], str]]:
     for row in store.export():
         if "part" in row:
             if "rubric_digest" in row["body"]:
-                rubrics[row["part"]] = _rubric(row["body"])
+                rubrics[row["part"]] = _rubric(row["body"], store.path)
             continue
         rubric = rubrics[row["request"]["rubric"]]
         yield (
@@ -82,14 +82,20 @@ def _verdicts(store: Store) -> Iterator[tuple[tuple[str, str, int], str]]:
         )
 
 
-def _rubric(part: Mapping[str, Any]) -> Rubric:
-    rubric = load_rubric(str(part["rubric"]))
-    if rubric.digest != part["rubric_digest"]:
-        raise UsageError(
-            f"{part['rubric']}: expected the rubric by which the answers were given ({part['rubric_digest']}); found "
-            f"{rubric.digest}; answers to a rubric of your own are asked again with isr score --reask"
-        )
-    return rubric
+def _rubric(part: Mapping[str, Any], store: Path) -> Rubric:
+    """The rubric of a part: as published, or as a run beside the store kept its text."""
+    name, wanted = str(part["rubric"]), part["rubric_digest"]
+    for run in (None, store.parent, *sorted(store.parent.glob("runs/*"))):
+        try:
+            rubric = load_rubric(name, run)
+        except RubricError:
+            continue
+        if rubric.digest == wanted:
+            return rubric
+    raise UsageError(
+        f"{store}: expected the text of {name} by which its answers were given ({str(wanted)[:19]}), published or in a run "
+        f"beside the store; found none; ask these answers again with isr score --reask"
+    )
 
 
 def _nothing(path: Path, reason: str, found: Mapping[tuple[str, str, int], str], decided: set[str]) -> str:
@@ -101,7 +107,7 @@ def _nothing(path: Path, reason: str, found: Mapping[tuple[str, str, int], str],
         )
     judges = len({judge for judge, _, _ in found} & decided)
     return (
-        f"{path}: expected a judge without a single verdict; found verdicts of every judge that left an answer "
-        f"undecided as {reason} ({n} answers, {judges} judges with verdicts): asking again selects, so use isr score --reask "
+        f"{path}: expected a judge without a single answer that works; found such answers of every judge that left an answer "
+        f"undecided as {reason} ({n} answers, {judges} judges): asking again selects, so use isr score --reask "
         f"{reason}, which stands in the signature"
     )

@@ -16,6 +16,7 @@ from isr.reading import Unreadable, json_of
 
 MOST = 300  # characters of a host's words that are shown
 _DEEP = 8  # levels into a reply
+_LINES, _READ = 30, 4_000  # different texts of a reply, and characters of them together, that are read
 _NODES = 2_000  # values of a reply that are looked at
 _WORDS = {
     "error", "message", "msg", "detail", "raw", "description", "error_description", "title", "blockReason", "quotaId",
@@ -31,20 +32,25 @@ _CODES = (
     "blockReason",
     "error_code",
 )
-_TAG = re.compile(r"<[^<>]{0,1000}>")
-_UNSEEN = re.compile(r"<(script|style|head)\b.{0,100000}?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _TITLE = re.compile(r"<title[^<>]{0,200}>([^<]{1,1000})", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Said:
-    """What a reply says: ``words`` on one line, ``codes`` in lower case, ``status``: one inside the body; ``keys`` of it."""
+    """What a reply says: ``words`` on one line, ``codes`` in lower case, ``status``: one inside the body; ``keys`` of it.
+
+    ``shown`` are the words as a message has them, cut to ``MOST`` characters.
+    """
 
     words: str = ""
     codes: frozenset[str] = frozenset()
     status: int | None = None
     keys: frozenset[str] = frozenset()
     delay_s: float | None = None  # Google's RetryInfo
+
+    @property
+    def shown(self) -> str:
+        return self.words if len(self.words) <= MOST else self.words[: MOST - 3] + "..."
 
 
 def said(body: object) -> Said:
@@ -59,7 +65,7 @@ def said(body: object) -> Said:
         if isinstance(value, str):
             if name == "retryDelay":
                 delays += _seconds(value)
-            if (not at or name in _WORDS) and (line := _line(value)):
+            if (not at or name in _WORDS) and len(words) < _LINES and (line := _line(value)):
                 words[line] = None
         if name in _CODES and value is not None and not isinstance(value, bool):
             codes[str(value).lower()[:200]] = None
@@ -74,10 +80,8 @@ def said(body: object) -> Said:
 
 
 def _joined(words: Mapping[str, None]) -> str:
-    """The words in their order, those that another repeats left out, at most ``MOST`` characters."""
-    kept = [w for w in words if not any(w != o and w in o for o in words)]
-    line = "; ".join(kept)
-    return line if len(line) <= MOST else line[: MOST - 3] + "..."
+    """The words in their order, those that another repeats left out."""
+    return "; ".join(w for w in words if not any(w != o and w in o for o in words))[:_READ]
 
 
 def _leaves(body: object) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -115,9 +119,30 @@ def _line(text: str) -> str:
     """A text on one line; of a page of HTML its title and the first of its words."""
     if re.search(r"<(!doctype html|html|head|body)\b", text[:2000], re.IGNORECASE):
         title = _TITLE.search(text[:20_000])
-        seen = _TAG.sub(" ", _UNSEEN.sub(" ", text[:200_000]))
-        text = f"a page of HTML: {title[1] if title else ''} {html.unescape(seen)[:400]}"
-    return " ".join("".join(c if c.isprintable() else " " for c in text[:4_000]).split())
+        text = f"a page of HTML: {title[1] if title else ''} {html.unescape(_seen(text[:20_000]))[:400]}"
+    return " ".join("".join(c if c.isprintable() else " " for c in text[:_READ]).split())
+
+
+def _seen(page: str) -> str:
+    """What a page of HTML shows, in one pass: neither tags nor what stands in scripts, styles and the head."""
+    out, at, hidden = [], 0, ""
+    while at < len(page):
+        start = page.find("<", at)
+        if start < 0:
+            start = len(page)
+        if not hidden:
+            out.append(page[at:start])
+        end = page.find(">", start)
+        if end < 0:
+            break
+        name = page[start + 1 : end].split(maxsplit=1)[:1]
+        tag = name[0].lower() if name else ""
+        if not hidden and tag in ("script", "style", "head"):
+            hidden = tag
+        elif hidden and tag == f"/{hidden}":
+            hidden = ""
+        at = end + 1
+    return " ".join(out)
 
 
 def _seconds(text: str) -> list[float]:

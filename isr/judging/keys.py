@@ -149,8 +149,17 @@ def check_pair(card: Card) -> None:
 
 
 def _check_pair(name: str, endpoint: Endpoint) -> None:
-    pair = (endpoint.host, endpoint.api_key_env)
-    allowed = read_config().get("allow", {}).get(endpoint.host, [])
+    here = is_loopback(endpoint.host)
+    if here and not os.environ.get(endpoint.api_key_env, "").strip() and is_variable(endpoint.api_key_env):
+        return  # a server on this machine is asked without a key where there is none
+    pair = ("127.0.0.1" if here else endpoint.host, endpoint.api_key_env)
+    known = read_config().get("allow", {})
+    allowed = [
+        name
+        for host, names in known.items()
+        if host == endpoint.host or (here and is_loopback(host))
+        for name in names
+    ]
     if not _is_bound(*pair) and endpoint.api_key_env not in allowed:
         if could_be_key(endpoint.api_key_env):  # not repeated
             raise SecretError(
@@ -162,7 +171,7 @@ def _check_pair(name: str, endpoint: Endpoint) -> None:
             f"{name}: the key in {endpoint.api_key_env} has not been allowed to go to {endpoint.host}; "
             f"if you trust that host with it: isr judges allow {endpoint.host} {endpoint.api_key_env}"
         )
-    if endpoint.scheme != "https" and not is_loopback(endpoint.host):
+    if endpoint.scheme != "https" and not here:
         port = urlsplit(endpoint.base_url).port or 80
         path = urlsplit(endpoint.base_url).path
         raise SecretError(

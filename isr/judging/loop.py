@@ -18,6 +18,7 @@ from itertools import islice
 
 from isr.errors import (
     EditDirectoryError,
+    IsrError,
     JudgeError,
     Problem,
     RetiredError,
@@ -150,6 +151,7 @@ class _JudgeRun:
         self.refused: list[_Refused] = []  # by the host, and not yet known whether it takes others
         self.warned: Counter[str] = Counter()
         self.stored = 0
+        self.answered: Request | None = None  # a question that the judge answered, in this run or before
         self.encoder = Encoder(plan.root, card.policy)
         self.in_flight: set[bytes] = set()
         self.proof = Proof(card)
@@ -219,6 +221,8 @@ class _JudgeRun:
                 self.store.complete(requests)
             for request in requests:
                 ask = asked.get(request.key, 0)
+                if ask is None and self.answered is None:
+                    self.answered = request
                 if ask is None or request.key in self.in_flight:
                     self.progress.stored += ask is None
                     continue
@@ -279,11 +283,15 @@ class _JudgeRun:
         """Commits an answer, and with it the refusals before it: the host takes others, so they are those requests' own."""
         await asyncio.wrap_future(self.store.put(request, ask, answer))
         reason = self._count(request, answer, cost)
+        self.answered = request if answer.served.get("model") else self.answered
         self.stopping.on_answer(answer, reason)
         self.proof.count(answer)
         await self._keep_refused()
-        if self.stopping.is_useless() and not self.keep_going and not self._has_usable():
-            raise self.stopping.useless_error(answer)
+        if not self.keep_going and self.stopping.is_useless():
+            if not self.stopping.usable and await asyncio.to_thread(self._has_usable):
+                self.stopping.usable = True  # the store is looked into once
+                return
+            raise self.stopping.useless_error(answer, self.store.path)
 
     async def _keep_refused(self) -> None:
         while self.refused:
@@ -303,18 +311,38 @@ class _JudgeRun:
         return False
 
     async def _settle(self) -> None:
-        """At the end: refusals of a judge that has answered are kept, those of one that never did are failures."""
-        if self.stopping.has_answered and self.error is None:
+        """At the end: what was refused last is kept if the judge still answers a question that it answered before.
+
+        That one answer is thrown away: it is the proof that a refusal is the request's own, and not that of a key that was
+        blocked or of a server that was started otherwise. Without the proof, refusals are failures, which a later run asks.
+        """
+        if self.refused and self.error is None and await self._still_answers():
             await self._keep_refused()
         for one in self.refused:
             self._give_up(one.request, one.error)
         self.refused.clear()
 
+    async def _still_answers(self) -> bool:
+        if self.answered is None or self.interrupt.is_set() or self.progress.stopped:
+            return False
+        try:
+            answer = await self._opened().ask(self.answered, self._prepared(self.answered))
+        except IsrError as error:
+            log.warning(
+                "%s: the last refusals are not kept, since a question that was answered before is not answered now (%s)",
+                self.card.name,
+                error,
+            )
+            return False
+        self.progress.usd += cost_of_answer(self.card, answer, worst_cost(self.card, self.answered))
+        return True
+
+    def _prepared(self, request: Request) -> Prepared:
+        return Prepared(self.encoder, {role: (ref.path, ref.sha256) for role, ref in request.images.items()})
+
     async def _answer(self, request: Request, ask: int) -> Answer | None:
         judge = self._opened()
-        prepared = Prepared(
-            self.encoder, {role: (ref.path, ref.sha256) for role, ref in request.images.items()}
-        )
+        prepared = self._prepared(request)
         try:
             return await with_retries(
                 lambda: judge.ask(request, prepared), self.card.limits, self.gate, self._retried

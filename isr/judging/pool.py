@@ -7,13 +7,14 @@ elsewhere at once, and it is tried again now and then.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from isr.errors import TransportError, TransportReason
+from isr.errors import IsrError, JudgeError, SecretError, TransportError, TransportReason
 from isr.judging.retry import Throttle
 from isr.types import Answer
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from isr.judging.backends import Judge
     from isr.judging.requests import Request
     from isr.judging.sending import Prepared
+
+log = logging.getLogger("isr")
 
 DOWN_S, LONGEST_DOWN_S = (
     1.0,
@@ -42,6 +45,8 @@ class Member:
     down_until: float = 0.0
     latency_s: float = 0.0  # running mean; 0 before the first answer
     answered: int = 0
+    tried: bool = False  # whether it ever answered, or failed
+    unusable: IsrError | None = None  # why it is asked no more
 
     def is_up(self, now: float) -> bool:
         return now >= self.down_until
@@ -70,7 +75,10 @@ class Member:
         self.answered += 1
         self.latency_s += (seconds - self.latency_s) * (_NEW if self.latency_s else 1)
 
-    def failed(self, reason: TransportReason, now: float) -> None:
+    def failed(self, error: TransportError, now: float) -> None:
+        reason = error.reason
+        if reason is TransportReason.RATE_LIMITED and error.retry_after_s:
+            self.throttle.hold(error.retry_after_s, error)
         if reason not in _FAILED:
             return
         self.failures += 1
@@ -91,8 +99,34 @@ class Pool:
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def ask(self, request: Request, images: Prepared) -> Answer:
-        """The reply of one of the servers. A ``TransportError`` says ``at`` which of them there was none."""
-        member = await self._chosen()
+        """The reply of one of the servers. A ``TransportError`` says ``at`` which of them there was none.
+
+        What one server refuses is asked at each other one, before it counts as refused: a server that was started
+        otherwise is no reason to drop a question. One that cannot be used at all is left out.
+        """
+        refused: dict[int, IsrError] = {}
+        while True:
+            member = await self._chosen(set(refused))
+            at = self.members.index(member)
+            try:
+                answer = await self._asked(member, request, images)
+            except TransportError as error:
+                error.at = at
+                if not _is_own(error):
+                    raise
+                refused[at] = error
+            except (JudgeError, SecretError) as error:
+                member.unusable = error
+                log.warning("a server of this judge is left out: %s", error)
+                refused[at] = error
+            else:
+                self._blame(refused)
+                return answer
+            left = [i for i, m in enumerate(self.members) if i not in refused and m.unusable is None]
+            if not left:
+                raise self._worst(list(refused.values()))
+
+    async def _asked(self, member: Member, request: Request, images: Prepared) -> Answer:
         began = self.clock()
         try:
             async with member.throttle.place(member.arrive):
@@ -101,22 +135,37 @@ class Pool:
             member.succeeded(self.clock() - began)
             return answer
         except TransportError as error:
-            error.at = self.members.index(member)
-            member.failed(error.reason, self.clock())
+            member.failed(error, self.clock())
             raise
         finally:
+            member.tried = True
             async with self._changed:
                 self._changed.notify_all()
+
+    def _blame(self, refused: Mapping[int, IsrError]) -> None:
+        """Leaves servers alone for a while that refused what another one answered."""
+        for at, error in refused.items():
+            member = self.members[at]
+            if isinstance(error, TransportError) and error.terminal:
+                log.warning("a server of this judge refuses what another one answers: %s", error)
+                member.down_until = self.clock() + LONGEST_DOWN_S
+
+    @staticmethod
+    def _worst(errors: Sequence[IsrError]) -> IsrError:
+        """Of what all servers said, what leaves most open: a failure that may pass, a refusal, a judge that is none."""
+        passing = [e for e in errors if isinstance(e, TransportError) and not e.terminal]
+        refusals = [e for e in errors if isinstance(e, TransportError) and e.terminal]
+        return next(iter([*passing, *refusals, *errors]))
 
     async def close(self) -> None:
         """Closes all of them."""
         for member in self.members:
             await member.judge.close()
 
-    async def _chosen(self) -> Member:
+    async def _chosen(self, without: Collection[int] = ()) -> Member:
         """The server that is asked next; its place is kept. Waits until one has a place."""
         async with self._changed:
-            while (member := self._next()) is None:
+            while (member := self._next(without)) is None:
                 now = self.clock()
                 soon = [m.down_until - now for m in self.members if m.down_until > now]
                 soon += [m.throttle.held_for for m in self.members if m.throttle.held_for > 0]
@@ -125,10 +174,12 @@ class Pool:
             member.coming += 1
             return member
 
-    def _next(self) -> Member | None:
+    def _next(self, without: Collection[int] = ()) -> Member | None:
         """The least loaded server that is up and has a place; where all are down, the one that is tried soonest."""
         now = self.clock()
-        up = [m for m in self.members if m.is_up(now)] or [min(self.members, key=lambda m: m.down_until)]
+        able = [m for i, m in enumerate(self.members) if i not in without and m.unusable is None]
+        able = able or list(self.members)
+        up = [m for m in able if m.is_up(now)] or [min(able, key=lambda m: m.down_until)]
         ready = [m for m in up if m.free > 0 and m.throttle.held_for <= 0 and not self._is_too_slow(m, up)]
         return min(ready, key=lambda m: (m.load, m.latency_s), default=None)
 
@@ -144,8 +195,8 @@ class Pool:
 
     @property
     def heard(self) -> bool:
-        """Whether any of the servers was ever there to answer."""
-        return any(m.throttle.heard for m in self.members)
+        """Whether any of the servers was ever there to answer, or has not been tried yet."""
+        return any(m.throttle.heard or not m.tried for m in self.members)
 
     @property
     def allowed(self) -> int:
@@ -169,6 +220,10 @@ class Pool:
     def elsewhere(self, error: TransportError) -> bool:
         """Whether the request may be asked at once at another server."""
         now = self.clock()
-        return any(
-            m.is_up(now) and m.throttle.held_for <= 0 for i, m in enumerate(self.members) if i != error.at
-        )
+        others = (m for i, m in enumerate(self.members) if i != error.at and m.unusable is None)
+        return any(m.is_up(now) and m.throttle.held_for <= 0 for m in others)
+
+
+def _is_own(error: TransportError) -> bool:
+    """Whether a failure may be one server's own, so that another is asked before it counts: a refusal, a limit."""
+    return bool(error.terminal) or error.reason is TransportReason.RATE_LIMITED

@@ -10,6 +10,10 @@ _BUILD = re.compile(
     r"(?:[-@:](?:\d{4}-\d{2}-\d{2}|\d{8}|\d{6}|\d{2}-\d{2,4}|\d{3,4}|preview|exp|experimental|latest|stable|free))*"
 )
 
+_ROUTE = re.compile(
+    r":(?:free|nitro|floor|online|extended|exacto)\Z"
+)  # by which OpenRouter chooses a provider
+
 
 def plain(name: str) -> str:
     """A reported name without the ``models/`` that Google puts before its own."""
@@ -22,7 +26,11 @@ def is_same_model(asked: str, reported: str) -> bool:
     ``gpt-4.1`` is ``openai/gpt-4.1`` and ``gpt-4.1-2025-04-14``, and never ``gpt-4.1-mini``: whatever else follows a name
     makes it the name of another model.
     """
-    one, other = (n.lower().rpartition("/")[2] for n in (asked, plain(reported)))
+    one, other = _ROUTE.sub("", asked.lower()), plain(reported).lower()
+    vendors = [name.rpartition("/")[0].rpartition("/")[2] for name in (one, other)]
+    if all(vendors) and vendors[0] != vendors[1]:
+        return False  # another firm's model of that name
+    one, other = (name.rpartition("/")[2] for name in (one, other))
     return bool(one) and other.startswith(one) and _BUILD.fullmatch(other, len(one)) is not None
 
 

@@ -44,7 +44,7 @@ def error_of_status(
         )
     found = said(body)
     meaning = meaning_of(status, found)
-    words = clean(found.words)
+    words = clean(found.shown)
     shown = (
         str(status)
         if status != 200
@@ -63,7 +63,8 @@ def error_of_status(
             f"base_url in the card {card.name}{_path_advice(endpoint.base_url)}"
         )
     if meaning in _WAITED:
-        wait = max(filter(None, (retry_after(headers), found.delay_s)), default=retry_after(headers))
+        asked = retry_after(headers, meaning is Meaning.LIMITED)
+        wait = max(filter(None, (asked, found.delay_s)), default=asked)
         return TransportError(
             _WAITED[meaning],
             told,
@@ -115,14 +116,17 @@ def _path_advice(base_url: str) -> str:
     return "" if re.search(r"/v\d", path) else "; base_url ends in /v1 at most hosts"
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to wait (``retry-after-ms``, seconds, or an HTTP date)."""
+def retry_after(headers: Mapping[str, str], limited: bool = True) -> float | None:
+    """Seconds that the server asks to wait: ``retry-after-ms``, seconds, or an HTTP date.
+
+    limited: the reply is a 429, so that ``x-ratelimit-reset``, which gateways send with every reply, speaks of it.
+    """
     try:
         if "retry-after-ms" in headers:
             return max(0.0, float(headers["retry-after-ms"]) / 1000)
         value = headers.get("retry-after")
         if value is None:
-            return _reset(headers.get("x-ratelimit-reset"))
+            return _reset(headers.get("x-ratelimit-reset")) if limited else None
         if value.strip().replace(".", "", 1).isdigit():
             return float(value)
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from isr.errors import IsrError, RejectedError, TransportError, TransportReason, UselessJudgeError
 from isr.judging.cards import Card
@@ -21,6 +22,8 @@ OUTAGE = (
     TransportReason.RATE_LIMITED,
 )
 OUTAGE_AFTER = 10  # requests given up in a row by which a host counts as down
+IN_A_ROW = 50  # useless ones of a judge that gave better before
+BY_THE_HOST = (AnswerReason.CONTENT_FILTER, AnswerReason.REQUEST_REJECTED, AnswerReason.PROMPT_TOO_LONG)
 TECHNICAL = (
     AnswerReason.EMPTY,
     AnswerReason.TRUNCATED,
@@ -38,7 +41,8 @@ class Stopping:
     card: Card
     known: bool = False
     answered: int = 0
-    usable: bool = False  # an answer was decided, or undecided for a reason that is the edit's own
+    usable: bool = False  # an answer was decided, or undecided for a reason that is the model's own
+    in_a_row: int = 0  # useless answers
     useless: Counter[str] = field(default_factory=Counter)
     alike: Counter[str] = field(default_factory=Counter)
     rejections: int = 0  # in a row
@@ -54,22 +58,26 @@ class Stopping:
         self.answered += 1
         self.rejections = self.outage = 0
         self.alike.clear()
+        if reason in BY_THE_HOST:
+            return  # says nothing about what the model can do
+        self.in_a_row = self.in_a_row + 1 if reason in TECHNICAL else 0
         if reason in TECHNICAL:
             self.useless[reason] += 1
         else:
             self.usable = True
 
     def is_useless(self) -> bool:
-        """Whether the first answers all came to nothing for technical reasons."""
-        return not self.usable and self.useless.total() >= FIRST_ANSWERS
+        """Whether the first answers all came to nothing for technical reasons, or so many in a row that the rest will."""
+        first = not self.usable and self.useless.total() >= FIRST_ANSWERS
+        return first or self.in_a_row >= IN_A_ROW
 
-    def useless_error(self, last: Answer) -> UselessJudgeError:
+    def useless_error(self, last: Answer, store: Path) -> UselessJudgeError:
         """What ends a run whose judge gives nothing that can be used."""
         counted = ", ".join(f"{n} {reason}" for reason, n in self.useless.most_common())
         worst = self.useless.most_common(1)[0][0]
         return UselessJudgeError(
-            f"{self.card.name}: none of its first {self.useless.total()} answers can be used ({counted}): "
-            f"{remedy(self.card, last, worst)}; then `isr store discard STORE --reason {worst}` puts these answers aside, "
+            f"{self.card.name}: none of its {'last' if self.usable else 'first'} {self.in_a_row} answers can be used ({counted}): "
+            f"{remedy(self.card, last, worst)}; then `isr store discard {store} --reason {worst}` puts these answers aside, "
             f"and the same command asks anew; or go on all the same with --keep-going"
         )
 

@@ -47,6 +47,11 @@ def latex(runs: Sequence[ReportRun]) -> str:
     lines = [
         "% " + r"\usepackage{booktabs}",
         *(f"% {r.name}: {r.result.signature}".replace("\n", " ") for r in runs),
+        *(
+            f"% {a['level'].upper()}, {r.name}: {a['text']}".replace("\n", " ")
+            for r in runs
+            for a in r.result.answered
+        ),
         r"\begin{tabular}{" + "l" * (1 + several) + "rrrrrrrr" + "}",
         r"\toprule",
         " & ".join(head) + r" \\",

@@ -13,7 +13,7 @@ from isr.judging.cards import Card
 from isr.judging.plan import Plan
 from isr.judging.progress import Served
 from isr.judging.retirement import is_past
-from isr.judging.served import family, is_same_model, plain
+from isr.judging.served import family, is_among, is_same_model, plain
 from isr.scoring.records import AnsweredRemark
 from isr.types import Edit
 
@@ -28,7 +28,7 @@ def told(plan: Plan, served: Mapping[Served, int]) -> tuple[AnsweredRemark, ...]
         for level, text in (
             *_other_models(card, own),
             *_retired(card, own),
-            *_hosts(card, own),
+            *_hosts(own),
             *_thoughts(card, own),
             *_family(card, own, plan.edits),
         ):
@@ -50,8 +50,12 @@ def _other_models(card: Card, own: Counter[Served]) -> Iterator[tuple[str, str]]
             "warning",
             f"{unnamed} of {total} answers name no model; whether {asked!r} gave them is not known",
         )
+
+    def known(model: str) -> bool:
+        return is_same_model(asked, model) or is_among(card.serves, model)
+
     for same in (True, False):
-        others = {m: n for m, n in models.items() if m != asked and is_same_model(asked, m) is same}
+        others = {m: n for m, n in models.items() if m != asked and known(m) is same}
         if others:
             said = f"{asked!r} was asked, and of {total} answers the host names others: {_counted(others)}"
             yield ("note", said) if same else ("warning", f"{said}; another model is another judge")
@@ -70,14 +74,12 @@ def _retired(card: Card, own: Counter[Served]) -> Iterator[tuple[str, str]]:
         )
 
 
-def _hosts(card: Card, own: Counter[Served]) -> Iterator[tuple[str, str]]:
+def _hosts(own: Counter[Served]) -> Iterator[tuple[str, str]]:
     """Several hosts under one judge: the same weights are not the same answers everywhere."""
     hosts: Counter[str] = Counter()
     for seen, n in own.items():
         hosts[" by ".join(filter(None, (seen.host, seen.provider)))] += n
     hosts.pop("", None)
-    if set(hosts) <= {place.address for place in card.endpoint.each}:
-        return  # the card itself says that they are one judge
     if len(hosts) > 1:
         yield (
             "note",
@@ -89,16 +91,22 @@ def _hosts(card: Card, own: Counter[Served]) -> Iterator[tuple[str, str]]:
 
 
 def _thoughts(card: Card, own: Counter[Served]) -> Iterator[tuple[str, str]]:
-    """A judge that thinks by its card, and shows no thought in any answer; or the other way round."""
-    wanted = card.decoding.thinking
+    """A judge that thinks by its card and does not always show it, or the other way round: two instruments in one."""
+    wanted, total = card.decoding.thinking, own.total()
     thought = sum(n for s, n in own.items() if s.thought)
-    if wanted is None or not own.total() or (thought if wanted else own.total() - thought):
+    against = total - thought if wanted else thought
+    if wanted is None or not against:
         return
-    said = "on, and no answer of" if wanted else "off, and every one of"
-    yield (
-        "warning",
-        f"thinking is {said} {own.total()} shows thoughts: a judge that thinks and one that does not are two instruments",
+    said = (
+        f"thinking is {'on' if wanted else 'off'} by the card, and {thought} of {total} answers show thoughts"
     )
+    if wanted and thought:
+        yield (
+            "note",
+            f"{said}: a model may skip them where a question is easy, or a server did not ask for them",
+        )
+    else:
+        yield "warning", f"{said}: a judge that thinks and one that does not are two instruments"
 
 
 def _family(card: Card, own: Counter[Served], edits: Iterable[Edit]) -> Iterator[tuple[str, str]]:

@@ -53,7 +53,7 @@ class Contender:
         return list(found.values())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FinishedRun:
     """A run's folder: its signature, its treatments, its control edits."""
 
@@ -62,6 +62,7 @@ class FinishedRun:
     signature: str
     treatments: Mapping[Treatment, Mapping[Unit, EditRow]]
     controls: Mapping[Unit, EditRow] = field(default_factory=dict)
+    answered: tuple[str, ...] = ()  # what its answers say about who gave them
 
     @property
     def instrument(self) -> dict[str, str]:
@@ -83,7 +84,15 @@ def of_stored(stored: StoredRun) -> FinishedRun:
         rows = controls if arm is Arm.CONTROL else treatments.setdefault(treatment, {})
         rows[row.unit] = row
     signature = stored.result.signature
-    return FinishedRun(stored.folder.resolve(), stored.digest, signature, treatments, controls)
+    said = tuple(f"{a['level']}: {a['text']}" for a in stored.result.answered)
+    return FinishedRun(
+        path=stored.folder.resolve(),
+        digest=stored.digest,
+        signature=signature,
+        treatments=treatments,
+        controls=controls,
+        answered=said,
+    )
 
 
 def shared_instrument(runs: Sequence[FinishedRun]) -> dict[str, str]:
@@ -101,6 +110,11 @@ def versions_told(runs: Sequence[FinishedRun]) -> list[str]:
     return [
         f"scored with several versions of isr: {said}; rubrics, parser, judge, rule and interval are the same"
     ]
+
+
+def answered_told(runs: Sequence[FinishedRun]) -> list[str]:
+    """What each run says about who answered: a difference of runs may be one of their judges."""
+    return [f"{run.path.name}: {text}" for run in runs for text in run.answered]
 
 
 def settings_told(runs: Sequence[FinishedRun]) -> list[str]:

@@ -81,4 +81,6 @@ def _listed(folder: Path) -> Listed:
 
 def _state(result: Result) -> str:
     left = sum(result.unfinished.values())
-    return f"{left} requests without a reply: run the same isr score again" if left else "finished"
+    state = f"{left} requests without a reply: run the same isr score again" if left else "finished"
+    warned = sum(a["level"] == "warning" for a in result.answered)
+    return f"{state}; {warned} warning(s) about who answered" if warned else state

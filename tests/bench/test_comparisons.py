@@ -30,7 +30,13 @@ def run(outcomes: dict[Treatment | None, list[float]], editor: str = "a", purifi
             rows.setdefault(treatment, {})[unit] = EditRow(unit, value, {})
     controls = rows.pop(None, {})
     named = {t: r for t, r in rows.items() if t is not None}
-    return FinishedRun(Path(editor + purifier), editor + purifier, SIGNATURE, named, controls)
+    return FinishedRun(
+        path=Path(editor + purifier),
+        digest=editor + purifier,
+        signature=SIGNATURE,
+        treatments=named,
+        controls=controls,
+    )
 
 
 def pair(second: str, editor: str = "a", purifier: str = "") -> Pair:

@@ -110,6 +110,9 @@ def test_which_header_carries_the_key(address: str, header: str) -> None:
         ("http://127.0.0.1:8000/v1/chat/completions", "end it before /chat/completions"),
         ("http://127.0.0.1:8000/v1/models", "end it before /models"),
         ("http://127.0.0.1:8000/v1#chat", "from # on"),
+        ("https://a.org/v1?api-key=9f8e7d6c", "without a key"),
+        ("https://a.org/v1?code=12", "without a key"),
+        ("https://a.org/v1?x=" + "0" * 32, "without a key"),
     ],
 )
 def test_an_address_that_would_be_bent_is_refused_with_the_right_one(
@@ -147,3 +150,17 @@ def test_every_address_of_a_card_must_be_allowed(tmp_path: Path, key: str) -> No
     )
     with pytest.raises(SecretError, match=r"not been allowed to go to b\.org"):
         check_pair(load_card(str(path)))
+
+
+def test_a_server_here_is_asked_without_a_key_where_there_is_none(
+    tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its address is called; and a key for this machine is for all its names."""
+    for host in ("0.0.0.0", "localhost", "127.0.0.1"):
+        check_pair(load_card(card(tmp_path, f"http://{host}:8000/v1", f'api_key_env = "{key}"\n')))
+    monkeypatch.setenv("ANOTHER_KEY", "lab/0b46aa7f3c9e21d8")
+    other = load_card(card(tmp_path, "http://0.0.0.0:8000/v1", 'api_key_env = "ANOTHER_KEY"\n'))
+    with pytest.raises(SecretError, match="not been allowed"):
+        check_pair(other)
+    monkeypatch.delenv("ANOTHER_KEY")
+    check_pair(other)

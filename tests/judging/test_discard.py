@@ -63,7 +63,7 @@ def test_a_judge_with_a_verdict_is_asked_again_with_a_mark_only(folder: Path) ->
     turns = iter(range(100))
     done, _ = scored(folder, lambda question: good(question) if next(turns) == 3 else "")
     before = done.store.read_bytes()
-    with pytest.raises(UsageError, match=r"7 answers, 1 judges with verdicts.*--reask empty"):
+    with pytest.raises(UsageError, match=r"7 answers, 1 judges.*--reask empty"):
         discard(done.store, "empty")
     assert done.store.read_bytes() == before
     assert [p.name for p in done.store.parent.glob("isr.db*before*")] == []
@@ -80,3 +80,44 @@ def test_a_store_in_use_is_left_alone(folder: Path) -> None:
     done, _ = scored(folder, lambda question: "")
     with Store(done.store), pytest.raises(IsrError, match="no other process"):
         discard(done.store, "empty")
+
+
+def test_a_refusal_is_no_technical_failure(folder: Path) -> None:
+    """The judge works; what it left empty is then a choice."""
+    turns = iter(range(100))
+    done, _ = scored(folder, lambda question: "I'm sorry, I cannot do that." if next(turns) == 2 else "")
+    with pytest.raises(UsageError, match="--reask empty"):
+        discard(done.store, "empty")
+
+
+def test_refusals_after_the_last_answer_are_kept_only_if_the_judge_still_answers(folder: Path) -> None:
+    """A host that says 403 to everything on a resumed run has blocked the key: nothing becomes an answer."""
+    first, _ = scored(folder, good, limit=1)
+    assert first.exit_code == 0
+
+    async def work(blocked: bool) -> tuple[Run, int]:
+        seen_before: set[str] = set()
+
+        def reply(body: dict[str, Any]) -> web.StreamResponse:
+            mark = str(body["messages"])
+            known = len(seen_before) < 3 and mark not in seen_before
+            seen_before.add(mark)
+            if blocked or known:
+                return web.json_response({"error": {"message": "Forbidden"}}, status=403)
+            question = "semantic" if "source_kept" in body["messages"][0]["content"] else "perceptual"
+            return web.json_response(
+                completion(choices=[{"message": {"content": good(question)}, "finish_reason": "stop"}])
+            )
+
+        async with answering(reply) as seen:
+            (folder / "judge.toml").write_text(card_text(f"http://127.0.0.1:{seen.port}/v1"), "utf-8")
+            options = Options(directory=folder / "e", judge=str(folder / "judge.toml"))
+            return await run(options), len(seen.bodies)
+
+    done, asked = asyncio.run(work(blocked=True))
+    assert done.exit_code == 3
+    assert set(done.unfinished) == {"rejected"}
+    assert asked == 2 * PAIRS - 4 + 1  # what is missing, and the one question that proves
+    mended, _ = asyncio.run(work(blocked=False))
+    assert mended.exit_code == 0
+    assert mended.unfinished == {}

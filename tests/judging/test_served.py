@@ -19,6 +19,7 @@ SAME = [
     ("qwen3-vl", "qwen3-vl:latest"),
     ("gpt-4", "gpt-4-0613"),
     ("gpt-4", "gpt-4-1106-preview"),
+    ("qwen/qwen3.6-27b:free", "qwen/qwen3.6-27b"),
 ]
 OTHER = [
     ("gpt-4.1", "gpt-4.1-mini-2025-04-14"),
@@ -35,6 +36,7 @@ OTHER = [
     ("qwen2.5vl:7b", "llava"),
     ("qwen3-vl-8b", "qwen3-vl-80b"),
     ("claude-3", "claude-3-5"),
+    ("Qwen/Qwen3.5-9B", "evil-finetunes/Qwen3.5-9B"),
     ("gpt-4.1", ""),
     ("", "gpt-4.1"),
 ]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from isr.errors import AuthenticationError, RejectedError, TransportError
 from isr.judging.card_sections import Limits
 from isr.judging.stopping import (
+    BY_THE_HOST,
     FIRST_ANSWERS,
+    IN_A_ROW,
     REJECTIONS_BEFORE_STOP,
     REJECTIONS_IN_A_ROW,
     SAME_FAILURES,
@@ -34,18 +38,33 @@ def test_twenty_useless_first_answers_are_enough(reason: AnswerReason) -> None:
         judge.on_answer(an_answer(), reason)
         assert judge.useless.total() == n
     assert judge.is_useless()
-    said = str(judge.useless_error(an_answer("")))
+    said = str(judge.useless_error(an_answer(""), Path("isr.db")))
     assert f"{FIRST_ANSWERS} {reason}" in said
     assert "--keep-going" in said
+    assert f"isr store discard isr.db --reason {reason}" in said
 
 
-@pytest.mark.parametrize("reason", ["", "refusal", "content_filter", "request_rejected", "contradiction"])
+@pytest.mark.parametrize("reason", ["", "refusal", "contradiction"])
 def test_one_answer_about_an_edit_shows_that_the_judge_works(reason: str) -> None:
+    """Until so many come to nothing in a row that the rest will."""
     judge = a_judge()
     judge.on_answer(an_answer(), reason)
-    for _ in range(10 * FIRST_ANSWERS):
+    for _ in range(IN_A_ROW - 1):
         judge.on_answer(an_answer(), "not_json")
-    assert not judge.is_useless()
+        assert not judge.is_useless()
+    judge.on_answer(an_answer(), "not_json")
+    assert judge.is_useless()
+    assert f"none of its last {IN_A_ROW} answers" in str(judge.useless_error(an_answer("x"), Path("isr.db")))
+
+
+@pytest.mark.parametrize("reason", BY_THE_HOST)
+def test_what_a_host_refuses_says_nothing_about_the_model(reason: str) -> None:
+    judge = a_judge()
+    judge.on_answer(an_answer(), reason)
+    for _ in range(FIRST_ANSWERS):
+        judge.on_answer(an_answer(), "empty")
+        judge.on_answer(an_answer(), reason)
+    assert judge.is_useless()
 
 
 def test_a_judge_that_never_answered_is_stopped_after_a_few_refusals() -> None:
