@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import sys
 from collections.abc import Callable
@@ -187,10 +188,10 @@ def test_judges_check_tells_refusals_from_faults(card: Callable[..., str], fault
 @pytest.mark.parametrize(
     ("thinking", "thinks", "words"),
     [
-        ("true", "told", "thinking is on: 2 of 2 answers show thoughts\n"),
-        ("true", "never", "thinking is on: 0 of 2 answers show thoughts; start the server with a --reasoning-parser"),
-        ("false", "told", "thinking is off: 0 of 2 answers show thoughts\n"),
-        ("false", "always", "thinking is off: 2 of 2 answers show thoughts; the host does not know"),
+        ("true", "told", r"thinking is on: (\d) of \1 answers show thoughts\n"),
+        ("true", "never", r"thinking is on: 0 of \d answers show thoughts; start the server with a --reasoning-parser"),
+        ("false", "told", r"thinking is off: 0 of \d answers show thoughts\n"),
+        ("false", "always", r"thinking is off: (\d) of \1 answers show thoughts; the host does not know"),
     ],
 )  # fmt: skip
 def test_judges_check_says_whether_answers_show_thoughts(
@@ -201,7 +202,7 @@ def test_judges_check_says_whether_answers_show_thoughts(
         path = card(server)
         done = CliRunner().invoke(cli, ["judges", "check", path, "--set", f"decoding.thinking={thinking}"])
         silent = CliRunner().invoke(cli, ["judges", "check", path])
-    assert words in done.output
+    assert re.search(words, done.output)
     assert "thoughts" not in silent.output
 
 
