@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import socket
 import sys
 from collections.abc import Callable
@@ -183,27 +182,6 @@ def test_judges_check_tells_refusals_from_faults(card: Callable[..., str], fault
     assert done.exit_code == 3
     assert words in done.output
     assert ("NOT follow" in done.output) == ("NOT follow" in words)
-
-
-@pytest.mark.parametrize(
-    ("thinking", "thinks", "words"),
-    [
-        ("true", "told", r"thinking is on: (\d) of \1 answers show thoughts\n"),
-        ("true", "never", r"thinking is on: 0 of \d answers show thoughts; start the server with a --reasoning-parser"),
-        ("false", "told", r"thinking is off: 0 of \d answers show thoughts\n"),
-        ("false", "always", r"thinking is off: (\d) of \1 answers show thoughts; the host does not know"),
-    ],
-)  # fmt: skip
-def test_judges_check_says_whether_answers_show_thoughts(
-    card: Callable[..., str], thinking: str, thinks: str, words: str
-) -> None:
-    with serving() as server:
-        server.change(thinks=thinks)
-        path = card(server)
-        done = CliRunner().invoke(cli, ["judges", "check", path, "--set", f"decoding.thinking={thinking}"])
-        silent = CliRunner().invoke(cli, ["judges", "check", path])
-    assert re.search(words, done.output)
-    assert "thoughts" not in silent.output
 
 
 def test_judges_check_shows_the_oracle_a_scene_that_it_knows() -> None:
