@@ -184,6 +184,27 @@ def test_judges_check_tells_refusals_from_faults(card: Callable[..., str], fault
     assert ("NOT follow" in done.output) == ("NOT follow" in words)
 
 
+@pytest.mark.parametrize(
+    ("thinking", "thinks", "words"),
+    [
+        ("true", "told", "thinking is on: 2 of 2 answers show thoughts\n"),
+        ("true", "never", "thinking is on: 0 of 2 answers show thoughts; start the server with a --reasoning-parser"),
+        ("false", "told", "thinking is off: 0 of 2 answers show thoughts\n"),
+        ("false", "always", "thinking is off: 2 of 2 answers show thoughts; the host does not know"),
+    ],
+)  # fmt: skip
+def test_judges_check_says_whether_answers_show_thoughts(
+    card: Callable[..., str], thinking: str, thinks: str, words: str
+) -> None:
+    with serving() as server:
+        server.change(thinks=thinks)
+        path = card(server)
+        done = CliRunner().invoke(cli, ["judges", "check", path, "--set", f"decoding.thinking={thinking}"])
+        silent = CliRunner().invoke(cli, ["judges", "check", path])
+    assert words in done.output
+    assert "thoughts" not in silent.output
+
+
 def test_judges_check_shows_the_oracle_a_scene_that_it_knows() -> None:
     done = CliRunner().invoke(cli, ["judges", "check", "shapes-oracle"])
     assert done.exit_code == 0, done.output

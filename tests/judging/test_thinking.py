@@ -1,22 +1,17 @@
-"""What a card says of thinking, and what replies show of it"""
+"""What a card says of thinking, and what replies show of it; no judge is asked."""
 
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from isr.cli import cli
 from isr.errors import CardError, JudgeError
 from isr.judging.cards import Decoding, load_card
 from isr.judging.thinking import FIRST, Proof, apart, shows_thoughts
 from isr.types import Answer, Finish
-from tests.chat_server import serving
 from tests.samples import a_card, good
 
 PLAIN = Answer(text=good(), finish_reason=Finish.STOP, usage={"completion_tokens": 60})
@@ -133,24 +128,3 @@ def test_the_end_of_a_run_tells_what_few_answers_leave_open(caplog: pytest.LogCa
         proof.count(PLAIN)
         proof.end()
     assert "none of 1 answers shows a thought" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("thinking", "thinks", "words"),
-    [
-        ("true", "told", r"thinking is on: (\d) of \1 answers show thoughts\n"),
-        ("true", "never", r"thinking is on: 0 of \d answers show thoughts; start the server with a --reasoning-parser"),
-        ("false", "told", r"thinking is off: 0 of \d answers show thoughts\n"),
-        ("false", "always", r"thinking is off: (\d) of \1 answers show thoughts; the host does not know"),
-    ],
-)  # fmt: skip
-def test_judges_check_says_whether_answers_show_thoughts(
-    card: Callable[..., str], thinking: str, thinks: str, words: str
-) -> None:
-    with serving() as server:
-        server.change(thinks=thinks)
-        path = card(server)
-        done = CliRunner().invoke(cli, ["judges", "check", path, "--set", f"decoding.thinking={thinking}"])
-        silent = CliRunner().invoke(cli, ["judges", "check", path])
-    assert re.search(words, done.output)
-    assert "thoughts" not in silent.output
