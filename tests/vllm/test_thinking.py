@@ -89,3 +89,32 @@ def verdict(key: tuple[str, str], answer: Answer) -> tuple[str, str]:
     """The verdict in an answer, and why it is none: random text holds control characters, which are no JSON."""
     read = parse(answer, load_rubric(f"{key[0].partition('-shorter')[0]}/v1"))
     return read.value, read.reason
+
+
+def test_a_server_without_a_reasoning_parser_is_noticed(
+    checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """It holds the model to the JSON from its first token on, though the request asks it to think."""
+    make_directory(tmp_path / "edits", images=3, prompts=2, size=40)  # with controls: 24 requests
+    (tmp_path / "model").symlink_to(checkpoint("qwen3_vl_thinking"))
+    address = f"http://127.0.0.1:{free_port()}/v1"
+    cards = {}  # under one name, as a served folder has its card's
+    for kind, decoding in (("plain", "max_tokens = 300"), ("thinks", "max_tokens = 300\nthinking = true")):
+        (tmp_path / kind).mkdir()
+        cards[kind] = write_card(
+            tmp_path / kind / "judge.toml", "openai_chat", "../model", endpoint=address, concurrency=2,
+            decoding=decoding, **ENGINE,
+        )  # fmt: skip
+    score = [
+        "score",
+        tmp_path / "edits",
+        "--judge",
+        cards["thinks"],
+        *rubrics(tmp_path),
+        "--out",
+        tmp_path / "out",
+    ]
+    done = isr("judges", "serve", cards["plain"], "--run", "--", sys.executable, "-m", "isr", *score)
+    assert done.returncode == 3, done.stderr[-3000:]
+    assert "decoding.thinking is on, and none of the first 20 answers shows a thought" in done.stderr
+    assert 20 <= len(answers_of(tmp_path / "out")) < 20 + 2
