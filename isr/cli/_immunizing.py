@@ -125,7 +125,7 @@ def shard_of(text: str) -> tuple[int, int]:
 
 def prompts_in(path: Path) -> tuple[Prompt, ...]:
     """The table of prompts (``isr init`` reads the same)."""
-    from isr.edits.create import read_prompts
+    from isr.edits.prompt_tables import read_prompts
     from sifm_ref.units import Prompt
 
     return tuple(
