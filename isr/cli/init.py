@@ -62,8 +62,8 @@ class Options:
 )
 @click.option(
     "--crop",
-    type=click.Choice(("last-square",)),
-    help="Edits and control edits are strips of squares, of which the last is the edit.",
+    type=click.Choice(("last",)),
+    help="Edits and control edits are strips of pictures of the source's shape, of which the last is the edit.",
 )
 @click.option("--add", is_flag=True, help="Add the rows to EDIT_DIR, e.g. those of a further method.")
 @click.option("--dry-run", is_flag=True, help="Show what matches and write nothing.")
@@ -99,7 +99,7 @@ def command(o: Options) -> None:
     if o.dry_run:
         click.echo("nothing was written (--dry-run)")
         return
-    file = write_directory(o.directory, found, constant, add=o.add, crop=o.crop or "")
+    file = write_directory(o.directory, found, constant, add=o.add, crop=o.crop is not None)
     click.echo(f"{'added to' if o.add else 'wrote'} {file}; next: isr validate {o.directory}")
 
 

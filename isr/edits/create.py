@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import filecmp
-import io
 import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
+from isr.edits.crop import last_part
 from isr.edits.matching import Match, Picture, Row, cell_of
 from isr.edits.metadata import KNOWN, NAMES, PATHS, read_rows
 from isr.errors import EditDirectoryError, Problem, UsageError
 from isr.files import partial_name, write_text
-from isr.image_file import ImageProblem, decode, read_file
+from isr.image_file import read_file
 from isr.reading import read_text
 
 FOLDERS = {
@@ -24,7 +25,6 @@ FOLDERS = {
     "control_file_name": "controls",
     "protected_file_name": "protected",
 }
-CROPS = ("last-square",)
 _CROPPED = ("file_name", "control_file_name")  # what the editor wrote
 _MADE = ("file_name", "protected_file_name")  # of one treatment alone
 
@@ -48,21 +48,22 @@ def expand(pattern: str, what: str) -> list[Path]:
 
 
 def write_directory(
-    target: Path, found: Match, columns: Mapping[str, str], *, add: bool = False, crop: str = ""
+    target: Path, found: Match, columns: Mapping[str, str], *, add: bool = False, crop: bool = False
 ) -> Path:
     """The metadata file of ``target``, into which the files are copied before it is written or, to ``add``, extended.
 
-    ``crop`` ``last-square``: of edits and control edits that are strips the last square is kept. Raises
+    ``crop``: of edits and control edits that are strips of pictures the last is kept. Raises
     ``EditDirectoryError`` where metadata, or other files, are there already; what was copied is removed again.
     """
     file = target / "metadata.jsonl"
     before = _before(target, add)
-    places = _places(target, found.rows, columns, add=add, crop=crop)
-    rows = [_row(row, columns, places) for row in found.rows]
+    matched = [_strips(row) if crop else row for row in found.rows]
+    places = _places(target, matched, columns, add)
+    rows = [_row(row, columns, places) for row in matched]
     _require_new(before, rows)
-    with _undone_on_failure(target) as made:
-        for (column, picture), relative in places.items():
-            _put(target, relative, picture, crop if column in _CROPPED else "", made)
+    with _undone_on_failure() as made:
+        for (_, picture), relative in places.items():
+            _put(target, relative, picture, made)
         old = read_text(file) if add else ""
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
         write_text(file, old + ("\n" if old and not old.endswith("\n") else "") + "\n".join(lines) + "\n")
@@ -84,6 +85,18 @@ def _before(target: Path, add: bool) -> list[Mapping[str, str]]:
             "make one without --add, or write its rows as JSON lines"
         )
     return [row.values for row in read_rows(target / "metadata.jsonl")]
+
+
+def _strips(row: Row) -> Row:
+    """A row whose edits are strips of pictures of its source's shape."""
+    source = row.get("source_file_name")
+    shape = source if isinstance(source, Picture) else None
+    strips = {
+        column: replace(picture, place=str(Path(picture.place).with_suffix(".png")), strip=True, source=shape)
+        for column, picture in row.items()
+        if column in _CROPPED and isinstance(picture, Picture)
+    }
+    return {**row, **strips}
 
 
 def _row(row: Row, columns: Mapping[str, str], places: Mapping[tuple[str, Picture], Path]) -> dict[str, str]:
@@ -119,7 +132,7 @@ def _require_new(before: Sequence[Mapping[str, str]], rows: Sequence[Row]) -> No
 
 
 def _places(
-    target: Path, rows: Sequence[Row], columns: Mapping[str, str], *, add: bool, crop: str
+    target: Path, rows: Sequence[Row], columns: Mapping[str, str], add: bool
 ) -> dict[tuple[str, Picture], Path]:
     """Where each picture goes, below ``target``. Raises if another file stands there; one of the same bytes stays.
 
@@ -129,20 +142,16 @@ def _places(
     owners: dict[Path, Picture] = {}
     there: list[Problem] = []
     for row in rows:
-        method = str(columns.get("method") or row.get("method") or "")
+        method = re.sub(r"[^\w.-]+", "-", str(columns.get("method") or row.get("method") or "")).strip("-.")
         for column in PATHS:
             picture = row.get(column)
             if not isinstance(picture, Picture) or (column, picture) in places:
                 continue
-            name = Path(picture.place)
-            cropped = bool(crop) and column in _CROPPED
-            name = name.with_suffix(".png") if cropped else name
-            tried = [Path(FOLDERS[column]) / name]
+            folders = [Path(FOLDERS[column])]
             if add and column in _MADE and method:
-                tried.append(
-                    Path(FOLDERS[column]) / (re.sub(r"[^\w.-]+", "-", method).strip("-.") or "method") / name
-                )
-            free = [p for p in tried if _is_free(target / p, picture, owners.get(p), cropped)]
+                folders.append(folders[0] / method)
+            tried = [folder / picture.place for folder in folders]
+            free = [p for p in tried if _is_free(target / p, picture, owners.get(p))]
             places[column, picture] = (free or tried)[0]
             owners.setdefault((free or tried)[0], picture)
             if not free:
@@ -155,39 +164,39 @@ def _places(
     return places
 
 
-def _is_free(path: Path, picture: Picture, owner: Picture | None, cropped: bool) -> bool:
+def _is_free(path: Path, picture: Picture, owner: Picture | None) -> bool:
     """Whether a picture can stand at a path: nothing else is there, or is to be."""
     if owner is not None:
-        return owner == picture or (not cropped and _bytes_of(owner) == _bytes_of(picture))
+        return owner == picture or _bytes_of(owner) == _bytes_of(picture)
     if not path.exists():
         return True
-    if cropped:
-        return False
-    if picture.file is not None:
+    if picture.file is not None and not picture.strip:
         return path.samefile(picture.file) or filecmp.cmp(path, picture.file, shallow=False)
     return path.read_bytes() == _bytes_of(picture)
 
 
 def _bytes_of(picture: Picture) -> bytes:
+    """A picture's file as it is to be written."""
     if picture.embedded is not None:
-        return picture.embedded.data
-    return read_file(picture.file) if picture.file is not None else b""
+        data = picture.embedded.data
+    else:
+        data = read_file(picture.file) if picture.file is not None else b""
+    if not picture.strip:
+        return data
+    return last_part(data, _bytes_of(picture.source) if picture.source else None, str(picture))
 
 
-def _put(target: Path, relative: Path, picture: Picture, crop: str, made: list[Path]) -> None:
+def _put(target: Path, relative: Path, picture: Picture, made: list[Path]) -> None:
     """Copies a picture, whole or not at all, and notes what it made; one that is there already stays."""
     path = target / relative
     if path.exists():
         return
-    folder = path.parent
-    missing = [f for f in (folder, *folder.parents) if not f.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    missing = [f for f in (path.parent, *path.parent.parents) if not f.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
     made += reversed(missing)
     partial = partial_name(path)
     try:
-        if crop:
-            partial.write_bytes(last_square(_bytes_of(picture), str(picture)))
-        elif picture.file is not None:
+        if picture.file is not None and not picture.strip:
             shutil.copyfile(picture.file, partial)
         else:
             partial.write_bytes(_bytes_of(picture))
@@ -198,7 +207,7 @@ def _put(target: Path, relative: Path, picture: Picture, crop: str, made: list[P
 
 
 @contextmanager
-def _undone_on_failure(target: Path) -> Iterator[list[Path]]:
+def _undone_on_failure() -> Iterator[list[Path]]:
     """What was made, in order; where the block fails it is removed, and nothing that stood there before."""
     made: list[Path] = []
     try:
@@ -208,25 +217,6 @@ def _undone_on_failure(target: Path) -> Iterator[list[Path]]:
             with suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink()
         raise
-
-
-def last_square(data: bytes, where: str) -> bytes:
-    """The last square of a strip as a PNG: what editors that save source, steps and result side by side write last.
-
-    A square picture stays as it is. Raises ``EditDirectoryError`` for one whose width is no multiple of its height.
-    """
-    try:
-        image = decode(data)
-    except ImageProblem as error:
-        raise EditDirectoryError(f"{where}: {error}") from error
-    width, height = image.size
-    if width % height:
-        raise EditDirectoryError(
-            f"{where}: expected squares side by side; found {width}x{height} pixels; crop it yourself, without --crop"
-        )
-    out = io.BytesIO()
-    image.crop((width - height, 0, width, height)).save(out, "PNG")
-    return out.getvalue()
 
 
 def parse_columns(texts: Sequence[str]) -> dict[str, str]:

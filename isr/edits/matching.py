@@ -27,6 +27,8 @@ class Picture:
     place: str  # below the column's folder
     file: Path | None
     embedded: Embedded | None = None
+    strip: bool = False  # of pictures, the last of which is meant; each of the shape of ``source``
+    source: Picture | None = None
 
     def __str__(self) -> str:
         return str(self.file) if self.file is not None else f"{self.place} (in the table)"

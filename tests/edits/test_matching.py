@@ -87,7 +87,9 @@ def test_a_file_of_two_kinds() -> None:
         "--edits": [other],
         "--control": [file],
     }
-    with pytest.raises(InputError, match=r"a\.png: '--control': expected files of one kind; found --edits and --control"):
+    with pytest.raises(
+        InputError, match=r"a\.png: '--control': expected files of one kind; found --edits and --control"
+    ):
         apart({"--edits": {file: 5}, "--control": {file: 5}})
 
 
