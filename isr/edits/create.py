@@ -58,7 +58,7 @@ def write_directory(
     file = target / "metadata.jsonl"
     before = _before(target, add)
     matched = [_strips(row) if crop else row for row in found.rows]
-    places = _places(target, matched, columns, add)
+    places = _places(target, matched, columns, before if add else None)
     rows = [_row(row, columns, places) for row in matched]
     _require_new(before, rows)
     with _undone_on_failure() as made:
@@ -132,12 +132,13 @@ def _require_new(before: Sequence[Mapping[str, str]], rows: Sequence[Row]) -> No
 
 
 def _places(
-    target: Path, rows: Sequence[Row], columns: Mapping[str, str], add: bool
+    target: Path, rows: Sequence[Row], columns: Mapping[str, str], before: Sequence[Mapping[str, str]] | None
 ) -> dict[tuple[str, Picture], Path]:
     """Where each picture goes, below ``target``. Raises if another file stands there; one of the same bytes stays.
 
-    To a directory of other methods, edits and protected pictures go into a folder of their method where names collide.
+    To a directory with the rows ``before``, edits and protected pictures go into a folder of their method where names collide.
     """
+    taken = {row.get("file_name") for row in before or ()}  # an edit's file is its id
     places: dict[tuple[str, Picture], Path] = {}
     owners: dict[Path, Picture] = {}
     there: list[Problem] = []
@@ -148,10 +149,11 @@ def _places(
             if not isinstance(picture, Picture) or (column, picture) in places:
                 continue
             folders = [Path(FOLDERS[column])]
-            if add and column in _MADE and method:
+            if before is not None and column in _MADE and method:
                 folders.append(folders[0] / method)
             tried = [folder / picture.place for folder in folders]
-            free = [p for p in tried if _is_free(target / p, picture, owners.get(p))]
+            open_ = [p for p in tried if column != "file_name" or p.as_posix() not in taken]
+            free = [p for p in open_ if _is_free(target / p, picture, owners.get(p))]
             places[column, picture] = (free or tried)[0]
             owners.setdefault((free or tried)[0], picture)
             if not free:
