@@ -84,8 +84,9 @@ def command(o: Options) -> None:
     isr init edits/ --edits 'out/sifm/*.png' --source 'images/*.png' --control 'out/clean/*.png' \\
         --prompts prompts.csv --column method=sifm --column editor=ip2p
     """
+    from isr.edits.columns import splits
     from isr.edits.create import parse_columns, write_directory
-    from isr.edits.matching import require_units
+    from isr.edits.matching import Picture, require_units
     from isr.errors import UsageError
 
     constant = parse_columns(o.columns)
@@ -99,6 +100,8 @@ def command(o: Options) -> None:
     if o.dry_run:
         click.echo("nothing was written (--dry-run)")
         return
+    for told in splits(str(p.place) for row in found.rows for p in row.values() if isinstance(p, Picture)):
+        click.echo(f"warning: {told}")
     file = write_directory(o.directory, found, constant, add=o.add, crop=o.crop is not None)
     click.echo(f"{'added to' if o.add else 'wrote'} {file}; next: isr validate {o.directory}")
 
