@@ -236,7 +236,7 @@ def test_pictures_that_others_protected(editor: Any, tmp_path: Path) -> None:
         edit(job, editor("instruct_pix2pix"))
     text = (Path(__file__).resolve().parents[2] / "docs" / "immunize.md").read_text("utf-8")
     (script,) = re.findall(
-        r"^### Pictures that others protected\n.*?^```python\n(.*?)^```", text, re.M | re.S
+        r"^### Pictures that others protected\n.*?^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL
     )
     assert run([sys.executable, "-c", script], cwd=tmp_path).returncode == 0
     assert edit(job, editor("instruct_pix2pix")) == 2
