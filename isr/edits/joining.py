@@ -120,7 +120,7 @@ def join(
                     "",
                     "one way to read and complete it",
                     f"{good[0].told(good[1])}; or {good[1].told(good[0])}",
-                    "name more places in the templates, or {place:d} for one that holds digits",
+                    "name more places, with one name for one thing in all templates and the table, or {place:d} for digits",
                 )
             )
         elif not good:

@@ -72,7 +72,9 @@ class TableRow:
 
 def read_prompts(path: Path) -> list[PromptRow]:
     """The prompts' table: columns ``name`` and ``prompt``; any other column goes into the metadata."""
-    rows = read_rows_of(path)
+    rows = read_rows_of(
+        path, "a CSV with the columns name and prompt (or the same as TSV, JSON, JSONL, parquet)"
+    )
     problems = [
         Problem(
             f"{path}:1",
@@ -90,7 +92,7 @@ def read_prompts(path: Path) -> list[PromptRow]:
         if None in row:
             problems.append(Problem(where, "", "as many cells as columns", "more", "quote cells with commas"))
         for column in ("name", "prompt"):
-            if not str(row.get(column) or "").strip():
+            if not (text_of(row.get(column)) or "").strip():
                 problems.append(Problem(where, column, "a text", "none", "fill it in"))
     if problems or not rows:
         raise InputError(
@@ -113,7 +115,7 @@ def read_table(pattern: str, maps: Sequence[str]) -> list[TableRow]:
     rows = [
         TableRow(where, dict(_cells(values)), path.parent)
         for path in paths or [Path(pattern)]
-        for where, values in read_rows_of(path)
+        for where, values in read_rows_of(path, "a table: CSV, TSV, JSON, JSONL or parquet, as its name ends")
     ]
     if not rows:
         raise InputError(f"{pattern}: expected a table with rows; found none; export it again")
@@ -176,16 +178,13 @@ def _picture(value: Any) -> Embedded | None:
 # ------------------------------------------------------------------------------------------- formats
 
 
-def read_rows_of(path: Path) -> list[tuple[str, dict[Any, Any]]]:
-    """The rows of a table by the ending of its name, each with where it stands. Raises ``InputError``."""
+def read_rows_of(path: Path, expected: str) -> list[tuple[str, dict[Any, Any]]]:
+    """The rows of a table by the ending of its name, each with where it stands. Raises ``InputError`` with ``expected``."""
     readers = {".json": _json, ".jsonl": _jsonl, ".ndjson": _jsonl, ".parquet": _parquet}
     try:
         return list(readers.get(path.suffix.lower(), _csv)(path))
     except Unreadable as error:
-        raise InputError(
-            f"{path}: expected a CSV with the columns name and prompt (or the same as TSV, JSON, JSONL, parquet); "
-            f"found {error.found}"
-        ) from error
+        raise InputError(f"{path}: expected {expected}; found {error.found}") from error
 
 
 def _csv(path: Path) -> Iterator[tuple[str, dict[Any, Any]]]:

@@ -130,6 +130,15 @@ def test_no_file_is_overwritten(made: tuple[Path, Match]) -> None:
     assert (root / "new/sources/cat.png").read_bytes() == b"mine"
 
 
+def test_what_a_killed_run_left_is_no_other_file(made: tuple[Path, Match]) -> None:
+    """Equal bytes are the file; half a file is under no name of its own."""
+    root, found = made
+    (root / "new/sources").mkdir(parents=True)
+    (root / "new/sources/cat.png").write_bytes((root / "images/cat.png").read_bytes())
+    write_directory(root / "new", found, {})
+    assert len(load_edits(root / "new").edits) == 3
+
+
 def test_files_that_are_in_place_already_stay(tmp_path: Path) -> None:
     (tmp_path / "edits").mkdir()
     (tmp_path / "sources").mkdir()
