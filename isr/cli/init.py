@@ -93,7 +93,10 @@ def command(o: Options) -> None:
     found = _found(o, constant)
     click.echo(found.report())
     if any(found.unmatched.values()) and not o.allow_unmatched:
-        raise UsageError("some did not match, nothing was written; rename them, or pass --allow-unmatched")
+        raise UsageError(
+            "some did not match, nothing was written; say with templates how names are built (isr init --help), rename "
+            "them, or pass --allow-unmatched"
+        )
     if not found.rows:
         raise UsageError("no edit matched, nothing was written")
     require_units(found.rows, constant)
