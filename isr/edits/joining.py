@@ -69,6 +69,11 @@ class _Whole:
     partners: Mapping[str, Named]
     missing: tuple[str, ...]
 
+    def is_other_than(self, other: _Whole) -> bool:
+        """Whether the table has a row of its own for this reading of the name: then a missing file does not rule it out."""
+        rows = {self.row.what if self.row else "", other.row.what if other.row else ""}
+        return len(rows) > 1 and self.edit.fields != other.edit.fields
+
     def told(self, other: _Whole) -> str:
         """What this choice has that the other has not."""
         mine = [("read as", str(dict(self.edit.fields)), str(dict(other.edit.fields)))]
@@ -113,6 +118,7 @@ def join(
     for readings in edits:
         choices = [whole for one in readings for whole in _completed(one, index, partners, spoken)]
         good = [c for c in choices if not c.missing] or choices
+        good += [c for c in choices if good[0].missing != c.missing and c.is_other_than(good[0])]
         if len(good) > 1:
             problems.append(
                 Problem(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -81,8 +82,8 @@ def match(edits: Sequence[Path], prompts: Sequence[PromptRow], others: Mapping[s
     of_prompt: dict[str, list[PromptRow]] = {}
     for prompt in prompts:
         for name in prompt.names:
-            of_prompt.setdefault(name, []).append(prompt)
-    by_stem = {column: {f.stem: [f] for f in files} for column, files in others.items()}
+            of_prompt.setdefault(unicodedata.normalize("NFC", name), []).append(prompt)
+    by_stem = {column: {stem_of(f): [f] for f in files} for column, files in others.items()}
     problems: list[Problem] = []
     chosen = {
         column: _choose(edits, stems, _NAMES[column], lambda some: str(some[0]), problems)
@@ -118,6 +119,11 @@ def match(edits: Sequence[Path], prompts: Sequence[PromptRow], others: Mapping[s
     return Match(tuple(rows), {k: tuple(v) for k, v in bare.items()})
 
 
+def stem_of(path: Path) -> str:
+    """A file's name without its ending, letters put together: macOS takes them apart."""
+    return unicodedata.normalize("NFC", path.stem)
+
+
 _NAMES = {column: f"--{column.split('_')[0]}" for column in PATHS[1:]}
 
 
@@ -129,17 +135,18 @@ def _choose(
     problems: list[Problem],
 ) -> dict[Path, str]:
     """The partner's name for every edit that has one; where there are two, a problem names both."""
-    hit = {id(one) for edit in edits for one in names.get(edit.stem, ())}
-    if all(edit.stem in names for edit in edits) and hit == {
+    hit = {id(one) for edit in edits for one in names.get(stem_of(edit), ())}
+    if all(stem_of(edit) in names for edit in edits) and hit == {
         id(one) for some in names.values() for one in some
     }:
-        return {edit: edit.stem for edit in edits}
+        return {edit: stem_of(edit) for edit in edits}
     chosen = {}
     for edit in edits:
+        stem = stem_of(edit)
         found = [
-            edit.stem[:end]
-            for end in range(len(edit.stem), 0, -1)
-            if (end == len(edit.stem) or edit.stem[end] in SEPARATORS) and edit.stem[:end] in names
+            stem[:end]
+            for end in range(len(stem), 0, -1)
+            if (end == len(stem) or stem[end] in SEPARATORS) and stem[:end] in names
         ]
         if len(found) > 1:
             both = " and ".join(say(names[name]) for name in found[:2])
@@ -154,7 +161,7 @@ def _endings(edits: Sequence[Path], controls: Mapping[Path, str]) -> list[Proble
     first: dict[str, Path] = {}
     for edit in edits:
         if edit in controls:
-            first.setdefault(edit.stem[len(controls[edit]) :], edit)
+            first.setdefault(stem_of(edit)[len(controls[edit]) :], edit)
     if len(first) < 2:
         return []
     (one, edit), (two, other) = list(first.items())[:2]
@@ -163,7 +170,7 @@ def _endings(edits: Sequence[Path], controls: Mapping[Path, str]) -> list[Proble
             str(edit),
             "--control",
             "control edits named as their edits but for one ending",
-            f"{controls[edit]} for {edit.stem} ({one or 'no ending'}), and {controls[other]} for {other.stem} "
+            f"{controls[edit]} for {stem_of(edit)} ({one or 'no ending'}), and {controls[other]} for {stem_of(other)} "
             f"({two or 'no ending'}): is it another prompt's?",
             TEMPLATES,
         )

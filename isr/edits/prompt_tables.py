@@ -190,7 +190,14 @@ def read_rows_of(path: Path, expected: str) -> list[tuple[str, dict[Any, Any]]]:
 def _csv(path: Path) -> Iterator[tuple[str, dict[Any, Any]]]:
     tabs = path.suffix.lower() in (".tsv", ".tab")
     with csv_file(path, MAX_FILE) as file:
-        for number, row in enumerate(csv.DictReader(file, delimiter="\t" if tabs else ",", strict=True), 2):
+        reader = csv.DictReader(file, delimiter="\t" if tabs else ",", strict=True)
+        header = reader.fieldnames or ()
+        for other, name in ((";", "semicolons"), ("\t", "tabs"), (",", "commas")):
+            if len(header) == 1 and other in header[0]:
+                raise Unreadable(
+                    path, "a table", f"columns parted by {name}: save it with commas, or tabs as .tsv"
+                )
+        for number, row in enumerate(reader, 2):
             yield f"{path}:{number}", row
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +15,9 @@ from click.testing import CliRunner, Result
 from isr.cli import cli
 from isr.judging.edits import load_edits
 from tests.directories import picture
+from tests.processes import run
+
+ROOT = Path(__file__).resolve().parents[2]
 
 TREE = ("--edits", "out/{method}/seed{seed}/{prompt_id}/{image}.png", "--source", "src/{image}.png")
 CLEAN = ("--control", "out/clean/seed{seed}/{prompt_id}/{image}.png")
@@ -128,6 +133,22 @@ def test_a_name_that_can_be_read_in_two_ways() -> None:
     assert "src/portrait_2.png" in said
 
 
+def test_a_missing_source_is_not_replaced_by_another_reading() -> None:
+    """The table knows the photo ``portrait_2``, whose file is gone: ``portrait`` with ``2_x`` is no better."""
+    paint("src/portrait", "out/portrait_x", "out/portrait_2_x")
+    Path("p.csv").write_text("image,prompt\nportrait,p\nportrait_2,q\n")
+    said = refused("--edits", "out/{image}_{style}.png", "--source", "src/{image}.png")
+    assert "with p.csv:2" in said
+    assert "with p.csv:3" in said
+
+
+def test_a_name_with_the_separator_in_it_is_read_as_its_source_is_called() -> None:
+    paint("src/red_car", "out/red_car_oil")
+    Path("p.csv").write_text("style,prompt\noil,p\n")
+    assert init("--edits", "out/{image}_{style}.png", "--source", "src/{image}.png").exit_code == 0
+    assert rows()[0]["source_file_name"] == "sources/red_car.png"
+
+
 def test_digits_settle_it() -> None:
     paint("src/portrait", "src/portrait_2", "out/portrait_2", "out/portrait_2_2")
     Path("p.csv").write_text("image,prompt\nportrait,p\nportrait_2,q\n")
@@ -234,6 +255,28 @@ def test_a_table_of_ones_own(name: str, text: str) -> None:
         {"file_name": "edits/7.png", "source_file_name": "sources/deep/a.png", "edit_id": "7", "prompt": "make it red, please"},
         {"file_name": "edits/8.png", "source_file_name": "sources/deep/b.png", "edit_id": "8", "prompt": "blue"},
     ]  # fmt: skip
+
+
+def test_a_table_that_names_every_file() -> None:
+    paint("data/out/7", "data/clean/7", "data/in/a")
+    Path("data/pairs.csv").write_text(
+        "result,clean,photo,prompt\nout/7.png,clean/7.png,in/a.png,make it red\n"
+    )
+    maps = ("result=file_name", "clean=control_file_name", "photo=source_file_name")
+    assert init(*(w for m in maps for w in ("--map", m)), prompts="data/pairs.csv").exit_code == 0
+    names = {"file_name": "edits/out/7.png", "control_file_name": "controls/clean/7.png"}
+    assert rows() == [{**names, "source_file_name": "sources/in/a.png", "prompt": "make it red"}]
+
+
+def test_the_script_of_the_document() -> None:
+    """Ten lines in place of isr init: files stay where they are."""
+    text = (ROOT / "docs" / "edit-directory.md").read_text("utf-8")
+    (script,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    paint("results/images/a", *(f"results/{m}/a_{c}" for m in ("sifm", "clean") for c in ("red", "blue")))
+    assert run([sys.executable, "-c", script]).returncode == 0
+    found = load_edits(Path("results"))
+    assert len(found.edits) == 2
+    assert all(e.source and e.control for e in found.edits)
 
 
 def test_a_source_that_is_not_there() -> None:

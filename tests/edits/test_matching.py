@@ -61,6 +61,14 @@ def test_the_control_edit_of_another_prompt() -> None:
     assert "cat_blue for cat_blue (no ending)" in problem.found
 
 
+def test_letters_that_macos_takes_apart() -> None:
+    found = match(
+        paths("cafe\u0301-x"), [PromptRow("caf\u00e9", "p")], {"source_file_name": paths("caf\u00e9")}
+    )
+    assert len(found.rows) == 1
+    assert not any(found.unmatched.values())
+
+
 def test_one_control_edit_for_three_prompts() -> None:
     edits = paths("cat_1", "cat_2", "cat_3")
     prompts = [PromptRow("cat", n, {"prompt_id": n}) for n in "123"]

@@ -83,6 +83,20 @@ def test_json_that_holds_no_prompts(text: str, said: str, tmp_path: Path) -> Non
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("p.csv", "name;prompt\ncat;p\n", "semicolons"),
+        ("p.tsv", "name,prompt\ncat,p\n", "commas"),
+        ("p.csv", "name\tprompt\ncat\tp\n", "tabs"),
+    ],
+)
+def test_other_separators_are_named(name: str, text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=f"found columns parted by {said}: save it with commas"):
+        read_prompts(tmp_path / name)
+
+
 def test_pictures_in_a_table_are_known_by_their_content(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")
