@@ -303,23 +303,34 @@ def without_digests(rows: Sequence[Mapping[str, Any]], made_by: str) -> int:
     return sum(any(row.get(c) and not row.get(d) for c, d in columns.items()) for row in rows)
 
 
+FOREIGN = (
+    "for pictures that others protected write a metadata.jsonl with the columns file_name, source_file_name, image_id and "
+    "method (docs/immunize.md)"
+)
+"""What to do about a directory that ``isr immunize`` did not write: ``isr edit`` takes it with these columns."""
+
+
 def read_rows(root: Path, *, made_by: str) -> list[dict[str, Any]]:
-    """The rows of a directory that ``isr immunize`` wrote. Raises ``InputError`` if it is none, or a path leads out."""
+    """The rows of a directory that ``isr immunize`` wrote. Raises ``InputError`` if it is none, or a path leads out.
+
+    Of ``isr immunize`` also a directory by hand, of pictures that others protected: ``FOREIGN`` says with which columns.
+    """
     path = root / METADATA
+    foreign = f"; {FOREIGN}" if made_by == "immunize" else ""
     try:
         rows = [row for _, _, row in json_lines(byte_lines(path), path)]
         for broken in (row for row in rows if isinstance(row, Unreadable)):
             raise broken
     except Unreadable as error:
         raise InputError(
-            f"{path}: expected what isr {made_by} writes; found {error.found}; make it with: isr {made_by}"
+            f"{path}: expected what isr {made_by} writes; found {error.found}; make it with: isr {made_by}{foreign}"
         ) from error
     faults = []
     inside = root.resolve()
     for number, row in enumerate(rows, 1):
         name = str(row.get("image_id", "")) if isinstance(row, dict) else ""
         if not _NAME.fullmatch(name):
-            where, fix = f"{METADATA}:{number}", f"make it again with: isr {made_by}"
+            where, fix = f"{METADATA}:{number}", f"make it again with: isr {made_by}{foreign}"
             faults.append(Problem(where, "image_id", "letters, digits, _, - and .", repr(name)[:80], fix))
         for column in ("file_name", "source_file_name", "mask_file_name"):
             name = row.get(column, "") if isinstance(row, dict) else ""
@@ -327,7 +338,7 @@ def read_rows(root: Path, *, made_by: str) -> list[dict[str, Any]]:
                 continue
             target = (root / str(name)).resolve()
             if not name or not target.is_relative_to(inside) or not target.is_file():
-                where, fix = f"{METADATA}:{number}", f"make it again with: isr {made_by}"
+                where, fix = f"{METADATA}:{number}", f"make it again with: isr {made_by}{foreign}"
                 faults.append(Problem(where, column, f"a file in {root}", repr(name)[:80], fix))
     if faults or not rows:
         raise InputError(f"{path}: {len(faults) or 'no'} row(s) that cannot be used", faults)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isr.cli._progress import LINE_EVERY_S, _duration
+from isr.edits.columns import splits
 from isr.errors import UsageError
+from isr.files import files_below
 
 if TYPE_CHECKING:
     from isr.cli import edit, immunize
@@ -125,7 +127,7 @@ def shard_of(text: str) -> tuple[int, int]:
 
 def prompts_in(path: Path) -> tuple[Prompt, ...]:
     """The table of prompts (``isr init`` reads the same)."""
-    from isr.edits.create import read_prompts
+    from isr.edits.prompt_tables import read_prompts
     from sifm_ref.units import Prompt
 
     return tuple(
@@ -311,6 +313,8 @@ def run_edit(o: edit.Options) -> None:
 
 
 def _say(out: Path, there: int, meter: Meter, as_json: bool, then: str) -> None:
+    for told in splits(path.relative_to(out).as_posix() for path in files_below(out, hidden=False)):
+        warn(told)
     mean = sum(meter.seconds) / len(meter.seconds) if meter.seconds else 0.0
     if as_json:
         said = {

@@ -81,6 +81,9 @@ def command(o: Options) -> None:
     edits. The result is an edit directory: next, isr score OUT --judge CARD. Its metadata.jsonl is written once all
     edits are there.
 
+    DIR may also hold pictures that others protected, with a metadata.jsonl of the columns file_name, source_file_name,
+    image_id and method.
+
     \b
     Purifiers: jpeg, resize, crop_resize, gaussian_noise, gaussian_blur, median, vae, adverse_cleaner,
     jpeg_downscale, img2img.

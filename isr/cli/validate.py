@@ -28,7 +28,9 @@ def command(directory: Path, rubrics: tuple[str, ...], as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
+    from isr.edits.columns import splits
     from isr.errors import EditDirectoryError
+    from isr.files import files_below
     from isr.judging.edits import load_edits
     from isr.scoring.options import Options
     from isr.scoring.remarks import one_colour, remarks
@@ -57,7 +59,8 @@ def command(directory: Path, rubrics: tuple[str, ...], as_json: bool) -> None:
         {e.edited.path for some in by_treatment.values() for e in some}
         | {e.control.path for e in bare if e.control}
     )
-    remarked = remarks(edits, found)
+    there = (path.relative_to(directory).as_posix() for path in files_below(directory, hidden=False))
+    remarked = (*remarks(edits, found), *splits(there))
     if as_json:
         more = {"remarks": list(remarked)} if remarked else {}
         said = {"valid": True, **counts, "one_colour": flat, **more, "problems": []}

@@ -1,142 +1,32 @@
-"""Makes an edit directory from existing folders, matching files and prompts by name."""
+"""Writes an edit directory from what was matched, or adds to one: whole, or not at all."""
 
 from __future__ import annotations
 
-import csv
+import filecmp
 import json
+import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
-from isr.edits.metadata import KNOWN, NAMES, PATHS
-from isr.errors import MOST, EditDirectoryError, InputError, Problem, UsageError
-from isr.files import write_text
-from isr.reading import MAX_FILE, Unreadable, csv_file
+from isr.edits.crop import last_part
+from isr.edits.matching import Match, Picture, Row, cell_of
+from isr.edits.metadata import KNOWN, NAMES, PATHS, read_rows
+from isr.errors import EditDirectoryError, Problem, UsageError
+from isr.files import partial_name, write_text
+from isr.image_file import read_file
+from isr.reading import read_text
 
-SEPARATORS = "_-. "
 FOLDERS = {
     "file_name": "edits",
     "source_file_name": "sources",
     "control_file_name": "controls",
     "protected_file_name": "protected",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class PromptRow:
-    """One line of the prompts' table: for the image or edit ``name``, and further columns."""
-
-    name: str
-    prompt: str
-    columns: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def names(self) -> set[str]:
-        """Stems of edits that this prompt is for."""
-        prompt_id = self.columns.get("prompt_id", "")
-        return {f"{self.name}{s}{prompt_id}" for s in SEPARATORS} if prompt_id else {self.name}
-
-
-@dataclass(frozen=True)
-class Match:
-    """What belongs together, and what did not find its other half."""
-
-    rows: tuple[dict[str, str | Path], ...]
-    unmatched: Mapping[str, tuple[str, ...]]
-
-    def report(self) -> str:
-        """What matched, and the first ``MOST`` names of each kind that did not."""
-        lines = [f"{len(self.rows)} edits matched"]
-        for what, names in self.unmatched.items():
-            if names:
-                lines.append(f"{what}: {len(names)}")
-                lines += [f"  {name}" for name in names[:MOST]]
-                lines += [f"  and {len(names) - MOST:,} more"] if len(names) > MOST else []
-        return "\n".join(lines)
-
-
-def read_prompts(path: Path) -> list[PromptRow]:
-    """The prompts' table: columns ``name`` and ``prompt``; any other column goes into the metadata."""
-    try:
-        with csv_file(path, MAX_FILE) as file:
-            table = list(csv.DictReader(file, strict=True))
-    except Unreadable as error:
-        raise InputError(
-            f"{path}: expected a CSV with the columns name and prompt; found {error.found}"
-        ) from error
-    problems = [
-        Problem(
-            f"{path}:1", column, "no such column here", "one", "rename it: the files come from the patterns"
-        )
-        for column in PATHS
-        if table and column in table[0]
-    ]
-    for number, row in enumerate(table, 2):
-        if None in row:
-            problems.append(
-                Problem(f"{path}:{number}", "", "as many cells as columns", "more", "quote cells with commas")
-            )
-        for column in ("name", "prompt"):
-            if not (row.get(column) or "").strip():
-                problems.append(Problem(f"{path}:{number}", column, "a text", "none", "fill it in"))
-    if problems or not table:
-        raise InputError(
-            f"{path}: {len(problems) or 'no'} row(s) " + ("lack a value" if problems else "in it"), problems
-        )
-    return [
-        PromptRow(
-            r["name"].strip(), r["prompt"], {k: v for k, v in r.items() if k not in ("name", "prompt") and v}
-        )
-        for r in table
-    ]
-
-
-def match(edits: Sequence[Path], prompts: Sequence[PromptRow], others: Mapping[str, Sequence[Path]]) -> Match:
-    """Rows of an edit directory. A file belongs to an edit if it has the edit's stem, or the longest stem that
-    the edit's stem begins with before a separator (``cat_3.png`` for ``cat_3-sifm.png``); prompts likewise, and
-    by ``name`` + separator + ``prompt_id``."""
-    by_stem = {column: {f.stem: f for f in files} for column, files in others.items()}
-    prompt_of: dict[str, list[PromptRow]] = {}
-    for prompt in prompts:
-        for name in prompt.names:
-            prompt_of.setdefault(name, []).append(prompt)
-    rows: list[dict[str, str | Path]] = []
-    used: dict[str, set[str]] = {column: set() for column in others}
-    used_prompts: set[int] = set()
-    bare: dict[str, list[str]] = {"edits without a prompt": [], "edits with several prompts": []}
-    bare |= {f"edits without a file for {column}": [] for column in others}
-    for edit in edits:
-        found = prompt_of.get(_longest(edit.stem, prompt_of) or "", [])
-        if len(found) != 1:
-            bare["edits without a prompt" if not found else "edits with several prompts"].append(str(edit))
-            continue
-        used_prompts.add(id(found[0]))
-        row: dict[str, str | Path] = {"file_name": edit, "prompt": found[0].prompt, **found[0].columns}
-        for column, stems in by_stem.items():
-            stem = _longest(edit.stem, stems)
-            if stem is None:
-                bare[f"edits without a file for {column}"].append(str(edit))
-            else:
-                row[column] = stems[stem]
-                used[column].add(stem)
-        rows.append(row)
-    for column, stems in by_stem.items():
-        bare[f"files for {column} without an edit"] = [
-            str(f) for s, f in stems.items() if s not in used[column]
-        ]
-    bare["prompts without an edit"] = [f"{p.name}: {p.prompt}" for p in prompts if id(p) not in used_prompts]
-    return Match(tuple(rows), {k: tuple(v) for k, v in bare.items()})
-
-
-def _longest(stem: str, names: Iterable[str]) -> str | None:
-    known = names if isinstance(names, dict) else set(names)
-    if stem in known:
-        return stem
-    for end in range(len(stem) - 1, 0, -1):
-        if stem[end] in SEPARATORS and stem[:end] in known:
-            return stem[:end]
-    return None
+_CROPPED = ("file_name", "control_file_name")  # what the editor wrote
+_MADE = ("file_name", "protected_file_name")  # of one treatment alone
 
 
 def expand(pattern: str, what: str) -> list[Path]:
@@ -150,56 +40,185 @@ def expand(pattern: str, what: str) -> list[Path]:
     for file in files:
         if file.stem in stems:
             raise UsageError(
-                f"{what} {pattern}: expected names that differ; found {stems[file.stem]} and {file}"
+                f"{what} {pattern}: expected names that differ; found {stems[file.stem]} and {file}; for files of one "
+                "name in several folders say which folder is what: a template such as 'out/seed{seed}/{image}.png'"
             )
         stems[file.stem] = file
     return files
 
 
-def write_directory(target: Path, found: Match, columns: Mapping[str, str]) -> Path:
-    """Copies the files into ``target`` and writes its ``metadata.jsonl``. Raises if it has metadata already."""
-    present = [name for name in NAMES if (target / name).exists()]
-    if present:
-        raise EditDirectoryError(
-            f"{target}: expected no edit directory there; found {present[0]}; choose another"
-        )
-    _refuse_overwriting(target, found)
-    lines = []
-    copied: set[Path] = set()
-    for row in found.rows:
-        out: dict[str, str] = {}
-        for column in (*PATHS, *(c for c in row if c not in PATHS)):
-            value = row.get(column)
-            if isinstance(value, Path):
-                relative = Path(FOLDERS[column]) / value.name
-                if relative not in copied:
-                    (target / relative.parent).mkdir(parents=True, exist_ok=True)
-                    if not (target / relative).exists():
-                        shutil.copyfile(value, target / relative)
-                    copied.add(relative)
-                out[column] = relative.as_posix()
-            elif value:
-                out[column] = value
-        lines.append(json.dumps({**out, **columns}, ensure_ascii=False))
+def write_directory(
+    target: Path, found: Match, columns: Mapping[str, str], *, add: bool = False, crop: bool = False
+) -> Path:
+    """The metadata file of ``target``, into which the files are copied before it is written or, to ``add``, extended.
+
+    ``crop``: of edits and control edits that are strips of pictures the last is kept. Raises
+    ``EditDirectoryError`` where metadata, or other files, are there already; what was copied is removed again.
+    """
     file = target / "metadata.jsonl"
-    write_text(file, "\n".join(lines) + "\n")
+    before = _before(target, add)
+    matched = [_strips(row) if crop else row for row in found.rows]
+    places = _places(target, matched, columns, before if add else None)
+    rows = [_row(row, columns, places) for row in matched]
+    _require_new(before, rows)
+    with _undone_on_failure() as made:
+        for (_, picture), relative in places.items():
+            _put(target, relative, picture, made)
+        old = read_text(file) if add else ""
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        write_text(file, old + ("\n" if old and not old.endswith("\n") else "") + "\n".join(lines) + "\n")
     return file
 
 
-def _refuse_overwriting(target: Path, found: Match) -> None:
-    """Raises if another file stands where one would be copied to; one that is there already may stay there."""
-    there = []
-    for row in found.rows:
+def _before(target: Path, add: bool) -> list[Mapping[str, str]]:
+    """The rows to which others are added."""
+    present = [name for name in NAMES if (target / name).exists()]
+    if not add:
+        if present:
+            raise EditDirectoryError(
+                f"{target}: expected no edit directory there; found {present[0]}; choose another, or pass --add"
+            )
+        return []
+    if present != ["metadata.jsonl"]:
+        raise EditDirectoryError(
+            f"{target}: expected an edit directory with a metadata.jsonl to add to; found {' and '.join(present) or 'none'}; "
+            "make one without --add, or write its rows as JSON lines"
+        )
+    return [row.values for row in read_rows(target / "metadata.jsonl")]
+
+
+def _strips(row: Row) -> Row:
+    """A row whose edits are strips of pictures of its source's shape."""
+    source = row.get("source_file_name")
+    shape = source if isinstance(source, Picture) else None
+    strips = {
+        column: replace(picture, place=str(Path(picture.place).with_suffix(".png")), strip=True, source=shape)
+        for column, picture in row.items()
+        if column in _CROPPED and isinstance(picture, Picture)
+    }
+    return {**row, **strips}
+
+
+def _row(row: Row, columns: Mapping[str, str], places: Mapping[tuple[str, Picture], Path]) -> dict[str, str]:
+    out: dict[str, str] = {}
+    for column in (*PATHS, *(c for c in row if c not in PATHS)):
+        value = row.get(column)
+        if isinstance(value, Picture):
+            out[column] = places[column, value].as_posix()
+        elif value:
+            out[column] = value
+    return {**out, **columns}
+
+
+def _require_new(before: Sequence[Mapping[str, str]], rows: Sequence[Row]) -> None:
+    """Raises if a row to be added is there already, by its file or by its unit and treatment."""
+    names = {row.get("file_name", ""): row.get("file_name", "") for row in before}
+    cells = {cell_of(row): row.get("file_name", "") for row in before}
+    problems = []
+    for row in rows:
+        first = names.get(str(row["file_name"])) or cells.get(cell_of(row))
+        if first:
+            problems.append(
+                Problem(
+                    str(row["file_name"]),
+                    "",
+                    "an edit of its own",
+                    f"{first}, which is in the directory already with this image, prompt, seed and method",
+                    "name the new method: --column method=NAME, or {method} in a template",
+                )
+            )
+    if problems:
+        raise EditDirectoryError("nothing was added", problems)
+
+
+def _places(
+    target: Path, rows: Sequence[Row], columns: Mapping[str, str], before: Sequence[Mapping[str, str]] | None
+) -> dict[tuple[str, Picture], Path]:
+    """Where each picture goes, below ``target``. Raises if another file stands there; one of the same bytes stays.
+
+    To a directory with the rows ``before``, edits and protected pictures go into a folder of their method where names collide.
+    """
+    taken = {row.get("file_name") for row in before or ()}  # an edit's file is its id
+    places: dict[tuple[str, Picture], Path] = {}
+    owners: dict[Path, Picture] = {}
+    there: list[Problem] = []
+    for row in rows:
+        method = re.sub(r"[^\w.-]+", "-", str(columns.get("method") or row.get("method") or "")).strip("-.")
         for column in PATHS:
-            value = row.get(column)
-            if isinstance(value, Path):
-                copy = target / FOLDERS[column] / value.name
-                if copy.exists() and not copy.samefile(value):
-                    there.append(
-                        Problem(str(copy), column, "no file there", "another file", "choose another folder")
-                    )
+            picture = row.get(column)
+            if not isinstance(picture, Picture) or (column, picture) in places:
+                continue
+            folders = [Path(FOLDERS[column])]
+            if before is not None and column in _MADE and method:
+                folders.append(folders[0] / method)
+            tried = [folder / picture.place for folder in folders]
+            open_ = [p for p in tried if column != "file_name" or p.as_posix() not in taken]
+            free = [p for p in open_ if _is_free(target / p, picture, owners.get(p))]
+            places[column, picture] = (free or tried)[0]
+            owners.setdefault((free or tried)[0], picture)
+            if not free:
+                found = f"another file, and {picture} was to be copied there"
+                there.append(
+                    Problem(str(target / tried[0]), column, "no file there", found, "choose another folder")
+                )
     if there:
         raise EditDirectoryError(f"{target}: nothing was written", list(dict.fromkeys(there)))
+    return places
+
+
+def _is_free(path: Path, picture: Picture, owner: Picture | None) -> bool:
+    """Whether a picture can stand at a path: nothing else is there, or is to be."""
+    if owner is not None:
+        return owner == picture or _bytes_of(owner) == _bytes_of(picture)
+    if not path.exists():
+        return True
+    if picture.file is not None and not picture.strip:
+        return path.samefile(picture.file) or filecmp.cmp(path, picture.file, shallow=False)
+    return path.read_bytes() == _bytes_of(picture)
+
+
+def _bytes_of(picture: Picture) -> bytes:
+    """A picture's file as it is to be written."""
+    if picture.embedded is not None:
+        data = picture.embedded.data
+    else:
+        data = read_file(picture.file) if picture.file is not None else b""
+    if not picture.strip:
+        return data
+    return last_part(data, _bytes_of(picture.source) if picture.source else None, str(picture))
+
+
+def _put(target: Path, relative: Path, picture: Picture, made: list[Path]) -> None:
+    """Copies a picture, whole or not at all, and notes what it made; one that is there already stays."""
+    path = target / relative
+    if path.exists():
+        return
+    missing = [f for f in (path.parent, *path.parent.parents) if not f.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made += reversed(missing)
+    partial = partial_name(path)
+    try:
+        if picture.file is not None and not picture.strip:
+            shutil.copyfile(picture.file, partial)
+        else:
+            partial.write_bytes(_bytes_of(picture))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    made.append(path)
+
+
+@contextmanager
+def _undone_on_failure() -> Iterator[list[Path]]:
+    """What was made, in order; where the block fails it is removed, and nothing that stood there before."""
+    made: list[Path] = []
+    try:
+        yield made
+    except BaseException:
+        for path in reversed(made):
+            with suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+        raise
 
 
 def parse_columns(texts: Sequence[str]) -> dict[str, str]:

@@ -128,7 +128,7 @@ def _row(where: str, values: Mapping[str, Any]) -> Row:
     texts: dict[str, str] = {}
     problems: list[Problem] = []
     for name, value in values.items():
-        text = _text(value)
+        text = text_of(value)
         if not _is_unicode(name):
             problems.append(
                 Problem(where, ascii(name)[:60], "a column name in valid Unicode", "this one", "rename it")
@@ -154,7 +154,7 @@ def _row(where: str, values: Mapping[str, Any]) -> Row:
     return Row(where, texts, tuple(problems))
 
 
-def _text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
     """A value as text, the same from every file format; ``None`` for a type that no column has."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from isr.edits.columns import look_alikes
 from isr.edits.directory import EditDirectory
 from isr.types import Edit, Treatment
 
@@ -24,7 +25,8 @@ _FILES = {
 
 def remarks(edits: Sequence[Edit], directory: EditDirectory) -> tuple[str, ...]:
     """One sentence for each kind of thing that was seen in ``edits`` of the directory; none where all is well."""
-    return (*_one_colour(edits, directory.colours), *_makers(edits), *_cut(edits), *_unknown(edits))
+    seen = (*_one_colour(edits, directory.colours), *_makers(edits), *_cut(edits), *_unknown(edits))
+    return (*seen, *look_alikes(edits))
 
 
 def _unknown(edits: Sequence[Edit]) -> Iterator[str]:

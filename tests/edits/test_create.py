@@ -1,4 +1,4 @@
-"""``isr init``: what belongs together by name, what does not, and nothing overwritten."""
+"""``isr init``: an edit directory is written whole or not at all, and nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -7,125 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from isr.edits.create import Match, PromptRow, expand, match, parse_columns, read_prompts, write_directory
-from isr.errors import EditDirectoryError, InputError, UsageError
+from isr.edits.create import expand, parse_columns, write_directory
+from isr.edits.matching import Match, match
+from isr.edits.prompt_tables import PromptRow, read_prompts
+from isr.errors import EditDirectoryError, UsageError
 from isr.judging.edits import load_edits
 from tests.directories import picture
-
-
-def paths(*names: str) -> list[Path]:
-    return [Path(f"{n}.png") for n in names]
-
-
-def prompted(found: Match) -> dict[str, str]:
-    return {Path(r["file_name"]).stem: str(r["prompt"]) for r in found.rows}
-
-
-def prompts_file(folder: Path, text: str | bytes) -> Path:
-    path = folder / "prompts.csv"
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return path
-
-
-# Matching
-
-
-def test_by_the_same_name_or_the_longest_beginning() -> None:
-    prompts = [PromptRow("cat", "a"), PromptRow("cat_3", "b"), PromptRow("dog", "c")]
-    found = match(paths("cat", "cat_3", "cat_3-sifm", "cat-x", "cat.y", "cat z", "dog_1_2"), prompts, {})
-    assert prompted(found) == {
-        "cat": "a", "cat_3": "b", "cat_3-sifm": "b", "cat-x": "a", "cat.y": "a", "cat z": "a", "dog_1_2": "c",
-    }  # fmt: skip
-    assert not any(found.unmatched.values())
-
-
-def test_only_whole_words_match() -> None:
-    found = match(paths("cats", "ca", "cat3", "_cat"), [PromptRow("cat", "a")], {})
-    assert found.rows == ()
-    assert len(found.unmatched["edits without a prompt"]) == 4
-    assert found.unmatched["prompts without an edit"] == ("cat: a",)
-
-
-def test_prompts_with_ids() -> None:
-    prompts = [PromptRow("cat", "red", {"prompt_id": "1"}), PromptRow("cat", "blue", {"prompt_id": "2"})]
-    found = match(paths("cat_1", "cat-2", "cat_2-sifm", "cat", "cat_12"), prompts, {})
-    assert prompted(found) == {"cat_1": "red", "cat-2": "blue", "cat_2-sifm": "blue"}
-    assert found.rows[0]["prompt_id"] == "1"
-    assert found.unmatched["edits without a prompt"] == ("cat.png", "cat_12.png")
-
-
-def test_several_prompts_without_ids_are_not_guessed_at() -> None:
-    found = match(paths("cat"), [PromptRow("cat", "red"), PromptRow("cat", "blue")], {})
-    assert found.rows == ()
-    assert found.unmatched["edits with several prompts"] == ("cat.png",)
-
-
-def test_other_files() -> None:
-    others = {
-        "source_file_name": [Path("s/cat.png"), Path("s/bird.png")],
-        "control_file_name": [Path("c/cat_1.webp")],
-    }
-    found = match(paths("cat_1-sifm", "cat_2"), [PromptRow("cat", "p")], others)
-    first, second = found.rows
-    assert (first["source_file_name"], first["control_file_name"]) == (
-        Path("s/cat.png"),
-        Path("c/cat_1.webp"),
-    )
-    assert second["source_file_name"] == Path("s/cat.png")
-    assert "control_file_name" not in second
-    assert {k: v for k, v in found.unmatched.items() if v} == {
-        "edits without a file for control_file_name": ("cat_2.png",),
-        "files for source_file_name without an edit": ("s/bird.png",),
-    }
-    report = found.report()
-    assert report.startswith("2 edits matched\n")
-    assert "  s/bird.png" in report
-    assert "several prompts" not in report  # what has nothing to tell is left out
-
-
-# The prompts' table
-
-
-def test_the_prompts_table(tmp_path: Path) -> None:
-    path = prompts_file(
-        tmp_path, '\ufeffname,prompt,prompt_id,split\n cat ,"red, please",1,\ndog,p,,unseen\n'
-    )
-    assert read_prompts(path) == [
-        PromptRow("cat", "red, please", {"prompt_id": "1"}),
-        PromptRow("dog", "p", {"split": "unseen"}),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "where"),
-    [
-        ("name,prompt\ncat,\n,p\ndog,p\n", [("2", "prompt"), ("3", "name")]),
-        ("name,text\ncat,p\n", [("2", "prompt")]),
-        ("name,prompt\ncat,make it red, please\n", [("2", "")]),  # else the prompt would be cut short unseen
-        (
-            "name,prompt,file_name\ncat,p,other.png\n",
-            [("1", "file_name")],
-        ),  # else it would replace the edit's file
-        ("name,prompt,source_file_name\ncat,p,../x\n", [("1", "source_file_name")]),
-    ],
-)
-def test_rows_with_problems(text: str, where: list[tuple[str, str]], tmp_path: Path) -> None:
-    path = prompts_file(tmp_path, text)
-    with pytest.raises(InputError) as caught:
-        read_prompts(path)
-    assert [(p.where, p.field) for p in caught.value.problems] == [(f"{path}:{n}", f) for n, f in where]
-
-
-@pytest.mark.parametrize("text", ["", "name,prompt\n", b"name,prompt\ncat,\xff\n", 'name,prompt\ncat,"p\n'])
-def test_tables_that_are_none(text: str | bytes, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"prompts\.csv"):
-        read_prompts(prompts_file(tmp_path, text))
-
-
-def test_a_missing_table(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected a CSV with the columns name and prompt"):
-        read_prompts(tmp_path / "no.csv")
-
+from tests.edits.test_prompt_tables import prompts_file
 
 # Patterns and columns
 
@@ -242,6 +130,15 @@ def test_no_file_is_overwritten(made: tuple[Path, Match]) -> None:
     assert (root / "new/sources/cat.png").read_bytes() == b"mine"
 
 
+def test_what_a_killed_run_left_is_no_other_file(made: tuple[Path, Match]) -> None:
+    """Equal bytes are the file; half a file is under no name of its own."""
+    root, found = made
+    (root / "new/sources").mkdir(parents=True)
+    (root / "new/sources/cat.png").write_bytes((root / "images/cat.png").read_bytes())
+    write_directory(root / "new", found, {})
+    assert len(load_edits(root / "new").edits) == 3
+
+
 def test_files_that_are_in_place_already_stay(tmp_path: Path) -> None:
     (tmp_path / "edits").mkdir()
     (tmp_path / "sources").mkdir()
@@ -261,10 +158,3 @@ def test_one_name_in_two_folders_of_one_kind(tmp_path: Path) -> None:
         picture(ord(folder)).save(tmp_path / folder / "cat.png")
     with pytest.raises(UsageError, match="expected names that differ"):
         expand(f"{tmp_path}/*/cat.png", "--edits")
-
-
-def test_a_report_names_the_first_and_counts_the_rest() -> None:
-    names = tuple(f"{i}.png" for i in range(1000))
-    told = Match((), {"edits without a prompt": names, "prompts without an edit": ()}).report().splitlines()
-    assert told[1] == "edits without a prompt: 1000"
-    assert told[2:] == [*(f"  {n}" for n in names[:50]), "  and 950 more"]

@@ -41,6 +41,19 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
+def test_names_of_splits_are_warned_of(tmp_path: Path, checkpoint: Callable[[str], Path]) -> None:
+    """A photograph called ``train-1`` makes a directory of which ``load_dataset`` would load a part."""
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(picture(16, 16, 1)).save(tmp_path / "photos" / "train-1.png")
+    done = run(
+        "immunize", tmp_path / "photos", "--method", "noise", "--editor", checkpoint("instruct_pix2pix"), "--out",
+        tmp_path / "noise", "--resolution", 16,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "warning: names that load_dataset takes for splits" in done.stderr
+    assert "train-1" in done.stderr
+
+
 def test_from_photographs_to_a_score(photos: Path, checkpoint: Callable[[str], Path]) -> None:
     """Every column and file is where the design says; the judge refuses what is no painted scene, and says so."""
     root, folder = photos.parent, checkpoint("instruct_pix2pix")

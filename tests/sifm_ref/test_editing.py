@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +28,7 @@ from sifm_ref.loading import load  # noqa: E402
 from sifm_ref.pictures import Resize  # noqa: E402
 from sifm_ref.registry import purifier  # noqa: E402
 from sifm_ref.units import Prompt, prompts_for  # noqa: E402
+from tests.processes import run  # noqa: E402
 from tests.sifm_ref.photographs import write  # noqa: E402
 from tests.sifm_ref.scenes import quick  # noqa: E402
 
@@ -219,6 +222,27 @@ def handmade(root: Path, *names: str, shade: int = 90, size: int = 16, **more: A
         made.append(row)
     (root / "metadata.jsonl").write_text("".join(json.dumps(r) + "\n" for r in made))
     return root
+
+
+def test_pictures_that_others_protected(editor: Any, tmp_path: Path) -> None:
+    """What DiffusionGuard leaves, with the metadata that docs/immunize.md makes of it: the script is the document's."""
+    root = tmp_path / "protected_images"
+    for name, shade in (("a", 80), ("b", 120)):
+        for place, level in ((f"assets/{name}.png", shade), (f"guard/{name}/adv_image.png", shade + 5)):
+            (root / place).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (16, 16), (level,) * 3).save(root / place)
+    job = Job(directories=(root,), out=tmp_path / "out", prompts=(Prompt("*", "make it red", "red"),))
+    with pytest.raises(InputError, match="file_name, source_file_name, image_id and method"):
+        edit(job, editor("instruct_pix2pix"))
+    text = (Path(__file__).resolve().parents[2] / "docs" / "immunize.md").read_text("utf-8")
+    (script,) = re.findall(
+        r"^### Pictures that others protected\n.*?^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL
+    )
+    assert run([sys.executable, "-c", script], cwd=tmp_path).returncode == 0
+    assert edit(job, editor("instruct_pix2pix")) == 2
+    found = load_edits(tmp_path / "out").edits
+    assert [(e.unit.image_id, e.treatment.method) for e in found] == [("a", "guard"), ("b", "guard")]
+    assert all(e.source and e.control and e.protected for e in found)
 
 
 def test_names_that_look_alike_are_edits_of_their_own(editor: Any, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from isr.bench.material.dataset import unprintable
 from isr.bench.study import ImagesPart
 from isr.canonical import sha256_json
-from isr.edits.create import read_prompts
+from isr.edits.prompt_tables import read_prompts
 from isr.errors import InputError, Problem
 from isr.files import file_digest
 from isr.reading import read_json, why

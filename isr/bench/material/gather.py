@@ -11,7 +11,7 @@ from isr.bench.material.dataset import prepare
 from isr.bench.material.folder import Instruction, Material, find, table
 from isr.bench.material.source import PROMPTS
 from isr.bench.study import ImagesPart
-from isr.edits.create import PromptRow
+from isr.edits.prompt_tables import PromptRow
 from isr.errors import UsageError
 from sifm_ref.pictures import write_whole
 

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from isr.bench.material.dataset import REPLIES, captions, unprintable
 from isr.bench.material.source import PROMPTS, SELECTION
 from isr.canonical import sha256_bytes, sha256_json
-from isr.edits.create import PromptRow, read_prompts
+from isr.edits.prompt_tables import PromptRow, read_prompts
 from isr.errors import CardError, InputError, Problem, TransportError
 from isr.files import naming, write_bytes
 from isr.judging.backends import open_writer

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from isr.bench.material import dataset
 from isr.bench.material.dataset import prepare, select, stratum_of
 from isr.bench.material.source import DatasetPart, Source, _bytes, _digest, _files
-from isr.edits.create import read_prompts
+from isr.edits.prompt_tables import read_prompts
 from isr.errors import InputError
 from tests.bench.papers import CAPTIONS, data_rows, picture_bytes, write_imagefolder, write_parquet
 

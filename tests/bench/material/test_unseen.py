@@ -20,7 +20,7 @@ from isr.bench.material.unseen import (
     read,
     writer,
 )
-from isr.edits.create import read_prompts
+from isr.edits.prompt_tables import read_prompts
 from isr.errors import CardError, InputError, SecretError, TransportError
 from isr.types import Answer
 from tests.chat_server import serving

@@ -1,7 +1,7 @@
 """Train a tiny InstructPix2Pix on rendered scenes: first its VAE, then its U-Net with its text encoder.
 
-    python examples/shapes/editor/train.py --out DIR     # the editor
-    python examples/shapes/editor/train.py --out DIR --seed 1 --unet 48,96 --vae-minutes 5 --minutes 26   # the second one
+    python examples/shapes/editor/fit_editor.py --out DIR     # the editor
+    python examples/shapes/editor/fit_editor.py --out DIR --seed 1 --unet 48,96 --vae-minutes 5 --minutes 26   # the second one
 
 On a GPU one process, else two of one thread each, which together are faster than one of two. Interrupted, the same
 command goes on from its last checkpoint.

@@ -1,6 +1,6 @@
 """Train the judge from nothing on rendered scenes, and save it for transformers and vLLM.
 
-    python examples/shapes/judge/train.py --out DIR --minutes 60
+    python examples/shapes/judge/fit_judge.py --out DIR --minutes 60
 
 First the vision tower alone learns from the renderer what covers each patch, in which colour, and how the image is
 damaged. Then the whole model learns to reason and to judge. A run that was stopped goes on from its work folder.
