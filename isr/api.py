@@ -115,6 +115,7 @@ def calibrate(
     scales: Sequence[str] = (),
     guideline: str = "",
     pool_guidelines: bool = False,
+    allow_unmatched: bool = False,
     consensus: Consensus = "majority",
     estimator: Estimator = "auto",
     by: str = "editor",
@@ -125,7 +126,8 @@ def calibrate(
 
     design: how the labelled edits were drawn; nothing in the data can tell, and the estimator rests on it. where: correct
     these edits only (``COLUMN=VALUE``). plan_file: of the design ``within_verdict``, the sample's plan.json. judged: for
-    the design ``external``, the run in which the labelled edits were judged. Raises ``DesignError`` where the
+    the design ``external``, the run in which the labelled edits were judged. allow_unmatched: leave out labels of edits
+    that the run has not, because they are of other runs. Raises ``DesignError`` where the
     design and the labels do not fit.
     """
     version = guideline_version(guideline)
@@ -142,7 +144,7 @@ def calibrate(
 
     settings = Settings(
         design=design, consensus=consensus, estimator=estimator, by=by, level=level, seed=seed,
-        pool_guidelines=pool_guidelines,
+        pool_guidelines=pool_guidelines, allow_unmatched=allow_unmatched,
     )  # fmt: skip
     target = source(run)
     return correct(
@@ -150,6 +152,7 @@ def calibrate(
         found,
         settings,
         edits=where_edits(target, found, tuple(where)),
+        where=tuple(where),
         judged=None if judged is None else source(judged),
         plan=None if plan_file is None else read_plan(Path(plan_file)),
     )

@@ -246,6 +246,13 @@ def json_lines(lines: Iterable[bytes], where: object = "a text", *, once: bool =
         offset += len(line)
 
 
+def as_text(value: object) -> str:
+    """A text or a number as the text of a cell, the same from every file format: 7 is ``7``, and so is 7.0."""
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    return str(value)
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     out = dict(pairs)
     if len(out) != len(pairs):

@@ -61,6 +61,11 @@ _PATH = click.Path(path_type=Path)
     "--pool-guidelines", is_flag=True, help="Take labels of several guidelines together, and say so."
 )
 @click.option(
+    "--allow-unmatched",
+    is_flag=True,
+    help="Leave out labels of edits that RUN has not: they are of other runs.",
+)
+@click.option(
     "--consensus", default="majority", show_default=True, type=click.Choice(["majority", "strict", "dawid-skene"]),
     help="How several raters become one label.",
 )  # fmt: skip
@@ -117,11 +122,13 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
     if options["judged"] is not None:
         found = read_source(options["judged"], rubrics=options["rubrics"], pixels=pixels)
         judged = _one(found, options["judge_name"], options["judged"])
-    names = ("design", "consensus", "estimator", "by", "level", "seed", "pool_guidelines")
+    names = ("design", "consensus", "estimator", "by", "level", "seed", "pool_guidelines", "allow_unmatched")
     settings = Settings(**{k: options[k] for k in names})
     edits = where_edits(target, labels, options["conditions"])
     plan = None if options["plan_path"] is None else read_plan(options["plan_path"])
-    report = correct(target, labels, settings, edits=edits, judged=judged, plan=plan)
+    report = correct(
+        target, labels, settings, edits=edits, where=options["conditions"], judged=judged, plan=plan
+    )
     learnt = None
     if out is not None:
         learnt = learn(judged or target, labels, settings, kind=kind, edits=edits if judged is None else None)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from isr.errors import EditDirectoryError, MissingExtraError, Problem
-from isr.reading import MAX_TABLE, Unreadable, byte_lines, csv_file, json_lines, open_regular
+from isr.reading import MAX_TABLE, Unreadable, as_text, byte_lines, csv_file, json_lines, open_regular
 from isr.types import Treatment, Unit
 
 NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
@@ -162,11 +162,7 @@ def _text(value: Any) -> str | None:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else repr(value)
-    return None
+    return as_text(value) if isinstance(value, int | float) else None
 
 
 def _is_unicode(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +16,10 @@ from isr.calibration.transport import Homogeneity, homogeneity
 from isr.canonical import sha256_json, short
 from isr.errors import DesignError, InputError, UsageError
 from isr.people.agree import column_of, image_of
+from isr.people.chance import swapped
 from isr.people.judgements import QUESTIONS, Judgements
-from isr.people.labels import Consensus, Labels, consensus, one_guideline, scale_parts
+from isr.people.labels import Consensus, Label, Labels, cell_of, consensus, one_guideline, scale_parts
+from isr.people.meeting import meet, unmet, unmet_told
 from isr.people.study_file import check_pixels
 from isr.reading import Unreadable, read_json
 from isr.signature import Signature
@@ -43,6 +45,9 @@ class Settings:
     level: float = 0.95
     seed: int = 0
     pool_guidelines: bool = False
+    allow_unmatched: bool = (
+        False  # labels of edits that the run has not are of other experiments: leave them out
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,19 +135,29 @@ def correct(
     settings: Settings,
     *,
     edits: Sequence[str] | None = None,
+    where: Sequence[str] = (),
     judged: Judgements | None = None,
     plan: Mapping[str, Any] | None = None,
 ) -> CorrectionReport:
     """The corrected rates of a judge's edits (of ``edits`` only, if given).
+
+    where: the conditions that chose them (``where_edits``); labels that say themselves that they are of others meet no
+    edit rightly.
 
     judged: where the judge's answers about the labelled edits of another experiment are (design ``external``).
     plan: the sampling plan that labels within verdict name. Raises ``InputError``, ``DesignError``.
     """
     guideline = one_guideline(labels, pool=settings.pool_guidelines)
     source = judged or target
+    digest, known_edits = labels.digest, {*target.edits, *source.edits}
+    labels = meet(labels, known_edits)
+    lost = [e for e in unmet(labels, known_edits) if not _elsewhere(labels.first[e], where)]
     for one in (target, source):
         check_pixels(labels, one)
-    warnings = [*_check_plan(labels, target, settings, plan)]
+    warnings = [
+        *_check_unmet(lost, labels, known_edits, settings),
+        *_check_plan(labels, target, settings, plan),
+    ]
     if source.instrument != target.instrument:
         raise DesignError(
             f"isr calibrate: expected labelled edits judged by the target's judge and rubrics ({target.identity}); "
@@ -169,6 +184,7 @@ def correct(
         warnings += _left_out(question, known, labels)
         if (known.human != MISSING).any():
             rates[question] = _correct(question, rows, outside, settings)
+            warnings += _swapped(rates[question], known, settings)
             warnings += [
                 f"{rates[question].rate}: {h.rate} differs between groups of the calibration labels (p = {h.p_value:.4f}): "
                 "nothing shows that it holds in the target; label edits of the target itself"
@@ -183,7 +199,7 @@ def correct(
     made = Signature.of(
         ("isr", __version__),
         ("judge", target.identity),
-        ("labels", short(labels.digest)),
+        ("labels", short(digest)),
         ("guideline", guideline),
         ("edits", short(sha256_json(list(chosen)))),
         *scale_parts(labels),
@@ -192,6 +208,7 @@ def correct(
         ("estimator", settings.estimator),
         ("level", f"{settings.level:g}"),
         ("seed", settings.seed),
+        ("unmatched", len(lost)) if lost and settings.allow_unmatched else None,
     )
     return CorrectionReport(str(made), rates, tuple(dict.fromkeys(warnings)))
 
@@ -206,6 +223,43 @@ def _left_out(question: str, rows: Rows, labels: Labels) -> Iterator[str]:
             f"{question}: {unsettled} of {sum(here)} labelled edits have no consensus (a tie, or cannot_tell) and are "
             "left out; if they are harder than the rest, the corrected rate and the error rates are biased"
         )
+
+
+def _elsewhere(label: Label, where: Sequence[str]) -> bool:
+    """Whether a label says itself that it is of an edit outside the conditions."""
+    found = ((cell_of(label, column), value) for column, _, value in (c.partition("=") for c in where))
+    return any(said and said != value for said, value in found)
+
+
+def _check_unmet(
+    lost: Sequence[str], labels: Labels, known: Collection[str], settings: Settings
+) -> Iterator[str]:
+    """Labels that meet no edit: a random sample from which some are lost is no random sample any more."""
+    if not lost:
+        return
+    told = unmet_told(lost, labels, known)
+    if settings.design != "external" and not settings.allow_unmatched:
+        raise DesignError(
+            f"isr calibrate: {told}; a sample that lost some of its edits is not the sample that --design "
+            f"{settings.design} claims; correct the ids, or say --allow-unmatched if they are edits of other runs"
+        )
+    yield f"{told}; they are left out"
+
+
+def _swapped(found: Correction, rows: Rows, settings: Settings) -> Iterator[str]:
+    """That labels contradict the judge more often than chance would, where it is so."""
+    who = f"{found.rate}: labels and judge"
+    if settings.design != "within_verdict":
+        said = swapped(who, found.sensitivity, found.specificity)
+    else:  # what people say within each verdict is drawn at random; sensitivity and specificity are not
+        use = rows.take((rows.judge != MISSING) & (rows.human != MISSING))
+        within = [
+            rate_interval(use.human[use.judge == v] == v, use.image[use.judge == v], level=settings.level)
+            for v in (0, 1)
+        ]
+        said = swapped(who, within[0], within[1], "the share of right verdicts of fine plus that of fails")
+    if said:
+        yield said
 
 
 def _check_plan(
@@ -369,6 +423,7 @@ def where_edits(judgements: Judgements, labels: Labels, conditions: Sequence[str
     """The judge's edits with ``COLUMN=VALUE`` for every condition; ``None`` without conditions."""
     if not conditions:
         return None
+    labels = meet(labels, judgements.edits)
     pairs = [c.partition("=") for c in conditions]
     chosen = tuple(
         e

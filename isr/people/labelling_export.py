@@ -20,6 +20,7 @@ from isr.people.labelling_plan import Item, Kind, Study
 from isr.people.labels import QUESTIONS, Label, Labels, Mark
 from isr.people.labels_file import write_labels
 from isr.people.labelstudio import export_labels
+from isr.people.meeting import meet
 from isr.reading import read_bytes
 from isr.spreadsheet import csv_safe as without_formulas
 from isr.stats.rate import rate_interval
@@ -148,6 +149,7 @@ def import_into(store: LabelStore, labels: Labels) -> Taken:
     """
     study = store.study()
     places = {item.edit_id: i for i, item in enumerate(study.items) if item.kind == "edit"}
+    labels = meet(labels, places)
     if begun := [r for r in labels.raters if r in store.raters()]:
         raise UsageError(
             f"--import: expected raters who have not begun; found {', '.join(begun)}; rename them"

@@ -25,7 +25,8 @@ from isr.people.labels import (
     cells_of,
     is_number,
 )
-from isr.reading import Unreadable, json_lines, read_text
+from isr.people.meeting import plain_number
+from isr.reading import Unreadable, as_text, json_lines, read_text
 from isr.spreadsheet import Writer
 
 
@@ -100,15 +101,11 @@ def _jsonl_rows(name: str, text: str) -> Iterator[_Cells]:
             found = json.dumps(row, ensure_ascii=False)[:60]
             yield where, {}, [Problem(where, "", "texts and numbers by column", found, "correct the line")]
         else:
-            yield where, {k: _as_text(v) for k, v in row.items() if v not in (None, "")}, []
+            yield where, {k: as_text(v) for k, v in row.items() if v not in (None, "")}, []
 
 
 def _plain(value: object) -> bool:
     return value is None or isinstance(value, str) or is_number(value)
-
-
-def _as_text(value: object) -> str:
-    return repr(value) if isinstance(value, float) else str(value)
 
 
 def _label(
@@ -143,7 +140,7 @@ def _label(
     said = cells.get("guideline", guideline)
     return Label(
         edit_id=cells["edit_id"],
-        rater=cells["rater"],
+        rater=plain_number(cells["rater"]),
         semantic=semantic,
         perceptual=perceptual,
         edit_sha256=digest,
@@ -179,7 +176,8 @@ def _clashes(rows: Sequence[tuple[str, Label]]) -> Iterator[Problem]:
     seen: dict[tuple[str, str], str] = {}
     shared: dict[tuple[str, str], tuple[str, str]] = {}
     for where, label in rows:
-        key = (label.edit_id, label.rater)
+        edit = plain_number(label.edit_id)
+        key = (edit, label.rater)
         if key in seen:
             found = f"{label.rater} on {label.edit_id} also in {seen[key]}"
             yield Problem(where, "rater", "one label per rater and edit", found, "drop one of them")
@@ -188,7 +186,7 @@ def _clashes(rows: Sequence[tuple[str, Label]]) -> Iterator[Problem]:
             value = getattr(label, name)
             if value in ("", None):
                 continue
-            first, other = shared.setdefault((label.edit_id, name), (where, str(value)))
+            first, other = shared.setdefault((edit, name), (where, str(value)))
             if other != str(value):
                 found = f"{value}, but {other} in {first}"
                 yield Problem(

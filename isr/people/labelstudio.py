@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,12 +79,13 @@ def import_labels(path: Path, *, guideline: str = "") -> Labels:
             problems.append(
                 Problem(where, "", "a task as Label Studio exports it", repr(error), "export it again")
             )
-    pairs = [(r.edit_id, r.rater) for r in rows]
+    pairs = Counter((r.edit_id, r.rater) for r in rows)
     problems += [
         Problem(
             path.name, "completed_by", "one annotation per rater and task", f"{r} on {e} twice", "drop one"
         )
-        for e, r in sorted({p for p in pairs if pairs.count(p) > 1})
+        for (e, r), n in sorted(pairs.items())
+        if n > 1
     ]
     if problems:
         raise InputError(f"{path}: {len(problems)} problem(s)", problems)

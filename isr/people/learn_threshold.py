@@ -25,6 +25,7 @@ from isr.judging.thresholds import Decision, Recalibration
 from isr.people.correct import Rows, Settings, rows_of
 from isr.people.judgements import Judgements
 from isr.people.labels import Labels, one_guideline
+from isr.people.meeting import meet
 from isr.stats.discrimination import area_under_curve, youden
 from isr.stats.rate import rate_interval
 from isr.types import Floats, Ints, Question
@@ -57,6 +58,7 @@ def learn(
             "that a map learns; draw labels at random"
         )
     guideline = one_guideline(labels, pool=settings.pool_guidelines)
+    digest, labels = labels.digest, meet(labels, judgements.edits)
     decisions: dict[Question, Decision] = {}
     reasons: list[str] = []
     for question in Question:
@@ -76,7 +78,7 @@ def learn(
             reasons.append(f"{question.value}: {error}")
             continue
         about = {
-            "labels": labels.digest,
+            "labels": digest,
             "guideline": guideline,
             "consensus": settings.consensus,
             "edits": int(keep.sum()),

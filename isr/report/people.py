@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from isr.people.agree import agree
 from isr.people.agreement_study import AgreementStudy, Choices
 from isr.people.judgements import read_source
 from isr.people.labels import Label, Labels, consensus
+from isr.people.meeting import meet, named, unmet, unmet_told
 from isr.people.study_file import load_labels, named_apart
 from isr.report.figures import Figure, reliability
 from isr.report.runs import ReportRun, told_apart, verdict
@@ -23,17 +24,21 @@ from isr.types import Question, Value
 SCORE_TOP = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class People:
-    """Labels and what follows from them; ``trouble`` says why agreement could not be measured."""
+    """Labels and what follows from them; ``trouble`` says why agreement could not be measured.
+
+    ``notes``: labels that no run here has a use for.
+    """
 
     labels: Labels
     file: str
     studies: tuple[
         tuple[str, AgreementStudy], ...
-    ]  # of each run with labels, by its name if there are several
-    figures: tuple[Figure, ...]
+    ] = ()  # of each run with labels, named if there are several
+    figures: tuple[Figure, ...] = ()
     trouble: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def find_labels(runs: Sequence[ReportRun]) -> Path | None:
@@ -54,12 +59,13 @@ def people(runs: Sequence[ReportRun], file: Path) -> People:
     """Agreement and reliability from a file of labels. Raises ``InputError`` if the file cannot be read."""
     labels = load_labels(file)
     found = [labels_of(run, labels) for run in runs]
+    notes = tuple(_left_out(runs, labels, found))
     studies, troubles = [], []
     try:
         sources = [read_source(run.folder) for run in runs]
         names = told_apart(runs, [[j.name for j in some] for some in sources])
     except IsrError as error:
-        return People(labels, file.name, (), (), str(error))
+        return People(labels=labels, file=file.name, trouble=str(error), notes=notes)
     for run, own, some, called in zip(runs, found, sources, names, strict=True):
         prefix = f"{run.name}: " if len(runs) > 1 else ""
         if not own.rows:
@@ -72,12 +78,31 @@ def people(runs: Sequence[ReportRun], file: Path) -> People:
         except IsrError as error:
             troubles.append(f"{prefix}{error}")
     figures = tuple(_figures(runs, found)) if studies else ()
-    return People(labels, file.name, tuple(studies), figures, "; ".join(troubles))
+    return People(
+        labels=labels,
+        file=file.name,
+        studies=tuple(studies),
+        figures=figures,
+        trouble="; ".join(troubles),
+        notes=notes,
+    )
+
+
+def _left_out(runs: Sequence[ReportRun], labels: Labels, found: Sequence[Labels]) -> Iterator[str]:
+    """That labels are of edits of no run here, or of other pixels, where it is so."""
+    known = {e for run in runs for e in _digests(run)}
+    met = meet(labels, known)
+    if lost := unmet(met, known):
+        yield unmet_told(lost, met, known)
+    other = sorted({e for e in met.edits if e in known} - {e for own in found for e in own.edits})
+    if other:
+        yield f"{len(other)} labelled edits are of other pixels than the judged ones: {named(other)}"
 
 
 def labels_of(run: ReportRun, labels: Labels) -> Labels:
     """The labels of a run's edits: of the same pixels where both sides name them, else by edit_id."""
-    digests = {r["edit_id"]: r.get("edit_sha256", "") for r in run.rows if r["arm"] == "protected"}
+    digests = _digests(run)
+    labels = meet(labels, digests)
 
     def same(label: Label) -> bool:
         if label.edit_id not in digests:
@@ -85,6 +110,10 @@ def labels_of(run: ReportRun, labels: Labels) -> Labels:
         return not label.edit_sha256 or digests[label.edit_id] in ("", label.edit_sha256)
 
     return replace(labels, rows=tuple(r for r in labels.rows if same(r)))
+
+
+def _digests(run: ReportRun) -> dict[str, str]:
+    return {r["edit_id"]: r.get("edit_sha256", "") for r in run.rows if r["arm"] == "protected"}
 
 
 def _figures(runs: Sequence[ReportRun], found: Sequence[Labels]) -> list[Figure]:
