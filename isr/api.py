@@ -6,7 +6,7 @@ They are names of ``isr`` itself: ``isr.compare(...)``, ``isr.agree(...)``, ``is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,11 @@ from isr.people.agree import agree as agree_on
 from isr.people.agree import require_judges
 from isr.people.agreement_study import AgreementStudy, Choices
 from isr.people.correct import CorrectionReport, Design, Settings, correct, read_plan, where_edits
+from isr.people.declared import parse_columns, parse_words
 from isr.people.judgements import Judgements, read_source
+from isr.people.label_files import Reading, load_labels
 from isr.people.labels import Consensus
-from isr.people.study_file import guideline_version, load_labels, named_apart, option_scales, pixels_of
+from isr.people.study_file import guideline_version, named_apart, option_scales, pixels_of
 from isr.scoring.compare import Comparison
 from isr.scoring.compare import compare as compare_contenders
 from isr.scoring.finished import (
@@ -71,12 +73,31 @@ def compare(
     )
 
 
+def _files(labels: Place | Sequence[Place]) -> list[Path]:
+    return [Path(labels)] if isinstance(labels, str | Path) else [Path(one) for one in labels]
+
+
+def _reading(
+    scales: Sequence[str], words: str, columns: str, prefixes: Mapping[str, str] | None, guideline: str
+) -> Reading:
+    return Reading(
+        scales=option_scales(tuple(scales)),
+        words=parse_words([words]),
+        columns=parse_columns([columns]),
+        guideline=guideline,
+        prefixes=prefixes or {},
+    )
+
+
 def agree(
-    labels: Place,
+    labels: Place | Sequence[Place],
     judges: Sequence[Place],
     *,
     rubrics: Sequence[str] = (),
     scales: Sequence[str] = (),
+    words: str = "",
+    columns: str = "",
+    rater_prefixes: Mapping[str, str] | None = None,
     guideline: str = "",
     pool_guidelines: bool = False,
     consensus: Consensus = "majority",
@@ -87,11 +108,12 @@ def agree(
 ) -> AgreementStudy:
     """Judges compared with people and with each other (``isr agree``).
 
-    labels: a labels file. judges: runs, answer stores or recorded answers. scales: ``QUESTION=A,B,..:fails_below=X`` for
+    labels: a file of labels, or several. words, columns, rater_prefixes: what they mean, as in ``--words``, ``--columns``
+    and ``--rater-prefix`` (by file). judges: runs, answer stores or recorded answers. scales: ``QUESTION=A,B,..:fails_below=X`` for
     graded labels. Raises ``InputError`` where labels and judges have no edit in common.
     """
     version = guideline_version(guideline)
-    found = load_labels(Path(labels), scales=option_scales(tuple(scales)), guideline=version)
+    found = load_labels(_files(labels), _reading(scales, words, columns, rater_prefixes, version))
     pixels = pixels_of(found)
     said = [j for path in judges for j in read_source(Path(path), rubrics=tuple(rubrics), pixels=pixels)]
     named = named_apart(said)
@@ -104,7 +126,7 @@ def agree(
 
 def calibrate(
     run: Place,
-    labels: Place,
+    labels: Place | Sequence[Place],
     *,
     design: Design,
     where: Sequence[str] = (),
@@ -113,6 +135,9 @@ def calibrate(
     judge_name: str = "",
     rubrics: Sequence[str] = (),
     scales: Sequence[str] = (),
+    words: str = "",
+    columns: str = "",
+    rater_prefixes: Mapping[str, str] | None = None,
     guideline: str = "",
     pool_guidelines: bool = False,
     allow_unmatched: bool = False,
@@ -131,7 +156,7 @@ def calibrate(
     design and the labels do not fit.
     """
     version = guideline_version(guideline)
-    found = load_labels(Path(labels), scales=option_scales(tuple(scales)), guideline=version)
+    found = load_labels(_files(labels), _reading(scales, words, columns, rater_prefixes, version))
     pixels = pixels_of(found)
 
     def source(place: Place) -> Judgements:

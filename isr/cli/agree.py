@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isr import text
+from isr.cli._labels import labels_of, meaning_options
 
 if TYPE_CHECKING:
     from isr.people.agreement_study import AgreementStudy, Answers, Choices, JudgeAgreement
@@ -21,7 +22,11 @@ _PATH = click.Path(path_type=Path)
 
 @click.command(short_help="Agreement of judges with people and with each other.")
 @click.argument("study", required=False, type=_PATH)
-@click.option("--labels", type=_PATH, help="Labels: .csv, .jsonl, or Label Studio's .json export.")
+@click.option(
+    "--labels", multiple=True, type=_PATH,
+    help="Labels: a table, or an export of Label Studio, MTurk, Google Forms, Argilla, SageMaker; more than once.",
+)  # fmt: skip
+@meaning_options
 @click.option(
     "--judge", "judges", multiple=True, type=_PATH, metavar="PATH",
     help="A run's folder, an answer store (.db), or recorded answers (.jsonl).",
@@ -133,12 +138,11 @@ def _from_options(options: Mapping[str, Any]) -> tuple[Labels, list[Judgements],
     from isr.errors import UsageError
     from isr.people.agreement_study import Choices
     from isr.people.judgements import read_source
-    from isr.people.study_file import guideline_version, load_labels, named_apart, option_scales, pixels_of
+    from isr.people.study_file import named_apart, pixels_of
 
-    if options["labels"] is None:
+    if not options["labels"]:
         raise UsageError("isr agree: expected a study file, or --labels; found neither; see isr agree --help")
-    guideline = guideline_version(options["guideline"])
-    labels = load_labels(options["labels"], scales=option_scales(options["scales"]), guideline=guideline)
+    labels = labels_of(options, options["labels"])
     pixels = pixels_of(labels)
     judges = [
         j for path in options["judges"] for j in read_source(path, rubrics=options["rubrics"], pixels=pixels)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from isr.cli._labels import labels_of, meaning_options
+
 if TYPE_CHECKING:
     from isr.judging.thresholds import Decision, Recalibration
     from isr.people.correct import Correction, CorrectionReport
@@ -22,9 +24,11 @@ _PATH = click.Path(path_type=Path)
     "--labels",
     "labels_path",
     required=True,
+    multiple=True,
     type=_PATH,
-    help="Labels: .csv, .jsonl, or Label Studio's .json.",
+    help="Labels: a table, or an export of Label Studio, MTurk, Google Forms, Argilla, SageMaker; more than once.",
 )
+@meaning_options
 @click.option(
     "--design", required=True, type=click.Choice(["random", "within_verdict", "external"]),
     help="How the labelled edits were chosen: nothing in the data can tell, and the estimator depends on it.",
@@ -107,15 +111,14 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
     from isr.people.correct import Settings, correct, read_plan, where_edits
     from isr.people.judgements import read_source
     from isr.people.learn_threshold import learn
-    from isr.people.study_file import guideline_version, load_labels, option_scales, pixels_of
+    from isr.people.study_file import pixels_of
 
     if run.suffix == ".db":
         raise UsageError(
             f"{run}: expected a run's folder or recorded answers, which say what all the edits are; found a store, "
             f"which would take the labelled edits for all of them"
         )
-    guideline = guideline_version(options["guideline"])
-    labels = load_labels(options["labels_path"], scales=option_scales(options["scales"]), guideline=guideline)
+    labels = labels_of(options, options["labels_path"])
     pixels = pixels_of(labels)
     target = _one(read_source(run, rubrics=options["rubrics"], pixels=pixels), options["judge_name"], run)
     judged = None

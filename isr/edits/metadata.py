@@ -160,8 +160,6 @@ def _text(value: Any) -> str | None:
         return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
     return as_text(value) if isinstance(value, int | float) else None
 
 

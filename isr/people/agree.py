@@ -77,7 +77,7 @@ def agree(labels: Labels, judges: Sequence[Judgements], choices: Choices) -> Agr
         "raters": len(labels.raters),
         "judges": len(judges),
     }
-    notes = [*_swapped(questions.values())]
+    notes = [*labels.notes, *_swapped(questions.values())]
     if lost := unmet(labels, judged) if judges else []:
         notes.append(f"{unmet_told(lost, labels, judged)}; they count for raters only")
     if len(labels.guidelines) > 1:

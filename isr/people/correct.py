@@ -155,6 +155,7 @@ def correct(
     for one in (target, source):
         check_pixels(labels, one)
     warnings = [
+        *labels.notes,
         *_check_unmet(lost, labels, known_edits, settings),
         *_check_plan(labels, target, settings, plan),
     ]

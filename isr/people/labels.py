@@ -132,10 +132,14 @@ class Label:
 
 @dataclass(frozen=True)
 class Labels:
-    """All labels of a study. ``digest`` is of their content, whatever file format they came in."""
+    """All labels of a study. ``digest`` is of their content, whatever file format they came in.
+
+    ``notes``: what a reader left out of the files, such as rejected work.
+    """
 
     rows: tuple[Label, ...]
     scales: Mapping[str, Scale] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:

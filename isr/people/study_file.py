@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from isr.canonical import sha256_json
 from isr.errors import InputError, Problem
 from isr.judging.rubrics import load_rubric, names
+from isr.people.declared import parse_columns, parse_words
 from isr.people.judgements import Judgements, read_source
+from isr.people.label_files import Reading, load_labels
 from isr.people.labels import Consensus, Labels, Scale, one_guideline, parse_scale, text_guideline
-from isr.people.labels_file import read_labels
-from isr.people.labelstudio import import_labels
 from isr.reading import Unreadable, read_toml
 
 
@@ -23,9 +23,16 @@ class _Part(BaseModel):
 
 
 class LabelsPart(_Part):
-    """Where labels come from. ``guideline_file``: the text that raters read, in place of a version's name."""
+    """Where labels come from. ``guideline_file``: the text that raters read, in place of a version's name.
 
-    file: str
+    file: one or several. words, columns, prefixes: what the files mean, as in ``--words``, ``--columns`` and
+    ``--rater-prefix`` (by file).
+    """
+
+    file: str | tuple[str, ...]
+    words: str = ""
+    columns: str = ""
+    prefixes: dict[str, str] = {}
     guideline: str = ""
     guideline_file: str = ""
     pool_guidelines: bool = False
@@ -69,7 +76,11 @@ class Study(_Part):
     @property
     def digest(self) -> str:
         """Digest of the choices; comments and layout have no part in it."""
-        return sha256_json(self.model_dump(mode="json"))
+        content = self.model_dump(mode="json")
+        for name in ("words", "columns", "prefixes"):  # of later versions: what is not said has no part in it
+            if not content["labels"][name]:
+                del content["labels"][name]
+        return sha256_json(content)
 
 
 def read_study(path: Path) -> Study:
@@ -107,7 +118,15 @@ def study_labels(part: LabelsPart, root: Path) -> Labels:
     for question, raw in (("semantic", part.semantic), ("perceptual", part.perceptual)):
         if raw is not None:
             scales[question] = parse_scale(f"labels.{question}", raw)
-    labels = load_labels(root / part.file, scales=scales, guideline=guideline)
+    how = Reading(
+        scales=scales,
+        words=parse_words([part.words] if part.words else []),
+        columns=parse_columns([part.columns] if part.columns else []),
+        guideline=guideline,
+        prefixes={str(root / name): prefix for name, prefix in part.prefixes.items()},
+    )
+    files = [part.file] if isinstance(part.file, str) else part.file
+    labels = load_labels([root / name for name in files], how)
     one_guideline(labels, pool=part.pool_guidelines)
     return labels
 
@@ -118,13 +137,6 @@ def guideline_version(said: str) -> str:
         return f"{said}:{load_rubric(said).digest}"
     path = Path(said)
     return text_guideline(path) if said and path.is_file() else said
-
-
-def load_labels(path: Path, *, scales: Mapping[str, Scale] | None = None, guideline: str = "") -> Labels:
-    """Labels from ``.csv``, ``.jsonl``, or Label Studio's ``.json``."""
-    if path.suffix == ".json":
-        return import_labels(path, guideline=guideline)
-    return read_labels(path, scales=scales, guideline=guideline)
 
 
 def study_judges(study: Study, root: Path, labels: Labels) -> list[Judgements]:

@@ -13,9 +13,10 @@ from isr.errors import IsrError
 from isr.people.agree import agree
 from isr.people.agreement_study import AgreementStudy, Choices
 from isr.people.judgements import read_source
+from isr.people.label_files import load_labels
 from isr.people.labels import Label, Labels, consensus
 from isr.people.meeting import meet, named, unmet, unmet_told
-from isr.people.study_file import load_labels, named_apart
+from isr.people.study_file import named_apart
 from isr.report.figures import Figure, reliability
 from isr.report.runs import ReportRun, told_apart, verdict
 from isr.scoring.places import folder_beside, home_of
