@@ -71,14 +71,21 @@ def _check_numbers(paths: Sequence[Path], prefixes: Sequence[str | None], found:
 
 
 def _check_once(paths: Sequence[Path], found: Sequence[Labels]) -> None:
+    """One rater has one label of an edit; what stands in two files is told once for each pair of files."""
     seen: dict[tuple[str, str], str] = {}
-    problems = []
+    twice: dict[tuple[str, str], list[str]] = {}
     for path, one in zip(paths, found, strict=True):
         for row in one.rows:
             key = (plain_number(row.edit_id), row.rater)
-            if seen.setdefault(key, path.name) != path.name:
-                said = f"{row.rater} on {row.edit_id} also in {seen[key]}"
-                problems.append(Problem(path.name, "rater", "one label per rater and edit", said, "drop one"))
+            if seen.setdefault(key, str(path)) != str(path):
+                twice.setdefault((str(path), seen[key]), []).append(f"{row.rater} on {row.edit_id}")
+    problems = [
+        Problem(
+            later, "rater", "one label per rater and edit", f"{len(rows)} also in {first}: {named(rows)}",
+            "drop them from one file, or say whose they are: --rater-prefix FILE=PREFIX",
+        )
+        for (later, first), rows in twice.items()
+    ]  # fmt: skip
     if problems:
         raise InputError("labels of several files", problems)
 

@@ -103,7 +103,11 @@ def _missing(content: Content, found: Sequence[View], present: Sequence[str], fo
     if lost:
         where = f"{content.name}:1" if content.kind == "table" else content.name
         what = f"no {', '.join(lost)}"
-        has = f" ({form} with {', '.join(present[:30])})" if present else ""
+        has = (
+            f" ({form} with {', '.join(present[:12])}{', ...' if len(present) > 12 else ''})"
+            if present
+            else ""
+        )
         names = [*(c for c in lost if c in REQUIRED), *(QUESTIONS if lost[-1] not in REQUIRED else ())]
         fix = 'name the columns: --columns "' + ", ".join(f"{n}=COLUMN" for n in names) + '"'
         yield Problem(where, "columns", "edit_id, rater, ...", what + has, fix)

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from isr.errors import InputError, UsageError
+from isr.people import labels_file
 from isr.people.declared import parse_columns, parse_words
 from isr.people.formats import format_of, formats
 from isr.people.formats import label_studio as label_studio_format
 from isr.people.label_rows import content_of
-from isr.people.labels import Labels
+from isr.people.labels import Label, Labels, Scale
 from isr.people.labels_file import read_labels
 from tests.people import label_exports
 from tests.people.label_exports import EXPORTS, SAID, WORDS, mturk, sheet, studio
@@ -186,8 +187,6 @@ def test_several_choices_are_no_answer(tmp_path: Path) -> None:
 
 
 def test_grades_of_label_studio_need_a_scale(tmp_path: Path) -> None:
-    from isr.people.labels import Scale
-
     tasks = studio()
     for task in tasks:
         task["annotations"][0]["result"][0].update(type="rating", value={"rating": 4})
@@ -202,8 +201,6 @@ def test_reading_grows_with_the_rows_and_not_with_their_square(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No step looks through all labels for each label: comparisons of labels stay at one per row."""
-    from isr.people.labels import Label
-
     compared = Counter[str]()
 
     def equal(self: Label, other: object) -> bool:
@@ -229,10 +226,8 @@ def test_reading_grows_with_the_rows_and_not_with_their_square(
             for n, t in enumerate(tasks)
         ]
         path = write(tmp_path / f"{size}.json", json.dumps(tasks))
-        import isr.people.labels_file as module
-
         with monkeypatch.context() as patched:
-            patched.setattr(module, "plain_number", Id)
+            patched.setattr(labels_file, "plain_number", Id)
             assert len(read(path).rows) == size
         found.append(compared["ids"] + compared["labels"])
     assert found[1] <= 2 * found[0] + 8

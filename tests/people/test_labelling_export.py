@@ -92,7 +92,7 @@ def test_exports_are_read_again_and_raters_are_reported(run: Path, tmp_path: Pat
         for name in ("labels.csv", "label-studio.json"):
             with LabelStore(tmp_path / f"again-{name}") as again:
                 again.begin(study)
-                read = read_labels(tmp_path / name) if name.endswith("csv") else read_labels(tmp_path / name)
+                read = read_labels(tmp_path / name)
                 taken = import_into(again, read)
                 assert (taken.raters, taken.left) == ({"ann": 20}, {})
                 back = labels_of(again)
