@@ -147,24 +147,22 @@ def read_text(path: str | Path, limit: int = MAX_FILE, encoding: str = "utf-8") 
     What is no such text is named where its first bytes say what it is.
     """
     data = read_bytes(path, limit)
-    known = known_kind(data)
-    if known is not None:
-        raise Unreadable(path, "a text in UTF-8", *known)
+    if data.startswith(_POINTER):
+        raise Unreadable(path, "a text in UTF-8", *_LFS)
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        found = f"{error}, as in a text of another encoding (Latin-1?)"
-        raise Unreadable(path, "a text in UTF-8", found, "save it as UTF-8") from error
+        other = (f"{error}, as in a text of another encoding (Latin-1?)", "save it as UTF-8")
+        found, fix = known_kind(data) or other
+        raise Unreadable(path, "a text in UTF-8", found, fix) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_LFS = ("a Git LFS pointer, not the file itself", "fetch the files: git lfs pull")
 _PIXELS = "convert it to PNG, JPEG or WebP"
 _KNOWN: tuple[tuple[bytes, str, str], ...] = (
-    (
-        b"version https://git-lfs.github.com/spec/",
-        "a Git LFS pointer, not the file itself",
-        "fetch the files: git lfs pull",
-    ),
+    (_POINTER, *_LFS),
     (b"\xff\xfe", "a text in UTF-16 (a spreadsheet's 'Unicode text')", "save it as CSV UTF-8"),
     (b"\xfe\xff", "a text in UTF-16 (a spreadsheet's 'Unicode text')", "save it as CSV UTF-8"),
     (b"PK\x03\x04", "a zip file, such as an Excel workbook", "unpack it, or save the sheet as CSV UTF-8"),
@@ -173,7 +171,6 @@ _KNOWN: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1f\x8b", "a gzip file", "unpack it"),
     (b"%PDF", "a PDF", "give the file that it was made from"),
     (b"GIF8", "a GIF", _PIXELS),
-    (b"BM", "a BMP image", _PIXELS),
     (b"\x00\x00\x00\x0cJXL ", "a JPEG XL image", _PIXELS),
     (b"\xff\x0a", "a JPEG XL image", _PIXELS),
 )
@@ -192,6 +189,15 @@ def known_kind(data: bytes) -> tuple[str, str] | None:
     if data[:1] == b"<" and b"<html" in data[:500].lower():
         return ("a web page (an error, or a login page?)", "download the file itself")
     return next(((what, fix) for start, what, fix in _KNOWN if data.startswith(start)), None)
+
+
+def first_bytes(path: str | Path, count: int = 512) -> bytes:
+    """The first bytes of a regular file of any size, for ``known_kind``. Raises ``Unreadable``."""
+    with open_regular(path) as file:
+        try:
+            return file.read(count)
+        except OSError as error:
+            raise _not_read(path, error) from error
 
 
 def separated_by(header: str) -> str:
@@ -218,7 +224,8 @@ def csv_file(path: str | Path, limit: int = MAX_TABLE) -> Iterator[Iterable[str]
         ):
             yield _bounded(path, text, limit)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise Unreadable(path, "CSV in UTF-8", str(error), "export it again") from error
+        found, fix = known_kind(first_bytes(path)) or (str(error), "export it again")
+        raise Unreadable(path, "CSV in UTF-8", found, fix) from error
 
 
 def _bounded(path: str | Path, file: IO[Any], limit: int) -> Iterator[Any]:

@@ -93,8 +93,9 @@ def _table(path: Path, text: str) -> Content:
     rows, broken = list[tuple[str, Any]](), list[Problem]()
     header: list[str] = []
     try:
-        header = [" ".join(h.split()) for h in next(reader, [])]
-        if len(header) == 1 and (other := separated_by(header[0])):
+        first = next(reader, [])
+        header = [" ".join(h.split()) for h in first]
+        if len(first) == 1 and (other := separated_by(first[0])):
             raise InputError(
                 f"{path}: expected columns separated by commas; found them separated by {other}, as spreadsheets of some "
                 "languages write them; save it as CSV with commas"

@@ -231,3 +231,26 @@ def test_reading_grows_with_the_rows_and_not_with_their_square(
             assert len(read(path).rows) == size
         found.append(compared["ids"] + compared["labels"])
     assert found[1] <= 2 * found[0] + 8
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (
+            EXPORTS["plain.csv"][0].replace(",", ";").encode(),
+            "separated by ';', as spreadsheets of some languages",
+        ),
+        (EXPORTS["plain.csv"][0].replace(",", "\t").encode(), "separated by tabs"),
+        (EXPORTS["plain.csv"][0].encode("utf-16"), "a text in UTF-16"),
+        (EXPORTS["spanish.csv"][0].encode("latin-1"), "another encoding (Latin-1?)"),
+        (b"PK\x03\x04\xff\xfe", "such as an Excel workbook"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+        (b"[1, 2", "expected labels; found"),
+    ],
+)
+def test_files_that_are_no_labels_say_what_they_are(tmp_path: Path, data: bytes, told: str) -> None:
+    (tmp_path / "labels.csv").write_bytes(data)
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "labels.csv")
+    assert told in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
