@@ -210,6 +210,11 @@ def _lines(found: AgreementStudy) -> Iterator[str]:
         for d in found.disputed:
             says = ", ".join(f"{k} {v}" for k, v in d.says.items())
             yield f"  {d.edit}  {d.question}: {d.votes}; {says}"
+    if found.controls is not None:
+        yield ""
+        yield "CONTROL EDITS, of unprotected images"
+        *lines, _ = _lines(found.controls)  # the signature is the same
+        yield from (f"  {line}".rstrip() for line in lines)
     yield ""
     yield from (f"note: {n}" for n in found.notes)
     yield f"signature: {found.signature}"

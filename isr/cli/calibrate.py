@@ -162,7 +162,7 @@ def _one(found: list[Any], name: str, path: Path) -> Any:
 def _lines(report: CorrectionReport, level: float) -> Iterator[str]:
     heads = ("judge (raw)", "people (corrected)", "sensitivity", "specificity")
     yield f"  {'':16}" + "".join(f"{h:>27}" for h in heads) + f"{'labels':>8}   ({level:.0%} intervals)"
-    for c in report.rates.values():
+    for c in [*report.rates.values(), *report.controls.values()]:
         cells = (c.raw, c.corrected, c.sensitivity, c.specificity)
         yield f"  {c.rate:16}" + "".join(f"{_span(x):>27}" for x in cells) + f"{c.labels:>8}"
         yield from (f"  {'':16}{line}" for line in _more(c))

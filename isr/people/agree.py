@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
@@ -28,6 +28,7 @@ from isr.people.agreement_study import (
     Pair,
     Raters,
 )
+from isr.people.arms import with_arms
 from isr.people.chance import swapped_in
 from isr.people.judgements import QUESTIONS, Judgements
 from isr.people.labels import Labels, consensus, one_guideline, scale_parts
@@ -60,10 +61,18 @@ class _Table:
 
 
 def agree(labels: Labels, judges: Sequence[Judgements], choices: Choices) -> AgreementStudy:
-    """The whole study. Raises ``InputError`` where labels and judges have no edit in common."""
+    """The whole study; labels of control edits make a second one in it, ``controls``.
+
+    Raises ``InputError`` where labels and judges have no edit in common.
+    """
     guideline = one_guideline(labels, pool=choices.pool_guidelines)
     digest, judged = labels.digest, frozenset(e for j in judges for e in j.edits)
-    labels = meet(labels, judged)
+    every = with_arms(meet(labels, judged), judges)
+    labels = every.of_arm(control=False)
+    if not labels.rows:
+        raise InputError(
+            "labels and judges: expected labels of protected edits; found those of control edits only; give both files"
+        )
     for judge in judges:
         check_pixels(labels, judge)
     table = _table(labels, judges, choices)
@@ -86,6 +95,14 @@ def agree(labels: Labels, judges: Sequence[Judgements], choices: Choices) -> Agr
         notes.append(
             "labels carry inclusion probabilities; agreement is that of the labelled edits, unweighted"
         )
+    of_controls, said = (
+        replace(every.of_arm(control=True), notes=()),
+        [j.controls for j in judges if j.controls],
+    )
+    if of_controls.rows and not said:
+        notes.append(
+            f"{len(of_controls.edits)} labelled control edits were judged by no judge; they are left out"
+        )
     return AgreementStudy(
         signature=_signature(labels, judges, choices, guideline, digest),
         title=choices.title,
@@ -93,6 +110,7 @@ def agree(labels: Labels, judges: Sequence[Judgements], choices: Choices) -> Agr
         questions=questions,
         disputed=tuple(_disputed(table)),
         notes=tuple(notes),
+        controls=agree(of_controls, said, choices) if of_controls.rows and said else None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from isr.calibration.transport import Homogeneity, homogeneity
 from isr.canonical import sha256_json, short
 from isr.errors import DesignError, InputError, UsageError
 from isr.people.agree import column_of, image_of
+from isr.people.arms import with_arms
 from isr.people.chance import swapped
 from isr.people.judgements import QUESTIONS, Judgements
 from isr.people.labels import Consensus, Label, Labels, cell_of, consensus, one_guideline, scale_parts
@@ -31,6 +32,7 @@ from isr.version import __version__
 Design = Literal["random", "within_verdict", "external"]
 
 ASKED = (*QUESTIONS, "outcome")
+CONTROL_RATE = {"semantic": "control_semantic", "perceptual": "control_perceptual", "outcome": "control"}
 RATE = {"semantic": "isr_semantic", "perceptual": "isr_perceptual", "outcome": "isr"}
 
 
@@ -76,9 +78,16 @@ class CorrectionReport:
     signature: str
     rates: Mapping[str, Correction]
     warnings: tuple[str, ...] = ()
+    controls: Mapping[str, Correction] = field(
+        default_factory=dict
+    )  # of the control edits, where they have labels
 
     def as_dict(self) -> dict[str, Any]:
-        return {"schema": "isr.correction/1", **asdict(self)}
+        """The report for JSON; without labels of control edits it has no ``controls``."""
+        made = {"schema": "isr.correction/1", **asdict(self)}
+        if not self.controls:
+            del made["controls"]
+        return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +159,12 @@ def correct(
     guideline = one_guideline(labels, pool=settings.pool_guidelines)
     source = judged or target
     digest, known_edits = labels.digest, {*target.edits, *source.edits}
-    labels = meet(labels, known_edits)
+    every = with_arms(meet(labels, known_edits), [target, source])
+    labels = every.of_arm(control=False)
+    if not labels.rows:
+        raise InputError(
+            "isr calibrate: expected labels of protected edits; found those of control edits only; give both files"
+        )
     lost = [e for e in unmet(labels, known_edits) if not _elsewhere(labels.first[e], where)]
     for one in (target, source):
         check_pixels(labels, one)
@@ -211,7 +225,32 @@ def correct(
         ("seed", settings.seed),
         ("unmatched", len(lost)) if lost and settings.allow_unmatched else None,
     )
-    return CorrectionReport(str(made), rates, tuple(dict.fromkeys(warnings)))
+    controls, more = _controls(every.of_arm(control=True), target, source, settings, whole=edits is None)
+    return CorrectionReport(str(made), rates, tuple(dict.fromkeys([*warnings, *more])), controls)
+
+
+def _controls(
+    labels: Labels, target: Judgements, source: Judgements, settings: Settings, *, whole: bool
+) -> tuple[dict[str, Correction], list[str]]:
+    """The rates of the control edits from their own labels, and what is to be said of them.
+
+    ``isr label`` draws control edits at random, also where it draws the others within the verdicts.
+    """
+    if not labels.rows:
+        return {}, []
+    told = f"{len(labels.edits)} labelled control edits"
+    if target.controls is None or source.controls is None:
+        return {}, [f"{told} were judged by nobody here; they are left out"]
+    if not whole:
+        return {}, [f"{told} are left out: --where is of protected edits"]
+    how = settings if settings.design == "external" else replace(settings, design="random")
+    plain = replace(labels, notes=())
+    try:
+        found = correct(target.controls, plain, how, judged=None if source is target else source.controls)
+    except DesignError as error:
+        return {}, [f"control edits: {error}"]
+    rates = {q: replace(c, rate=CONTROL_RATE[q]) for q, c in found.rates.items()}
+    return rates, [f"control edits: {w}" for w in found.warnings]
 
 
 def _left_out(question: str, rows: Rows, labels: Labels) -> Iterator[str]:

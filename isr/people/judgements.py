@@ -15,7 +15,7 @@ from isr.judging.parsing import parse, recorded_answer
 from isr.judging.rubrics import load_pair, load_rubric
 from isr.judging.store import Store
 from isr.reading import Unreadable, json_lines, read_bytes
-from isr.scoring.finished import FinishedRun, of_stored
+from isr.scoring.finished import EditRow, FinishedRun, of_stored
 from isr.scoring.outcomes import majority, repeats
 from isr.scoring.result import Result
 from isr.scoring.stored import read_stored
@@ -40,6 +40,7 @@ class EditInfo:
 class Judgements:
     """All that one judge said. ``verdicts``: question -> edit_id -> verdict; empty for a panel as a whole.
 
+    ``controls``: the same of the control edits, each by the ``edit_id`` of the edit that it is a control of.
     ``judge`` is the digest of the judge's identity, ``rubrics`` the digest of the rubric of each question.
     """
 
@@ -51,6 +52,7 @@ class Judgements:
     edits: Mapping[str, EditInfo]
     rule: str = "single"
     signature: str = ""
+    controls: Judgements | None = None
 
     @property
     def identity(self) -> str:
@@ -123,10 +125,15 @@ def read_source(
 
 
 def _of_run(run: FinishedRun, result: Result) -> Iterator[Judgements]:
-    """Every member of the run's panel, and the panel itself where it has several."""
-    rows = {
-        row.columns["edit_id"]: row for _, rows in sorted(run.treatments.items()) for row in rows.values()
-    }
+    """Every member of the run's panel, and the panel itself where it has several; each with its control edits."""
+    protected = (row for _, rows in sorted(run.treatments.items()) for row in rows.values())
+    found = list(_of_rows(run, result, {row.columns["edit_id"]: row for row in protected}))
+    controls = {row.columns["edit_id"]: row for row in run.controls.values()}
+    beside = list(_of_rows(run, result, controls)) if controls else [None] * len(found)
+    yield from (replace(one, controls=other) for one, other in zip(found, beside, strict=True))
+
+
+def _of_rows(run: FinishedRun, result: Result, rows: Mapping[str, EditRow]) -> Iterator[Judgements]:
     known = {*Unit._fields, "edit_id", "arm", "file_name", "prompt", "outcome"}
     edits = {
         e: EditInfo(
@@ -141,7 +148,7 @@ def _of_run(run: FinishedRun, result: Result) -> Iterator[Judgements]:
     for judge in result.judges:
         name = str(judge["name"])
         verdicts = {q: {e: _joined(row.columns, f"{name}:{q}") for e, row in rows.items()} for q in QUESTIONS}
-        outcomes = _derived(verdicts) if several else _outcomes(run)
+        outcomes = _derived(verdicts) if several else _outcomes(rows)
         yield Judgements(
             name=name,
             judge=str(judge["digest"]),
@@ -158,16 +165,15 @@ def _of_run(run: FinishedRun, result: Result) -> Iterator[Judgements]:
             judge=digest,
             rubrics=digests,
             verdicts={},
-            outcomes=_outcomes(run),
+            outcomes=_outcomes(rows),
             edits=edits,
             rule=result.rule,
             signature=run.signature,
         )
 
 
-def _outcomes(run: FinishedRun) -> dict[str, Tri]:
-    rows = (row for rows in run.treatments.values() for row in rows.values())
-    return {row.columns["edit_id"]: OUTCOME.get(row.outcome, Tri.UNKNOWN) for row in rows}
+def _outcomes(rows: Mapping[str, EditRow]) -> dict[str, Tri]:
+    return {e: OUTCOME.get(row.outcome, Tri.UNKNOWN) for e, row in rows.items()}
 
 
 def _joined(columns: Mapping[str, str], name: str) -> Verdict:

@@ -72,11 +72,11 @@ def _check_numbers(paths: Sequence[Path], prefixes: Sequence[str | None], found:
 
 def _check_once(paths: Sequence[Path], found: Sequence[Labels]) -> None:
     """One rater has one label of an edit; what stands in two files is told once for each pair of files."""
-    seen: dict[tuple[str, str], str] = {}
+    seen: dict[tuple[str, ...], str] = {}
     twice: dict[tuple[str, str], list[str]] = {}
     for path, one in zip(paths, found, strict=True):
         for row in one.rows:
-            key = (plain_number(row.edit_id), row.rater)
+            key = (plain_number(row.edit_id), row.rater, row.arm, row.edit_sha256)
             if seen.setdefault(key, str(path)) != str(path):
                 twice.setdefault((str(path), seen[key]), []).append(f"{row.rater} on {row.edit_id}")
     problems = [

@@ -16,6 +16,7 @@ from isr.people.declared import Columns, View, Words, views, word_of
 from isr.people.formats import format_of
 from isr.people.label_rows import Content, Row, content_of
 from isr.people.labels import (
+    ARMS,
     KNOWN,
     QUESTIONS,
     REQUIRED,
@@ -168,7 +169,11 @@ def _label(where: str, cells: Mapping[str, str], meaning: Meaning, problems: lis
         return None
     semantic, perceptual = (m if isinstance(m, Mark) else Mark() for m in marks.values())
     texts = {name: cells.get(name, "") for name in ("image_id", "stratum", "plan", "time")}
-    extra = {k: v for k, v in cells.items() if k not in KNOWN}
+    arm = cells.get(
+        "arm", ""
+    ).casefold()  # a word of its own; of another meaning it is a column like any other
+    own = (*KNOWN, "arm") if arm in ARMS else KNOWN
+    extra = {k: v for k, v in cells.items() if k not in own}
     said = cells.get("guideline", meaning.guideline)
     return Label(
         edit_id=cells["edit_id"],
@@ -178,6 +183,7 @@ def _label(where: str, cells: Mapping[str, str], meaning: Meaning, problems: lis
         edit_sha256=digest,
         pi=pi,
         guideline=said,
+        arm="control" if arm == "control" else "",
         extra=extra,
         **texts,
     )
@@ -210,7 +216,7 @@ def _clashes(rows: Sequence[tuple[str, Label]]) -> Iterator[Problem]:
     seen: dict[tuple[str, str], str] = {}
     shared: dict[tuple[str, str], tuple[str, str]] = {}
     for where, label in rows:
-        edit = plain_number(label.edit_id)
+        edit = f"{plain_number(label.edit_id)} {label.arm}"
         key = (edit, label.rater)
         if key in seen:
             found = f"{label.rater} on {label.edit_id} also in {seen[key]}"
@@ -232,7 +238,9 @@ def write_labels(path: Path, labels: Labels) -> None:
     """Writes ``.csv`` or ``.jsonl``; columns that no label has are left out."""
     extra = sorted({name for r in labels.rows for name in r.extra})
     used = [
-        c for c in (*KNOWN, *extra) if c in (*REQUIRED, *QUESTIONS) or any(cell_of(r, c) for r in labels.rows)
+        c
+        for c in (*KNOWN, "arm", *extra)
+        if c in (*REQUIRED, *QUESTIONS) or any(cell_of(r, c) for r in labels.rows)
     ]
     if path.suffix == ".jsonl":
         lines = (dict(zip(used, cells_of(r, used), strict=True)) for r in labels.rows)

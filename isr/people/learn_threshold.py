@@ -22,6 +22,7 @@ from isr.canonical import short
 from isr.errors import DesignError, InputError, StatisticsError
 from isr.judging.rubrics import load_rubric, names
 from isr.judging.thresholds import Decision, Recalibration
+from isr.people.arms import with_arms
 from isr.people.correct import Rows, Settings, rows_of
 from isr.people.judgements import Judgements
 from isr.people.labels import Labels, one_guideline
@@ -58,7 +59,8 @@ def learn(
             "that a map learns; draw labels at random"
         )
     guideline = one_guideline(labels, pool=settings.pool_guidelines)
-    digest, labels = labels.digest, meet(labels, judgements.edits)
+    digest, labels = labels.digest, with_arms(meet(labels, judgements.edits), [judgements])
+    labels = labels.of_arm(control=False)
     decisions: dict[Question, Decision] = {}
     reasons: list[str] = []
     for question in Question:

@@ -55,9 +55,9 @@ def meet(labels: Labels, known: Collection[str]) -> Labels:
 
 
 def _twice(labels: Labels) -> Iterator[Problem]:
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, ...]] = set()
     for row in labels.rows:
-        key = (row.edit_id, row.rater)
+        key = (row.edit_id, row.rater, row.arm, row.edit_sha256)
         if key in seen:
             found = f"two, of one edit under two spellings ({row.edit_id!r})"
             yield Problem(row.rater, "rater", "one label per rater and edit", found, "drop one of them")
