@@ -37,6 +37,26 @@ def words_options(command: F) -> F:
     return words(columns(command))
 
 
+def verdict_options(command: F) -> F:
+    """``--judge-words`` and ``--judge-columns``."""
+    words = click.option(
+        "--judge-words", multiple=True, metavar="QUESTION: WORD=fails, ...",
+        help='What a table of verdicts means: "outcome: protected=fails, edited=fine".',
+    )  # fmt: skip
+    columns = click.option(
+        "--judge-columns", multiple=True, metavar="NAME=COLUMN, ...",
+        help='Where a table of verdicts says what: "edit_id=file, outcome=verdict".',
+    )  # fmt: skip
+    return words(columns(command))
+
+
+def verdicts_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """How tables of verdicts are read, for ``read_source``. Raises ``UsageError``."""
+    from isr.people.declared import parse_columns, parse_words
+
+    return {"words": parse_words(options["judge_words"]), "columns": parse_columns(options["judge_columns"])}
+
+
 def reading_of(options: Mapping[str, Any]) -> Reading:
     """How labels are read, by the options that a command has. Raises ``UsageError``."""
     from isr.people.declared import parse_columns, parse_words

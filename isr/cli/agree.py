@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isr import text
-from isr.cli._labels import labels_of, meaning_options
+from isr.cli._labels import labels_of, meaning_options, verdict_options, verdicts_of
 
 if TYPE_CHECKING:
     from isr.people.agreement_study import AgreementStudy, Answers, Choices, JudgeAgreement
@@ -27,9 +27,10 @@ _PATH = click.Path(path_type=Path)
     help="Labels: a table, or an export of Label Studio, MTurk, Google Forms, Argilla, SageMaker; more than once.",
 )  # fmt: skip
 @meaning_options
+@verdict_options
 @click.option(
     "--judge", "judges", multiple=True, type=_PATH, metavar="PATH",
-    help="A run's folder, an answer store (.db), or recorded answers (.jsonl).",
+    help="A run's folder, an answer store (.db), recorded answers (.jsonl), or a table of verdicts (.csv).",
 )  # fmt: skip
 @click.option(
     "--rubric",
@@ -144,8 +145,11 @@ def _from_options(options: Mapping[str, Any]) -> tuple[Labels, list[Judgements],
         raise UsageError("isr agree: expected a study file, or --labels; found neither; see isr agree --help")
     labels = labels_of(options, options["labels"])
     pixels = pixels_of(labels)
+    tables = verdicts_of(options)
     judges = [
-        j for path in options["judges"] for j in read_source(path, rubrics=options["rubrics"], pixels=pixels)
+        j
+        for path in options["judges"]
+        for j in read_source(path, rubrics=options["rubrics"], pixels=pixels, **tables)
     ]
     names = ("consensus", "by", "primary", "level", "seed", "pool_guidelines")
     return labels, named_apart(judges), Choices(**{k: options[k] for k in names})

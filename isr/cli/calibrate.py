@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isr.cli._labels import labels_of, meaning_options
+from isr.cli._labels import labels_of, meaning_options, verdict_options, verdicts_of
 
 if TYPE_CHECKING:
     from isr.judging.thresholds import Decision, Recalibration
@@ -29,6 +29,7 @@ _PATH = click.Path(path_type=Path)
     help="Labels: a table, or an export of Label Studio, MTurk, Google Forms, Argilla, SageMaker; more than once.",
 )
 @meaning_options
+@verdict_options
 @click.option(
     "--design", required=True, type=click.Choice(["random", "within_verdict", "external"]),
     help="How the labelled edits were chosen: nothing in the data can tell, and the estimator depends on it.",
@@ -96,7 +97,7 @@ _PATH = click.Path(path_type=Path)
 def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: Any) -> None:
     """Print the ISR that people would have given beside the judge's, from labels of some edits.
 
-    RUN is a run's folder or recorded answers (.jsonl). With --out, thresholds on the judge's graded scores are
+    RUN is a run's folder, recorded answers (.jsonl) or a table of verdicts (.csv). With --out, thresholds on the judge's graded scores are
     learnt as well, cross-fitted by image, and reported on folds that they were not learnt on.
 
     \b
@@ -120,10 +121,13 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
         )
     labels = labels_of(options, options["labels_path"])
     pixels = pixels_of(labels)
-    target = _one(read_source(run, rubrics=options["rubrics"], pixels=pixels), options["judge_name"], run)
+    tables = verdicts_of(options)
+    target = _one(
+        read_source(run, rubrics=options["rubrics"], pixels=pixels, **tables), options["judge_name"], run
+    )
     judged = None
     if options["judged"] is not None:
-        found = read_source(options["judged"], rubrics=options["rubrics"], pixels=pixels)
+        found = read_source(options["judged"], rubrics=options["rubrics"], pixels=pixels, **tables)
         judged = _one(found, options["judge_name"], options["judged"])
     names = ("design", "consensus", "estimator", "by", "level", "seed", "pool_guidelines", "allow_unmatched")
     settings = Settings(**{k: options[k] for k in names})

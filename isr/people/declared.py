@@ -23,7 +23,10 @@ Words = Mapping[str, Mapping[str, str]]
 Columns = Mapping[str, Sequence[str]]
 """By what is wanted (``edit_id``, ``semantic``, ...): columns of which the first that the file has is taken."""
 
-_TARGETS = "|".join(KNOWN)
+ASKED = (*QUESTIONS, "outcome")
+TARGETS = (*KNOWN, "arm", "outcome")
+"""What can be declared; ``outcome`` is of tables of verdicts only, for people answer the two questions."""
+_TARGETS = "|".join(TARGETS)
 _NEXT_COLUMN = re.compile(rf"[,;]\s*(?=(?:{_TARGETS})\s*=)")
 _NEXT_QUESTION = re.compile(r";\s*")
 _NEXT_WORD = re.compile(r",\s*")
@@ -52,7 +55,7 @@ def parse_words(given: Sequence[str]) -> dict[str, dict[str, str]]:
             question, colon, rest = part.partition(":")
             name = folded(question)
             pairs = [p.rpartition("=") for p in _NEXT_WORD.split(rest.strip())]
-            if not colon or name not in QUESTIONS or any(not w.strip() or not e for w, e, _ in pairs):
+            if not colon or name not in ASKED or any(not w.strip() or not e for w, e, _ in pairs):
                 raise UsageError(
                     f'--words: expected "semantic: Yes=fine, No=fails; perceptual: ..."; found {part.strip()!r}; '
                     "name the question, and for each word what it means"
@@ -77,10 +80,10 @@ def parse_columns(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
         for part in filter(None, _NEXT_COLUMN.split(text.strip())):
             name, equals, column = part.partition("=")
             target = name.strip().casefold()
-            if not equals or target not in KNOWN or not column.strip():
+            if not equals or target not in TARGETS or not column.strip():
                 raise UsageError(
                     f'--columns: expected "edit_id=COLUMN, rater=COLUMN, semantic=COLUMN, ..."; found {part.strip()!r}; '
-                    f"name one of {', '.join(KNOWN)}"
+                    f"name one of {', '.join(TARGETS)}"
                 )
             if target in out:
                 raise UsageError(f"--columns: expected {target} once; found it twice; drop one")
@@ -118,7 +121,7 @@ def views(wanted: Columns, declared: Columns, present: Sequence[str], name: str)
     chosen: dict[str, str] = {}
     fixed: dict[str, str] = {}
     patterns: dict[str, re.Pattern[str]] = {}
-    for target in KNOWN:
+    for target in TARGETS:
         for column in declared.get(target, wanted.get(target, ())):
             plain, _, shape = column.partition(" as ")
             if column[:1] in "'\"" and column[-1:] == column[:1] and len(column) > 2:
@@ -146,7 +149,7 @@ def _views(
     patterns: Mapping[str, re.Pattern[str]],
     present: Sequence[str],
 ) -> Iterator[View]:
-    asked = [q for q in QUESTIONS if q in chosen]
+    asked = [q for q in ASKED if q in chosen]
     if not any(_HOLE.search(chosen[q]) for q in asked):
         columns = {t: next(iter(_matching(c, present)))[0] for t, c in chosen.items()}
         yield View(columns, fixed, patterns)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from isr.errors import InputError, Problem
+from isr.errors import InputError, Problem, UsageError
 from isr.files import write_text
 from isr.people.declared import Columns, View, Words, views, word_of
 from isr.people.formats import format_of
@@ -50,6 +50,8 @@ def read_labels(
     ``isr.people.declared``). guideline: of rows that name none. Columns of other names are kept. Raises ``InputError``
     with all problems at once.
     """
+    if "outcome" in {*(columns or {}), *(words or {})}:
+        raise UsageError("outcome: expected answers of people to semantic and perceptual; declare those two")
     content = content_of(path)
     form = format_of(content)
     rows = list(form.rows(content))

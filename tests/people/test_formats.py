@@ -143,7 +143,7 @@ def test_columns_that_nobody_declared_are_listed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["Yes=fine", "semantic Yes=fine", "semantic: Yes", "outcome: Yes=fine", "semantic: Yes=good",
+    ["Yes=fine", "semantic Yes=fine", "semantic: Yes", "picture: Yes=fine", "semantic: Yes=good",
      "semantic: Yes=fine, yes=fails"],
 )  # fmt: skip
 def test_malformed_words(words: str) -> None:
