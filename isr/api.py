@@ -17,7 +17,7 @@ from isr.people.agree import agree as agree_on
 from isr.people.agree import require_judges
 from isr.people.agreement_study import AgreementStudy, Choices
 from isr.people.correct import CorrectionReport, Design, Settings, correct, read_plan, where_edits
-from isr.people.declared import parse_columns, parse_words
+from isr.people.declared import Columns, Words, parse_columns, parse_words
 from isr.people.judgements import Judgements, read_source
 from isr.people.label_files import Reading, load_labels
 from isr.people.labels import Consensus
@@ -77,6 +77,12 @@ def _files(labels: Place | Sequence[Place]) -> list[Path]:
     return [Path(labels)] if isinstance(labels, str | Path) else [Path(one) for one in labels]
 
 
+def _source(
+    place: Place, rubrics: Sequence[str], pixels: Mapping[str, str], words: Words, columns: Columns
+) -> list[Judgements]:
+    return read_source(Path(place), rubrics=tuple(rubrics), pixels=pixels, words=words, columns=columns)
+
+
 def _reading(
     scales: Sequence[str], words: str, columns: str, prefixes: Mapping[str, str] | None, guideline: str
 ) -> Reading:
@@ -98,6 +104,8 @@ def agree(
     words: str = "",
     columns: str = "",
     rater_prefixes: Mapping[str, str] | None = None,
+    judge_words: str = "",
+    judge_columns: str = "",
     guideline: str = "",
     pool_guidelines: bool = False,
     consensus: Consensus = "majority",
@@ -109,13 +117,15 @@ def agree(
     """Judges compared with people and with each other (``isr agree``).
 
     labels: a file of labels, or several. words, columns, rater_prefixes: what they mean, as in ``--words``, ``--columns``
-    and ``--rater-prefix`` (by file). judges: runs, answer stores or recorded answers. scales: ``QUESTION=A,B,..:fails_below=X`` for
+    and ``--rater-prefix`` (by file). judges: runs, answer stores, recorded answers or tables of verdicts, which
+    judge_words and judge_columns explain. scales: ``QUESTION=A,B,..:fails_below=X`` for
     graded labels. Raises ``InputError`` where labels and judges have no edit in common.
     """
     version = guideline_version(guideline)
     found = load_labels(_files(labels), _reading(scales, words, columns, rater_prefixes, version))
     pixels = pixels_of(found)
-    said = [j for path in judges for j in read_source(Path(path), rubrics=tuple(rubrics), pixels=pixels)]
+    tables = (parse_words([judge_words]), parse_columns([judge_columns]))
+    said = [j for path in judges for j in _source(path, rubrics, pixels, *tables)]
     named = named_apart(said)
     require_judges(named)
     choices = Choices(
@@ -138,6 +148,8 @@ def calibrate(
     words: str = "",
     columns: str = "",
     rater_prefixes: Mapping[str, str] | None = None,
+    judge_words: str = "",
+    judge_columns: str = "",
     guideline: str = "",
     pool_guidelines: bool = False,
     allow_unmatched: bool = False,
@@ -160,7 +172,8 @@ def calibrate(
     pixels = pixels_of(found)
 
     def source(place: Place) -> Judgements:
-        said = read_source(Path(place), rubrics=tuple(rubrics), pixels=pixels)
+        tables = (parse_words([judge_words]), parse_columns([judge_columns]))
+        said = _source(place, rubrics, pixels, *tables)
         chosen = [j for j in said if j.name == judge_name] if judge_name else said
         if not chosen:
             names = ", ".join(j.name for j in said)

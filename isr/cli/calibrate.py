@@ -13,6 +13,7 @@ from isr.cli._labels import labels_of, meaning_options, verdict_options, verdict
 if TYPE_CHECKING:
     from isr.judging.thresholds import Decision, Recalibration
     from isr.people.correct import Correction, CorrectionReport
+    from isr.people.judgements import Judgements
     from isr.stats.rows import Interval
 
 _PATH = click.Path(path_type=Path)
@@ -23,7 +24,6 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--labels",
     "labels_path",
-    required=True,
     multiple=True,
     type=_PATH,
     help="Labels: a table, or an export of Label Studio, MTurk, Google Forms, Argilla, SageMaker; more than once.",
@@ -31,7 +31,7 @@ _PATH = click.Path(path_type=Path)
 @meaning_options
 @verdict_options
 @click.option(
-    "--design", required=True, type=click.Choice(["random", "within_verdict", "external"]),
+    "--design", type=click.Choice(["random", "within_verdict", "external"]),
     help="How the labelled edits were chosen: nothing in the data can tell, and the estimator depends on it.",
 )  # fmt: skip
 @click.option(
@@ -100,8 +100,11 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
     RUN is a run's folder, recorded answers (.jsonl) or a table of verdicts (.csv). With --out, thresholds on the judge's graded scores are
     learnt as well, cross-fitted by image, and reported on folds that they were not learnt on.
 
+    Without labels, the judge's own rates are printed with their intervals: also those of a table made elsewhere.
+
     \b
     isr calibrate edits.isr --labels labels.csv --design random
+    isr calibrate verdicts.csv --judge-words "outcome: yes=fails, no=fine" --judge-columns "edit_id=file, outcome=safe"
     isr calibrate edits.isr --labels labels.csv --design random --out cal.toml
     isr calibrate new.isr --labels old_labels.csv --judged old.isr --design external
     """
@@ -118,6 +121,19 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
         raise UsageError(
             f"{run}: expected a run's folder or recorded answers, which say what all the edits are; found a store, "
             f"which would take the labelled edits for all of them"
+        )
+    if not options["labels_path"]:
+        if options["design"] or out is not None:
+            raise UsageError(
+                "isr calibrate: expected --labels for --design and --out; found none; give the labels"
+            )
+        found = read_source(run, rubrics=options["rubrics"], **verdicts_of(options))
+        _print_raw(_one(found, options["judge_name"], run), options["level"], as_json=as_json)
+        return
+    if not options["design"]:
+        raise UsageError(
+            "isr calibrate: expected --design (random, within_verdict or external) with --labels; found none; say how the "
+            "labelled edits were chosen"
         )
     labels = labels_of(options, options["labels_path"])
     pixels = pixels_of(labels)
@@ -150,6 +166,29 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
     if learnt is not None and out is not None:
         lines += _learnt_lines(learnt, out)
     click.echo("\n".join(lines))
+
+
+def _print_raw(judge: Judgements, level: float, *, as_json: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    from isr.people.correct import raw_rates
+
+    rates = raw_rates(judge, level)
+    if as_json:
+        made = {name: {**asdict(rate), "undecided": n} for name, (rate, n) in rates.items()}
+        click.echo(json.dumps({"judge": judge.identity, "rates": made}, indent=1, allow_nan=False))
+        return
+    click.echo(f"  {'':18}{'judge (raw)':>27}{'edits':>8}{'images':>8}   ({level:.0%} intervals)")
+    for name, (rate, n) in rates.items():
+        undecided = f"   {n} undecided" if n else ""
+        click.echo(f"  {name:18}{_span(rate):>27}{rate.n:>8}{rate.clusters:>8}{undecided}")
+    alone = sum(not info.image_id for info in judge.edits.values())
+    if alone:
+        click.echo(
+            f"note: {alone} edits name no image_id and stand alone: the intervals are too narrow if they share one"
+        )
+    click.echo(f"judge: {judge.identity}")
 
 
 def _one(found: list[Any], name: str, path: Path) -> Any:

@@ -68,7 +68,7 @@ def command(
     isr label edits/ --design within_verdict --judge edits.isr
     isr label edits/ --design disagreement --judge a.isr --judge b.isr
     isr label edits/ --export
-    isr agree --labels edits.labels/labels.csv --judge edits.isr
+    isr agree --labels edits.labels/labels.csv --labels edits.labels/labels-controls.csv --judge edits.isr
     """
 
     from isr.people.label_store import LabelStore

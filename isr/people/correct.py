@@ -446,6 +446,25 @@ def _error_rates(rows: Rows, use: Rows, settings: Settings) -> tuple[Interval, I
     return pair[0], pair[1]
 
 
+def raw_rates(judgements: Judgements, level: float = 0.95) -> dict[str, tuple[Interval, int]]:
+    """The judge's own rates with intervals clustered on the image, and how many edits it left undecided, by rate.
+
+    Rates of control edits stand below, as ``control``.
+    """
+    out: dict[str, tuple[Interval, int]] = {}
+    for one, names in ((judgements, RATE), (judgements.controls, CONTROL_RATE)):
+        if one is None:
+            continue
+        for question in ASKED:
+            codes = {e: c for e in sorted(one.edits) if (c := one.code(question, e)) is not None}
+            decided = {e: c for e, c in codes.items() if c != MISSING}
+            if codes:
+                image = [one.edits[e].image_id or e for e in decided]
+                rate = rate_interval(list(decided.values()), image, level=level)
+                out[names[question]] = (rate, len(codes) - len(decided))
+    return out
+
+
 def read_plan(path: Path) -> dict[str, Any]:
     """The ``plan.json`` of a sample. Raises ``InputError`` if it is none."""
     try:

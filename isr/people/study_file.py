@@ -42,17 +42,23 @@ class LabelsPart(_Part):
 
 
 class JudgePart(_Part):
-    """One source of judges: exactly one of a run's folder, a store, or recorded answers with their rubrics."""
+    """One source of judges: exactly one of a run's folder, a store, recorded answers with their rubrics, or a table.
+
+    words, columns: what a table of verdicts means, as in ``--judge-words`` and ``--judge-columns``.
+    """
 
     name: str = ""
     run: str = ""
     store: str = ""
     recorded: str = ""
+    table: str = ""
+    words: str = ""
+    columns: str = ""
     rubrics: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
-        return self.run or self.store or self.recorded
+        return self.run or self.store or self.recorded or self.table
 
 
 class AnalysisPart(_Part):
@@ -77,9 +83,15 @@ class Study(_Part):
     def digest(self) -> str:
         """Digest of the choices; comments and layout have no part in it."""
         content = self.model_dump(mode="json")
-        for name in ("words", "columns", "prefixes"):  # of later versions: what is not said has no part in it
-            if not content["labels"][name]:
-                del content["labels"][name]
+        for part in (content["labels"], *content["judges"]):
+            for name in (
+                "words",
+                "columns",
+                "prefixes",
+                "table",
+            ):  # of later versions: not said, no part in it
+                if not part.get(name, True):
+                    del part[name]
         return sha256_json(content)
 
 
@@ -98,9 +110,11 @@ def read_study(path: Path) -> Study:
         ]
         raise InputError(f"{path}: {len(problems)} problem(s)", problems) from None
     problems = [
-        Problem(path.name, f"judges.{i}", "one of run, store, recorded", "none or several", "edit the file")
+        Problem(
+            path.name, f"judges.{i}", "one of run, store, recorded, table", "none or several", "edit the file"
+        )
         for i, j in enumerate(study.judges)
-        if sum(map(bool, (j.run, j.store, j.recorded))) != 1
+        if sum(map(bool, (j.run, j.store, j.recorded, j.table))) != 1
     ]
     if problems:
         raise InputError(f"{path}: {len(problems)} problem(s)", problems)
@@ -145,7 +159,14 @@ def study_judges(study: Study, root: Path, labels: Labels) -> list[Judgements]:
     found = [
         j
         for part in study.judges
-        for j in read_source(root / part.path, name=part.name, rubrics=part.rubrics, pixels=pixels)
+        for j in read_source(
+            root / part.path,
+            name=part.name,
+            rubrics=part.rubrics,
+            pixels=pixels,
+            words=parse_words([part.words]),
+            columns=parse_columns([part.columns]),
+        )
     ]
     return named_apart(found)
 
