@@ -23,4 +23,6 @@ def with_arms(labels: Labels, judges: Sequence[Judgements]) -> Labels:
     def arm(label: Label) -> str:
         return label.arm or ("control" if (label.edit_id, label.edit_sha256) in told else "")
 
-    return replace(labels, rows=tuple(replace(r, arm=arm(r)) for r in labels.rows))
+    return replace(
+        labels, rows=tuple(replace(r, arm=a) if (a := arm(r)) != r.arm else r for r in labels.rows)
+    )

@@ -28,8 +28,8 @@ TARGETS = (*KNOWN, "arm", "outcome")
 """What can be declared; ``outcome`` is of tables of verdicts only, for people answer the two questions."""
 _TARGETS = "|".join(TARGETS)
 _NEXT_COLUMN = re.compile(rf"[,;]\s*(?=(?:{_TARGETS})\s*=)")
-_NEXT_QUESTION = re.compile(r";\s*")
-_NEXT_WORD = re.compile(r",\s*")
+_NEXT_QUESTION = re.compile(rf"[;,]\s*(?=(?:{'|'.join(ASKED)})\s*:)", re.IGNORECASE)
+_WORD = re.compile(r"\s*(.+?)\s*=\s*(fails|fine|cannot[ _-]?tell)\s*(?:,|;?\Z)", re.IGNORECASE)
 _HOLE = re.compile(r"\{(\w+)\}")
 
 
@@ -54,23 +54,29 @@ def parse_words(given: Sequence[str]) -> dict[str, dict[str, str]]:
         for part in filter(None, _NEXT_QUESTION.split(text.strip())):
             question, colon, rest = part.partition(":")
             name = folded(question)
-            pairs = [p.rpartition("=") for p in _NEXT_WORD.split(rest.strip())]
-            if not colon or name not in ASKED or any(not w.strip() or not e for w, e, _ in pairs):
+            pairs = list(_pairs(rest)) if colon and name in ASKED else []
+            if not pairs or None in pairs:
                 raise UsageError(
                     f'--words: expected "semantic: Yes=fine, No=fails; perceptual: ..."; found {part.strip()!r}; '
-                    "name the question, and for each word what it means"
+                    f"name the question, and for each word one of {', '.join(WORDS)}"
                 )
-            for word, _, meaning in pairs:
-                if word_of(meaning, {}) == "":
-                    raise UsageError(
-                        f"--words: expected {', '.join(WORDS)} as the meaning of {word.strip()!r}; found {meaning.strip()!r}"
-                    )
-                known = out.setdefault(name, {}).setdefault(folded(word), word_of(meaning, {}))
-                if known != word_of(meaning, {}):
-                    raise UsageError(
-                        f"--words: expected one meaning of {word.strip()!r}; found two; drop one"
-                    )
+            for word, meaning in filter(None, pairs):
+                known = out.setdefault(name, {}).setdefault(folded(word), meaning)
+                if known != meaning:
+                    raise UsageError(f"--words: expected one meaning of {word!r}; found two; drop one")
     return out
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str] | None]:
+    """The words of a question with what each means; words may hold commas. ``None`` for what is no such pair."""
+    at = 0
+    while at < len(text):
+        found = _WORD.match(text, at)
+        if found is None:
+            yield None
+            return
+        yield found[1], word_of(found[2].replace("cannottell", "cannot_tell"), {})
+        at = found.end()
 
 
 def parse_columns(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -123,12 +129,13 @@ def views(wanted: Columns, declared: Columns, present: Sequence[str], name: str)
     patterns: dict[str, re.Pattern[str]] = {}
     for target in TARGETS:
         for column in declared.get(target, wanted.get(target, ())):
-            plain, _, shape = column.partition(" as ")
+            plain, _, shape = ("", "", "") if _matching(column, present) else column.rpartition(" as ")
+            plain = plain or column
             if column[:1] in "'\"" and column[-1:] == column[:1] and len(column) > 2:
                 fixed[target] = column[1:-1]
             elif _matching(plain, present):
                 chosen[target] = plain
-                if shape:
+                if plain != column:
                     patterns[target] = _shape(target, shape)
             else:
                 continue

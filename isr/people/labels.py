@@ -169,7 +169,8 @@ class Labels:
 
     def of_arm(self, *, control: bool) -> Labels:
         """The labels of control edits, or those of the others, as labels of one arm."""
-        rows = tuple(replace(r, arm="") for r in self.rows if (r.arm == "control") is control)
+        own = (r for r in self.rows if (r.arm == "control") is control)
+        rows = tuple(replace(r, arm="") if r.arm else r for r in own)
         return replace(self, rows=rows)
 
     def of_edits(self, keep: Iterable[str]) -> Labels:

@@ -6,7 +6,7 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,6 +61,7 @@ def read_labels(
         present = tuple(dict.fromkeys((*content.columns, *present)))
     meaning = Meaning(scales or {}, words or {}, guideline)
     found = views(form.COLUMNS, columns or {}, present, path.name)
+    used = frozenset(column for view in found for column in view.columns.values())
     kept, dropped = list[tuple[str, Label]](), Counter[str]()
     if any(not row.problems for row in rows) or not (rows or problems):
         problems += _missing(content, found, present, form.NAME)
@@ -71,7 +72,7 @@ def read_labels(
             elif row.problems:
                 problems += row.problems
             else:
-                kept += _of_row(row, found, meaning, problems)
+                kept += _of_row(row, found, used, meaning, problems)
     problems = [*_grouped(problems), *_clashes(kept)]
     if problems:
         raise InputError(f"{path}: {len(problems)} problem(s)", problems)
@@ -117,10 +118,9 @@ def _missing(content: Content, found: Sequence[View], present: Sequence[str], fo
 
 
 def _of_row(
-    row: Row, found: Sequence[View], meaning: Meaning, problems: list[Problem]
+    row: Row, found: Sequence[View], used: Collection[str], meaning: Meaning, problems: list[Problem]
 ) -> Iterator[tuple[str, Label]]:
     """The labels in a row, one for each view that says something."""
-    used = {column for view in found for column in view.columns.values()}
     others = {k: v for k, v in row.cells.items() if k not in used and k not in KNOWN}
     for view in found:
         cells = view.cells(row.cells)

@@ -151,6 +151,19 @@ def test_malformed_words(words: str) -> None:
         parse_words([words])
 
 
+def test_words_and_questions_hold_commas_and_the_word_as(tmp_path: Path) -> None:
+    assert parse_words(
+        ["semantic: Yes, it does=fine, No; not at all=fails, ?=Cannot tell; perceptual: a=b=fails"]
+    ) == {
+        "semantic": {"yes, it does": "fine", "no; not at all": "fails", "?": "cannot_tell"},
+        "perceptual": {"a=b": "fails"},
+    }
+    question = "Is it as good, as sharp, as before?"
+    path = write(tmp_path / "f.csv", sheet(("id", "who", question), [("e1", "ann", "fine")]))
+    found = read(path, (), (f"edit_id=id, rater=who, perceptual={question}",))
+    assert (found.rows[0].edit_id, found.rows[0].perceptual.value) == ("e1", "fine")
+
+
 @pytest.mark.parametrize(
     "columns",
     ["edit", "edit_id=", "picture=Input.key", "rater=a, rater=b", "edit_id=Input.url as */edits/*.png"],
