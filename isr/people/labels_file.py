@@ -63,7 +63,8 @@ def read_labels(
     found = views(form.COLUMNS, columns or {}, present, path.name)
     used = frozenset(column for view in found for column in view.columns.values())
     kept, dropped = list[tuple[str, Label]](), Counter[str]()
-    if any(not row.problems for row in rows) or not (rows or problems):
+    counted = any(not (row.problems or row.dropped) for row in rows)
+    if counted or not (rows or problems or form.recognise(content)):
         problems += _missing(content, found, present, form.NAME)
     if not any(p.field == "columns" for p in problems):
         for row in rows:

@@ -192,6 +192,31 @@ def test_two_formats_in_one_file_are_refused(tmp_path: Path) -> None:
         read(write(tmp_path / "both.json", json.dumps(both)))
 
 
+def test_an_export_without_any_work_says_so(tmp_path: Path) -> None:
+    """Not that columns are missing: there is nothing to declare."""
+    tasks = studio()
+    for task in tasks:
+        task["annotations"] = task["annotations"][1:]  # the skipped one
+    with pytest.raises(InputError, match=r"expected at least one label; found none; 36 rows cancelled"):
+        read(write(tmp_path / "skipped.json", json.dumps(tasks)))
+    for task in tasks:
+        task["annotations"] = []
+    with pytest.raises(InputError, match=r"expected at least one label; found none; label some edits"):
+        read(write(tmp_path / "unlabelled.json", json.dumps(tasks)))
+
+
+def test_ids_that_stand_in_a_picture_s_address_are_declared(tmp_path: Path) -> None:
+    tasks = studio()
+    for task in tasks:
+        del task["data"]["edit_id"]
+    path = write(tmp_path / "ls.json", json.dumps(tasks))
+    with pytest.raises(
+        InputError, match=r"found no edit_id \(Label Studio's JSON export with image, completed_by"
+    ):
+        read(path)
+    assert said(read(path, (), ("edit_id=image as */{edit_id}.png",))) == SAID
+
+
 def test_several_choices_are_no_answer(tmp_path: Path) -> None:
     rows = label_exports.studio_min()
     rows[3]["semantic"] = {"choices": ["fails", "fine"]}
