@@ -216,11 +216,11 @@ def _number(text: str) -> float | None:
 
 def _clashes(rows: Sequence[tuple[str, Label]]) -> Iterator[Problem]:
     """Rows that contradict each other; both are named."""
-    seen: dict[tuple[str, str], str] = {}
-    shared: dict[tuple[str, str], tuple[str, str]] = {}
+    seen: dict[tuple[str, str, str], str] = {}
+    shared: dict[tuple[str, str, str], tuple[str, str]] = {}
     for where, label in rows:
-        edit = f"{plain_number(label.edit_id)} {label.arm}"
-        key = (edit, label.rater)
+        edit = plain_number(label.edit_id)
+        key = (edit, label.arm, label.rater)
         if key in seen:
             found = f"{label.rater} on {label.edit_id} also in {seen[key]}"
             yield Problem(where, "rater", "one label per rater and edit", found, "drop one of them")
@@ -229,7 +229,7 @@ def _clashes(rows: Sequence[tuple[str, Label]]) -> Iterator[Problem]:
             value = getattr(label, name)
             if value in ("", None):
                 continue
-            first, other = shared.setdefault((edit, name), (where, str(value)))
+            first, other = shared.setdefault((edit, label.arm, name), (where, str(value)))
             if other != str(value):
                 found = f"{value}, but {other} in {first}"
                 yield Problem(
