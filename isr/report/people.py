@@ -59,11 +59,15 @@ def labels_beside(folder: Path, root: Path | None) -> Path | None:
     return next((path for path in beside if path.is_file()), None)
 
 
+def with_controls(file: Path) -> list[Path]:
+    """A file of labels, and the one of control edits that ``isr label`` wrote beside its ``labels.csv``."""
+    beside = file.with_name(CONTROLS)
+    return [file, beside] if file.name == "labels.csv" and beside.is_file() else [file]
+
+
 def people(runs: Sequence[ReportRun], file: Path) -> People:
     """Agreement and reliability from a file of labels. Raises ``InputError`` if the file cannot be read."""
-    beside = file.with_name(CONTROLS)
-    several = file.name == "labels.csv" and beside.is_file()
-    labels = load_labels([file, beside] if several else file)
+    labels = load_labels(with_controls(file))
     labels = meet(labels, {e for run in runs for e in _digests(run)})
     found = [labels_of(run, labels) for run in runs]
     notes = tuple(_left_out(runs, labels, found))

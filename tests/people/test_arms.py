@@ -19,7 +19,7 @@ from isr.people.label_store import LabelStore
 from isr.people.labelling_export import export, import_into, labels_of
 from isr.people.labels import Labels
 from isr.people.labels_file import read_labels, write_labels
-from isr.report.people import people
+from isr.report.people import people, with_controls
 from isr.report.runs import named_runs, read_report_run
 from tests.people.label_run import IDS, the_judge, the_labels
 from tests.people.label_store_samples import planned
