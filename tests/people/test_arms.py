@@ -122,6 +122,8 @@ def test_one_study_labels_both_arms_and_everything_reads_them(run: Path, tmp_pat
     page = people([shown], files[0])
     assert [title for title, _ in page.studies] == ["", "control edits: "]
     assert page.notes == ()
+    assert with_controls(files[0]) == files
+    assert with_controls(files[1]) == files[1:]
     old = (
         files[1].read_text().replace(",control,", ",,")
     )  # as earlier versions wrote it: no arm, the same pixels
