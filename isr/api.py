@@ -6,7 +6,7 @@ They are names of ``isr`` itself: ``isr.compare(...)``, ``isr.agree(...)``, ``is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,11 @@ from isr.people.agree import agree as agree_on
 from isr.people.agree import require_judges
 from isr.people.agreement_study import AgreementStudy, Choices
 from isr.people.correct import CorrectionReport, Design, Settings, correct, read_plan, where_edits
+from isr.people.declared import Columns, Words, parse_columns, parse_words
 from isr.people.judgements import Judgements, read_source
+from isr.people.label_files import Reading, load_labels
 from isr.people.labels import Consensus
-from isr.people.study_file import guideline_version, load_labels, named_apart, option_scales, pixels_of
+from isr.people.study_file import guideline_version, named_apart, option_scales, pixels_of
 from isr.scoring.compare import Comparison
 from isr.scoring.compare import compare as compare_contenders
 from isr.scoring.finished import (
@@ -72,12 +74,39 @@ def compare(
     )
 
 
+def _files(labels: Place | Sequence[Place]) -> list[Path]:
+    return [Path(labels)] if isinstance(labels, str | Path) else [Path(one) for one in labels]
+
+
+def _source(
+    place: Place, rubrics: Sequence[str], pixels: Mapping[str, str], words: Words, columns: Columns
+) -> list[Judgements]:
+    return read_source(Path(place), rubrics=tuple(rubrics), pixels=pixels, words=words, columns=columns)
+
+
+def _reading(
+    scales: Sequence[str], words: str, columns: str, prefixes: Mapping[str, str] | None, guideline: str
+) -> Reading:
+    return Reading(
+        scales=option_scales(tuple(scales)),
+        words=parse_words([words]),
+        columns=parse_columns([columns]),
+        guideline=guideline,
+        prefixes=prefixes or {},
+    )
+
+
 def agree(
-    labels: Place,
+    labels: Place | Sequence[Place],
     judges: Sequence[Place],
     *,
     rubrics: Sequence[str] = (),
     scales: Sequence[str] = (),
+    words: str = "",
+    columns: str = "",
+    rater_prefixes: Mapping[str, str] | None = None,
+    judge_words: str = "",
+    judge_columns: str = "",
     guideline: str = "",
     pool_guidelines: bool = False,
     consensus: Consensus = "majority",
@@ -88,13 +117,16 @@ def agree(
 ) -> AgreementStudy:
     """Judges compared with people and with each other (``isr agree``).
 
-    labels: a labels file. judges: runs, answer stores or recorded answers. scales: ``QUESTION=A,B,..:fails_below=X`` for
+    labels: a file of labels, or several. words, columns, rater_prefixes: what they mean, as in ``--words``, ``--columns``
+    and ``--rater-prefix`` (by file). judges: runs, answer stores, recorded answers or tables of verdicts, which
+    judge_words and judge_columns explain. scales: ``QUESTION=A,B,..:fails_below=X`` for
     graded labels. Raises ``InputError`` where labels and judges have no edit in common.
     """
     version = guideline_version(guideline)
-    found = load_labels(Path(labels), scales=option_scales(tuple(scales)), guideline=version)
+    found = load_labels(_files(labels), _reading(scales, words, columns, rater_prefixes, version))
     pixels = pixels_of(found)
-    said = [j for path in judges for j in read_source(Path(path), rubrics=tuple(rubrics), pixels=pixels)]
+    tables = (parse_words([judge_words]), parse_columns([judge_columns]))
+    said = [j for path in judges for j in _source(path, rubrics, pixels, *tables)]
     named = named_apart(said)
     require_judges(named)
     choices = Choices(
@@ -105,7 +137,7 @@ def agree(
 
 def calibrate(
     run: Place,
-    labels: Place,
+    labels: Place | Sequence[Place],
     *,
     design: Design,
     where: Sequence[str] = (),
@@ -114,8 +146,14 @@ def calibrate(
     judge_name: str = "",
     rubrics: Sequence[str] = (),
     scales: Sequence[str] = (),
+    words: str = "",
+    columns: str = "",
+    rater_prefixes: Mapping[str, str] | None = None,
+    judge_words: str = "",
+    judge_columns: str = "",
     guideline: str = "",
     pool_guidelines: bool = False,
+    allow_unmatched: bool = False,
     consensus: Consensus = "majority",
     estimator: Estimator = "auto",
     by: str = "editor",
@@ -126,15 +164,17 @@ def calibrate(
 
     design: how the labelled edits were drawn; nothing in the data can tell, and the estimator rests on it. where: correct
     these edits only (``COLUMN=VALUE``). plan_file: of the design ``within_verdict``, the sample's plan.json. judged: for
-    the design ``external``, the run in which the labelled edits were judged. Raises ``DesignError`` where the
+    the design ``external``, the run in which the labelled edits were judged. allow_unmatched: leave out labels of edits
+    that the run has not, because they are of other runs. Raises ``DesignError`` where the
     design and the labels do not fit.
     """
     version = guideline_version(guideline)
-    found = load_labels(Path(labels), scales=option_scales(tuple(scales)), guideline=version)
+    found = load_labels(_files(labels), _reading(scales, words, columns, rater_prefixes, version))
     pixels = pixels_of(found)
 
     def source(place: Place) -> Judgements:
-        said = read_source(Path(place), rubrics=tuple(rubrics), pixels=pixels)
+        tables = (parse_words([judge_words]), parse_columns([judge_columns]))
+        said = _source(place, rubrics, pixels, *tables)
         chosen = [j for j in said if j.name == judge_name] if judge_name else said
         if not chosen:
             names = ", ".join(j.name for j in said)
@@ -143,7 +183,7 @@ def calibrate(
 
     settings = Settings(
         design=design, consensus=consensus, estimator=estimator, by=by, level=level, seed=seed,
-        pool_guidelines=pool_guidelines,
+        pool_guidelines=pool_guidelines, allow_unmatched=allow_unmatched,
     )  # fmt: skip
     target = source(run)
     return correct(
@@ -151,6 +191,7 @@ def calibrate(
         found,
         settings,
         edits=where_edits(target, found, tuple(where)),
+        where=tuple(where),
         judged=None if judged is None else source(judged),
         plan=None if plan_file is None else read_plan(Path(plan_file)),
     )

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from isr.errors import IsrError
-from isr.reading import MAX_FILE, TooLarge, Unreadable, read_bytes
+from isr.reading import MAX_FILE, TooLarge, Unreadable, known_kind, read_bytes
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MAX_PIXELS = 64_000_000
@@ -72,11 +72,9 @@ def open_image(data: bytes) -> Image.Image:
         if data.startswith(_TIFF):
             found = "a TIFF with other samples (colours in floating point, or of more than 8 bits), or a damaged one"
             raise ImageProblem(_SAMPLES, found, _AS_RGB) from error
-        raise ImageProblem(
-            f"an image of type {', '.join(FORMATS)}",
-            f"{len(data)} bytes that none of them reads" if data else "an empty file",
-            "export it again or drop the row",
-        ) from error
+        unknown = f"{len(data)} bytes that none of them reads" if data else "an empty file"
+        found, fix = known_kind(data) or (unknown, "export it again or drop the row")
+        raise ImageProblem(f"an image of type {', '.join(FORMATS)}", found, fix) from error
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise _bomb(f"{width} x {height}")

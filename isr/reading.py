@@ -142,12 +142,67 @@ def read_bytes(path: str | Path, limit: int = MAX_FILE) -> bytes:
 
 
 def read_text(path: str | Path, limit: int = MAX_FILE, encoding: str = "utf-8") -> str:
-    """The text of a regular file of at most ``limit`` bytes, every line end as ``\\n``. Raises ``Unreadable``."""
+    """The text of a regular file of at most ``limit`` bytes, every line end as ``\\n``. Raises ``Unreadable``.
+
+    What is no such text is named where its first bytes say what it is.
+    """
+    data = read_bytes(path, limit)
+    if data.startswith(_POINTER):
+        raise Unreadable(path, "a text in UTF-8", *_LFS)
     try:
-        text = read_bytes(path, limit).decode(encoding)
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise Unreadable(path, "a text in UTF-8", str(error), "save it as UTF-8") from error
+        other = (f"{error}, as in a text of another encoding (Latin-1?)", "save it as UTF-8")
+        found, fix = known_kind(data) or other
+        raise Unreadable(path, "a text in UTF-8", found, fix) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_LFS = ("a Git LFS pointer, not the file itself", "fetch the files: git lfs pull")
+_PIXELS = "convert it to PNG, JPEG or WebP"
+_KNOWN: tuple[tuple[bytes, str, str], ...] = (
+    (_POINTER, *_LFS),
+    (b"\xff\xfe", "a text in UTF-16 (a spreadsheet's 'Unicode text')", "save it as CSV UTF-8"),
+    (b"\xfe\xff", "a text in UTF-16 (a spreadsheet's 'Unicode text')", "save it as CSV UTF-8"),
+    (b"PK\x03\x04", "a zip file, such as an Excel workbook", "unpack it, or save the sheet as CSV UTF-8"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "save the sheet as CSV UTF-8"),
+    (b"PAR1", "a parquet file", "export it as CSV or JSON lines"),
+    (b"\x1f\x8b", "a gzip file", "unpack it"),
+    (b"%PDF", "a PDF", "give the file that it was made from"),
+    (b"GIF8", "a GIF", _PIXELS),
+    (b"\x00\x00\x00\x0cJXL ", "a JPEG XL image", _PIXELS),
+    (b"\xff\x0a", "a JPEG XL image", _PIXELS),
+)
+_BRANDS = {
+    b"avif": "an AVIF image",
+    b"avis": "an AVIF image",
+    b"heic": "a HEIC image",
+    b"mif1": "a HEIF image",
+}
+
+
+def known_kind(data: bytes) -> tuple[str, str] | None:
+    """What a file of another kind than the wanted one is, by its first bytes, and what to do; ``None`` if nothing says."""
+    if data[4:8] == b"ftyp":
+        return (_BRANDS.get(data[8:12], "a video, or an image in a video's container"), _PIXELS)
+    if data[:1] == b"<" and b"<html" in data[:500].lower():
+        return ("a web page (an error, or a login page?)", "download the file itself")
+    return next(((what, fix) for start, what, fix in _KNOWN if data.startswith(start)), None)
+
+
+def first_bytes(path: str | Path, count: int = 512) -> bytes:
+    """The first bytes of a regular file of any size, for ``known_kind``. Raises ``Unreadable``."""
+    with open_regular(path) as file:
+        try:
+            return file.read(count)
+        except OSError as error:
+            raise _not_read(path, error) from error
+
+
+def separated_by(header: str) -> str:
+    """What separates the columns of a table's first line that has no comma; ``""`` if nothing does."""
+    return next((name for sign, name in ((";", "';'"), ("\t", "tabs"), ("|", "'|'")) if sign in header), "")
 
 
 def byte_lines(path: str | Path, limit: int = MAX_TABLE) -> Iterator[bytes]:
@@ -169,7 +224,8 @@ def csv_file(path: str | Path, limit: int = MAX_TABLE) -> Iterator[Iterable[str]
         ):
             yield _bounded(path, text, limit)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise Unreadable(path, "CSV in UTF-8", str(error), "export it again") from error
+        found, fix = known_kind(first_bytes(path)) or (str(error), "export it again")
+        raise Unreadable(path, "CSV in UTF-8", found, fix) from error
 
 
 def _bounded(path: str | Path, file: IO[Any], limit: int) -> Iterator[Any]:
@@ -244,6 +300,15 @@ def json_lines(lines: Iterable[bytes], where: object = "a text", *, once: bool =
                 value = error
             yield Line(number, offset, value)
         offset += len(line)
+
+
+def as_text(value: object) -> str:
+    """A text, number or truth as the text of a cell, the same from every file format: 7 is ``7``, and so is 7.0."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    return str(value)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

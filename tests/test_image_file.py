@@ -19,7 +19,7 @@ from isr import image_file
 from isr.cli import cli
 from isr.edits.scan import Scanner
 from isr.errors import EditDirectoryError, InputError
-from isr.image_file import FORMATS, MAX_PIXELS, ImageProblem, decode, read_file
+from isr.image_file import FORMATS, MAX_PIXELS, ImageProblem, decode, open_image, read_file
 from sifm_ref.pictures import find_pictures, read_rgb
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -223,3 +223,37 @@ def test_validate_and_score_refuse_such_samples(name: str, tmp_path: Path) -> No
         done = CliRunner().invoke(cli, [command[0], str(tmp_path), *command[1:]])
         assert isinstance(done.exception, EditDirectoryError)
         assert "expected 8-bit samples" in str(done.exception)
+
+
+def saved(kind: str, image: Image.Image) -> bytes:
+    held = io.BytesIO()
+    image.save(held, kind)
+    return held.getvalue()
+
+
+KINDS: dict[str, tuple[Callable[[], bytes], str]] = {
+    "gif": (lambda: saved("GIF", Image.new("RGB", (8, 8))), "found a GIF; convert it to PNG, JPEG or WebP"),
+    "avif": (lambda: b"\0\0\0\x1cftypavif\0\0\0\0" + b"\0" * 20, "found an AVIF image; convert it"),
+    "heic": (lambda: b"\0\0\0\x18ftypheic" + b"\0" * 20, "found a HEIC image; convert it"),
+    "pointer": (
+        lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+        "found a Git LFS pointer, not the file itself; fetch the files: git lfs pull",
+    ),
+    "page": (lambda: b"<!doctype html><html><body>login", "found a web page (an error, or a login page?)"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_image_that_is_read_is_named(kind: str) -> None:
+    data, told = KINDS[kind]
+    with pytest.raises(ImageProblem) as caught:
+        open_image(data())
+    assert told in str(caught.value)
+
+
+def test_paths_of_windows_are_told(tmp_path: Path) -> None:
+    rows = "file_name,source_file_name,prompt\n" + "edits\\e.png,edits\\e.png,p\n"
+    (tmp_path / "metadata.csv").write_text(rows)
+    done = CliRunner().invoke(cli, ["validate", str(tmp_path)])
+    assert isinstance(done.exception, EditDirectoryError)
+    assert "write / in place of \\ in paths" in str(done.exception)

@@ -363,3 +363,28 @@ def test_settings_of_a_card_on_the_command_line_are_bounded_too() -> None:
         with pytest.raises(UsageError, match=r"--set .* correct it$") as caught:
             load_card("gpt-4o", [text])
         assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ("edit_id\n".encode("utf-16"), "a text in UTF-16"),
+        ("ä\n".encode("latin-1"), "another encoding (Latin-1?); save it as UTF-8"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer, not the file itself; fetch"),
+        (b"PK\x03\x04\xff", "a zip file, such as an Excel workbook"),
+        (b"PAR1\xff", "a parquet file"),
+        (b"\x1f\x8b\xff", "a gzip file; unpack it"),
+    ],
+)  # fmt: skip
+def test_a_text_that_is_none_is_named(data: bytes, told: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(data)
+    with pytest.raises(Unreadable, match="expected a text in UTF-8") as caught:
+        reading.read_text(tmp_path / "x")
+    assert told in str(caught.value)
+
+
+def test_a_text_that_begins_as_another_kind_does_is_a_text(tmp_path: Path) -> None:
+    """`PAR1,GIF8` are letters: only what is no UTF-8, and a pointer, is told by its first bytes."""
+    (tmp_path / "x").write_text("PAR1,GIF8\n")
+    assert reading.read_text(tmp_path / "x") == "PAR1,GIF8\n"
+    assert [reading.separated_by(h) for h in ("a;b", "a\tb", "a|b", "a")] == ["';'", "tabs", "'|'", ""]

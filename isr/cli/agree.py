@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isr import text
+from isr.cli._labels import labels_of, meaning_options, verdict_options, verdicts_of
 
 if TYPE_CHECKING:
     from isr.people.agreement_study import AgreementStudy, Answers, Choices, JudgeAgreement
@@ -21,10 +22,15 @@ _PATH = click.Path(path_type=Path)
 
 @click.command(short_help="Agreement of judges with people and with each other.")
 @click.argument("study", required=False, type=_PATH)
-@click.option("--labels", type=_PATH, help="Labels: .csv, .jsonl, or Label Studio's .json export.")
+@click.option(
+    "--labels", multiple=True, type=_PATH,
+    help="Labels: a table, or an export of Label Studio, MTurk, Google Forms, Argilla, SageMaker; more than once.",
+)  # fmt: skip
+@meaning_options
+@verdict_options
 @click.option(
     "--judge", "judges", multiple=True, type=_PATH, metavar="PATH",
-    help="A run's folder, an answer store (.db), or recorded answers (.jsonl).",
+    help="A run's folder, an answer store (.db), recorded answers (.jsonl), or a table of verdicts (.csv).",
 )  # fmt: skip
 @click.option(
     "--rubric",
@@ -133,15 +139,17 @@ def _from_options(options: Mapping[str, Any]) -> tuple[Labels, list[Judgements],
     from isr.errors import UsageError
     from isr.people.agreement_study import Choices
     from isr.people.judgements import read_source
-    from isr.people.study_file import guideline_version, load_labels, named_apart, option_scales, pixels_of
+    from isr.people.study_file import named_apart, pixels_of
 
-    if options["labels"] is None:
+    if not options["labels"]:
         raise UsageError("isr agree: expected a study file, or --labels; found neither; see isr agree --help")
-    guideline = guideline_version(options["guideline"])
-    labels = load_labels(options["labels"], scales=option_scales(options["scales"]), guideline=guideline)
+    labels = labels_of(options, options["labels"])
     pixels = pixels_of(labels)
+    tables = verdicts_of(options)
     judges = [
-        j for path in options["judges"] for j in read_source(path, rubrics=options["rubrics"], pixels=pixels)
+        j
+        for path in options["judges"]
+        for j in read_source(path, rubrics=options["rubrics"], pixels=pixels, **tables)
     ]
     names = ("consensus", "by", "primary", "level", "seed", "pool_guidelines")
     return labels, named_apart(judges), Choices(**{k: options[k] for k in names})
@@ -206,6 +214,11 @@ def _lines(found: AgreementStudy) -> Iterator[str]:
         for d in found.disputed:
             says = ", ".join(f"{k} {v}" for k, v in d.says.items())
             yield f"  {d.edit}  {d.question}: {d.votes}; {says}"
+    if found.controls is not None:
+        yield ""
+        yield "CONTROL EDITS, of unprotected images"
+        *lines, _ = _lines(found.controls)  # the signature is the same
+        yield from (f"  {line}".rstrip() for line in lines)
     yield ""
     yield from (f"note: {n}" for n in found.notes)
     yield f"signature: {found.signature}"

@@ -45,14 +45,14 @@ def command(
     """
     from isr.bundle.archive import write_bundle
     from isr.bundle.gather import gather
-    from isr.report.people import labels_beside
+    from isr.report.people import labels_beside, with_controls
     from isr.scoring.places import find_run, store_of
 
     folder = find_run(run)
     contents = gather(folder, data, judge)
     file = out or _beside(folder)
     beside = labels_beside(folder, contents.plan.root)
-    put = labels or ((beside,) if beside else ())
+    put = labels or (tuple(with_controls(beside)) if beside else ())
     digests = write_bundle(
         contents,
         store or store_of(folder, contents.record),

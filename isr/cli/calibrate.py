@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from isr.cli._labels import labels_of, meaning_options, verdict_options, verdicts_of
+
 if TYPE_CHECKING:
     from isr.judging.thresholds import Decision, Recalibration
     from isr.people.correct import Correction, CorrectionReport
+    from isr.people.judgements import Judgements
     from isr.stats.rows import Interval
 
 _PATH = click.Path(path_type=Path)
@@ -21,12 +24,14 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--labels",
     "labels_path",
-    required=True,
+    multiple=True,
     type=_PATH,
-    help="Labels: .csv, .jsonl, or Label Studio's .json.",
+    help="Labels: a table, or an export of Label Studio, MTurk, Google Forms, Argilla, SageMaker; more than once.",
 )
+@meaning_options
+@verdict_options
 @click.option(
-    "--design", required=True, type=click.Choice(["random", "within_verdict", "external"]),
+    "--design", type=click.Choice(["random", "within_verdict", "external"]),
     help="How the labelled edits were chosen: nothing in the data can tell, and the estimator depends on it.",
 )  # fmt: skip
 @click.option(
@@ -61,6 +66,11 @@ _PATH = click.Path(path_type=Path)
     "--pool-guidelines", is_flag=True, help="Take labels of several guidelines together, and say so."
 )
 @click.option(
+    "--allow-unmatched",
+    is_flag=True,
+    help="Leave out labels of edits that RUN has not: they are of other runs.",
+)
+@click.option(
     "--consensus", default="majority", show_default=True, type=click.Choice(["majority", "strict", "dawid-skene"]),
     help="How several raters become one label.",
 )  # fmt: skip
@@ -87,11 +97,14 @@ _PATH = click.Path(path_type=Path)
 def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: Any) -> None:
     """Print the ISR that people would have given beside the judge's, from labels of some edits.
 
-    RUN is a run's folder or recorded answers (.jsonl). With --out, thresholds on the judge's graded scores are
+    RUN is a run's folder, recorded answers (.jsonl) or a table of verdicts (.csv). With --out, thresholds on the judge's graded scores are
     learnt as well, cross-fitted by image, and reported on folds that they were not learnt on.
+
+    Without labels, the judge's own rates are printed with their intervals: also those of a table made elsewhere.
 
     \b
     isr calibrate edits.isr --labels labels.csv --design random
+    isr calibrate verdicts.csv --judge-words "outcome: yes=fails, no=fine" --judge-columns "edit_id=file, outcome=safe"
     isr calibrate edits.isr --labels labels.csv --design random --out cal.toml
     isr calibrate new.isr --labels old_labels.csv --judged old.isr --design external
     """
@@ -102,26 +115,43 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
     from isr.people.correct import Settings, correct, read_plan, where_edits
     from isr.people.judgements import read_source
     from isr.people.learn_threshold import learn
-    from isr.people.study_file import guideline_version, load_labels, option_scales, pixels_of
+    from isr.people.study_file import pixels_of
 
     if run.suffix == ".db":
         raise UsageError(
             f"{run}: expected a run's folder or recorded answers, which say what all the edits are; found a store, "
             f"which would take the labelled edits for all of them"
         )
-    guideline = guideline_version(options["guideline"])
-    labels = load_labels(options["labels_path"], scales=option_scales(options["scales"]), guideline=guideline)
+    if not options["labels_path"]:
+        if options["design"] or out is not None:
+            raise UsageError(
+                "isr calibrate: expected --labels for --design and --out; found none; give the labels"
+            )
+        found = read_source(run, rubrics=options["rubrics"], **verdicts_of(options))
+        _print_raw(_one(found, options["judge_name"], run), options["level"], as_json=as_json)
+        return
+    if not options["design"]:
+        raise UsageError(
+            "isr calibrate: expected --design (random, within_verdict or external) with --labels; found none; say how the "
+            "labelled edits were chosen"
+        )
+    labels = labels_of(options, options["labels_path"])
     pixels = pixels_of(labels)
-    target = _one(read_source(run, rubrics=options["rubrics"], pixels=pixels), options["judge_name"], run)
+    tables = verdicts_of(options)
+    target = _one(
+        read_source(run, rubrics=options["rubrics"], pixels=pixels, **tables), options["judge_name"], run
+    )
     judged = None
     if options["judged"] is not None:
-        found = read_source(options["judged"], rubrics=options["rubrics"], pixels=pixels)
+        found = read_source(options["judged"], rubrics=options["rubrics"], pixels=pixels, **tables)
         judged = _one(found, options["judge_name"], options["judged"])
-    names = ("design", "consensus", "estimator", "by", "level", "seed", "pool_guidelines")
+    names = ("design", "consensus", "estimator", "by", "level", "seed", "pool_guidelines", "allow_unmatched")
     settings = Settings(**{k: options[k] for k in names})
     edits = where_edits(target, labels, options["conditions"])
     plan = None if options["plan_path"] is None else read_plan(options["plan_path"])
-    report = correct(target, labels, settings, edits=edits, judged=judged, plan=plan)
+    report = correct(
+        target, labels, settings, edits=edits, where=options["conditions"], judged=judged, plan=plan
+    )
     learnt = None
     if out is not None:
         learnt = learn(judged or target, labels, settings, kind=kind, edits=edits if judged is None else None)
@@ -138,6 +168,29 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
     click.echo("\n".join(lines))
 
 
+def _print_raw(judge: Judgements, level: float, *, as_json: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    from isr.people.correct import raw_rates
+
+    rates = raw_rates(judge, level)
+    if as_json:
+        made = {name: {**asdict(rate), "undecided": n} for name, (rate, n) in rates.items()}
+        click.echo(json.dumps({"judge": judge.identity, "rates": made}, indent=1, allow_nan=False))
+        return
+    click.echo(f"  {'':18}{'judge (raw)':>27}{'edits':>8}{'images':>8}   ({level:.0%} intervals)")
+    for name, (rate, n) in rates.items():
+        undecided = f"   {n} undecided" if n else ""
+        click.echo(f"  {name:18}{_span(rate):>27}{rate.n:>8}{rate.clusters:>8}{undecided}")
+    alone = sum(not info.image_id for info in judge.edits.values())
+    if alone:
+        click.echo(
+            f"note: {alone} edits name no image_id and stand alone: the intervals are too narrow if they share one"
+        )
+    click.echo(f"judge: {judge.identity}")
+
+
 def _one(found: list[Any], name: str, path: Path) -> Any:
     from isr.errors import UsageError
 
@@ -152,7 +205,7 @@ def _one(found: list[Any], name: str, path: Path) -> Any:
 def _lines(report: CorrectionReport, level: float) -> Iterator[str]:
     heads = ("judge (raw)", "people (corrected)", "sensitivity", "specificity")
     yield f"  {'':16}" + "".join(f"{h:>27}" for h in heads) + f"{'labels':>8}   ({level:.0%} intervals)"
-    for c in report.rates.values():
+    for c in [*report.rates.values(), *report.controls.values()]:
         cells = (c.raw, c.corrected, c.sensitivity, c.specificity)
         yield f"  {c.rate:16}" + "".join(f"{_span(x):>27}" for x in cells) + f"{c.labels:>8}"
         yield from (f"  {'':16}{line}" for line in _more(c))

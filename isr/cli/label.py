@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from isr.cli._labels import labels_of, words_options
 from isr.scoring.places import folder_beside
 
 _PATH = click.Path(path_type=Path)
@@ -45,8 +46,9 @@ _PATH = click.Path(path_type=Path)
     "imported",
     type=_PATH,
     metavar="FILE",
-    help="Take in labels of a .csv, .jsonl or Label Studio's .json, and end.",
+    help="Take in labels of a file (a table, or an export of Label Studio, MTurk, ...), and end.",
 )
+@words_options
 def command(
     directory: Path,
     out: Path | None,
@@ -66,7 +68,7 @@ def command(
     isr label edits/ --design within_verdict --judge edits.isr
     isr label edits/ --design disagreement --judge a.isr --judge b.isr
     isr label edits/ --export
-    isr agree --labels edits.labels/labels.csv --judge edits.isr
+    isr agree --labels edits.labels/labels.csv --labels edits.labels/labels-controls.csv --judge edits.isr
     """
 
     from isr.people.label_store import LabelStore
@@ -83,9 +85,10 @@ def command(
         else:
             _go_on(directory, folder, store, options, serving=not exporting and imported is None)
         if imported is not None:
-            from isr.people.study_file import load_labels
-
-            taken = import_into(store, load_labels(imported))
+            labels = labels_of(options, imported)
+            taken = import_into(store, labels)
+            for note in labels.notes:
+                click.echo(note)
             for rater, count in taken.raters.items():
                 click.echo(f"{rater}: {count} labels taken in")
             for reason, count in taken.left.items():

@@ -10,7 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from isr.errors import EditDirectoryError, MissingExtraError, Problem
-from isr.reading import MAX_TABLE, Unreadable, byte_lines, csv_file, json_lines, open_regular
+from isr.reading import (
+    MAX_TABLE,
+    TooDeep,
+    Unreadable,
+    as_text,
+    byte_lines,
+    csv_file,
+    first_bytes,
+    json_lines,
+    known_kind,
+    open_regular,
+    separated_by,
+)
 from isr.types import Treatment, Unit
 
 NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
@@ -55,6 +67,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     reader = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}[path.suffix]
     empty = True
     try:
+        _check_kind(path)
         for row in reader(path):
             empty = False
             yield row
@@ -64,9 +77,25 @@ def read_rows(path: Path) -> Iterator[Row]:
         raise EditDirectoryError(f"{path}: expected at least one row; found none; export it again")
 
 
+def _check_kind(path: Path) -> None:
+    """Raises ``EditDirectoryError`` for a file of another kind than its name says."""
+    start = first_bytes(path)
+    known = known_kind(start)
+    if known and not (path.suffix == ".parquet" and start.startswith(b"PAR1")):
+        found, fix = known
+        raise EditDirectoryError(
+            f"{path}: expected metadata in {path.suffix[1:].upper()}; found {found}; {fix}"
+        )
+
+
 def _read_jsonl(path: Path) -> Iterator[Row]:
     for number, _, value in json_lines(byte_lines(path), once=True):
         where = f"{path.name}:{number}"
+        if number == 1 and _begins_list(path, value):
+            raise EditDirectoryError(
+                f"{path}: expected one JSON object in each line; found a JSON list; write each of its objects in a "
+                f"line of its own: jq -c '.[]' list.json > {path.name}"
+            )
         if isinstance(value, Unreadable):
             said = Problem(where, "", "one JSON object in UTF-8", value.found, "correct the line")
             yield Row(where, {}, (said,))
@@ -75,6 +104,15 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
             yield Row(where, {}, (Problem(where, "", "a JSON object", found, "correct the line"),))
         else:
             yield _row(where, value)
+
+
+def _begins_list(path: Path, value: Any) -> bool:
+    """Whether a first line is a list of objects, or the beginning of a list that goes on below it."""
+    if isinstance(value, Unreadable):
+        return not isinstance(value, TooDeep) and first_bytes(path).removeprefix(
+            b"\xef\xbb\xbf"
+        ).lstrip().startswith(b"[")
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
 
 
 def _read_csv(path: Path) -> Iterator[Row]:
@@ -96,6 +134,10 @@ def _read_csv(path: Path) -> Iterator[Row]:
 
 
 def _check_header(path: Path, header: list[str]) -> None:
+    if len(header) == 1 and (other := separated_by(header[0])):
+        raise EditDirectoryError(
+            f"{path}:1: expected columns separated by commas; found them separated by {other}; save it as CSV with commas"
+        )
     twice = sorted({h for h in header if header.count(h) > 1})
     if twice:
         raise EditDirectoryError(
@@ -160,13 +202,7 @@ def text_of(value: Any) -> str | None:
         return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else repr(value)
-    return None
+    return as_text(value) if isinstance(value, int | float) else None
 
 
 def _is_unicode(text: str) -> bool:

@@ -92,7 +92,7 @@ class Scanner:
             return ImageProblem(
                 "an image file",
                 f"{path!r}, which cannot be opened ({error.strerror})",
-                "check the export or drop the row",
+                "write / in place of \\ in paths" if "\\" in path else "check the export or drop the row",
             )
         if os.path.commonpath([full, self._real_root]) != self._real_root:
             return ImageProblem(

@@ -344,9 +344,11 @@ class _JudgeRun:
         judge = self._opened()
         prepared = self._prepared(request)
         try:
-            return await with_retries(
+            answer = await with_retries(
                 lambda: judge.ask(request, prepared), self.card.limits, self.gate, self._retried
             )
+            self.stopping.known = True  # before it is committed: others are refused meanwhile
+            return answer
         except TransportError as error:
             self._failed(request, ask, error)
             return None

@@ -36,7 +36,7 @@ TECHNICAL = (
 
 @dataclass(kw_only=True)
 class Stopping:
-    """What one judge's replies have been in a run. ``known``: the store held answers of it before."""
+    """What one judge's replies have been in a run. ``known``: it has answered, in this run or before."""
 
     card: Card
     known: bool = False

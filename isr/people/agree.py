@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
@@ -28,8 +28,11 @@ from isr.people.agreement_study import (
     Pair,
     Raters,
 )
+from isr.people.arms import with_arms
+from isr.people.chance import swapped_in
 from isr.people.judgements import QUESTIONS, Judgements
 from isr.people.labels import Labels, consensus, one_guideline, scale_parts
+from isr.people.meeting import meet, unmet, unmet_told
 from isr.people.study_file import check_pixels
 from isr.signature import Signature
 from isr.stats.multiplicity import HOLM, holm_family
@@ -58,8 +61,18 @@ class _Table:
 
 
 def agree(labels: Labels, judges: Sequence[Judgements], choices: Choices) -> AgreementStudy:
-    """The whole study. Raises ``InputError`` where labels and judges have no edit in common."""
+    """The whole study; labels of control edits make a second one in it, ``controls``.
+
+    Raises ``InputError`` where labels and judges have no edit in common.
+    """
     guideline = one_guideline(labels, pool=choices.pool_guidelines)
+    digest, judged = labels.digest, frozenset(e for j in judges for e in j.edits)
+    every = with_arms(meet(labels, judged), judges)
+    labels = every.of_arm(control=False)
+    if not labels.rows:
+        raise InputError(
+            "labels and judges: expected labels of protected edits; found those of control edits only; give both files"
+        )
     for judge in judges:
         check_pixels(labels, judge)
     table = _table(labels, judges, choices)
@@ -73,32 +86,50 @@ def agree(labels: Labels, judges: Sequence[Judgements], choices: Choices) -> Agr
         "raters": len(labels.raters),
         "judges": len(judges),
     }
-    notes = []
-    if len(first) > len(table.edits):
-        notes.append(
-            f"{len(first) - len(table.edits)} labelled edits were judged by no judge; they count for raters only"
-        )
+    notes = [*labels.notes, *_swapped(questions.values())]
+    if lost := unmet(labels, judged) if judges else []:
+        notes.append(f"{unmet_told(lost, labels, judged)}; they count for raters only")
     if len(labels.guidelines) > 1:
         notes.append(f"labels of several guidelines were pooled: {guideline}")
     if any(r.pi is not None for r in labels.rows):
         notes.append(
             "labels carry inclusion probabilities; agreement is that of the labelled edits, unweighted"
         )
+    of_controls, said = (
+        replace(every.of_arm(control=True), notes=()),
+        [j.controls for j in judges if j.controls],
+    )
+    if of_controls.rows and not said:
+        notes.append(
+            f"{len(of_controls.edits)} labelled control edits were judged by no judge; they are left out"
+        )
     return AgreementStudy(
-        signature=_signature(labels, judges, choices, guideline),
+        signature=_signature(labels, judges, choices, guideline, digest),
         title=choices.title,
         counts=counts,
         questions=questions,
         disputed=tuple(_disputed(table)),
         notes=tuple(notes),
+        controls=agree(of_controls, said, choices) if of_controls.rows and said else None,
     )
 
 
-def _signature(labels: Labels, judges: Sequence[Judgements], choices: Choices, guideline: str) -> str:
+def _swapped(questions: Iterable[Answers]) -> Iterator[str]:
+    """Judges and people, or two raters, who contradict each other more often than chance would."""
+    for q in questions:
+        pairs = [(f"{p.first} and {p.second}", p.agreement) for p in q.rater_pairs]
+        for who, found in [*((f"{j.judge} and the labels", j.agreement) for j in q.judges), *pairs]:
+            if said := swapped_in(f"{q.question}: {who}", found):
+                yield said
+
+
+def _signature(
+    labels: Labels, judges: Sequence[Judgements], choices: Choices, guideline: str, digest: str
+) -> str:
     pairs = len(judges) * (len(judges) - 1) // 2
     made = Signature.of(
         ("isr", __version__),
-        ("labels", short(labels.digest)),
+        ("labels", short(digest)),
         ("guideline", guideline),
         *scale_parts(labels),
         ("consensus", choices.consensus),

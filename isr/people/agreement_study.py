@@ -133,9 +133,16 @@ class AgreementStudy:
     questions: Mapping[str, Answers]
     disputed: tuple[Disputed, ...]
     notes: tuple[str, ...] = ()
+    controls: AgreementStudy | None = None  # the same of the control edits, where they have labels
 
     def as_dict(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, **asdict(self)}
+        """The study for a JSON file; without labels of control edits it has no ``controls``."""
+        made = {"schema": SCHEMA, **asdict(self)}
+        if self.controls is None:
+            del made["controls"]
+        else:
+            made["controls"] = self.controls.as_dict()
+        return made
 
     def to_json(self) -> str:
         """The same bytes for the same labels, answers and choices."""

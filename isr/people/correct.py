@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +16,11 @@ from isr.calibration.transport import Homogeneity, homogeneity
 from isr.canonical import sha256_json, short
 from isr.errors import DesignError, InputError, UsageError
 from isr.people.agree import column_of, image_of
+from isr.people.arms import with_arms
+from isr.people.chance import swapped
 from isr.people.judgements import QUESTIONS, Judgements
-from isr.people.labels import Consensus, Labels, consensus, one_guideline, scale_parts
+from isr.people.labels import Consensus, Label, Labels, cell_of, consensus, one_guideline, scale_parts
+from isr.people.meeting import meet, unmet, unmet_told
 from isr.people.study_file import check_pixels
 from isr.reading import Unreadable, read_json
 from isr.signature import Signature
@@ -29,6 +32,7 @@ from isr.version import __version__
 Design = Literal["random", "within_verdict", "external"]
 
 ASKED = (*QUESTIONS, "outcome")
+CONTROL_RATE = {"semantic": "control_semantic", "perceptual": "control_perceptual", "outcome": "control"}
 RATE = {"semantic": "isr_semantic", "perceptual": "isr_perceptual", "outcome": "isr"}
 
 
@@ -43,6 +47,9 @@ class Settings:
     level: float = 0.95
     seed: int = 0
     pool_guidelines: bool = False
+    allow_unmatched: bool = (
+        False  # labels of edits that the run has not are of other experiments: leave them out
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +78,16 @@ class CorrectionReport:
     signature: str
     rates: Mapping[str, Correction]
     warnings: tuple[str, ...] = ()
+    controls: Mapping[str, Correction] = field(
+        default_factory=dict
+    )  # of the control edits, where they have labels
 
     def as_dict(self) -> dict[str, Any]:
-        return {"schema": "isr.correction/1", **asdict(self)}
+        """The report for JSON; without labels of control edits it has no ``controls``."""
+        made = {"schema": "isr.correction/1", **asdict(self)}
+        if not self.controls:
+            del made["controls"]
+        return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,19 +144,35 @@ def correct(
     settings: Settings,
     *,
     edits: Sequence[str] | None = None,
+    where: Sequence[str] = (),
     judged: Judgements | None = None,
     plan: Mapping[str, Any] | None = None,
 ) -> CorrectionReport:
     """The corrected rates of a judge's edits (of ``edits`` only, if given).
+
+    where: the conditions that chose them (``where_edits``); labels that say themselves that they are of others meet no
+    edit rightly.
 
     judged: where the judge's answers about the labelled edits of another experiment are (design ``external``).
     plan: the sampling plan that labels within verdict name. Raises ``InputError``, ``DesignError``.
     """
     guideline = one_guideline(labels, pool=settings.pool_guidelines)
     source = judged or target
+    digest, known_edits = labels.digest, {*target.edits, *source.edits}
+    every = with_arms(meet(labels, known_edits), [target, source])
+    labels = every.of_arm(control=False)
+    if not labels.rows:
+        raise InputError(
+            "isr calibrate: expected labels of protected edits; found those of control edits only; give both files"
+        )
+    lost = [e for e in unmet(labels, known_edits) if not _elsewhere(labels.first[e], where)]
     for one in (target, source):
         check_pixels(labels, one)
-    warnings = [*_check_plan(labels, target, settings, plan)]
+    warnings = [
+        *labels.notes,
+        *_check_unmet(lost, labels, known_edits, settings),
+        *_check_plan(labels, target, settings, plan),
+    ]
     if source.instrument != target.instrument:
         raise DesignError(
             f"isr calibrate: expected labelled edits judged by the target's judge and rubrics ({target.identity}); "
@@ -169,6 +199,7 @@ def correct(
         warnings += _left_out(question, known, labels)
         if (known.human != MISSING).any():
             rates[question] = _correct(question, rows, outside, settings)
+            warnings += _swapped(rates[question], known, settings)
             warnings += [
                 f"{rates[question].rate}: {h.rate} differs between groups of the calibration labels (p = {h.p_value:.4f}): "
                 "nothing shows that it holds in the target; label edits of the target itself"
@@ -183,7 +214,7 @@ def correct(
     made = Signature.of(
         ("isr", __version__),
         ("judge", target.identity),
-        ("labels", short(labels.digest)),
+        ("labels", short(digest)),
         ("guideline", guideline),
         ("edits", short(sha256_json(list(chosen)))),
         *scale_parts(labels),
@@ -192,8 +223,34 @@ def correct(
         ("estimator", settings.estimator),
         ("level", f"{settings.level:g}"),
         ("seed", settings.seed),
+        ("unmatched", len(lost)) if lost and settings.allow_unmatched else None,
     )
-    return CorrectionReport(str(made), rates, tuple(dict.fromkeys(warnings)))
+    controls, more = _controls(every.of_arm(control=True), target, source, settings, whole=edits is None)
+    return CorrectionReport(str(made), rates, tuple(dict.fromkeys([*warnings, *more])), controls)
+
+
+def _controls(
+    labels: Labels, target: Judgements, source: Judgements, settings: Settings, *, whole: bool
+) -> tuple[dict[str, Correction], list[str]]:
+    """The rates of the control edits from their own labels, and what is to be said of them.
+
+    ``isr label`` draws control edits at random, also where it draws the others within the verdicts.
+    """
+    if not labels.rows:
+        return {}, []
+    told = f"{len(labels.edits)} labelled control edits"
+    if target.controls is None or source.controls is None:
+        return {}, [f"{told} were judged by nobody here; they are left out"]
+    if not whole:
+        return {}, [f"{told} are left out: --where is of protected edits"]
+    how = settings if settings.design == "external" else replace(settings, design="random")
+    plain = replace(labels, notes=())
+    try:
+        found = correct(target.controls, plain, how, judged=None if source is target else source.controls)
+    except DesignError as error:
+        return {}, [f"control edits: {error}"]
+    rates = {q: replace(c, rate=CONTROL_RATE[q]) for q, c in found.rates.items()}
+    return rates, [f"control edits: {w}" for w in found.warnings]
 
 
 def _left_out(question: str, rows: Rows, labels: Labels) -> Iterator[str]:
@@ -206,6 +263,43 @@ def _left_out(question: str, rows: Rows, labels: Labels) -> Iterator[str]:
             f"{question}: {unsettled} of {sum(here)} labelled edits have no consensus (a tie, or cannot_tell) and are "
             "left out; if they are harder than the rest, the corrected rate and the error rates are biased"
         )
+
+
+def _elsewhere(label: Label, where: Sequence[str]) -> bool:
+    """Whether a label says itself that it is of an edit outside the conditions."""
+    found = ((cell_of(label, column), value) for column, _, value in (c.partition("=") for c in where))
+    return any(said and said != value for said, value in found)
+
+
+def _check_unmet(
+    lost: Sequence[str], labels: Labels, known: Collection[str], settings: Settings
+) -> Iterator[str]:
+    """Labels that meet no edit: a random sample from which some are lost is no random sample any more."""
+    if not lost:
+        return
+    told = unmet_told(lost, labels, known)
+    if settings.design != "external" and not settings.allow_unmatched:
+        raise DesignError(
+            f"isr calibrate: {told}; a sample that lost some of its edits is not the sample that --design "
+            f"{settings.design} claims; correct the ids, or say --allow-unmatched if they are edits of other runs"
+        )
+    yield f"{told}; they are left out"
+
+
+def _swapped(found: Correction, rows: Rows, settings: Settings) -> Iterator[str]:
+    """That labels contradict the judge more often than chance would, where it is so."""
+    who = f"{found.rate}: labels and judge"
+    if settings.design != "within_verdict":
+        said = swapped(who, found.sensitivity, found.specificity)
+    else:  # what people say within each verdict is drawn at random; sensitivity and specificity are not
+        use = rows.take((rows.judge != MISSING) & (rows.human != MISSING))
+        within = [
+            rate_interval(use.human[use.judge == v] == v, use.image[use.judge == v], level=settings.level)
+            for v in (0, 1)
+        ]
+        said = swapped(who, within[0], within[1], "the share of right verdicts of fine plus that of fails")
+    if said:
+        yield said
 
 
 def _check_plan(
@@ -352,6 +446,25 @@ def _error_rates(rows: Rows, use: Rows, settings: Settings) -> tuple[Interval, I
     return pair[0], pair[1]
 
 
+def raw_rates(judgements: Judgements, level: float = 0.95) -> dict[str, tuple[Interval, int]]:
+    """The judge's own rates with intervals clustered on the image, and how many edits it left undecided, by rate.
+
+    Rates of control edits stand below, as ``control``.
+    """
+    out: dict[str, tuple[Interval, int]] = {}
+    for one, names in ((judgements, RATE), (judgements.controls, CONTROL_RATE)):
+        if one is None:
+            continue
+        for question in ASKED:
+            codes = {e: c for e in sorted(one.edits) if (c := one.code(question, e)) is not None}
+            decided = {e: c for e, c in codes.items() if c != MISSING}
+            if codes:
+                image = [one.edits[e].image_id or e for e in decided]
+                rate = rate_interval(list(decided.values()), image, level=level)
+                out[names[question]] = (rate, len(codes) - len(decided))
+    return out
+
+
 def read_plan(path: Path) -> dict[str, Any]:
     """The ``plan.json`` of a sample. Raises ``InputError`` if it is none."""
     try:
@@ -369,6 +482,7 @@ def where_edits(judgements: Judgements, labels: Labels, conditions: Sequence[str
     """The judge's edits with ``COLUMN=VALUE`` for every condition; ``None`` without conditions."""
     if not conditions:
         return None
+    labels = meet(labels, judgements.edits)
     pairs = [c.partition("=") for c in conditions]
     chosen = tuple(
         e

@@ -14,9 +14,13 @@ from isr.errors import InputError, Problem, TransportReason
 from isr.judging.parsing import parse, recorded_answer
 from isr.judging.rubrics import load_pair, load_rubric
 from isr.judging.store import Store
+from isr.people.declared import ASKED, TARGETS, Columns, Words, views, word_of
+from isr.people.label_rows import content_of, flat
+from isr.people.meeting import plain_number
 from isr.reading import Unreadable, json_lines, read_bytes
-from isr.scoring.finished import FinishedRun, of_stored
+from isr.scoring.finished import EditRow, FinishedRun, of_stored
 from isr.scoring.outcomes import majority, repeats
+from isr.scoring.places import FILES
 from isr.scoring.result import Result
 from isr.scoring.stored import read_stored
 from isr.signature import Signature
@@ -40,6 +44,7 @@ class EditInfo:
 class Judgements:
     """All that one judge said. ``verdicts``: question -> edit_id -> verdict; empty for a panel as a whole.
 
+    ``controls``: the same of the control edits, each by the ``edit_id`` of the edit that it is a control of.
     ``judge`` is the digest of the judge's identity, ``rubrics`` the digest of the rubric of each question.
     """
 
@@ -51,6 +56,7 @@ class Judgements:
     edits: Mapping[str, EditInfo]
     rule: str = "single"
     signature: str = ""
+    controls: Judgements | None = None
 
     @property
     def identity(self) -> str:
@@ -100,12 +106,19 @@ def read_source(
     name: str = "",
     rubrics: Sequence[str] = (),
     pixels: Mapping[str, str] | None = None,
+    words: Words | None = None,
+    columns: Columns | None = None,
 ) -> list[Judgements]:
-    """The judges in a run's folder, an answer store (``.db``) or recorded answers (``.jsonl``).
+    """The judges in a run's folder, an answer store (``.db``), recorded answers (``.jsonl``) or a table of verdicts.
 
     name: for a source of one judge. rubrics: by which recorded answers are read. pixels: digest of an edit's
-    file -> edit_id, by which the answers of a store find their edits. Raises ``InputError``.
+    file -> edit_id, by which the answers of a store find their edits. words, columns: what a table says (see
+    ``read_table``). Raises ``InputError``.
     """
+    declared = bool(words or columns) and not rubrics
+    own = path.suffix == ".db" or path.name in FILES  # a store, or a file of a run, which means the run
+    if path.is_file() and not own and (declared or path.suffix in (".csv", ".tsv", ".txt")):
+        return [read_table(path, name=name or path.stem, words=words or {}, columns=columns or {})]
     if path.suffix == ".jsonl":
         return [read_recorded(path, name=name or path.stem, rubrics=rubrics)]
     if path.suffix == ".db":
@@ -123,10 +136,15 @@ def read_source(
 
 
 def _of_run(run: FinishedRun, result: Result) -> Iterator[Judgements]:
-    """Every member of the run's panel, and the panel itself where it has several."""
-    rows = {
-        row.columns["edit_id"]: row for _, rows in sorted(run.treatments.items()) for row in rows.values()
-    }
+    """Every member of the run's panel, and the panel itself where it has several; each with its control edits."""
+    protected = (row for _, rows in sorted(run.treatments.items()) for row in rows.values())
+    found = list(_of_rows(run, result, {row.columns["edit_id"]: row for row in protected}))
+    controls = {row.columns["edit_id"]: row for row in run.controls.values()}
+    beside = list(_of_rows(run, result, controls)) if controls else [None] * len(found)
+    yield from (replace(one, controls=other) for one, other in zip(found, beside, strict=True))
+
+
+def _of_rows(run: FinishedRun, result: Result, rows: Mapping[str, EditRow]) -> Iterator[Judgements]:
     known = {*Unit._fields, "edit_id", "arm", "file_name", "prompt", "outcome"}
     edits = {
         e: EditInfo(
@@ -141,7 +159,7 @@ def _of_run(run: FinishedRun, result: Result) -> Iterator[Judgements]:
     for judge in result.judges:
         name = str(judge["name"])
         verdicts = {q: {e: _joined(row.columns, f"{name}:{q}") for e, row in rows.items()} for q in QUESTIONS}
-        outcomes = _derived(verdicts) if several else _outcomes(run)
+        outcomes = _derived(verdicts) if several else _outcomes(rows)
         yield Judgements(
             name=name,
             judge=str(judge["digest"]),
@@ -158,16 +176,15 @@ def _of_run(run: FinishedRun, result: Result) -> Iterator[Judgements]:
             judge=digest,
             rubrics=digests,
             verdicts={},
-            outcomes=_outcomes(run),
+            outcomes=_outcomes(rows),
             edits=edits,
             rule=result.rule,
             signature=run.signature,
         )
 
 
-def _outcomes(run: FinishedRun) -> dict[str, Tri]:
-    rows = (row for rows in run.treatments.values() for row in rows.values())
-    return {row.columns["edit_id"]: OUTCOME.get(row.outcome, Tri.UNKNOWN) for row in rows}
+def _outcomes(rows: Mapping[str, EditRow]) -> dict[str, Tri]:
+    return {e: OUTCOME.get(row.outcome, Tri.UNKNOWN) for e, row in rows.items()}
 
 
 def _joined(columns: Mapping[str, str], name: str) -> Verdict:
@@ -294,6 +311,90 @@ def read_recorded(path: Path, *, name: str, rubrics: Sequence[str]) -> Judgement
         verdicts=verdicts,
         outcomes=_derived(verdicts),
         edits=edits,
+    )
+
+
+# --------------------------------------------------------------------------- tables of verdicts
+
+_OUTCOMES = {"immunized": "fails", "not_immunized": "fine", "undecided": "cannot_tell"}
+_SAYS = {"fails": Tri.YES, "fine": Tri.NO, "cannot_tell": Tri.UNKNOWN}
+
+
+def read_table(path: Path, *, name: str, words: Words, columns: Columns) -> Judgements:
+    """Verdicts made elsewhere: a table of one row per edit, with a column for each question or for the outcome.
+
+    words, columns: what they mean (``isr.people.declared``). An empty cell is undecided: a run that was resumed, or one
+    that failed. The same row twice counts once; rows that contradict each other are problems. Raises ``InputError``.
+    """
+    content = content_of(path)
+    rows = list(flat(content))
+    present = tuple(dict.fromkeys((*content.columns, *(c for row in rows for c in row.cells))))
+    (view, *more) = views({t: (t,) for t in TARGETS}, columns, present, path.name)
+    asked = [q for q in ASKED if q in view.columns]
+    if more or "edit_id" not in view.columns or not asked or ("outcome" in asked and len(asked) > 1):
+        fix = '--judge-columns "edit_id=COLUMN, semantic=COLUMN, perceptual=COLUMN" (or outcome=COLUMN)'
+        expected = "a column for edit_id, and one for each question or for the outcome"
+        problem = Problem(path.name, "", expected, f"columns {', '.join(present[:12])}", f"name them: {fix}")
+        raise InputError("a table of verdicts", [problem])
+    problems = list(content.broken)
+    found: dict[tuple[bool, str], tuple[str, dict[str, str], dict[str, str]]] = {}
+    for row in rows:
+        problems += row.problems
+        cells = view.cells(row.cells)
+        edit = plain_number(cells.get("edit_id", ""))
+        said: dict[str, str] = {}
+        for question in asked:
+            text = cells.get(question, "")
+            known = {**(_OUTCOMES if question == "outcome" else {}), **words.get(question, {})}
+            said[question] = word_of(text, known) if text else ""
+            if text and not said[question]:
+                fix = (
+                    f'declare what it means: --judge-words "{question}: {text}=fails" (or fine, cannot_tell)'
+                )
+                problems.append(Problem(row.where, question, "fails, fine or cannot_tell", repr(text), fix))
+        key = (cells.get("arm", "").casefold() == "control", edit)
+        first, other, _ = found.setdefault(key, (row.where, said, cells | dict(row.cells)))
+        if not edit:
+            problems.append(Problem(row.where, "edit_id", "a name", "none", "fill it in or drop the row"))
+        elif other != said:
+            twice = f"{edit} with other verdicts in {first}"
+            problems.append(Problem(row.where, "edit_id", "one row per edit", twice, "drop one of them"))
+    if problems:
+        kinds = {
+            (p.field, p.found): p for p in reversed(problems)
+        }  # one for each cause: the first of its kind
+        raise InputError(f"{path}: {len(problems)} problem(s)", list(reversed(kinds.values())))
+    if not found:
+        raise InputError(f"{path}: expected at least one verdict; found none; export it again")
+    digest = sha256_bytes(_bytes(path) + repr((sorted(words.items()), sorted(columns.items()))).encode())
+    arms = [{e: row for (c, e), row in found.items() if c is control} for control in (False, True)]
+    made = [_of_table(name, digest, asked, rows_of_arm) for rows_of_arm in arms]
+    return replace(made[0], controls=made[1] if arms[1] else None)
+
+
+def _of_table(
+    name: str,
+    judge: str,
+    asked: Sequence[str],
+    rows: Mapping[str, tuple[str, dict[str, str], dict[str, str]]],
+) -> Judgements:
+    def verdict(word: str) -> Verdict:
+        if word in ("fails", "fine"):
+            return Verdict(value=Value(word))
+        return Verdict(Value.UNDECIDED, AnswerReason.OFF_SCALE if word else TransportReason.NOT_ASKED)
+
+    verdicts = {q: {e: verdict(said[q]) for e, (_, said, _) in rows.items()} for q in asked if q != "outcome"}
+    outcomes = {e: _SAYS.get(said.get("outcome", ""), Tri.UNKNOWN) for e, (_, said, _) in rows.items()}
+    return Judgements(
+        name=name,
+        judge=judge,
+        rubrics={},
+        verdicts=verdicts,
+        outcomes=outcomes if "outcome" in asked else _derived(verdicts),
+        edits={
+            e: EditInfo(cells.get("image_id", ""), cells.get("edit_sha256", ""), cells)
+            for e, (_, _, cells) in rows.items()
+        },
     )
 
 

@@ -20,6 +20,7 @@ from isr.people.labelling_plan import Item, Kind, Study
 from isr.people.labels import QUESTIONS, Label, Labels, Mark
 from isr.people.labels_file import write_labels
 from isr.people.labelstudio import export_labels
+from isr.people.meeting import meet
 from isr.reading import read_bytes
 from isr.spreadsheet import csv_safe as without_formulas
 from isr.stats.rate import rate_interval
@@ -53,6 +54,7 @@ def _label(study: Study, rater: str, item: Item, said: Said) -> Label:
         plan=str(study.plan.get("plan", "")) if item.kind == "edit" else "",
         time=said.time,
         guideline=study.guideline,
+        arm="control" if item.kind == "control" else "",
         extra=extra,
     )
 
@@ -147,7 +149,10 @@ def import_into(store: LabelStore, labels: Labels) -> Taken:
     Raises ``UsageError`` where a rater has begun already, ``InputError`` with every row that cannot be taken in.
     """
     study = store.study()
-    places = {item.edit_id: i for i, item in enumerate(study.items) if item.kind == "edit"}
+    places: dict[tuple[str, Kind], int] = {
+        (i.edit_id, i.kind): n for n, i in enumerate(study.items) if i.kind != "attention"
+    }
+    labels = meet(labels, {edit for edit, _ in places})
     if begun := [r for r in labels.raters if r in store.raters()]:
         raise UsageError(
             f"--import: expected raters who have not begun; found {', '.join(begun)}; rename them"
@@ -162,12 +167,12 @@ def import_into(store: LabelStore, labels: Labels) -> Taken:
     left: Counter[str] = Counter()
     kept: dict[str, list[tuple[int, Label, float]]] = {rater: [] for rater in labels.raters}
     for row in labels.rows:
-        if row.edit_id not in places:
+        place = _place(row, places, study)
+        if place is None:
             left["of edits that are not in the study"] += 1
         elif not (row.semantic.value and row.perceptual.value):
             left["with one question answered"] += 1
         else:
-            place = places[row.edit_id]
             problems += _row_problems(row, study.items[place])
             kept[row.rater].append((place, row, _seconds(row) or 0.0))
     if problems:
@@ -175,6 +180,17 @@ def import_into(store: LabelStore, labels: Labels) -> Taken:
     rows = {rater: found for rater, found in kept.items() if found}
     store.take_in(rows)
     return Taken({rater: len(found) for rater, found in rows.items()}, dict(left))
+
+
+def _place(row: Label, places: Mapping[tuple[str, Kind], int], study: Study) -> int | None:
+    """The item that a label is of: of the arm that it names, or else of the control edit if it names its pixels."""
+    control, edit = places.get((row.edit_id, "control")), places.get((row.edit_id, "edit"))
+    if row.arm == "control" or control is None:
+        return control if row.arm == "control" else edit
+    of_control = row.edit_sha256 == study.items[control].edit_sha256
+    return (
+        control if of_control and (edit is None or row.edit_sha256 != study.items[edit].edit_sha256) else edit
+    )
 
 
 def _seconds(row: Label) -> float | None:

@@ -33,6 +33,8 @@ KNOWN = (
     *REQUIRED, *QUESTIONS, "edit_sha256", "image_id", "pi", "stratum", "plan", "time", "guideline",
 )  # fmt: skip
 
+ARMS = ("", "protected", "control")
+
 SHA256 = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
 
@@ -104,7 +106,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """One rater's label of one edit. ``pi``: known probability with which the edit was drawn for labelling."""
+    """One rater's label of one edit. ``pi``: known probability with which the edit was drawn for labelling.
+
+    ``arm``: ``control`` of the edit of the unprotected image, which has the ``edit_id`` of the edit that it is a control of.
+    """
 
     edit_id: str
     rater: str
@@ -117,6 +122,7 @@ class Label:
     plan: str = ""
     time: str = ""
     guideline: str = ""
+    arm: str = ""
     extra: Mapping[str, str] = field(default_factory=dict)
 
     def mark(self, question: str) -> Mark:
@@ -132,14 +138,18 @@ class Label:
 
 @dataclass(frozen=True)
 class Labels:
-    """All labels of a study. ``digest`` is of their content, whatever file format they came in."""
+    """All labels of a study. ``digest`` is of their content, whatever file format they came in.
+
+    ``notes``: what a reader left out of the files, such as rejected work.
+    """
 
     rows: tuple[Label, ...]
     scales: Mapping[str, Scale] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
-        return sha256_json(sorted(cells_of(r, KNOWN) for r in self.rows))
+        return sha256_json(sorted([*cells_of(r, KNOWN), *([r.arm] if r.arm else [])] for r in self.rows))
 
     @property
     def raters(self) -> list[str]:
@@ -156,6 +166,12 @@ class Labels:
     @property
     def plans(self) -> list[str]:
         return sorted({r.plan for r in self.rows})
+
+    def of_arm(self, *, control: bool) -> Labels:
+        """The labels of control edits, or those of the others, as labels of one arm."""
+        own = (r for r in self.rows if (r.arm == "control") is control)
+        rows = tuple(replace(r, arm="") if r.arm else r for r in own)
+        return replace(self, rows=rows)
 
     def of_edits(self, keep: Iterable[str]) -> Labels:
         """The labels of some edits."""
@@ -259,7 +275,7 @@ def cell_of(label: Label, name: str) -> str:
         return mark.value if mark.grade is None else f"{mark.grade:g}"
     if name == "pi":
         return "" if label.pi is None else repr(label.pi)
-    return str(getattr(label, name)) if name in KNOWN else label.extra.get(name, "")
+    return str(getattr(label, name)) if name in (*KNOWN, "arm") else label.extra.get(name, "")
 
 
 def scale_parts(labels: Labels) -> list[tuple[str, str]]:

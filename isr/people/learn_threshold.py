@@ -22,9 +22,11 @@ from isr.canonical import short
 from isr.errors import DesignError, InputError, StatisticsError
 from isr.judging.rubrics import load_rubric, names
 from isr.judging.thresholds import Decision, Recalibration
+from isr.people.arms import with_arms
 from isr.people.correct import Rows, Settings, rows_of
 from isr.people.judgements import Judgements
 from isr.people.labels import Labels, one_guideline
+from isr.people.meeting import meet
 from isr.stats.discrimination import area_under_curve, youden
 from isr.stats.rate import rate_interval
 from isr.types import Floats, Ints, Question
@@ -57,6 +59,8 @@ def learn(
             "that a map learns; draw labels at random"
         )
     guideline = one_guideline(labels, pool=settings.pool_guidelines)
+    digest, labels = labels.digest, with_arms(meet(labels, judgements.edits), [judgements])
+    labels = labels.of_arm(control=False)
     decisions: dict[Question, Decision] = {}
     reasons: list[str] = []
     for question in Question:
@@ -76,7 +80,7 @@ def learn(
             reasons.append(f"{question.value}: {error}")
             continue
         about = {
-            "labels": labels.digest,
+            "labels": digest,
             "guideline": guideline,
             "consensus": settings.consensus,
             "edits": int(keep.sum()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from isr.canonical import sha256_json
 from isr.errors import InputError, Problem
 from isr.judging.rubrics import load_rubric, names
+from isr.people.declared import parse_columns, parse_words
 from isr.people.judgements import Judgements, read_source
+from isr.people.label_files import Reading, load_labels
 from isr.people.labels import Consensus, Labels, Scale, one_guideline, parse_scale, text_guideline
-from isr.people.labels_file import read_labels
-from isr.people.labelstudio import import_labels
 from isr.reading import Unreadable, read_toml
 
 
@@ -23,9 +23,16 @@ class _Part(BaseModel):
 
 
 class LabelsPart(_Part):
-    """Where labels come from. ``guideline_file``: the text that raters read, in place of a version's name."""
+    """Where labels come from. ``guideline_file``: the text that raters read, in place of a version's name.
 
-    file: str
+    file: one or several. words, columns, prefixes: what the files mean, as in ``--words``, ``--columns`` and
+    ``--rater-prefix`` (by file).
+    """
+
+    file: str | tuple[str, ...]
+    words: str = ""
+    columns: str = ""
+    prefixes: dict[str, str] = {}
     guideline: str = ""
     guideline_file: str = ""
     pool_guidelines: bool = False
@@ -35,17 +42,23 @@ class LabelsPart(_Part):
 
 
 class JudgePart(_Part):
-    """One source of judges: exactly one of a run's folder, a store, or recorded answers with their rubrics."""
+    """One source of judges: exactly one of a run's folder, a store, recorded answers with their rubrics, or a table.
+
+    words, columns: what a table of verdicts means, as in ``--judge-words`` and ``--judge-columns``.
+    """
 
     name: str = ""
     run: str = ""
     store: str = ""
     recorded: str = ""
+    table: str = ""
+    words: str = ""
+    columns: str = ""
     rubrics: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
-        return self.run or self.store or self.recorded
+        return self.run or self.store or self.recorded or self.table
 
 
 class AnalysisPart(_Part):
@@ -69,7 +82,17 @@ class Study(_Part):
     @property
     def digest(self) -> str:
         """Digest of the choices; comments and layout have no part in it."""
-        return sha256_json(self.model_dump(mode="json"))
+        content = self.model_dump(mode="json")
+        for part in (content["labels"], *content["judges"]):
+            for name in (
+                "words",
+                "columns",
+                "prefixes",
+                "table",
+            ):  # of later versions: not said, no part in it
+                if not part.get(name, True):
+                    del part[name]
+        return sha256_json(content)
 
 
 def read_study(path: Path) -> Study:
@@ -87,9 +110,11 @@ def read_study(path: Path) -> Study:
         ]
         raise InputError(f"{path}: {len(problems)} problem(s)", problems) from None
     problems = [
-        Problem(path.name, f"judges.{i}", "one of run, store, recorded", "none or several", "edit the file")
+        Problem(
+            path.name, f"judges.{i}", "one of run, store, recorded, table", "none or several", "edit the file"
+        )
         for i, j in enumerate(study.judges)
-        if sum(map(bool, (j.run, j.store, j.recorded))) != 1
+        if sum(map(bool, (j.run, j.store, j.recorded, j.table))) != 1
     ]
     if problems:
         raise InputError(f"{path}: {len(problems)} problem(s)", problems)
@@ -107,7 +132,15 @@ def study_labels(part: LabelsPart, root: Path) -> Labels:
     for question, raw in (("semantic", part.semantic), ("perceptual", part.perceptual)):
         if raw is not None:
             scales[question] = parse_scale(f"labels.{question}", raw)
-    labels = load_labels(root / part.file, scales=scales, guideline=guideline)
+    how = Reading(
+        scales=scales,
+        words=parse_words([part.words] if part.words else []),
+        columns=parse_columns([part.columns] if part.columns else []),
+        guideline=guideline,
+        prefixes={str(root / name): prefix for name, prefix in part.prefixes.items()},
+    )
+    files = [part.file] if isinstance(part.file, str) else part.file
+    labels = load_labels([root / name for name in files], how)
     one_guideline(labels, pool=part.pool_guidelines)
     return labels
 
@@ -120,20 +153,20 @@ def guideline_version(said: str) -> str:
     return text_guideline(path) if said and path.is_file() else said
 
 
-def load_labels(path: Path, *, scales: Mapping[str, Scale] | None = None, guideline: str = "") -> Labels:
-    """Labels from ``.csv``, ``.jsonl``, or Label Studio's ``.json``."""
-    if path.suffix == ".json":
-        return import_labels(path, guideline=guideline)
-    return read_labels(path, scales=scales, guideline=guideline)
-
-
 def study_judges(study: Study, root: Path, labels: Labels) -> list[Judgements]:
     """The judges of a study under names that differ. Raises ``InputError``."""
     pixels = pixels_of(labels)
     found = [
         j
         for part in study.judges
-        for j in read_source(root / part.path, name=part.name, rubrics=part.rubrics, pixels=pixels)
+        for j in read_source(
+            root / part.path,
+            name=part.name,
+            rubrics=part.rubrics,
+            pixels=pixels,
+            words=parse_words([part.words]),
+            columns=parse_columns([part.columns]),
+        )
     ]
     return named_apart(found)
 

@@ -117,9 +117,9 @@ def _verdicts(row: Mapping[str, str], judge: str, text: Texts) -> list[Any]:
 
 
 def _labels(labels: Labels | None) -> dict[tuple[str, str], list[list[str]]]:
-    """By edit and digest of its file; without a digest where the label names none."""
+    """By edit and digest of its file; without a digest where the label names none. Control edits stand elsewhere."""
     out: dict[tuple[str, str], list[list[str]]] = {}
-    for label in labels.rows if labels else ():
+    for label in labels.of_arm(control=False).rows if labels else ():
         marks = [label.rater, label.semantic.value, label.perceptual.value]
         out.setdefault((label.edit_id, label.edit_sha256), []).append(marks)
     return out

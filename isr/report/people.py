@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,28 +12,37 @@ from isr.calibration.scores import calibration_curve
 from isr.errors import IsrError
 from isr.people.agree import agree
 from isr.people.agreement_study import AgreementStudy, Choices
+from isr.people.arms import with_arms
 from isr.people.judgements import read_source
+from isr.people.label_files import load_labels
 from isr.people.labels import Label, Labels, consensus
-from isr.people.study_file import load_labels, named_apart
+from isr.people.meeting import meet, named, unmet, unmet_told
+from isr.people.study_file import named_apart
 from isr.report.figures import Figure, reliability
 from isr.report.runs import ReportRun, told_apart, verdict
 from isr.scoring.places import folder_beside, home_of
 from isr.types import Question, Value
 
 SCORE_TOP = 4
+CONTROLS = "labels-controls.csv"
+"""Beside ``labels.csv``: what people said of control edits, as ``isr label`` writes it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class People:
-    """Labels and what follows from them; ``trouble`` says why agreement could not be measured."""
+    """Labels and what follows from them; ``trouble`` says why agreement could not be measured.
+
+    ``notes``: labels that no run here has a use for.
+    """
 
     labels: Labels
     file: str
     studies: tuple[
         tuple[str, AgreementStudy], ...
-    ]  # of each run with labels, by its name if there are several
-    figures: tuple[Figure, ...]
+    ] = ()  # of each run with labels, named if there are several
+    figures: tuple[Figure, ...] = ()
     trouble: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def find_labels(runs: Sequence[ReportRun]) -> Path | None:
@@ -50,16 +59,25 @@ def labels_beside(folder: Path, root: Path | None) -> Path | None:
     return next((path for path in beside if path.is_file()), None)
 
 
+def with_controls(file: Path) -> list[Path]:
+    """A file of labels, and the one of control edits that ``isr label`` wrote beside its ``labels.csv``."""
+    beside = file.with_name(CONTROLS)
+    return [file, beside] if file.name == "labels.csv" and beside.is_file() else [file]
+
+
 def people(runs: Sequence[ReportRun], file: Path) -> People:
     """Agreement and reliability from a file of labels. Raises ``InputError`` if the file cannot be read."""
-    labels = load_labels(file)
+    labels = load_labels(with_controls(file))
+    labels = meet(labels, {e for run in runs for e in _digests(run)})
     found = [labels_of(run, labels) for run in runs]
+    notes = tuple(_left_out(runs, labels, found))
     studies, troubles = [], []
     try:
         sources = [read_source(run.folder) for run in runs]
         names = told_apart(runs, [[j.name for j in some] for some in sources])
     except IsrError as error:
-        return People(labels, file.name, (), (), str(error))
+        return People(labels=labels, file=file.name, trouble=str(error), notes=notes)
+    found = [with_arms(own, some) for own, some in zip(found, sources, strict=True)]
     for run, own, some, called in zip(runs, found, sources, names, strict=True):
         prefix = f"{run.name}: " if len(runs) > 1 else ""
         if not own.rows:
@@ -68,23 +86,47 @@ def people(runs: Sequence[ReportRun], file: Path) -> People:
         try:
             judges = named_apart([replace(j, name=n) for j, n in zip(some, called, strict=True)])
             choices = Choices(consensus="majority", level=run.level)
-            studies.append((prefix, agree(own, judges, choices)))
+            study = agree(own, judges, choices)
+            studies.append((prefix, study))
+            if study.controls is not None:
+                studies.append((f"{prefix}control edits: ", study.controls))
         except IsrError as error:
             troubles.append(f"{prefix}{error}")
-    figures = tuple(_figures(runs, found)) if studies else ()
-    return People(labels, file.name, tuple(studies), figures, "; ".join(troubles))
+    figures = tuple(_figures(runs, [own.of_arm(control=False) for own in found])) if studies else ()
+    return People(
+        labels=labels,
+        file=file.name,
+        studies=tuple(studies),
+        figures=figures,
+        trouble="; ".join(troubles),
+        notes=notes,
+    )
+
+
+def _left_out(runs: Sequence[ReportRun], labels: Labels, found: Sequence[Labels]) -> Iterator[str]:
+    """That labels are of edits of no run here, or of other pixels, where it is so."""
+    known = {e for run in runs for e in _digests(run)}
+    if lost := unmet(labels, known):
+        yield unmet_told(lost, labels, known)
+    other = sorted({e for e in labels.edits if e in known} - {e for own in found for e in own.edits})
+    if other:
+        yield f"{len(other)} labelled edits are of other pixels than the judged ones: {named(other)}"
 
 
 def labels_of(run: ReportRun, labels: Labels) -> Labels:
     """The labels of a run's edits: of the same pixels where both sides name them, else by edit_id."""
-    digests = {r["edit_id"]: r.get("edit_sha256", "") for r in run.rows if r["arm"] == "protected"}
+    digests, controls = _digests(run), _digests(run, "control")
 
     def same(label: Label) -> bool:
-        if label.edit_id not in digests:
-            return False
-        return not label.edit_sha256 or digests[label.edit_id] in ("", label.edit_sha256)
+        found = [] if label.arm == "control" else [digests.get(label.edit_id)]
+        found.append(controls.get(label.edit_id) if label.arm or label.edit_sha256 else None)
+        return any(d is not None and (not label.edit_sha256 or d in ("", label.edit_sha256)) for d in found)
 
     return replace(labels, rows=tuple(r for r in labels.rows if same(r)))
+
+
+def _digests(run: ReportRun, arm: str = "protected") -> dict[str, str]:
+    return {r["edit_id"]: r.get("edit_sha256", "") for r in run.rows if r["arm"] == arm}
 
 
 def _figures(runs: Sequence[ReportRun], found: Sequence[Labels]) -> list[Figure]:

@@ -242,3 +242,26 @@ def test_a_prompt_that_no_request_could_hold_is_a_problem(tmp_path: Path) -> Non
     first, second = read_rows(file)
     assert not first.problems
     assert [(p.field, p.found) for p in second.problems] == [("prompt", "20,001 characters")]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("metadata.csv", b"file_name;prompt\r\na.png;p\r\n", "found them separated by ';'; save it as CSV with commas"),
+        ("metadata.csv", b"file_name\tprompt\na.png\tp\n", "found them separated by tabs"),
+        ("metadata.csv", "file_name,prompt\na.png,p\n".encode("utf-16"), "a text in UTF-16"),
+        ("metadata.csv", b"PK\x03\x04 an Excel workbook", "a zip file, such as an Excel workbook"),
+        ("metadata.jsonl", json.dumps(ROWS).encode(), "found a JSON list; write each of its objects in a line"),
+        ("metadata.jsonl", b"\xef\xbb\xbf" + json.dumps(ROWS, indent=1).encode(), "found a JSON list"),
+        ("metadata.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
+        ("metadata.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+        ("metadata.csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_kind_is_named_once(name: str, data: bytes, told: str, tmp_path: Path) -> None:
+    """One sentence that says what the file is and what to do, in place of a problem for each of its rows."""
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(EditDirectoryError) as caught:
+        list(read_rows(tmp_path / name))
+    assert told in str(caught.value)
+    assert caught.value.problems == ()

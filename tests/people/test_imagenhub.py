@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from isr.errors import DesignError
 from isr.people.agree import agree
 from isr.people.agreement_study import AgreementStudy, Choices
 from isr.people.correct import Settings, correct, where_edits
@@ -114,9 +115,16 @@ def test_the_command_runs_the_study_and_writes_the_same_bytes_twice(tmp_path: Pa
 
 def test_labels_of_the_target_give_the_full_label_rate(inputs: tuple[Labels, list[Judgements]]) -> None:
     labels, judges = inputs
-    edits = where_edits(judges[0], labels, ["editor=InstructPix2Pix"])
+    where = ["editor=InstructPix2Pix"]
+    edits = where_edits(judges[0], labels, where)
     assert edits is not None
-    rate = correct(judges[0], labels, Settings(design="random"), edits=edits).rates["semantic"]
+    with pytest.raises(
+        DesignError, match=r"179 of 1611 labelled edits .* Imagic/"
+    ):  # the judges were not asked
+        correct(judges[0], labels, Settings(design="random"), edits=edits)
+    report = correct(judges[0], labels, Settings(design="random"), edits=edits, where=where)
+    assert report.warnings == ()
+    rate = report.rates["semantic"]
     truth = labels.codes(edits, "semantic").sum(axis=1) >= 2
     assert rate.corrected is not None
     assert rate.corrected.value == pytest.approx(truth.mean())

@@ -16,7 +16,6 @@ from isr.people.label_store import LabelStore
 from isr.people.labelling_export import export, import_into, labels_of, rater_reports
 from isr.people.labels import Label, Labels, Mark
 from isr.people.labels_file import read_labels
-from isr.people.labelstudio import import_labels
 from tests.people.label_store_samples import planned
 
 
@@ -81,7 +80,7 @@ def test_exports_are_read_again_and_raters_are_reported(run: Path, tmp_path: Pat
         assert labels.digest == labels_of(store).digest
         assert len(labels.rows) == 20
         assert len(read_labels(tmp_path / "labels-controls.csv").rows) == 4
-        studio = import_labels(tmp_path / "label-studio.json")
+        studio = read_labels(tmp_path / "label-studio.json")
         assert [(r.edit_id, r.semantic, r.perceptual, r.pi, r.plan) for r in studio.rows] == [
             (r.edit_id, r.semantic, r.perceptual, r.pi, r.plan) for r in labels.rows
         ]
@@ -93,9 +92,7 @@ def test_exports_are_read_again_and_raters_are_reported(run: Path, tmp_path: Pat
         for name in ("labels.csv", "label-studio.json"):
             with LabelStore(tmp_path / f"again-{name}") as again:
                 again.begin(study)
-                read = (
-                    read_labels(tmp_path / name) if name.endswith("csv") else import_labels(tmp_path / name)
-                )
+                read = read_labels(tmp_path / name)
                 taken = import_into(again, read)
                 assert (taken.raters, taken.left) == ({"ann": 20}, {})
                 back = labels_of(again)

@@ -20,7 +20,7 @@ from isr.people.labels import (
     text_guideline,
 )
 from isr.people.labels_file import read_labels, write_labels
-from isr.people.labelstudio import export_labels, export_tasks, import_labels
+from isr.people.labelstudio import export_labels, export_tasks
 
 SHA = "sha256:" + "a" * 64
 OTHER = "sha256:" + "b" * 64
@@ -142,7 +142,7 @@ e5,ben
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("l.txt", "x", "a .csv or .jsonl file"),
+        ("l.txt", "x", "no edit_id, rater"),
         ("l.csv", "", "no edit_id, rater"),
         ("l.csv", "edit_id,rater,rater\n", "a column twice"),
         ("l.csv", "edit_id,rater,semantic\n", "at least one label"),
@@ -223,15 +223,23 @@ def test_label_studio_there_and_back(tmp_path: Path) -> None:
         ),
     )
     path = write(tmp_path / "export.json", export_labels(Labels(rows)))
-    assert import_labels(path).rows == rows
+    assert read_labels(path).rows == rows
 
 
 def test_label_studio_as_it_exports(tmp_path: Path) -> None:
+    numbers = iter(range(100))
+
     def note(who: object, semantic: list[str], **more: object) -> dict[str, object]:
         result = [
             {"from_name": "semantic", "to_name": "edit", "type": "choices", "value": {"choices": semantic}}
         ]
-        return {"id": 7, "completed_by": who, "result": result, "created_at": "2026-01-01T00:00:00Z", **more}
+        return {
+            "id": next(numbers),
+            "completed_by": who,
+            "result": result,
+            "created_at": "2026-01-01T00:00:00Z",
+            **more,
+        }
 
     task = {
         "id": 1,
@@ -242,7 +250,7 @@ def test_label_studio_as_it_exports(tmp_path: Path) -> None:
             note(5, [], was_cancelled=True),
         ],
     }
-    found = import_labels(write(tmp_path / "x.json", json.dumps([task])), guideline="v1")
+    found = read_labels(write(tmp_path / "x.json", json.dumps([task])), guideline="v1")
     assert [(r.rater, r.semantic.value, r.perceptual.value, r.guideline) for r in found.rows] == [
         ("3", "fails", "", "v1"), ("b@x.org", "fine", "", "v1"),
     ]  # fmt: skip
@@ -253,13 +261,13 @@ def test_label_studio_as_it_exports(tmp_path: Path) -> None:
         note(3, ["fine"]),
     ]
     with pytest.raises(InputError) as caught:
-        import_labels(write(tmp_path / "x.json", json.dumps([task, {"data": {}}])))
+        read_labels(write(tmp_path / "x.json", json.dumps([task, {"data": {}}])))
     assert "['fails', 'fine']" in str(caught.value)
     assert "perhaps" in str(caught.value)
-    assert "3 on e1 twice" in str(caught.value)
+    assert "3 on e1 also in x.json: task 1" in str(caught.value)
     assert "task 2" in str(caught.value)
-    with pytest.raises(InputError, match="a list of tasks"):
-        import_labels(write(tmp_path / "x.json", "{}"))
+    with pytest.raises(InputError, match="no edit_id, rater"):
+        read_labels(write(tmp_path / "x.json", "{}"))
 
 
 def test_tasks_for_label_studio() -> None:
