@@ -102,6 +102,7 @@ def open_bundle(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found
             repeats=int(s["repeats"]),
             reask=reask,
             allow_retired="retired" in s,
+            accepted=frozenset(s["accepted"].split(",")) if "accepted" in s else frozenset[str](),
             recalibrations=tuple(calibrations),
             parser=_parser(s),
         )

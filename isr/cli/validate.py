@@ -18,9 +18,14 @@ SHOWN = 10  # pictures of one colour that are named
     metavar="NAME/vN|FILE.toml",
     help="Rubrics that will be used; they decide whether sources are needed.",
 )
+@click.option("--accept", multiple=True, metavar="KIND", help="Take a finding about the pictures as meant.")
 @click.option("--json", "as_json", is_flag=True, help="Print the problems as JSON.")
-def command(directory: Path, rubrics: tuple[str, ...], as_json: bool) -> None:
+def command(directory: Path, rubrics: tuple[str, ...], accept: tuple[str, ...], as_json: bool) -> None:
     """Read every row and every image of EDIT_DIR and list all that is wrong. Exit code 2 if anything is.
+
+    The pictures are compared with each other as well: an edit that is its source, a control edit of another prompt, one
+    picture under several ids, another shape. What holds for all rows can never be meant and is refused, unless --accept
+    KIND says that it is; a fifth of them is a warning, fewer are a note.
 
     \b
     isr validate examples/shapes
@@ -28,15 +33,17 @@ def command(directory: Path, rubrics: tuple[str, ...], as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
+    from isr.edits.pictures import require
     from isr.errors import EditDirectoryError
     from isr.judging.edits import load_edits
     from isr.scoring.options import Options
-    from isr.scoring.remarks import one_colour, remarks
+    from isr.scoring.remarks import remarks
 
     try:
         found = load_edits(
             directory, rubrics=rubrics or None, cache=Options(directory=directory).home / "cache.db"
         )
+        require(found.findings, accept, str(directory))
     except EditDirectoryError as error:
         if not as_json:
             raise
@@ -52,20 +59,20 @@ def command(directory: Path, rubrics: tuple[str, ...], as_json: bool) -> None:
         "treatments": len({e.treatment for e in edits}),
         "without_source": sum(e.source is None for e in edits),
     }
-    by_treatment, bare = one_colour(edits, found.colours)
-    flat = sorted(
-        {e.edited.path for some in by_treatment.values() for e in some}
-        | {e.control.path for e in bare if e.control}
-    )
-    remarked = remarks(edits, found)
+    flat = sorted(found.colours)
+    remarked = remarks(edits)
     if as_json:
-        more = {"remarks": list(remarked)} if remarked else {}
+        more: dict[str, object] = {"remarks": list(remarked)} if remarked else {}
+        more |= {"pictures": [f.as_dict() for f in found.findings]} if found.findings else {}
         said = {"valid": True, **counts, "one_colour": flat, **more, "problems": []}
         click.echo(json.dumps(said, indent=1))
     else:
         click.echo(
             f"{directory}: valid; " + ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items())
         )
+        for seen in found.findings:
+            level = "accepted" if seen.level == "refusal" else seen.level
+            click.echo(f"{level}: {seen.text}")
         for remark in remarked:
             click.echo(f"warning: {remark}")
         for path in flat[:SHOWN]:

@@ -60,6 +60,18 @@ class JudgeRecord(TypedDict):
     reported_models: list[str]
 
 
+class PictureRemark(TypedDict):
+    """What was seen in the pictures against their roles and ids: ``isr.edits.pictures.Finding``."""
+
+    kind: str
+    level: str
+    who: str
+    n: int
+    of: int
+    examples: list[str]
+    text: str
+
+
 class AnsweredRemark(TypedDict):
     """What the answers under one judge's name say about who gave them. ``level``: ``note`` (can be honest) or ``warning``."""
 

@@ -31,7 +31,7 @@ from isr.scoring.estimates import (
     treatment_estimates,
 )
 from isr.scoring.outcomes import QUESTIONS, Ballot, Outcomes, outcomes
-from isr.scoring.records import Counts, JudgeRecord, Reliability, UndecidedCount
+from isr.scoring.records import Counts, JudgeRecord, PictureRemark, Reliability, UndecidedCount
 from isr.scoring.remarks import remarks
 from isr.scoring.result import GRADE_TOP, Part, Result, TreatmentPart
 from isr.signature import Signature
@@ -117,7 +117,8 @@ class Tally:
             control=control,
             reliability=self._reliability(frames),
             notes=self._notes(progress),
-            remarks=remarks(self.plan.edits, self.directory),
+            remarks=remarks(self.plan.edits),
+            pictures=tuple(cast("PictureRemark", f.as_dict()) for f in self.directory.findings),
             answered=told(self.plan, progress.served if progress else {}),
         )
 
@@ -141,6 +142,7 @@ class Tally:
             ("reask", ",".join(sorted(plan.reask))) if plan.reask else None,
             ("calibration", learnt) if learnt else None,
             ("limit", len(plan.edits)) if limited else None,
+            ("accepted", ",".join(sorted(plan.accepted))) if plan.accepted else None,
             ("retired", "allowed") if plan.allow_retired else None,
             ("skipped", len({p.where for p in directory.skipped})) if directory.skipped else None,
         )

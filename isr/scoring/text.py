@@ -9,6 +9,7 @@ from typing import Any
 
 from isr import text
 from isr.canonical import short
+from isr.edits.pictures import Level
 from isr.judging.stopping import TECHNICAL
 from isr.scoring.records import JudgeRecord
 from isr.scoring.result import Part, Result, TreatmentPart
@@ -78,6 +79,10 @@ def _lines(result: Result) -> Iterator[str]:
     judges = ", ".join(map(_judge, result.judges))
     rule = f" ({result.rule})" if len(result.judges) > 1 else ""
     yield f"{data['edits']} edits of {data['images']} images, {data['controls']} control edits; judge: {judges}{rule}"
+    for seen in result.pictures:
+        if seen["level"] != Level.NOTE:
+            accepted = "accepted: " if seen["level"] == Level.REFUSAL else ""
+            yield f"WARNING: {accepted}{_plain(seen['text'])}"
     for treatment in result.treatments:
         yield ""
         yield _title(treatment)
@@ -95,6 +100,9 @@ def _lines(result: Result) -> Iterator[str]:
     yield ""
     for note in (*result.notes, *map(_plain, result.remarks)):
         yield f"note: {note}"
+    for seen in result.pictures:
+        if seen["level"] == Level.NOTE:
+            yield f"note: {_plain(seen['text'])}"
     for said in result.answered:
         yield f"{said['level']}: {_plain(said['text'])}"
     yield f"signature: {result.signature}"
