@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from isr.judging.sending import Prepared
 
 FREE = True
+EXTRA = "transformers"
 POINTS = 1000
 """Points of a score for one unit of reward: grades are whole numbers, and their order is the rewards'."""
 _INDEX, _SINGLE = "model.safetensors.index.json", "model.safetensors"

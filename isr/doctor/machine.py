@@ -102,7 +102,7 @@ def look(cards: Iterable[Card], store: Path, gpus: Callable[[], Gpus] | None = N
     variables = {c.endpoint.api_key_env for c in cards} | {
         v for vs in config.get("allow", {}).values() for v in vs
     }
-    addresses = {a for c in cards if (a := address_here(c))}
+    addresses = {a for c in cards for a in addresses_here(c)}
     return Machine(
         isr=__version__,
         python=platform.python_version(),
@@ -118,12 +118,10 @@ def look(cards: Iterable[Card], store: Path, gpus: Callable[[], Gpus] | None = N
     )
 
 
-def address_here(card: Card) -> str:
-    """``HOST:PORT`` of a card that asks a server on this machine; ``""`` for any other card."""
-    url = urlsplit(card.endpoint.base_url)
-    if not is_loopback(card.endpoint.host):
-        return ""
-    return f"{card.endpoint.host}:{url.port or (443 if url.scheme == 'https' else 80)}"
+def addresses_here(card: Card) -> tuple[str, ...]:
+    """``HOST:PORT`` of every server on this machine that a card asks; none where it asks others."""
+    urls = [(place.host, urlsplit(place.base_url)) for place in card.endpoint.each if is_loopback(place.host)]
+    return tuple(f"{host}:{url.port or (443 if url.scheme == 'https' else 80)}" for host, url in urls)
 
 
 def extras() -> dict[str, tuple[Package, ...]]:

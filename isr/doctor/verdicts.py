@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from isr.doctor.machine import Machine, address_here
+from isr.doctor.machine import Machine, addresses_here
 from isr.errors import CardError
 from isr.judging.backends import extra_of
 from isr.judging.cards import Card, Panel
@@ -60,14 +60,15 @@ def _panel(panel: Panel, members: list[Verdict]) -> Verdict:
 
 def _host(card: Card, machine: Machine) -> tuple[list[str], list[str]]:
     why, notes = [], []
-    address = address_here(card)
-    variable = card.endpoint.api_key_env
-    if address and not machine.listening.get(address):
+    places = addresses_here(card)
+    variable, address = card.endpoint.api_key_env, ", ".join(places)
+    heard = [place for place in places if machine.listening.get(place)]
+    if places and not heard:
         served = card.revision and _fit(machine, "vllm")
         start = "isr judges serve NAME --run" if served else "start its server, here or behind ssh -L"
         why.append(f"nothing listens at {address}: {start}, or --set endpoint.base_url=...")
-    elif address:
-        notes.append(f"something listens at {address}; isr judges check asks it")
+    elif heard:
+        notes.append(f"something listens at {', '.join(heard)}; isr judges check asks it")
     elif variable and not machine.keys.get(variable):
         why.append(f"{variable} is not set: export {variable}=...")
     if not card.model:

@@ -27,7 +27,7 @@ from isr.judging.card_problems import field_problems
 from isr.judging.card_secrets import not_finite, secrets, shown, shown_setting
 from isr.judging.card_sections import Decoding, Endpoint, Images, Limits, Price, Section
 from isr.judging.checkpoints import checkpoint_digest
-from isr.judging.short_forms import filled, name_of, parted, require_model
+from isr.judging.short_forms import filled, name_of, parted, require_model, typed
 from isr.reading import MAX_TOML, TooDeep, Unreadable, read_text, toml_of
 
 PANEL = "panel"
@@ -131,8 +131,9 @@ class Card(Section):
 
     @property
     def given(self) -> str:
-        """The card as it is named on a command line from here: by its name, or by the path of its file."""
-        return os.path.relpath(os.path.join(self.folder, f"{self.name}.toml")) if self.folder else self.name
+        """The card as it is named on a command line from here: by its name, its short form, or the path of its file."""
+        by_file = os.path.join(self.folder, f"{self.name}.toml")
+        return typed(self) or (os.path.relpath(by_file) if self.folder else self.name)
 
     @property
     def policy(self) -> ImagePolicy:

@@ -16,7 +16,7 @@ from isr.doctor.machine import (
     Gpus,
     Machine,
     Package,
-    address_here,
+    addresses_here,
     extras,
     gpus_of_driver,
     gpus_of_torch,
@@ -85,7 +85,7 @@ def test_bounds_of_versions(installed: str | None, wanted: str, fits: bool) -> N
     ],
 )
 def test_addresses_on_this_machine(name: str, address: str) -> None:
-    assert address_here(load_card(name)) == address
+    assert addresses_here(load_card(name)) == ((address,) if address else ())
 
 
 def test_a_server_is_only_connected_to(tmp_path: Path) -> None:
@@ -181,3 +181,13 @@ def test_gpus_of_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert fault == ""
     program.write_text("#!/bin/sh\nexit 9\n", "utf-8")
     assert gpus_of_driver() == ((), "nvidia-smi names none")
+
+
+def test_every_server_of_a_card_is_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "several.toml"
+    path.write_text(
+        'backend = "openai_chat"\nmodel = "m"\n[endpoint]\n'
+        'base_urls = ["http://127.0.0.1:8001/v1", "http://localhost:8002/v1", "https://example.org/v1"]\n',
+        "utf-8",
+    )
+    assert addresses_here(load_card(str(path))) == ("127.0.0.1:8001", "localhost:8002")

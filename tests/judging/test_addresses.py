@@ -70,7 +70,7 @@ def sent_to(tmp_path: Path, path: str, **endpoint: Any) -> web.BaseRequest:
 @pytest.fixture
 def key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     monkeypatch.setenv("ISR_CONFIG", str(tmp_path / "config.toml"))
-    monkeypatch.setenv("LAB_KEY", "0123456789abcdef")
+    monkeypatch.setenv("LAB_KEY", "lab/7f3c9e21d08b46aa")
     allow("127.0.0.1", "LAB_KEY")
     return "LAB_KEY"
 
@@ -80,14 +80,14 @@ def test_a_query_goes_with_every_request(tmp_path: Path, key: str) -> None:
     seen = sent_to(tmp_path, AZURE, api_key_env=key, api_key_header="api-key")
     assert seen.path == "/openai/deployments/gpt-4o/chat/completions"
     assert dict(seen.query) == {"api-version": "2024-10-21"}
-    assert seen.headers["api-key"] == "0123456789abcdef"
+    assert seen.headers["api-key"] == "lab/7f3c9e21d08b46aa"
     assert "Authorization" not in seen.headers
 
 
 def test_everybody_else_takes_a_bearer_s_token(tmp_path: Path, key: str) -> None:
     seen = sent_to(tmp_path, "/v1", api_key_env=key)
     assert seen.path == "/v1/chat/completions"
-    assert seen.headers["Authorization"] == "Bearer 0123456789abcdef"
+    assert seen.headers["Authorization"] == "Bearer lab/7f3c9e21d08b46aa"
     assert "api-key" not in seen.headers
 
 
