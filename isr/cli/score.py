@@ -283,8 +283,15 @@ def _dry_line(t: DryRun) -> str:
         price = "unknown (no price in the card, or no rule for image tokens)"
     else:
         price = f"{t.usd_low:.2f} (short answers) to {t.usd_high:.2f} (every output token used)"
+    files = ", ".join(f"{n:,} {role} pictures" for role, n in t.pictures.items()) or "none"
+    to = (
+        f"would go to {', '.join(t.hosts)}: faces included, and what their owners agreed to"
+        if t.hosts
+        else "stay on this machine"
+    )
     return (
         f"{t.judge}: {t.requests:,} requests\n"
+        f"  pictures       {files} {to}\n"
         f"  input tokens   text about {t.text_tokens:,}, images {images}\n"
         f"  output tokens  at most {t.most_output_tokens:,}\n"
         f"  USD            {price}"

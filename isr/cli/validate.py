@@ -31,6 +31,7 @@ def command(directory: Path, rubrics: tuple[str, ...], accept: tuple[str, ...], 
     isr validate examples/shapes
     """
     import json
+    from collections import Counter
     from dataclasses import asdict
 
     from isr.edits.pictures import require
@@ -63,6 +64,7 @@ def command(directory: Path, rubrics: tuple[str, ...], accept: tuple[str, ...], 
     remarked = remarks(edits)
     if as_json:
         more: dict[str, object] = {"remarks": list(remarked)} if remarked else {}
+        more |= {"refusals": [r.as_dict() for r in found.refusals]} if found.refusals else {}
         more |= {"pictures": [f.as_dict() for f in found.findings]} if found.findings else {}
         said = {"valid": True, **counts, "one_colour": flat, **more, "problems": []}
         click.echo(json.dumps(said, indent=1))
@@ -70,6 +72,10 @@ def command(directory: Path, rubrics: tuple[str, ...], accept: tuple[str, ...], 
         click.echo(
             f"{directory}: valid; " + ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items())
         )
+        if found.refusals:
+            arms = Counter(r.arm.value for r in found.refusals)
+            by_arm = ", ".join(f"{arms[a]} {a}" for a in ("protected", "control") if arms[a])
+            click.echo(f"{len(found.refusals)} edits were refused by their editor ({by_arm})")
         for seen in found.findings:
             level = "accepted" if seen.level == "refusal" else seen.level
             click.echo(f"{level}: {seen.text}")

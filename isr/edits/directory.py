@@ -16,6 +16,7 @@ from typing import Any
 from isr.canonical import canonical_json, is_sha256, sha256_bytes
 from isr.edits.metadata import DIGESTS, KNOWN, PATHS, Row, metadata_file, read_rows
 from isr.edits.pictures import Finding, look
+from isr.edits.refusals import Refusal, read_refusals
 from isr.edits.scan import Scanned, Scanner
 from isr.errors import EditDirectoryError, Problem
 from isr.image_file import ImageProblem
@@ -48,6 +49,7 @@ class EditDirectory:
     _: KW_ONLY
     skipped: tuple[Problem, ...] = ()
     skipped_names: tuple[tuple[str, str], ...] = ()  # (edit_id or file_name, field) of each problem
+    refusals: tuple[Refusal, ...] = ()  # edits that an editor refused to make
     findings: tuple[Finding, ...] = ()  # what its pictures say against their roles and ids
     colours: Mapping[str, str] = field(
         default_factory=dict
@@ -63,6 +65,8 @@ class EditDirectory:
             images = [r.sha256 if r else "" for r in (edit.edited, edit.source, edit.control, edit.protected)]
             row = [edit.prompt, list(edit.unit), list(edit.treatment), edit.split, dict(edit.extra), images]
             total.update(canonical_json(row))
+        for refusal in self.refusals:
+            total.update(canonical_json(["refused", refusal.as_dict()]))
         return "sha256:" + total.hexdigest()
 
 
@@ -285,6 +289,7 @@ def load_edits(
         settings=settings,
         skipped=tuple(problems),
         skipped_names=names,
+        refusals=read_refusals(root, edits),
         findings=look(edits, loader.scanned, places),
         colours={path: colour for path in shown if (colour := loader.scanned[path].colour)},
     )

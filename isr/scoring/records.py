@@ -24,6 +24,7 @@ class Counts(TypedDict):
     decided: int
     undecided: list[UndecidedCount]
     headline: Literal["value", "bounds"]
+    refused: NotRequired[int]  # edits that an editor refused to make: none of the edits, and never judged
 
 
 class SkippedRow(TypedDict):

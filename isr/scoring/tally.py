@@ -29,6 +29,7 @@ from isr.scoring.estimates import (
     mean_grade,
     rate_estimate,
     treatment_estimates,
+    with_refusals,
 )
 from isr.scoring.outcomes import QUESTIONS, Ballot, Outcomes, outcomes
 from isr.scoring.records import Counts, JudgeRecord, PictureRemark, Reliability, UndecidedCount
@@ -168,7 +169,17 @@ class Tally:
         out = []
         for treatment, rows in _by(edits, lambda e: e.treatment):
             groups = tuple(Part(*part(g), by) for by, g in self._groups(Arm.PROTECTED, rows))
-            out.append(TreatmentPart(*part(rows), {}, groups, treatment))
+            counts, estimates = part(rows)
+            refused = [
+                r.unit for r in self.directory.refusals if r.treatment == treatment and r.arm is Arm.PROTECTED
+            ]
+            if refused:
+                some = decided[Arm.PROTECTED].take(rows)
+                estimates["isr_with_refusals"] = with_refusals(
+                    [edits[i] for i in rows], some, refused, self.settings
+                )
+                counts["refused"] = len(refused)
+            out.append(TreatmentPart(counts, estimates, {}, groups, treatment))
         return tuple(out)
 
     def _control(self, frame: Frame, decided: Outcomes) -> Part:
@@ -179,7 +190,11 @@ class Tally:
 
         rows = np.arange(len(frame))
         groups = tuple(Part(*part(g), by) for by, g in self._groups(Arm.CONTROL, rows))
-        return Part(*part(rows), {}, groups)
+        counts, estimates = part(rows)
+        refused = [r.unit for r in self.directory.refusals if r.arm is Arm.CONTROL]
+        if refused:
+            counts["refused"] = len(refused)
+        return Part(counts, estimates, {}, groups)
 
     def _kept(self, arm: Arm, rows: np.ndarray, frame: Frame) -> dict[str, Estimate]:
         grades = self.grades[arm][:, rows]

@@ -23,6 +23,7 @@ ROWS = (
     ("isr_conditional", "ISR, control fine"),
     ("uplift", "uplift over control"),
     ("isr_worst", "ISR, worst attack"),
+    ("isr_with_refusals", "ISR, refusals count"),
     ("control", "control"),
     ("control_semantic", "  semantic fails"),
     ("control_perceptual", "  perceptual fails"),
@@ -154,6 +155,8 @@ def _block(part: Part) -> Iterator[str]:
         value = "-" if kept.value is None else f"{kept.value:.2f}"
         yield f"  {'source kept (0 to 4)':22}{value:>10}  {interval:>18}{kept.n:>8}{kept.clusters:>8}"
     yield from _undecided(part.counts)
+    if refused := part.counts.get("refused"):
+        yield f"  refused by the editor: {refused} edits, which were not made and are in none of the other numbers"
     for group in part.groups:
         name = _plain(", ".join(f"{k} {v or '(empty)'}" for k, v in group.by.items()))
         yield f"  by {name}"
