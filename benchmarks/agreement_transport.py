@@ -22,7 +22,8 @@ from isr.calibration.correction.by_design import corrected_rate
 from isr.errors import DesignError
 from isr.people.agree import agree
 from isr.people.agreement_study import AgreementStudy, Choices
-from isr.people.correct import CorrectionReport, Rows, Settings, correct, rows_of
+from isr.people.correct import correct
+from isr.people.correct_rows import CorrectionReport, Rows, Settings, rows_of
 from isr.people.judgements import Judgements
 from isr.people.labels import Labels
 from isr.people.study_file import Study, read_study, study_judges, study_labels

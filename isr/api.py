@@ -16,7 +16,8 @@ from isr.errors import UsageError
 from isr.people.agree import agree as agree_on
 from isr.people.agree import require_judges
 from isr.people.agreement_study import AgreementStudy, Choices
-from isr.people.correct import CorrectionReport, Design, Settings, correct, read_plan, where_edits
+from isr.people.correct import correct, read_plan, where_edits
+from isr.people.correct_rows import CorrectionReport, Design, Settings
 from isr.people.declared import Columns, Words, parse_columns, parse_words
 from isr.people.judgements import Judgements, read_source
 from isr.people.label_files import Reading, load_labels

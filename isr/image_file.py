@@ -92,6 +92,11 @@ def open_image(data: bytes) -> Image.Image:
 
 def decode(data: bytes) -> Image.Image:
     """The image in ``data`` as 8-bit RGB by the policy above. Raises ``ImageProblem``."""
+    return decoded(data)[0]
+
+
+def decoded(data: bytes) -> tuple[Image.Image, bool]:
+    """The image in ``data`` as 8-bit RGB, and whether it was transparent anywhere. Raises ``ImageProblem``."""
     image = open_image(data)
     try:
         with _quiet:
@@ -153,12 +158,17 @@ def _bomb(found: str) -> ImageProblem:
     )
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> tuple[Image.Image, bool]:
     if image.mode == "RGB" and "transparency" not in image.info:
-        return image
+        return image, False
     if image.mode.startswith("I;16"):
         samples = np.asarray(image).astype(np.int64)
-        return Image.fromarray((samples >> 8).astype(np.uint8)).convert("RGB")
+        if 0 < samples.max() < 256:
+            found = f"16-bit samples of which none is above {samples.max()}: all black"
+            raise ImageProblem(
+                "16-bit samples that use their range", found, "save it as 8-bit, as it is meant"
+            )
+        return Image.fromarray((samples >> 8).astype(np.uint8)).convert("RGB"), False
     if image.mode in _RANGELESS:
         raise ImageProblem(
             _SAMPLES, f"{_RANGELESS[image.mode]}, of which no file says what is white", _AS_RGB
@@ -166,5 +176,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+        transparent = bool(np.asarray(rgba.getchannel("A")).min() < 255)
+        return Image.alpha_composite(white, rgba).convert("RGB"), transparent
+    return image.convert("RGB"), False

@@ -18,6 +18,7 @@ from typing import IO, Any
 from isr.bundle.gather import Contents
 from isr.canonical import sha256_bytes
 from isr.edits.metadata import metadata_file
+from isr.edits.refusals import FILE as REFUSALS
 from isr.errors import InputError, Problem, StoreError, UsageError
 from isr.files import commit, naming, partial_name
 from isr.judging.cards import Card
@@ -53,6 +54,7 @@ bundle.json    settings, judges, the SHA-256 of every file here
 result.json    the result as it was reported
 edits.csv      every edit with its verdicts      metrics.csv    conventional metrics, if they were measured
 edits.jsonl    every edit with the SHA-256 of its images
+refusals.jsonl edits that an editor refused to make, where there are some
 answers.jsonl  every answer of the judges as it was received, with the request that it answers
 rubrics/       the judging prompts in full          cards/      the judges' cards
 metadata/      the edit directory's own table       labels/     labels of people, if any
@@ -121,6 +123,8 @@ def _files(
             json.dumps(edit_fields(e), ensure_ascii=False) + "\n" for e in contents.directory.edits
         ).encode(),
     )
+    if refusals := contents.directory.refusals:
+        yield REFUSALS, "".join(json.dumps(r.as_dict(), ensure_ascii=False) + "\n" for r in refusals).encode()
     yield "answers.jsonl", b"".join(_answers(plan, store_path))
     for rubric in plan.rubrics.values():
         yield f"rubrics/{rubric.name}.toml", rubric.text.encode()

@@ -75,6 +75,7 @@ def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
         repeats=int(settings.get("repeats", "1")),
         reask=reask,
         allow_retired="retired" in settings,
+        accepted=frozenset(settings["accepted"].split(",")) if "accepted" in settings else frozenset[str](),
         recalibrations=tuple(
             parse_recalibration(data.decode("utf-8", "replace"), f"calibration {number} of {folder / RECORD}")
             for number, data in enumerate(calibrations, 1)

@@ -10,6 +10,8 @@ from typing import Any
 from isr.bundle.archive import Bundle, edit_of
 from isr.calibration.agreement.summary import Agreement
 from isr.edits.directory import EditDirectory
+from isr.edits.refusals import FILE as REFUSALS
+from isr.edits.refusals import Refusal, parsed
 from isr.errors import CardError, InputError, IsrError, Problem
 from isr.files import file_digest
 from isr.judging.cards import Card, Panel
@@ -79,6 +81,8 @@ def open_bundle(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found
     result = Result.load(folder / "result.json")
     try:
         edits = tuple(edit_of(fields) for _, fields in bundle.lines("edits.jsonl"))
+        lines = bundle.lines(REFUSALS) if REFUSALS in bundle.names else ()
+        refusals = tuple(_refusal(fields, where) for where, fields in lines)
         skipped = tuple(Problem(f"row {i}", "", "", "", "") for i in range(int(manifest["skipped_rows"])))
         names = tuple((str(a), str(b)) for a, b in manifest["skipped"])
         members = tuple(_card(bundle, name, found) for name in manifest["panel"]["members"])
@@ -91,7 +95,7 @@ def open_bundle(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found
             file = folder / f"calibration-{number}.toml"
             file.write_bytes(bundle.read(f"calibrations/{number}.toml"))
             calibrations.append(read_recalibration(file))
-        directory = EditDirectory(folder, edits, skipped=skipped, skipped_names=names)
+        directory = EditDirectory(folder, edits, skipped=skipped, skipped_names=names, refusals=refusals)
         chosen = edits[: int(s["limit"])] if "limit" in s else edits
         reask = frozenset(s["reask"].split(",")) if "reask" in s else frozenset[str]()
         plan = Plan(
@@ -102,6 +106,7 @@ def open_bundle(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found
             repeats=int(s["repeats"]),
             reask=reask,
             allow_retired="retired" in s,
+            accepted=frozenset(s["accepted"].split(",")) if "accepted" in s else frozenset[str](),
             recalibrations=tuple(calibrations),
             parser=_parser(s),
         )
@@ -111,6 +116,14 @@ def open_bundle(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found
     return Opened(
         manifest=manifest, result=result, raw=raw, directory=directory, plan=plan, settings=settings
     )
+
+
+def _refusal(fields: Any, where: str) -> Refusal:
+    """One line of ``refusals.jsonl``. Raises ``ValueError`` for one that is none."""
+    found = parsed(fields, where)
+    if isinstance(found, Problem):
+        raise ValueError(str(found))
+    return found
 
 
 def _card(bundle: Bundle, name: str, found: Verification) -> Card:

@@ -29,7 +29,11 @@ from isr.types import Edit, Question
 from isr.version import __version__
 
 MEASURED = ("protected_linf", "protected_psnr")  # columns that need the images
-SEEN = ("table", "remarks")  # of result.json: compared by itself; of pictures, which need not be here
+SEEN = (
+    "table",
+    "remarks",
+    "pictures",
+)  # of result.json: compared by itself; of pictures, which need not be here
 _Key = tuple[str, str]
 SHOWN = 20  # differences that are printed
 

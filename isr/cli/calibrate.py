@@ -12,7 +12,7 @@ from isr.cli._labels import labels_of, meaning_options, verdict_options, verdict
 
 if TYPE_CHECKING:
     from isr.judging.thresholds import Decision, Recalibration
-    from isr.people.correct import Correction, CorrectionReport
+    from isr.people.correct_rows import Correction, CorrectionReport
     from isr.people.judgements import Judgements
     from isr.stats.rows import Interval
 
@@ -112,7 +112,8 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
 
     from isr.errors import UsageError
     from isr.judging.thresholds import write_recalibration
-    from isr.people.correct import Settings, correct, read_plan, where_edits
+    from isr.people.correct import correct, read_plan, where_edits
+    from isr.people.correct_rows import Settings
     from isr.people.judgements import read_source
     from isr.people.learn_threshold import learn
     from isr.people.study_file import pixels_of

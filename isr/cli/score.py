@@ -110,6 +110,12 @@ REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to op
 @click.option("--budget-usd", type=float, metavar="USD", help="Stop before this run costs more.")
 @click.option("--skip-invalid", is_flag=True, help="Go on without invalid rows, and say so in the result.")
 @click.option(
+    "--accept",
+    multiple=True,
+    metavar="KIND",
+    help="Take a finding about the pictures that would be refused as meant (isr validate names it); goes into the signature.",
+)
+@click.option(
     "--qualification",
     "qualifications",
     multiple=True,
@@ -163,7 +169,7 @@ def command(
     """
     from isr.scoring.options import Options
 
-    for key in ("sets", "rubrics", "reask", "calibrations", "qualifications"):
+    for key in ("sets", "rubrics", "reask", "accept", "calibrations", "qualifications"):
         fields[key] = tuple(fields[key])
     options = Options(directory=directory, by=tuple(c.strip() for c in by.split(",") if c.strip()), **fields)
     if dry_run:
@@ -280,8 +286,15 @@ def _dry_line(t: DryRun) -> str:
         price = "unknown (no price in the card, or no rule for image tokens)"
     else:
         price = f"{t.usd_low:.2f} (short answers) to {t.usd_high:.2f} (every output token used)"
+    files = ", ".join(f"{n:,} {role} pictures" for role, n in t.pictures.items()) or "none"
+    to = (
+        f"would go to {', '.join(t.hosts)}: faces included, and what their owners agreed to"
+        if t.hosts
+        else "stay on this machine"
+    )
     return (
         f"{t.judge}: {t.requests:,} requests\n"
+        f"  pictures       {files} {to}\n"
         f"  input tokens   text about {t.text_tokens:,}, images {images}\n"
         f"  output tokens  at most {t.most_output_tokens:,}\n"
         f"  USD            {price}"

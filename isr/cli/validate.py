@@ -18,27 +18,35 @@ SHOWN = 10  # pictures of one colour that are named
     metavar="NAME/vN|FILE.toml",
     help="Rubrics that will be used; they decide whether sources are needed.",
 )
+@click.option("--accept", multiple=True, metavar="KIND", help="Take a finding about the pictures as meant.")
 @click.option("--json", "as_json", is_flag=True, help="Print the problems as JSON.")
-def command(directory: Path, rubrics: tuple[str, ...], as_json: bool) -> None:
+def command(directory: Path, rubrics: tuple[str, ...], accept: tuple[str, ...], as_json: bool) -> None:
     """Read every row and every image of EDIT_DIR and list all that is wrong. Exit code 2 if anything is.
+
+    The pictures are compared with each other as well: an edit that is its source, a control edit of another prompt, one
+    picture under several ids, another shape. What holds for all rows can never be meant and is refused, unless --accept
+    KIND says that it is; a fifth of them is a warning, fewer are a note.
 
     \b
     isr validate examples/shapes
     """
     import json
+    from collections import Counter
     from dataclasses import asdict
 
     from isr.edits.columns import splits
+    from isr.edits.pictures import require
     from isr.errors import EditDirectoryError
     from isr.files import files_below
     from isr.judging.edits import load_edits
     from isr.scoring.options import Options
-    from isr.scoring.remarks import one_colour, remarks
+    from isr.scoring.remarks import remarks
 
     try:
         found = load_edits(
             directory, rubrics=rubrics or None, cache=Options(directory=directory).home / "cache.db"
         )
+        require(found.findings, accept, str(directory))
     except EditDirectoryError as error:
         if not as_json:
             raise
@@ -54,21 +62,26 @@ def command(directory: Path, rubrics: tuple[str, ...], as_json: bool) -> None:
         "treatments": len({e.treatment for e in edits}),
         "without_source": sum(e.source is None for e in edits),
     }
-    by_treatment, bare = one_colour(edits, found.colours)
-    flat = sorted(
-        {e.edited.path for some in by_treatment.values() for e in some}
-        | {e.control.path for e in bare if e.control}
-    )
+    flat = sorted(found.colours)
     there = (path.relative_to(directory).as_posix() for path in files_below(directory, hidden=False))
-    remarked = (*remarks(edits, found), *splits(there))
+    remarked = (*remarks(edits), *splits(there))
     if as_json:
-        more = {"remarks": list(remarked)} if remarked else {}
+        more: dict[str, object] = {"remarks": list(remarked)} if remarked else {}
+        more |= {"refusals": [r.as_dict() for r in found.refusals]} if found.refusals else {}
+        more |= {"pictures": [f.as_dict() for f in found.findings]} if found.findings else {}
         said = {"valid": True, **counts, "one_colour": flat, **more, "problems": []}
         click.echo(json.dumps(said, indent=1))
     else:
         click.echo(
             f"{directory}: valid; " + ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items())
         )
+        if found.refusals:
+            arms = Counter(r.arm.value for r in found.refusals)
+            by_arm = ", ".join(f"{arms[a]} {a}" for a in ("protected", "control") if arms[a])
+            click.echo(f"{len(found.refusals)} edits were refused by their editor ({by_arm})")
+        for seen in found.findings:
+            level = "accepted" if seen.level == "refusal" else seen.level
+            click.echo(f"{level}: {seen.text}")
         for remark in remarked:
             click.echo(f"warning: {remark}")
         for path in flat[:SHOWN]:

@@ -15,6 +15,8 @@ from typing import Any
 
 from isr.canonical import canonical_json, is_sha256, sha256_bytes
 from isr.edits.metadata import DIGESTS, KNOWN, PATHS, Row, metadata_file, read_rows
+from isr.edits.pictures import Finding, look
+from isr.edits.refusals import Refusal, read_refusals
 from isr.edits.scan import Scanned, Scanner
 from isr.errors import EditDirectoryError, Problem
 from isr.image_file import ImageProblem
@@ -47,6 +49,8 @@ class EditDirectory:
     _: KW_ONLY
     skipped: tuple[Problem, ...] = ()
     skipped_names: tuple[tuple[str, str], ...] = ()  # (edit_id or file_name, field) of each problem
+    refusals: tuple[Refusal, ...] = ()  # edits that an editor refused to make
+    findings: tuple[Finding, ...] = ()  # what its pictures say against their roles and ids
     colours: Mapping[str, str] = field(
         default_factory=dict
     )  # of edits and control edits that have but one: #rrggbb
@@ -61,6 +65,8 @@ class EditDirectory:
             images = [r.sha256 if r else "" for r in (edit.edited, edit.source, edit.control, edit.protected)]
             row = [edit.prompt, list(edit.unit), list(edit.treatment), edit.split, dict(edit.extra), images]
             total.update(canonical_json(row))
+        for refusal in self.refusals:
+            total.update(canonical_json(["refused", refusal.as_dict()]))
         return "sha256:" + total.hexdigest()
 
 
@@ -73,8 +79,7 @@ class _Loader:
     problems: list[Problem] = field(default_factory=list)
     loaded: list[tuple[str, Edit]] = field(default_factory=list)
     refs: dict[str, ImageRef] = field(default_factory=dict)
-    pixels: dict[str, str] = field(default_factory=dict)
-    colours: dict[str, str] = field(default_factory=dict)
+    scanned: dict[str, Scanned] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
     cells: dict[tuple[Unit, Treatment], str] = field(default_factory=dict)
@@ -89,9 +94,7 @@ class _Loader:
             for path, result in looked.items():
                 if isinstance(result, Scanned):
                     self.refs[path] = ImageRef(path, result.sha256)
-                    self.pixels[path] = result.pixels
-                    if result.colour:
-                        self.colours[path] = result.colour
+                    self.scanned[path] = result
             for row in chunk:
                 self.names[row.where] = row.values.get("edit_id", row.values.get("file_name", ""))
                 problems = [*row.problems, *self._file_problems(row, looked), *self._id_problems(row)]
@@ -157,7 +160,7 @@ class _Loader:
         source = self._ref(v, "source_file_name")
         edit_id = v.get("edit_id", edited.path)
         image_id = v.get("image_id") or (
-            f"px-{self.pixels[source.path][7:23]}" if source else f"edit-{edit_id}"
+            f"px-{self.scanned[source.path].pixels[7:23]}" if source else f"edit-{edit_id}"
         )
         prompt = self._shared(v["prompt"])
         numbers = {name: _number(v[name]) for name in _NUMBERS if name in v}
@@ -278,14 +281,17 @@ def load_edits(
         raise EditDirectoryError(f"{root}: {len(problems)} problem(s)", problems)
     edits.sort(key=lambda e: (e.unit, e.treatment, e.edit_id))
     names = tuple(sorted({(loader.names.get(p.where, ""), p.field) for p in problems}))
-    shown = {r.path for e in edits for r in (e.edited, e.control) if r}
+    places = {edit.edit_id: where for where, edit in loader.loaded}
+    shown = sorted({r.path for e in edits for r in (e.edited, e.control) if r})
     return EditDirectory(
         root=root,
         edits=tuple(edits),
         settings=settings,
         skipped=tuple(problems),
         skipped_names=names,
-        colours={path: colour for path, colour in sorted(loader.colours.items()) if path in shown},
+        refusals=read_refusals(root, edits),
+        findings=look(edits, loader.scanned, places),
+        colours={path: colour for path in shown if (colour := loader.scanned[path].colour)},
     )
 
 

@@ -16,28 +16,39 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from isr.edits.images import POLICY, colour_of, pixel_digest
 from isr.files import is_settled
-from isr.image_file import ImageProblem, decode, read_file
+from isr.image_file import ImageProblem, decoded, read_file
 from isr.reading import Unreadable, require_regular
 
-_TABLE = """CREATE TABLE IF NOT EXISTS pictures (
+_TABLE = """CREATE TABLE IF NOT EXISTS looked_at (
     path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, policy TEXT, sha256 TEXT, pixels TEXT,
-    colour TEXT
+    colour TEXT, width INTEGER, height INTEGER, transparent INTEGER, thumb BLOB
 ) WITHOUT ROWID"""
-_COLUMNS = "path, size, mtime_ns, ctime_ns, policy, sha256, pixels, colour"
-PATH_BY_DIGEST = "SELECT path FROM pictures WHERE sha256 = ? LIMIT 1"  # in a cache, for a file's digest
+_COLUMNS = "path, size, mtime_ns, ctime_ns, policy, sha256, pixels, colour, width, height, transparent, thumb"
+THUMB = 8  # pixels of a side of the thumbnails by which pictures are compared
+PATH_BY_DIGEST = "SELECT path FROM looked_at WHERE sha256 = ? LIMIT 1"  # in a cache, for a file's digest
 _UNSETTLED = (-1, -1, -1)  # the state of no file
 _THREADS = min(8, os.cpu_count() or 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned:
-    """A sound image file: digests of its bytes and of its normalised pixels; its ``colour`` where it has but one."""
+    """A sound image file: digests of its bytes and of its normalised pixels; its ``colour`` where it has but one.
+
+    ``width`` and ``height`` are those of the upright picture; ``transparent``: anywhere; ``thumb``: ``THUMB`` x ``THUMB``
+    grey values, a byte each.
+    """
 
     sha256: str
     pixels: str
     colour: str = ""  # #rrggbb
+    width: int = 0
+    height: int = 0
+    transparent: bool = False
+    thumb: bytes = b""
 
 
 class Scanner:
@@ -110,14 +121,22 @@ class Scanner:
         except ImageProblem as problem:
             return problem
         try:
-            image = decode(data)
+            image, transparent = decoded(data)
         except ImageProblem as problem:
             return ImageProblem(problem.expected, f"{path!r}: {problem.found}", problem.fix)
         except MemoryError as error:
             return ImageProblem(
                 "an image file", f"{path!r}, which cannot be read ({error})", "check the file"
             )
-        return Scanned("sha256:" + hashlib.sha256(data).hexdigest(), pixel_digest(image), colour_of(image))
+        return Scanned(
+            sha256="sha256:" + hashlib.sha256(data).hexdigest(),
+            pixels=pixel_digest(image),
+            colour=colour_of(image),
+            width=image.width,
+            height=image.height,
+            transparent=transparent,
+            thumb=image.resize((THUMB, THUMB), Image.Resampling.BOX, reducing_gap=1.0).convert("L").tobytes(),
+        )
 
     def _known(self, stats: Mapping[str, tuple[int, int, int]]) -> dict[str, Scanned]:
         if self._cache is None:
@@ -127,10 +146,19 @@ class Scanner:
         with suppress(sqlite3.Error, ValueError):  # nor does one that cannot be read
             for start in range(0, len(paths), 500):
                 some = paths[start : start + 500]
-                sql = f"SELECT {_COLUMNS} FROM pictures WHERE path IN ({','.join('?' * len(some))})"
+                sql = f"SELECT {_COLUMNS} FROM looked_at WHERE path IN ({','.join('?' * len(some))})"
                 for path, size, mtime, ctime, policy, *known_as in self._cache.execute(sql, some):
                     if (size, mtime, ctime) == stats[path] and policy == POLICY:
-                        known[path] = Scanned(*known_as)
+                        sha256, pixels, colour, width, height, transparent, thumb = known_as
+                        known[path] = Scanned(
+                            sha256=sha256,
+                            pixels=pixels,
+                            colour=colour,
+                            width=width,
+                            height=height,
+                            transparent=bool(transparent),
+                            thumb=thumb,
+                        )
         return known
 
     def _remember(
@@ -150,13 +178,17 @@ class Scanner:
                 s.sha256,
                 s.pixels,
                 s.colour,
+                s.width,
+                s.height,
+                s.transparent,
+                s.thumb,
             )
             for p, s in fresh.items()
             if isinstance(s, Scanned)
         ]
         with suppress(sqlite3.Error):  # a cache that cannot be written costs time, nothing else
             self._cache.executemany(
-                f"INSERT OR REPLACE INTO pictures ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows
+                f"INSERT OR REPLACE INTO looked_at ({_COLUMNS}) VALUES ({','.join('?' * 12)})", rows
             )
             self._cache.commit()
 

@@ -32,6 +32,7 @@ class Plan:
     recalibrations: tuple[Recalibration, ...] = ()
     parser: int = PARSER_VERSION
     allow_retired: bool = False
+    accepted: frozenset[str] = frozenset()  # kinds of findings about the pictures that are meant
 
     @cached_property
     def templates(self) -> dict[str, list[Template]]:

@@ -3,139 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from isr.calibration.agreement.alpha import MISSING
-from isr.calibration.correction.by_design import Estimator, corrected_rate
+from isr.calibration.correction.by_design import corrected_rate
 from isr.calibration.correction.rogan_gladen import Calibration, CalibrationDesign
 from isr.calibration.transport import Homogeneity, homogeneity
 from isr.canonical import sha256_json, short
 from isr.errors import DesignError, InputError, UsageError
-from isr.people.agree import column_of, image_of
+from isr.people.agree import column_of
 from isr.people.arms import with_arms
 from isr.people.chance import swapped
+from isr.people.correct_rows import Correction, CorrectionReport, Rows, Settings, rows_of
 from isr.people.judgements import QUESTIONS, Judgements
-from isr.people.labels import Consensus, Label, Labels, cell_of, consensus, one_guideline, scale_parts
+from isr.people.labels import Label, Labels, cell_of, one_guideline, scale_parts
 from isr.people.meeting import meet, unmet, unmet_told
 from isr.people.study_file import check_pixels
 from isr.reading import Unreadable, read_json
 from isr.signature import Signature
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
-from isr.types import Bools, Floats, Ints
+from isr.types import Bools
 from isr.version import __version__
-
-Design = Literal["random", "within_verdict", "external"]
 
 ASKED = (*QUESTIONS, "outcome")
 CONTROL_RATE = {"semantic": "control_semantic", "perceptual": "control_perceptual", "outcome": "control"}
 RATE = {"semantic": "isr_semantic", "perceptual": "isr_perceptual", "outcome": "isr"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How labels were drawn and joined, and how to estimate."""
-
-    design: Design
-    consensus: Consensus = "majority"
-    estimator: Estimator = "auto"
-    by: str = "editor"
-    level: float = 0.95
-    seed: int = 0
-    pool_guidelines: bool = False
-    allow_unmatched: bool = (
-        False  # labels of edits that the run has not are of other experiments: leave them out
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Correction:
-    """One rate: the judge's and the people's. ``bounds``: all undecided edits at one extreme, then the other.
-
-    ``corrected`` is ``None`` where the guard refuses; ``refused`` says why.
-    """
-
-    rate: str
-    raw: Interval
-    corrected: Interval | None
-    refused: str
-    bounds: tuple[float, float] | None
-    sensitivity: Interval
-    specificity: Interval
-    labels: int
-    undecided: int
-    homogeneity: tuple[Homogeneity, ...] = ()
-
-
-@dataclass(frozen=True)
-class CorrectionReport:
-    """All that ``isr calibrate`` says about rates."""
-
-    signature: str
-    rates: Mapping[str, Correction]
-    warnings: tuple[str, ...] = ()
-    controls: Mapping[str, Correction] = field(
-        default_factory=dict
-    )  # of the control edits, where they have labels
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report for JSON; without labels of control edits it has no ``controls``."""
-        made = {"schema": "isr.correction/1", **asdict(self)}
-        if not self.controls:
-            del made["controls"]
-        return made
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rows:
-    """The edits that a judge has answers for: codes of judge and people (-1 undecided or none), image, group."""
-
-    edits: tuple[str, ...]
-    judge: Ints
-    human: Ints
-    image: np.ndarray
-    group: np.ndarray
-    pi: Floats
-    drawn: CalibrationDesign = "random"  # how labels of another experiment were chosen
-
-    def take(self, keep: Bools) -> Rows:
-        edits = tuple(e for e, k in zip(self.edits, keep, strict=True) if k)
-        return Rows(
-            edits=edits,
-            judge=self.judge[keep],
-            human=self.human[keep],
-            image=self.image[keep],
-            group=self.group[keep],
-            pi=self.pi[keep],
-            drawn=self.drawn,
-        )
-
-
-def rows_of(
-    judgements: Judgements,
-    labels: Labels,
-    question: str,
-    settings: Settings,
-    edits: Sequence[str] | None = None,
-) -> Rows:
-    """One row per edit of the judge (or of ``edits``)."""
-    chosen = tuple(sorted(judgements.edits) if edits is None else edits)
-    codes = [judgements.code(question, e) for e in chosen]
-    first = labels.first
-    return Rows(
-        edits=chosen,
-        judge=np.array([MISSING if c is None else c for c in codes], np.int64),
-        human=consensus(labels.codes(chosen, question), settings.consensus),
-        image=np.array([image_of(e, labels, [judgements]) for e in chosen], np.str_),
-        group=np.array([column_of(e, settings.by, labels, [judgements]) for e in chosen], np.str_),
-        pi=np.array(
-            [p if e in first and (p := first[e].pi) is not None else np.nan for e in chosen], np.float64
-        ),
-    )
 
 
 def correct(

@@ -23,7 +23,7 @@ from isr.errors import DesignError, InputError, StatisticsError
 from isr.judging.rubrics import load_rubric, names
 from isr.judging.thresholds import Decision, Recalibration
 from isr.people.arms import with_arms
-from isr.people.correct import Rows, Settings, rows_of
+from isr.people.correct_rows import Rows, Settings, rows_of
 from isr.people.judgements import Judgements
 from isr.people.labels import Labels, one_guideline
 from isr.people.meeting import meet

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from isr.image_file import open_image, read_file
 from isr.judging.cards import Panel, load_panel
+from isr.judging.keys import is_loopback
 from isr.judging.plan import missing_requests
 from isr.judging.prices import image_tokens, text_tokens, usd
 from isr.judging.store import Store
@@ -29,6 +31,8 @@ class DryRun:
     most_output_tokens: int
     usd_low: float | None
     usd_high: float | None
+    pictures: Mapping[str, int]  # files that would be sent, by role
+    hosts: tuple[str, ...]  # to whom; none where everything stays on this machine
 
 
 def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
@@ -51,12 +55,17 @@ def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
             most_output_tokens=0,
             usd_low=None,
             usd_high=None,
+            pictures={},
+            hosts=tuple(p.host for p in c.endpoint.each if p.base_url and not is_loopback(p.host)),
         )
         for c in plan.panel.members
     }
+    sent: dict[tuple[str, str], set[str]] = defaultdict(set)
     with _reading(options.store_path) as store:
         for card, request in missing_requests(plan, store):
             t = totals[card.name]
+            for role, ref in request.images.items():
+                sent[card.name, role].add(ref.sha256)
             images = [tokens(card, ref.path) for ref in request.images.values()]
             total = (
                 None
@@ -70,7 +79,12 @@ def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
                 image_tokens=total,
                 most_output_tokens=t.most_output_tokens + card.decoding.max_tokens,
             )
-    return [_priced(plan.panel, t) for t in totals.values()]
+    return [
+        _priced(
+            plan.panel, replace(t, pictures={r: len(f) for (j, r), f in sorted(sent.items()) if j == t.judge})
+        )
+        for t in totals.values()
+    ]
 
 
 def _priced(panel: Panel, total: DryRun) -> DryRun:

@@ -149,6 +149,26 @@ def rate_estimate(y: Bools, frame: Frame, settings: Settings) -> Estimate:
     return _estimate(_interval(y, frame, settings), frame, settings)
 
 
+def with_refusals(
+    units: Sequence[Edit], outcomes: Outcomes, refused: Sequence[Unit], settings: Settings
+) -> Estimate:
+    """The rate where a refusal of the editor counts as protection: of decided edits and refusals together.
+
+    It has no decomposition: a refusal says nothing about which question would have failed.
+    """
+    decided = outcomes.decided
+    kept = [edit for edit, known in zip(units, decided, strict=True) if known]
+    frame = Frame.of_units(
+        [*(e.unit for e in kept), *refused], [*(e.source is None for e in kept), *(False for _ in refused)]
+    )
+    y = np.concatenate([outcomes.immunized_low[decided], np.ones(len(refused), np.bool_)])
+    n = len(outcomes) + len(refused)
+    bounds = tuple(
+        (int(end.sum()) + len(refused)) / n for end in (outcomes.immunized_low, outcomes.immunized_high)
+    )
+    return replace(rate_estimate(y, frame, settings), bounds=(bounds[0], bounds[1]))
+
+
 def _interval(y: Bools, frame: Frame, settings: Settings) -> Interval:
     return rate_interval(
         y,

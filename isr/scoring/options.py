@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from isr.edits.pictures import MEANINGS
 from isr.errors import UsageError
 from isr.judging.cards import builtin_names, load_card
 from isr.judging.keys import read_config
@@ -42,6 +43,7 @@ class Options:
     limit: int | None = None
     budget_usd: float | None = None
     skip_invalid: bool = False
+    accept: tuple[str, ...] = ()  # kinds of findings about pictures that would be refused
     calibrations: tuple[Path, ...] = ()
     qualifications: tuple[Path, ...] = ()
     metrics: bool = False
@@ -67,6 +69,7 @@ def options_of(
     rubrics: str | Sequence[str],
     by: str | Sequence[str],
     reask: str | Sequence[str],
+    accept: str | Sequence[str],
     calibrations: Sequence[str | Path],
     qualifications: Sequence[str | Path],
     **same: Any,
@@ -81,6 +84,7 @@ def options_of(
         rubrics=_several(rubrics),
         by=_several(by),
         reask=_several(reask),
+        accept=_several(accept),
         calibrations=tuple(map(Path, calibrations or ())),
         qualifications=tuple(map(Path, qualifications or ())),
         **same,
@@ -117,6 +121,9 @@ def check_options(options: Options) -> None:
             f"--interval {options.interval}: takes edits as independent, so expected --prompts fixed and "
             f"--estimand edit-mean; use logit-t"
         )
+    kinds = sorted(set(options.accept) - set(MEANINGS))
+    if kinds:
+        raise UsageError(f"--accept: expected kinds out of {', '.join(MEANINGS)}; found {', '.join(kinds)}")
     unknown = sorted(set(options.reask) - set(AnswerReason))
     if unknown:
         raise UsageError(

@@ -85,6 +85,7 @@ def _options(o: Options, folder: Path) -> dict[str, Any]:
         "limit": o.limit,
         "budget_usd": o.budget_usd,
         "skip_invalid": o.skip_invalid,
+        "accept": list(o.accept),
         "calibrations": [_beside(p, folder) for p in o.calibrations],
         "qualifications": [_beside(p, folder) for p in o.qualifications],
         "metrics": o.metrics,

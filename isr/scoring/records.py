@@ -24,6 +24,7 @@ class Counts(TypedDict):
     decided: int
     undecided: list[UndecidedCount]
     headline: Literal["value", "bounds"]
+    refused: NotRequired[int]  # edits that an editor refused to make: none of the edits, and never judged
 
 
 class SkippedRow(TypedDict):
@@ -58,6 +59,18 @@ class JudgeRecord(TypedDict):
     engine: dict[str, Any]
     plugin: NotRequired[dict[str, str]]
     reported_models: list[str]
+
+
+class PictureRemark(TypedDict):
+    """What was seen in the pictures against their roles and ids: ``isr.edits.pictures.Finding``."""
+
+    kind: str
+    level: str
+    who: str
+    n: int
+    of: int
+    examples: list[str]
+    text: str
 
 
 class AnsweredRemark(TypedDict):

@@ -1,4 +1,4 @@
-"""What the pictures and their metadata say that an ISR should not be read without; no estimate rests on it.
+"""What the metadata say that an ISR should not be read without; no estimate rests on it.
 
 It stands in ``result.json`` beside the notes, under a key of its own that is absent where there is nothing to say:
 a bundle need not hold pictures, so none of it can be computed again from a bundle.
@@ -6,12 +6,10 @@ a bundle need not hold pictures, so none of it can be computed again from a bund
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from isr.edits.columns import look_alikes
-from isr.edits.directory import EditDirectory
-from isr.types import Edit, Treatment
+from isr.types import Edit
 
 TRUNCATED = "prompt_truncated"  # the column in which isr edit keeps what was cut off
 
@@ -23,10 +21,9 @@ _FILES = {
 }  # by the column of a digest: the file of an edit
 
 
-def remarks(edits: Sequence[Edit], directory: EditDirectory) -> tuple[str, ...]:
-    """One sentence for each kind of thing that was seen in ``edits`` of the directory; none where all is well."""
-    seen = (*_one_colour(edits, directory.colours), *_makers(edits), *_cut(edits), *_unknown(edits))
-    return (*seen, *look_alikes(edits))
+def remarks(edits: Sequence[Edit]) -> tuple[str, ...]:
+    """One sentence for each kind of thing that was seen in the columns of ``edits``; none where all is well."""
+    return (*_makers(edits), *_cut(edits), *_unknown(edits), *look_alikes(edits))
 
 
 def _unknown(edits: Sequence[Edit]) -> Iterator[str]:
@@ -68,34 +65,3 @@ def _cut(edits: Sequence[Edit]) -> Iterator[str]:
             f"{len(cut)} of {len(edits)} edits have prompts that their editor did not read to the end, while the judge "
             f"did: a change that it never read counts as not made ({some}{more})"
         )
-
-
-def one_colour(
-    edits: Sequence[Edit], colours: Mapping[str, str]
-) -> tuple[dict[Treatment, list[Edit]], list[Edit]]:
-    """The edits of a single colour by treatment (every treatment is there), and those with such a control edit."""
-    found: dict[Treatment, list[Edit]] = {e.treatment: [] for e in edits}
-    controls: dict[str, Edit] = {}
-    for edit in edits:
-        if edit.edited.path in colours:
-            found[edit.treatment].append(edit)
-        if edit.control is not None and edit.control.path in colours:
-            controls.setdefault(edit.control.path, edit)
-    return found, list(controls.values())
-
-
-def _one_colour(edits: Sequence[Edit], colours: Mapping[str, str]) -> Iterator[str]:
-    found, bare = one_colour(edits, colours)
-    if not bare and not any(found.values()):
-        return
-    controls = len({e.control.path for e in edits if e.control is not None})
-    of = Counter(e.treatment for e in edits)
-    said = [f"{len(some)} of {of[t]} edits of {_named(t)}" for t, some in sorted(found.items())]
-    yield (
-        f"one colour all over: {', '.join(said)}; {len(bare)} of {controls} control edits: a failed computation, or "
-        "the black square of a safety checker, may count as a failed edit; isr validate EDIT_DIR names them"
-    )
-
-
-def _named(treatment: Treatment) -> str:
-    return treatment.method or "no method named"

@@ -17,7 +17,15 @@ from isr.files import file_digest
 from isr.reading import Unreadable, json_of, read_bytes
 from isr.scoring.estimates import as_dicts
 from isr.scoring.places import RESULT, TABLE, find_run
-from isr.scoring.records import AnsweredRemark, Counts, DataRecord, JudgeRecord, Reliability, RubricRecord
+from isr.scoring.records import (
+    AnsweredRemark,
+    Counts,
+    DataRecord,
+    JudgeRecord,
+    PictureRemark,
+    Reliability,
+    RubricRecord,
+)
 from isr.signature import Signature
 from isr.types import Estimate, StoreReason, Treatment, reason_of
 
@@ -84,6 +92,7 @@ class Result:
     notes: tuple[str, ...] = ()
     table: Mapping[str, str] = field(default_factory=dict)  # edits.csv -> its digest; 0.1.0 kept none
     remarks: tuple[str, ...] = ()  # what was seen in the pictures and their metadata
+    pictures: tuple[PictureRemark, ...] = ()  # what they say against their roles and ids
     answered: tuple[AnsweredRemark, ...] = ()  # what the answers say about who gave them
 
     def __post_init__(self) -> None:
@@ -110,6 +119,7 @@ class Result:
             "notes": list(self.notes),
             **({"table": dict(self.table)} if self.table else {}),
             **({"remarks": list(self.remarks)} if self.remarks else {}),
+            **({"pictures": [dict(p) for p in self.pictures]} if self.pictures else {}),
             **({"answered": [dict(a) for a in self.answered]} if self.answered else {}),
         }
 
@@ -195,6 +205,7 @@ class Result:
                 notes=tuple(raw["notes"]),
                 table={str(k): str(v) for k, v in raw.get("table", {}).items()},
                 remarks=tuple(str(r) for r in raw.get("remarks", ())),
+                pictures=tuple(_picture_remark(p) for p in raw.get("pictures", ())),
                 answered=tuple(
                     {"level": str(a["level"]), "judge": str(a["judge"]), "text": str(a["text"])}
                     for a in raw.get("answered", ())
@@ -214,6 +225,12 @@ class Result:
                 f"{short(digest)}): one of them is of another run, or writing was cut off; score again with the "
                 "same command, which costs nothing for stored answers"
             )
+
+
+def _picture_remark(raw: Mapping[str, Any]) -> PictureRemark:
+    texts = {name: str(raw[name]) for name in ("kind", "level", "who", "text")}
+    counts = {name: int(raw[name]) for name in ("n", "of")}
+    return cast("PictureRemark", {**texts, **counts, "examples": [str(e) for e in raw["examples"]]})
 
 
 def _signed(value: object, by: Signature) -> object:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from isr.canonical import sha256_bytes
 from isr.edits.directory import EditDirectory, columns
+from isr.edits.pictures import Level, require
 from isr.errors import Interrupted, IsrError, JudgeError, RetiredError, SecretError, UsageError
 from isr.files import commit, file_digest, naming, partial_name, stage, write_bytes
 from isr.judging.backends import backend_of
@@ -136,6 +137,8 @@ def prepare(
         cache=options.home / CACHE,
         on_progress=on_progress,
     )
+    require(directory.findings, options.accept, str(options.directory))
+    accepted = frozenset(f.kind for f in directory.findings if f.level is Level.REFUSAL)
     rubrics = rubrics_of(options.directory, options.rubrics)
     require_match(recalibrations, panel.members, rubrics)
     for line in uncalibrated(recalibrations, panel.members, rubrics):
@@ -157,6 +160,7 @@ def prepare(
         repeats=options.repeats,
         reask=frozenset(options.reask),
         allow_retired=options.allow_retired and any(c.retires_on for c in panel.members),
+        accepted=accepted,
         recalibrations=recalibrations,
     )
     return plan, directory, settings, by

@@ -29,9 +29,10 @@ from isr.scoring.estimates import (
     mean_grade,
     rate_estimate,
     treatment_estimates,
+    with_refusals,
 )
 from isr.scoring.outcomes import QUESTIONS, Ballot, Outcomes, outcomes
-from isr.scoring.records import Counts, JudgeRecord, Reliability, UndecidedCount
+from isr.scoring.records import Counts, JudgeRecord, PictureRemark, Reliability, UndecidedCount
 from isr.scoring.remarks import remarks
 from isr.scoring.result import GRADE_TOP, Part, Result, TreatmentPart
 from isr.signature import Signature
@@ -117,7 +118,8 @@ class Tally:
             control=control,
             reliability=self._reliability(frames),
             notes=self._notes(progress),
-            remarks=remarks(self.plan.edits, self.directory),
+            remarks=remarks(self.plan.edits),
+            pictures=tuple(cast("PictureRemark", f.as_dict()) for f in self.directory.findings),
             answered=told(self.plan, progress.served if progress else {}),
         )
 
@@ -141,6 +143,7 @@ class Tally:
             ("reask", ",".join(sorted(plan.reask))) if plan.reask else None,
             ("calibration", learnt) if learnt else None,
             ("limit", len(plan.edits)) if limited else None,
+            ("accepted", ",".join(sorted(plan.accepted))) if plan.accepted else None,
             ("retired", "allowed") if plan.allow_retired else None,
             ("skipped", len({p.where for p in directory.skipped})) if directory.skipped else None,
         )
@@ -166,7 +169,17 @@ class Tally:
         out = []
         for treatment, rows in _by(edits, lambda e: e.treatment):
             groups = tuple(Part(*part(g), by) for by, g in self._groups(Arm.PROTECTED, rows))
-            out.append(TreatmentPart(*part(rows), {}, groups, treatment))
+            counts, estimates = part(rows)
+            refused = [
+                r.unit for r in self.directory.refusals if r.treatment == treatment and r.arm is Arm.PROTECTED
+            ]
+            if refused:
+                some = decided[Arm.PROTECTED].take(rows)
+                estimates["isr_with_refusals"] = with_refusals(
+                    [edits[i] for i in rows], some, refused, self.settings
+                )
+                counts["refused"] = len(refused)
+            out.append(TreatmentPart(counts, estimates, {}, groups, treatment))
         return tuple(out)
 
     def _control(self, frame: Frame, decided: Outcomes) -> Part:
@@ -177,7 +190,11 @@ class Tally:
 
         rows = np.arange(len(frame))
         groups = tuple(Part(*part(g), by) for by, g in self._groups(Arm.CONTROL, rows))
-        return Part(*part(rows), {}, groups)
+        counts, estimates = part(rows)
+        refused = [r.unit for r in self.directory.refusals if r.arm is Arm.CONTROL]
+        if refused:
+            counts["refused"] = len(refused)
+        return Part(counts, estimates, {}, groups)
 
     def _kept(self, arm: Arm, rows: np.ndarray, frame: Frame) -> dict[str, Estimate]:
         grades = self.grades[arm][:, rows]

@@ -9,6 +9,7 @@ from typing import Any
 
 from isr import text
 from isr.canonical import short
+from isr.edits.pictures import Level
 from isr.judging.stopping import TECHNICAL
 from isr.scoring.records import JudgeRecord
 from isr.scoring.result import Part, Result, TreatmentPart
@@ -22,6 +23,7 @@ ROWS = (
     ("isr_conditional", "ISR, control fine"),
     ("uplift", "uplift over control"),
     ("isr_worst", "ISR, worst attack"),
+    ("isr_with_refusals", "ISR, refusals count"),
     ("control", "control"),
     ("control_semantic", "  semantic fails"),
     ("control_perceptual", "  perceptual fails"),
@@ -78,6 +80,10 @@ def _lines(result: Result) -> Iterator[str]:
     judges = ", ".join(map(_judge, result.judges))
     rule = f" ({result.rule})" if len(result.judges) > 1 else ""
     yield f"{data['edits']} edits of {data['images']} images, {data['controls']} control edits; judge: {judges}{rule}"
+    for seen in result.pictures:
+        if seen["level"] != Level.NOTE:
+            accepted = "accepted: " if seen["level"] == Level.REFUSAL else ""
+            yield f"WARNING: {accepted}{_plain(seen['text'])}"
     for treatment in result.treatments:
         yield ""
         yield _title(treatment)
@@ -95,6 +101,9 @@ def _lines(result: Result) -> Iterator[str]:
     yield ""
     for note in (*result.notes, *map(_plain, result.remarks)):
         yield f"note: {note}"
+    for seen in result.pictures:
+        if seen["level"] == Level.NOTE:
+            yield f"note: {_plain(seen['text'])}"
     for said in result.answered:
         yield f"{said['level']}: {_plain(said['text'])}"
     yield f"signature: {result.signature}"
@@ -146,6 +155,8 @@ def _block(part: Part) -> Iterator[str]:
         value = "-" if kept.value is None else f"{kept.value:.2f}"
         yield f"  {'source kept (0 to 4)':22}{value:>10}  {interval:>18}{kept.n:>8}{kept.clusters:>8}"
     yield from _undecided(part.counts)
+    if refused := part.counts.get("refused"):
+        yield f"  refused by the editor: {refused} edits, which were not made and are in none of the other numbers"
     for group in part.groups:
         name = _plain(", ".join(f"{k} {v or '(empty)'}" for k, v in group.by.items()))
         yield f"  by {name}"

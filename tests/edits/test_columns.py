@@ -67,7 +67,7 @@ def test_said_by_validate_and_by_score(tmp_path: Path) -> None:
     assert f"warning: {said}" in validated.stdout
     assert said in json.loads(CliRunner().invoke(cli, ["validate", str(root), "--json"]).stdout)["remarks"][0]
     found = load_edits(root)
-    (remark,) = remarks(found.edits, found)  # which isr score prints and keeps
+    (remark,) = remarks(found.edits)  # which isr score prints and keeps
     assert remark.startswith(said)
 
 

@@ -19,7 +19,8 @@ from isr.calibration.correction.by_design import corrected_rate
 from isr.calibration.correction.rogan_gladen import Calibration
 from isr.people.agree import agree
 from isr.people.agreement_study import Choices
-from isr.people.correct import Settings, correct
+from isr.people.correct import correct
+from isr.people.correct_rows import Settings
 from isr.people.judgements import Judgements, read_source
 from isr.people.labels import Label, Labels, Mark
 from isr.people.labels_file import write_labels

@@ -12,7 +12,8 @@ from isr.errors import InputError
 from isr.people.agree import agree
 from isr.people.agreement_study import Choices
 from isr.people.arms import with_arms
-from isr.people.correct import Settings, correct
+from isr.people.correct import correct
+from isr.people.correct_rows import Settings
 from isr.people.judgements import EditInfo, read_source
 from isr.people.label_files import load_labels
 from isr.people.label_store import LabelStore

@@ -9,7 +9,8 @@ import pytest
 from isr.people.agree import agree
 from isr.people.agreement_study import Choices
 from isr.people.chance import ASK, below_chance, swapped
-from isr.people.correct import Settings, correct
+from isr.people.correct import correct
+from isr.people.correct_rows import Settings
 from isr.people.labels import Labels, Mark
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval

@@ -12,7 +12,8 @@ import pytest
 from isr.errors import DesignError
 from isr.people.agree import agree
 from isr.people.agreement_study import AgreementStudy, Choices
-from isr.people.correct import Settings, correct, where_edits
+from isr.people.correct import correct, where_edits
+from isr.people.correct_rows import Settings
 from isr.people.judgements import Judgements
 from isr.people.labels import Labels
 from isr.people.learn_threshold import learn

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from isr.errors import InputError, UsageError
-from isr.people.correct import Settings, correct
+from isr.people.correct import correct
+from isr.people.correct_rows import Settings
 from isr.people.judgements import read_source
 from isr.people.label_store import LabelStore
 from isr.people.labelling_export import export, import_into, labels_of, rater_reports

@@ -12,7 +12,8 @@ from isr.errors import DesignError, InputError
 from isr.judging.rubrics import load_pair
 from isr.people.agree import agree
 from isr.people.agreement_study import Choices
-from isr.people.correct import Settings, correct, where_edits
+from isr.people.correct import correct, where_edits
+from isr.people.correct_rows import Settings
 from isr.people.labels import Labels
 from isr.people.labels_file import read_labels
 from isr.people.learn_threshold import learn

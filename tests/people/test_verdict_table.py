@@ -12,7 +12,8 @@ from isr.cli import cli
 from isr.errors import InputError, UsageError
 from isr.people.agree import agree
 from isr.people.agreement_study import Choices
-from isr.people.correct import Settings, correct
+from isr.people.correct import correct
+from isr.people.correct_rows import Settings
 from isr.people.declared import parse_columns, parse_words
 from isr.people.judgements import Judgements, read_source
 from isr.people.labels_file import read_labels, write_labels

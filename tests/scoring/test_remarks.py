@@ -1,4 +1,4 @@
-"""Pictures of one colour are counted beside the ISR, by treatment and control, wherever the edits come from."""
+"""What the metadata say beside the ISR, and pictures of one colour, wherever the edits come from."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ def blackened(tmp_path: Path) -> Path:
     return folder
 
 
-SAID = "one colour all over: 1 of 18 edits of none, 2 of 18 edits of simulated; 1 of 18 control edits"
+SAID = (
+    "1 of 18 edits of none: one colour all over",
+    "2 of 18 edits of simulated: one colour all over",
+    "1 of 18 control edits: one colour all over",
+)
 
 
 def test_validate_counts_and_names_them(blackened: Path) -> None:
@@ -45,7 +49,7 @@ def test_validate_counts_and_names_them(blackened: Path) -> None:
     assert json.loads(isr("validate", EDITS, "--json"))["one_colour"] == []
     told = isr("validate", blackened)
     assert "valid; 36 edits" in told
-    assert f"warning: {SAID}" in told
+    assert all(f"note: {said}" in told for said in SAID)
     assert "edits/0000-2.png is #000000 all over" in told
     said = json.loads(isr("validate", blackened, "--json"))
     assert said["one_colour"] == ["controls/0000-1.png", "edits/0000-1.png", "edits/0000-2.png"]
@@ -56,12 +60,15 @@ def test_score_says_so_beside_the_isr_and_a_bundle_still_verifies(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     score = ("score", "edits", "--judge", "shapes-oracle", "--quiet")
-    assert f"note: {SAID}" in isr(*score)
+    told = isr(*score)
+    assert all(f"note: {said}" in told for said in SAID)
     again = json.loads(isr(*score, "--json"))  # from the cache, as it was kept
-    assert again["remarks"][0].startswith(SAID)
+    assert sorted(
+        p["text"].partition(": one")[0] + ": one colour all over" for p in again["pictures"]
+    ) == sorted(SAID)
     assert not any("one colour" in n for n in again["notes"])
     (run,) = (tmp_path / "edits.isr" / "runs").iterdir()
-    assert SAID in (run / "report.html").read_text("utf-8")
+    assert all(said in (run / "report.html").read_text("utf-8") for said in SAID)
     isr("bundle", run, "--out", "bare.zip")
     isr("bundle", run, "--out", "whole.zip", "--images")
     for name in ("bare.zip", "whole.zip"):

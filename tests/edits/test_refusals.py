@@ -1,0 +1,109 @@
+"""Edits that an editor refused to make are counted by arm, and never judged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from isr.cli import cli
+from isr.edits.directory import load_edits
+from isr.errors import EditDirectoryError
+
+EDITS = Path(__file__).resolve().parents[1] / "golden" / "0.1.0" / "edits"
+
+
+def isr(*args: object) -> Result:
+    return CliRunner().invoke(cli, list(map(str, args)), catch_exceptions=False)
+
+
+def write(folder: Path, rows: list[object]) -> None:
+    (folder / "refusals.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), "utf-8")
+
+
+@pytest.fixture
+def edits(tmp_path: Path) -> Path:
+    """Two treatments of 18 units; two edits of "simulated" and one control edit of "none" were refused."""
+    folder = shutil.copytree(EDITS, tmp_path / "edits")
+    rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text("utf-8").splitlines()]
+    gone = [r for r in rows if r["method"] == "simulated"][:2]
+    (folder / "metadata.jsonl").write_text(
+        "".join(json.dumps(r) + "\n" for r in rows if r not in gone), "utf-8"
+    )
+    kept = {e.edit_id: e for e in load_edits(EDITS).edits}
+    refused = [kept[r.get("edit_id", r["file_name"])] for r in gone]
+    write(
+        folder,
+        [
+            {**e.unit._asdict(), **e.treatment._asdict(), "arm": "protected", "reason": "IMAGE_SAFETY"}
+            for e in refused
+        ]
+        + [{**refused[0].unit._asdict(), "prompt_id": "another", "arm": "control"}],
+    )
+    return folder
+
+
+def test_they_are_counted_and_a_second_reading_has_its_own_name(
+    edits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "3 edits were refused by their editor (2 protected, 1 control)" in isr("validate", edits).output
+    done = isr("score", edits, "--judge", "shapes-oracle", "--quiet")
+    assert done.exit_code == 0, done.output
+    assert "refused by the editor: 2 edits" in done.output
+    (run,) = (tmp_path / "edits.isr" / "runs").iterdir()
+    result = json.loads((run / "result.json").read_text("utf-8"))
+    simulated = next(t for t in result["treatments"] if t["method"] == "simulated")
+    other = next(t for t in result["treatments"] if t["method"] != "simulated")
+    assert simulated["counts"]["refused"] == 2
+    assert "refused" not in other["counts"]
+    assert result["control"]["counts"]["refused"] == 1
+    rate, counted = simulated["estimates"]["isr"], simulated["estimates"]["isr_with_refusals"]
+    hits = round(rate["value"] * rate["n"])
+    assert counted["n"] == rate["n"] + 2
+    assert counted["value"] == pytest.approx(
+        (hits + 2) / (rate["n"] + 2)
+    )  # two more that count as protection
+    assert counted["low"] < counted["value"] < counted["high"]
+    assert "isr_with_refusals" not in other["estimates"]
+    assert isr("bundle", run, "--out", "b.zip").exit_code == 0
+    assert ": consistent" in isr("verify", "b.zip").output
+
+
+def test_a_refusal_changes_what_was_evaluated(edits: Path) -> None:
+    before = load_edits(edits).digest
+    (edits / "refusals.jsonl").unlink()
+    assert load_edits(edits).digest != before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"arm": "both"}, "'arm': expected protected or control"),
+        ({"image_id": ""}, "expected image_id, and prompt_id or prompt"),
+        ({"file_name": "x.png"}, "a refusal has no picture"),
+    ],
+)
+def test_a_line_that_names_no_unit_is_named(edits: Path, change: dict[str, str], words: str) -> None:
+    rows = [json.loads(line) for line in (edits / "refusals.jsonl").read_text("utf-8").splitlines()]
+    write(edits, [{**rows[0], **change}, *rows[1:]])
+    with pytest.raises(EditDirectoryError, match=r"refusals\.jsonl:1") as caught:
+        load_edits(edits)
+    assert words in str(caught.value)
+
+
+def test_an_edit_cannot_be_refused_and_be_there(edits: Path) -> None:
+    there = load_edits(EDITS).edits[-1]
+    write(edits, [{**there.unit._asdict(), **there.treatment._asdict(), "arm": "protected"}])
+    with pytest.raises(EditDirectoryError, match="one that is in the metadata"):
+        load_edits(edits)
+
+
+def test_no_refusal_stands_there_twice(edits: Path) -> None:
+    rows = [json.loads(line) for line in (edits / "refusals.jsonl").read_text("utf-8").splitlines()]
+    write(edits, [rows[0], rows[0]])
+    with pytest.raises(EditDirectoryError, match="each refusal once"):
+        load_edits(edits)
