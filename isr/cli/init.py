@@ -106,6 +106,7 @@ def command(o: Options) -> None:
     for told in splits(str(p.place) for row in found.rows for p in row.values() if isinstance(p, Picture)):
         click.echo(f"warning: {told}")
     file = write_directory(o.directory, found, constant, add=o.add, crop=o.crop is not None)
+    _tell_pictures(o.directory)
     click.echo(f"{'added to' if o.add else 'wrote'} {file}; next: isr validate {o.directory}")
 
 
@@ -132,3 +133,17 @@ def _found(o: Options, constant: dict[str, str]) -> Match:
     owned = apart(files)
     others = {c: owned[OPTIONS[c]] for c in patterns if c != "file_name"}
     return match(owned["--edits"], read_prompts(Path(o.prompts)), others)
+
+
+def _tell_pictures(directory: Path) -> None:
+    """What the pictures that were brought together say against their columns: isr validate refuses some of it."""
+    from isr.edits.directory import load_edits
+    from isr.errors import EditDirectoryError
+
+    try:
+        found = load_edits(directory, needs_source=False)
+    except EditDirectoryError as error:
+        click.echo(f"warning: {error.summary}; isr validate lists them")
+        return
+    for seen in found.findings:
+        click.echo(f"{seen.level}: {seen.text}")
