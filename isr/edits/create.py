@@ -15,7 +15,7 @@ from isr.edits.crop import last_part
 from isr.edits.matching import Match, Picture, Row, cell_of
 from isr.edits.metadata import KNOWN, NAMES, PATHS, read_rows
 from isr.errors import EditDirectoryError, Problem, UsageError
-from isr.files import partial_name, write_text
+from isr.files import partial_name, write_bytes, write_text
 from isr.image_file import read_file
 from isr.reading import read_text
 
@@ -174,7 +174,7 @@ def _is_free(path: Path, picture: Picture, owner: Picture | None) -> bool:
         return True
     if picture.file is not None and not picture.strip:
         return path.samefile(picture.file) or filecmp.cmp(path, picture.file, shallow=False)
-    return path.read_bytes() == _bytes_of(picture)
+    return read_file(path) == _bytes_of(picture)
 
 
 def _bytes_of(picture: Picture) -> bytes:
@@ -196,15 +196,15 @@ def _put(target: Path, relative: Path, picture: Picture, made: list[Path]) -> No
     missing = [f for f in (path.parent, *path.parent.parents) if not f.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     made += reversed(missing)
-    partial = partial_name(path)
-    try:
-        if picture.file is not None and not picture.strip:
+    if picture.file is None or picture.strip:
+        write_bytes(path, _bytes_of(picture))
+    else:
+        partial = partial_name(path)
+        try:
             shutil.copyfile(picture.file, partial)
-        else:
-            partial.write_bytes(_bytes_of(picture))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
     made.append(path)
 
 

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from isr import files
+from isr import files, image_file
 from isr.edits import scan
 from isr.edits.directory import EditDirectory, Settings, _number, columns, read_settings
 from isr.edits.directory import load_edits as load_directory
@@ -494,11 +494,11 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Counts the files that were really decoded."""
     sizes: list[int] = []
 
-    def counted(data: bytes) -> Image.Image:
+    def counted(data: bytes) -> tuple[Image.Image, bool]:
         sizes.append(len(data))
-        return decode(data)
+        return image_file.decoded(data)
 
-    monkeypatch.setattr(scan, "decode", counted)
+    monkeypatch.setattr(scan, "decoded", counted)
     monkeypatch.setattr(files, "SETTLED_NS", 0)  # also files that were written just now are kept
     return sizes
 

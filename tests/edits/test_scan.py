@@ -10,13 +10,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from isr import files
 from isr.canonical import sha256_bytes
 from isr.edits import scan as module
 from isr.edits.images import pixel_digest
-from isr.edits.scan import Scanned, Scanner
+from isr.edits.scan import THUMB, Scanned, Scanner
 from isr.image_file import ImageProblem, decode
+from isr.image_file import decoded as decoded_
 from tests.directories import picture
 
 
@@ -36,9 +38,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def counted(data: bytes):  # type: ignore[no-untyped-def]
         seen.append(hashlib.sha256(data).hexdigest())
-        return decode(data)
+        return decoded_(data)
 
-    monkeypatch.setattr(module, "decode", counted)
+    monkeypatch.setattr(module, "decoded", counted)
     monkeypatch.setattr(files, "SETTLED_NS", 0)  # also files that were written just now are kept
     return seen
 
@@ -56,7 +58,15 @@ def refusal(root: Path, path: str) -> str:
 
 def test_digests_of_bytes_and_pixels(root: Path) -> None:
     data = (root / "sub/b.png").read_bytes()
-    expected = Scanned(sha256_bytes(data), pixel_digest(decode(data)))
+    image = decode(data)
+    thumb = image.resize((THUMB, THUMB), Image.Resampling.BOX, reducing_gap=1.0).convert("L").tobytes()
+    expected = Scanned(
+        sha256=sha256_bytes(data),
+        pixels=pixel_digest(image),
+        width=image.width,
+        height=image.height,
+        thumb=thumb,
+    )
     assert scanned(root, "sub/b.png") == {"sub/b.png": expected}
 
 
@@ -236,7 +246,7 @@ def test_a_cache_that_cannot_be_used_is_harmless(root: Path, tmp_path: Path, dec
     (tmp_path / "file").touch()
     (tmp_path / "garbage.db").write_bytes(b"no database " * 500)
     with closing(sqlite3.connect(tmp_path / "foreign.db")) as db:
-        db.execute("CREATE TABLE pictures (name TEXT)")
+        db.execute("CREATE TABLE looked_at (name TEXT)")
         db.commit()
     caches = [
         tmp_path / "folder",

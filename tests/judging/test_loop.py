@@ -272,7 +272,8 @@ def test_identical_images_are_asked_once(tmp_path: Path, card: Callable[..., str
             row["edit_id"] = f"b-{row['file_name']}"
     (tmp_path / "e" / "metadata.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     with serving() as server:
-        result = isr.score(tmp_path / "e", judge=card(server))
+        meant = ("edit-in-treatments", "edit-shared")
+        result = isr.score(tmp_path / "e", judge=card(server), accept=meant)
         assert server.stats()["calls"] == (8 + 8) * 2
     a, b = (t.estimates["isr"].value for t in result.treatments)
     assert a == b

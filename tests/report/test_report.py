@@ -171,7 +171,9 @@ def test_labels_stay_with_the_pixels_that_were_labelled(run: ReportRun, tmp_path
     def change(rows: list[dict[str, object]]) -> None:
         for row in rows:
             file = tmp_path / "edits" / str(row["file_name"])
-            Image.new("RGB", (16, 16), (1, 2, 3)).save(file)
+            with Image.open(file) as image:
+                turned = image.transpose(Image.Transpose.ROTATE_180)
+            turned.save(file)
 
     other = read_report_run(recorded_run(tmp_path, images=6, prompts=4, change=change))  # type: ignore[arg-type]
     rows = [[r for r in one.rows if r["arm"] == "protected"] for one in (run, other)]

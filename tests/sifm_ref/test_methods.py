@@ -310,7 +310,8 @@ def test_methods_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_method_in_the_docs(editor: Any, tmp_path: Path) -> None:
     """A method of one's own, as ``docs/immunize.md`` has it: its loss falls, and no budget is broken."""
-    (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    (code,) = (block for block in blocks if "def protect(" in block)
     (tmp_path / "mine.py").write_text(code, "utf-8")
     box = editor("sd_img2img")
     found = method(f"{tmp_path / 'mine.py'}:protect", "mine", {"descent.steps": "5"})
