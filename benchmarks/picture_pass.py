@@ -21,7 +21,7 @@ from PIL import Image
 
 from isr.edits import directory
 from isr.edits.directory import load_edits
-from isr.edits.scan import THUMB
+from isr.edits.scan import thumbnail
 
 PER_SOURCE = 20
 
@@ -74,7 +74,7 @@ def thumbs(root: Path, files: int) -> float:
     images = [Image.open(root / f"e/{n}.png").convert("RGB") for n in range(min(files, 2_000))]
     began = time.perf_counter()
     for image in images:
-        image.resize((THUMB, THUMB), Image.Resampling.BOX, reducing_gap=1.0).convert("L").tobytes()
+        thumbnail(image)
     return (time.perf_counter() - began) / len(images) * files
 
 

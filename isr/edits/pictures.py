@@ -216,6 +216,7 @@ class _Look:
     ) -> set[int]:
         """Rows whose picture is that of another prompt or image as well."""
         seen: dict[tuple[object, int], set[tuple[str, str]]] = defaultdict(set)
+        rows = _repeated(rows, codes)
         for i in rows:
             seen[within(i), codes[i]].add((self.edits[i].unit.image_id, self.edits[i].unit.prompt_id))
         return {i for i in rows if len(seen[within(i), codes[i]]) > 1}
@@ -224,6 +225,7 @@ class _Look:
         if len(self.by_treatment) < 2:
             return set()
         seen: dict[tuple[object, int], set[Treatment]] = defaultdict(set)
+        rows = _repeated(rows, self.edited)
         for i in rows:
             seen[self.edits[i].unit, self.edited[i]].add(self.edits[i].treatment)
         return {i for i in rows if len(seen[self.edits[i].unit, self.edited[i]]) > 1}
@@ -260,12 +262,15 @@ class _Look:
 
     def _paths(self) -> Iterator[Finding]:
         swapped, protected = [], []
+        odd: dict[str, bool] = {"": False}
         for i, edit in enumerate(self.edits):
             control = edit.control.path if edit.control is not None else ""
             if control != edit.edited.path and _CLEAN.search(edit.edited.path) and _ATTACKED.search(control):
                 swapped.append(i)
             source = edit.source.path if edit.source is not None else ""
-            if _ATTACKED.search(source) and not _CLEAN.search(source):
+            if source not in odd:
+                odd[source] = bool(_ATTACKED.search(source)) and not _CLEAN.search(source)
+            if odd[source]:
                 protected.append(i)
         yield from self._told("arms-swapped", "rows", swapped, len(self.edits))
         yield from self._told("source-is-protected", "rows", protected, len(self.edits))
@@ -365,6 +370,15 @@ def shape(width: int, height: int, source_width: int, source_height: int) -> str
 def thumb_of(scanned: Scanned) -> Floats:
     """The grey thumbnail of a picture, ``THUMB`` x ``THUMB`` values of 0 to 255 in a row."""
     return np.frombuffer(scanned.thumb, np.uint8).astype(np.float64).reshape(THUMB * THUMB)
+
+
+def _repeated(rows: Sequence[int], codes: Sequence[int]) -> list[int]:
+    """The rows whose code is that of another of the rows: most pictures are there once, and need no further look."""
+    some = np.array(rows, np.int64)
+    if not some.size:
+        return []
+    found = np.array(codes, np.int64)[some]
+    return [int(i) for i in some[np.bincount(found)[found] > 1]]
 
 
 def _numbered(place: str) -> tuple[str, int]:

@@ -51,6 +51,11 @@ class Scanned:
     thumb: bytes = b""
 
 
+def thumbnail(image: Image.Image) -> bytes:
+    """``THUMB`` x ``THUMB`` grey values of an RGB image, a byte each."""
+    return image.convert("L").resize((THUMB, THUMB), Image.Resampling.BOX, reducing_gap=1.0).tobytes()
+
+
 class Scanner:
     """Digests and decodes the image files below ``root``; remembers the sound ones in ``cache``."""
 
@@ -135,7 +140,7 @@ class Scanner:
             width=image.width,
             height=image.height,
             transparent=transparent,
-            thumb=image.resize((THUMB, THUMB), Image.Resampling.BOX, reducing_gap=1.0).convert("L").tobytes(),
+            thumb=thumbnail(image),
         )
 
     def _known(self, stats: Mapping[str, tuple[int, int, int]]) -> dict[str, Scanned]:

@@ -59,7 +59,7 @@ def refusal(root: Path, path: str) -> str:
 def test_digests_of_bytes_and_pixels(root: Path) -> None:
     data = (root / "sub/b.png").read_bytes()
     image = decode(data)
-    thumb = image.resize((THUMB, THUMB), Image.Resampling.BOX, reducing_gap=1.0).convert("L").tobytes()
+    thumb = image.convert("L").resize((THUMB, THUMB), Image.Resampling.BOX, reducing_gap=1.0).tobytes()
     expected = Scanned(
         sha256=sha256_bytes(data),
         pixels=pixel_digest(image),
