@@ -5,22 +5,26 @@ A directory is data. It may name rubrics, groups and a level (``isr.toml``), and
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from contextlib import closing
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from isr.canonical import canonical_json, is_sha256, sha256_bytes
+from isr.canonical import canonical_json, is_sha256, sha256_bytes, sha256_json
+from isr.edits.images import POLICY
 from isr.edits.metadata import DIGESTS, KNOWN, PATHS, Row, metadata_file, read_rows
-from isr.edits.pictures import Finding, look
+from isr.edits.pictures import PASS_VERSION, Finding, look
 from isr.edits.refusals import Refusal, read_refusals
 from isr.edits.scan import Scanned, Scanner
 from isr.errors import EditDirectoryError, Problem
+from isr.files import file_digest
 from isr.image_file import ImageProblem
-from isr.reading import Unreadable, read_toml
+from isr.reading import Unreadable, json_of, read_toml
 from isr.types import Edit, ImageRef, Treatment, Unit
 
 SETTINGS = ("rubrics", "by", "level")
@@ -264,13 +268,12 @@ def load_edits(
     file = metadata_file(root)
     settings, said = settings_of(root)
     said += settings_problems
-    scanner = Scanner(root, cache)
-    try:
+    with closing(Scanner(root, cache)) as scanner:
         loader = _Loader(root=root, scanner=scanner, need_source=needs_source, on_progress=on_progress)
         loader.load(read_rows(file))
-    finally:
-        scanner.close()
-    edits = loader.sound()
+        edits = loader.sound()
+        edits.sort(key=lambda e: (e.unit, e.treatment, e.edit_id))
+        findings = _findings(loader, edits, file)
     unknown = sorted(set(settings.by) - columns(edits)) if edits else []
     said += [
         Problem("isr.toml", "by", "columns of the metadata", repr(name), "correct the name or add the column")
@@ -279,9 +282,7 @@ def load_edits(
     problems = list(dict.fromkeys([*said, *loader.problems]))
     if said or (problems and (not skip_invalid or not edits)):
         raise EditDirectoryError(f"{root}: {len(problems)} problem(s)", problems)
-    edits.sort(key=lambda e: (e.unit, e.treatment, e.edit_id))
     names = tuple(sorted({(loader.names.get(p.where, ""), p.field) for p in problems}))
-    places = {edit.edit_id: where for where, edit in loader.loaded}
     shown = sorted({r.path for e in edits for r in (e.edited, e.control) if r})
     return EditDirectory(
         root=root,
@@ -290,9 +291,29 @@ def load_edits(
         skipped=tuple(problems),
         skipped_names=names,
         refusals=read_refusals(root, edits),
-        findings=look(edits, loader.scanned, places),
+        findings=findings,
         colours={path: colour for path in shown if (colour := loader.scanned[path].colour)},
     )
+
+
+def _findings(loader: _Loader, edits: Sequence[Edit], file: Path) -> tuple[Finding, ...]:
+    """What the pictures say against their roles and ids; looked at once for the same table and the same files."""
+    digests = "".join(r.sha256 for e in edits for r in (e.edited, e.source, e.control, e.protected) if r)
+    rests_on = [PASS_VERSION, POLICY, file_digest(file), len(edits), sha256_bytes(digests.encode())]
+    key = sha256_json(rests_on)
+    if (kept := loader.scanner.recall(key)) is not None:
+        try:
+            return tuple(Finding.recorded(fields) for fields in json_of(kept))
+        except (
+            Unreadable,
+            ValueError,
+            TypeError,
+            KeyError,
+        ):  # a cache that is damaged costs time, nothing else
+            pass
+    found = look(edits, loader.scanned, {edit.edit_id: where for where, edit in loader.loaded})
+    loader.scanner.keep(key, json.dumps([asdict(f) for f in found]))
+    return found
 
 
 def read_settings(root: Path) -> Settings:

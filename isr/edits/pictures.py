@@ -20,6 +20,7 @@ from isr.edits.scan import THUMB, Scanned
 from isr.errors import EditDirectoryError, Problem
 from isr.types import Edit, Floats, ImageRef, Treatment
 
+PASS_VERSION = 1  # raised whenever the same pictures could be told otherwise
 WARNED_FROM = 0.2  # share of rows
 REFUSED_FROM = 3  # rows, where it is all of them
 EXAMPLES = 3
@@ -100,6 +101,21 @@ class Finding:
         )
         more = f" ({self.more})" if self.more else ""
         return f"{self.n:,} of {self.of:,} {self.who}: {MEANINGS[self.kind]}{more}{at}"
+
+    @classmethod
+    def recorded(cls, fields: Mapping[str, Any]) -> Finding:
+        """The finding with these fields. Raises ``KeyError``, ``ValueError`` or ``TypeError`` for what is none."""
+        if fields["kind"] not in MEANINGS:
+            raise ValueError(fields["kind"])
+        return cls(
+            kind=str(fields["kind"]),
+            level=Level(fields["level"]),
+            who=str(fields["who"]),
+            n=int(fields["n"]),
+            of=int(fields["of"]),
+            examples=tuple(map(str, fields["examples"])),
+            more=str(fields["more"]),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """As it stands in ``result.json``."""

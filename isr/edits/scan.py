@@ -27,6 +27,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS looked_at (
     path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, policy TEXT, sha256 TEXT, pixels TEXT,
     colour TEXT, width INTEGER, height INTEGER, transparent INTEGER, thumb BLOB
 ) WITHOUT ROWID"""
+_FOUND = "CREATE TABLE IF NOT EXISTS found (key TEXT PRIMARY KEY, body TEXT) WITHOUT ROWID"
 _COLUMNS = "path, size, mtime_ns, ctime_ns, policy, sha256, pixels, colour, width, height, transparent, thumb"
 THUMB = 8  # pixels of a side of the thumbnails by which pictures are compared
 PATH_BY_DIGEST = "SELECT path FROM looked_at WHERE sha256 = ? LIMIT 1"  # in a cache, for a file's digest
@@ -70,6 +71,21 @@ class Scanner:
         self._pool.shutdown()
         if self._cache is not None:
             self._cache.close()
+
+    def recall(self, key: str) -> str | None:
+        """What was found in all of the pictures together, under a key of everything that it rests on; else ``None``."""
+        with suppress(sqlite3.Error, TypeError):
+            if self._cache is not None:
+                row = self._cache.execute("SELECT body FROM found WHERE key = ?", (key,)).fetchone()
+                return str(row[0]) if row else None
+        return None
+
+    def keep(self, key: str, body: str) -> None:
+        """Remembers what was found."""
+        with suppress(sqlite3.Error):
+            if self._cache is not None:
+                self._cache.execute("INSERT OR REPLACE INTO found VALUES (?, ?)", (key, body))
+                self._cache.commit()
 
     def scan(self, paths: Iterable[str]) -> dict[str, Scanned | ImageProblem]:
         """For each path what it is, or what is wrong with it."""
@@ -208,6 +224,7 @@ def _open_cache(path: Path | None) -> sqlite3.Connection | None:
         connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
         connection.execute("PRAGMA synchronous=OFF")
         connection.execute(_TABLE)
+        connection.execute(_FOUND)
     except (OSError, Unreadable, sqlite3.Error):
         if connection is not None:
             connection.close()

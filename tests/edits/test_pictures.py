@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from isr.cli import cli
+from isr.edits import directory
 from isr.edits.directory import load_edits
 from isr.edits.pictures import MEANINGS, Level, level_of, look, shape
 from isr.edits.scan import THUMB, Scanned
@@ -339,3 +341,29 @@ def test_honest_directories_raise_nothing_but_notes(block: int) -> None:
         edits, scanned = honest(seed)
         found = look(edits, scanned, {})
         assert [f.text for f in found if f.level is not Level.NOTE] == []
+
+
+def test_what_was_found_is_known_until_a_picture_or_a_row_changes(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isr.files.SETTLED_NS", 0)  # also files that were written just now are kept
+    looks = []
+    monkeypatch.setattr(directory, "look", lambda *args: (looks.append(args), look(*args))[1])
+    root = changed(
+        base, tmp_path, lambda r, rows: copied(r, rows, "file_name", lambda i: Image.new("RGB", i.size), 18)
+    )
+    cache = tmp_path / "cache.db"
+    first = load_edits(root, cache=cache).findings
+    assert load_edits(root, cache=cache).findings == first
+    assert [(f.kind, f.n) for f in first] == [("edit-one-colour", 2)]
+    assert len(looks) == 1
+    rows = rows_of(root)
+    Image.new("RGB", (96, 72)).save(root / rows[1]["file_name"])
+    assert load_edits(root, cache=cache).findings[0].n == 3
+    write(root, rows[1:])
+    assert load_edits(root, cache=cache).findings[0].n == 2
+    assert len(looks) == 3
+    with sqlite3.connect(cache) as kept:
+        kept.execute("UPDATE found SET body = '[{}]'")
+    assert load_edits(root, cache=cache).findings[0].n == 2
+    assert len(looks) == 4
