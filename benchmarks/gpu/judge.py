@@ -200,7 +200,7 @@ class Bench:
         loaded: list[Any] = []
         self.record.put(
             "checkpoint/seconds_loaded",
-            rounded(seconds_of(lambda: loaded.append(hf_transformers._Model(card, options)))),
+            rounded(seconds_of(lambda: loaded.append(hf_transformers.Model(card, options)))),
         )
         self.record.put("checkpoint/seconds_digest", rounded(seconds_of(lambda: card.digest)))
         (self.loaded,) = loaded
@@ -340,14 +340,14 @@ class Bench:
 @contextmanager
 def kept(loaded: Any) -> Iterator[None]:
     """Judges that are opened inside share weights that are loaded already; their cards differ in the batch only."""
-    real = hf_transformers._Model
+    real = hf_transformers.Model
 
     def again(card: Card, options: Any) -> Any:
         loaded.card, loaded.options = card, options
         return loaded
 
-    hf_transformers._Model = again  # type: ignore[assignment, misc]
+    hf_transformers.Model = again  # type: ignore[assignment, misc]
     try:
         yield
     finally:
-        hf_transformers._Model = real  # type: ignore[misc]
+        hf_transformers.Model = real  # type: ignore[misc]

@@ -118,6 +118,7 @@ async def _scored(bench: Bench, scoring: Scoring, show: Show) -> Any:
         rubrics=scoring.judge.rubrics,
         by=tuple(_by(bench)),
         level=bench.study.level,
+        accept=bench.study.accept,
         budget_usd=None if budget is None else max(0.0, budget - bench.board.usd),
         metrics=bench.study.metrics and scoring.judge == bench.study.judges[0],
     )

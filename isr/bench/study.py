@@ -115,6 +115,7 @@ class Study(Part):
     purifiers: tuple[str, ...] = Field(default=(NONE,), min_length=1)
     judges: tuple[JudgePart, ...] = Field(min_length=1)
     metrics: bool = False
+    accept: tuple[str, ...] = ()  # findings about the pictures that are meant: isr score --accept
     by: tuple[str, ...] = ("split",)
     published: str = ""
     tables: tuple[str, ...] = ()

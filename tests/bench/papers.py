@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from isr.edits.pictures import MEANINGS
+
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 CAPTIONS = (
     "portrait of Ada", "a headshot of a king", "mountains at dawn", "a lake in winter", "an oil painting of a cow",
@@ -86,6 +88,7 @@ def derive(folder: Path, checkpoint: Callable[[str], Path], card: str) -> Path:
     study = tomllib.loads((STUDIES / "2512.14320.toml").read_text("utf-8"))
     write_parquet(folder / "data", data_rows())
     study["judges"] = [card]
+    study["accept"] = list(MEANINGS)  # what random weights make of pictures says nothing
     study["images"]["resolution"] = 64
     strata = {"portrait": 1, "landscape": 1, "painting": 1}
     study["images"]["dataset"] |= {"id": "data", "scan": 8, "strata": strata, "min_side": 64}

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from isr.edits.pictures import MEANINGS
 from isr.people.labels import Label, Labels, Mark
 from isr.people.labels_file import write_labels
 from isr.report.page import Options, write_report
@@ -45,6 +46,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         say=said,
         change=changed,
         methods=("alpha", "beta"),
+        accept=("protected-is-source",),
     )
     rows = [r for r in read_report_run(run).rows if r["arm"] == "protected"]
     labels = [
@@ -181,7 +183,7 @@ def test_the_amplified_difference_is_one(tmp_path: Path, opened: Callable[..., A
             row["protected_file_name"] = f"p-{row['image_id']}.png"
             Image.fromarray((source + 4).astype(np.uint8)).save(root / row["protected_file_name"])
 
-    run = recorded_run(tmp_path, images=2, prompts=1, change=change)
+    run = recorded_run(tmp_path, images=2, prompts=1, change=change, accept=tuple(MEANINGS))
     page = ready(opened(write_report([read_report_run(run)], run / "report.html").as_uri()))
     page.click(".card")
     page.keyboard.press("4")
