@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from isr.errors import InputError
+from isr.errors import InputError, MissingExtraError
 
 MAX_TOML = 2**20
 """Bytes of a TOML file."""
@@ -309,6 +309,26 @@ def as_text(value: object) -> str:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else repr(value)
     return str(value)
+
+
+def parquet_rows(path: str | Path, *, batch: int = 1024) -> Iterator[dict[str, Any]]:
+    """The rows of a parquet file, ``batch`` at a time in memory.
+
+    Raises ``Unreadable`` for a file that is none, ``MissingExtraError`` without pyarrow.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{path}: reading parquet needs pyarrow: pip install 'isr-eval[parquet]'"
+        ) from error
+    try:
+        with open_regular(path, MAX_TABLE) as file:
+            for some in pq.ParquetFile(file).iter_batches(batch_size=batch):
+                yield from some.to_pylist()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise Unreadable(path, "a parquet file", str(error)) from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

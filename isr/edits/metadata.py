@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isr.errors import EditDirectoryError, MissingExtraError, Problem
+from isr.errors import EditDirectoryError, Problem
 from isr.reading import (
-    MAX_TABLE,
     TooDeep,
     Unreadable,
     as_text,
@@ -20,7 +19,7 @@ from isr.reading import (
     first_bytes,
     json_lines,
     known_kind,
-    open_regular,
+    parquet_rows,
     separated_by,
 )
 from isr.types import Treatment, Unit
@@ -146,24 +145,8 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"{path}: reading parquet needs pyarrow: pip install 'isr-eval[parquet]'"
-        ) from error
-    try:
-        number = 0
-        with open_regular(path, MAX_TABLE) as file:
-            for batch in pq.ParquetFile(file).iter_batches(batch_size=1024):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield _row(f"{path.name}:{number}", values)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise EditDirectoryError(
-            f"{path}: expected a parquet file; found {error}; export it again"
-        ) from error
+    for number, values in enumerate(parquet_rows(path), 1):
+        yield _row(f"{path.name}:{number}", values)
 
 
 def _row(where: str, values: Mapping[str, Any]) -> Row:

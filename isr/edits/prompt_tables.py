@@ -12,15 +12,14 @@ from typing import Any
 from isr.canonical import sha256_bytes
 from isr.edits.metadata import PATHS, text_of
 from isr.edits.templates import is_template, template
-from isr.errors import InputError, MissingExtraError, Problem, UsageError
+from isr.errors import InputError, Problem, UsageError
 from isr.reading import (
     MAX_FILE,
-    MAX_TABLE,
     Unreadable,
     byte_lines,
     csv_file,
     json_lines,
-    open_regular,
+    parquet_rows,
     read_json,
 )
 
@@ -233,19 +232,5 @@ def _jsonl(path: Path) -> Iterator[tuple[str, dict[Any, Any]]]:
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, dict[Any, Any]]]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"{path}: reading parquet needs pyarrow: pip install 'isr-eval[parquet]'"
-        ) from error
-    try:
-        number = 0
-        with open_regular(path, MAX_TABLE) as file:
-            for batch in pq.ParquetFile(file).iter_batches(batch_size=64):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield f"{path}:{number}", values
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise Unreadable(path, "a parquet file", str(error)) from error
+    for number, values in enumerate(parquet_rows(path, batch=64), 1):  # with pictures in them
+        yield f"{path}:{number}", values
