@@ -325,6 +325,10 @@ class _JudgeRun:
     async def _still_answers(self) -> bool:
         if self.answered is None or self.interrupt.is_set() or self.progress.stopped:
             return False
+        worst = worst_cost(self.card, self.answered)
+        if not self.budget.reserve(worst):
+            return False
+        cost = worst
         try:
             answer = await self._opened().ask(self.answered, self._prepared(self.answered))
         except IsrError as error:
@@ -333,9 +337,14 @@ class _JudgeRun:
                 self.card.name,
                 error,
             )
+            cost = 0.0
             return False
-        self.progress.usd += cost_of_answer(self.card, answer, worst_cost(self.card, self.answered))
-        return True
+        else:
+            cost = cost_of_answer(self.card, answer, worst)
+            self.progress.usd += cost
+            return True
+        finally:
+            self.budget.settle(worst, cost)
 
     def _prepared(self, request: Request) -> Prepared:
         return Prepared(self.encoder, {role: (ref.path, ref.sha256) for role, ref in request.images.items()})
