@@ -6,8 +6,6 @@ A directory is data. It may name rubrics, groups and a level (``isr.toml``), and
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, asdict, dataclass, field
@@ -17,7 +15,18 @@ from typing import Any
 
 from isr.canonical import canonical_json, is_sha256, sha256_bytes, sha256_json
 from isr.edits.images import POLICY
-from isr.edits.metadata import DIGESTS, KNOWN, PATHS, Row, metadata_file, read_rows
+from isr.edits.metadata import (
+    DIGESTS,
+    KNOWN,
+    NUMBERS,
+    PATHS,
+    Row,
+    image_id_of,
+    metadata_file,
+    number_text,
+    prompt_id_of,
+    read_rows,
+)
 from isr.edits.pictures import PASS_VERSION, Finding, look
 from isr.edits.refusals import Refusal, read_refusals
 from isr.edits.scan import Scanned, Scanner
@@ -29,8 +38,6 @@ from isr.types import Edit, ImageRef, Treatment, Unit
 
 SETTINGS = ("rubrics", "by", "level")
 CHUNK = 1000
-_NUMBERS = ("eps", "seed")  # columns in which 0.03 and 3e-2 are the same; digests and names are never touched
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NO_EXTRA: Mapping[str, str] = {}
 
 
@@ -90,6 +97,7 @@ class _Loader:
     controls: dict[Unit, tuple[str, str]] = field(default_factory=dict)
     shown: dict[Unit, tuple[str, str, str]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    by_pixels: bool = True  # no row names its image
 
     def load(self, rows: Iterator[Row]) -> None:
         while chunk := list(islice(rows, CHUNK)):
@@ -108,6 +116,14 @@ class _Loader:
                     self.loaded.append((row.where, edit))
                 self.problems += problems
             self.on_progress(len(chunk))
+
+    def image_of(self, path: str) -> str:
+        """The image_id of a source by its path: that of the rows that show it, else by its pixels; ``""`` for no picture."""
+        named = {e.cluster for _, e in self.loaded if e.source is not None and e.source.path == path}
+        if len(named) == 1:
+            return named.pop()
+        looked = self.scanner.scan([path])[path]
+        return image_id_of(looked.pixels) if isinstance(looked, Scanned) else ""
 
     def sound(self) -> list[Edit]:
         """The edits of the rows without any problem; of rows that contradict each other none is left."""
@@ -163,14 +179,15 @@ class _Loader:
         edited = self.refs[v["file_name"]]
         source = self._ref(v, "source_file_name")
         edit_id = v.get("edit_id", edited.path)
+        self.by_pixels &= "image_id" not in v
         image_id = v.get("image_id") or (
-            f"px-{self.scanned[source.path].pixels[7:23]}" if source else f"edit-{edit_id}"
+            image_id_of(self.scanned[source.path].pixels) if source else f"edit-{edit_id}"
         )
         prompt = self._shared(v["prompt"])
-        numbers = {name: _number(v[name]) for name in _NUMBERS if name in v}
+        numbers = {name: number_text(v[name]) for name in NUMBERS if name in v}
         unit = Unit(
             self._shared(image_id),
-            self._shared(v.get("prompt_id") or f"tx-{sha256_bytes(prompt.encode())[7:23]}"),
+            self._shared(v.get("prompt_id") or prompt_id_of(prompt)),
             *(self._shared(numbers.get(name, v.get(name, ""))) for name in ("editor", "seed", "purifier")),
         )
         treatment = Treatment(
@@ -239,16 +256,6 @@ class _Loader:
             )
 
 
-def _number(text: str) -> str:
-    """``0.030`` and ``3e-2`` as ``0.03``, ``8.0`` as ``8``; anything that is no such number as it stands."""
-    if not _DECIMAL.fullmatch(text) or text.lstrip("+-").isdigit():
-        return text
-    value = float(text)
-    if not math.isfinite(value):
-        return text
-    return str(int(value)) if value.is_integer() else repr(value)
-
-
 def load_edits(
     path: str | Path,
     *,
@@ -274,6 +281,7 @@ def load_edits(
         edits = loader.sound()
         edits.sort(key=lambda e: (e.unit, e.treatment, e.edit_id))
         findings = _findings(loader, edits, file)
+        refusals = read_refusals(root, edits, loader.image_of, by_pixels=loader.by_pixels)
     unknown = sorted(set(settings.by) - columns(edits)) if edits else []
     said += [
         Problem("isr.toml", "by", "columns of the metadata", repr(name), "correct the name or add the column")
@@ -290,7 +298,7 @@ def load_edits(
         settings=settings,
         skipped=tuple(problems),
         skipped_names=names,
-        refusals=read_refusals(root, edits),
+        refusals=refusals,
         findings=findings,
         colours={path: colour for path in shown if (colour := loader.scanned[path].colour)},
     )

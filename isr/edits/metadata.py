@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isr.canonical import sha256_bytes
 from isr.errors import EditDirectoryError, Problem
 from isr.reading import (
     TooDeep,
@@ -36,6 +38,10 @@ DIGESTS = {
 }
 """By the column of a path: the one in which ``isr edit`` keeps the digest of the file that it wrote."""
 KNOWN = frozenset({*PATHS, "prompt", "edit_id", "split", *Unit._fields, *Treatment._fields})
+
+BY_PIXELS = "px-"  # begins the image_id of a source that has none of its own
+NUMBERS = ("eps", "seed")  # columns in which 0.03 and 3e-2 are the same; digests and names are never touched
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +160,7 @@ def _row(where: str, values: Mapping[str, Any]) -> Row:
     problems: list[Problem] = []
     for name, value in values.items():
         text = text_of(value)
-        if not _is_unicode(name):
+        if not is_unicode(name):
             problems.append(
                 Problem(where, ascii(name)[:60], "a column name in valid Unicode", "this one", "rename it")
             )
@@ -162,7 +168,7 @@ def _row(where: str, values: Mapping[str, Any]) -> Row:
             found = f"{type(value).__name__} {str(value)[:60]!r}"
             expected = "text" if name == "prompt" else "a text or a number"
             problems.append(Problem(where, name, expected, found, "correct the value"))
-        elif not _is_unicode(text):
+        elif not is_unicode(text):
             problems.append(Problem(where, name, "valid Unicode", ascii(text)[:60], "correct the value"))
         elif text:
             texts[name] = text
@@ -188,9 +194,30 @@ def text_of(value: Any) -> str | None:
     return as_text(value) if isinstance(value, int | float) else None
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written to a file: no lone surrogate, no NUL."""
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
     return "\0" not in text
+
+
+def number_text(text: str) -> str:
+    """``0.030`` and ``3e-2`` as ``0.03``, ``8.0`` as ``8``; anything that is no such number as it stands."""
+    if not _DECIMAL.fullmatch(text) or text.lstrip("+-").isdigit():
+        return text
+    value = float(text)
+    if not math.isfinite(value):
+        return text
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def prompt_id_of(prompt: str) -> str:
+    """The ``prompt_id`` of a prompt that has none of its own: by its text."""
+    return f"tx-{sha256_bytes(prompt.encode())[7:23]}"
+
+
+def image_id_of(pixels: str) -> str:
+    """The ``image_id`` of a source that has none of its own: by the digest of its pixels."""
+    return f"{BY_PIXELS}{pixels[7:23]}"

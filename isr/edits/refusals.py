@@ -6,18 +6,21 @@ arm, is counted by arm, and is never judged.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from isr.canonical import sha256_bytes
+from isr.edits.metadata import BY_PIXELS, NUMBERS, is_unicode, number_text, prompt_id_of, text_of
 from isr.errors import EditDirectoryError, Problem
 from isr.reading import Unreadable, byte_lines, json_lines
 from isr.types import Arm, Edit, Treatment, Unit
 
 FILE = "refusals.jsonl"
-_FIELDS = (*Unit._fields, *Treatment._fields, "arm", "prompt", "reason")
+_FIELDS = (*Unit._fields, *Treatment._fields, "arm", "prompt", "source_file_name", "reason")
+NOBODY = Treatment("", "", "", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,67 +38,96 @@ class Refusal:
         return {k: v for k, v in {**named, "arm": self.arm.value, "reason": self.reason}.items() if v}
 
 
-def read_refusals(root: Path, edits: Sequence[Edit]) -> tuple[Refusal, ...]:
+def read_refusals(
+    root: Path,
+    edits: Sequence[Edit],
+    image_of: Callable[[str], str] = lambda path: "",
+    by_pixels: bool = False,
+) -> tuple[Refusal, ...]:
     """The refusals of a directory, in an order that does not depend on the file's; none without the file.
 
-    Raises ``EditDirectoryError`` with every line that names no unit, or one whose edit is there.
+    image_of: the ``image_id`` of a source by its path, as the metadata have it where they name none. by_pixels: no row of
+    the metadata names one. Raises ``EditDirectoryError`` with every line that names no unit, one whose edit is there, or
+    one that cannot meet the metadata.
     """
     path = root / FILE
-    if not path.exists():
+    if not os.path.lexists(path):
         return ()
-    found: list[Refusal] = []
+    prompts = {e.prompt: e.unit.prompt_id for e in edits}
+    found: list[tuple[str, Refusal]] = []
     problems: list[Problem] = []
     try:
         for number, _, value in json_lines(byte_lines(path), once=True):
-            read = parsed(value, f"{FILE}:{number}")
-            (problems if isinstance(read, Problem) else found).append(read)  # type: ignore[arg-type]
+            where = f"{FILE}:{number}"
+            read = parsed(value, where, prompts, image_of)
+            if isinstance(read, Problem):
+                problems.append(read)
+            else:
+                found.append((where, read))
     except Unreadable as error:
         raise EditDirectoryError(f"{path}: {error}") from error
-    problems += _contradictions(found, edits)
+    problems += _contradictions(found, edits, by_pixels)
     if problems:
         raise EditDirectoryError(f"{path}: {len(problems)} problem(s)", problems)
-    return tuple(sorted(found, key=lambda r: (r.unit, r.treatment, r.arm)))
+    return tuple(sorted((r for _, r in found), key=lambda r: (r.unit, r.treatment, r.arm)))
 
 
-def parsed(value: Any, where: str) -> Refusal | Problem:
-    """The refusal in a line, or what is wrong with it."""
+def parsed(
+    value: Any,
+    where: str,
+    prompts: Mapping[str, str] = MappingProxyType({}),
+    image_of: Callable[[str], str] = lambda path: "",
+) -> Refusal | Problem:
+    """The refusal in a line, its values written as the metadata's are; or what is wrong with it.
+
+    prompts: the ``prompt_id`` of each prompt of the metadata.
+    """
     if isinstance(value, Unreadable) or not isinstance(value, dict):
         found = value.found if isinstance(value, Unreadable) else type(value).__name__
         return Problem(where, "", "a JSON object", found, "correct the line")
     unknown = sorted(set(value) - set(_FIELDS))
     if unknown:
         fix = "leave it out; a refusal has no picture and no other column"
-        return Problem(where, unknown[0], f"one of {', '.join(_FIELDS)}", "another field", fix)
-    texts = {
-        k: str(v) for k, v in value.items() if isinstance(v, str | int | float) and not isinstance(v, bool)
-    }
-    if texts.get("arm") not in tuple(Arm):
+        return Problem(where, ascii(unknown[0])[:60], f"one of {', '.join(_FIELDS)}", "another field", fix)
+    texts = {k: text_of(v) for k, v in value.items()}
+    for name, text in texts.items():
+        if text is None or not is_unicode(text):
+            return Problem(where, name, "a text or a number", ascii(value[name])[:60], "correct the value")
+    said = {k: number_text(v) if k in NUMBERS else v for k, v in texts.items() if v}
+    if said.get("arm") not in tuple(Arm):
         return Problem(where, "arm", " or ".join(Arm), repr(value.get("arm"))[:40], "name the arm")
-    if not texts.get("image_id") or not (texts.get("prompt_id") or texts.get("prompt")):
+    image = said.get("image_id") or (image_of(said["source_file_name"]) if "source_file_name" in said else "")
+    if not image or not (said.get("prompt_id") or said.get("prompt")):
         fix = "name the unit as the metadata do"
-        return Problem(where, "image_id", "image_id, and prompt_id or prompt", "none", fix)
-    prompt = texts.get("prompt_id") or f"tx-{sha256_bytes(texts['prompt'].encode())[7:23]}"
-    unit = Unit(texts["image_id"], prompt, *(texts.get(n, "") for n in ("editor", "seed", "purifier")))
-    arm = Arm(texts["arm"])
-    treatment = Treatment(*(texts.get(n, "") if arm is Arm.PROTECTED else "" for n in Treatment._fields))
-    return Refusal(unit=unit, treatment=treatment, arm=arm, reason=texts.get("reason", "")[:500])
+        expected = "image_id, or source_file_name of a picture in the directory; and prompt_id or prompt"
+        return Problem(where, "image_id", expected, "none", fix)
+    prompt = said.get("prompt_id") or prompts.get(said["prompt"]) or prompt_id_of(said["prompt"])
+    unit = Unit(image, prompt, *(said.get(n, "") for n in ("editor", "seed", "purifier")))
+    arm = Arm(said["arm"])
+    treatment = Treatment(*(said.get(n, "") if arm is Arm.PROTECTED else "" for n in Treatment._fields))
+    return Refusal(unit=unit, treatment=treatment, arm=arm, reason=said.get("reason", "")[:500])
 
 
-def _contradictions(refusals: Iterable[Refusal], edits: Sequence[Edit]) -> Iterator[Problem]:
-    """Refusals that stand there twice, or whose edit is there."""
+def _contradictions(
+    refusals: Iterable[tuple[str, Refusal]], edits: Sequence[Edit], by_pixels: bool
+) -> Iterator[Problem]:
+    """Refusals that stand there twice, whose edit is there, or that name an image as no row of the metadata can."""
     made: set[object] = {(e.unit, e.treatment, Arm.PROTECTED) for e in edits}
-    made |= {(e.unit, Treatment("", "", "", ""), Arm.CONTROL) for e in edits if e.control is not None}
-    seen: set[object] = set()
-    for refusal in refusals:
+    made |= {(e.unit, NOBODY, Arm.CONTROL) for e in edits if e.control is not None}
+    seen: dict[object, str] = {}
+    for where, refusal in refusals:
         key = (refusal.unit, refusal.treatment, refusal.arm)
-        at = f"{FILE}: {refusal.unit.image_id}, {refusal.unit.prompt_id} ({refusal.arm})"
         if key in made:
             yield Problem(
-                at, "", "an edit that was refused", "one that is in the metadata", "drop one of the two"
+                where, "", "an edit that was refused", "one that is in the metadata", "drop one of the two"
             )
-        if key in seen:
-            yield Problem(at, "", "each refusal once", "it twice", "drop one")
-        seen.add(key)
+        if (first := seen.setdefault(key, where)) != where:
+            yield Problem(where, "", "each refusal once", f"that of {first} again", "drop one")
+        if by_pixels and not refusal.unit.image_id.startswith(BY_PIXELS):
+            fix = "name the picture by source_file_name: the metadata have no image_id, and go by its pixels"
+            yield Problem(
+                where, "image_id", "an image of the metadata", repr(refusal.unit.image_id)[:60], fix
+            )
 
 
 def counted(refusals: Iterable[Refusal]) -> Mapping[tuple[Arm, Treatment], int]:

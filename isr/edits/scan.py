@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sqlite3
 import stat
 import time
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from isr.canonical import is_sha256
 from isr.edits.images import POLICY, colour_of, pixel_digest
 from isr.files import is_settled
 from isr.image_file import ImageProblem, decoded, read_file
@@ -29,6 +31,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS looked_at (
 ) WITHOUT ROWID"""
 _FOUND = "CREATE TABLE IF NOT EXISTS found (key TEXT PRIMARY KEY, body TEXT) WITHOUT ROWID"
 _COLUMNS = "path, size, mtime_ns, ctime_ns, policy, sha256, pixels, colour, width, height, transparent, thumb"
+_COLOUR = re.compile("(#[0-9a-f]{6})?")
 THUMB = 8  # pixels of a side of the thumbnails by which pictures are compared
 PATH_BY_DIGEST = "SELECT path FROM looked_at WHERE sha256 = ? LIMIT 1"  # in a cache, for a file's digest
 _UNSETTLED = (-1, -1, -1)  # the state of no file
@@ -169,17 +172,9 @@ class Scanner:
                 some = paths[start : start + 500]
                 sql = f"SELECT {_COLUMNS} FROM looked_at WHERE path IN ({','.join('?' * len(some))})"
                 for path, size, mtime, ctime, policy, *known_as in self._cache.execute(sql, some):
-                    if (size, mtime, ctime) == stats[path] and policy == POLICY:
-                        sha256, pixels, colour, width, height, transparent, thumb = known_as
-                        known[path] = Scanned(
-                            sha256=sha256,
-                            pixels=pixels,
-                            colour=colour,
-                            width=width,
-                            height=height,
-                            transparent=bool(transparent),
-                            thumb=thumb,
-                        )
+                    same = (size, mtime, ctime) == stats[path] and policy == POLICY
+                    if same and (row := _scanned(*known_as)) is not None:
+                        known[path] = row
         return known
 
     def _remember(
@@ -212,6 +207,34 @@ class Scanner:
                 f"INSERT OR REPLACE INTO looked_at ({_COLUMNS}) VALUES ({','.join('?' * 12)})", rows
             )
             self._cache.commit()
+
+
+def _scanned(
+    sha256: object,
+    pixels: object,
+    colour: object,
+    width: object,
+    height: object,
+    transparent: object,
+    thumb: object,
+) -> Scanned | None:
+    """A row of the cache; ``None`` for one that is damaged, whose file is looked at again."""
+    sizes = isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0
+    if not (sizes and isinstance(thumb, bytes) and len(thumb) == THUMB * THUMB):
+        return None
+    if not (
+        is_sha256(sha256) and is_sha256(pixels) and isinstance(colour, str) and _COLOUR.fullmatch(colour)
+    ):
+        return None
+    return Scanned(
+        sha256=str(sha256),
+        pixels=str(pixels),
+        colour=colour,
+        width=width,  # type: ignore[arg-type]
+        height=height,  # type: ignore[arg-type]
+        transparent=bool(transparent),
+        thumb=thumb,
+    )
 
 
 def _open_cache(path: Path | None) -> sqlite3.Connection | None:

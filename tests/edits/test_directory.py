@@ -22,10 +22,10 @@ from PIL import Image
 
 from isr import files, image_file
 from isr.edits import scan
-from isr.edits.directory import EditDirectory, Settings, _number, columns, read_settings
+from isr.edits.directory import EditDirectory, Settings, columns, read_settings
 from isr.edits.directory import load_edits as load_directory
 from isr.edits.images import pixel_digest
-from isr.edits.metadata import DIGESTS
+from isr.edits.metadata import DIGESTS, number_text
 from isr.errors import EditDirectoryError, RubricError
 from isr.image_file import decode
 from isr.judging.edits import load_edits
@@ -191,18 +191,18 @@ def test_three_formats_give_equal_edits(root: Path) -> None:
     ],
 )  # fmt: skip
 def test_numbers(text: str, number: str) -> None:
-    assert _number(text) == number
+    assert number_text(text) == number
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_number_is_the_same_however_it_is_written(value: float) -> None:
     written = {
-        _number(text)
+        number_text(text)
         for text in (repr(value), f"{value:.17e}", f"{value:+.17e}" if value >= 0 else repr(value))
     }
     assert len(written) == 1
     assert float(written.pop()) == value
-    assert _number(_number(repr(value))) == _number(repr(value))
+    assert number_text(number_text(repr(value))) == number_text(repr(value))
 
 
 def test_digests_of_a_configuration_are_not_numbers(root: Path) -> None:

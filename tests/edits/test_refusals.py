@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from isr.cli import cli
 from isr.edits.directory import load_edits
 from isr.errors import EditDirectoryError
+from isr.types import Edit
 
 EDITS = Path(__file__).resolve().parents[1] / "golden" / "0.1.0" / "edits"
 
@@ -83,7 +84,7 @@ def test_a_refusal_changes_what_was_evaluated(edits: Path) -> None:
     ("change", "words"),
     [
         ({"arm": "both"}, "'arm': expected protected or control"),
-        ({"image_id": ""}, "expected image_id, and prompt_id or prompt"),
+        ({"image_id": ""}, "expected image_id, or source_file_name of a picture"),
         ({"file_name": "x.png"}, "a refusal has no picture"),
     ],
 )
@@ -93,6 +94,59 @@ def test_a_line_that_names_no_unit_is_named(edits: Path, change: dict[str, str],
     with pytest.raises(EditDirectoryError, match=r"refusals\.jsonl:1") as caught:
         load_edits(edits)
     assert words in str(caught.value)
+
+
+def test_a_refusal_is_written_as_the_metadata_are(tmp_path: Path) -> None:
+    """By source and prompt where the metadata have no ids; a seed of 1.0 is the seed 1, a null is nothing."""
+    folder = shutil.copytree(EDITS, tmp_path / "edits")
+    rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text("utf-8").splitlines()]
+    for row in rows:
+        row.pop("image_id", None)
+        row.pop("prompt_id", None)
+    gone = rows.pop(0)
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), "utf-8")
+    unit = {k: gone.get(k) for k in ("source_file_name", "prompt", "editor", "purifier")}
+    treatment = {k: gone[k] for k in ("method", "objective", "eps", "config") if k in gone}
+    line = {**unit, "seed": float(gone["seed"]), **treatment, "arm": "protected", "reason": None}
+    write(folder, [line])
+    (refusal,) = load_edits(folder).refusals
+    (before,) = (
+        e for e in _whole(folder, [gone, *rows]) if e.edit_id == gone.get("edit_id", gone["file_name"])
+    )
+    assert (refusal.unit, refusal.treatment, refusal.reason) == (before.unit, before.treatment, "")
+    write(folder, [{**line, "source_file_name": None, "image_id": "bird"}])
+    with pytest.raises(EditDirectoryError, match="source_file_name: the metadata have no image_id"):
+        load_edits(folder)
+
+
+def _whole(folder: Path, rows: list[dict[str, object]]) -> tuple[Edit, ...]:
+    (folder / "refusals.jsonl").unlink()
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), "utf-8")
+    return load_edits(folder).edits
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"eps": 1e999, "arm": "control"}',
+        '{"image_id": true}',
+        '{"\\ud800": 1}',
+        '{"prompt": "\\u0000"}',
+        "[]",
+    ],
+)
+def test_a_hostile_line_is_one_clear_error(edits: Path, text: str) -> None:
+    (edits / "refusals.jsonl").write_text(text + "\n", "utf-8")
+    with pytest.raises(EditDirectoryError, match=r"refusals\.jsonl") as caught:
+        load_edits(edits)
+    assert str(caught.value).isprintable() or "\n" in str(caught.value)
+
+
+def test_a_file_that_leads_nowhere_is_not_taken_for_none(edits: Path) -> None:
+    (edits / "refusals.jsonl").unlink()
+    (edits / "refusals.jsonl").symlink_to("nowhere")
+    with pytest.raises(EditDirectoryError):
+        load_edits(edits)
 
 
 def test_an_edit_cannot_be_refused_and_be_there(edits: Path) -> None:

@@ -219,6 +219,19 @@ def test_a_file_put_in_the_place_of_another_is_noticed(root: Path, cache: Path) 
     assert scanned(root, "a.png", cache=cache)["a.png"] != before
 
 
+@pytest.mark.parametrize(
+    "damage",
+    ["thumb = x'00'", "pixels = 'sha256:x'", "sha256 = 7", "width = 'wide'", "height = 0", "colour = 1.5"],
+)
+def test_a_damaged_row_is_looked_at_again(damage: str, root: Path, cache: Path, decoded: list[str]) -> None:
+    first = scanned(root, "a.png", cache=cache)
+    with closing(sqlite3.connect(cache)) as kept:
+        assert kept.execute(f"UPDATE looked_at SET {damage}").rowcount == 1
+        kept.commit()
+    assert scanned(root, "a.png", cache=cache) == first
+    assert len(decoded) == 2
+
+
 def test_problems_are_not_remembered(root: Path, cache: Path) -> None:
     (root / "late.png").write_bytes(b"")
     assert isinstance(scanned(root, "late.png", cache=cache)["late.png"], ImageProblem)
