@@ -24,9 +24,10 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+# not for the whole session: Playwright's event loop stays in this thread, and `asyncio.run` of later tests refuses
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
-    """A headless chromium."""
+    """A headless chromium, ended with the last test of this folder."""
     playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
