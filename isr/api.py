@@ -26,10 +26,10 @@ from isr.people.study_file import guideline_version, named_apart, option_scales,
 from isr.scoring.compare import Comparison
 from isr.scoring.compare import compare as compare_contenders
 from isr.scoring.finished import (
-    answered_told,
     contenders,
     read_run,
     require_one_instrument,
+    results_told,
     settings_told,
     shared_instrument,
     versions_told,
@@ -71,7 +71,7 @@ def compare(
         choose=choose,
         level=level,
         seed=seed,
-        told=[*versions_told(finished), *settings_told(finished), *answered_told(finished)],
+        told=[*versions_told(finished), *settings_told(finished), *results_told(finished)],
     )
 
 

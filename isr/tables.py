@@ -10,6 +10,7 @@ from typing import Literal
 
 from isr.spreadsheet import Writer
 from isr.stats.independent import wilson
+from isr.text import plain
 from isr.types import Estimate
 
 Kind = Literal["rate", "points", "number", "signed"]
@@ -155,17 +156,17 @@ class Table:
 
     def text(self) -> str:
         """For the terminal: labels to the left, figures to the right, one empty line between sections."""
-        head = [_plain(h) for h in self.columns.values()]
-        blocks = [(s, [[_plain(c) for c in line] for line in lines]) for s, lines in self.physical()]
+        head = [plain(h) for h in self.columns.values()]
+        blocks = [(s, [[plain(c) for c in line] for line in lines]) for s, lines in self.physical()]
         widths = [max([len(h)] + [len(ln[i]) for _, b in blocks for ln in b]) for i, h in enumerate(head)]
-        said = [_plain(self.title), "", _aligned(head, widths)]
+        said = [plain(self.title), "", _aligned(head, widths)]
         last = ""
         for section, lines in blocks:
             if section != last:
-                said += ["", _plain(section)]
+                said += ["", plain(section)]
                 last = section
             said += [_aligned(line, widths) for line in lines]
-        said += ["", *(f"  {_plain(n)}" for n in self.notes)] if self.notes else []
+        said += ["", *(f"  {plain(n)}" for n in self.notes)] if self.notes else []
         return "\n".join(said) + "\n"
 
     def markdown(self) -> str:
@@ -204,19 +205,19 @@ class Table:
         if e is not None:
             bounds = e.bounds or (None, None)
             ours = (
-                e.value, e.low, e.high, e.level, *bounds, e.n, e.clusters, e.method, _plain("; ".join(e.notes)), text,
+                e.value, e.low, e.high, e.level, *bounds, e.n, e.clusters, e.method, plain("; ".join(e.notes)), text,
             )  # fmt: skip
         span = known.span or (None, None)
         said = (known.value, *span, known.n, known.unverified or None)
         names = (_unmarked(self.name), _unmarked(row.section), _unmarked(row.label), key)
-        return (*names, *ours, *said, _plain(row.signature))
+        return (*names, *ours, *said, plain(row.signature))
 
     def latex(self) -> str:
         """A tabular with booktabs' rules; the lines of a cell stand beneath each other."""
         head = [_tex(h) for h in self.columns.values()]
         said = [
             "% " + r"\usepackage{booktabs}",
-            *(f"% {_plain(n)}" for n in [self.title, *self.notes]),
+            *(f"% {plain(n)}" for n in [self.title, *self.notes]),
             r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}",
             r"\toprule",
             " & ".join(head) + r" \\",
@@ -245,14 +246,9 @@ def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cells).rstrip()
 
 
-def _plain(text: str) -> str:
-    """Without control characters: a name must not break the table or the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
 def markdown(text: str) -> str:
     """Text with what Markdown and HTML would read as theirs escaped."""
-    return _plain(text).strip().translate(_MARKDOWN)
+    return plain(text).strip().translate(_MARKDOWN)
 
 
 def _tex(text: str) -> str:
@@ -265,8 +261,8 @@ def _tex(text: str) -> str:
 
 def _unmarked(text: str) -> str:
     """A name on one line that no spreadsheet takes for a formula."""
-    plain = _plain(text)
-    return f"'{plain}" if plain[:1] in ("=", "+", "-", "@") and len(plain) > 1 else plain
+    said = plain(text)
+    return f"'{said}" if said[:1] in ("=", "+", "-", "@") and len(said) > 1 else said
 
 
 def csv_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

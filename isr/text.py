@@ -1,4 +1,4 @@
-"""Numbers in words: a rate, a difference, an interval, a p-value, as every table and sentence prints them."""
+"""Words for people: the text of strangers made safe; rates, differences, intervals and p-values as they are printed."""
 
 from __future__ import annotations
 
@@ -57,3 +57,8 @@ def rate_with_interval(e: Limits | None, *, none: str = "") -> str:
 def p_value(value: float | None) -> str:
     """Four decimals, ``<.0001`` below that, ``-`` where there is no test."""
     return NOTHING if value is None else "<.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def plain(text: str) -> str:
+    """Text that a stranger wrote, without control characters: it must not break a table or the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from isr.bench.thesis import Disagreement, plain_text, told
+from isr.bench.thesis import Disagreement, told
 from isr.files import write_bytes
 from isr.image_file import ImageProblem, decode, read_file
+from isr.text import plain
 
 SIDE, GAP, TEXT = 192, 12, 14  # pixels: a picture's longer side, between pictures, a line of text
 MOST = 1000  # letters of a line of text in a picture; all of it stands in the results
@@ -68,7 +69,7 @@ def _wrapped(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, widt
     indent = " " * (len(text) - len(text.lstrip()))
     line = indent
 
-    for word in plain_text(text)[:MOST].split():
+    for word in plain(text)[:MOST].split():
         piece = word
         while piece:
             joined = f"{line} {piece}" if line.strip() else indent + piece

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from isr.bench.paper_tables import METRICS
 from isr.tables import Cell, Line, Table, markdown
+from isr.text import plain
 from isr.types import Estimate, Treatment
 
 SHOWN = 3
@@ -161,7 +162,7 @@ class Thesis:
         for side, title in SIDES.items():
             some = _different([u for u in self.units if u.outcome == side], most)
             if some:
-                lines += [title, *(f"  {plain_text(t)}" for u in some for t in told(u)), ""]
+                lines += [title, *(f"  {plain(t)}" for u in some for t in told(u)), ""]
         return "\n".join(lines)
 
     def markdown(self) -> str:
@@ -212,10 +213,6 @@ def told(unit: Disagreement) -> Iterator[str]:
     yield "  " + "  ".join(f"{k}: {p.name if p else '-'}" for k, p in unit.pictures.items())
     for said in unit.verdicts:
         yield f"  {said.judge}, {said.question}: {said.verdict}. {said.reasoning}"
-
-
-def plain_text(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _line(s: Separation) -> Line:

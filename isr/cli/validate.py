@@ -31,17 +31,19 @@ def command(directory: Path, rubrics: tuple[str, ...], accept: tuple[str, ...], 
     isr validate examples/shapes
     """
     import json
-    from collections import Counter
     from dataclasses import asdict
 
     from isr.edits.columns import splits
-    from isr.edits.pictures import require
+    from isr.edits.pictures import known_kinds, require
+    from isr.edits.refusals import told
     from isr.errors import EditDirectoryError
     from isr.files import files_below
     from isr.judging.edits import load_edits
     from isr.scoring.options import Options
     from isr.scoring.remarks import remarks
+    from isr.text import plain
 
+    known_kinds(accept)
     try:
         found = load_edits(
             directory, rubrics=rubrics or None, cache=Options(directory=directory).home / "cache.db"
@@ -76,15 +78,13 @@ def command(directory: Path, rubrics: tuple[str, ...], accept: tuple[str, ...], 
             f"{directory}: valid; " + ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items())
         )
         if found.refusals:
-            arms = Counter(r.arm.value for r in found.refusals)
-            by_arm = ", ".join(f"{arms[a]} {a}" for a in ("protected", "control") if arms[a])
-            click.echo(f"{len(found.refusals)} edits were refused by their editor ({by_arm})")
+            click.echo(f"refused by the editor: {plain(told(found.refusals))}")
         for seen in found.findings:
             level = "accepted" if seen.level == "refusal" else seen.level
-            click.echo(f"{level}: {seen.text}")
+            click.echo(f"{level}: {plain(seen.text)}")
         for remark in remarked:
-            click.echo(f"warning: {remark}")
+            click.echo(f"warning: {plain(remark)}")
         for path in flat[:SHOWN]:
-            click.echo(f"  {path} is {found.colours[path]} all over")
+            click.echo(f"  {plain(path)} is {found.colours[path]} all over")
         if len(flat) > SHOWN:
             click.echo(f"  and {len(flat) - SHOWN} more (--json: all)")

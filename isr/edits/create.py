@@ -5,7 +5,6 @@ from __future__ import annotations
 import filecmp
 import json
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -15,8 +14,8 @@ from isr.edits.crop import last_part
 from isr.edits.matching import Match, Picture, Row, cell_of
 from isr.edits.metadata import KNOWN, NAMES, PATHS, read_rows
 from isr.errors import EditDirectoryError, Problem, UsageError
-from isr.files import partial_name, write_bytes, write_text
-from isr.image_file import read_file
+from isr.files import partial_name, write_text
+from isr.image_file import ImageProblem, open_image, read_file
 from isr.reading import read_text
 
 FOLDERS = {
@@ -62,8 +61,13 @@ def write_directory(
     rows = [_row(row, columns, places) for row in matched]
     _require_new(before, rows)
     with _undone_on_failure() as made:
-        for (_, picture), relative in places.items():
-            _put(target, relative, picture, made)
+        problems = [
+            Problem(str(picture), column, p.expected, p.found, p.fix)
+            for (column, picture), relative in places.items()
+            if (p := _put(target, relative, picture, made)) is not None
+        ]
+        if problems:
+            raise EditDirectoryError("nothing was written", problems)
         old = read_text(file) if add else ""
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
         write_text(file, old + ("\n" if old and not old.endswith("\n") else "") + "\n".join(lines) + "\n")
@@ -188,24 +192,31 @@ def _bytes_of(picture: Picture) -> bytes:
     return last_part(data, _bytes_of(picture.source) if picture.source else None, str(picture))
 
 
-def _put(target: Path, relative: Path, picture: Picture, made: list[Path]) -> None:
-    """Copies a picture, whole or not at all, and notes what it made; one that is there already stays."""
+def _put(target: Path, relative: Path, picture: Picture, made: list[Path]) -> ImageProblem | None:
+    """Copies a picture, whole or not at all, and notes what it made; one that is there already stays.
+
+    What begins as no image is not copied, whatever it is called: a table, or a link in a folder that somebody else
+    made, may name any file of this machine, and the directory is for others.
+    """
     path = target / relative
     if path.exists():
-        return
+        return None
+    try:
+        data = _bytes_of(picture)
+        open_image(data)
+    except ImageProblem as problem:
+        return problem
     missing = [f for f in (path.parent, *path.parent.parents) if not f.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     made += reversed(missing)
-    if picture.file is None or picture.strip:
-        write_bytes(path, _bytes_of(picture))
-    else:
-        partial = partial_name(path)
-        try:
-            shutil.copyfile(picture.file, partial)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+    partial = partial_name(path)
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     made.append(path)
+    return None
 
 
 @contextmanager

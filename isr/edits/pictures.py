@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from isr.edits.scan import THUMB, Scanned
-from isr.errors import EditDirectoryError, Problem
+from isr.errors import EditDirectoryError, Problem, UsageError
 from isr.types import Edit, Floats, ImageRef, Treatment
 
-PASS_VERSION = 1  # raised whenever the same pictures could be told otherwise
+PASS_VERSION = 2  # raised whenever the same pictures could be told otherwise
 WARNED_FROM = 0.2  # share of rows
 REFUSED_FROM = 3  # rows, where it is all of them
 EXAMPLES = 3
@@ -47,20 +47,20 @@ class Level(StrEnum):
     REFUSAL = "refusal"
 
 
+_ONE_COLOUR = "one colour all over: a failed computation, or the black square of a safety checker, may count as a failed edit"
 MEANINGS = {
     "edit-is-source": "the edit is the source itself: the editor changed nothing, or the column names another file",
+    "edit-is-protected": (
+        "the edit is the protected image itself: the editor changed nothing, or the column names another file"
+    ),
     "edit-shared": "one picture is the edit of several prompts or images",
     "edit-in-treatments": "one picture is the edit under several treatments",
-    "edit-one-colour": (
-        "one colour all over: a failed computation, or the black square of a safety checker, may count as a failed edit"
-    ),
+    "edit-one-colour": _ONE_COLOUR,
     "edit-shape": "the edit has another shape than its source",
     "control-is-source": "the control edit is the source itself",
     "control-is-edit": "the control edit is the edit itself",
     "control-shared": "one picture is the control edit of several prompts or images",
-    "control-one-colour": (
-        "one colour all over: a failed computation, or the black square of a safety checker, may count as a failed edit"
-    ),
+    "control-one-colour": _ONE_COLOUR,
     "control-shape": "the control edit has another shape than its source",
     "protected-is-source": "the protected image is the source itself: no protection was applied",
     "protected-of-another": "the protected image does not look like its source",
@@ -195,6 +195,9 @@ class _Look:
             who = f"edits of {treatment.method or 'no method named'}"
             of = sum(self.source[i] >= 0 for i in rows)
             yield from self._told("edit-is-source", who, [i for i in rows if own[i]], of)
+            attacked = [i for i in rows if self.protected[i] >= 0 and not self.plain[i]]
+            back = [i for i in attacked if self.edited[i] == self.protected[i] != self.source[i]]
+            yield from self._told("edit-is-protected", who, back, len(attacked))
             yield from self._told("edit-shared", who, [i for i in rows if i in shared], len(rows))
             yield from self._told("edit-in-treatments", who, [i for i in rows if i in twice], len(rows))
             yield from self._told("edit-one-colour", who, [i for i in rows if flat[i]], len(rows))
@@ -280,8 +283,11 @@ class _Look:
         swapped, protected = [], []
         odd: dict[str, bool] = {"": False}
         for i, edit in enumerate(self.edits):
-            control = edit.control.path if edit.control is not None else ""
-            if control != edit.edited.path and _CLEAN.search(edit.edited.path) and _ATTACKED.search(control):
+            if (
+                edit.control is not None
+                and not self.plain[i]
+                and _swapped(edit.edited.path, edit.control.path)
+            ):
                 swapped.append(i)
             source = edit.source.path if edit.source is not None else ""
             if source not in odd:
@@ -359,6 +365,20 @@ _CLEAN = re.compile(
     r"(?<![a-z])(?:clean|controls?|orig(?:inals?)?|un-?protected|unattacked|no-?protection)(?![a-z])",
     re.IGNORECASE,
 )
+_CONTROL = re.compile(r"(?<![a-z])controls?(?![a-z])", re.IGNORECASE)
+
+
+def _swapped(edited: str, control: str) -> bool:
+    """Whether by their paths each is the other: a clean edit beside an attacked control, a control beside an edit."""
+    if edited == control or not _CLEAN.search(edited):
+        return False
+    return bool(_ATTACKED.search(control) or (_CONTROL.search(edited) and not _CLEAN.search(control)))
+
+
+def known_kinds(accepted: Iterable[str]) -> None:
+    """Raises ``UsageError`` for a kind of finding that there is not."""
+    if unknown := sorted(set(accepted) - set(MEANINGS)):
+        raise UsageError(f"--accept: expected kinds out of {', '.join(MEANINGS)}; found {', '.join(unknown)}")
 
 
 def level_of(n: int, of: int) -> Level:

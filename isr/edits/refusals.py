@@ -130,10 +130,15 @@ def _contradictions(
             )
 
 
-def counted(refusals: Iterable[Refusal]) -> Mapping[tuple[Arm, Treatment], int]:
-    """Numbers of refusals by arm and treatment."""
-    out: dict[tuple[Arm, Treatment], int] = {}
+def told(refusals: Iterable[Refusal]) -> str:
+    """How many edits were refused, by arm and method: ``2 edits of pgd, 1 control edit``."""
+    counted: dict[tuple[bool, str], int] = {}
     for refusal in refusals:
-        key = (refusal.arm, refusal.treatment)
-        out[key] = out.get(key, 0) + 1
-    return out
+        key = (refusal.arm is Arm.CONTROL, refusal.treatment.method)
+        counted[key] = counted.get(key, 0) + 1
+    return ", ".join(
+        f"{n:,} control edit{'s' * (n > 1)}"
+        if control
+        else f"{n:,} edit{'s' * (n > 1)} of {method or 'no method named'}"
+        for (control, method), n in sorted(counted.items())
+    )

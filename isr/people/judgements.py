@@ -16,6 +16,7 @@ from isr.judging.rubrics import load_pair, load_rubric
 from isr.judging.store import Store
 from isr.people.declared import ASKED, TARGETS, Columns, Words, views, word_of
 from isr.people.label_rows import content_of, flat
+from isr.people.labels import ARM_FIX, ARMS
 from isr.people.meeting import plain_number
 from isr.reading import Unreadable, json_lines, read_bytes
 from isr.scoring.finished import EditRow, FinishedRun, of_stored
@@ -352,7 +353,11 @@ def read_table(path: Path, *, name: str, words: Words, columns: Columns) -> Judg
                     f'declare what it means: --judge-words "{question}: {text}=fails" (or fine, cannot_tell)'
                 )
                 problems.append(Problem(row.where, question, "fails, fine or cannot_tell", repr(text), fix))
-        key = (cells.get("arm", "").casefold() == "control", edit)
+        arm = ARMS.get(cells.get("arm", "").casefold())
+        if arm is None:
+            problems.append(Problem(row.where, "arm", "protected or control", repr(cells["arm"]), ARM_FIX))
+            continue
+        key = (arm == "control", edit)
         first, other, _ = found.setdefault(key, (row.where, said, cells | dict(row.cells)))
         if not edit:
             problems.append(Problem(row.where, "edit_id", "a name", "none", "fill it in or drop the row"))

@@ -33,7 +33,9 @@ KNOWN = (
     *REQUIRED, *QUESTIONS, "edit_sha256", "image_id", "pi", "stratum", "plan", "time", "guideline",
 )  # fmt: skip
 
-ARMS = ("", "protected", "control")
+ARMS = {"": "", "protected": "", "control": "control"}
+"""The words of a column ``arm``, and how labels keep them."""
+ARM_FIX = "write one of these, or give the column another name if it means something else"
 
 SHA256 = re.compile(r"sha256:[0-9a-f]{64}\Z")
 

@@ -16,6 +16,7 @@ from isr.people.declared import Columns, View, Words, views, word_of
 from isr.people.formats import format_of
 from isr.people.label_rows import Content, Row, content_of
 from isr.people.labels import (
+    ARM_FIX,
     ARMS,
     KNOWN,
     QUESTIONS,
@@ -133,12 +134,12 @@ def _of_row(
 
 
 def _grouped(problems: Sequence[Problem]) -> Iterator[Problem]:
-    """One problem for each cause: words that nobody declared stand once, with how often they came."""
-    often = Counter((p.field, p.found) for p in problems if p.fix == UNDECLARED)
+    """One problem for each cause: words that mean nothing here stand once, with how often they came."""
+    often = Counter((p.field, p.found) for p in problems if p.fix in (UNDECLARED, ARM_FIX))
     told: set[tuple[str, str]] = set()
     for p in problems:
         key = (p.field, p.found)
-        if p.fix != UNDECLARED:
+        if p.fix not in (UNDECLARED, ARM_FIX):
             yield p
         elif key not in told:
             told.add(key)
@@ -168,15 +169,14 @@ def _label(where: str, cells: Mapping[str, str], meaning: Meaning, problems: lis
     pi = _number(cells["pi"]) if "pi" in cells else None
     if "pi" in cells and (pi is None or not 0 < pi <= 1):
         wrong("pi", "a probability above 0, at most 1", cells["pi"], "correct the value")
-    if len(problems) > before:
+    arm = ARMS.get(cells.get("arm", "").casefold())
+    if arm is None:
+        wrong("arm", "protected or control", repr(cells["arm"]), ARM_FIX)
+    if arm is None or len(problems) > before:
         return None
     semantic, perceptual = (m if isinstance(m, Mark) else Mark() for m in marks.values())
     texts = {name: cells.get(name, "") for name in ("image_id", "stratum", "plan", "time")}
-    arm = cells.get(
-        "arm", ""
-    ).casefold()  # a word of its own; of another meaning it is a column like any other
-    own = (*KNOWN, "arm") if arm in ARMS else KNOWN
-    extra = {k: v for k, v in cells.items() if k not in own}
+    extra = {k: v for k, v in cells.items() if k not in (*KNOWN, "arm")}
     said = cells.get("guideline", meaning.guideline)
     return Label(
         edit_id=cells["edit_id"],
@@ -186,7 +186,7 @@ def _label(where: str, cells: Mapping[str, str], meaning: Meaning, problems: lis
         edit_sha256=digest,
         pi=pi,
         guideline=said,
-        arm="control" if arm == "control" else "",
+        arm=arm,
         extra=extra,
         **texts,
     )

@@ -48,9 +48,9 @@ def latex(runs: Sequence[ReportRun]) -> str:
         "% " + r"\usepackage{booktabs}",
         *(f"% {r.name}: {r.result.signature}".replace("\n", " ") for r in runs),
         *(
-            f"% {a['level'].upper()}, {r.name}: {a['text']}".replace("\n", " ")
+            f"% {level.upper()}, {r.name}: {text}".replace("\n", " ")
             for r in runs
-            for a in r.result.answered
+            for level, text in r.result.told
         ),
         r"\begin{tabular}{" + "l" * (1 + several) + "rrrrrrrr" + "}",
         r"\toprule",

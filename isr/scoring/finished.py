@@ -11,6 +11,7 @@ from isr.errors import InputError, Problem, UsageError
 from isr.scoring.places import TABLE
 from isr.scoring.stored import StoredRun, read_stored
 from isr.signature import Signature
+from isr.text import plain
 from isr.types import Arm, Treatment, Unit
 
 OUTCOME = {"immunized": 1.0, "not_immunized": 0.0, "undecided": math.nan}
@@ -62,7 +63,7 @@ class FinishedRun:
     signature: str
     treatments: Mapping[Treatment, Mapping[Unit, EditRow]]
     controls: Mapping[Unit, EditRow] = field(default_factory=dict)
-    answered: tuple[str, ...] = ()  # what its answers say about who gave them
+    told: tuple[str, ...] = ()  # what its pictures and its answers say against it
 
     @property
     def instrument(self) -> dict[str, str]:
@@ -84,14 +85,14 @@ def of_stored(stored: StoredRun) -> FinishedRun:
         rows = controls if arm is Arm.CONTROL else treatments.setdefault(treatment, {})
         rows[row.unit] = row
     signature = stored.result.signature
-    said = tuple(f"{a['level']}: {a['text']}" for a in stored.result.answered)
+    said = tuple(f"{level}: {plain(text)}" for level, text in stored.result.told)
     return FinishedRun(
         path=stored.folder.resolve(),
         digest=stored.digest,
         signature=signature,
         treatments=treatments,
         controls=controls,
-        answered=said,
+        told=said,
     )
 
 
@@ -112,9 +113,9 @@ def versions_told(runs: Sequence[FinishedRun]) -> list[str]:
     ]
 
 
-def answered_told(runs: Sequence[FinishedRun]) -> list[str]:
-    """What each run says about who answered: a difference of runs may be one of their judges."""
-    return [f"{run.path.name}: {text}" for run in runs for text in run.answered]
+def results_told(runs: Sequence[FinishedRun]) -> list[str]:
+    """What each run says against its pictures and its answers: a difference of runs may be one of these."""
+    return [f"{run.path.name}: {text}" for run in runs for text in run.told]
 
 
 def settings_told(runs: Sequence[FinishedRun]) -> list[str]:

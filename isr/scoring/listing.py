@@ -82,5 +82,5 @@ def _listed(folder: Path) -> Listed:
 def _state(result: Result) -> str:
     left = sum(result.unfinished.values())
     state = f"{left} requests without a reply: run the same isr score again" if left else "finished"
-    warned = sum(a["level"] == "warning" for a in result.answered)
-    return f"{state}; {warned} warning(s) about who answered" if warned else state
+    warned = sum(level == "warning" for level, _ in result.told)
+    return f"{state}; {warned} warning(s) about its pictures or who answered" if warned else state

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from isr.edits.pictures import MEANINGS
+from isr.edits.pictures import known_kinds
 from isr.errors import UsageError
 from isr.judging.cards import builtin_names, load_card
 from isr.judging.keys import read_config
@@ -121,9 +121,7 @@ def check_options(options: Options) -> None:
             f"--interval {options.interval}: takes edits as independent, so expected --prompts fixed and "
             f"--estimand edit-mean; use logit-t"
         )
-    kinds = sorted(set(options.accept) - set(MEANINGS))
-    if kinds:
-        raise UsageError(f"--accept: expected kinds out of {', '.join(MEANINGS)}; found {', '.join(kinds)}")
+    known_kinds(options.accept)
     unknown = sorted(set(options.reask) - set(AnswerReason))
     if unknown:
         raise UsageError(

@@ -143,6 +143,19 @@ class Result:
         return to_html(self)
 
     @property
+    def told(self) -> tuple[tuple[str, str], ...]:
+        """What whoever takes numbers out of this result must be told: a level and words.
+
+        That is what was accepted or warned of in the pictures, and all that the answers say about who gave them.
+        """
+        seen = [
+            ("warning", f"accepted: {p['text']}" if p["level"] == "refusal" else p["text"])
+            for p in self.pictures
+            if p["level"] != "note"
+        ]
+        return (*seen, *((a["level"], a["text"]) for a in self.answered))
+
+    @property
     def is_edit_mean(self) -> bool:
         """Whether rates are means over edits (``--estimand``)."""
         return Signature.parse(self.signature).get("estimand", "edit-mean") == "edit-mean"

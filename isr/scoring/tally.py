@@ -14,6 +14,7 @@ from isr.calibration.reliability import advice, retest_reliability
 from isr.canonical import short
 from isr.edits.directory import EditDirectory
 from isr.edits.images import POLICY
+from isr.edits.refusals import told as refusals_told
 from isr.judging.judged import Judged
 from isr.judging.parsing import disagrees
 from isr.judging.plan import Plan, arms_of
@@ -60,6 +61,10 @@ class Tally:
         self.read: Counter[str] = Counter()  # answers that gave a verdict, by judge
         self.disagreeing: Counter[str] = Counter()
         self._next = dict.fromkeys(Arm, 0)
+        self.limited = len(plan.edits) < len(directory.edits)
+        self.refusals = (
+            () if self.limited else directory.refusals
+        )  # nobody knows which of them the first edits have
 
     def add(self, judged: Judged) -> None:
         """Enters one edit in one arm; they come in the order of ``arms_of``."""
@@ -127,7 +132,6 @@ class Tally:
         """All that an estimate of this run depends on."""
         plan, settings, directory = self.plan, self.settings, self.directory
         learnt = ",".join(sorted(short(r.digest) for r in plan.recalibrations))
-        limited = len(plan.edits) < len(directory.edits)
         return Signature.of(
             ("isr", __version__),
             *rubric_parts(plan.rubrics),
@@ -142,7 +146,7 @@ class Tally:
             ("estimand", settings.estimand),
             ("reask", ",".join(sorted(plan.reask))) if plan.reask else None,
             ("calibration", learnt) if learnt else None,
-            ("limit", len(plan.edits)) if limited else None,
+            ("limit", len(plan.edits)) if self.limited else None,
             ("accepted", ",".join(sorted(plan.accepted))) if plan.accepted else None,
             ("retired", "allowed") if plan.allow_retired else None,
             ("skipped", len({p.where for p in directory.skipped})) if directory.skipped else None,
@@ -170,9 +174,7 @@ class Tally:
         for treatment, rows in _by(edits, lambda e: e.treatment):
             groups = tuple(Part(*part(g), by) for by, g in self._groups(Arm.PROTECTED, rows))
             counts, estimates = part(rows)
-            refused = [
-                r.unit for r in self.directory.refusals if r.treatment == treatment and r.arm is Arm.PROTECTED
-            ]
+            refused = [r.unit for r in self.refusals if r.treatment == treatment and r.arm is Arm.PROTECTED]
             if refused:
                 some = decided[Arm.PROTECTED].take(rows)
                 estimates["isr_with_refusals"] = with_refusals(
@@ -191,7 +193,7 @@ class Tally:
         rows = np.arange(len(frame))
         groups = tuple(Part(*part(g), by) for by, g in self._groups(Arm.CONTROL, rows))
         counts, estimates = part(rows)
-        refused = [r.unit for r in self.directory.refusals if r.arm is Arm.CONTROL]
+        refused = [r.unit for r in self.refusals if r.arm is Arm.CONTROL]
         if refused:
             counts["refused"] = len(refused)
         return Part(counts, estimates, {}, groups)
@@ -288,10 +290,13 @@ class Tally:
         if self.directory.skipped:
             rows = len({p.where for p in self.directory.skipped})
             notes.append(f"{rows} invalid row(s) of the metadata were skipped and are in no estimate")
-        if len(self.plan.edits) < len(self.directory.edits):
+        if self.limited:
             notes.append(
                 f"only the first {len(self.plan.edits)} of {len(self.directory.edits)} edits were scored"
             )
+        if refused := refusals_told(self.directory.refusals):
+            where = "not counted beside a limit" if self.limited else "in none of the other numbers"
+            notes.append(f"refused by the editor, not made, and {where}: {refused}")
         if self.plan.panel.rule == "single" and any(e.source is None for e in self.plan.edits):
             notes.append("some edits have no source: each of them counts as an image of its own")
         return tuple(notes)

@@ -83,7 +83,7 @@ def _lines(result: Result) -> Iterator[str]:
     for seen in result.pictures:
         if seen["level"] != Level.NOTE:
             accepted = "accepted: " if seen["level"] == Level.REFUSAL else ""
-            yield f"WARNING: {accepted}{_plain(seen['text'])}"
+            yield f"WARNING: {accepted}{text.plain(seen['text'])}"
     for treatment in result.treatments:
         yield ""
         yield _title(treatment)
@@ -99,13 +99,13 @@ def _lines(result: Result) -> Iterator[str]:
         yield ""
         yield from _reliability(entry)
     yield ""
-    for note in (*result.notes, *map(_plain, result.remarks)):
+    for note in map(text.plain, (*result.notes, *result.remarks)):
         yield f"note: {note}"
     for seen in result.pictures:
         if seen["level"] == Level.NOTE:
-            yield f"note: {_plain(seen['text'])}"
+            yield f"note: {text.plain(seen['text'])}"
     for said in result.answered:
-        yield f"{said['level']}: {_plain(said['text'])}"
+        yield f"{said['level']}: {text.plain(said['text'])}"
     yield f"signature: {result.signature}"
 
 
@@ -133,12 +133,7 @@ def _reliability(entry: Mapping[str, Any]) -> Iterator[str]:
 def _title(part: TreatmentPart) -> str:
     t = part.treatment
     named = {"method": t.method, "config": t.config, "eps": t.eps, "surrogate": t.surrogate}
-    return _plain(", ".join(f"{k} {v}" for k, v in named.items() if v)) or "no method named"
-
-
-def _plain(text: str) -> str:
-    """Text from a data directory without control characters: it must not break the table or the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return text.plain(", ".join(f"{k} {v}" for k, v in named.items() if v)) or "no method named"
 
 
 def _block(part: Part) -> Iterator[str]:
@@ -155,10 +150,8 @@ def _block(part: Part) -> Iterator[str]:
         value = "-" if kept.value is None else f"{kept.value:.2f}"
         yield f"  {'source kept (0 to 4)':22}{value:>10}  {interval:>18}{kept.n:>8}{kept.clusters:>8}"
     yield from _undecided(part.counts)
-    if refused := part.counts.get("refused"):
-        yield f"  refused by the editor: {refused} edits, which were not made and are in none of the other numbers"
     for group in part.groups:
-        name = _plain(", ".join(f"{k} {v or '(empty)'}" for k, v in group.by.items()))
+        name = text.plain(", ".join(f"{k} {v or '(empty)'}" for k, v in group.by.items()))
         yield f"  by {name}"
         for estimate, label in (("isr", "ISR"), ("uplift", "uplift over control"), ("control", "control")):
             if estimate in group.estimates:

@@ -215,6 +215,25 @@ def test_a_failure_leaves_nothing() -> None:
     )
 
 
+def test_no_file_but_a_picture_is_copied(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A table, or a link in a folder that somebody else made, may name any file; the directory goes to others."""
+    secret = tmp_path_factory.mktemp("home") / "key.png"
+    secret.write_text("a private key")
+    tree(("sifm",), ("a",))
+    Path("t.csv").write_text(
+        f"edit_id,prompt,source_file_name\n7,p,{secret}\n8,p,linked.png\n9,p,src/a.png\n"
+    )
+    Path("linked.png").symlink_to(secret)
+    paint("e/7", "e/8", "e/9")
+    said = refused("--edits", "e/{edit_id}.png", prompts="t.csv")
+    assert f"{secret}: 'source_file_name': expected an image of type" in said
+    assert "linked.png: 'source_file_name': expected an image of type" in said
+    assert said.count("expected an image of type") == 2
+    Path("out/sifm/seed1/red/a.png").unlink()
+    Path("out/sifm/seed1/red/a.png").symlink_to(secret)
+    assert "out/sifm/seed1/red/a.png: 'file_name': expected an image of type" in refused(*TREE)
+
+
 def test_nothing_fits() -> None:
     tree(("sifm",))
     assert "--edits none/{image}.png: expected files that fit it; found none" in refused(

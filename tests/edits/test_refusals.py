@@ -51,12 +51,14 @@ def test_they_are_counted_and_a_second_reading_has_its_own_name(
     edits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "3 edits were refused by their editor (2 protected, 1 control)" in isr("validate", edits).output
+    assert "refused by the editor: 2 edits of simulated, 1 control edit" in isr("validate", edits).output
     done = isr("score", edits, "--judge", "shapes-oracle", "--quiet")
     assert done.exit_code == 0, done.output
-    assert "refused by the editor: 2 edits" in done.output
+    told = "refused by the editor, not made, and in none of the other numbers: 2 edits of simulated, 1 control edit"
+    assert told in " ".join(done.output.split())
     (run,) = (tmp_path / "edits.isr" / "runs").iterdir()
     result = json.loads((run / "result.json").read_text("utf-8"))
+    assert told in result["notes"]
     simulated = next(t for t in result["treatments"] if t["method"] == "simulated")
     other = next(t for t in result["treatments"] if t["method"] != "simulated")
     assert simulated["counts"]["refused"] == 2
@@ -72,6 +74,31 @@ def test_they_are_counted_and_a_second_reading_has_its_own_name(
     assert "isr_with_refusals" not in other["estimates"]
     assert isr("bundle", run, "--out", "b.zip").exit_code == 0
     assert ": consistent" in isr("verify", "b.zip").output
+
+
+def test_beside_a_limit_refusals_are_told_and_not_counted(
+    edits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows which of them the first ten edits have."""
+    monkeypatch.chdir(tmp_path)
+    done = isr("score", edits, "--judge", "shapes-oracle", "--quiet", "--limit", 10, "--json")
+    result = json.loads(done.stdout)
+    parts = [*result["treatments"], result["control"]]
+    assert all("refused" not in p["counts"] and "isr_with_refusals" not in p["estimates"] for p in parts)
+    assert any("made, and not counted beside a limit: 2 edits of simulated" in n for n in result["notes"])
+
+
+def test_a_method_of_which_every_edit_was_refused_is_told(
+    edits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [json.loads(line) for line in (edits / "refusals.jsonl").read_text("utf-8").splitlines()]
+    write(edits, [*rows, {**rows[0], "method": "hosted"}])
+    done = isr("score", edits, "--judge", "shapes-oracle", "--quiet", "--json")
+    result = json.loads(done.stdout)
+    assert "hosted" not in {t["method"] for t in result["treatments"]}
+    (note,) = [n for n in result["notes"] if n.startswith("refused by the editor")]
+    assert note.endswith(": 1 edit of hosted, 2 edits of simulated, 1 control edit")
 
 
 def test_a_refusal_changes_what_was_evaluated(edits: Path) -> None:

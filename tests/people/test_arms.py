@@ -25,6 +25,8 @@ from isr.report.runs import named_runs, read_report_run
 from tests.people.label_run import IDS, the_judge, the_labels
 from tests.people.label_store_samples import planned
 
+WORDS_OF_ARMS = ("", "Protected", "CONTROL", "clean", "clean", "source")
+
 
 def both_arms() -> Labels:
     """36 labels of protected edits, and 36 of control edits of which people contradict the judge as often."""
@@ -135,3 +137,19 @@ def test_one_study_labels_both_arms_and_everything_reads_them(run: Path, tmp_pat
         taken = import_into(again, load_labels(files))
         assert (taken.raters, taken.left) == ({"ann": 48}, {})
         assert [len(labels_of(again, kind).rows) for kind in ("edit", "control")] == [24, 24]
+
+
+def test_a_word_that_names_no_arm_is_refused(tmp_path: Path) -> None:
+    lines = ["edit_id,rater,arm,semantic", *(f"e{n},ann,{arm},fails" for n, arm in enumerate(WORDS_OF_ARMS))]
+    (tmp_path / "l.csv").write_text("\n".join(lines), "utf-8")
+    with pytest.raises(InputError) as caught:
+        read_labels(tmp_path / "l.csv")
+    assert [(p.where, p.field, p.found) for p in caught.value.problems] == [
+        ("l.csv:5", "arm", "'clean' (2 rows)"), ("l.csv:7", "arm", "'source'"),
+    ]  # fmt: skip
+    assert "protected or control" in str(caught.value)
+    with pytest.raises(InputError) as caught:
+        read_source(tmp_path / "l.csv", words={}, columns={})
+    assert [(p.where, p.found) for p in caught.value.problems] == [
+        ("l.csv:5", "'clean'"), ("l.csv:7", "'source'"),
+    ]  # fmt: skip
