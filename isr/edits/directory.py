@@ -6,7 +6,7 @@ A directory is data. It may name rubrics, groups and a level (``isr.toml``), and
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from itertools import islice
@@ -27,7 +27,7 @@ from isr.edits.metadata import (
     prompt_id_of,
     read_rows,
 )
-from isr.edits.pictures import PASS_VERSION, Finding, look
+from isr.edits.pictures import COMPARED, PASS_VERSION, Finding, look
 from isr.edits.refusals import Refusal, read_refusals
 from isr.edits.scan import Scanned, Scanner
 from isr.errors import EditDirectoryError, Problem
@@ -102,7 +102,8 @@ class _Loader:
     def load(self, rows: Iterator[Row]) -> None:
         while chunk := list(islice(rows, CHUNK)):
             wanted = [row.values[c] for row in chunk for c in PATHS if c in row.values]
-            looked = self.scanner.scan(w for w in wanted if w not in self.refs)
+            compared = {row.values[c] for row in chunk for c in COMPARED if c in row.values}
+            looked = self.scanner.scan((w for w in wanted if not self._is_known(w, compared)), compared)
             for path, result in looked.items():
                 if isinstance(result, Scanned):
                     self.refs[path] = ImageRef(path, result.sha256)
@@ -116,6 +117,11 @@ class _Loader:
                     self.loaded.append((row.where, edit))
                 self.problems += problems
             self.on_progress(len(chunk))
+
+    def _is_known(self, path: str, compared: Container[str]) -> bool:
+        """Whether a file was looked at already, and as closely as its role asks."""
+        known = self.scanned.get(path)
+        return known is not None and (bool(known.thumb) or path not in compared)
 
     def image_of(self, path: str) -> str:
         """The image_id of a source by its path: that of the rows that show it, else by its pixels; ``""`` for no picture."""

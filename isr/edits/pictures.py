@@ -20,6 +20,7 @@ from isr.edits.scan import THUMB, Scanned
 from isr.errors import EditDirectoryError, Problem, UsageError
 from isr.types import Edit, Floats, ImageRef, Treatment
 
+COMPARED = ("source_file_name", "protected_file_name")  # columns whose pictures are compared by thumbnails
 PASS_VERSION = 2  # raised whenever the same pictures could be told otherwise
 WARNED_FROM = 0.2  # share of rows
 REFUSED_FROM = 3  # rows, where it is all of them
@@ -222,11 +223,15 @@ class _Look:
             yield from self._told("control-is-edit", named, same, len(some))
 
     def _protected(self) -> Iterator[Finding]:
+        unlike: dict[tuple[int, int], bool] = {}
+        for i, pair in enumerate(zip(self.protected, self.source, strict=True)):
+            if min(pair) >= 0 and pair not in unlike:
+                unlike[pair] = pair[0] != pair[1] and self._differ(self.edits[i])
         for treatment, rows in sorted(self.by_treatment.items()):
             both = [i for i in rows if self.protected[i] >= 0 and self.source[i] >= 0 and not self.plain[i]]
             who = f"protected images of {treatment.method or 'no method named'}"
             same = [i for i in both if self.protected[i] == self.source[i]]
-            other = [i for i in both if self.protected[i] != self.source[i] and self._differ(self.edits[i])]
+            other = [i for i in both if unlike[self.protected[i], self.source[i]]]
             yield from self._told("protected-is-source", who, same, len(both))
             yield from self._told("protected-of-another", who, other, len(both))
 

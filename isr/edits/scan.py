@@ -11,10 +11,11 @@ import re
 import sqlite3
 import stat
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -43,7 +44,7 @@ class Scanned:
     """A sound image file: digests of its bytes and of its normalised pixels; its ``colour`` where it has but one.
 
     ``width`` and ``height`` are those of the upright picture; ``transparent``: anywhere; ``thumb``: ``THUMB`` x ``THUMB``
-    grey values, a byte each.
+    grey values, a byte each, of a picture that is compared with others.
     """
 
     sha256: str
@@ -90,8 +91,10 @@ class Scanner:
                 self._cache.execute("INSERT OR REPLACE INTO found VALUES (?, ?)", (key, body))
                 self._cache.commit()
 
-    def scan(self, paths: Iterable[str]) -> dict[str, Scanned | ImageProblem]:
-        """For each path what it is, or what is wrong with it."""
+    def scan(
+        self, paths: Iterable[str], compared: Container[str] = frozenset()
+    ) -> dict[str, Scanned | ImageProblem]:
+        """For each path what it is, or what is wrong with it; those to be ``compared`` with a thumbnail."""
         now = time.time_ns()
         found: dict[str, Scanned | ImageProblem] = {}
         stats: dict[str, tuple[int, int, int]] = {}
@@ -101,10 +104,10 @@ class Scanner:
                 found[path] = state
             else:
                 stats[path] = state
-        known = self._known(stats)
+        known = {p: s for p, s in self._known(stats).items() if s.thumb or p not in compared}
         found.update(known)
         todo = [path for path in stats if path not in known]
-        fresh = dict(zip(todo, self._pool.map(self._look, todo), strict=True))
+        fresh = dict(zip(todo, self._pool.map(partial(self._look, compared=compared), todo), strict=True))
         self._remember(fresh, stats, now)
         return {**found, **fresh}
 
@@ -139,7 +142,7 @@ class Scanner:
             return ImageProblem("an image file", f"{path!r}, which is no file", "correct the path")
         return state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
-    def _look(self, path: str) -> Scanned | ImageProblem:
+    def _look(self, path: str, compared: Container[str]) -> Scanned | ImageProblem:
         try:
             data = read_file(self.root / path)
         except ImageProblem as problem:
@@ -159,7 +162,7 @@ class Scanner:
             width=image.width,
             height=image.height,
             transparent=transparent,
-            thumb=thumbnail(image),
+            thumb=thumbnail(image) if path in compared else b"",
         )
 
     def _known(self, stats: Mapping[str, tuple[int, int, int]]) -> dict[str, Scanned]:
@@ -220,7 +223,7 @@ def _scanned(
 ) -> Scanned | None:
     """A row of the cache; ``None`` for one that is damaged, whose file is looked at again."""
     sizes = isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0
-    if not (sizes and isinstance(thumb, bytes) and len(thumb) == THUMB * THUMB):
+    if not (sizes and isinstance(thumb, bytes) and len(thumb) in (0, THUMB * THUMB)):
         return None
     if not (
         is_sha256(sha256) and is_sha256(pixels) and isinstance(colour, str) and _COLOUR.fullmatch(colour)

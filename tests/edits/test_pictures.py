@@ -242,6 +242,22 @@ def test_transparent_sources_are_told_and_never_refused(base: Path, tmp_path: Pa
     assert [(f.kind, f.level, f.n) for f in found] == [("transparent-source", "warning", 36)]
 
 
+def test_a_picture_that_is_an_edit_first_is_compared_as_a_source_later(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chain of edits, read one row at a time: the edit of one row is the source, and protected image, of the next."""
+    monkeypatch.setattr(directory, "CHUNK", 1)
+
+    def chain(root: Path, rows: list[Row]) -> list[Row]:
+        first, second = rows[0], rows[1]
+        (root / "q.png").write_bytes((root / first["file_name"]).read_bytes())
+        chained = {"source_file_name": first["file_name"], "protected_file_name": "q.png", "image_id": "next"}
+        return [first, {**second, **chained}]
+
+    found = load_edits(changed(base, tmp_path, chain))
+    assert [(f.kind, f.n, f.of) for f in found.findings] == [("protected-is-source", 1, 1)]
+
+
 def test_low_16_bit_samples_are_no_picture(base: Path, tmp_path: Path) -> None:
     def low(root: Path, rows: list[Row]) -> None:
         Image.fromarray(np.full((64, 64), 200, np.uint16)).save(root / rows[0]["source_file_name"])

@@ -6,7 +6,9 @@ import hashlib
 import os
 import sqlite3
 import sys
+from collections.abc import Container
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,9 +47,11 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def scanned(root: Path, *paths: str, cache: Path | None = None) -> dict[str, Scanned | ImageProblem]:
+def scanned(
+    root: Path, *paths: str, cache: Path | None = None, compared: Container[str] = ()
+) -> dict[str, Scanned | ImageProblem]:
     with closing(Scanner(root, cache)) as scanner:
-        return scanner.scan(paths)
+        return scanner.scan(paths, compared)
 
 
 def refusal(root: Path, path: str) -> str:
@@ -65,9 +69,22 @@ def test_digests_of_bytes_and_pixels(root: Path) -> None:
         pixels=pixel_digest(image),
         width=image.width,
         height=image.height,
-        thumb=thumb,
     )
     assert scanned(root, "sub/b.png") == {"sub/b.png": expected}
+    assert scanned(root, "sub/b.png", compared={"sub/b.png"}) == {"sub/b.png": replace(expected, thumb=thumb)}
+
+
+def test_a_picture_that_is_compared_later_is_looked_at_more_closely_once(
+    root: Path, cache: Path, decoded: list[str]
+) -> None:
+    coarse = scanned(root, "a.png", "sub/b.png", cache=cache)
+    close = scanned(root, "a.png", "sub/b.png", cache=cache, compared=["a.png"])
+    assert len(decoded) == 3
+    assert close["sub/b.png"] == coarse["sub/b.png"]
+    assert close["a.png"] != coarse["a.png"]
+    assert scanned(root, "a.png", "sub/b.png", cache=cache, compared=["a.png"]) == close
+    assert scanned(root, "a.png", cache=cache)["a.png"] == close["a.png"]
+    assert len(decoded) == 3
 
 
 def test_each_path_once(root: Path, decoded: list[str]) -> None:
