@@ -87,6 +87,17 @@ def write_bytes(path: Path, data: bytes) -> None:
     write_together({path: data})
 
 
+def put_bytes(path: Path, data: bytes) -> None:
+    """Writes one of many files whole or not at all, without waiting for the disk: where power fails, all are made again."""
+    partial = partial_name(path)
+    try:
+        with naming(path):
+            partial.write_bytes(data)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text in UTF-8 so that it is there whole or not at all."""
     write_bytes(path, text.encode())

@@ -14,7 +14,7 @@ from isr.edits.crop import last_part
 from isr.edits.matching import Match, Picture, Row, cell_of
 from isr.edits.metadata import KNOWN, NAMES, PATHS, read_rows
 from isr.errors import EditDirectoryError, Problem, UsageError
-from isr.files import partial_name, write_text
+from isr.files import put_bytes, write_text
 from isr.image_file import ImageProblem, open_image, read_file
 from isr.reading import read_text
 
@@ -209,12 +209,7 @@ def _put(target: Path, relative: Path, picture: Picture, made: list[Path]) -> Im
     missing = [f for f in (path.parent, *path.parent.parents) if not f.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     made += reversed(missing)
-    partial = partial_name(path)
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    put_bytes(path, data)
     made.append(path)
     return None
 
