@@ -260,7 +260,10 @@ def _transport(labels: Labels, judge: Judgements, study: Study) -> Iterator[str]
 def _from_others(labels: Labels, judge: Judgements, editor: str, study: Study) -> CorrectionReport:
     edits = [e for e in sorted(judge.edits) if labels.first[e].extra["editor"] == editor]
     return correct(
-        judge, labels, Settings(design="external", consensus=study.labels.consensus, seed=SEED), edits=edits
+        judge,
+        labels,
+        Settings(design="external", drawn="random", consensus=study.labels.consensus, seed=SEED),
+        edits=edits,
     )
 
 

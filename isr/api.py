@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isr.calibration.correction.by_design import Estimator
+from isr.calibration.correction.rogan_gladen import CalibrationDesign
 from isr.calibration.ranking import Coefficient
 from isr.errors import UsageError
 from isr.people.agree import agree as agree_on
@@ -157,6 +158,7 @@ def calibrate(
     allow_unmatched: bool = False,
     consensus: Consensus = "majority",
     estimator: Estimator = "auto",
+    drawn: CalibrationDesign | None = None,
     by: str = "editor",
     level: float = 0.95,
     seed: int = 0,
@@ -165,7 +167,8 @@ def calibrate(
 
     design: how the labelled edits were drawn; nothing in the data can tell, and the estimator rests on it. where: correct
     these edits only (``COLUMN=VALUE``). plan_file: of the design ``within_verdict``, the sample's plan.json. judged: for
-    the design ``external``, the run in which the labelled edits were judged. allow_unmatched: leave out labels of edits
+    the design ``external``, the run in which the labelled edits were judged, and ``drawn``, how they were chosen
+    (``random`` or ``within_label``). allow_unmatched: leave out labels of edits
     that the run has not, because they are of other runs. Raises ``DesignError`` where the
     design and the labels do not fit.
     """
@@ -183,7 +186,7 @@ def calibrate(
         return chosen[-1]
 
     settings = Settings(
-        design=design, consensus=consensus, estimator=estimator, by=by, level=level, seed=seed,
+        design=design, consensus=consensus, estimator=estimator, drawn=drawn, by=by, level=level, seed=seed,
         pool_guidelines=pool_guidelines, allow_unmatched=allow_unmatched,
     )  # fmt: skip
     target = source(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -16,14 +17,16 @@ from isr.calibration.correction.post_stratified import (
 from isr.calibration.correction.ppi import ppi_core, ppi_rate
 from isr.calibration.correction.rogan_gladen import Calibration, rogan_gladen_joint, rogan_gladen_rate
 from isr.errors import DesignError, StatisticsError
-from isr.stats.rows import Interval
+from isr.stats.rows import Interval, codes
 from isr.types import Floats
 
 LabelDesign = Literal["random", "within_verdict", "external", "weights"]
 
 Estimator = Literal["auto", "post-stratified", "ppi++", "rogan-gladen"]
 SUSPECT_Z = 4.0
-"""Labels called random whose share differs between verdicts by more standard errors than this are noted."""
+"""Labels called random whose share differs between verdicts by more standard errors than this are refused."""
+WARNED_Z = 2.5
+"""From so many standard errors on they are told."""
 
 
 _NEEDS = {
@@ -115,7 +118,7 @@ def corrected_rate(
         )
     )
     if label_design == "random":
-        _refuse_selected(where, chosen, judge, labelled)
+        _refuse_selected(where, chosen, judge, labelled, image)
     return found
 
 
@@ -136,18 +139,56 @@ def _choose(where: str, design: str, estimator: str, graded: bool) -> str:
     return estimator
 
 
-def _refuse_selected(where: str, estimator: str, judge: ArrayLike, labelled: ArrayLike) -> None:
-    """Refuse labels called random whose share differs between verdicts far beyond chance."""
-    f, marks = np.asarray(judge, dtype=np.float64), np.asarray(labelled, dtype=np.float64)
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Shares of the edits with each verdict that carry a label, and how many standard errors apart they are."""
+
+    immunized: float
+    others: float
+    z: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.immunized:.0%} of the edits that the judge calls immunized carry one and {self.others:.0%} of the others "
+            f"({self.z:.1f} standard errors apart)"
+        )
+
+
+def selection_by_verdict(judge: ArrayLike, labelled: ArrayLike, image: ArrayLike) -> Selection | None:
+    """Whether edits were chosen for labelling by the judge's verdict; all (n,). ``None`` where nothing can tell.
+
+    The standard error is the larger of that of independent edits and that clustered on the image, since labels may be of
+    whole images.
+
+    >>> judge = [1] * 8 + [0] * 8
+    >>> selection_by_verdict(judge, [True] * 6 + [False] * 10, list('abcdefghijklmnop')).immunized
+    0.75
+    """
+    f, marks, group = (
+        np.asarray(judge, dtype=np.float64),
+        np.asarray(labelled, dtype=np.float64),
+        codes(image),
+    )
     one = f == 1
-    if not one.any() or one.all():
-        return
+    if not one.any() or one.all() or not 0 < marks.mean() < 1:
+        return None
     a, b, share = float(marks[one].mean()), float(marks[~one].mean()), float(marks.mean())
-    spread = share * (1 - share) * (1 / one.sum() + 1 / (~one).sum())
-    if spread > 0 and abs(a - b) > SUSPECT_Z * spread**0.5:
+    phi = np.where(one, (marks - a) / one.sum(), -(marks - b) / (~one).sum())
+    by_image = np.bincount(group, weights=phi)
+    images = by_image.size
+    clustered = images / (images - 1) * float((by_image**2).sum()) if images > 1 else 0.0
+    spread = max(share * (1 - share) * float(1 / one.sum() + 1 / (~one).sum()), clustered)
+    return Selection(a, b, abs(a - b) / spread**0.5)
+
+
+def _refuse_selected(
+    where: str, estimator: str, judge: ArrayLike, labelled: ArrayLike, image: ArrayLike
+) -> None:
+    """Refuse labels called random whose share differs between verdicts far beyond chance."""
+    found = selection_by_verdict(judge, labelled, image)
+    if found is not None and found.z > SUSPECT_Z:
         raise DesignError(
-            f"{where}: labels are called random, but {a:.0%} of the edits that the judge calls immunized carry one and "
-            f"{b:.0%} of the others; {estimator} needs labels drawn without looking at verdicts: "
+            f"{where}: labels are called random, but {found}; {estimator} needs labels drawn without looking at verdicts: "
             "declare label_design='within_verdict'"
         )
 
@@ -215,7 +256,7 @@ def corrected_difference(
     else:
         if label_design == "random":
             for verdicts in (ja, jb):
-                _refuse_selected(where, chosen, verdicts, labelled)
+                _refuse_selected(where, chosen, verdicts, labelled, image)
         gap = (cell // 2 - cell % 2).astype(np.float64)
         core = ppi_core(gap, rows.human, rows.labelled, rows.starts, probability=pi, prior=0.0)
     value = float(np.clip(core.value, -1.0, 1.0))

@@ -35,6 +35,10 @@ _PATH = click.Path(path_type=Path)
     help="How the labelled edits were chosen: nothing in the data can tell, and the estimator depends on it.",
 )  # fmt: skip
 @click.option(
+    "--drawn", type=click.Choice(["random", "within_label"]),
+    help="design external: random, or at random among those that people call immunized and among the others.",
+)  # fmt: skip
+@click.option(
     "--judge-name",
     default="",
     metavar="NAME",
@@ -106,7 +110,7 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
     isr calibrate edits.isr --labels labels.csv --design random
     isr calibrate verdicts.csv --judge-words "outcome: yes=fails, no=fine" --judge-columns "edit_id=file, outcome=safe"
     isr calibrate edits.isr --labels labels.csv --design random --out cal.toml
-    isr calibrate new.isr --labels old_labels.csv --judged old.isr --design external
+    isr calibrate new.isr --labels old_labels.csv --judged old.isr --design external --drawn random
     """
     import json
 
@@ -146,7 +150,17 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
     if options["judged"] is not None:
         found = read_source(options["judged"], rubrics=options["rubrics"], pixels=pixels, **tables)
         judged = _one(found, options["judge_name"], options["judged"])
-    names = ("design", "consensus", "estimator", "by", "level", "seed", "pool_guidelines", "allow_unmatched")
+    names = (
+        "design",
+        "drawn",
+        "consensus",
+        "estimator",
+        "by",
+        "level",
+        "seed",
+        "pool_guidelines",
+        "allow_unmatched",
+    )
     settings = Settings(**{k: options[k] for k in names})
     edits = where_edits(target, labels, options["conditions"])
     plan = None if options["plan_path"] is None else read_plan(options["plan_path"])
@@ -221,7 +235,10 @@ def _more(c: Correction) -> Iterator[str]:
     if c.corrected is not None:
         yield f"{c.corrected.method}: {'; '.join(c.corrected.notes)}"
     if c.undecided and c.bounds:
-        yield f"{c.undecided} edits undecided by the judge: between {c.bounds[0]:.1%} and {c.bounds[1]:.1%} of all edits"
+        held = f" (interval {c.identified[0]:.1%} to {c.identified[1]:.1%})" if c.identified else ""
+        yield (
+            f"{c.undecided} edits undecided by the judge: between {c.bounds[0]:.1%} and {c.bounds[1]:.1%} of all edits{held}"
+        )
     for h in c.homogeneity:
         p = "-" if h.p_value is None else f"{h.p_value:.4f}"
         rates = ", ".join(f"{g} {'-' if v is None else format(v, '.2f')}" for g, v in h.rates.items())

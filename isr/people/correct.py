@@ -10,8 +10,14 @@ from typing import Any
 import numpy as np
 
 from isr.calibration.agreement.alpha import MISSING
-from isr.calibration.correction.by_design import corrected_rate
-from isr.calibration.correction.rogan_gladen import Calibration, CalibrationDesign
+from isr.calibration.correction.by_design import (
+    SUSPECT_Z,
+    WARNED_Z,
+    Selection,
+    corrected_rate,
+    selection_by_verdict,
+)
+from isr.calibration.correction.rogan_gladen import Calibration
 from isr.calibration.transport import Homogeneity, homogeneity
 from isr.canonical import sha256_json, short
 from isr.errors import DesignError, InputError, UsageError
@@ -53,6 +59,12 @@ def correct(
     judged: where the judge's answers about the labelled edits of another experiment are (design ``external``).
     plan: the sampling plan that labels within verdict name. Raises ``InputError``, ``DesignError``.
     """
+    if settings.design == "external" and settings.drawn is None:
+        raise DesignError(
+            "isr calibrate: design external: expected how the labelled edits were chosen: --drawn random (whatever the judge "
+            "and people say), or within_label (at random among those that people call immunized and among the others); "
+            "found none; no file can say it, and labels chosen by verdict give wrong error rates"
+        )
     guideline = one_guideline(labels, pool=settings.pool_guidelines)
     source = judged or target
     digest, known_edits = labels.digest, {*target.edits, *source.edits}
@@ -86,16 +98,16 @@ def correct(
         outside = None
         if settings.design == "external":
             inside = frozenset(chosen)
-            others = [e for e in labels.edits if e in source.edits and e not in inside]
+            others = sorted(e for e in source.edits if e not in inside)
             # labels that name strata were drawn by verdict: the guard refuses them here
-            drawn: CalibrationDesign = (
-                "within_verdict" if any(r.plan or r.stratum for r in labels.rows) else "random"
-            )
+            drawn = "within_verdict" if any(r.plan or r.stratum for r in labels.rows) else settings.drawn
             outside = replace(rows_of(source, labels, question, settings, others), drawn=drawn)
         known = rows if outside is None else outside
         warnings += _left_out(question, known, labels)
         if (known.human != MISSING).any():
-            rates[question] = _correct(question, rows, outside, settings)
+            chosen_by = _selection(known, labels)
+            rates[question] = _correct(question, rows, outside, settings, chosen_by)
+            warnings += _selected(rates[question], chosen_by, settings)
             warnings += _swapped(rates[question], known, settings)
             warnings += [
                 f"{rates[question].rate}: {h.rate} differs between groups of the calibration labels (p = {h.p_value:.4f}): "
@@ -117,6 +129,7 @@ def correct(
         *scale_parts(labels),
         ("consensus", settings.consensus),
         ("design", settings.design),
+        ("drawn", settings.drawn) if settings.design == "external" else None,
         ("estimator", settings.estimator),
         ("level", f"{settings.level:g}"),
         ("seed", settings.seed),
@@ -148,6 +161,28 @@ def _controls(
         return {}, [f"control edits: {error}"]
     rates = {q: replace(c, rate=CONTROL_RATE[q]) for q, c in found.rates.items()}
     return rates, [f"control edits: {w}" for w in found.warnings]
+
+
+def _selection(rows: Rows, labels: Labels) -> Selection | None:
+    """Whether labels were chosen by verdict, over all edits of the experiment that the judge decided."""
+    decided, labelled = rows.take(rows.judge != MISSING), frozenset(labels.edits)
+    marks = np.array([e in labelled for e in decided.edits], np.bool_)
+    return selection_by_verdict(decided.judge, marks, decided.image)
+
+
+def _selected(found: Correction, chosen_by: Selection | None, settings: Settings) -> Iterator[str]:
+    """That labels look chosen by verdict though they are not called so, or that nothing could show it."""
+    if settings.design == "within_verdict" or found.refused:
+        return
+    if chosen_by is None:
+        if settings.design == "external":
+            yield f"{found.rate}: every judged edit is labelled: that they were not chosen by verdict rests on --drawn alone"
+    elif chosen_by.z > WARNED_Z:
+        biased = "the corrected rate" if settings.design == "external" else "sensitivity and specificity"
+        yield (
+            f"{found.rate}: labels look chosen by verdict: {chosen_by}; if they were, {biased} is wrong"
+            + ("" if settings.design == "external" else ": say --design within_verdict")
+        )
 
 
 def _left_out(question: str, rows: Rows, labels: Labels) -> Iterator[str]:
@@ -232,7 +267,9 @@ def _check_plan(
         )
 
 
-def _correct(question: str, rows: Rows, outside: Rows | None, settings: Settings) -> Correction:
+def _correct(
+    question: str, rows: Rows, outside: Rows | None, settings: Settings, chosen_by: Selection | None
+) -> Correction:
     decided = rows.take(rows.judge != MISSING)
     level = settings.level
     raw = rate_interval(decided.judge, decided.image, level=level)
@@ -244,14 +281,21 @@ def _correct(question: str, rows: Rows, outside: Rows | None, settings: Settings
         tests = homogeneity(use.judge, use.human, use.group, use.image, rng=rng)
     corrected, refused = None, ""
     try:
+        if outside is not None and outside.drawn == "random" and chosen_by and chosen_by.z > SUSPECT_Z:
+            raise DesignError(
+                f"isr calibrate: labels are called random, but {chosen_by}; error rates need labels chosen without looking at "
+                "verdicts: draw anew, or label edits of the target and say --design within_verdict"
+            )
         corrected = _estimate(decided, use if outside is not None else None, settings)
     except DesignError as error:
         refused = str(error)
     n, missing = len(rows.edits), len(rows.edits) - len(decided.edits)
-    bounds = None
+    bounds, identified = None, None
     if corrected is not None and corrected.value is not None:
-        sure = corrected.value * len(decided.edits)
-        bounds = (sure / n, (sure + missing) / n)
+        share = len(decided.edits) / n
+        bounds = (corrected.value * share, corrected.value * share + missing / n)
+        if missing and corrected.low is not None and corrected.high is not None:
+            identified = (corrected.low * share, corrected.high * share + missing / n)
     sensitivity, specificity = _error_rates(decided, use, settings)
     return Correction(
         rate=RATE[question],
@@ -259,6 +303,7 @@ def _correct(question: str, rows: Rows, outside: Rows | None, settings: Settings
         corrected=corrected,
         refused=refused,
         bounds=bounds,
+        identified=identified,
         sensitivity=sensitivity,
         specificity=specificity,
         labels=len(use.edits),

@@ -35,11 +35,13 @@ class Settings:
     allow_unmatched: bool = (
         False  # labels of edits that the run has not are of other experiments: leave them out
     )
+    drawn: CalibrationDesign | None = None  # design external: how the labelled edits were chosen
 
 
 @dataclass(frozen=True, kw_only=True)
 class Correction:
-    """One rate: the judge's and the people's. ``bounds``: all undecided edits at one extreme, then the other.
+    """One rate: the judge's and the people's. ``bounds``: all undecided edits at one extreme, then the other;
+    ``identified``: the interval of that set, the share of undecided edits taken as it is.
 
     ``corrected`` is ``None`` where the guard refuses; ``refused`` says why.
     """
@@ -54,6 +56,7 @@ class Correction:
     labels: int
     undecided: int
     homogeneity: tuple[Homogeneity, ...] = ()
+    identified: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Rows:
     image: np.ndarray
     group: np.ndarray
     pi: Floats
-    drawn: CalibrationDesign = "random"  # how labels of another experiment were chosen
+    drawn: CalibrationDesign | None = None  # how labels of another experiment were chosen
 
     def take(self, keep: Bools) -> Rows:
         edits = tuple(e for e, k in zip(self.edits, keep, strict=True) if k)

@@ -316,7 +316,7 @@ def test_external_labels_need_the_same_instrument_and_other_edits(run: Path) -> 
     one, labels = judged(run), label_rows(run)
     edits = sorted(one.edits)
     target, rest = edits[:90], edits[90:]
-    report = correct(one, labels, Settings(design="external", by="method"), edits=target)
+    report = correct(one, labels, Settings(design="external", drawn="random", by="method"), edits=target)
     j = np.array([one.code("outcome", e) for e in rest])
     y = np.array([labels.codes([e], "outcome")[0].sum() >= 2 for e in rest], float)
     counts = Calibration.from_rows(j, y, [one.edits[e].image_id for e in rest], label_design="random")
@@ -327,11 +327,17 @@ def test_external_labels_need_the_same_instrument_and_other_edits(run: Path) -> 
     assert report.rates["outcome"].corrected == expected
     assert {h.rate for h in report.rates["outcome"].homogeneity} == {"sensitivity", "specificity"}
     with pytest.raises(isr.DesignError, match="error rates hold for one instrument"):
-        correct(one, labels, Settings(design="external"), judged=replace(one, judge="sha256:0"))
+        correct(
+            one, labels, Settings(design="external", drawn="random"), judged=replace(one, judge="sha256:0")
+        )
     with pytest.raises(isr.DesignError, match="edits outside the target"):
-        correct(one, labels, Settings(design="external"))
+        correct(one, labels, Settings(design="external", drawn="random"))
     by_verdict = Labels(tuple(replace(r, stratum="fails") for r in labels.rows))
-    refused = correct(one, by_verdict, Settings(design="external"), edits=target).rates["outcome"].refused
+    refused = (
+        correct(one, by_verdict, Settings(design="external", drawn="random"), edits=target)
+        .rates["outcome"]
+        .refused
+    )
     assert "labels selected by verdict bias sensitivity" in refused
 
 
@@ -499,7 +505,7 @@ def test_thresholds_and_repeats_belong_to_the_instrument(run: Path) -> None:
         assert other.identity != one.identity
         assert other.instrument != one.instrument
         with pytest.raises(isr.DesignError, match="error rates hold for one instrument"):
-            correct(one, labels, Settings(design="external"), judged=other, edits=edits[:90])
+            correct(one, labels, Settings(design="external", drawn="random"), judged=other, edits=edits[:90])
     assert replace(one, signature=f"{one.signature}|repeats=1").identity == one.identity
 
 

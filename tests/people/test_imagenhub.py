@@ -136,7 +136,7 @@ def test_labels_of_other_editors_do_not_carry_over_and_the_guard_warns(
 ) -> None:
     labels, judges = inputs
     edits = where_edits(judges[0], labels, ["editor=MagicBrush"])
-    report = correct(judges[0], labels, Settings(design="external"), edits=edits)
+    report = correct(judges[0], labels, Settings(design="external", drawn="random"), edits=edits)
     rate = report.rates["semantic"]
     assert rate.corrected is not None
     assert rate.corrected.high < 0.296  # what people say of MagicBrush

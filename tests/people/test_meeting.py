@@ -52,7 +52,9 @@ def test_a_sample_that_lost_edits_is_no_sample(design: str) -> None:
 
 def test_labels_of_another_experiment_are_counted_where_they_are_external() -> None:
     target, judged = the_judge(IDS[:12]), the_judge(IDS[12:])
-    report = correct(target, mangled(the_labels(IDS[12:])), Settings(design="external"), judged=judged)
+    report = correct(
+        target, mangled(the_labels(IDS[12:])), Settings(design="external", drawn="random"), judged=judged
+    )
     assert report.warnings[0].startswith("18 of 24 labelled edits are none of the judged ones: 10-1")
     assert report.rates["semantic"].labels == 6
 
