@@ -10,7 +10,7 @@ from typing import Literal
 
 from isr.spreadsheet import Writer
 from isr.stats.independent import wilson
-from isr.text import plain
+from isr.text import open_interval, open_range, plain
 from isr.types import Estimate
 
 Kind = Literal["rate", "points", "number", "signed"]
@@ -36,8 +36,8 @@ class Cell:
         e = self.estimate
         if e is None:
             return self.text or "-"
-        if self.headline == "bounds" and e.bounds is not None:
-            return f"{self._told(e.bounds[0])} to {self._told(e.bounds[1])}"
+        if self.headline == "bounds" and e.is_open and e.bounds is not None:
+            return " to ".join(map(self._told, e.bounds))
         return "-" if e.value is None else self._told(e.value)
 
     @property
@@ -45,11 +45,20 @@ class Cell:
         e = self.estimate
         if e is None or e.value is None:
             return ""
-        if self.headline == "bounds" and e.bounds is not None:
-            return "bounds"
+        if self.headline == "bounds" and e.is_open and e.bounds is not None:
+            return f"bounds [{held}]" if (held := open_interval(e, self._bare, ", ")) else "bounds"
         if e.low is None or e.high is None:
             return "no interval"
-        return f"[{self._told(e.low, False)}, {self._told(e.high, False)}]"
+        return f"[{self._bare(e.low)}, {self._bare(e.high)}]"
+
+    @property
+    def undecided(self) -> str:
+        """How far undecided edits leave the value open, with the interval that holds whatever they are."""
+        e = self.estimate
+        if e is None or e.value is None or not e.is_open or self.headline == "bounds":
+            return ""
+        held = open_interval(e, self._bare, ", ")
+        return open_range(e, self._bare) + (f" [{held}]" if held else "")
 
     @property
     def size(self) -> str:
@@ -63,6 +72,9 @@ class Cell:
         if e is None or (e.value is not None and e.low is not None):
             return ""
         return "; ".join(e.notes) or "no value"
+
+    def _bare(self, value: float) -> str:
+        return self._told(value, False)
 
     def _told(self, value: float, unit: bool = True) -> str:
         if self.kind == "rate":
@@ -139,11 +151,13 @@ class Table:
         keys = self._keys()
         for row in self.rows:
             cells = [row.cells.get(k, Cell()) for k in keys]
-            parts = [[c.value, c.interval, c.size] for c in cells]
+            parts = [[c.value, c.interval, c.undecided, c.size] for c in cells]
             if self.inline:
-                stack = [[" ".join(p for p in part[:2] if p)] for part in parts]
+                stack = [["; ".join(filter(None, (" ".join(filter(None, p[:2])), p[2])))] for p in parts]
             else:
-                stack = [_trimmed(part) for part in parts]
+                stack = [
+                    _trimmed([p[0], *([p[1]] if p[1] or p[3] else []), *filter(None, p[2:])]) for p in parts
+                ]
             yield row.section, [list(t) for t in zip_longest([row.label], *stack, fillvalue="")]
             if row.known:
                 if all(k.value is None for k in row.known.values()):
@@ -191,8 +205,8 @@ class Table:
     def csv(self) -> str:
         """One row for each figure, unrounded, with its interval, n, method, notes, signature and the paper's."""
         header = (
-            "table", "section", "row", "column", "value", "low", "high", "level", "bound_low", "bound_high", "n",
-            "images", "method", "notes", "text", "published", "published_low", "published_high", "published_n",
+            "table", "section", "row", "column", "value", "low", "high", "level", "bound_low", "bound_high",
+            "identified_low", "identified_high", "n", "images", "method", "notes", "text", "published", "published_low", "published_high", "published_n",
             "published_unverified", "signature",
         )  # fmt: skip
         return csv_table(header, (self._csv_row(row, k) for row in self.rows for k in self._keys()))
@@ -201,11 +215,11 @@ class Table:
         cell, known = row.cells.get(key, Cell()), row.known.get(key, Known())
         e = cell.estimate
         text = _unmarked(cell.text)
-        ours: tuple[object, ...] = (*[None] * 8, "", "", text)
+        ours: tuple[object, ...] = (*[None] * 10, "", "", text)
         if e is not None:
-            bounds = e.bounds or (None, None)
+            open_ = (*(e.bounds or (None, None)), *(e.identified or (None, None)))
             ours = (
-                e.value, e.low, e.high, e.level, *bounds, e.n, e.clusters, e.method, plain("; ".join(e.notes)), text,
+                e.value, e.low, e.high, e.level, *open_, e.n, e.clusters, e.method, plain("; ".join(e.notes)), text,
             )  # fmt: skip
         span = known.span or (None, None)
         said = (known.value, *span, known.n, known.unverified or None)

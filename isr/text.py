@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 NOTHING = "-"
@@ -43,6 +44,54 @@ def difference_interval(e: Limits, *, unit: bool = True) -> str:
     if e.low is None or e.high is None:
         return "no interval"
     return f"{points(e.low)} to {points(e.high)}{' pp' if unit else ''}"
+
+
+class LeftOpen(Protocol):
+    """Anything that says how far undecided outcomes leave a difference open."""
+
+    @property
+    def bounds(self) -> tuple[float, float]: ...
+    @property
+    def identified(self) -> tuple[float, float] | None: ...
+    @property
+    def tipping_share(self) -> float | None: ...
+
+
+def left_open(e: LeftOpen, level: float) -> str:
+    """What undecided outcomes leave open of a difference, in words."""
+    low, high = e.bounds
+    held = (
+        ""
+        if e.identified is None
+        else f" ({level:.0%}: {points(e.identified[0])} to {points(e.identified[1])} pp)"
+    )
+    turn = (
+        "the order holds" if low * high > 0
+        else "there is no order" if e.tipping_share is None
+        else f"the order turns if {e.tipping_share:.0%} of them go against it"
+    )  # fmt: skip
+    return f"whatever the undecided outcomes are, between {points(low)} and {points(high)} pp{held}; {turn}"
+
+
+class Opened(Limits, Protocol):
+    """Anything that has bounds, and the interval of the set of values between them."""
+
+    @property
+    def is_open(self) -> bool: ...
+    @property
+    def bounds(self) -> tuple[float, float] | None: ...
+    @property
+    def identified(self) -> tuple[float, float] | None: ...
+
+
+def open_range(e: Opened, one: Callable[[float], str] = rate, join: str = " to ") -> str:
+    """``73.0% to 79.5%``: the bounds, where undecided edits leave the value open; else nothing."""
+    return join.join(map(one, e.bounds)) if e.is_open and e.bounds is not None else ""
+
+
+def open_interval(e: Opened, one: Callable[[float], str] = rate, join: str = " to ") -> str:
+    """``66.2% to 84.7%``: the interval of the identified set, which holds whatever the undecided edits are."""
+    return join.join(map(one, e.identified)) if e.is_open and e.identified is not None else ""
 
 
 def rate_with_interval(e: Limits | None, *, none: str = "") -> str:

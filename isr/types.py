@@ -204,8 +204,9 @@ class Estimate:
     """A value that never travels without its interval, its n and what it rests on.
 
     ``value``, ``low``, ``high`` are ``None`` where they do not exist; ``notes`` then says why.
-    ``bounds`` are the values with all undecided outcomes at one extreme, then at the other. ``signature`` says what the
-    estimate rests on; every estimate of a ``Result`` has it. It takes no part in equality and is no part of
+    ``bounds`` are the values with all undecided outcomes at one extreme, then at the other; ``identified`` is the interval
+    of the identified set, from the lower endpoint at the one extreme to the upper at the other, where these differ.
+    ``signature`` says what the estimate rests on; every estimate of a ``Result`` has it. It takes no part in equality and is no part of
     ``as_dict``: the result says it once. There is no ``__float__`` on purpose.
     """
 
@@ -219,6 +220,12 @@ class Estimate:
     bounds: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
     signature: Signature | None = field(default=None, compare=False)
+    identified: tuple[float, float] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether undecided outcomes leave the value open: its bounds differ."""
+        return self.bounds is not None and self.bounds[1] - self.bounds[0] > 1e-12
 
     def as_dict(self) -> dict[str, Any]:
         """The estimate as plain JSON values, in the order of the result file."""
@@ -231,6 +238,7 @@ class Estimate:
             "n": self.n,
             "clusters": self.clusters,
             "bounds": None if self.bounds is None else list(self.bounds),
+            **({} if self.identified is None else {"identified": list(self.identified)}),
             "notes": list(self.notes),
         }
 

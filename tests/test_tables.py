@@ -67,7 +67,7 @@ def test_no_name_breaks_a_rendering(
             assert bare.count("&") == 2
         assert "%" not in bare
     for record in csv.reader(io.StringIO(table.csv())):
-        assert len(record) == 21
+        assert len(record) == 23
         assert not any(cell[:1] in "=+-@" and len(cell) > 1 for cell in record[:3])
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from isr import text
 from isr.bench.cells import Editing, Immunization, Plan
 from isr.bench.study import NONE
-from isr.scoring.compare import paired_signature
+from isr.scoring.compare import paired_signature, with_undecided
 from isr.scoring.finished import EditRow, FinishedRun
 from isr.signature import Signature
 from isr.stats.paired import PairedComparison, compare_methods
@@ -25,7 +25,7 @@ from isr.stats.rows import codes
 from isr.types import Treatment, Unit
 
 MAIN, ABLATIONS = "main", "ablations"
-Outcomes = Mapping[Unit, float]
+Held = Mapping[Unit, EditRow]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +142,10 @@ def compared(
     held = _held(runs, labels)
     units = sorted({u for some in held.values() for u in some})
     sides = {k: held.get(k, {}) for p in pairs for k in (_side(p, p.first), _side(p, p.second))}
-    table = {_key(k): np.array([o.get(u, math.nan) for u in units], np.float64) for k, o in sides.items()}
+    table = {
+        _key(k): np.array([o[u].outcome if u in o else math.nan for u in units], np.float64)
+        for k, o in sides.items()
+    }
     family = compare_methods(
         table,
         codes([u.image_id for u in units]),
@@ -151,7 +154,7 @@ def compared(
         level=level,
     )
     members = tuple(
-        Compared(p, _told(one, p, sides[_side(p, p.first)], sides[_side(p, p.second)]))
+        Compared(p, _told(one, p, sides[_side(p, p.first)], sides[_side(p, p.second)], level))
         for p, one in zip(pairs, family, strict=True)
     )
     made = paired_signature(runs[0].instrument, f"{name}:{len(pairs)}", seed, level)
@@ -173,13 +176,13 @@ def _key(side: Side) -> str:
     return "\0".join(side)
 
 
-def _held(runs: Sequence[FinishedRun], labels: Mapping[Treatment, str]) -> dict[Side, dict[Unit, float]]:
-    """Outcomes by side: treatments under their labels, control edits as ``none``."""
-    found: dict[Side, dict[Unit, float]] = {}
+def _held(runs: Sequence[FinishedRun], labels: Mapping[Treatment, str]) -> dict[Side, dict[Unit, EditRow]]:
+    """Edits by side: treatments under their labels, control edits as ``none``."""
+    found: dict[Side, dict[Unit, EditRow]] = {}
 
     def add(rows: Mapping[Unit, EditRow], label: str, eps: str, surrogate: str) -> None:
         for unit, row in rows.items():
-            found.setdefault((unit.editor, unit.purifier, label, eps, surrogate), {})[unit] = row.outcome
+            found.setdefault((unit.editor, unit.purifier, label, eps, surrogate), {})[unit] = row
 
     for run in runs:
         add(run.controls, NONE, "", "")
@@ -189,17 +192,12 @@ def _held(runs: Sequence[FinishedRun], labels: Mapping[Treatment, str]) -> dict[
     return found
 
 
-def _told(one: PairedComparison, pair: Pair, first: Outcomes, second: Outcomes) -> PairedComparison:
+def _told(one: PairedComparison, pair: Pair, first: Held, second: Held, level: float) -> PairedComparison:
     """The comparison under the study's names, its undecided pairs told apart from units that a side has not."""
-    shared = first.keys() & second.keys()
-    undecided = sum(math.isnan(first[u]) or math.isnan(second[u]) for u in shared)
-    notes = one.difference.notes
-    if undecided:
-        notes += (f"{undecided} of {len(shared)} shared units are undecided on a side and left out",)
+    told = with_undecided(one, first, second, level)
     apart = len(first.keys() ^ second.keys())
-    if apart:
-        notes += (f"{apart} units are on one side only",)
-    return replace(one, first=pair.first, second=pair.second, undecided=undecided, notes=notes)
+    more = (f"{apart} units are on one side only",) if apart else ()
+    return replace(told, first=pair.first, second=pair.second, notes=(*told.notes, *more))
 
 
 def lines(family: Family) -> Iterator[str]:
@@ -236,6 +234,9 @@ def _notes(family: Family) -> Iterator[str]:
     found: dict[str, list[Pair]] = {}
     for m in family.members:
         for note in filter(_matters, m.found.notes):
+            found.setdefault(note, []).append(m.pair)
+        if m.found.open is not None:
+            note = text.left_open(m.found.open, _level(family))
             found.setdefault(note, []).append(m.pair)
     for note, pairs in found.items():
         one = pairs[0]

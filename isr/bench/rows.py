@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -26,8 +26,6 @@ from isr.scoring.estimates import (
 )
 from isr.scoring.outcomes import Outcomes
 from isr.scoring.surrogates import Sight, sight
-from isr.stats.rate import Method
-from isr.stats.rows import Estimand, Prompts
 from isr.types import Arm, Edit, Estimate, Floats, ImageRef, Treatment, Unit
 
 EVERY = "*"
@@ -114,13 +112,7 @@ def judge_name(run: ReportRun) -> str:
 
 def settings_of(run: ReportRun, level: float | None = None) -> Settings:
     """How the run's own intervals were made."""
-    s = run.settings
-    return Settings(
-        level or run.level,
-        cast("Method", s.get("interval", "logit-t")),
-        cast("Prompts", s.get("prompts", "fixed")),
-        cast("Estimand", s.get("estimand", "edit-mean")),
-    )
+    return Settings.signed(run.settings, level)
 
 
 def of_run(run: ReportRun, level: float | None = None) -> list[Row]:

@@ -89,7 +89,7 @@ def open_bundle(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found
         panel = Panel(str(manifest["panel"]["name"]), members, str(manifest["panel"]["rule"]))
         rubrics = {Question(q): _rubric(bundle, name, found) for q, name in manifest["rubrics"].items()}
         s = Signature.parse(result.signature)
-        settings = Settings(float(s["level"]), s["interval"], s["prompts"], s["estimand"])  # type: ignore[arg-type]
+        settings = Settings.signed(s)
         calibrations = []
         for number in range(1, int(manifest["calibrations"]) + 1):
             file = folder / f"calibration-{number}.toml"

@@ -82,7 +82,8 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
     for one in found.family:
         yield f"{one.first} - {one.second}"
         yield _row(one, text.difference_interval(one.simultaneous), one.p_holm)
-        yield from (f"    {note}" for note in (*one.notes, f"p: {one.p_method}"))
+        told = [] if one.open is None else [text.left_open(one.open, level)]
+        yield from (f"    {note}" for note in (*one.notes, *told, f"p: {one.p_method}"))
     for u in found.unpaired:
         if u.only_first or u.only_second:
             yield f"not paired: {u.only_first} units of {u.first}, {u.only_second} of {u.second}; {u.shared} shared"

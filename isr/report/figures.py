@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from isr.report.forest import Block, Row, percent
+from isr.report.forest import Block, Row
 from isr.tables import csv_table
 
 INK, SOFT, LINE, ACCENT = "#1b1b1a", "#6b6a66", "#d9d7d0", "#1f5f8b"
@@ -49,7 +49,8 @@ def _cut(text: str, most: int) -> str:
 
 
 def forest(blocks: Sequence[Block], level: float, signature: str) -> Figure:
-    """The forest plot of all rows. The thin line is the interval, the pale band the bounds with undecided edits."""
+    """The forest plot of all rows: the line is the interval, the pale band the bounds with undecided edits, the dotted line the
+    interval that holds whatever they are."""
     left, right = 270.0, 590.0
 
     def x(value: float) -> float:
@@ -80,6 +81,8 @@ def forest(blocks: Sequence[Block], level: float, signature: str) -> Figure:
         "level",
         "bound_low",
         "bound_high",
+        "identified_low",
+        "identified_high",
         "n",
         "images",
     )
@@ -93,6 +96,7 @@ def forest(blocks: Sequence[Block], level: float, signature: str) -> Figure:
             r.high,
             level,
             *(r.bounds or (None, None)),
+            *(r.identified or (None, None)),
             r.n,
             r.clusters,
         )
@@ -113,21 +117,19 @@ def _forest_row(row: Row, x: object, y: float) -> Iterator[str]:
     if row.bounds is not None and row.bounds[1] > row.bounds[0]:
         a, b = at(row.bounds[0]), at(row.bounds[1])
         yield f"<rect x='{a:.1f}' y='{y - 10:.1f}' width='{b - a:.1f}' height='12' fill='{ACCENT}' opacity='.14'/>"
-    if row.low is not None and row.high is not None:
+    if row.is_open and row.identified is not None:
+        a, b = map(at, row.identified)
+        yield f"<line x1='{a:.1f}' x2='{b:.1f}' y1='{y - 4:.1f}' y2='{y - 4:.1f}' stroke='{ACCENT}' stroke-width='1.5' stroke-dasharray='2 3'/>"
+    if row.low is not None and row.high is not None and not row.is_range:
         yield f"<line x1='{at(row.low):.1f}' x2='{at(row.high):.1f}' y1='{y - 4:.1f}' y2='{y - 4:.1f}' stroke='{ACCENT}' stroke-width='{2 if row.depth == 0 else 1.5}'/>"
-    if row.value is not None:
+    if row.value is not None and not row.is_range:
         hollow = row.kind.startswith("control")
         yield (
             f"<circle cx='{at(row.value):.1f}' cy='{y - 4:.1f}' r='{5 if row.depth == 0 else 3.5}' "
             f"fill='{'#fff' if hollow else ACCENT}' stroke='{ACCENT}' stroke-width='2'/>"
         )
-    span = row.note or (
-        "no interval" if row.low is None or row.high is None else f"{percent(row.low)} to {percent(row.high)}"
-    )
-    yield _text(
-        664, y, percent(row.value), 13, text_anchor="end", font_weight="600" if row.depth == 0 else "400"
-    )
-    yield _text(676, y, _cut(span, 22), 12, fill=SOFT)
+    yield _text(664, y, row.rate, 13, text_anchor="end", font_weight="600" if row.depth == 0 else "400")
+    yield _text(676, y, _cut(row.said.partition(";")[0], 22), 12, fill=SOFT)
     yield _text(844, y, f"n {row.n}", 12, text_anchor="end", fill=SOFT)
 
 

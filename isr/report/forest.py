@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from isr import text
 from isr.report.runs import ReportRun
 from isr.scoring.estimates import UNDECIDED_SHARE
 from isr.scoring.result import Part, Result, TreatmentPart
@@ -30,6 +31,31 @@ class Row:
     clusters: int
     note: str = ""
     headline: str = "value"
+    identified: tuple[float, float] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.bounds is not None and self.bounds[1] > self.bounds[0]
+
+    @property
+    def is_range(self) -> bool:
+        """Whether the bounds stand where else the value does."""
+        return self.headline == "bounds" and self.is_open
+
+    @property
+    def rate(self) -> str:
+        """The value, or the bounds where too many edits are undecided for one."""
+        return text.open_range(self, percent, "–") if self.is_range else percent(self.value)
+
+    @property
+    def said(self) -> str:
+        """The interval, and that which holds whatever the undecided edits are."""
+        held = text.open_interval(self, percent)
+        if self.is_range:
+            return held or "no interval"
+        none = self.low is None or self.high is None
+        own = "no interval" if none else f"{percent(self.low)} to {percent(self.high)}"
+        return self.note or (f"{own}; {held} with the undecided" if held else own)
 
     @property
     def depth(self) -> int:
@@ -69,6 +95,7 @@ def row_of(kind: Kind, label: str, e: Estimate, headline: str = "value") -> Row:
         clusters=e.clusters,
         note=note,
         headline=headline,
+        identified=e.identified,
     )
 
 
@@ -139,7 +166,8 @@ def text_forest(result: Result, width: int = 41) -> str:
         row_of("isr", treatment_title(p.treatment), p.estimates["isr"], p.headline) for p in result.treatments
     ]
     if result.control is not None:
-        rows.append(row_of("control", "control edits", result.control.estimates["control"]))
+        control = result.control
+        rows.append(row_of("control", "control edits", control.estimates["control"], control.headline))
     label = min(max((len(r.label) for r in rows), default=0), 34)
     lines = [_text_row(r, label, width) for r in rows]
     axis = "".join("|" if i % ((width - 1) // 4) == 0 else "-" for i in range(width))
@@ -153,15 +181,14 @@ def _text_row(row: Row, label: int, width: int) -> str:
     def at(value: float) -> int:
         return min(max(round(value * (width - 1)), 0), width - 1)
 
-    if row.bounds is not None:
+    if row.bounds is not None:  # the range of the undecided; around it the interval of what is identified
+        for end, sign in zip(row.identified or (), "()", strict=False):
+            cells[at(end)] = sign
         cells[at(row.bounds[0]) : at(row.bounds[1]) + 1] = "." * (at(row.bounds[1]) - at(row.bounds[0]) + 1)
-    if row.low is not None and row.high is not None:
+    if row.low is not None and row.high is not None and not row.is_range:
         cells[at(row.low) : at(row.high) + 1] = "-" * (at(row.high) - at(row.low) + 1)
         cells[at(row.low)], cells[at(row.high)] = "[", "]"
-    if row.value is not None:
+    if row.value is not None and not row.is_range:
         cells[at(row.value)] = "o" if row.kind == "control" else "#"
-    span = (
-        "no interval" if row.low is None or row.high is None else f"{percent(row.low)} to {percent(row.high)}"
-    )
     name = row.label if len(row.label) <= label else row.label[: label - 1] + "~"
-    return f"  {name:{label}}  {''.join(cells)}  {percent(row.value):>6}  {span}, n {row.n}"
+    return f"  {name:{label}}  {''.join(cells)}  {row.rate:>6}  {row.said}, n {row.n}"

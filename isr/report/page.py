@@ -12,6 +12,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from isr import text
 from isr.calibration.agreement.summary import Agreement, two_rater_agreement
 from isr.errors import IsrError
 from isr.files import write_text
@@ -199,9 +200,13 @@ class Line:
         b = self.estimate.bounds
         if b is None:
             return ""
-        if self.name == "uplift":
-            return f"{100 * b[0]:+.1f} to {100 * b[1]:+.1f} pp"
-        return f"{percent(b[0])} to {percent(b[1])}"
+        one = text.points if self.name == "uplift" else percent
+        held = text.open_interval(self.estimate, one)
+        return (
+            " to ".join(map(one, b))
+            + (" pp" if self.name == "uplift" else "")
+            + (f" ({held})" if held else "")
+        )
 
 
 def _estimates(runs: Sequence[ReportRun]) -> Iterator[tuple[str, list[Line]]]:

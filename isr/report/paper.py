@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from isr import text
 from isr.canonical import short
 from isr.report.forest import treatment_title
 from isr.report.runs import ReportRun
@@ -65,7 +66,9 @@ def latex(runs: Sequence[ReportRun]) -> str:
         cells = [tex(run.name)] if several else []
         cells += [tex(title), _tex_rate(e.get(name), part.headline)]
         cells += [_bare(e.get(f"{name}_{kind}")) for kind in ("semantic", "perceptual", "both")]
-        cells += [_tex_uplift(e.get("uplift")), str(e[name].n), str(e[name].clusters), str(undecided)]
+        cells += [_tex_uplift(e.get("uplift")), str(e[name].n), str(e[name].clusters)]
+        told = part.headline == "bounds"  # in the cell of the rate
+        cells += [f"{undecided}{'' if told else _tex_open(e[name])}"]
         lines.append(" & ".join(cells) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
@@ -73,12 +76,23 @@ def latex(runs: Sequence[ReportRun]) -> str:
 def _tex_rate(e: Estimate | None, headline: str) -> str:
     if e is None:
         return "--"
-    if headline == "bounds" and e.bounds is not None:
-        return f"between {100 * e.bounds[0]:.1f} and {100 * e.bounds[1]:.1f}"
+    if headline == "bounds" and e.is_open:
+        held = text.open_interval(e, _hundredths, ", ")
+        return f"between {text.open_range(e, _hundredths, ' and ')}" + (f" [{held}]" if held else "")
     if e.value is None:
         return "--"
     span = "" if e.low is None or e.high is None else f" [{100 * e.low:.1f}, {100 * e.high:.1f}]"
     return f"{100 * e.value:.1f}{span}"
+
+
+def _tex_open(e: Estimate) -> str:
+    """How far the undecided edits leave a rate open, with the interval that holds whatever they are."""
+    held = text.open_interval(e, _hundredths, ", ")
+    return f" ({text.open_range(e, _hundredths)} [{held}])" if held else ""
+
+
+def _hundredths(value: float) -> str:
+    return f"{100 * value:.1f}"
 
 
 def _bare(e: Estimate | None) -> str:
@@ -89,19 +103,21 @@ def _tex_uplift(e: Estimate | None) -> str:
     if e is None or e.value is None:
         return "--"
     span = "" if e.low is None or e.high is None else f" [{100 * e.low:+.1f}, {100 * e.high:+.1f}]"
-    return f"${100 * e.value:+.1f}$" + span
+    held = text.open_interval(e, text.points, ", ")
+    more = f" ({text.open_range(e, text.points)} [{held}])" if held else ""
+    return f"${100 * e.value:+.1f}$" + span + more
 
 
 def estimates_csv(runs: Sequence[ReportRun]) -> str:
     """Every estimate of every run with its interval, bounds, n and signature, unrounded."""
     header = (
-        "run", "part", "estimate", "value", "low", "high", "level", "bound_low", "bound_high", "n", "images",
-        "edits", "decided", "method", "notes", "signature",
+        "run", "part", "estimate", "value", "low", "high", "level", "bound_low", "bound_high", "identified_low",
+        "identified_high", "n", "images", "edits", "decided", "method", "notes", "signature",
     )  # fmt: skip
     rows = [
         (
-            run.name, title, name, e.value, e.low, e.high, e.level, *(e.bounds or (None, None)), e.n, e.clusters,
-            part.counts["edits"], part.counts["decided"], e.method, "; ".join(e.notes), run.result.signature,
+            run.name, title, name, e.value, e.low, e.high, e.level, *(e.bounds or (None, None)),
+            *(e.identified or (None, None)), e.n, e.clusters, part.counts["edits"], part.counts["decided"], e.method, "; ".join(e.notes), run.result.signature,
         )
         for run, title, part in _parts(runs)
         for name, _ in ROWS
@@ -143,9 +159,14 @@ def methods(run: ReportRun) -> str:
 def _said(e: Estimate, part: Part) -> str:
     undecided = part.counts["edits"] - part.counts["decided"]
     tail = f"n = {e.n} edits of {e.clusters} images, {undecided} undecided"
-    if part.headline == "bounds" and e.bounds is not None:
-        return f"between {e.bounds[0]:.1%} and {e.bounds[1]:.1%} ({tail})"
+    held = text.open_interval(e)
+    if part.headline == "bounds" and e.is_open:
+        said = f"{e.level:.0%} interval {held} whatever the undecided edits are" if held else "no interval"
+        return f"between {text.open_range(e, join=' and ')} ({said}; {tail})"
     if e.value is None:
         return f"no value ({'; '.join(e.notes)})"
     span = "no interval" if e.low is None or e.high is None else f"{e.low:.1%} to {e.high:.1%}"
-    return f"{e.value:.1%} ({span}; {tail})"
+    more = (
+        f"; whatever these are, between {text.open_range(e, join=' and ')}, interval {held}" if held else ""
+    )
+    return f"{e.value:.1%} ({span}; {tail}{more})"

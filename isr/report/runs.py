@@ -12,12 +12,12 @@ from isr.edits.metadata import metadata_file, read_rows
 from isr.errors import InputError
 from isr.judging.qualification import FILE, FOLDER, read_qualification
 from isr.scoring.estimates import Frame, Rates, Settings
-from isr.scoring.outcomes import Ballot, Outcomes, majority, outcomes, repeats
+from isr.scoring.outcomes import Outcomes, majority, of_rows, repeats
 from isr.scoring.places import home_of
 from isr.scoring.result import Result
 from isr.scoring.stored import read_stored
 from isr.signature import Signature
-from isr.types import Arm, Estimate, Question, Treatment, Unit, Value, Verdict
+from isr.types import Arm, Estimate, Question, Treatment, Unit, Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +81,7 @@ class ReportRun:
     def outcomes(self, rows: Sequence[Mapping[str, str]], judge: str = "") -> Outcomes:
         """The outcomes of some rows under the run's rule, or by one judge of the panel alone."""
         judges = [judge] if judge else self.judges
-        ballot = Ballot.empty(len(judges), len(rows))
-        for number, row in enumerate(rows):
-            for j, name in enumerate(judges):
-                for question in Question:
-                    cell = row.get(f"{name}:{question.value}", "")
-                    ballot.cast(j, question, number, [Verdict(value=v) for v in repeats(cell)])
-        return outcomes(ballot, "single" if judge else self.result.rule)
+        return of_rows(rows, judges, "single" if judge else self.result.rule)
 
     def rate(self, rows: Sequence[Mapping[str, str]], judge: str = "") -> Estimate:
         """The rate among some rows by the run's own kind of interval, with its bounds."""
@@ -98,13 +92,7 @@ class ReportRun:
     @cached_property
     def _made(self) -> Settings:
         """How the run's intervals were made."""
-        s = self.settings
-        options: dict[str, Any] = {
-            "interval": s.get("interval", "logit-t"),
-            "prompts": s.get("prompts", "fixed"),
-            "estimand": s.get("estimand", "edit-mean"),
-        }
-        return Settings(level=self.level, **options)
+        return Settings.signed(self.settings)
 
 
 def _key(values: Any) -> tuple[str, ...]:

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from isr.errors import UsageError
-from isr.scoring.finished import COSTS, Contender
+from isr.scoring.finished import COSTS, Contender, EditRow
 from isr.scoring.surrogates import SAMPLED, Sight, sight
 from isr.signature import Signature
+from isr.stats.difference import open_difference
 from isr.stats.multiplicity import HOLM, benjamini_hochberg, simultaneous_level
 from isr.stats.paired import PairedComparison, compare_methods
 from isr.stats.rate import rate_interval
@@ -165,20 +166,24 @@ def _family(
     table = {c.name: np.array([_outcome(c, u) for u in units], np.float64) for c in found}
     image = codes([u.image_id for u in units])
     compared = compare_methods(table, image, pairs=list(pairs), identical=identical, rng=rng, level=level)
-    by_name = {c.name: c for c in found}
-    return tuple(
-        _with_undecided(one, by_name[one.first], by_name[one.second], set(units)) for one in compared
-    )
+    wanted = frozenset(units)
+    sides = {c.name: {u: row for u, row in c.edits.items() if u in wanted} for c in found}
+    return tuple(with_undecided(one, sides[one.first], sides[one.second], level) for one in compared)
 
 
-def _with_undecided(one: PairedComparison, a: Contender, b: Contender, units: set[Unit]) -> PairedComparison:
-    """The comparison with its undecided pairs told apart from units that one side does not have."""
-    shared = a.edits.keys() & b.edits.keys() & units
-    undecided = sum(math.isnan(a.edits[u].outcome) or math.isnan(b.edits[u].outcome) for u in shared)
+def with_undecided(
+    one: PairedComparison, first: Mapping[Unit, EditRow], second: Mapping[Unit, EditRow], level: float
+) -> PairedComparison:
+    """The comparison with its undecided pairs told apart from units that one side does not have, and what they leave open."""
+    shared = sorted(first.keys() & second.keys())
+    undecided = sum(math.isnan(first[u].outcome) or math.isnan(second[u].outcome) for u in shared)
     notes = one.difference.notes
-    if undecided:
-        notes += (f"{undecided} of {len(shared)} shared units are undecided on a side and left out",)
-    return replace(one, undecided=undecided, notes=notes)
+    if not undecided:
+        return replace(one, undecided=0, notes=notes)
+    notes += (f"{undecided} of {len(shared)} shared units are undecided on a side and left out",)
+    low, high = ([first[u].ends[end] - second[u].ends[1 - end] for u in shared] for end in (0, 1))
+    left = open_difference(low, high, codes([u.image_id for u in shared]), one.difference.value, level=level)
+    return replace(one, undecided=undecided, notes=notes, open=left)
 
 
 def _outcome(contender: Contender, unit: Unit) -> float:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy.special import stdtrit
 
+from isr.errors import InputError
 from isr.scoring.outcomes import Outcomes
-from isr.stats.difference import difference_interval
+from isr.signature import Signature
+from isr.stats.difference import difference_interval, tipping_share
 from isr.stats.rate import Method, rate_interval
 from isr.stats.rows import Estimand, Interval, Prompts
 from isr.stats.variance import cr1_variance
@@ -30,17 +32,38 @@ NAMES = (
     "isr_worst",
 )
 UNDECIDED_SHARE = 0.05  # above it the bounds are the headline
+RULES = 2
+"""Rules of estimates: 1 (isr 0.1.0) gave no interval of the identified set; ``estimates`` in a signature, 1 where absent."""
+TIPPING = "it would be none if"
 NO_SOURCE = "edits without a source count as clusters of their own"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How intervals are made: level, method for a rate, whether prompts are a sample, over what the mean is."""
+    """How intervals are made: level, method for a rate, whether prompts are a sample, over what the mean is, which rules."""
 
     level: float = 0.95
     interval: Method = "logit-t"
     prompts: Prompts = "fixed"
     estimand: Estimand = "edit-mean"
+    rules: int = RULES
+
+    @classmethod
+    def signed(cls, by: Signature, level: float | None = None) -> Settings:
+        """How the estimates of a signature were made, at ``level`` or else at their own. Raises ``InputError``."""
+        said = by.get("estimates", "1")
+        rules = int(said) if said.isdecimal() and said.isascii() else 0
+        if not 1 <= rules <= RULES:
+            raise InputError(
+                f"signature: estimates: expected 1 to {RULES}; found {said!r}; install a newer isr"
+            )
+        return cls(
+            level or float(by.get("level", "0.95")),
+            cast("Method", by.get("interval", "logit-t")),
+            cast("Prompts", by.get("prompts", "fixed")),
+            cast("Estimand", by.get("estimand", "edit-mean")),
+            rules,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +149,32 @@ class Rates:
 
         noted: with what the result says of the interval as a whole (design effect, edits without a source).
         """
-        decided = self.outcomes.decided
-        some, settings = self.frame.take(decided), self.settings
-        interval = _interval(low[decided], some, settings)
+        settings, known = self.settings, self.outcomes.decided
+        if settings.rules > 1 and bool((low == high).all()):
+            known = np.ones_like(known)  # an edit that is undecided on the other question only is known here
+        some = self.frame.take(known)
+        interval = _interval(low[known], some, settings)
         estimate = _estimate(interval, some, settings) if noted else estimate_of(interval, settings.level)
         if not len(self.outcomes):
             return estimate
-        bounds = tuple(_mean(end, self.frame, self.settings) for end in (low, high))
-        return replace(estimate, bounds=(bounds[0], bounds[1]))
+        return within(estimate, self.frame, low, high, settings)
+
+
+def within(estimate: Estimate, frame: Frame, low: Bools, high: Bools, settings: Settings) -> Estimate:
+    """The estimate with its bounds and the interval of the identified set, from outcomes of all edits, bool (n,).
+
+    ``low``: certainly so, ``high``: possibly so. The interval reaches from the lower endpoint of the rate of ``low`` to the
+    upper endpoint of the rate of ``high``: whatever the undecided edits are, it covers as the interval of a rate does.
+    """
+    ends = (_mean(low, frame, settings), _mean(high, frame, settings))
+    if settings.rules < 2 or bool((low == high).all()):
+        return replace(estimate, bounds=ends)
+    least, most = (_interval(end, frame, settings) for end in (low, high))
+    return replace(estimate, bounds=ends, identified=_hull(least, most))
+
+
+def _hull(least: Interval, most: Interval) -> tuple[float, float] | None:
+    return None if least.low is None or most.high is None else (least.low, most.high)
 
 
 def _mean(values: Bools | Ints, frame: Frame, settings: Settings) -> float:
@@ -161,12 +202,13 @@ def with_refusals(
     frame = Frame.of_units(
         [*(e.unit for e in kept), *refused], [*(e.source is None for e in kept), *(False for _ in refused)]
     )
-    y = np.concatenate([outcomes.immunized_low[decided], np.ones(len(refused), np.bool_)])
-    n = len(outcomes) + len(refused)
-    bounds = tuple(
-        (int(end.sum()) + len(refused)) / n for end in (outcomes.immunized_low, outcomes.immunized_high)
+    more = np.ones(len(refused), np.bool_)
+    y = np.concatenate([outcomes.immunized_low[decided], more])
+    every = Frame.of_units(
+        [*(e.unit for e in units), *refused], [*(e.source is None for e in units), *(False for _ in refused)]
     )
-    return replace(rate_estimate(y, frame, settings), bounds=(bounds[0], bounds[1]))
+    low, high = (np.concatenate([end, more]) for end in (outcomes.immunized_low, outcomes.immunized_high))
+    return within(rate_estimate(y, frame, settings), every, low, high, settings)
 
 
 def _interval(y: Bools, frame: Frame, settings: Settings) -> Interval:
@@ -241,7 +283,21 @@ def _conditional(
         )
     certain, possible = ~control.immunized_high[rows], ~control.immunized_low[rows]
     estimate = _told_undecided(estimate, int(possible.sum()), "units whose control edit may be fine")
-    return replace(estimate, bounds=_conditional_bounds(protected, certain, possible & ~certain))
+    maybe = possible & ~certain
+    estimate = replace(estimate, bounds=_conditional_bounds(protected, certain, maybe))
+    if settings.rules < 2 or not estimate.is_open:
+        return estimate
+    least = certain | (
+        maybe & ~protected.immunized_low
+    )  # units whose control may be fine join where that hurts most
+    most = certain | (maybe & protected.immunized_high)
+    if not (least.any() and most.any()):
+        return estimate
+    ends = (
+        _interval(end[rows_], frame.take(rows_), settings)
+        for end, rows_ in ((protected.immunized_low, least), (protected.immunized_high, most))
+    )
+    return replace(estimate, identified=_hull(*ends))
 
 
 def _told_undecided(estimate: Estimate, of: int, what: str) -> Estimate:
@@ -278,17 +334,32 @@ def _uplift(
     bounds = (_mean(low, frame, settings), _mean(high, frame, settings))
     if not used.any():
         return replace(missing("no unit with both edits decided", settings), bounds=bounds)
+    if settings.rules > 1 and bool((low == high).all()):
+        used = np.ones_like(used)
     some = frame.take(used)
-    interval = difference_interval(
-        low[used],
-        some.image,
-        prompt=some.prompt,
+    estimate = _estimate(_difference(low[used], some, settings), some, settings)
+    estimate = replace(_told_undecided(estimate, len(low), "pairs"), bounds=bounds)
+    if settings.rules < 2 or not estimate.is_open:
+        return estimate
+    estimate = replace(
+        estimate, identified=_hull(*(_difference(end, frame, settings) for end in (low, high)))
+    )
+    share = tipping_share(estimate.value, bounds)
+    if share is None:
+        return estimate
+    none = f"{TIPPING} {share:.0%} of the undecided outcomes went against it"
+    return replace(estimate, notes=(*estimate.notes, none))
+
+
+def _difference(d: Ints, frame: Frame, settings: Settings) -> Interval:
+    return difference_interval(
+        d,
+        frame.image,
+        prompt=frame.prompt,
         prompts=settings.prompts,
         level=settings.level,
         estimand=settings.estimand,
     )
-    estimate = _told_undecided(_estimate(interval, some, settings), len(low), "pairs")
-    return replace(estimate, bounds=bounds)
 
 
 def _worst(frame: Frame, outcomes: Outcomes, settings: Settings) -> Estimate:
@@ -303,8 +374,10 @@ def _worst(frame: Frame, outcomes: Outcomes, settings: Settings) -> Estimate:
         for values in (outcomes.immunized_low, outcomes.immunized_high, outcomes.decided)
     )
     units = frame.take(first)
+    if settings.rules > 1 and bool((low == high).all()):
+        decided = np.ones_like(decided)
     estimate = rate_estimate(low[decided], units.take(decided), settings)
-    estimate = replace(estimate, bounds=(_mean(low, units, settings), _mean(high, units, settings)))
+    estimate = within(estimate, units, low, high, settings)
     sizes = np.bincount(group)
     return replace(estimate, notes=(*estimate.notes, f"{sizes.min()} to {sizes.max()} attacks on each unit"))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from isr.errors import InputError, Problem, UsageError
+from isr.scoring.outcomes import of_rows
 from isr.scoring.places import TABLE
 from isr.scoring.stored import StoredRun, read_stored
 from isr.signature import Signature
@@ -24,11 +25,12 @@ SHARED = (*(name for name in INSTRUMENT if name != "isr"), "interval")  # what r
 
 @dataclass(frozen=True, slots=True)
 class EditRow:
-    """One judged edit of a finished run. ``outcome``: 1 immunized, 0 not, NaN undecided."""
+    """One judged edit of a finished run. ``outcome``: 1 immunized, 0 not, NaN undecided; ``ends``: at least, at most."""
 
     unit: Unit
     outcome: float
     columns: Mapping[str, str]
+    ends: tuple[float, float] = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -137,10 +139,13 @@ def settings_told(runs: Sequence[FinishedRun]) -> list[str]:
 
 def _rows(stored: StoredRun) -> Iterator[tuple[Arm, Treatment, EditRow]]:
     try:
-        for columns in stored.rows:
+        judges = [j["name"] for j in stored.result.judges]
+        found = of_rows(stored.rows, judges, stored.result.rule)
+        for number, columns in enumerate(stored.rows):
             unit = Unit(*(columns[name] for name in Unit._fields))
             treatment = Treatment(*(columns[name] for name in Treatment._fields))
-            yield Arm(columns["arm"]), treatment, EditRow(unit, OUTCOME[columns["outcome"]], columns)
+            ends = (float(found.immunized_low[number]), float(found.immunized_high[number]))
+            yield Arm(columns["arm"]), treatment, EditRow(unit, OUTCOME[columns["outcome"]], columns, ends)
     except (KeyError, ValueError) as error:
         file = str(stored.folder / TABLE)
         problem = Problem(file, "", "the table of edits of a run", f"{error!r}", "run isr score again")

@@ -31,9 +31,10 @@ def rows(result: Result) -> Iterator[dict[str, Any]]:
 
 def _cells(e: Estimate) -> dict[str, Any]:
     low, high = e.bounds or (None, None)
+    least, most = e.identified or (None, None)
     return {
         "value": e.value, "low": e.low, "high": e.high, "level": e.level, "n": e.n, "clusters": e.clusters,
-        "bound_low": low, "bound_high": high, "interval": e.method, "notes": "; ".join(e.notes),
+        "bound_low": low, "bound_high": high, "identified_low": least, "identified_high": most, "interval": e.method, "notes": "; ".join(e.notes),
         "signature": str(e.signature or ""),
     }  # fmt: skip
 
@@ -74,7 +75,8 @@ def _html(name: str, e: Estimate) -> str:
     if name == "source_kept":  # a mean grade
         one = _grade
     interval = "no interval" if e.low is None or e.high is None else f"{one(e.low)} to {one(e.high)}"
-    bounds = "" if e.bounds is None else f"{one(e.bounds[0])} to {one(e.bounds[1])}"
+    bounds = "" if e.bounds is None else " to ".join(map(one, e.bounds))
+    bounds += f" ({held})" if (held := text.open_interval(e, one)) else ""
     why = f' title="{escape("; ".join(e.notes), quote=True)}"' if e.notes else ""
     cells = (one(e.value), f"{interval} ({e.level:.0%})", str(e.n), str(e.clusters), bounds)
     return "".join(f"<td{why if not i else ''}>{escape(c)}</td>" for i, c in enumerate(cells))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from isr.types import Estimate
@@ -18,7 +17,7 @@ class ISR:
     """Immunization Success Rate (arXiv 2512.14320): the share of edits that are immunized.
 
     ``update`` takes outcomes (``"immunized"``, ``"not_immunized"``, ``"undecided"``, or True, False, None) and
-    the image that each edit was made from; ``compute`` gives the estimate with its interval and bounds.
+    the image that each edit was made from; ``compute`` gives the estimate with its interval, bounds and the interval of the identified set.
     """
 
     def __init__(self, *, level: float = 0.95, interval: Method = "logit-t") -> None:
@@ -57,28 +56,21 @@ class ISR:
         """The estimate over everything added so far; ``value`` is ``None`` where nothing was decided."""
         import numpy as np
 
+        from isr.scoring.estimates import Frame, Settings, estimate_of, within
         from isr.stats.rate import rate_interval
 
-        decided = [(o, c) for o, c in zip(self._outcomes, self._clusters, strict=True) if o is not None]
         codes: dict[Any, int] = {}
-        image = np.array([codes.setdefault(c, len(codes)) for _, c in decided], np.int64)
-        y = np.array([o for o, _ in decided], np.bool_)
-        i = rate_interval(y, image, level=self.level, method=self.interval)
-        estimate = Estimate(
-            value=i.value,
-            low=i.low,
-            high=i.high,
-            level=self.level,
-            method=i.method,
-            n=i.n,
-            clusters=i.clusters,
-            bounds=None,
-            notes=i.notes,
-        )
-        n, immunized = len(self._outcomes), int(y.sum())
-        if not n:
+        image = np.array([codes.setdefault(c, len(codes)) for c in self._clusters], np.int64)
+        known = np.array([o is not None for o in self._outcomes], np.bool_)
+        low = np.array([o is True for o in self._outcomes], np.bool_)
+        high = np.array([o is not False for o in self._outcomes], np.bool_)
+        found = rate_interval(low[known], image[known], level=self.level, method=self.interval)
+        estimate = estimate_of(found, self.level)
+        if not known.size:
             return estimate
-        return replace(estimate, bounds=(immunized / n, (immunized + n - len(decided)) / n))
+        each = np.arange(known.size)
+        frame = Frame(image, np.zeros_like(each), each, each, np.zeros_like(known))
+        return within(estimate, frame, low, high, Settings(self.level, self.interval))
 
     def reset(self) -> None:
         """Forgets everything."""

@@ -7,7 +7,7 @@ ends are carried as two boolean arrays.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +82,17 @@ class Ballot:
 def repeats(cell: str) -> list[Value]:
     """The verdicts in a cell of a table, one a repeat; an empty cell or an unknown word is undecided."""
     return [Value(word) if word in DECIDED else Value.UNDECIDED for word in cell.split("|")]
+
+
+def of_rows(rows: Sequence[Mapping[str, str]], judges: Sequence[str], rule: str) -> Outcomes:
+    """The outcomes of rows of ``edits.csv`` by these judges under a panel's rule."""
+    ballot = Ballot.empty(len(judges), len(rows))
+    for number, row in enumerate(rows):
+        for j, name in enumerate(judges):
+            for question in QUESTIONS:
+                cell = row.get(f"{name}:{question.value}", "")
+                ballot.cast(j, question, number, [Verdict(value=v) for v in repeats(cell)])
+    return outcomes(ballot, rule)
 
 
 def majority(values: Sequence[Value]) -> Value:

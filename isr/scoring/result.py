@@ -259,7 +259,9 @@ def _unreadable(file: Path, found: str) -> InputError:
 
 def _estimate(raw: Mapping[str, Any]) -> Estimate:
     bounds = None if raw["bounds"] is None else (raw["bounds"][0], raw["bounds"][1])
-    return Estimate(**{**raw, "bounds": bounds, "notes": tuple(raw["notes"])})
+    known = raw.get("identified")
+    identified = None if known is None else (float(known[0]), float(known[1]))
+    return Estimate(**{**raw, "bounds": bounds, "notes": tuple(raw["notes"]), "identified": identified})
 
 
 def _part(raw: Mapping[str, Any]) -> Part:

@@ -144,6 +144,7 @@ class Tally:
             ("level", f"{settings.level:g}"),
             ("prompts", settings.prompts),
             ("estimand", settings.estimand),
+            ("estimates", settings.rules) if settings.rules > 1 else None,
             ("reask", ",".join(sorted(plan.reask))) if plan.reask else None,
             ("calibration", learnt) if learnt else None,
             ("limit", len(plan.edits)) if self.limited else None,

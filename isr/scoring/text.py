@@ -11,6 +11,7 @@ from isr import text
 from isr.canonical import short
 from isr.edits.pictures import Level
 from isr.judging.stopping import TECHNICAL
+from isr.scoring.estimates import TIPPING
 from isr.scoring.records import JudgeRecord
 from isr.scoring.result import Part, Result, TreatmentPart
 from isr.types import Estimate, StoreReason
@@ -162,26 +163,26 @@ def _is_told(note: str, e: Estimate) -> bool:
     """Notes that change how a number is read; a missing value's reason stands in its own row."""
     if e.value is None or note.startswith("design effect"):
         return False
-    return e.low is None or note.startswith("read the bounds") or "attacks on each unit" in note
+    return e.low is None or note.startswith(("read the bounds", TIPPING)) or "attacks on each unit" in note
 
 
 def _headline(part: Part) -> Iterator[str]:
     main = part.estimates.get("isr") or part.estimates["control"]
-    if part.headline == "bounds" and main.bounds is not None:
+    if part.headline == "bounds" and main.is_open and main.bounds is not None:
         undecided = part.counts["edits"] - part.counts["decided"]
         low, high = main.bounds
+        held = text.open_interval(main)
         yield (
-            f"  BETWEEN {low:.1%} AND {high:.1%}: {undecided} of {part.counts['edits']} edits are undecided, "
-            f"too many for one value"
+            f"  BETWEEN {low:.1%} AND {high:.1%}{f' ({main.level:.0%} interval {held})' if held else ''}: "
+            f"{undecided} of {part.counts['edits']} edits are undecided, too many for one value"
         )
 
 
 def _row(name: str, label: str, e: Estimate) -> str:
-    bounds = (
-        ""
-        if e.bounds is None
-        else " to ".join(text.difference(b) if name == "uplift" else text.rate(b) for b in e.bounds)
-    )
+    one = text.difference if name == "uplift" else text.rate
+    bounds = "" if e.bounds is None else " to ".join(map(one, e.bounds))
+    if held := text.open_interval(e, one):
+        bounds += f" ({e.level:.0%}: {held})"
     if e.value is None:
         return f"  {label:22}{'-':>10}  {'; '.join(e.notes)}"
     if e.low is None:

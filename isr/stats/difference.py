@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -134,6 +135,53 @@ def difference_interval(
             value, text, n, images, "one prompt taken as a sample of prompts: no interval"
         )
     return _difference(rows, weight, grouped, value, text, level)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenDifference:
+    """How far undecided outcomes leave a difference open.
+
+    ``bounds``: the difference with all of them at one extreme, then at the other. ``identified``: the interval of the
+    identified set, from the lower endpoint at the one to the upper at the other. ``tipping_share``: see
+    :func:`tipping_share`.
+    """
+
+    bounds: tuple[float, float]
+    identified: tuple[float, float] | None
+    tipping_share: float | None
+
+
+def open_difference(
+    low: ArrayLike, high: ArrayLike, image: ArrayLike, value: float | None, *, level: float = 0.95
+) -> OpenDifference | None:
+    """What undecided outcomes leave open of the mean of paired differences, each in ``low`` to ``high``, (n,).
+
+    ``None`` where no pair is open. value: the difference on the decided pairs, for its sign.
+    """
+    a, b = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+    if not (b > a).any():
+        return None
+    bounds = (float(a.mean()), float(b.mean()))
+    least, most = (difference_interval(end, image, level=level) for end in (a, b))
+    identified = None if least.low is None or most.high is None else (least.low, most.high)
+    share = tipping_share(value, bounds)
+    return OpenDifference(bounds=bounds, identified=identified, tipping_share=share)
+
+
+def tipping_share(value: float | None, bounds: tuple[float, float] | None) -> float | None:
+    """The share of the undecided outcomes that must go against a difference for it to be none.
+
+    The difference falls evenly from one bound to the other as more of them do. ``None`` where nothing is undecided, where
+    the sign holds whatever they are, or where there is no difference to turn.
+
+    >>> tipping_share(0.2, (-0.1, 0.3))  # 0.3 of 0.4 between the bounds
+    0.75
+    """
+    if value is None or not value or bounds is None:
+        return None
+    low, high = bounds
+    best, worst = (high, low) if value > 0 else (-low, -high)
+    return best / (best - worst) if best > 0 >= worst else None
 
 
 def _difference(

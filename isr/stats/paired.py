@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy.special import bdtr, chdtrc
 
 from isr.errors import StatisticsError
-from isr.stats.difference import difference_interval
+from isr.stats.difference import OpenDifference, difference_interval
 from isr.stats.multiplicity import holm_family, simultaneous_level
 from isr.stats.rows import Interval, codes
 from isr.types import Floats
@@ -129,7 +129,7 @@ class PairedComparison:
     """``first`` minus ``second`` on the pairs in which both are decided.
 
     ``simultaneous`` holds together with those of the family; ``p_holm`` is adjusted within it. ``undecided``
-    counts pairs that were left out. ``None`` where something does not exist; ``notes`` says why.
+    counts pairs that were left out, ``open`` says what they leave open. ``None`` where something does not exist; ``notes`` says why.
     """
 
     first: str
@@ -142,6 +142,7 @@ class PairedComparison:
     undecided: int
     mcnemar: McNemar | None
     notes: tuple[str, ...]
+    open: OpenDifference | None = None
 
 
 def _outcome(name: str, values: ArrayLike, n: int) -> Floats:

@@ -35,11 +35,11 @@ def test_asked_and_answered(tmp_path: Path, more: dict[str, object]) -> None:
 def test_a_result_of_another_version_answers_the_same_question(tmp_path: Path) -> None:
     old = isr.Result.load(OLD / "oracle")
     new = isr.score(OLD / "edits", judge="shapes-oracle", out=tmp_path)
-    assert list(answered(old).differences(answered(new))) == ["parser: 1 and 2"]
+    assert list(answered(old).differences(answered(new))) == ["parser: 1 and 2", "estimates: - and 2"]
     later = replace(new, signature=str(Signature.parse(new.signature).without("isr").plus(("isr", "9.0"))))
     assert answered(later).digest == answered(new).digest
     assert list(answered(later).differences(answered(new))) == []
     other = isr.score(OLD / "edits", judge="shapes-oracle", out=tmp_path / "o", by="split", level=0.9)
     assert list(answered(old).differences(answered(other))) == [
-        "parser: 1 and 2", "level: 0.95 and 0.9", "by: - and split",
+        "parser: 1 and 2", "level: 0.95 and 0.9", "estimates: - and 2", "by: - and split",
     ]  # fmt: skip
