@@ -12,11 +12,9 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +22,19 @@ from scipy.special import ndtri, stdtrit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.coverage_more import identified_section, unequal_section
+from benchmarks.simulating import (
+    EQUAL,
+    Array,
+    Score,
+    Section,
+    Tally,
+    blocks,
+    edits,
+    image_rates,
+    judged,
+    pick,
+)
 from isr.calibration.correction.core import Core, bounded, linear
 from isr.calibration.correction.post_stratified import post_stratified_core
 from isr.calibration.correction.ppi import ppi_core
@@ -34,102 +45,17 @@ from isr.stats.endpoints import FEW_IMAGES, PRIOR_ICC, korn_graubard, logit_t, r
 from isr.stats.independent import clopper_pearson
 from isr.stats.variance import cr1_variance, design_effect, touched_images
 
-Array = NDArray[np.float64]
 RATES = (0.05, 0.3, 0.5, 0.9)
 ICCS = (0.0, 0.3, 0.6)
 MORE_ICCS = (*ICCS, 0.9)
-EQUAL = np.full(40, 5)
 MILD = np.array([2, 3, 4, 5, 6, 7, 8, 5] * 5)
 STRONG = np.array([1, 1, 1, 2, 2, 2, 3, 3, 4, 5] * 3 + [10, 10, 12, 12, 15, 3, 3, 2, 2, 1])
 SENSITIVITY, SPECIFICITY = 0.85, 0.90
-BLOCK = 2_500
 LIMITS = (
     "The limits of what is shown: beta-binomial or probit images, one pair of sensitivity and specificity unless "
     "said; judge correction together with prompts as a sample is not simulated."
 )
 PLAIN = "rules 1 and 2 alone"
-
-
-class Score(NamedTuple):
-    """Share of runs whose interval holds the truth, and the mean width."""
-
-    coverage: float
-    width: float
-
-
-@dataclass(kw_only=True)
-class Section:
-    """One table of the document."""
-
-    title: str
-    text: str
-    header: list[str]
-    runs: int = 0
-    watched: tuple[str, ...] = ()
-    """Columns of the default, which the slow test compares with the document."""
-    rows: list[list[str]] = field(default_factory=list)
-    lowest: tuple[float, str] = (2.0, "")
-    pairs: dict[tuple[str, float, float], tuple[Score, Score]] = field(default_factory=dict)
-    """(design, p, ICC) -> default and rules 1 and 2 alone, for the words."""
-
-    def watch(self, score: Score, where: str) -> None:
-        """Remember the cell in which the default covers least."""
-        self.lowest = min(self.lowest, (score.coverage, where))
-
-
-class Tally:
-    """Counts of covered runs and sums of widths per method."""
-
-    def __init__(self) -> None:
-        self.hit: dict[str, float] = {}
-        self.width: dict[str, float] = {}
-        self.runs: dict[str, int] = {}
-
-    def add(self, name: str, truth: float, low: Array, high: Array) -> None:
-        low, high = np.asarray(low), np.asarray(high)
-        self.hit[name] = self.hit.get(name, 0.0) + float(((low <= truth) & (truth <= high)).sum())
-        self.width[name] = self.width.get(name, 0.0) + float((high - low).sum())
-        self.runs[name] = self.runs.get(name, 0) + low.size
-
-    def score(self, name: str) -> Score:
-        n = self.runs[name]
-        return Score(self.hit[name] / n, self.width[name] / n)
-
-    def cells(self) -> list[str]:
-        return [f"{100 * self.score(m).coverage:.1f} ({self.score(m).width:.3f})" for m in self.hit]
-
-
-def blocks(runs: int) -> Iterator[int]:
-    for start in range(0, runs, BLOCK):
-        yield min(BLOCK, runs - start)
-
-
-# --------------------------------------------------------------------------- data
-
-
-def image_rates(rng: np.random.Generator, runs: int, images: int, p: float, icc: float) -> Array:
-    """Beta rates of images with mean p and intra-image correlation icc, shape (runs, images)."""
-    if icc == 0:
-        return np.full((runs, images), p)
-    total = (1 - icc) / icc
-    return rng.beta(p * total, (1 - p) * total, size=(runs, images))
-
-
-def edits(rng: np.random.Generator, rates: Array, per_image: int) -> Array:
-    """0/1 outcomes (runs, images * per_image), the edits of an image side by side."""
-    drawn = rng.random((*rates.shape, per_image)) < rates[..., None]
-    return drawn.reshape(rates.shape[0], -1).astype(np.float64)
-
-
-def judged(rng: np.random.Generator, truth: Array, sensitivity: float, specificity: float) -> Array:
-    u = rng.random(truth.shape)
-    return np.where(truth == 1, u < sensitivity, u > specificity).astype(np.float64)
-
-
-def pick(rng: np.random.Generator, allowed: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
-    """``count`` edits at random among the allowed ones of each run (all of them where there are fewer)."""
-    key = np.where(allowed, rng.random(allowed.shape), 2.0)
-    return (key.argsort(axis=1).argsort(axis=1) < count) & allowed
 
 
 # --------------------------------------------------------------------------- one rate
@@ -605,6 +531,8 @@ def sections(runs: int, seed: int) -> list[Callable[[], Section]]:
         lambda: good_judge_section(some, seed),
         lambda: difference_section(some, seed),
         lambda: corrected_difference_section(some, seed),
+        lambda: unequal_section(some, seed),
+        lambda: identified_section(some, seed),
     ]
 
 

@@ -1,7 +1,7 @@
 """What the estimators share: influences by edit, their variance by image, the interval.
 
-An estimate is a sum over edits of an influence ``phi_i``, its variance ``G/(G-1) sum_g (sum_{i in g} phi_i)^2`` over
-images. Partly labelled images, and the covariance between the judge's part and the people's part, are thereby counted.
+An estimate is a sum over edits of an influence ``phi_i``, its variance ``sum_g (sum_{i in g} phi_i)^2 / (1 - m_g/N)``
+over images. Partly labelled images, and the covariance between the judge's part and the people's part, are thereby counted.
 The ``*_core`` functions take arrays ``(..., n)`` with the edits of an image side by side and evaluate many data sets at
 once.
 """
@@ -17,6 +17,7 @@ from scipy.special import stdtrit
 from isr.errors import StatisticsError
 from isr.stats.endpoints import PRIOR_ICC, korn_graubard, logit_t, zero_limit
 from isr.stats.rows import Interval, codes
+from isr.stats.variance import Small, small_sample
 from isr.types import Bools, Floats, Ints
 
 FEW_EFFECTIVE = 2.0
@@ -49,15 +50,25 @@ def image_sums(phi: ArrayLike, starts: Ints) -> Floats:
     return out
 
 
+def image_corrections(starts: Ints, n: int) -> Small:
+    """Small-sample corrections for the numbers of edits of the images."""
+    if starts.size < 2:
+        return Small(np.asarray(1.0), np.ones(starts.size), np.asarray(0.0))
+    return small_sample(np.diff(np.append(starts, n)))
+
+
 def cluster_variance(phi: Floats, starts: Ints) -> Floats:
-    groups = starts.size
-    out: Floats = groups / max(groups - 1, 1) * (image_sums(phi, starts) ** 2).sum(axis=-1)
+    """Variance of a sum of influences (..., n) by images, corrected for few or unequal ones (``small_sample``)."""
+    small = image_corrections(starts, phi.shape[-1])
+    out: Floats = small.scale * (small.relative * image_sums(phi, starts) ** 2).sum(axis=-1)
     return out
 
 
 def label_df(labelled: Bools, starts: Ints) -> Floats:
-    """Labelled images - 1: 0 where all labels are in one image, which has no variance between images."""
-    return np.asarray((image_sums(labelled, starts) > 0).sum(axis=-1) - 1.0, dtype=np.float64)
+    """Labelled images - 1, or Kish's number of all images - 1 where they are more unequal than that; 0 for one image."""
+    own = np.asarray((image_sums(labelled, starts) > 0).sum(axis=-1) - 1.0, dtype=np.float64)
+    out: Floats = np.minimum(own, image_corrections(starts, labelled.shape[-1]).df)
+    return out
 
 
 def label_worth(weight: Floats, starts: Ints) -> Floats:

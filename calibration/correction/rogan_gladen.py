@@ -23,7 +23,7 @@ from isr.calibration.correction.core import (
 from isr.errors import DesignError, StatisticsError
 from isr.stats.endpoints import PRIOR_ICC, PRIOR_IMAGES
 from isr.stats.rows import Interval, codes
-from isr.stats.variance import cr1_variance, design_effect, satterthwaite_df, touched_images
+from isr.stats.variance import cr2_variance, design_effect, satterthwaite_df, small_sample, touched_images
 from isr.types import Bools, Floats, Ints
 
 CalibrationDesign = Literal["random", "within_label", "within_verdict"]
@@ -132,7 +132,8 @@ def prudent_deff(sums: ArrayLike, sizes: ArrayLike) -> Floats:
     s, w = np.broadcast_arrays(np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64))
     n = w.sum(axis=-1)
     prior = np.maximum(1 + PRIOR_ICC * ((w * w).sum(axis=-1) / n - 1), 1.0)
-    seen = design_effect(cr1_variance(s, w), s.sum(axis=-1) / n, np.maximum(n, 1.5))
+    spread = cr2_variance(s, w, small_sample(w)) if s.shape[-1] > 1 else np.full(n.shape, np.nan)
+    seen = design_effect(spread, s.sum(axis=-1) / n, np.maximum(n, 1.5))
     seen = np.where(np.isfinite(seen), np.maximum(seen, 1.0), 1.0)
     share = np.maximum(1 - touched_images(s, w) / PRIOR_IMAGES, 0.0) if s.shape[-1] > 1 else np.ones(n.shape)
     out: Floats = seen + share * np.maximum(prior - seen, 0.0)
@@ -248,7 +249,7 @@ def external_core(
     """Rogan-Gladen from per-image sums of verdicts (..., G) and outside error rates; G >= 2.
 
     The judge's rate counts ``n = N / D`` edits, ``D`` by :func:`prudent_deff`. t with
-    G - 1 df, or fewer where the calibration labels come from few ``images``: Satterthwaite's df of the judge's
+    Kish's images - 1 df, or fewer where the calibration labels come from few ``images``: Satterthwaite's df of the judge's
     part (G - 1) and of that of the error rates (images - 1). Both parts are smoothed where they enter the df
     and where they floor the delta method.
     """
@@ -262,14 +263,15 @@ def external_core(
     s0_a, s1_a = (n0 * s0 + 1) / (n0 + 2), (n1 * s1 + 1) / (n1 + 2)
     theta = np.clip((p + s0_a - 1) / (s0_a + s1_a - 1), 0.0, 1.0)
     errors = (1 - theta) ** 2 * s0_a * (1 - s0_a) / (n0 + 2) + theta**2 * s1_a * (1 - s1_a) / (n1 + 2)
-    df = np.full(np.shape(own), groups - 1.0)
+    small = small_sample(w)
+    df = np.broadcast_to(small.df, np.shape(own))
     if images is not None:
         df = np.minimum(df, satterthwaite_df(own, errors, groups, images))
     crit = -stdtrit(df, (1 - level) / 2)
     if method == "lee":
         found = lee_core(p, n, s0, s1, n0, n1, crit, level=level)
     else:
-        variance = np.maximum(cr1_variance(s, w), p * (1 - p) / np.maximum(n - 1, 1.0))
+        variance = np.maximum(cr2_variance(s, w, small), p * (1 - p) / np.maximum(n - 1, 1.0))
         found = rogan_gladen_core(p, variance, s0, s1, n0, n1, crit, floor=own + errors)
     return External(found.value, found.low, found.high, n, df)
 

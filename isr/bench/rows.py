@@ -21,9 +21,9 @@ from isr.scoring.estimates import (
     Frame,
     Settings,
     control_estimate,
-    mean_estimate,
     treatment_estimates,
 )
+from isr.scoring.means import mean_estimate
 from isr.scoring.outcomes import Outcomes
 from isr.scoring.surrogates import Sight, sight
 from isr.types import Arm, Edit, Estimate, Floats, ImageRef, Treatment, Unit

@@ -30,6 +30,7 @@ from isr.people.labels import Label, Labels, cell_of, one_guideline, scale_parts
 from isr.people.meeting import meet, unmet, unmet_told
 from isr.people.study_file import check_pixels
 from isr.reading import Unreadable, read_json
+from isr.scoring.estimates import RULES
 from isr.signature import Signature
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
@@ -132,6 +133,7 @@ def correct(
         ("drawn", settings.drawn) if settings.design == "external" else None,
         ("estimator", settings.estimator),
         ("level", f"{settings.level:g}"),
+        ("estimates", RULES),
         ("seed", settings.seed),
         ("unmatched", len(lost)) if lost and settings.allow_unmatched else None,
     )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from isr.errors import UsageError
+from isr.scoring.estimates import RULES
 from isr.scoring.finished import COSTS, Contender, EditRow
 from isr.scoring.surrogates import SAMPLED, Sight, sight
 from isr.signature import Signature
@@ -129,6 +130,7 @@ def paired_signature(instrument: Mapping[str, str], family: str, seed: int, leve
         ("family", f"{family}:{HOLM}"),
         ("test", f"image-sign-flip:seed={seed}"),
         ("level", f"{level:g}"),
+        ("estimates", RULES),
     )
 
 

@@ -11,16 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
-from scipy.special import stdtrit
 
 from isr.errors import InputError
 from isr.scoring.outcomes import Outcomes
 from isr.signature import Signature
 from isr.stats.difference import difference_interval, tipping_share
+from isr.stats.endpoints import Correction
 from isr.stats.rate import Method, rate_interval
 from isr.stats.rows import Estimand, Interval, Prompts
-from isr.stats.variance import cr1_variance
-from isr.types import Bools, Edit, Estimate, Floats, Ints, Unit
+from isr.types import Bools, Edit, Estimate, Ints, Unit
 
 NAMES = (
     "isr",
@@ -33,7 +32,8 @@ NAMES = (
 )
 UNDECIDED_SHARE = 0.05  # above it the bounds are the headline
 RULES = 2
-"""Rules of estimates: 1 (isr 0.1.0) gave no interval of the identified set; ``estimates`` in a signature, 1 where absent."""
+"""Rules of estimates, ``estimates`` in a signature, 1 where absent: those of isr 0.1.0, which gave no interval of the
+identified set and took unequal images for equal ones."""
 TIPPING = "it would be none if"
 NO_SOURCE = "edits without a source count as clusters of their own"
 
@@ -47,6 +47,11 @@ class Settings:
     prompts: Prompts = "fixed"
     estimand: Estimand = "edit-mean"
     rules: int = RULES
+
+    @property
+    def correction(self) -> Correction:
+        """For unequal images."""
+        return "CR1" if self.rules < 2 else "CR2"
 
     @classmethod
     def signed(cls, by: Signature, level: float | None = None) -> Settings:
@@ -220,6 +225,7 @@ def _interval(y: Bools, frame: Frame, settings: Settings) -> Interval:
         level=settings.level,
         method=settings.interval,
         estimand=settings.estimand,
+        correction=settings.correction,
     )
 
 
@@ -359,6 +365,7 @@ def _difference(d: Ints, frame: Frame, settings: Settings) -> Interval:
         prompts=settings.prompts,
         level=settings.level,
         estimand=settings.estimand,
+        correction=settings.correction,
     )
 
 
@@ -385,63 +392,6 @@ def _worst(frame: Frame, outcomes: Outcomes, settings: Settings) -> Estimate:
 def _all_in_group(values: Bools, group: Ints, groups: int) -> Bools:
     failing: Bools = np.bincount(group, weights=~values, minlength=groups) == 0
     return failing
-
-
-def mean_grade(grades: Floats, frame: Frame, settings: Settings, top: float) -> Estimate:
-    """Mean of a graded answer on the scale 0 to ``top``; NaN marks edits without one."""
-    return mean_estimate(grades, frame, settings, bottom=0.0, top=top, absent="no graded answer")
-
-
-def mean_estimate(
-    values: Floats,
-    frame: Frame,
-    settings: Settings,
-    *,
-    bottom: float = -np.inf,
-    top: float = np.inf,
-    absent: str = "no value",
-) -> Estimate:
-    """Mean of a number on the scale ``bottom`` to ``top``; NaN marks edits without one.
-
-    CR1 variance clustered on the image, t(G-1), clipped to the scale. Equal values show no spread: no interval.
-    """
-    have = ~np.isnan(values)
-    if not have.any():
-        return missing(absent, settings)
-    some = frame.take(have)
-    order = np.argsort(some.image, kind="stable")
-    _, starts, sizes = np.unique(some.image[order], return_index=True, return_counts=True)
-    sums = np.add.reduceat(values[have][order], starts)
-    value, images = float(sums.sum() / sizes.sum()), len(sizes)
-    variance = float(cr1_variance(sums, sizes)) if images > 1 else 0.0
-    method = "mean, CR1 t, clustered by image_id"
-    if variance <= 0:
-        reason = "one image" if images < 2 else "the images do not differ"
-        note = f"{reason}: no spread to make an interval from"
-        return Estimate(
-            value=value,
-            low=None,
-            high=None,
-            level=settings.level,
-            method=method,
-            n=int(have.sum()),
-            clusters=images,
-            bounds=None,
-            notes=(note,),
-        )
-    half = -float(stdtrit(images - 1, (1 - settings.level) / 2)) * variance**0.5
-    low, high = max(value - half, bottom), min(value + half, top)
-    return Estimate(
-        value=value,
-        low=low,
-        high=high,
-        level=settings.level,
-        method=method,
-        n=int(have.sum()),
-        clusters=images,
-        bounds=None,
-        notes=(),
-    )
 
 
 def as_dicts(estimates: Mapping[str, Estimate]) -> dict[str, Any]:

@@ -27,11 +27,11 @@ from isr.scoring.estimates import (
     Settings,
     control_estimate,
     estimate_of,
-    mean_grade,
     rate_estimate,
     treatment_estimates,
     with_refusals,
 )
+from isr.scoring.means import mean_grade
 from isr.scoring.outcomes import QUESTIONS, Ballot, Outcomes, outcomes
 from isr.scoring.records import Counts, JudgeRecord, PictureRemark, Reliability, UndecidedCount
 from isr.scoring.remarks import remarks

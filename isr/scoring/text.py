@@ -14,6 +14,7 @@ from isr.judging.stopping import TECHNICAL
 from isr.scoring.estimates import TIPPING
 from isr.scoring.records import JudgeRecord
 from isr.scoring.result import Part, Result, TreatmentPart
+from isr.stats.rate import UNEQUAL
 from isr.types import Estimate, StoreReason
 
 ROWS = (
@@ -163,7 +164,11 @@ def _is_told(note: str, e: Estimate) -> bool:
     """Notes that change how a number is read; a missing value's reason stands in its own row."""
     if e.value is None or note.startswith("design effect"):
         return False
-    return e.low is None or note.startswith(("read the bounds", TIPPING)) or "attacks on each unit" in note
+    return (
+        e.low is None
+        or note.startswith(("read the bounds", TIPPING, UNEQUAL))
+        or "attacks on each unit" in note
+    )
 
 
 def _headline(part: Part) -> Iterator[str]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from isr.errors import StatisticsError
-from isr.stats.endpoints import FEW_PROMPTS, PRIOR_ICC, PRIOR_PROMPT_ICC
+from isr.stats.endpoints import FEW_PROMPTS, PRIOR_ICC, PRIOR_PROMPT_ICC, Correction
 from isr.stats.independent import upper_tail
 from isr.stats.rows import (
     Estimand,
@@ -26,7 +26,7 @@ from isr.stats.rows import (
     missing_interval,
     prompt_notes,
 )
-from isr.stats.variance import cr1_variance, satterthwaite_df, two_way_variance
+from isr.stats.variance import cr2_variance, satterthwaite_df, small_sample, two_way_variance
 from isr.types import Floats
 
 
@@ -85,12 +85,14 @@ def difference_interval(
     estimand: Estimand = "edit-mean",
     weights: ArrayLike | None = None,
     identical: bool = False,
+    correction: Correction = "CR2",
 ) -> Interval:
-    """The mean of paired differences with its interval: CR1 by image, t_{G-1}, clipped to [-1, 1].
+    """The mean of paired differences with its interval: CR2 by image, t of Kish's images - 1, clipped to [-1, 1].
 
     d: (n,) in [-1, 1], for two 0/1 outcomes one of -1, 0, 1. See :func:`difference_core` for the floor that
     keeps the width above zero when no pair is discordant. ``identical=True`` says that both sides are the same
-    edits (A against itself): the difference is 0 with zero width. It is refused if some ``d`` is not 0.
+    edits (A against itself): the difference is 0 with zero width. It is refused if some ``d`` is not 0. ``correction``: for
+    unequal images, as in a rate.
 
     >>> difference_interval([1, 0, -1, 1], [0, 0, 1, 1]).value  # 1 / 4
     0.25
@@ -134,7 +136,7 @@ def difference_interval(
         return missing_interval(
             value, text, n, images, "one prompt taken as a sample of prompts: no interval"
         )
-    return _difference(rows, weight, grouped, value, text, level)
+    return _difference(rows, weight, grouped, value, text, level, correction)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,12 +187,19 @@ def tipping_share(value: float | None, bounds: tuple[float, float] | None) -> fl
 
 
 def _difference(
-    rows: Rows, weight: Floats | None, grouped: Groupings, value: float, text: str, level: float
+    rows: Rows,
+    weight: Floats | None,
+    grouped: Groupings,
+    value: float,
+    text: str,
+    level: float,
+    correction: Correction,
 ) -> Interval:
     (s, w), n = grouped.image, grouped.kish_n
     images = s.size
     total = float(w.sum())
-    variance, df = float(cr1_variance(s, w)), images - 1.0
+    small = small_sample(w, plain=correction == "CR1")
+    variance, df = float(cr2_variance(s, w, small)), float(small.df)
     prior = 1 + PRIOR_ICC * (float((w * w).sum()) * n / total**2 - 1)
     notes: tuple[str, ...] = ()
     if grouped.prompt is not None and grouped.cell is not None:

@@ -8,8 +8,8 @@ on ``(runs, images)`` arrays evaluates many data sets at once: the simulation th
 
 The default (``logit-t``) is built from four rules:
 
-1. interior: ``logit(p) +- t_{G-1} sqrt(V*) / (p (1 - p))`` with the CR1 variance ``V`` floored at the variance
-   of independent edits (Liang and Zeger 1986; logit back-transform as in Korn and Graubard 1999, section 3.2);
+1. interior: ``logit(p) +- t_df sqrt(V*) / (p (1 - p))`` with the CR2 variance ``V`` and one less than Kish's number of
+   images as degrees of freedom (CR1 and G - 1 where sizes are equal), floored at the variance of independent edits (Liang and Zeger 1986; logit back-transform as in Korn and Graubard 1999, section 3.2);
 2. the rarer outcome occurs in ``T < 5`` images: Korn and Graubard (1998) at the effective sample size. With
    ``T < 6`` the design effect ``D`` is raised to ``D + (1 - T/6) (D0 - D)`` where ``D0`` of rule 3 is larger:
    few images with the rarer outcome say little about clustering;
@@ -34,6 +34,7 @@ from isr.stats.bootstrap import cluster_bootstrap, percentile_interval
 from isr.stats.endpoints import (
     FEW_IMAGES,
     RULES,
+    Correction,
     Made,
     RateCore,
     TwoWayCore,
@@ -78,6 +79,7 @@ _LABELS = {
     "clopper-pearson": "Clopper-Pearson",
     "jeffreys": "Jeffreys",
 }
+UNEQUAL = "images have very unequal numbers of edits"
 _INDEPENDENT = {"wilson": wilson, "clopper-pearson": clopper_pearson, "jeffreys": jeffreys}
 
 
@@ -93,13 +95,15 @@ def rate_interval(
     weights: ArrayLike | None = None,
     rng: np.random.Generator | None = None,
     resamples: int = 10_000,
+    correction: Correction = "CR2",
 ) -> Interval:
     """The rate of ``y`` with its interval, clustered on ``image``.
 
     y: (n,) 0/1 or bool, decided edits only. image, prompt: (n,) names, integers or strings (integers are
     faster). prompts: "fixed" (the published list is all there is) or "random" (a sample: image x prompt).
     estimand: "edit-mean", or "image-mean" = the average of image means; with unequal images they differ.
-    weights: (n,) positive. rng: only for ``method="cluster-bootstrap"``.
+    weights: (n,) positive. rng: only for ``method="cluster-bootstrap"``. correction: of the default for unequal images (see
+    :func:`isr.stats.endpoints.rate_core`).
 
     The default is described at the top of this module. "wilson", "clopper-pearson" and "jeffreys" take edits
     as independent and are too narrow wherever images differ. No edits: no value. One image (or one prompt,
@@ -160,7 +164,7 @@ def rate_interval(
     if grouped.prompt is not None:
         notes += prompt_notes(images, grouped.prompt[0].size)
     if method == "logit-t":
-        low, high, variance, label, more = _default(grouped, level)
+        low, high, variance, label, more = _default(grouped, level, correction)
         text, notes = describe(label, estimand, prompts), notes + more
     else:
         low, high, variance = _clustered(method, grouped, value, level, tail, rng, resamples)
@@ -178,7 +182,9 @@ def rate_interval(
     )
 
 
-def _default(grouped: Groupings, level: float) -> tuple[float, float, float, str, tuple[str, ...]]:
+def _default(
+    grouped: Groupings, level: float, correction: Correction
+) -> tuple[float, float, float, str, tuple[str, ...]]:
     """(low, high, variance, label, notes) by rules 1 to 4; label and notes say which rule made which endpoint."""
     (s, w), n = grouped.image, grouped.kish_n
     core: RateCore | TwoWayCore
@@ -186,7 +192,7 @@ def _default(grouped: Groupings, level: float) -> tuple[float, float, float, str
         core = two = two_way_core(grouped.image, grouped.prompt, grouped.cell, n=n, level=level)
         variance = float(two.parts.variance)
     else:
-        core = one = rate_core(s, w, n=n, level=level)
+        core = one = rate_core(s, w, n=n, level=level, correction=correction)
         variance = float(one.variance)
     failed, total = float(s.sum()), float(w.sum())
     below, low_note = _made(core.low_by, "lower", total - failed, "spared")
@@ -270,7 +276,5 @@ def _shape_notes(s: Floats, w: Floats) -> tuple[str, ...]:
         notes += (f"the rarer outcome occurs in {touched} of {s.size} images",)
     kish = float(w.sum() ** 2 / (w * w).sum())
     if kish < s.size / 2:
-        notes += (
-            f"images have very unequal numbers of edits: worth {kish:.1f} equal images out of {s.size}",
-        )
+        notes += (f"{UNEQUAL}: worth {kish:.1f} equal images out of {s.size}",)
     return notes

@@ -27,6 +27,51 @@ def cr1_variance(sums: ArrayLike, sizes: ArrayLike) -> Floats:
     return out
 
 
+class Small(NamedTuple):
+    """Small-sample corrections for images of these sizes, one entry per data set.
+
+    ``scale * relative`` (images on the last axis): by what each squared residual of an image is multiplied.
+    """
+
+    scale: Floats
+    relative: Floats
+    df: Floats
+
+
+def small_sample(sizes: ArrayLike, *, plain: bool = False) -> Small:
+    """Corrections for few or unequal images. sizes: (..., G), G >= 2.
+
+    Each squared residual is divided by ``1 - m_g / N``: CR2 of Bell and McCaffrey (2002) for a mean, which is CR1's G/(G-1)
+    where sizes are equal. Degrees of freedom: Kish's (1965) number of equal images ``N^2 / sum m_g^2``, minus one. Theirs at
+    the correlation that the data tell cover more where few images hold most edits, at up to twice the width
+    (docs/statistics.md). ``plain``: CR1 and G - 1 whatever the sizes, as isr 0.1.0 had it.
+    """
+    w = np.asarray(sizes, dtype=np.float64)
+    total, images = w.sum(axis=-1), w.shape[-1]
+    whole = total[..., None]
+    alike = (np.ptp(w, axis=-1) <= 1e-9 * w.max(axis=-1)) | plain
+    c = whole / np.maximum(whole - w, 1e-12 * whole)
+    c = np.where(alike[..., None], images / (images - 1), c)
+    scale = c.min(axis=-1)
+    df = np.where(alike, images - 1.0, np.maximum(total**2 / (w * w).sum(axis=-1) - 1, 1.0))
+    return Small(scale, c / scale[..., None], df)
+
+
+def cr2_variance(sums: ArrayLike, sizes: ArrayLike, small: Small) -> Floats:
+    """Cluster-robust variance of ``sum(sums) / sum(sizes)`` with the corrections of :func:`small_sample`.
+
+    >>> sizes = [4.0, 4.0, 4.0]
+    >>> one, other = cr2_variance([1, 2, 4], sizes, small_sample(sizes)), cr1_variance([1, 2, 4], sizes)
+    >>> bool(one == other)  # equal sizes
+    True
+    """
+    s, w = np.broadcast_arrays(np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64))
+    total = w.sum(axis=-1)
+    residual = s - (s.sum(axis=-1) / total)[..., None] * w
+    out: Floats = small.scale * (small.relative * residual**2).sum(axis=-1) / total**2
+    return out
+
+
 class TwoWay(NamedTuple):
     """The two-way variance and its parts; ``variance`` is floored at the larger one-way part."""
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isr.scoring.estimates import Frame, Settings, control_estimate, mean_grade, treatment_estimates
+from isr.scoring.estimates import Frame, Settings, control_estimate, treatment_estimates
+from isr.scoring.means import mean_grade
 from isr.scoring.outcomes import Outcomes
 from isr.stats.rate import rate_interval
 from isr.types import Estimate
