@@ -22,7 +22,7 @@ from scipy.special import ndtri, stdtrit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.coverage_more import identified_section, unequal_section
+from benchmarks.coverage_more import identified_section, patterns_section, unequal_section
 from benchmarks.simulating import (
     EQUAL,
     Array,
@@ -533,6 +533,7 @@ def sections(runs: int, seed: int) -> list[Callable[[], Section]]:
         lambda: corrected_difference_section(some, seed),
         lambda: unequal_section(some, seed),
         lambda: identified_section(some, seed),
+        lambda: patterns_section(some, seed),
     ]
 
 

@@ -150,7 +150,7 @@ def compared(
         table,
         codes([u.image_id for u in units]),
         pairs=[(_key(_side(p, p.first)), _key(_side(p, p.second))) for p in pairs],
-        rng=np.random.default_rng(seed),
+        seed=seed,
         level=level,
     )
     members = tuple(

@@ -345,12 +345,11 @@ def _differences(table: _Table, question: str) -> Iterator[JudgeDifference]:
         n: np.where((said[:, i] == MISSING) | (truth == MISSING), np.nan, said[:, i] == truth)
         for i, n in enumerate(names)
     }
-    rng = np.random.default_rng(table.choices.seed)
     shares = compare_methods(
         right,
         table.image,
         pairs=[(names[a], names[b]) for a, b in pairs],
-        rng=rng,
+        seed=table.choices.seed,
         level=table.choices.level,
     )
     for i, (a, b) in enumerate(pairs):

@@ -24,8 +24,8 @@ from isr.reading import Unreadable, read_json
 from isr.scoring.estimates import estimate_of
 from isr.scoring.run import Watch
 from isr.stats.multiplicity import holm_family
-from isr.stats.paired import sign_flip_test
 from isr.stats.rate import rate_interval
+from isr.stats.sign_flip import sign_flip_test
 from isr.types import Estimate
 
 SCHEMA = "isr.anchor/1"
@@ -226,9 +226,7 @@ def _is(answer: Frozen, verdict: str) -> float:
 
 
 def _shift(name: str, differences: Differences) -> Shift:
-    test = sign_flip_test(
-        [d for _, d in differences], [i for i, _ in differences], rng=np.random.default_rng(0)
-    )
+    test = sign_flip_test([d for _, d in differences], [i for i, _ in differences])
     mean = float(np.mean([d for _, d in differences])) if differences else None
     return Shift(
         name=name, change=mean, n=len(differences), p_value=test.p_value, p_holm=None, method=test.method

@@ -106,9 +106,8 @@ def compare(
             f"unit that two contenders share (the first of {found[0].name}: {tuple(example) if example else 'none'}); "
             "give the same image_id, prompt_id, editor, seed and purifier to rows that belong together"
         )
-    rng = np.random.default_rng(seed)
-    family = _family(found, pairs, sorted({u for c in found for u in c.edits}), level, rng)
-    slices = tuple(_slices(found, pairs, by, level, rng))
+    family = _family(found, pairs, sorted({u for c in found for u in c.edits}), level, seed)
+    slices = tuple(_slices(found, pairs, by, level, seed))
     choices = tuple(_choices(found, level)) if choose else ()
     return Comparison(
         signature=str(paired_signature(instrument, str(len(pairs)), seed, level)),
@@ -157,7 +156,7 @@ def _family(
     pairs: Sequence[tuple[str, str]],
     units: Sequence[Unit],
     level: float,
-    rng: np.random.Generator,
+    seed: int,
 ) -> tuple[PairedComparison, ...]:
     identical = [
         (a.name, b.name)
@@ -167,7 +166,7 @@ def _family(
     ]
     table = {c.name: np.array([_outcome(c, u) for u in units], np.float64) for c in found}
     image = codes([u.image_id for u in units])
-    compared = compare_methods(table, image, pairs=list(pairs), identical=identical, rng=rng, level=level)
+    compared = compare_methods(table, image, pairs=list(pairs), identical=identical, seed=seed, level=level)
     wanted = frozenset(units)
     sides = {c.name: {u: row for u, row in c.edits.items() if u in wanted} for c in found}
     return tuple(with_undecided(one, sides[one.first], sides[one.second], level) for one in compared)
@@ -198,7 +197,7 @@ def _slices(
     pairs: Sequence[tuple[str, str]],
     by: Sequence[str],
     level: float,
-    rng: np.random.Generator,
+    seed: int,
 ) -> Iterator[Slice]:
     if not by:
         return
@@ -211,7 +210,7 @@ def _slices(
     parts: list[tuple[dict[str, str], PairedComparison]] = []
     for values in sorted(groups):
         named = dict(zip(by, values, strict=True))
-        parts += [(named, one) for one in _family(found, pairs, sorted(groups[values]), level, rng)]
+        parts += [(named, one) for one in _family(found, pairs, sorted(groups[values]), level, seed)]
     tested = [i for i, (_, one) in enumerate(parts) if one.p_value is not None]
     adjusted = benjamini_hochberg([p for _, one in parts if (p := one.p_value) is not None])
     p_bh = dict(zip(tested, adjusted.tolist(), strict=True))

@@ -13,7 +13,7 @@ from isr.stats.multiplicity import (
     holm_family,
     simultaneous_level,
 )
-from isr.stats.paired import McNemar, PairedComparison, SignFlip, compare_methods, mcnemar, sign_flip_test
+from isr.stats.paired import McNemar, PairedComparison, compare_methods, mcnemar
 from isr.stats.planning import (
     Components,
     LeeAllocation,
@@ -33,6 +33,7 @@ from isr.stats.planning import (
 )
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
+from isr.stats.sign_flip import SignFlip, sign_flip_test
 from isr.stats.variance import design_effect
 
 __all__ = [

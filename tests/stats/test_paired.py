@@ -2,69 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from isr.errors import StatisticsError
 from isr.stats import multiplicity
 from isr.stats.multiplicity import simultaneous_level
-from isr.stats.paired import compare_methods, mcnemar, sign_flip_test
-
-
-def brute(d: list[float], image: list[int]) -> float:
-    sums = [sum(x for x, g in zip(d, image, strict=True) if g == i) for i in sorted(set(image))]
-    seen = abs(sum(sums))
-    patterns = list(itertools.product((-1, 1), repeat=len(sums)))
-    return sum(abs(sum(a * b for a, b in zip(p, sums, strict=True))) >= seen - 1e-9 for p in patterns) / len(
-        patterns
-    )
-
-
-@settings(max_examples=50)
-@given(st.lists(st.tuples(st.integers(-1, 1), st.integers(0, 6)), min_size=2, max_size=25))
-def test_exact_sign_flip_is_the_enumeration_over_all_images(rows: list[tuple[int, int]]) -> None:
-    d, image = [float(a) for a, _ in rows], [b for _, b in rows]
-    found = sign_flip_test(d, image)
-    if len(set(image)) < 2:
-        assert found.p_value is None
-    else:
-        assert found.p_value == pytest.approx(brute(d, image))
-
-
-def test_drawn_sign_flip_agrees_with_the_exact_one() -> None:
-    sums = [3.0, 1.0, 4.0, -1.0, -2.0, 2.0, 1.0, 3.0, -2.0, 2.0, 1.0, -1.0, 2.0]
-    exact = sign_flip_test(sums, range(13))
-    assert exact.method == "exact over 2^13 sign patterns"
-    # three more images that weigh nothing beside the others push the count above the limit of enumeration
-    more = [*sums, 1e-9, 1e-9, 1e-9]
-    drawn = sign_flip_test(more, range(16), rng=np.random.default_rng(0), draws=40_000)
-    assert drawn.method == "40000 random sign patterns"
-    assert exact.p_value is not None
-    assert drawn.p_value is not None
-    # ties of the sum break either way by the tiny images: the drawn value lies between < and <=
-    assert exact.p_value - 0.06 < drawn.p_value < exact.p_value + 0.01
-
-
-def test_sign_flip_is_never_zero_and_needs_a_generator() -> None:
-    d, image = np.ones(100), np.arange(100)
-    found = sign_flip_test(d, image, rng=np.random.default_rng(1), draws=999)
-    assert found.p_value == pytest.approx(1 / 1000)
-    again = sign_flip_test(d, image, rng=np.random.default_rng(1), draws=999)
-    assert again == found
-    with pytest.raises(StatisticsError, match="give rng="):
-        sign_flip_test(d, image)
-
-
-def test_sign_flip_without_anything_to_test() -> None:
-    assert sign_flip_test([], []).p_value is None
-    assert sign_flip_test([1, -1], [0, 0]).p_value is None
-    assert sign_flip_test([0, 0], [0, 1]).p_value == 1.0
-    with pytest.raises(StatisticsError, match="finite"):
-        sign_flip_test([np.nan], [0])
+from isr.stats.paired import compare_methods, mcnemar
+from isr.stats.sign_flip import sign_flip_test
 
 
 def test_type_one_error_holds_under_clustering_where_mcnemar_fails() -> None:
@@ -75,7 +20,7 @@ def test_type_one_error_holds_under_clustering_where_mcnemar_fails() -> None:
     for _ in range(400):
         tilt = np.repeat(rng.choice([0.1, 0.9], 40), 5)
         d = np.where(rng.random(200) < 0.4, np.where(rng.random(200) < tilt, 1, -1), 0)
-        flips.append(sign_flip_test(d, image, rng=rng, draws=400).p_value)
+        flips.append(sign_flip_test(d, image).p_value)
         iid.append(mcnemar(int((d == 1).sum()), int((d == -1).sum())).mid_p)
     assert np.mean(np.array(flips) <= 0.05) < 0.085
     assert np.mean(np.array(iid) <= 0.05) > 0.11
@@ -103,7 +48,7 @@ def outcomes() -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 def test_a_family_of_pairs() -> None:
     table, image = outcomes()
-    found = compare_methods(table, image, rng=np.random.default_rng(0), draws=2000)
+    found = compare_methods(table, image)
     assert [(x.first, x.second) for x in found] == [("a", "b"), ("a", "c"), ("b", "c")]
     raw = [x.p_value for x in found]
     assert [x.p_holm for x in found] == pytest.approx(multiplicity.holm(raw).tolist())  # type: ignore[arg-type]
@@ -112,14 +57,14 @@ def test_a_family_of_pairs() -> None:
         assert x.simultaneous.low <= x.difference.low  # type: ignore[operator]
         assert x.simultaneous.high >= x.difference.high  # type: ignore[operator]
         assert x.mcnemar is not None
-    assert found == compare_methods(table, image, rng=np.random.default_rng(0), draws=2000)
+    assert found == compare_methods(table, image)
 
 
 def test_undecided_units_leave_their_pairs_and_are_counted() -> None:
     table, image = outcomes()
     table["a"][:10] = np.nan
     table["b"][5:12] = np.nan
-    (found,) = compare_methods(table, image, pairs=[("a", "b")], rng=np.random.default_rng(0))
+    (found,) = compare_methods(table, image, pairs=[("a", "b")])
     assert found.undecided == 12
     assert found.difference.n == 188
     assert any("12 units left out" in note for note in found.notes)
@@ -140,7 +85,7 @@ def test_a_method_against_itself_and_a_twin() -> None:
 def test_all_undecided_gives_a_reason() -> None:
     table, image = outcomes()
     table["b"][:] = np.nan
-    found = compare_methods(table, image, pairs=[("a", "b"), ("a", "c")], rng=np.random.default_rng(0))
+    found = compare_methods(table, image, pairs=[("a", "b"), ("a", "c")])
     assert found[0].difference.value is None
     assert (found[0].p_value, found[0].p_holm, found[0].mcnemar) == (None, None, None)
     assert found[1].p_value is not None
@@ -157,3 +102,14 @@ def test_unknown_methods_and_shapes_are_named() -> None:
     with pytest.raises(StatisticsError, match="at least 1"):
         simultaneous_level(0.95, 0)
     assert simultaneous_level(0.95, 5) == pytest.approx(0.99)
+
+
+def test_methods_that_fail_in_different_patterns_are_told() -> None:
+    """One fails by whole images (design effect 5 of 5 edits), the other by every second edit, 2 or 3 of 5 (40/39 x 10/200^2 over .25/199 = 0.2)."""
+    image = np.repeat(np.arange(40), 5)
+    whole, single = (image % 2).astype(float), (np.arange(200) % 2).astype(float)
+    (told,) = compare_methods({"a": whole, "b": single}, image)
+    (note,) = [n for n in told.notes if "different patterns" in n]
+    assert note.startswith("a and b fail in different patterns (design effects 5.1 and 0.2)")
+    (same,) = compare_methods({"a": whole, "b": 1 - whole}, image)
+    assert not any("different patterns" in n for n in same.notes)
