@@ -22,6 +22,7 @@ from scipy.special import ndtri, stdtrit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.coverage_agreement import auc_section, kappa_section
 from benchmarks.coverage_more import identified_section, patterns_section, unequal_section
 from benchmarks.simulating import (
     EQUAL,
@@ -534,6 +535,8 @@ def sections(runs: int, seed: int) -> list[Callable[[], Section]]:
         lambda: unequal_section(some, seed),
         lambda: identified_section(some, seed),
         lambda: patterns_section(some, seed),
+        lambda: kappa_section(some, seed),
+        lambda: auc_section(some, seed),
     ]
 
 

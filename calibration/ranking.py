@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
 from isr.calibration.agreement.alpha import MISSING
-from isr.calibration.agreement.jackknife import jackknife_interval, mean_interval
+from isr.calibration.agreement.jackknife import mean_interval
 from isr.calibration.agreement.two_raters import cohen_kappa, gwet_ac1, matthews
 from isr.errors import StatisticsError
+from isr.stats.jackknife import jackknife_interval
 from isr.stats.rows import Interval, codes
 from isr.types import Bools, Floats, Ints
 

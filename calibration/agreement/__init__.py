@@ -2,7 +2,7 @@
 
 from isr.calibration.agreement.alpha import Metric
 from isr.calibration.agreement.intraclass import ICC, intraclass_correlations
-from isr.calibration.agreement.jackknife import jackknife_interval, mean_interval
+from isr.calibration.agreement.jackknife import mean_interval
 from isr.calibration.agreement.many_raters import (
     Chance,
     RatersAgreement,
@@ -27,6 +27,7 @@ from isr.calibration.agreement.two_raters import (
     recalls,
     scott_pi,
 )
+from isr.stats.jackknife import jackknife_interval
 
 __all__ = [
     "ICC",

@@ -59,8 +59,10 @@ def chance_corrected(
     counts = rating_counts(table, classes=classes)
     per_edit = counts.sum(axis=1)
     pairs = per_edit >= 2
-    if coefficient == "krippendorff":
-        counts, per_edit, table, pairs = counts[pairs], per_edit[pairs], table[pairs], pairs[pairs]
+    used = (
+        pairs if coefficient == "krippendorff" else per_edit > 0
+    )  # an edit that nobody rated is none of the n
+    counts, per_edit, table, pairs = counts[used], per_edit[used], table[used], pairs[used]
     n, n2 = per_edit.size, int(pairs.sum())
     if n2 == 0:
         return Chance(None, None, None, None, None, None, "no edit has two ratings")

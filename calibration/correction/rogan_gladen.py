@@ -197,8 +197,8 @@ def lee_core(
 
     ``p~ = (n p + z^2/2)/(n + z^2)``, ``q~ = (m q + 1)/(m + 2)``; the centre moves by ``2 z^2 [-(1-theta~) q~0
     (1-q~0)/(m0+2) + theta~ q~1 (1-q~1)/(m1+2)]``; half-width ``crit se~``. With ``crit = z`` as published;
-    here ``n = N / max(D, 1)`` and ``crit = t_{G-1}``. The published code clips endpoints only, which can give
-    an interval of zero width or one that misses its estimate; here the centre is clipped first.
+    here ``n = N / max(D, 1)`` and ``crit = t_{G-1}``. Endpoints are clipped, as in the published code; where that
+    leaves no width, or an interval that misses its estimate, the centre is clipped first.
     """
     pp, nn, s0, s1, n0, n1 = (np.asarray(x, dtype=np.float64) for x in (p, n, q0, q1, m0, m1))
     z2 = float(ndtri((1 - level) / 2)) ** 2
@@ -210,10 +210,14 @@ def lee_core(
     shift = 2 * z2 * (-(1 - theta) * part0 + theta * part1)
     inner = p_a * (1 - p_a) / n_a + (1 - theta) ** 2 * part0 + theta**2 * part1
     half = np.asarray(crit) * np.sqrt(inner) / np.abs(slope)
-    centre = np.clip(theta + shift, 0.0, 1.0)
-    return Corrected(
-        rogan_gladen_value(pp, s0, s1), np.clip(centre - half, 0.0, 1.0), np.clip(centre + half, 0.0, 1.0)
-    )
+    value, centre = rogan_gladen_value(pp, s0, s1), theta + shift
+    inside = np.clip(centre, 0.0, 1.0)
+    low, high = np.clip(centre - half, 0.0, 1.0), np.clip(centre + half, 0.0, 1.0)
+    own = np.clip(value, 0.0, 1.0)
+    bad = (high <= low) | (own < low) | (own > high)
+    low = np.where(bad, np.minimum(np.clip(inside - half, 0.0, 1.0), own), low)
+    high = np.where(bad, np.maximum(np.clip(inside + half, 0.0, 1.0), own), high)
+    return Corrected(value, low, high)
 
 
 def informative(calibration: Calibration, *, level: float = 0.95) -> float:

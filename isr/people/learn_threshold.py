@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 
 from isr.calibration.agreement.alpha import MISSING
-from isr.calibration.agreement.jackknife import jackknife_interval
 from isr.calibration.scores import (
     brier,
     calibration_curve,
@@ -28,6 +27,7 @@ from isr.people.judgements import Judgements
 from isr.people.labels import Labels, one_guideline
 from isr.people.meeting import meet
 from isr.stats.discrimination import area_under_curve, youden
+from isr.stats.jackknife import jackknife_interval
 from isr.stats.rate import rate_interval
 from isr.types import Floats, Ints, Question
 

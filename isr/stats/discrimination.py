@@ -1,4 +1,4 @@
-"""How well a number tells two classes apart: AUC, Youden's threshold, rank correlation; images are drawn again."""
+"""How well a number tells two classes apart: AUC, Youden's threshold, rank correlation; intervals are over images."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from isr.stats.bootstrap import cluster_bootstrap, percentile_interval
+from isr.stats.jackknife import jackknife_interval
 from isr.stats.rows import codes
 from isr.types import Bools, Estimate, Floats, Ints
 
@@ -23,9 +24,9 @@ def auc(
 ) -> Estimate:
     """P(score of an immunized edit > that of one that is not), ties half; the Mann-Whitney U over its pairs.
 
-    score, outcome: (n,), NaN where unknown. With ``stratum`` only pairs within one stratum count. The interval is the
-    percentile one of a bootstrap that draws images with all their edits: ``U = w' C w / w' P w`` for images drawn
-    ``w`` times, with C the won and P the counted pairs of edits of two images.
+    score, outcome: (n,), NaN where unknown. With ``stratum`` only pairs within one stratum count. The interval is
+    that of the jackknife over images on the logit scale (``2 U - 1`` on Fisher's): ``U = sum C / sum P`` without the rows and
+    columns of an image, with C the won and P the counted pairs of edits of two images.
 
     >>> auc(np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.0, 0.0, 1.0, 1.0]), np.array([0, 0, 1, 1])).value  # every pair is won
     1.0
@@ -34,7 +35,7 @@ def auc(
     x, y = score[keep], outcome[keep] == 1.0
     group = codes(np.asarray(image)[keep]) if keep.any() else np.zeros(0, np.int64)
     part = np.zeros(x.size, np.int64) if stratum is None else stratum[keep]
-    method = "AUC, images drawn with replacement, percentile interval"
+    method = "AUC, delete-one-image jackknife of the logit"
     images = int(group.max()) + 1 if group.size else 0
 
     def said(value: float | None, low: float | None, high: float | None, *notes: str) -> Estimate:
@@ -56,7 +57,10 @@ def auc(
     value = float(won.sum() / pairs.sum())
     if images < 2:
         return said(value, None, None, "one image: no interval")
-    return said(value, *_interval(_draws(won, pairs, images), level))
+    low, high, reason = jackknife_interval(2 * value - 1, 2 * _without(won, pairs) - 1, level=level)
+    if low is None or high is None:
+        return said(value, None, None, reason)
+    return said(value, min((low + 1) / 2, value), max((high + 1) / 2, value))
 
 
 def _left(score: Floats, outcome: Floats) -> Iterator[str]:
@@ -91,14 +95,11 @@ def _pairs(x: Floats, y: Bools, group: Ints, stratum: Ints, images: int) -> tupl
     return won, counted
 
 
-def _draws(won: Floats, pairs: Floats, images: int) -> Floats:
-    def ratio(weights: Floats) -> Floats:
-        up = ((weights @ won) * weights).sum(axis=1)
-        down = ((weights @ pairs) * weights).sum(axis=1)
-        return np.where(down > 0, up / np.where(down > 0, down, 1.0), np.nan)
-
-    rng = np.random.default_rng(SEED)
-    return cluster_bootstrap(np.eye(images), ratio, rng=rng, resamples=RESAMPLES)
+def _without(won: Floats, pairs: Floats) -> Floats:
+    """The share of pairs won without each image in turn; NaN where no pair is left."""
+    up, down = (t.sum() - t.sum(axis=0) - t.sum(axis=1) + np.diagonal(t) for t in (won, pairs))
+    out: Floats = np.where(down > 0, up / np.where(down > 0, down, 1.0), np.nan)
+    return out
 
 
 def _interval(draws: Floats, level: float) -> tuple[float | None, float | None, str] | tuple[float, float]:

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isr.errors import InputError
 from isr.scoring.estimates import Frame, Settings, control_estimate, treatment_estimates
 from isr.scoring.means import mean_grade
 from isr.scoring.outcomes import Outcomes
+from isr.signature import Signature
 from isr.stats.rate import rate_interval
 from isr.types import Estimate
 
@@ -180,3 +182,68 @@ def test_the_mean_over_images_weighs_images_alike() -> None:
         found = treatment_estimates(frame, plain([T, T, F, F]), {}, plain([]), Settings(estimand=estimand))  # type: ignore[arg-type]
         assert found["isr"].value == pytest.approx(value)
         assert found["isr"].bounds == pytest.approx((value, value))
+
+
+OPEN = [T, F, U, T, F, F, T, U, T, T, F, T]  # 12 edits of 6 images, two of them undecided
+
+
+def test_the_identified_set_has_the_endpoints_of_both_extremes() -> None:
+    e = estimates(OPEN, [])["isr"]
+    image = np.arange(12) // 2
+    least, most = ([1 if v == T or (v == U and end) else 0 for v in OPEN] for end in (False, True))
+    assert e.bounds == (6 / 12, 8 / 12)
+    assert e.identified == (rate_interval(least, image).low, rate_interval(most, image).high)
+    assert e.is_open
+    old = treatment_estimates(frame(12), plain(OPEN), {}, plain([]), Settings(rules=1))["isr"]
+    assert (old.identified, old.bounds, old.value) == (None, e.bounds, e.value)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from([T, F, U]), min_size=12, max_size=12).filter(lambda v: 0 < v.count(U) <= 5))
+def test_whatever_the_undecided_are_their_interval_lies_in_the_identified_set(values: list[int]) -> None:
+    found = estimates(values, [])["isr"].identified
+    assert found is not None
+    image, places = np.arange(12) // 2, [i for i, v in enumerate(values) if v == U]
+    for filled in product((T, F), repeat=len(places)):
+        y = list(values)
+        for place, word in zip(places, filled, strict=True):
+            y[place] = word
+        one = rate_interval(y, image)
+        assert found[0] - 1e-12 <= one.low
+        assert one.high <= found[1] + 1e-12
+
+
+def test_where_the_bounds_coincide_the_value_is_they() -> None:
+    """The semantic question fails for all; on two edits the perceptual one is undecided, which changes nothing."""
+    n = 6
+    certain, unknown = np.ones(n, np.bool_), np.array([0, 0, 0, 0, 1, 1], np.bool_)
+    judged = Outcomes(
+        decided=~unknown, immunized_low=certain, immunized_high=certain, semantic_low=certain, semantic_high=certain,
+        perceptual_low=np.zeros(n, np.bool_), perceptual_high=unknown, tied=np.zeros(n, np.bool_),
+    )  # fmt: skip
+    found = treatment_estimates(frame(n), judged, {}, plain([]), SETTINGS)
+    assert (found["isr"].value, found["isr"].n, found["isr"].bounds) == (1.0, 6, (1.0, 1.0))
+    assert not found["isr"].is_open
+    assert found["isr"].identified is None
+    assert (found["isr_perceptual"].n, found["isr_perceptual"].bounds) == (4, (0.0, 2 / 6))
+    old = treatment_estimates(frame(n), judged, {}, plain([]), Settings(rules=1))
+    assert old["isr"].n == 4
+
+
+def test_what_turns_the_sign_of_an_uplift_is_told() -> None:
+    """4 of 6 against 1 of 6, one control undecided: between 3/6 and 4/6 whatever it is: nothing turns it; then three are."""
+    control = [F, F, T, F, F, U]
+    held = estimates([T, T, T, T, F, F], control)["uplift"]
+    assert held.bounds == (2 / 6, 3 / 6)
+    assert not any("it would be none" in n for n in held.notes)
+    e = estimates([T, T, U, F, F, F], [F, F, F, F, U, U])["uplift"]
+    # decided on both sides: 2 of 3 units + 0; bounds: 2/6 - 2/6 = 0 and 3/6: all three undecided against it make it none
+    assert e.bounds == (0.0, 3 / 6)
+    assert e.notes[-1] == "it would be none if 100% of the undecided outcomes went against it"
+
+
+def test_an_unknown_rule_of_a_signature_is_refused() -> None:
+    for text in ("estimates=3", "estimates=0", "estimates=x"):
+        with pytest.raises(InputError, match="install a newer isr"):
+            Settings.signed(Signature.parse(text))
+    assert Settings.signed(Signature.parse("level=0.9|interval=wilson")) == Settings(0.9, "wilson", rules=1)

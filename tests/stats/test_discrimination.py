@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import mannwhitneyu, spearmanr
+from scipy.stats import mannwhitneyu, spearmanr, t
 
-from isr.stats.discrimination import _draws, _pairs, area_under_curve, auc, between, called, youden
+from isr.stats.discrimination import _pairs, _without, area_under_curve, auc, between, called, youden
 
 VALUES = st.lists(st.tuples(st.integers(0, 6), st.booleans(), st.integers(0, 4)), min_size=2, max_size=40)
 
@@ -34,30 +34,35 @@ def test_the_auc_is_mann_whitneys(rows: list[tuple[int, bool, int]]) -> None:
         assert 0 <= found.low <= found.high <= 1
 
 
-def test_two_images_have_the_three_resamples_that_can_be_computed_by_hand() -> None:
+def test_two_images_whose_replicates_can_be_computed_by_hand() -> None:
     # image a: its immunized edit is ahead of its other one; image b: the reverse; across, a is ahead of b
     x, y, image = np.array([4.0, 3.0, 1.0, 2.0]), np.array([1.0, 0.0, 1.0, 0.0]), ["a", "a", "b", "b"]
-    # drawn (a, b) in half of the resamples: 2 of 4 pairs; (a, a): all; (b, b): none
-    assert auc(x, y, image).value == 0.5
+    found = auc(x, y, image)
+    assert found.value == 0.5
     won, pairs = _pairs(x, y == 1, np.array([0, 0, 1, 1]), np.zeros(4, np.int64), 2)
-    draws = _draws(won, pairs, 2)
-    assert np.mean(draws == 0.5) == pytest.approx(0.5, abs=0.03)
-    assert np.mean(draws == 1.0) == pytest.approx(0.25, abs=0.03)
-    assert np.mean(draws == 0.0) == pytest.approx(0.25, abs=0.03)
+    assert _without(won, pairs).tolist() == [0.0, 1.0]  # b alone: its pair is lost; a alone: won
+    # 2 U - 1 is -1 and 1: SE^2 = 1/2 (1 + 1) = 1, t(1) = 12.7: nothing is excluded
+    assert (found.low, found.high) == (0.0, 1.0)
 
 
-def test_the_interval_is_that_of_drawing_images_with_all_their_edits() -> None:
+def test_the_interval_is_that_of_leaving_out_images_with_all_their_edits() -> None:
     rng = np.random.default_rng(1)
     image = np.repeat(np.arange(20), 6)
     y = (rng.random(120) < 0.5).astype(float)
     x = y + rng.normal(0, 1, 20)[image] + rng.normal(0, 0.7, 120)
     found = auc(x, y, [str(i) for i in image])
-    draws = []
-    for _ in range(2000):
-        rows = np.concatenate([np.flatnonzero(image == g) for g in rng.integers(0, 20, 20)])
-        a, b = x[rows][y[rows] == 1], x[rows][y[rows] == 0]
-        draws.append(mannwhitneyu(a, b).statistic / (a.size * b.size))
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])), abs=0.015)
+    logits = []
+    for left in range(20):
+        a, b = x[(image != left) & (y == 1)], x[(image != left) & (y == 0)]
+        u = mannwhitneyu(a, b).statistic / (a.size * b.size)
+        logits.append(np.log(u / (1 - u)))
+    r = np.array(logits) - np.mean(logits)
+    df = min(1.5 * (r**2).sum() ** 2 / (r**4).sum(), 19)
+    half = t.ppf(0.975, df) * np.sqrt(19 / 20 * (r**2).sum())
+    assert found.value is not None
+    centre = np.log(found.value / (1 - found.value))
+    expected = tuple(1 / (1 + np.exp(-(centre + s * half))) for s in (-1, 1))
+    assert (found.low, found.high) == pytest.approx(expected, abs=1e-12)
     thrice = auc(np.tile(x, 3), np.tile(y, 3), [str(i) for i in np.tile(image, 3)])
     assert (thrice.value, thrice.low, thrice.high) == pytest.approx((found.value, found.low, found.high))
 
@@ -67,7 +72,7 @@ def test_within_a_stratum_only_its_pairs_count() -> None:
     x, y = np.array([9.0, 8, 7, 1, 2, 3]), np.array([1.0, 1, 1, 0, 0, 0])
     image, method = list("abcabc"), np.array([0, 0, 0, 1, 1, 1])
     assert auc(x, y, image).value == 1.0
-    assert auc(x, y, image).low is None  # the same whichever images are drawn
+    assert auc(x, y, image).low is None  # the same whichever image is left out
     assert auc(x, y, image, method).value is None
     assert auc(x, y, image, method).notes[0] == "no method has both outcomes"
     y[2], x[2] = 0.0, 10.0
