@@ -216,6 +216,8 @@ def plan(
     per_image: float | None = None,
     discordant: float | None = None,
     human_rates: tuple[float, float] = (0.1, 0.9),
+    assurance: float = 0.8,
+    family: int = 1,
     power: float = 0.8,
     level: float = 0.95,
 ) -> Planned:
@@ -227,7 +229,8 @@ def plan(
         Wanted(
             half_width=half_width, difference=difference, images=images, label_half_width=label_half_width,
             labels=labels, pilot=None if pilot is None else Path(pilot), method=method, against=against, rate=rate,
-            icc=icc, per_image=per_image, discordant=discordant, human_rates=human_rates, power=power, level=level,
+            icc=icc, per_image=per_image, discordant=discordant, human_rates=human_rates, assurance=assurance, family=family, power=power,
+            level=level,
         )
     )  # fmt: skip
 

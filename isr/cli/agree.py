@@ -12,7 +12,7 @@ from isr import text
 from isr.cli._labels import labels_of, meaning_options, verdict_options, verdicts_of
 
 if TYPE_CHECKING:
-    from isr.people.agreement_study import AgreementStudy, Answers, Choices, JudgeAgreement
+    from isr.people.agreement_study import AgreementStudy, Answers, Choices, JudgeAgreement, Pair
     from isr.people.judgements import Judgements
     from isr.people.labels import Labels
     from isr.stats.rows import Interval
@@ -60,8 +60,10 @@ _PATH = click.Path(path_type=Path)
 )  # fmt: skip
 @click.option("--level", default=0.95, show_default=True, type=click.FloatRange(0.5, 1, max_open=True))
 @click.option(
-    "--seed", default=0, show_default=True, help="Of the permutation tests and of a template's draw."
-)
+    "--least", default=10, show_default=True, type=click.IntRange(1),
+    help="Edits that two judges must both decide to be a comparison of the family.",
+)  # fmt: skip
+@click.option("--seed", default=0, show_default=True, help="Of a template's draw.")
 @click.option(
     "--data", type=_PATH, help="Folder that a study file's paths start from. Default: the file's own."
 )
@@ -151,7 +153,7 @@ def _from_options(options: Mapping[str, Any]) -> tuple[Labels, list[Judgements],
         for path in options["judges"]
         for j in read_source(path, rubrics=options["rubrics"], pixels=pixels, **tables)
     ]
-    names = ("consensus", "by", "primary", "level", "seed", "pool_guidelines")
+    names = ("consensus", "by", "primary", "level", "least", "seed", "pool_guidelines")
     return labels, named_apart(judges), Choices(**{k: options[k] for k in names})
 
 
@@ -237,7 +239,7 @@ def _question(q: Answers) -> Iterator[str]:
         if graded is not None:
             yield f"  {'  on all grades':18}" + f"{_span(graded.fleiss):>22}"
     for p in q.rater_pairs:
-        yield f"  {p.first} - {p.second}: percent {_span(p.agreement.percent)}, kappa {_span(p.agreement.kappa)}"
+        yield _pair(p)
     for judge in q.judges:
         yield ""
         yield from _judge(judge)
@@ -245,21 +247,28 @@ def _question(q: Answers) -> Iterator[str]:
         yield ""
         yield "  judges with each other"
         for p in q.judge_pairs:
-            yield f"  {p.first} - {p.second}: percent {_span(p.agreement.percent)}, kappa {_span(p.agreement.kappa)}"
+            yield _pair(p)
     if q.differences:
         yield ""
         yield "  which judge is better (paired, p adjusted by Holm)"
         for d in q.differences:
             yield (
                 f"  {d.first} - {d.second}: {d.coefficient.method.split(',')[0].removeprefix('difference of ')} "
-                f"{_span(d.coefficient)}, p {text.p_value(d.p_holm)}; percent {_span(d.percent.difference)}, p {text.p_value(d.percent.p_holm)}"
+                f"{_span(d.coefficient)}, p {text.p_value(d.p_holm)}; percent {_span(d.percent.difference)}, p {text.p_value(d.percent.p_holm)}; "
+                f"{d.left_out or f'{d.coefficient.n} edits'}"
             )
+
+
+def _pair(p: Pair) -> str:
+    a = p.agreement
+    return f"  {p.first} - {p.second}: percent {_span(a.percent)}, kappa {_span(a.kappa)}, {a.n} edits"
 
 
 def _judge(j: JudgeAgreement) -> Iterator[str]:
     a = j.agreement
     reasons = ", ".join(f"{n} {r}" for r, n in j.reasons.items())
     yield f"  {j.judge} against the consensus: {a.n} edits of {a.clusters} images"
+    yield from (f"    WARNING: {note}" for note in j.notes)
     yield f"    {'unusable answers':26}{_span(j.unusable):>22}  {reasons}"
     if j.unanswered:
         yield f"    {'without an answer':26}{j.unanswered:>22}"

@@ -77,6 +77,14 @@ _RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
     help="Guess for labels: share of edits that people call immunized where the judge says not immunized, "
     "and where it says immunized.",
 )
+@click.option(
+    "--assurance", default=0.8, show_default=True, type=_RATE,
+    help="Share of such pilots after which the plan holds what it promises; 0.5 takes the pilot at its word.",
+)  # fmt: skip
+@click.option(
+    "--family", default=1, show_default=True, type=click.IntRange(min=1), metavar="K",
+    help="With --difference: comparisons that are declared together (Holm).",
+)  # fmt: skip
 @click.option("--power", default=0.8, show_default=True, type=_RATE)
 @click.option("--level", default=0.95, show_default=True, type=click.FloatRange(0.5, 1, max_open=True))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

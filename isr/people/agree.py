@@ -42,6 +42,7 @@ from isr.stats.rows import Interval
 from isr.types import Floats, Ints
 from isr.version import __version__
 
+CONSTANT = 0.01  # share of other verdicts up to which a judge always says the same
 ASKED = (*QUESTIONS, "outcome")
 
 
@@ -136,6 +137,7 @@ def _signature(
         *(("judge", j.identity) for j in judges),
         ("primary", choices.primary),
         ("family", f"{pairs}:{HOLM}") if pairs else None,
+        ("least", choices.least) if pairs and choices.least != Choices.least else None,
         ("level", f"{choices.level:g}"),
         ("seed", choices.seed),
         ("study", short(choices.digest)) if choices.digest else None,
@@ -264,9 +266,11 @@ def _judge(table: _Table, question: str, number: int) -> JudgeAgreement:
     use = (j != MISSING) & (truth != MISSING)
     votes = table.votes[question]
     spearman, kendall = _correlations(table, question, judge)
+    unusable = rate_interval(j[asked] == MISSING, table.image[asked], level=level)
     return JudgeAgreement(
         judge=judge.name,
-        unusable=rate_interval(j[asked] == MISSING, table.image[asked], level=level),
+        unusable=unusable,
+        notes=tuple(_degenerate(unusable, j[use], truth[use], table.image[use], table.choices.least)),
         reasons=judge.reasons(question, own),
         unanswered=int((~asked).sum()),
         agreement=two_rater_agreement(j[use], truth[use], table.image[use], level=level),
@@ -278,6 +282,22 @@ def _judge(table: _Table, question: str, number: int) -> JudgeAgreement:
         kendall=kendall,
         by=tuple(_confusions(table, question, number)),
     )
+
+
+def _degenerate(unusable: Interval, said: Ints, truth: Ints, image: Ints, least: int) -> Iterator[str]:
+    """That a judge's figures rest on next to nothing, or that it says the same whatever it sees."""
+    n = said.size
+    if n < least and unusable.value is not None:
+        rest = f"its figures rest on {n} edits of {np.unique(image).size} images" if n else "it has no figure"
+        yield f"{unusable.value:.1%} of its answers are unusable: {rest}"
+    elif n:
+        most = int(2 * said.sum() >= n)
+        other = int((said != most).sum())
+        if other <= CONSTANT * n < int((truth != most).sum()):
+            yield (
+                f"it says {'fails' if most else 'fine'} of {n - other} of {n} edits, whatever they are: a threshold or a scale "
+                "that was read wrongly, or a blind judge"
+            )
 
 
 def _baseline(truth: Ints, image: Ints, level: float) -> Baseline:
@@ -340,28 +360,36 @@ def _differences(table: _Table, question: str) -> Iterator[JudgeDifference]:
                 level=table.choices.level,
             )
         )
-    adjusted = holm_family([f.p_value for f in found])
     right = {
         n: np.where((said[:, i] == MISSING) | (truth == MISSING), np.nan, said[:, i] == truth)
         for i, n in enumerate(names)
     }
-    shares = compare_methods(
-        right,
-        table.image,
-        pairs=[(names[a], names[b]) for a, b in pairs],
-        seed=table.choices.seed,
-        level=table.choices.level,
-    )
-    for i, (a, b) in enumerate(pairs):
-        one = found[i]
-        yield JudgeDifference(
-            first=names[a],
-            second=names[b],
-            coefficient=one.difference,
-            p_value=one.p_value,
-            p_holm=adjusted[i],
-            percent=shares[i],
+    enough = [one.difference.n >= table.choices.least for one in found]
+    for inside in (True, False):  # those of too few edits are no members of the family
+        chosen = [i for i, e in enumerate(enough) if e is inside]
+        if not chosen:
+            continue
+        adjusted = holm_family([found[i].p_value for i in chosen])
+        shares = compare_methods(
+            right,
+            table.image,
+            pairs=[(names[pairs[i][0]], names[pairs[i][1]]) for i in chosen],
+            seed=table.choices.seed,
+            level=table.choices.level,
         )
+        for i, p_holm, share in zip(chosen, adjusted, shares, strict=True):
+            one, n = found[i], found[i].difference.n
+            yield JudgeDifference(
+                first=share.first,
+                second=share.second,
+                coefficient=one.difference,
+                p_value=one.p_value,
+                p_holm=p_holm if inside else None,
+                percent=share if inside else replace(share, p_holm=None),
+                left_out=""
+                if inside
+                else f"both decide {n} edits, fewer than {table.choices.least}: no member of the family",
+            )
 
 
 # --------------------------------------------------------------------------- where they disagree

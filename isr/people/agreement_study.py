@@ -21,7 +21,7 @@ SCHEMA = "isr.agreement/1"
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What a study decides before it looks: consensus rule, grouping, primary coefficient, level, seed."""
+    """What a study decides before it looks: consensus rule, grouping, primary coefficient, level, seed, the least pair."""
 
     consensus: Consensus = "majority"
     by: str = "editor"
@@ -29,6 +29,7 @@ class Choices:
     level: float = 0.95
     seed: int = 0
     most_disputed: int = 10
+    least: int = 10  # decided edits of a pair of judges, below which it is no comparison of the family
     pool_guidelines: bool = False
     title: str = ""
     digest: str = ""
@@ -73,7 +74,10 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeAgreement:
-    """One judge against people. ``unusable``: share of the labelled edits whose answer was not decided."""
+    """One judge against people. ``unusable``: share of the labelled edits whose answer was not decided.
+
+    ``notes``: that its figures rest on next to nothing, or that it says the same of every edit.
+    """
 
     judge: str
     unusable: Interval
@@ -85,11 +89,15 @@ class JudgeAgreement:
     spearman: Interval | None
     kendall: Interval | None
     by: tuple[Confusion, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeDifference:
-    """Two judges on the edits that both decide: the primary coefficient, and percent agreement."""
+    """Two judges on the edits that both decide: the primary coefficient, and percent agreement.
+
+    ``left_out``: why it is no member of the family; it has then no adjusted p-values.
+    """
 
     first: str
     second: str
@@ -97,6 +105,7 @@ class JudgeDifference:
     p_value: float | None
     p_holm: float | None
     percent: PairedComparison
+    left_out: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

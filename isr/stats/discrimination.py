@@ -25,8 +25,9 @@ def auc(
     """P(score of an immunized edit > that of one that is not), ties half; the Mann-Whitney U over its pairs.
 
     score, outcome: (n,), NaN where unknown. With ``stratum`` only pairs within one stratum count. The interval is
-    that of the jackknife over images on the logit scale (``2 U - 1`` on Fisher's): ``U = sum C / sum P`` without the rows and
-    columns of an image, with C the won and P the counted pairs of edits of two images.
+    that of the jackknife over images on the logit scale (``2 U - 1`` on Fisher's), an eighth of the mean pairs of two images
+    added as won and as lost: ``U = sum C / sum P`` without the rows and columns of an image, with C the won and P the
+    counted pairs of two images.
 
     >>> auc(np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.0, 0.0, 1.0, 1.0]), np.array([0, 0, 1, 1])).value  # every pair is won
     1.0
@@ -57,9 +58,14 @@ def auc(
     value = float(won.sum() / pairs.sum())
     if images < 2:
         return said(value, None, None, "one image: no interval")
-    low, high, reason = jackknife_interval(2 * value - 1, 2 * _without(won, pairs) - 1, level=level)
-    if low is None or high is None:
-        return said(value, None, None, reason)
+    rest = _without(won, pairs)
+    if np.ptp(rest) == 0:  # as where the metric is perfect: that tells no spread
+        return said(value, None, None, "the same whichever image is left out: no interval")
+    more = pairs.mean() / 8  # of the pairs of two images, so that no replicate is 0 or 1
+    held = (won.sum() + more) / (pairs.sum() + 2 * more)
+    low, high, reason = jackknife_interval(2 * held - 1, 2 * _without(won, pairs, more) - 1, level=level)
+    if low is None or high is None or not np.isfinite(rest).all():
+        return said(value, None, None, reason or "undefined when one image is left out: no interval")
     return said(value, min((low + 1) / 2, value), max((high + 1) / 2, value))
 
 
@@ -95,10 +101,10 @@ def _pairs(x: Floats, y: Bools, group: Ints, stratum: Ints, images: int) -> tupl
     return won, counted
 
 
-def _without(won: Floats, pairs: Floats) -> Floats:
-    """The share of pairs won without each image in turn; NaN where no pair is left."""
+def _without(won: Floats, pairs: Floats, more: float = 0.0) -> Floats:
+    """The share of pairs won without each image in turn; NaN where no pair is left. more: pairs won, and as many lost."""
     up, down = (t.sum() - t.sum(axis=0) - t.sum(axis=1) + np.diagonal(t) for t in (won, pairs))
-    out: Floats = np.where(down > 0, up / np.where(down > 0, down, 1.0), np.nan)
+    out: Floats = np.where(down > 0, (up + more) / np.where(down > 0, down + 2 * more, 1.0), np.nan)
     return out
 
 

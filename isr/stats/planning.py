@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr, ndtri, stdtrit
+from scipy.special import gammaincinv, ndtr, ndtri, stdtrit
 
 from isr.errors import StatisticsError
+from isr.stats.jackknife import spread_df
 from isr.stats.rows import codes
 from isr.types import Floats, Ints
 
@@ -89,6 +90,34 @@ def variance_components(values: ArrayLike, image: ArrayLike) -> Components:
     return Components(between, within_ms, between / total if total > 0 else None)
 
 
+def assured_factor(values: ArrayLike, image: ArrayLike, assurance: float) -> float:
+    """By what a pilot's variance is multiplied, so that the true one lies below in ``assurance`` of such pilots.
+
+    values: (n,) outcomes of one method, or paired differences of two. ``df / chi2`` at the lower ``1 - assurance`` quantile,
+    with the degrees of freedom that the spread of the image means tells (:func:`isr.stats.jackknife.spread_df`); the variance
+    of images is at least that of as many independent edits with two more discordant pairs (Bonett and Price 2012).
+
+    >>> round(assured_factor([0, 1, 1, 0, 0, 1, 1, 0], [0, 1, 2, 3, 4, 5, 6, 7], 0.8), 2)  # df 7, chi2 at .2: 3.82
+    1.83
+    """
+    _rates("assured_factor", assurance=assurance)
+    x, group = np.asarray(values, dtype=np.float64), codes(image)
+    sizes = np.bincount(group)
+    means = np.bincount(group, weights=x) / sizes
+    spread = means - means.mean()
+    if sizes.size < 2 or not spread.any():
+        return 1.0
+    df = spread_df(spread)
+    n, mean, second = x.size, float(x.mean()), float((x * x).mean())
+    least = (second * n + 2) / (n + 2) - (mean * n / (n + 2)) ** 2
+    parts = variance_components(x, group)
+    seen = float((spread**2).sum()) / (sizes.size - 1)
+    if parts.between is not None and parts.within is not None:  # what the plan counts, which is never less
+        seen = parts.between + parts.within / float(sizes.mean())
+    floor = max(1.0, least / float(sizes.mean()) / seen)
+    return floor * df / float(2 * gammaincinv(df / 2, 1 - assurance))
+
+
 # --------------------------------------------------------------------------- one rate
 
 
@@ -124,9 +153,16 @@ def _t(images: float, level: float) -> float:
 
 
 def images_for_half_width(
-    p: float, half: float, per_image: float, icc: float, *, cv: float = 0.0, level: float = 0.95
+    p: float,
+    half: float,
+    per_image: float,
+    icc: float,
+    *,
+    cv: float = 0.0,
+    level: float = 0.95,
+    factor: float = 1.0,
 ) -> Plan:
-    """Images of ``per_image`` edits for a half-width around a rate; t_{G-1}, solved for G.
+    """Images of ``per_image`` edits for a half-width around a rate; t_{G-1}, solved for G. factor: of the variance.
 
     >>> images_for_half_width(0.5, 0.05, 5, 0.3).needed >= 384 * 2.2 / 5  # edits x design effect / edits per image
     True
@@ -134,7 +170,7 @@ def images_for_half_width(
     _rates("images_for_half_width", p=p, level=level)
     _positive("images_for_half_width", half=half, per_image=per_image)
     deff = planned_design_effect(per_image, icc, cv)
-    spread = p * (1 - p) / half**2
+    spread = factor * p * (1 - p) / half**2
     exact = _images(lambda g: _t(g, level) ** 2 * deff * spread / per_image)
     notes: tuple[str, ...] = (f"design effect {deff:.2f}",)
     if icc > 0:
@@ -310,10 +346,12 @@ def corrected_half_width(
     *,
     deff: float = 1.0,
     level: float = 0.95,
+    images: int | None = None,
 ) -> float:
     """Predicted half-width of the post-stratified rate with ``labels`` per verdict.
 
-    ``z sqrt(D [sum_v w_v (y_v - theta)^2 / N + sum_v w_v^2 y_v (1 - y_v) / n_v])`` (Cochran 1977, 5A.9).
+    ``t sqrt(D [sum_v w_v (y_v - theta)^2 / N + sum_v w_v^2 y_v (1 - y_v) / n_v])`` (Cochran 1977, 5A.9), the rates smoothed as
+    where they are estimated, t with one less degree of freedom than there are labels or ``images``.
 
     >>> few, many = (corrected_half_width([0.5, 0.5], [0.1, 0.9], [n, n], 1000) for n in (50, 200))
     >>> few > many
@@ -324,10 +362,31 @@ def corrected_half_width(
         raise StatisticsError(
             "corrected_half_width: shares must sum to 1 and every verdict that occurs needs labels"
         )
+    y = (n * y + 0.5) / (n + 1)
     theta = float((w * y).sum())
     variance = float((w * (y - theta) ** 2).sum()) / edits
     variance += float((w**2 * y * (1 - y) / np.where(n > 0, n, 1)).sum())
-    return -float(ndtri((1 - level) / 2)) * math.sqrt(deff * variance)
+    df = max(min(float(n.sum()), math.inf if images is None else images) - 1, 1.0)
+    return -float(stdtrit(df, (1 - level) / 2)) * math.sqrt(deff * variance)
+
+
+def label_icc(icc: float, shares: Sequence[float], rates: Sequence[float]) -> float:
+    """The intra-image correlation of people's labels from that of the judge's verdicts, which errors make smaller.
+
+    shares, rates: of the verdicts not immunized and immunized, and what people call immunized within each. Errors that are
+    independent of the image give ``ICC w (1 - w) / (J^2 theta (1 - theta))``, J = sensitivity + specificity - 1.
+
+    >>> round(label_icc(0.2, [0.5, 0.5], [0.1, 0.9]), 4)  # J = .9 + .9 - 1: .2 / .64
+    0.3125
+    """
+    w, theta = shares[1], shares[0] * rates[0] + shares[1] * rates[1]
+    if not (0 < theta < 1 and 0 < w < 1):
+        return icc
+    sensitivity, specificity = w * rates[1] / theta, (1 - w) * (1 - rates[0]) / (1 - theta)
+    quality = sensitivity + specificity - 1
+    if quality <= 0:
+        return icc
+    return min(1.0, max(icc, icc * w * (1 - w) / (quality**2 * theta * (1 - theta))))
 
 
 class LeeAllocation(NamedTuple):

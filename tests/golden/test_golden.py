@@ -42,6 +42,11 @@ CHANGES: tuple[tuple[str, str, str], ...] = (
         "recorded|panel", r".*\.estimates\.\w+(?<!_conditional)(?<!_worst)\.(value|n): .*",
         "where the bounds coincide the value is they",
     ),
+    ("agree", r'.*\.(left_out|notes): "\(absent\)" -> ("")|(\[\])', "why a pair is no member of the family; what a judge's figures rest on"),
+    (
+        "plan", r"\.(rests_on\.factor|plans\[\d\]\.(images|answer|half_width|notes|notes\[\d\])): .*",
+        "a pilot's variance is taken at an upper bound, and the interval is the shipped one",
+    ),
     ("compare*|agree", r'.*\.open: "\(absent\)" -> .*', "what undecided pairs leave open"),
     ("calibrate", r'.*\.identified: "\(absent\)" -> null', "no edit is undecided"),
     ("calibrate", r"\.signature:  -> estimates=2", "corrections for unequal images"),

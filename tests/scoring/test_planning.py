@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from isr.errors import UsageError
 from isr.scoring.planning import ImagesNeeded, LabelsNeeded, Wanted, plan
+from isr.stats.endpoints import rate_core
 
 RUN = Path(__file__).parents[1] / "golden" / "0.1.0" / "oracle"
 
@@ -41,3 +43,30 @@ def test_guesses_are_enough_for_images_and_not_for_labels() -> None:
         plan(Wanted(labels=10))
     with pytest.raises(UsageError, match="at least one of --half-width, --difference"):
         plan(Wanted())
+
+
+def test_the_plan_counts_on_the_interval_that_is_shipped() -> None:
+    """ICC 0, rates near 0: the limit without a failure is wider than the normal theory (3 points wished at 5 %)."""
+    (found,) = plan(Wanted(half_width=0.03, rate=0.05, icc=0.0, per_image=5.0)).answers
+    assert isinstance(found, ImagesNeeded)
+    assert found.images is not None
+    assert any("the interval of isr score is wider there" in n for n in found.notes)
+    rng = np.random.default_rng(99)
+    core = rate_core(rng.binomial(5, 0.05, (2_000, found.images)), np.full(found.images, 5))
+    assert float((core.high - core.low).mean()) / 2 < 0.03 * 1.02
+    fewer = int(found.images * 0.9)
+    core = rate_core(rng.binomial(5, 0.05, (2_000, fewer)), np.full(fewer, 5))
+    assert float((core.high - core.low).mean()) / 2 > 0.03 * 0.98
+
+
+def test_a_comparison_of_a_family_needs_more_images() -> None:
+    alone, one_of_ten = (
+        plan(Wanted(difference=0.1, family=k, icc=0.3, per_image=5.0)).answers[0] for k in (1, 10)
+    )
+    assert isinstance(alone, ImagesNeeded)
+    assert isinstance(one_of_ten, ImagesNeeded)
+    assert alone.images is not None
+    assert one_of_ten.images is not None
+    # (2.81 + .84)^2 against (1.96 + .84)^2 at z: 1.70 times as many
+    assert 1.5 < one_of_ten.images / alone.images < 1.8
+    assert one_of_ten.wanted.endswith("as one of 10 comparisons")

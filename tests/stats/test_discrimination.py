@@ -41,8 +41,10 @@ def test_two_images_whose_replicates_can_be_computed_by_hand() -> None:
     assert found.value == 0.5
     won, pairs = _pairs(x, y == 1, np.array([0, 0, 1, 1]), np.zeros(4, np.int64), 2)
     assert _without(won, pairs).tolist() == [0.0, 1.0]  # b alone: its pair is lost; a alone: won
-    # 2 U - 1 is -1 and 1: SE^2 = 1/2 (1 + 1) = 1, t(1) = 12.7: nothing is excluded
-    assert (found.low, found.high) == (0.0, 1.0)
+    # an eighth of a pair more of each (4 pairs of 2 x 2): .125 / 1.25 = .1 and .9, logits -+log 9 about 0:
+    # SE^2 = 1/2 x 2 x (log 9)^2, t(1) = 12.706
+    half = 12.706204736 * np.log(9)
+    assert (found.low, found.high) == pytest.approx((1 / (1 + np.exp(half)), 1 / (1 + np.exp(-half))))
 
 
 def test_the_interval_is_that_of_leaving_out_images_with_all_their_edits() -> None:
@@ -51,16 +53,17 @@ def test_the_interval_is_that_of_leaving_out_images_with_all_their_edits() -> No
     y = (rng.random(120) < 0.5).astype(float)
     x = y + rng.normal(0, 1, 20)[image] + rng.normal(0, 0.7, 120)
     found = auc(x, y, [str(i) for i in image])
-    logits = []
+    pairs = y.sum() * (120 - y.sum())
+    more, logits = pairs / 400 / 8, []
     for left in range(20):
         a, b = x[(image != left) & (y == 1)], x[(image != left) & (y == 0)]
-        u = mannwhitneyu(a, b).statistic / (a.size * b.size)
+        u = (mannwhitneyu(a, b).statistic + more) / (a.size * b.size + 2 * more)
         logits.append(np.log(u / (1 - u)))
     r = np.array(logits) - np.mean(logits)
     df = min(1.5 * (r**2).sum() ** 2 / (r**4).sum(), 19)
     half = t.ppf(0.975, df) * np.sqrt(19 / 20 * (r**2).sum())
     assert found.value is not None
-    centre = np.log(found.value / (1 - found.value))
+    centre = np.log((found.value * pairs + more) / ((1 - found.value) * pairs + more))
     expected = tuple(1 / (1 + np.exp(-(centre + s * half))) for s in (-1, 1))
     assert (found.low, found.high) == pytest.approx(expected, abs=1e-12)
     thrice = auc(np.tile(x, 3), np.tile(y, 3), [str(i) for i in np.tile(image, 3)])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import stdtrit
+from scipy.special import bdtrc, stdtrit
 
 from isr.errors import StatisticsError
 from isr.stats import planning as pl
@@ -100,9 +100,39 @@ def test_allocation_follows_neyman() -> None:
 def test_more_labels_narrow_the_corrected_rate() -> None:
     one = pl.corrected_half_width([0.3, 0.7], [0.9, 0.1], [25, 25], 200)
     two = pl.corrected_half_width([0.3, 0.7], [0.9, 0.1], [50, 50], 200)
-    # theta .34; .3*.7*.64/200 + .09*.09/25 + .49*.09/25 = .00276
-    assert one == pytest.approx(1.959964 * (0.000672 + 0.000324 + 0.001764) ** 0.5, rel=1e-4)
+    # smoothed rates 23/26 and 3/26, theta .34615: (.3 x .53846^2 + .7 x .23077^2)/200 + (.09 + .49) x .10207/25; t(49) = 2.00958
+    assert one == pytest.approx(2.009575 * (0.0006213 + 0.0023680) ** 0.5, rel=1e-4)
     assert two < one
+    assert pl.corrected_half_width([0.3, 0.7], [0.9, 0.1], [25, 25], 200, images=10) > one
+
+
+def test_labels_are_more_alike_than_verdicts_that_err() -> None:
+    # w = .5, theta = .5, sensitivity and specificity .9: J^2 = .64
+    assert pl.label_icc(0.2, [0.5, 0.5], [0.1, 0.9]) == pytest.approx(0.2 / 0.64)
+    assert pl.label_icc(0.2, [0.5, 0.5], [0.0, 1.0]) == pytest.approx(0.2)  # no error
+    assert pl.label_icc(0.9, [0.5, 0.5], [0.3, 0.7]) == 1.0
+    assert pl.label_icc(0.2, [0.5, 0.5], [0.6, 0.4]) == 0.2  # worse than chance tells nothing
+
+
+@pytest.mark.parametrize("images", [8, 15, 30])
+def test_a_plan_from_a_small_pilot_holds_in_the_assured_share_of_pilots(images: int) -> None:
+    """300 pilots of normal image means of variance 1 (5 edits, all alike): the raised variance is too small in at most 20 %."""
+    rng = np.random.default_rng(images)
+    image = np.repeat(np.arange(images), 5)
+    low = 0
+    for _ in range(300):
+        values = np.repeat(rng.normal(size=images), 5)
+        between, within, _ = pl.variance_components(values, image)
+        assert between is not None
+        assert within is not None
+        low += (between + within / 5) * pl.assured_factor(values, image, 0.8) < 1.0
+    assert low <= bdtri_upper(300, 0.2)
+    assert pl.assured_factor(np.ones(10), np.arange(10), 0.8) == 1.0
+
+
+def bdtri_upper(n: int, p: float) -> int:
+    """The number that a binomial exceeds in less than one of 10,000 cases."""
+    return next(k for k in range(n + 1) if bdtrc(k, n, p) < 1e-4)
 
 
 def test_lee_allocation_by_hand() -> None:
