@@ -26,6 +26,7 @@ from benchmarks.coverage_agreement import auc_section, kappa_section
 from benchmarks.coverage_more import identified_section, patterns_section, unequal_section
 from benchmarks.simulating import (
     EQUAL,
+    REQUIRED,
     Array,
     Score,
     Section,
@@ -532,11 +533,11 @@ def sections(runs: int, seed: int) -> list[Callable[[], Section]]:
         lambda: good_judge_section(some, seed),
         lambda: difference_section(some, seed),
         lambda: corrected_difference_section(some, seed),
-        lambda: unequal_section(some, seed),
-        lambda: identified_section(some, seed),
-        lambda: patterns_section(some, seed),
-        lambda: kappa_section(some, seed),
-        lambda: auc_section(some, seed),
+        lambda: unequal_section(runs, seed),
+        lambda: identified_section(runs, seed),
+        lambda: patterns_section(runs, seed),
+        lambda: kappa_section(runs, seed),
+        lambda: auc_section(runs, seed),
     ]
 
 
@@ -655,6 +656,9 @@ def render(parts: Sequence[Section], runs: int, seed: int, quick: bool) -> str:
         lines.append("")
         if part.lowest[1]:
             lines += [f"Lowest coverage of the default: {100 * part.lowest[0]:.1f} % ({part.lowest[1]}).", ""]
+        if part.below:
+            told = "; ".join(f"{where}: {100 * c:.1f} %" for c, where in part.below)
+            lines += [f"**Below {100 * REQUIRED:.0f} %**, named as what these rules do not hold: {told}.", ""]
     return "\n".join(lines)
 
 

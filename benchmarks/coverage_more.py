@@ -58,7 +58,7 @@ def unequal_section(runs: int, seed: int) -> Section:
         title="Very unequal images",
         text="Numbers of edits by image: log-normal with a coefficient of variation of 1.5; 130 (80) beside 5 each; 93, 93 and "
         "92 beside 5 each. The default divides each squared residual by 1 - m/N (CR2) and counts Kish's images less one as "
-        "degrees of freedom; CR1 and G - 1 is what isr 0.1.0 had. Difference: two methods of one rate.",
+        "degrees of freedom, and takes the wider of that and of the rules of equal images (CR1 and G - 1, beside it). Difference: two methods of one rate.",
         header=[],
         runs=runs,
         watched=watched,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 EQUAL = np.full(40, 5)
 BLOCK = 2_500
+REQUIRED = 0.93
 
 
 class Score(NamedTuple):
@@ -33,12 +34,15 @@ class Section:
     """Columns of the default, which the slow test compares with the document."""
     rows: list[list[str]] = field(default_factory=list)
     lowest: tuple[float, str] = (2.0, "")
+    below: list[tuple[float, str]] = field(default_factory=list)
     pairs: dict[tuple[str, float, float], tuple[Score, Score]] = field(default_factory=dict)
     """(design, p, ICC) -> default and rules 1 and 2 alone, for the words."""
 
     def watch(self, score: Score, where: str) -> None:
-        """Remember the cell in which the default covers least."""
+        """Remember the cell in which the default covers least, and every one in which it covers too little."""
         self.lowest = min(self.lowest, (score.coverage, where))
+        if score.coverage < REQUIRED:
+            self.below.append((score.coverage, where))
 
 
 class Tally:

@@ -43,10 +43,12 @@ class Cell:
     @property
     def interval(self) -> str:
         e = self.estimate
-        if e is None or e.value is None:
+        if e is None or (e.value is None and not e.is_open):
             return ""
         if self.headline == "bounds" and e.is_open and e.bounds is not None:
             return f"bounds [{held}]" if (held := open_interval(e, self._bare, ", ")) else "bounds"
+        if e.value is None:
+            return ""
         if e.low is None or e.high is None:
             return "no interval"
         return f"[{self._bare(e.low)}, {self._bare(e.high)}]"

@@ -68,7 +68,7 @@ def left_open(e: LeftOpen, level: float) -> str:
     turn = (
         "the order holds" if low * high > 0
         else "there is no order" if e.tipping_share is None
-        else f"the order turns if {e.tipping_share:.0%} of them go against it"
+        else f"no order is left if {e.tipping_share:.0%} of them go against it"
     )  # fmt: skip
     return f"whatever the undecided outcomes are, between {points(low)} and {points(high)} pp{held}; {turn}"
 

@@ -154,31 +154,44 @@ class Selection:
         )
 
 
-def selection_by_verdict(judge: ArrayLike, labelled: ArrayLike, image: ArrayLike) -> Selection | None:
+def selection_by_verdict(
+    judge: ArrayLike, labelled: ArrayLike, image: ArrayLike, group: ArrayLike | None = None
+) -> Selection | None:
     """Whether edits were chosen for labelling by the judge's verdict; all (n,). ``None`` where nothing can tell.
 
-    The standard error is the larger of that of independent edits and that clustered on the image, since labels may be of
-    whole images.
+    group: compared are edits of one group, with the weights of Mantel and Haenszel (1959), and only in groups that have a
+    label: labels of one editor at random are no choice by verdict because another editor fails more often. The standard error
+    is the larger of that of independent edits and that clustered on the image, since labels may be of whole images.
 
     >>> judge = [1] * 8 + [0] * 8
     >>> selection_by_verdict(judge, [True] * 6 + [False] * 10, list('abcdefghijklmnop')).immunized
     0.75
     """
-    f, marks, group = (
-        np.asarray(judge, dtype=np.float64),
-        np.asarray(labelled, dtype=np.float64),
-        codes(image),
-    )
-    one = f == 1
-    if not one.any() or one.all() or not 0 < marks.mean() < 1:
+    f, marks = np.asarray(judge, dtype=np.float64), np.asarray(labelled, dtype=np.float64)
+    place, part = codes(image), np.zeros(f.size, np.int64) if group is None else codes(group)
+    phi, used = np.zeros(f.size), np.zeros(f.size, np.bool_)
+    gap = iid = mass = 0.0
+    for g in np.unique(part):
+        own = part == g
+        one, none = own & (f == 1), own & (f != 1)
+        yes, no, share = int(one.sum()), int(none.sum()), float(marks[own].mean())
+        if not yes or not no or share == 0:
+            continue
+        weight = yes * no / (yes + no)
+        a, b = float(marks[one].mean()), float(marks[none].mean())
+        phi[one], phi[none] = weight * (marks[one] - a) / yes, -weight * (marks[none] - b) / no
+        gap += weight * (a - b)
+        iid += weight**2 * share * (1 - share) * (1 / yes + 1 / no)
+        mass += weight
+        used |= own
+    if not mass or not iid:
         return None
-    a, b, share = float(marks[one].mean()), float(marks[~one].mean()), float(marks.mean())
-    phi = np.where(one, (marks - a) / one.sum(), -(marks - b) / (~one).sum())
-    by_image = np.bincount(group, weights=phi)
+    by_image = np.bincount(place, weights=phi)[np.unique(place[used])] / mass
     images = by_image.size
     clustered = images / (images - 1) * float((by_image**2).sum()) if images > 1 else 0.0
-    spread = max(share * (1 - share) * float(1 / one.sum() + 1 / (~one).sum()), clustered)
-    return Selection(a, b, abs(a - b) / spread**0.5)
+    spread = max(iid / mass**2, clustered)
+    shares = (float(marks[used & (f == 1)].mean()), float(marks[used & (f != 1)].mean()))
+    return Selection(*shares, abs(gap) / mass / spread**0.5)
 
 
 def _refuse_selected(

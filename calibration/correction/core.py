@@ -53,7 +53,7 @@ def image_sums(phi: ArrayLike, starts: Ints) -> Floats:
 def image_corrections(starts: Ints, n: int) -> Small:
     """Small-sample corrections for the numbers of edits of the images."""
     if starts.size < 2:
-        return Small(np.asarray(1.0), np.ones(starts.size), np.asarray(0.0))
+        return Small(np.asarray(1.0), np.ones(starts.size), np.asarray(0.0), np.asarray(True))
     return small_sample(np.diff(np.append(starts, n)))
 
 

@@ -126,6 +126,8 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
             group = ", ".join(f"{k} {v or '(empty)'}" for k, v in part.by.items())
             yield f"{group}: {part.comparison.first} - {part.comparison.second}"
             yield _row(part.comparison, "", part.p_bh)
+            if part.comparison.open is not None:
+                yield f"    {text.left_open(part.comparison.open, level)}"
     if found.confirmed:
         from isr.people.confirm import lines
 

@@ -78,8 +78,8 @@ _RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
     "and where it says immunized.",
 )
 @click.option(
-    "--assurance", default=0.8, show_default=True, type=_RATE,
-    help="Share of such pilots after which the plan holds what it promises; 0.5 takes the pilot at its word.",
+    "--assurance", default=0.8, show_default=True, type=click.FloatRange(0.5, 1, max_open=True),
+    help="Share of such pilots after which a half-width or a power is what the plan promises.",
 )  # fmt: skip
 @click.option(
     "--family", default=1, show_default=True, type=click.IntRange(min=1), metavar="K",

@@ -42,6 +42,7 @@ from isr.stats.rows import Interval
 from isr.types import Floats, Ints
 from isr.version import __version__
 
+MOSTLY = 0.5  # share of unusable answers above which a judge's figures say little of it
 CONSTANT = 0.01  # share of other verdicts up to which a judge always says the same
 ASKED = (*QUESTIONS, "outcome")
 
@@ -137,7 +138,7 @@ def _signature(
         *(("judge", j.identity) for j in judges),
         ("primary", choices.primary),
         ("family", f"{pairs}:{HOLM}") if pairs else None,
-        ("least", choices.least) if pairs and choices.least != Choices.least else None,
+        ("least", choices.least) if pairs else None,
         ("level", f"{choices.level:g}"),
         ("seed", choices.seed),
         ("study", short(choices.digest)) if choices.digest else None,
@@ -287,10 +288,12 @@ def _judge(table: _Table, question: str, number: int) -> JudgeAgreement:
 def _degenerate(unusable: Interval, said: Ints, truth: Ints, image: Ints, least: int) -> Iterator[str]:
     """That a judge's figures rest on next to nothing, or that it says the same whatever it sees."""
     n = said.size
-    if n < least and unusable.value is not None:
-        rest = f"its figures rest on {n} edits of {np.unique(image).size} images" if n else "it has no figure"
+    rest = f"its figures rest on {n} edits of {np.unique(image).size} images" if n else "it has no figure"
+    if unusable.value is not None and unusable.value > MOSTLY:
         yield f"{unusable.value:.1%} of its answers are unusable: {rest}"
-    elif n:
+    elif n < least:
+        yield rest
+    if n >= least:
         most = int(2 * said.sum() >= n)
         other = int((said != most).sum())
         if other <= CONSTANT * n < int((truth != most).sum()):

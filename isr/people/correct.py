@@ -66,6 +66,10 @@ def correct(
             "and people say), or within_label (at random among those that people call immunized and among the others); "
             "found none; no file can say it, and labels chosen by verdict give wrong error rates"
         )
+    if settings.design != "external" and settings.drawn is not None:
+        raise UsageError(
+            f"--drawn {settings.drawn}: expected with --design external only; found design {settings.design}; leave it out"
+        )
     guideline = one_guideline(labels, pool=settings.pool_guidelines)
     source = judged or target
     digest, known_edits = labels.digest, {*target.edits, *source.edits}
@@ -166,10 +170,10 @@ def _controls(
 
 
 def _selection(rows: Rows, labels: Labels) -> Selection | None:
-    """Whether labels were chosen by verdict, over all edits of the experiment that the judge decided."""
+    """Whether labels were chosen by verdict, over all edits of the experiment that the judge decided, within ``--by``."""
     decided, labelled = rows.take(rows.judge != MISSING), frozenset(labels.edits)
     marks = np.array([e in labelled for e in decided.edits], np.bool_)
-    return selection_by_verdict(decided.judge, marks, decided.image)
+    return selection_by_verdict(decided.judge, marks, decided.image, decided.group)
 
 
 def _selected(found: Correction, chosen_by: Selection | None, settings: Settings) -> Iterator[str]:
@@ -297,7 +301,9 @@ def _correct(
         share = len(decided.edits) / n
         bounds = (corrected.value * share, corrected.value * share + missing / n)
         if missing and corrected.low is not None and corrected.high is not None:
-            identified = (corrected.low * share, corrected.high * share + missing / n)
+            lost = rate_interval(rows.judge == MISSING, rows.image, level=level).high
+            most = 1.0 if lost is None else lost  # of the undecided: it is a rate of these images too
+            identified = (corrected.low * (1 - most), corrected.high * (1 - most) + most)
     sensitivity, specificity = _error_rates(decided, use, settings)
     return Correction(
         rate=RATE[question],

@@ -41,7 +41,7 @@ class Settings:
 @dataclass(frozen=True, kw_only=True)
 class Correction:
     """One rate: the judge's and the people's. ``bounds``: all undecided edits at one extreme, then the other;
-    ``identified``: the interval of that set, the share of undecided edits taken as it is.
+    ``identified``: an interval of that set, the share of undecided edits at its upper endpoint: conservative.
 
     ``corrected`` is ``None`` where the guard refuses; ``refused`` says why.
     """

@@ -51,10 +51,10 @@ class Row:
     def said(self) -> str:
         """The interval, and that which holds whatever the undecided edits are."""
         held = text.open_interval(self, percent)
-        if self.is_range:
-            return held or "no interval"
         none = self.low is None or self.high is None
         own = "no interval" if none else f"{percent(self.low)} to {percent(self.high)}"
+        if self.is_range:
+            return held or f"decided edits {percent(self.value)}, {own}"
         return self.note or (f"{own}; {held} with the undecided" if held else own)
 
     @property

@@ -8,7 +8,7 @@ from isr import text
 from isr.canonical import short
 from isr.report.forest import treatment_title
 from isr.report.runs import ReportRun
-from isr.scoring.result import Part
+from isr.scoring.result import Part, Result
 from isr.scoring.text import ROWS
 from isr.tables import csv_table, tex
 from isr.types import Estimate
@@ -78,7 +78,13 @@ def _tex_rate(e: Estimate | None, headline: str) -> str:
         return "--"
     if headline == "bounds" and e.is_open:
         held = text.open_interval(e, _hundredths, ", ")
-        return f"between {text.open_range(e, _hundredths, ' and ')}" + (f" [{held}]" if held else "")
+        told = f" [{held}]" if held else f" (decided edits: {_tex_own(e)})"
+        return f"between {text.open_range(e, _hundredths, ' and ')}{told}"
+    return _tex_own(e)
+
+
+def _tex_own(e: Estimate) -> str:
+    """The value of decided edits with its interval."""
     if e.value is None:
         return "--"
     span = "" if e.low is None or e.high is None else f" [{100 * e.low:.1f}, {100 * e.high:.1f}]"
@@ -96,7 +102,9 @@ def _hundredths(value: float) -> str:
 
 
 def _bare(e: Estimate | None) -> str:
-    return "--" if e is None or e.value is None else f"{100 * e.value:.1f}"
+    if e is None or e.value is None:
+        return "--"
+    return f"{100 * e.value:.1f}{_tex_open(e)}"
 
 
 def _tex_uplift(e: Estimate | None) -> str:
@@ -138,6 +146,8 @@ def methods(run: ReportRun) -> str:
         else ""
     )
     interval = _LABELS.get(s.get("interval", ""), s.get("interval", ""))
+    if s.get("interval") == "logit-t" and s.get("estimates", "1") != "1":
+        interval += " (CR2, Kish's degrees of freedom where images have unequal numbers of edits)"
     parts = []
     for part in result.treatments:
         e = part.estimates["isr"]
@@ -151,9 +161,25 @@ def methods(run: ReportRun) -> str:
         f"fail the instruction or are substantially degraded, measured with isr {s.get('isr', '')}. Edits were judged "
         f"by {judges}{rule}, with the rubrics {rubrics}{repeats}. We give {run.level:.0%} {interval}, over "
         f"{result.data['edits']} edits of {result.data['images']} source images. {'; '.join(parts)}.{control} "
-        f"Edits without a usable answer are counted as undecided and are in no point estimate. "
+        f"{_undecided(result)}"
         f"Signature: {result.signature}."
     )
+
+
+def _undecided(result: Result) -> str:
+    """What was done with edits without a usable answer."""
+    parts = [*result.treatments, *([result.control] if result.control else [])]
+    said = "Edits without a usable answer count as undecided; a point estimate leaves them out unless they cannot change it. "
+    if any(e.identified for p in parts for e in p.estimates.values()):
+        said += (
+            "The interval that holds whatever they are reaches from the lower endpoint with all of them at one extreme to the upper "
+            "endpoint with all at the other. "
+        )
+    return said
+
+
+def _own(e: Estimate) -> str:
+    return "no interval" if e.low is None or e.high is None else f"{e.low:.1%} to {e.high:.1%}"
 
 
 def _said(e: Estimate, part: Part) -> str:
@@ -161,11 +187,16 @@ def _said(e: Estimate, part: Part) -> str:
     tail = f"n = {e.n} edits of {e.clusters} images, {undecided} undecided"
     held = text.open_interval(e)
     if part.headline == "bounds" and e.is_open:
-        said = f"{e.level:.0%} interval {held} whatever the undecided edits are" if held else "no interval"
+        own = "none" if e.value is None else f"{e.value:.1%} ({_own(e)})"
+        said = (
+            f"{e.level:.0%} interval {held} whatever the undecided edits are"
+            if held
+            else f"decided edits alone: {own}"
+        )
         return f"between {text.open_range(e, join=' and ')} ({said}; {tail})"
     if e.value is None:
         return f"no value ({'; '.join(e.notes)})"
-    span = "no interval" if e.low is None or e.high is None else f"{e.low:.1%} to {e.high:.1%}"
+    span = _own(e)
     more = (
         f"; whatever these are, between {text.open_range(e, join=' and ')}, interval {held}" if held else ""
     )

@@ -19,7 +19,7 @@ from isr.scoring.surrogates import SAMPLED, Sight, sight
 from isr.signature import Signature
 from isr.stats.difference import open_difference
 from isr.stats.multiplicity import HOLM, benjamini_hochberg, simultaneous_level
-from isr.stats.paired import PairedComparison, compare_methods
+from isr.stats.paired import LEFT_OUT, PairedComparison, compare_methods
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval, codes
 from isr.types import Floats, Ints, Unit
@@ -210,7 +210,7 @@ def with_undecided(
     """The comparison with its undecided pairs told apart from units that one side does not have, and what they leave open."""
     shared = sorted(first.keys() & second.keys())
     undecided = sum(math.isnan(first[u].outcome) or math.isnan(second[u].outcome) for u in shared)
-    notes = one.difference.notes
+    notes = tuple(n for n in one.notes if LEFT_OUT not in n)
     if not undecided:
         return replace(one, undecided=0, notes=notes)
     notes += (f"{undecided} of {len(shared)} shared units are undecided on a side and left out",)
@@ -262,6 +262,7 @@ def _choices(found: Sequence[Contender], level: float) -> Iterator[Choice]:
         elsewhere, reason = _elsewhere(contender, units)
         if reason:
             notes.append(f"other editors: {reason}")
+        notes += _open_rates(contender, units, each)
         costs = {name: float(np.mean(values)) for name in COSTS if (values := contender.measured(name))}
         linf, psnr = contender.measured("protected_linf"), contender.measured("protected_psnr")
         yield Choice(
@@ -275,6 +276,26 @@ def _choices(found: Sequence[Contender], level: float) -> Iterator[Choice]:
             costs=costs,
             notes=tuple(notes),
         )
+
+
+def _open_rates(contender: Contender, units: Sequence[Unit], level: float) -> Iterator[str]:
+    """How far undecided edits leave a contender's rates open, with the interval that holds whatever they are."""
+    attacks: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    for unit in units:
+        attacks.setdefault(unit[:3], []).append(contender.edits[unit].ends)
+    each = [(u.image_id, contender.edits[u].ends) for u in units]
+    worst = [(key[0], (min(a for a, _ in e), min(b for _, b in e))) for key, e in attacks.items()]
+    for name, ends in (("ISR", each), ("worst attack", worst if len(worst) < len(each) else [])):
+        if all(low == high for _, (low, high) in ends):
+            continue
+        image = codes([i for i, _ in ends])
+        least, most = (rate_interval([e[k] for _, e in ends], image, level=level) for k in (0, 1))
+        held = (
+            ""
+            if least.low is None or most.high is None
+            else f" (interval {least.low:.1%} to {most.high:.1%})"
+        )
+        yield f"{name} between {least.value:.1%} and {most.value:.1%} whatever the undecided edits are{held}"
 
 
 def _elsewhere(contender: Contender, units: Sequence[Unit]) -> tuple[list[Unit], str]:

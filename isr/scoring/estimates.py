@@ -32,8 +32,9 @@ NAMES = (
 )
 UNDECIDED_SHARE = 0.05  # above it the bounds are the headline
 RULES = 2
-"""Rules of estimates, ``estimates`` in a signature, 1 where absent: those of isr 0.1.0, which gave no interval of the
-identified set and took unequal images for equal ones."""
+"""Rules of estimates, ``estimates`` in a signature, 1 where absent: without an interval of the identified set, and with unequal
+images taken for equal ones."""
+CLIPPED = "the nearest value that the undecided edits allow; of the decided ones alone it is"
 TIPPING = "it would be none if"
 NO_SOURCE = "edits without a source count as clusters of their own"
 
@@ -175,7 +176,21 @@ def within(estimate: Estimate, frame: Frame, low: Bools, high: Bools, settings: 
     if settings.rules < 2 or bool((low == high).all()):
         return replace(estimate, bounds=ends)
     least, most = (_interval(end, frame, settings) for end in (low, high))
-    return replace(estimate, bounds=ends, identified=_hull(least, most))
+    return _possible(replace(estimate, bounds=ends, identified=_hull(least, most)))
+
+
+def _possible(estimate: Estimate) -> Estimate:
+    """An estimate whose value its bounds allow: an edit that one question decides is in the bounds, and not in the value."""
+    if estimate.value is None or estimate.bounds is None:
+        return estimate
+    low, high = estimate.bounds
+    value = min(max(estimate.value, low), high)
+    if value == estimate.value:
+        return estimate
+    note = f"{CLIPPED} {estimate.value:.1%}"
+    least = None if estimate.low is None else min(estimate.low, value)
+    most = None if estimate.high is None else max(estimate.high, value)
+    return replace(estimate, value=value, low=least, high=most, notes=(*estimate.notes, note))
 
 
 def _hull(least: Interval, most: Interval) -> tuple[float, float] | None:
@@ -303,7 +318,7 @@ def _conditional(
         _interval(end[rows_], frame.take(rows_), settings)
         for end, rows_ in ((protected.immunized_low, least), (protected.immunized_high, most))
     )
-    return replace(estimate, identified=_hull(*ends))
+    return _possible(replace(estimate, identified=_hull(*ends)))
 
 
 def _told_undecided(estimate: Estimate, of: int, what: str) -> Estimate:
@@ -338,10 +353,13 @@ def _uplift(
     low = protected.immunized_low.astype(np.int64) - control.immunized_high[rows]
     high = protected.immunized_high.astype(np.int64) - control.immunized_low[rows]
     bounds = (_mean(low, frame, settings), _mean(high, frame, settings))
-    if not used.any():
-        return replace(missing("no unit with both edits decided", settings), bounds=bounds)
     if settings.rules > 1 and bool((low == high).all()):
         used = np.ones_like(used)
+    if not used.any():
+        absent = replace(missing("no unit with both edits decided", settings), bounds=bounds)
+        if settings.rules < 2:
+            return absent
+        return replace(absent, identified=_hull(*(_difference(end, frame, settings) for end in (low, high))))
     some = frame.take(used)
     estimate = _estimate(_difference(low[used], some, settings), some, settings)
     estimate = replace(_told_undecided(estimate, len(low), "pairs"), bounds=bounds)

@@ -14,7 +14,7 @@ from isr.judging.stopping import TECHNICAL
 from isr.scoring.estimates import TIPPING
 from isr.scoring.records import JudgeRecord
 from isr.scoring.result import Part, Result, TreatmentPart
-from isr.stats.rate import UNEQUAL
+from isr.stats.rows import UNEQUAL
 from isr.types import Estimate, StoreReason
 
 ROWS = (

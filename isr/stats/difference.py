@@ -25,6 +25,7 @@ from isr.stats.rows import (
     in_canonical_order,
     missing_interval,
     prompt_notes,
+    size_notes,
 )
 from isr.stats.variance import cr2_variance, satterthwaite_df, small_sample, two_way_variance
 from isr.types import Floats
@@ -176,7 +177,7 @@ def tipping_share(value: float | None, bounds: tuple[float, float] | None) -> fl
     The difference falls evenly from one bound to the other as more of them do. ``None`` where nothing is undecided, where
     the sign holds whatever they are, or where there is no difference to turn.
 
-    >>> tipping_share(0.2, (-0.1, 0.3))  # 0.3 of 0.4 between the bounds
+    >>> tipping_share(0.2, (-0.125, 0.375))  # 3/8 of the 4/8 between the bounds
     0.75
     """
     if value is None or not value or bounds is None:
@@ -201,7 +202,7 @@ def _difference(
     small = small_sample(w, plain=correction == "CR1")
     variance, df = float(cr2_variance(s, w, small)), float(small.df)
     prior = 1 + PRIOR_ICC * (float((w * w).sum()) * n / total**2 - 1)
-    notes: tuple[str, ...] = ()
+    notes = size_notes(w)
     if grouped.prompt is not None and grouped.cell is not None:
         parts = two_way_variance(grouped.image, grouped.prompt, grouped.cell)
         wp = grouped.prompt[1]
@@ -213,7 +214,7 @@ def _difference(
         )
         variance = float(parts.variance)
         prior += PRIOR_PROMPT_ICC * (float((wp * wp).sum()) * n / total**2 - 1)
-        notes = prompt_notes(images, wp.size)
+        notes += prompt_notes(images, wp.size)
     second = float(np.sort(rows.y**2).mean())
     if weight is not None:
         second = float(np.sort(weight * rows.y**2).sum() / np.sort(weight).sum())

@@ -10,8 +10,8 @@ from scipy.special import expit, logit
 
 from isr.stats.independent import beta_interval, t_quantile, upper_tail
 from isr.stats.variance import (
-    Small,
     TwoWay,
+    cr1_variance,
     cr2_variance,
     design_effect,
     satterthwaite_df,
@@ -139,8 +139,9 @@ def rate_core(
     """The default interval of a rate from per-image sums, images on the last axis.
 
     sums, sizes: failures and edits per image, shape (..., G), G >= 2 (weighted sums are allowed).
-    n: the number of independent edits that the weights are worth (Kish); default ``sum(sizes)``. correction: CR2 with
-    Kish's number of images (:func:`small_sample`), or CR1 with G - 1, as isr 0.1.0 had it.
+    n: the number of independent edits that the weights are worth (Kish); default ``sum(sizes)``. correction: where sizes are
+    unequal, rules 1 and 2 on the data themselves take CR2 and Kish's number of images (:func:`small_sample`), and the wider of
+    that and of rules 1 to 4 with CR1 and G - 1 counts; "CR1" leaves that out, as results without ``estimates=`` have it.
 
     Monotone with equal sizes and whole counts, by construction: one more failing edit anywhere lowers no
     endpoint (:func:`_upper` has the proof; ``tests/stats/test_rate.py`` enumerates and searches). With unequal
@@ -155,15 +156,31 @@ def rate_core(
     total = w.sum(axis=-1)
     count = _count(n, total)
     value = s.sum(axis=-1) / total
-    small = small_sample(own, plain=correction == "CR1")
-    variance = cr2_variance(s, w, small)
-    high, high_by = _upper(s, w, total, count, level, small)
-    low, low_by = _upper(w - s, w, total, count, level, small)
-    low = np.minimum(1.0 - low, value)
-    return RateCore(value, low, np.maximum(high, value), variance, low_by, high_by)
+    high, high_by = _upper(s, w, total, count, level)
+    low, low_by = _upper(w - s, w, total, count, level)
+    low, variance = 1.0 - low, cr1_variance(s, w)
+    small = small_sample(own)
+    if correction == "CR2" and not bool(small.equal.all()):
+        variance = cr2_variance(s, w, small)
+        touched = touched_images(s, w).astype(np.float64)
+        p = np.clip(value, 0.0, 1.0)
+        seen = np.maximum(np.nan_to_num(design_effect(variance, p, count), nan=1.0), 1.0)
+        prior = np.maximum(1 + ((w * w).sum(axis=-1) * count / total**2 - 1) * PRIOR_ICC, 1.0)
+        deff = seen + np.maximum(1 - touched / PRIOR_IMAGES, 0.0) * np.maximum(prior - seen, 0.0)
+        ends = _endpoints(p, deff * p * (1 - p) / (count - 1), touched, count, small.df, level)
+        rule = np.where(touched < FEW_IMAGES, 1, 0)
+        parts = [rule, total - s.sum(axis=-1), deff, deff > seen]
+        low_by = _wider(ends[0] < low, low_by, parts)
+        high_by = _wider(ends[1] > high, high_by, [parts[0], s.sum(axis=-1), *parts[2:]])
+        low, high = np.minimum(low, ends[0]), np.maximum(high, ends[1])
+    return RateCore(value, np.minimum(low, value), np.maximum(high, value), variance, low_by, high_by)
 
 
-def _upper(s: Floats, w: Floats, total: Floats, n: Floats, level: float, small: Small) -> tuple[Floats, Made]:
+def _wider(wider: Bools, before: Made, now: list[Floats | Ints | Bools]) -> Made:
+    return Made(*(np.where(wider, b, a) for a, b in zip(before, now, strict=True)))
+
+
+def _upper(s: Floats, w: Floats, total: Floats, n: Floats, level: float) -> tuple[Floats, Made]:
     """Rules 3 and 4: the largest upper endpoint over all data with some of the failures taken away.
 
     With equal sizes an endpoint of rules 1 and 2 depends on the number ``k`` of failures, on the sum ``Q`` of
@@ -180,23 +197,21 @@ def _upper(s: Floats, w: Floats, total: Floats, n: Floats, level: float, small: 
     s, w = (np.ascontiguousarray(x).reshape(-1, groups) for x in (s, w))
     whole, worth = np.broadcast_to(total, shape).reshape(-1), np.broadcast_to(n, shape).reshape(-1)
     order = np.argsort(-s, axis=-1, kind="stable")
-    weight = np.broadcast_to(small.relative, (*shape, groups)).reshape(-1, groups)
-    scale, df = (np.broadcast_to(x, shape).reshape(-1) for x in (small.scale, small.df))
-    s, w, weight = (np.take_along_axis(x, order, -1) for x in (s, w, weight))
+    s, w = np.take_along_axis(s, order, -1), np.take_along_axis(w, order, -1)
+    df = np.asarray(groups - 1.0)
     square = (w * w).sum(axis=-1)
-    weighed = (weight * w * w).sum(axis=-1)
     prior = np.maximum(1 + (square * worth / whole**2 - 1) * PRIOR_ICC, 1.0)
-    best = zero_limit(worth, prior, np.asarray(groups - 1.0), upper_tail(level))
+    best = zero_limit(worth, prior, df, upper_tail(level))
     made = Made(np.full(best.shape, 2), np.zeros(best.shape), prior.copy(), np.ones(best.shape, dtype=bool))
-    for path in _paths(s, w, whole / worth, weight):
+    for path in _paths(s, w, whole / worth):
         k, own, n_own = path.k, path.run, worth[path.run]
         p = np.where(path.spared == 0, 1.0, np.minimum(k / whole[own], 1.0))
-        residual = path.squares - 2 * p * path.cross + p * p * weighed[own]
-        variance = scale[own] * np.maximum(residual, 0.0) / whole[own] ** 2
+        residual = path.squares - 2 * p * path.cross + p * p * square[own]
+        variance = groups / (groups - 1) * np.maximum(residual, 0.0) / whole[own] ** 2
         touched = np.minimum(path.hit, path.spared)
         seen = np.maximum(np.nan_to_num(design_effect(variance, p, n_own), nan=1.0), 1.0)
         deff = seen + np.maximum(1 - touched / PRIOR_IMAGES, 0.0) * np.maximum(prior[own] - seen, 0.0)
-        high = _endpoints(p, deff * p * (1 - p) / (n_own - 1), touched, n_own, df[own], level)[1]
+        high = _endpoints(p, deff * p * (1 - p) / (n_own - 1), touched, n_own, df, level)[1]
         if path.reserved:
             high = np.where(touched < FEW_IMAGES, 0.0, high)
         run, at = _argmax(high, own)
@@ -223,7 +238,7 @@ class _Path(NamedTuple):
     """Data with some of the failures, one entry each, those of a run side by side.
 
     run: index of the data set; k, squares, cross: sums over images of failures, their squares, their products
-    with sizes (the two weighed as residuals are); hit, spared: images with a failure, images with an edit that did not fail.
+    with sizes; hit, spared: images with a failure, images with an edit that did not fail.
     """
 
     run: Ints
@@ -235,12 +250,11 @@ class _Path(NamedTuple):
     reserved: bool
 
 
-def _paths(s: Floats, w: Floats, unit: Floats, weight: Floats) -> list[_Path]:
-    """The two paths of :func:`_upper`; s, w, weight of a squared residual (runs, G) sorted by falling s, unit (runs,) weight
-    of an edit."""
+def _paths(s: Floats, w: Floats, unit: Floats) -> list[_Path]:
+    """The two paths of :func:`_upper`; s, w (runs, G) sorted by falling s, unit (runs,) weight of an edit."""
     groups = s.shape[-1]
     rank = np.arange(groups)
-    out = [_walk(s, w, np.zeros_like(s), s, unit, weight, np.ones(groups, dtype=bool), reserved=False)]
+    out = [_walk(s, w, np.zeros_like(s), s, unit, np.ones(groups, dtype=bool), reserved=False)]
     if groups >= FEW_IMAGES:
         first = np.where(rank < FEW_IMAGES, np.minimum(unit[:, None], s), 0.0)
         # the last FEW_IMAGES images keep an edit that is spared
@@ -248,23 +262,13 @@ def _paths(s: Floats, w: Floats, unit: Floats, weight: Floats) -> list[_Path]:
         fits = (last >= first - 1e-12).all(axis=-1) & (s[:, FEW_IMAGES - 1] > 0)
         used = (rank < FEW_IMAGES) | (rank >= groups - FEW_IMAGES)
         if fits.any():
-            found = _walk(
-                s[fits], w[fits], first[fits], last[fits], unit[fits], weight[fits], used, reserved=True
-            )
+            found = _walk(s[fits], w[fits], first[fits], last[fits], unit[fits], used, reserved=True)
             out.append(found._replace(run=np.flatnonzero(fits)[found.run]))
     return out
 
 
 def _walk(
-    s: Floats,
-    w: Floats,
-    first: Floats,
-    last: Floats,
-    unit: Floats,
-    weight: Floats,
-    used: Bools,
-    *,
-    reserved: bool,
+    s: Floats, w: Floats, first: Floats, last: Floats, unit: Floats, used: Bools, *, reserved: bool
 ) -> _Path:
     """Raise image after image from ``first`` to ``last`` in steps of one edit; points of ``used`` images."""
     groups = s.shape[-1]
@@ -286,21 +290,19 @@ def _walk(
     own = at // groups
     if reserved:
         nth -= at % groups == 0
-    low, high, size, heavy = (x.reshape(-1)[at] for x in (first, last, w, weight))
+    low, high, size = (x.reshape(-1)[at] for x in (first, last, w))
     x = np.minimum(low + nth * unit[own], high)
     full = w * (1 - 1e-12)
     sums = [
         around(last, first),
-        around(weight * last * last, weight * first * first),
-        around(weight * last * w, weight * first * w),
+        around(last * last, first * first),
+        around(last * w, first * w),
         around((last > 0).astype(np.float64), (first > 0).astype(np.float64)),
         around((last >= full).astype(np.float64), (first >= full).astype(np.float64)),
     ]
     k, squares, cross, hit, done = (q.reshape(-1)[at] for q in sums)
     spared = groups - done - (x >= size * (1 - 1e-12))
-    return _Path(
-        own, k + x, squares + heavy * x * x, cross + heavy * x * size, hit + (x > 0), spared, reserved
-    )
+    return _Path(own, k + x, squares + x * x, cross + x * size, hit + (x > 0), spared, reserved)
 
 
 class TwoWayCore(NamedTuple):

@@ -22,6 +22,7 @@ from isr.stats.rows import Interval, codes
 from isr.stats.sign_flip import SignFlip, sign_flip_test
 from isr.types import Floats
 
+LEFT_OUT = "units left out: undecided on one side or both"
 PATTERNS_DIFFER = 2.0
 """Two methods whose design effects differ by this factor fail in different patterns: they are told."""
 
@@ -171,7 +172,7 @@ def _one(
     extra = mcnemar(int((d == 1).sum()), int((d == -1).sum())) if binary else None
     dropped = int((~both).sum())
     notes = own.notes + _patterns(first, a[both], second, b[both], image)
-    notes += (f"{dropped} units left out: undecided on one side or both",) if dropped else ()
+    notes += (f"{dropped} {LEFT_OUT}",) if dropped else ()
     return PairedComparison(
         first=first,
         second=second,

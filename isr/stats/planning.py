@@ -97,23 +97,25 @@ def assured_factor(values: ArrayLike, image: ArrayLike, assurance: float) -> flo
     with the degrees of freedom that the spread of the image means tells (:func:`isr.stats.jackknife.spread_df`); the variance
     of images is at least that of as many independent edits with two more discordant pairs (Bonett and Price 2012).
 
-    >>> round(assured_factor([0, 1, 1, 0, 0, 1, 1, 0], [0, 1, 2, 3, 4, 5, 6, 7], 0.8), 2)  # df 7, chi2 at .2: 3.82
-    1.83
+    >>> round(assured_factor([0, 1, 1, 0, 0, 1, 1, 0], [0, 1, 2, 3, 4, 5, 6, 7], 0.8), 2)  # 7 / 3.822 x .44 / .2857
+    2.82
     """
     _rates("assured_factor", assurance=assurance)
     x, group = np.asarray(values, dtype=np.float64), codes(image)
     sizes = np.bincount(group)
     means = np.bincount(group, weights=x) / sizes
     spread = means - means.mean()
-    if sizes.size < 2 or not spread.any():
+    if sizes.size < 2:
         return 1.0
-    df = spread_df(spread)
+    df = spread_df(spread) if spread.any() else sizes.size - 1.0
     n, mean, second = x.size, float(x.mean()), float((x * x).mean())
     least = (second * n + 2) / (n + 2) - (mean * n / (n + 2)) ** 2
     parts = variance_components(x, group)
     seen = float((spread**2).sum()) / (sizes.size - 1)
     if parts.between is not None and parts.within is not None:  # what the plan counts, which is never less
         seen = parts.between + parts.within / float(sizes.mean())
+    if seen <= 0:
+        return 1.0  # nothing to raise: isr plan asks for a larger pilot
     floor = max(1.0, least / float(sizes.mean()) / seen)
     return floor * df / float(2 * gammaincinv(df / 2, 1 - assurance))
 

@@ -55,6 +55,7 @@ from isr.stats.rows import (
     in_canonical_order,
     missing_interval,
     prompt_notes,
+    size_notes,
 )
 from isr.stats.variance import cr1_variance, design_effect, touched_images
 from isr.types import Floats
@@ -79,7 +80,6 @@ _LABELS = {
     "clopper-pearson": "Clopper-Pearson",
     "jeffreys": "Jeffreys",
 }
-UNEQUAL = "images have very unequal numbers of edits"
 _INDEPENDENT = {"wilson": wilson, "clopper-pearson": clopper_pearson, "jeffreys": jeffreys}
 
 
@@ -274,7 +274,4 @@ def _shape_notes(s: Floats, w: Floats) -> tuple[str, ...]:
     touched = int(touched_images(s, w))
     if touched < FEW_IMAGES:
         notes += (f"the rarer outcome occurs in {touched} of {s.size} images",)
-    kish = float(w.sum() ** 2 / (w * w).sum())
-    if kish < s.size / 2:
-        notes += (f"{UNEQUAL}: worth {kish:.1f} equal images out of {s.size}",)
-    return notes
+    return notes + size_notes(w)

@@ -195,6 +195,17 @@ def missing_interval(value: float | None, text: str, n: int, clusters: int, *not
     )
 
 
+UNEQUAL = "images have very unequal numbers of edits"
+
+
+def size_notes(sizes: Floats) -> tuple[str, ...]:
+    """That images are worth fewer equal ones, where it is less than half of them."""
+    kish = float(sizes.sum() ** 2 / (sizes * sizes).sum())
+    if kish >= sizes.size / 2:
+        return ()
+    return (f"{UNEQUAL}: worth {kish:.1f} equal images out of {sizes.size}",)
+
+
 def prompt_notes(images: int, prompts: int) -> tuple[str, ...]:
     if min(images, prompts) >= FEW_PROMPTS:
         return ()

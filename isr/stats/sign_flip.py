@@ -14,6 +14,7 @@ from isr.types import Floats, Ints
 
 DRAWS = 10_000
 LEAST = float(np.finfo(np.float64).tiny)  # no p-value is 0: below this one they are all printed alike
+AT_ONCE = 4_000_000  # signs of drawn patterns
 MOST_STEPS = 4e9  # images times the sum of their differences, beyond which patterns are drawn
 
 
@@ -34,7 +35,7 @@ def sign_flip_test(d: ArrayLike, image: ArrayLike, *, seed: int = 0, draws: int 
     different patterns, one by whole images and one by single edits, are not exchangeable; see docs/coverage.md.)
 
     Where every image's sum is a whole number, as with outcomes 0 and 1, the null distribution over all ``2^G`` sign patterns
-    is computed by convolution, without draws. Otherwise (means of images, weights) ``draws`` random patterns are drawn, with
+    is computed by convolution, without draws (up to MOST_STEPS). Otherwise (means of images, weights) ``draws`` random patterns are drawn, with
     ``p = (1 + #) / (1 + draws)`` (Phipson and Smyth 2010), from a stream of ``seed`` and of the sums themselves, so that no
     other pair and no order matters. No pair: no p-value. No difference at all: p = 1.
 
@@ -86,6 +87,8 @@ def _drawn(size: Floats, sums: Floats, seed: int, draws: int) -> float:
     values, counts = np.unique(size, return_counts=True)
     own = hashlib.sha256(np.stack([values, counts.astype(np.float64)]).tobytes()).digest()
     rng = np.random.default_rng([seed, int.from_bytes(own[:8], "big")])
-    plus = rng.binomial(counts, 0.5, size=(draws, counts.size))
-    reached = np.abs((2.0 * plus - counts) @ values) >= seen
-    return (1 + int(reached.sum())) / (1 + draws)
+    reached = 0
+    for start in range(0, draws, step := max(1, min(draws, AT_ONCE // counts.size))):
+        plus = rng.binomial(counts, 0.5, size=(min(step, draws - start), counts.size))
+        reached += int((np.abs((2.0 * plus - counts) @ values) >= seen).sum())
+    return (1 + reached) / (1 + draws)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from isr.types import Floats, Ints
+from isr.types import Bools, Floats, Ints
 
 
 def cr1_variance(sums: ArrayLike, sizes: ArrayLike) -> Floats:
@@ -30,12 +30,14 @@ def cr1_variance(sums: ArrayLike, sizes: ArrayLike) -> Floats:
 class Small(NamedTuple):
     """Small-sample corrections for images of these sizes, one entry per data set.
 
-    ``scale * relative`` (images on the last axis): by what each squared residual of an image is multiplied.
+    ``scale * relative`` (images on the last axis): by what each squared residual of an image is multiplied. ``equal``: sizes
+    for which nothing is corrected.
     """
 
     scale: Floats
     relative: Floats
     df: Floats
+    equal: Bools
 
 
 def small_sample(sizes: ArrayLike, *, plain: bool = False) -> Small:
@@ -44,7 +46,7 @@ def small_sample(sizes: ArrayLike, *, plain: bool = False) -> Small:
     Each squared residual is divided by ``1 - m_g / N``: CR2 of Bell and McCaffrey (2002) for a mean, which is CR1's G/(G-1)
     where sizes are equal. Degrees of freedom: Kish's (1965) number of equal images ``N^2 / sum m_g^2``, minus one. Theirs at
     the correlation that the data tell cover more where few images hold most edits, at up to twice the width
-    (docs/statistics.md). ``plain``: CR1 and G - 1 whatever the sizes, as isr 0.1.0 had it.
+    (docs/statistics.md). ``plain``: CR1 and G - 1 whatever the sizes, as rules 1 of estimates have it.
     """
     w = np.asarray(sizes, dtype=np.float64)
     total, images = w.sum(axis=-1), w.shape[-1]
@@ -54,7 +56,7 @@ def small_sample(sizes: ArrayLike, *, plain: bool = False) -> Small:
     c = np.where(alike[..., None], images / (images - 1), c)
     scale = c.min(axis=-1)
     df = np.where(alike, images - 1.0, np.maximum(total**2 / (w * w).sum(axis=-1) - 1, 1.0))
-    return Small(scale, c / scale[..., None], df)
+    return Small(scale, c / scale[..., None], df, alike)
 
 
 def cr2_variance(sums: ArrayLike, sizes: ArrayLike, small: Small) -> Floats:

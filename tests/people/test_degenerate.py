@@ -64,6 +64,8 @@ def test_what_the_figures_of_a_silent_judge_rest_on_is_told(files: dict[str, Pat
     assert by["silent"].notes == (
         "97.0% of its answers are unusable: its figures rest on 6 edits of 6 images",
     )
+    few = study(files, "silent", "good", least=3).questions["semantic"].judges[0]
+    assert few.notes[0].startswith("97.0% of its answers are unusable")
     (note,) = by["constant"].notes
     assert note.startswith("it says fails of 199 of 200 edits, whatever they are")
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from isr.cli import cli
-from isr.errors import DesignError
+from isr.errors import DesignError, UsageError
 
 EDITS, IMAGES = 400, 40  # of each editor
 SENSITIVITY, SPECIFICITY, RATE = 0.95, 0.9, {"A": 0.45, "B": 0.1}
@@ -100,3 +100,31 @@ def test_labels_drawn_within_peoples_words_may_differ_by_verdict(tmp_path: Path)
     said = " ".join(calibrate(tmp_path, *EXTERNAL, "--drawn", "within_label").split())
     assert "refused" not in said
     assert "labels look chosen by verdict" in said
+
+
+def test_random_labels_of_one_editor_are_no_choice_by_verdict(tmp_path: Path) -> None:
+    """Editor C, without a label, fails far more often than B, of which 150 are labelled at random."""
+    draw = random.Random(11)
+    rows, labels = [], []
+    for editor, rate in (("A", 0.4), ("B", 0.2), ("C", 0.8)):
+        for n in range(EDITS):
+            fails = draw.random() < rate
+            said = draw.random() < (SENSITIVITY if fails else 1 - SPECIFICITY)
+            rows.append((f"{editor}{n}", f"i{n % IMAGES}", editor, "fails" if said else "fine"))
+            labels.append((f"{editor}{n}", "ann", "fails" if fails else "fine", f"i{n % IMAGES}"))
+    chosen = draw.sample([row for row in labels if row[0][0] == "B"], 150)
+    for name, header, table in (
+        ("verdicts", ("edit_id", "image_id", "editor", "semantic"), rows),
+        ("labels", ("edit_id", "rater", "semantic", "image_id"), chosen),
+    ):
+        with (tmp_path / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([header, *table])
+    said = calibrate(tmp_path, *EXTERNAL, "--drawn", "random")
+    assert "refused" not in said
+    assert "look chosen by verdict" not in said
+
+
+def test_drawn_is_of_other_experiments(tmp_path: Path) -> None:
+    experiment(tmp_path, None)
+    with pytest.raises(UsageError, match="--design external only"):
+        calibrate(tmp_path, "--design", "random", "--where", "editor=B", "--drawn", "random")

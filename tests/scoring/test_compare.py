@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import isr
+from isr.cli import cli
 from isr.scoring.places import find_run
 from isr.stats.difference import difference_interval
-from isr.stats.paired import sign_flip_test
+from isr.stats.sign_flip import sign_flip_test
 from tests.chat_server import serving
 from tests.directories import card_text, make_directory, write_metadata
 from tests.processes import CompletedProcess, run
-from tests.runs import bind, the_run
+from tests.runs import bind, recorded_run, the_run
 
 
 def command(*args: str) -> CompletedProcess[str]:
@@ -392,3 +394,21 @@ def test_other_settings_of_the_runs_are_told(runs: Path, tmp_path: Path) -> None
     done = command("compare", str(tmp_path / "random"))
     assert "random was scored with prompts=random; here prompts are taken as fixed" in done.stdout
     assert "|prompts=fixed|" in done.stdout
+
+
+def test_methods_that_fail_in_different_patterns_are_told_by_the_command(tmp_path: Path) -> None:
+    """One by whole images, the other by every other edit; the note reaches whoever runs the command."""
+
+    home = recorded_run(tmp_path, images=20, prompts=4, methods=("whole", "single"))
+    with (home / "edits.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    for row in table:
+        image, prompt = int(row["image_id"][-2:]), int(row["prompt"][-1])
+        fails = (image if row["method"] == "whole" else prompt) % 2 == 0
+        row["outcome"] = "immunized" if fails else "not_immunized"
+    with (home / "edits.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(table[0]))
+        writer.writeheader()
+        writer.writerows(table)
+    done = CliRunner().invoke(cli, ["compare", str(bind(home))], catch_exceptions=False)
+    assert "single and whole fail in different patterns (design effects" in " ".join(done.output.split())

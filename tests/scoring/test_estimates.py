@@ -247,3 +247,26 @@ def test_an_unknown_rule_of_a_signature_is_refused() -> None:
         with pytest.raises(InputError, match="install a newer isr"):
             Settings.signed(Signature.parse(text))
     assert Settings.signed(Signature.parse("level=0.9|interval=wilson")) == Settings(0.9, "wilson", rules=1)
+
+
+def test_a_value_lies_within_its_own_bounds() -> None:
+    """Decided: 1 of 4. Three more fail for certain by one question and are undecided on the other; one is open: 4/8 to 5/8."""
+    n = 8
+    low = np.array([1, 0, 0, 0, 1, 1, 1, 0], np.bool_)
+    high = np.array([1, 0, 0, 0, 1, 1, 1, 1], np.bool_)
+    decided = np.array([1, 1, 1, 1, 0, 0, 0, 0], np.bool_)
+    never = np.zeros(n, np.bool_)
+    judged = Outcomes(
+        decided=decided, immunized_low=low, immunized_high=high, semantic_low=low, semantic_high=high,
+        perceptual_low=never, perceptual_high=~decided, tied=never,
+    )  # fmt: skip
+    e = treatment_estimates(frame(n), judged, {}, plain([]), SETTINGS)["isr"]
+    assert e.bounds == (4 / 8, 5 / 8)
+    assert e.value == 4 / 8
+    assert (
+        e.notes[-1]
+        == "the nearest value that the undecided edits allow; of the decided ones alone it is 25.0%"
+    )
+    assert e.low is not None
+    assert e.high is not None
+    assert e.low <= e.value <= e.high
