@@ -37,31 +37,23 @@ def mean_estimate(
     sums = np.add.reduceat(values[have][order], starts)
     value, images = float(sums.sum() / sizes.sum()), len(sizes)
     variance = float(cr1_variance(sums, sizes)) if images > 1 else 0.0
-    method = "mean, CR1 t, clustered by image_id"
-    if variance <= 0:
+    low: float | None = None
+    high: float | None = None
+    notes: tuple[str, ...] = ()
+    if variance > 0:
+        half = -float(stdtrit(images - 1, (1 - settings.level) / 2)) * variance**0.5
+        low, high = max(value - half, bottom), min(value + half, top)
+    else:
         reason = "one image" if images < 2 else "the images do not differ"
-        note = f"{reason}: no spread to make an interval from"
-        return Estimate(
-            value=value,
-            low=None,
-            high=None,
-            level=settings.level,
-            method=method,
-            n=int(have.sum()),
-            clusters=images,
-            bounds=None,
-            notes=(note,),
-        )
-    half = -float(stdtrit(images - 1, (1 - settings.level) / 2)) * variance**0.5
-    low, high = max(value - half, bottom), min(value + half, top)
+        notes = (f"{reason}: no spread to make an interval from",)
     return Estimate(
         value=value,
         low=low,
         high=high,
         level=settings.level,
-        method=method,
+        method="mean, CR1 t, clustered by image_id",
         n=int(have.sum()),
         clusters=images,
         bounds=None,
-        notes=(),
+        notes=notes,
     )
