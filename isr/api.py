@@ -17,12 +17,13 @@ from isr.errors import UsageError
 from isr.people.agree import agree as agree_on
 from isr.people.agree import require_judges
 from isr.people.agreement_study import AgreementStudy, Choices
+from isr.people.confirm import PairDesign, confirm
 from isr.people.correct import correct, read_plan, where_edits
 from isr.people.correct_rows import CorrectionReport, Design, Settings
 from isr.people.declared import Columns, Words, parse_columns, parse_words
 from isr.people.judgements import Judgements, read_source
 from isr.people.label_files import Reading, load_labels
-from isr.people.labels import Consensus
+from isr.people.labels import Consensus, Labels
 from isr.people.study_file import guideline_version, named_apart, option_scales, pixels_of
 from isr.scoring.compare import Comparison
 from isr.scoring.compare import compare as compare_contenders
@@ -50,22 +51,52 @@ def compare(
     baseline: str = "",
     by: Sequence[str] = (),
     choose: bool = False,
+    labels: Place | Sequence[Place] = (),
+    design: PairDesign | None = None,
+    consensus: Consensus = "majority",
     level: float = 0.95,
     seed: int = 0,
 ) -> Comparison:
     """Methods compared on the same units, with intervals and tests clustered on the image (``isr compare``).
 
     baseline: compare all with this treatment only. by: also within groups of these columns. choose: also the table
-    for choosing. Raises ``UsageError`` where the runs were not judged by one instrument or share no unit.
+    for choosing. labels: people's labels of both methods' edits of the same units, with ``design`` how these units were
+    chosen (``random`` or ``within_verdict``): each difference then stands beside the corrected one. Raises ``UsageError``
+    where the runs were not judged by one instrument or share no unit.
     """
+    given = _files(labels)
+    return compare_read(
+        runs, load_labels(given, Reading()) if given else None, design, consensus,
+        baseline=baseline, by=by, choose=choose, level=level, seed=seed,
+    )  # fmt: skip
+
+
+def compare_read(
+    runs: Sequence[Place],
+    labels: Labels | None,
+    design: PairDesign | None,
+    consensus: Consensus,
+    *,
+    baseline: str,
+    by: Sequence[str],
+    choose: bool,
+    level: float,
+    seed: int,
+) -> Comparison:
+    """``compare`` with labels that were read before, as the command's options say."""
     finished = [read_run(Path(run)) for run in runs]
     if not finished:
         raise UsageError("isr.compare: expected at least one run; found none")
     require_one_instrument(finished)
     if reserved := sorted(set(by) & RESERVED):
         raise UsageError(f"--by: expected columns that describe edits; found {', '.join(reserved)}")
-    return compare_contenders(
-        contenders(finished),
+    if (labels is None) != (design is None):
+        raise UsageError(
+            "isr compare: expected --labels and --design together; found one of them; say how the labelled units were chosen"
+        )
+    held = contenders(finished)
+    found = compare_contenders(
+        held,
         shared_instrument(finished),
         baseline=baseline,
         by=list(by),
@@ -74,6 +105,9 @@ def compare(
         seed=seed,
         told=[*versions_told(finished), *settings_told(finished), *results_told(finished)],
     )
+    if labels is None or design is None:
+        return found
+    return confirm(found, held, labels, design=design, consensus_rule=consensus, level=level)
 
 
 def _files(labels: Place | Sequence[Place]) -> list[Path]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from isr import text
+from isr.cli._labels import labels_of, meaning_options
 
 if TYPE_CHECKING:
     from isr.scoring.compare import Choice, Comparison
@@ -30,6 +31,19 @@ if TYPE_CHECKING:
     "--choose", is_flag=True, help="Also the table for choosing: worst case, transfer, distortion, cost."
 )
 @click.option(
+    "--labels", "label_files", multiple=True, type=click.Path(path_type=Path),
+    help="People's labels of both methods' edits: the corrected difference stands beside that of verdicts.",
+)  # fmt: skip
+@click.option(
+    "--design", type=click.Choice(["random", "within_verdict"]),
+    help="How the labelled units were chosen: at random, or at random within the four cells of the two verdicts.",
+)  # fmt: skip
+@click.option(
+    "--consensus", default="majority", show_default=True, type=click.Choice(["majority", "strict", "dawid-skene"]),
+    help="How several raters become one label.",
+)  # fmt: skip
+@meaning_options
+@click.option(
     "--level",
     default=0.95,
     show_default=True,
@@ -44,7 +58,14 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
-    runs: tuple[Path, ...], baseline: str, by: str, choose: bool, level: float, seed: int, as_json: bool
+    runs: tuple[Path, ...],
+    baseline: str,
+    by: str,
+    choose: bool,
+    level: float,
+    seed: int,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Compare every treatment in the results' folders RUN... with every other.
 
@@ -56,13 +77,18 @@ def command(
     isr compare sifm.isr photoguard.isr
     isr compare all_methods.isr --baseline noise --by editor
     isr compare all_methods.isr --choose
+    isr compare all_methods.isr --labels labels.csv --design random
     """
     import json
 
-    from isr.api import compare
+    from isr.api import compare_read
 
     columns = [c.strip() for c in by.split(",") if c.strip()]
-    found = compare(*runs, baseline=baseline, by=columns, choose=choose, level=level, seed=seed)
+    labels = labels_of(options, options["label_files"]) if options["label_files"] else None
+    found = compare_read(
+        runs, labels, options["design"], options["consensus"],
+        baseline=baseline, by=columns, choose=choose, level=level, seed=seed,
+    )  # fmt: skip
     if as_json:
         click.echo(json.dumps(_finite(found.as_dict()), indent=1, allow_nan=False))
     else:
@@ -86,8 +112,10 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
         yield f"{one.first} - {one.second}"
         yield _row(one, text.difference_interval(one.simultaneous), one.p_holm)
         told = [] if one.open is None else [text.left_open(one.open, level)]
+        told += _confirmed(found, one)
         yield from (f"    {note}" for note in (*one.notes, *told, f"p: {one.p_method}"))
-    yield "differences of verdicts: a judge that errs differently on two methods can make them"
+    if not found.confirmed:
+        yield "differences of verdicts: a judge that errs differently on two methods can make them; --labels and --design correct it"
     for u in found.unpaired:
         if u.only_first or u.only_second:
             yield f"not paired: {u.only_first} units of {u.first}, {u.only_second} of {u.second}; {u.shared} shared"
@@ -100,12 +128,30 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
             yield _row(part.comparison, "", part.p_bh)
             if part.comparison.open is not None:
                 yield f"    {text.left_open(part.comparison.open, level)}"
+    if found.confirmed:
+        from isr.people.confirm import lines
+
+        yield ""
+        yield "how good the judge is on each method, by people's labels"
+        yield from (f"  {line}" for line in lines(found))
     if found.choices:
         yield ""
         yield from _choice_lines(found.choices, level)
     yield ""
     yield from (f"warning: {w}" for w in found.warnings)
     yield f"signature: {found.signature}"
+
+
+def _confirmed(found: Comparison, one: PairedComparison) -> Iterator[str]:
+    """What people would say of a pair, where labels tell it."""
+    pair = next((p for p in found.confirmed if (p.first, p.second) == (one.first, one.second)), None)
+    if pair is None:
+        return
+    if pair.corrected is None:
+        yield f"corrected by {pair.labels} labelled units: refused: {pair.refused}"
+    else:
+        d = pair.corrected
+        yield f"corrected by {pair.labels} labelled units: {text.difference(d.value)} ({text.difference_interval(d)}), {d.method}"
 
 
 def _row(one: PairedComparison, joint: str, adjusted: float | None) -> str:

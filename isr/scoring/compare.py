@@ -64,8 +64,37 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JudgeQuality:
+    """How good the judge is on one contender's edits, by people's labels: J = sensitivity + specificity - 1."""
+
+    name: str
+    j: Interval
+    sensitivity: Interval
+    specificity: Interval
+    labels: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmed:
+    """What people's labels say of a pair: its corrected difference, or why there is none.
+
+    ``quality_difference``: of J, on units with labels of both. ``shared``: one calibration may serve both. ``turned``: the
+    corrected difference has another sign than that of verdicts.
+    """
+
+    first: str
+    second: str
+    corrected: Interval | None
+    refused: str
+    labels: int
+    quality_difference: Interval | None
+    shared: bool
+    turned: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Everything that ``isr compare`` says."""
+    """Everything that ``isr compare`` says. Without ``confirmed`` its differences are of verdicts."""
 
     signature: str
     family: tuple[PairedComparison, ...]
@@ -73,10 +102,13 @@ class Comparison:
     slices: tuple[Slice, ...] = ()
     choices: tuple[Choice, ...] = ()
     warnings: tuple[str, ...] = ()
+    confirmed: tuple[Confirmed, ...] = ()
+    qualities: tuple[JudgeQuality, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {"schema": "isr.comparison/1", **asdict(self)}
+        """Plain JSON values; without labels there is no ``confirmed`` and no ``qualities``."""
+        made = {"schema": "isr.comparison/1", **asdict(self)}
+        return {k: v for k, v in made.items() if v or k not in ("confirmed", "qualities")}
 
 
 def compare(
