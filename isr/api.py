@@ -38,6 +38,7 @@ from isr.scoring.finished import (
 )
 from isr.scoring.planning import Planned, Wanted
 from isr.scoring.planning import plan as plan_for
+from isr.stats.rows import Prompts
 
 if TYPE_CHECKING:
     from isr.report.assets import Mode
@@ -54,6 +55,8 @@ def compare(
     labels: Place | Sequence[Place] = (),
     design: PairDesign | None = None,
     consensus: Consensus = "majority",
+    prompts: Prompts = "fixed",
+    cluster: str = "",
     level: float = 0.95,
     seed: int = 0,
 ) -> Comparison:
@@ -61,13 +64,14 @@ def compare(
 
     baseline: compare all with this treatment only. by: also within groups of these columns. choose: also the table
     for choosing. labels: people's labels of both methods' edits of the same units, with ``design`` how these units were
-    chosen (``random`` or ``within_verdict``): each difference then stands beside the corrected one. Raises ``UsageError``
+    chosen (``random`` or ``within_verdict``): each difference then stands beside the corrected one. prompts: ``random`` takes them as a sample of
+    prompts. cluster: a column that groups images. Raises ``UsageError``
     where the runs were not judged by one instrument or share no unit.
     """
     given = _files(labels)
     return compare_read(
         runs, load_labels(given, Reading()) if given else None, design, consensus,
-        baseline=baseline, by=by, choose=choose, level=level, seed=seed,
+        baseline=baseline, by=by, choose=choose, prompts=prompts, cluster=cluster, level=level, seed=seed,
     )  # fmt: skip
 
 
@@ -80,6 +84,8 @@ def compare_read(
     baseline: str,
     by: Sequence[str],
     choose: bool,
+    prompts: Prompts,
+    cluster: str,
     level: float,
     seed: int,
 ) -> Comparison:
@@ -94,6 +100,10 @@ def compare_read(
         raise UsageError(
             "isr compare: expected --labels and --design together; found one of them; say how the labelled units were chosen"
         )
+    if labels is not None and prompts == "random":
+        raise UsageError(
+            "isr compare --labels: expected --prompts fixed; found random; a corrected difference takes the prompts as they are"
+        )
     held = contenders(finished)
     found = compare_contenders(
         held,
@@ -101,13 +111,15 @@ def compare_read(
         baseline=baseline,
         by=list(by),
         choose=choose,
+        prompts=prompts,
+        cluster=cluster,
         level=level,
         seed=seed,
-        told=[*versions_told(finished), *settings_told(finished), *results_told(finished)],
+        told=[*versions_told(finished), *settings_told(finished, prompts), *results_told(finished)],
     )
     if labels is None or design is None:
         return found
-    return confirm(found, held, labels, design=design, consensus_rule=consensus, level=level)
+    return confirm(found, held, labels, design=design, consensus_rule=consensus, level=level, cluster=cluster)
 
 
 def _files(labels: Place | Sequence[Place]) -> list[Path]:

@@ -31,6 +31,14 @@ if TYPE_CHECKING:
     "--choose", is_flag=True, help="Also the table for choosing: worst case, transfer, distortion, cost."
 )
 @click.option(
+    "--prompts", default="fixed", show_default=True, type=click.Choice(["fixed", "random"]),
+    help="random: a claim about prompts like these, of which these are a sample; fixed: about these alone.",
+)  # fmt: skip
+@click.option(
+    "--cluster", default="", metavar="COLUMN",
+    help="Images of one value are one cluster: several of one person, of one scene. Default: every image its own.",
+)  # fmt: skip
+@click.option(
     "--labels", "label_files", multiple=True, type=click.Path(path_type=Path),
     help="People's labels of both methods' edits: the corrected difference stands beside that of verdicts.",
 )  # fmt: skip
@@ -87,7 +95,8 @@ def command(
     labels = labels_of(options, options["label_files"]) if options["label_files"] else None
     found = compare_read(
         runs, labels, options["design"], options["consensus"],
-        baseline=baseline, by=columns, choose=choose, level=level, seed=seed,
+        baseline=baseline, by=columns, choose=choose, prompts=options["prompts"], cluster=options["cluster"],
+        level=level, seed=seed,
     )  # fmt: skip
     if as_json:
         click.echo(json.dumps(_finite(found.as_dict()), indent=1, allow_nan=False))
@@ -114,6 +123,8 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
         told = [] if one.open is None else [text.left_open(one.open, level)]
         told += _confirmed(found, one)
         yield from (f"    {note}" for note in (*one.notes, *told, f"p: {one.p_method}"))
+    if "|prompts=fixed|" in found.signature:
+        yield "about these prompts alone; --prompts random makes it a claim about prompts like these"
     if not found.confirmed:
         yield "differences of verdicts: a judge that errs differently on two methods can make them; --labels and --design correct it"
     for u in found.unpaired:

@@ -12,12 +12,12 @@ from isr.calibration.agreement.alpha import MISSING
 from isr.calibration.correction.by_design import corrected_difference
 from isr.errors import DesignError, InputError
 from isr.people.labels import Consensus, Labels, consensus
-from isr.scoring.compare import Comparison, Confirmed, JudgeQuality
+from isr.scoring.compare import Comparison, Confirmed, JudgeQuality, Sampling
 from isr.scoring.finished import Contender
 from isr.signature import Signature
 from isr.stats.jackknife import jackknife_interval
 from isr.stats.paired import PairedComparison
-from isr.stats.rows import Interval, codes
+from isr.stats.rows import Interval
 from isr.types import Bools, Floats, Ints, Unit
 
 SHARED_WITHIN = 0.1
@@ -33,12 +33,14 @@ def confirm(
     design: PairDesign,
     consensus_rule: Consensus = "majority",
     level: float = 0.95,
+    cluster: str = "",
 ) -> Comparison:
     """The comparison with the corrected difference of each pair of its family, and the judge's quality on each method.
 
     labels: of protected edits, on both methods' edits of the same units. design: how these units were chosen: ``random``, or
-    ``within_verdict``, at random within the four cells of the two verdicts. Raises ``InputError`` where no label meets an edit.
+    ``within_verdict``, at random within the four cells of the two verdicts. cluster: a column that groups images. Raises ``InputError`` where no label meets an edit.
     """
+    drawn = Sampling.of(contenders, "fixed", cluster)
     protected = labels.of_arm(control=False)
     truth = {c.name: _truth(c, protected, consensus_rule) for c in contenders}
     if not any(truth.values()):
@@ -47,8 +49,8 @@ def confirm(
             "give the labels that were made of these runs"
         )
     by_name = {c.name: c for c in contenders}
-    pairs = tuple(_pair(one, by_name, truth, design, level) for one in found.family)
-    qualities = tuple(q for c in contenders if (q := _quality(c, truth[c.name], level)) is not None)
+    pairs = tuple(_pair(one, by_name, truth, design, level, drawn) for one in found.family)
+    qualities = tuple(q for c in contenders if (q := _quality(c, truth[c.name], level, drawn)) is not None)
     more = (("labels", labels.digest[:19]), ("design", design), ("consensus", consensus_rule))
     signature = str(Signature.parse(found.signature).plus(*more))
     return replace(found, signature=signature, confirmed=pairs, qualities=qualities)
@@ -73,6 +75,7 @@ def _pair(
     truth: Mapping[str, Mapping[Unit, int]],
     design: PairDesign,
     level: float,
+    drawn: Sampling,
 ) -> Confirmed:
     a, b = by_name[one.first], by_name[one.second]
     units = [
@@ -87,7 +90,7 @@ def _pair(
         np.array([p.get(u, 0) if m else 0 for u, m in zip(units, marks, strict=True)], np.float64)
         for p in people
     ]
-    image = codes([u.image_id for u in units])
+    image = drawn.images(units)
     corrected, refused = None, ""
     try:
         corrected = corrected_difference(
@@ -160,7 +163,9 @@ def _interval(
     )
 
 
-def _quality(contender: Contender, truth: Mapping[Unit, int], level: float) -> JudgeQuality | None:
+def _quality(
+    contender: Contender, truth: Mapping[Unit, int], level: float, drawn: Sampling
+) -> JudgeQuality | None:
     """How good the judge is on one method's edits; ``None`` without a label."""
     units = [u for u, row in sorted(contender.edits.items()) if np.isfinite(row.outcome)]
     marks = np.array([u in truth for u in units], np.bool_)
@@ -168,7 +173,7 @@ def _quality(contender: Contender, truth: Mapping[Unit, int], level: float) -> J
         return None
     judge = np.array([contender.edits[u].outcome for u in units], np.float64)
     human = np.array([truth.get(u, 0) for u in units], np.float64)
-    sums = _sums(judge, human, marks, codes([u.image_id for u in units]))
+    sums = _sums(judge, human, marks, drawn.images(units))
     whole, rest = _rates(sums.sum(axis=0)), _rates(sums.sum(axis=0)[None] - sums)
     names = ("J = sensitivity + specificity - 1", "sensitivity", "specificity")
     n = int(marks.sum())

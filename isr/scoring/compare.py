@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,47 @@ from isr.stats.difference import open_difference
 from isr.stats.multiplicity import HOLM, benjamini_hochberg, simultaneous_level
 from isr.stats.paired import LEFT_OUT, PairedComparison, compare_methods
 from isr.stats.rate import rate_interval
-from isr.stats.rows import Interval, codes
+from isr.stats.rows import Interval, Prompts, codes
 from isr.types import Floats, Ints, Unit
 
 PSNR_GAP_DB = 1.0  # above it methods count as compared at different distortion
 LINF_GAP = 1.5 / 255
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Of what a comparison's units are a sample: of images, or of clusters of them; of prompts, or of these alone.
+
+    ``cluster``: by image_id, where a column groups images (of one person, of one scene).
+    """
+
+    prompts: Prompts = "fixed"
+    column: str = ""
+    cluster: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, found: Sequence[Contender], prompts: Prompts, column: str) -> Sampling:
+        """Raises ``UsageError`` where the column is none of the runs, or splits an image."""
+        held: dict[str, str] = {}
+        for contender in found if column else ():
+            for unit, row in contender.edits.items():
+                value = row.columns.get(column)
+                if value is None:
+                    raise UsageError(f"--cluster {column}: expected a column of edits.csv; found none")
+                if held.setdefault(unit.image_id, value) != value:
+                    raise UsageError(
+                        f"--cluster {column}: expected every image in one cluster; found {unit.image_id} in {held[unit.image_id]} and "
+                        f"{value}; prompts that are a sample are --prompts random"
+                    )
+        return cls(prompts, column, held)
+
+    def images(self, units: Sequence[Unit]) -> Ints:
+        """The clusters of units, as codes."""
+        return codes([self.cluster.get(u.image_id, u.image_id) for u in units])
+
+    def asked(self, units: Sequence[Unit]) -> Ints:
+        """The prompts of units, as codes."""
+        return codes([u.prompt_id for u in units])
 
 
 @dataclass(frozen=True)
@@ -120,11 +156,13 @@ def compare(
     choose: bool = False,
     level: float = 0.95,
     seed: int = 0,
+    prompts: Prompts = "fixed",
+    cluster: str = "",
     told: Sequence[str] = (),
 ) -> Comparison:
     """Every contender against every other, or against ``baseline``, as one declared family (Holm).
 
-    ``told``: warnings that come first. Raises ``UsageError`` if there are fewer than two contenders, or if no pair
+    prompts: whether they are a sample of prompts. cluster: a column that groups images. ``told``: warnings that come first. Raises ``UsageError`` if there are fewer than two contenders, or if no pair
     shares a unit.
     """
     pairs = _pairs(found, baseline)
@@ -138,11 +176,12 @@ def compare(
             f"unit that two contenders share (the first of {found[0].name}: {tuple(example) if example else 'none'}); "
             "give the same image_id, prompt_id, editor, seed and purifier to rows that belong together"
         )
-    family = _family(found, pairs, sorted({u for c in found for u in c.edits}), level, seed)
-    slices = tuple(_slices(found, pairs, by, level, seed))
-    choices = tuple(_choices(found, level)) if choose else ()
+    drawn = Sampling.of(found, prompts, cluster)
+    family = _family(found, pairs, sorted({u for c in found for u in c.edits}), level, seed, drawn)
+    slices = tuple(_slices(found, pairs, by, level, seed, drawn))
+    choices = tuple(_choices(found, level, drawn)) if choose else ()
     return Comparison(
-        signature=str(paired_signature(instrument, str(len(pairs)), seed, level)),
+        signature=str(paired_signature(instrument, str(len(pairs)), seed, level, drawn)),
         family=family,
         unpaired=unpaired,
         slices=slices,
@@ -151,15 +190,18 @@ def compare(
     )
 
 
-def paired_signature(instrument: Mapping[str, str], family: str, seed: int, level: float) -> Signature:
+def paired_signature(
+    instrument: Mapping[str, str], family: str, seed: int, level: float, drawn: Sampling = Sampling()
+) -> Signature:
     """What a family of paired comparisons rests on. family: its size, with its name where it has one."""
     return Signature.of(
         *instrument.items(),
-        ("prompts", "fixed"),
+        ("prompts", drawn.prompts),
+        ("cluster", drawn.column) if drawn.column else None,
         ("estimand", "edit-mean"),
         ("pairs", "units"),
         ("family", f"{family}:{HOLM}"),
-        ("test", f"image-sign-flip:seed={seed}"),
+        ("test", "t" if drawn.prompts == "random" else f"image-sign-flip:seed={seed}"),
         ("level", f"{level:g}"),
         ("estimates", RULES),
     )
@@ -189,6 +231,7 @@ def _family(
     units: Sequence[Unit],
     level: float,
     seed: int,
+    drawn: Sampling,
 ) -> tuple[PairedComparison, ...]:
     identical = [
         (a.name, b.name)
@@ -197,15 +240,21 @@ def _family(
         if a.run == b.run and a.treatment == b.treatment
     ]
     table = {c.name: np.array([_outcome(c, u) for u in units], np.float64) for c in found}
-    image = codes([u.image_id for u in units])
-    compared = compare_methods(table, image, pairs=list(pairs), identical=identical, seed=seed, level=level)
+    compared = compare_methods(
+        table, drawn.images(units), pairs=list(pairs), identical=identical, seed=seed, level=level,
+        prompt=drawn.asked(units), prompts=drawn.prompts,
+    )  # fmt: skip
     wanted = frozenset(units)
     sides = {c.name: {u: row for u, row in c.edits.items() if u in wanted} for c in found}
-    return tuple(with_undecided(one, sides[one.first], sides[one.second], level) for one in compared)
+    return tuple(with_undecided(one, sides[one.first], sides[one.second], level, drawn) for one in compared)
 
 
 def with_undecided(
-    one: PairedComparison, first: Mapping[Unit, EditRow], second: Mapping[Unit, EditRow], level: float
+    one: PairedComparison,
+    first: Mapping[Unit, EditRow],
+    second: Mapping[Unit, EditRow],
+    level: float,
+    drawn: Sampling = Sampling(),
 ) -> PairedComparison:
     """The comparison with its undecided pairs told apart from units that one side does not have, and what they leave open."""
     shared = sorted(first.keys() & second.keys())
@@ -215,7 +264,15 @@ def with_undecided(
         return replace(one, undecided=0, notes=notes)
     notes += (f"{undecided} of {len(shared)} shared units are undecided on a side and left out",)
     low, high = ([first[u].ends[end] - second[u].ends[1 - end] for u in shared] for end in (0, 1))
-    left = open_difference(low, high, codes([u.image_id for u in shared]), one.difference.value, level=level)
+    left = open_difference(
+        low,
+        high,
+        drawn.images(shared),
+        one.difference.value,
+        level=level,
+        prompt=drawn.asked(shared),
+        prompts=drawn.prompts,
+    )
     return replace(one, undecided=undecided, notes=notes, open=left)
 
 
@@ -230,6 +287,7 @@ def _slices(
     by: Sequence[str],
     level: float,
     seed: int,
+    drawn: Sampling,
 ) -> Iterator[Slice]:
     if not by:
         return
@@ -242,34 +300,34 @@ def _slices(
     parts: list[tuple[dict[str, str], PairedComparison]] = []
     for values in sorted(groups):
         named = dict(zip(by, values, strict=True))
-        parts += [(named, one) for one in _family(found, pairs, sorted(groups[values]), level, seed)]
+        parts += [(named, one) for one in _family(found, pairs, sorted(groups[values]), level, seed, drawn)]
     tested = [i for i, (_, one) in enumerate(parts) if one.p_value is not None]
     adjusted = benjamini_hochberg([p for _, one in parts if (p := one.p_value) is not None])
     p_bh = dict(zip(tested, adjusted.tolist(), strict=True))
     yield from (Slice(named, one, p_bh.get(i)) for i, (named, one) in enumerate(parts))
 
 
-def _choices(found: Sequence[Contender], level: float) -> Iterator[Choice]:
+def _choices(found: Sequence[Contender], level: float, drawn: Sampling) -> Iterator[Choice]:
     """Rates on the units that all contenders share, each interval at the level at which all hold together."""
     shared = set.intersection(*({*c.edits} for c in found))
     each = simultaneous_level(level, 3 * len(found))
     for contender in found:
         notes = [] if shared else ["the contenders share no unit: rates are on different units"]
         units = sorted(shared or contender.edits)
-        worst = _worst(contender, units, each)
+        worst = _worst(contender, units, each, drawn)
         if worst is None:
             notes.append("worst attack: no unit was attacked in several ways (purifiers, seeds)")
         elsewhere, reason = _elsewhere(contender, units)
         if reason:
             notes.append(f"other editors: {reason}")
-        notes += _open_rates(contender, units, each)
+        notes += _open_rates(contender, units, each, drawn)
         costs = {name: float(np.mean(values)) for name in COSTS if (values := contender.measured(name))}
         linf, psnr = contender.measured("protected_linf"), contender.measured("protected_psnr")
         yield Choice(
             name=contender.name,
-            isr=_rate(contender, units, each),
+            isr=_rate(contender, units, each, drawn),
             worst=worst,
-            transfer=_rate(contender, elsewhere, each) if elsewhere else None,
+            transfer=_rate(contender, elsewhere, each, drawn) if elsewhere else None,
             undecided=sum(math.isnan(contender.edits[u].outcome) for u in units),
             linf=max(linf) if linf else None,
             psnr=float(np.median(psnr)) if psnr else None,
@@ -278,24 +336,30 @@ def _choices(found: Sequence[Contender], level: float) -> Iterator[Choice]:
         )
 
 
-def _open_rates(contender: Contender, units: Sequence[Unit], level: float) -> Iterator[str]:
+def _open_rates(contender: Contender, units: Sequence[Unit], level: float, drawn: Sampling) -> Iterator[str]:
     """How far undecided edits leave a contender's rates open, with the interval that holds whatever they are."""
-    attacks: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    attacks: dict[tuple[str, str, str], list[Unit]] = {}
     for unit in units:
-        attacks.setdefault(unit[:3], []).append(contender.edits[unit].ends)
-    each = [(u.image_id, contender.edits[u].ends) for u in units]
-    worst = [(key[0], (min(a for a, _ in e), min(b for _, b in e))) for key, e in attacks.items()]
-    for name, ends in (("ISR", each), ("worst attack", worst if len(worst) < len(each) else [])):
-        if all(low == high for _, (low, high) in ends):
+        attacks.setdefault((unit.image_id, unit.prompt_id, unit.editor), []).append(unit)
+    ends = {u: contender.edits[u].ends for u in units}
+    first = [group[0] for group in attacks.values()]
+    worst = [tuple(min(ends[u][k] for u in group) for k in (0, 1)) for group in attacks.values()]
+    cases = (
+        ("ISR", units, list(ends.values())),
+        ("worst attack", first if len(first) < len(units) else [], worst),
+    )
+    for name, held, values in cases:
+        if not held or all(low == high for low, high in values):
             continue
-        image = codes([i for i, _ in ends])
-        least, most = (rate_interval([e[k] for _, e in ends], image, level=level) for k in (0, 1))
-        held = (
+        least, most = (
+            _interval(np.array([e[k] for e in values], np.float64), held, level, drawn) for k in (0, 1)
+        )
+        span = (
             ""
             if least.low is None or most.high is None
             else f" (interval {least.low:.1%} to {most.high:.1%})"
         )
-        yield f"{name} between {least.value:.1%} and {most.value:.1%} whatever the undecided edits are{held}"
+        yield f"{name} between {least.value:.1%} and {most.value:.1%} whatever the undecided edits are{span}"
 
 
 def _elsewhere(contender: Contender, units: Sequence[Unit]) -> tuple[list[Unit], str]:
@@ -338,29 +402,26 @@ def _surrogate_warnings(found: Sequence[Contender]) -> Iterator[str]:
         )
 
 
-def _rate(contender: Contender, units: Sequence[Unit], level: float) -> Interval:
-    outcome = np.array([contender.edits[u].outcome for u in units], np.float64)
-    return _interval(outcome, codes([u.image_id for u in units]), level)
+def _rate(contender: Contender, units: Sequence[Unit], level: float, drawn: Sampling) -> Interval:
+    return _interval(np.array([contender.edits[u].outcome for u in units], np.float64), units, level, drawn)
 
 
-def _worst(contender: Contender, units: Sequence[Unit], level: float) -> Interval | None:
+def _worst(contender: Contender, units: Sequence[Unit], level: float, drawn: Sampling) -> Interval | None:
     """Immunized under every purifier and seed on the same image, prompt and editor."""
-    attacks: dict[tuple[str, str, str], list[float]] = {}
+    attacks: dict[tuple[str, str, str], list[Unit]] = {}
     for unit in units:
-        attacks.setdefault((unit.image_id, unit.prompt_id, unit.editor), []).append(
-            contender.edits[unit].outcome
-        )
+        attacks.setdefault((unit.image_id, unit.prompt_id, unit.editor), []).append(unit)
     if len(attacks) == len(units):
         return None
-    outcome = np.array(
-        [math.nan if any(map(math.isnan, o)) else min(o) for o in attacks.values()], np.float64
-    )
-    return _interval(outcome, codes([image for image, _, _ in attacks]), level)
+    said = [[contender.edits[u].outcome for u in group] for group in attacks.values()]
+    outcome = np.array([math.nan if any(map(math.isnan, o)) else min(o) for o in said], np.float64)
+    return _interval(outcome, [group[0] for group in attacks.values()], level, drawn)
 
 
-def _interval(outcome: Floats, image: Ints, level: float) -> Interval:
+def _interval(outcome: Floats, units: Sequence[Unit], level: float, drawn: Sampling) -> Interval:
     decided = ~np.isnan(outcome)
-    return rate_interval(outcome[decided], image[decided], level=level)
+    image, prompt = drawn.images(units)[decided], drawn.asked(units)[decided]
+    return rate_interval(outcome[decided], image, prompt=prompt, prompts=drawn.prompts, level=level)
 
 
 def _warnings(found: Sequence[Contender]) -> Iterator[str]:

@@ -120,19 +120,19 @@ def results_told(runs: Sequence[FinishedRun]) -> list[str]:
     return [f"{run.path.name}: {text}" for run in runs for text in run.told]
 
 
-def settings_told(runs: Sequence[FinishedRun]) -> list[str]:
-    """What a comparison, which takes prompts as fixed and means over edits, does otherwise than these runs."""
+def settings_told(runs: Sequence[FinishedRun], prompts: str = "fixed") -> list[str]:
+    """What a comparison, of means over edits and with prompts taken so, does otherwise than these runs."""
     said = []
     for run in runs:
         parts = Signature.parse(run.signature)
         other = [
             f"{k}={parts[k]}"
-            for k, v in (("prompts", "fixed"), ("estimand", "edit-mean"))
+            for k, v in (("prompts", prompts), ("estimand", "edit-mean"))
             if parts.get(k, v) != v
         ]
         if other:
             said.append(
-                f"{run.path.name} was scored with {', '.join(other)}; here prompts are taken as fixed and means are over edits"
+                f"{run.path.name} was scored with {', '.join(other)}; here prompts are taken as {prompts} and means are over edits"
             )
     return said
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from isr.errors import StatisticsError
 from isr.stats.endpoints import FEW_PROMPTS, PRIOR_ICC, PRIOR_PROMPT_ICC, Correction
@@ -140,6 +140,27 @@ def difference_interval(
     return _difference(rows, weight, grouped, value, text, level, correction)
 
 
+def difference_p_value(
+    d: ArrayLike, image: ArrayLike, *, prompt: ArrayLike | None = None, prompts: Prompts = "fixed"
+) -> float | None:
+    """Two-sided p-value of no difference by the t of :func:`difference_interval`; ``None`` where it has no interval.
+
+    For prompts that are a sample of prompts: flipping the signs of whole images takes the prompts as all there are.
+
+    >>> difference_p_value([0, 0, 1, -1], [0, 0, 1, 1])
+    1.0
+    """
+    rows = in_canonical_order(check_rows("difference_p_value", d, image, prompt, prompts, None))
+    grouped = group_rows(rows, prompts, None) if rows.y.size else None
+    few = grouped is None or grouped.image[0].size < 2
+    if grouped is None or few or (grouped.prompt is not None and grouped.prompt[0].size < 2):
+        return None
+    s, w = grouped.image
+    value, found = float(s.sum() / w.sum()), _spread(rows, None, grouped, "CR2")
+    core = difference_core(value, found.second, found.variance, grouped.kish_n, found.prior, found.df)
+    return float(2 * stdtr(found.df, -abs(value) / float(core.variance) ** 0.5))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenDifference:
     """How far undecided outcomes leave a difference open.
@@ -155,7 +176,14 @@ class OpenDifference:
 
 
 def open_difference(
-    low: ArrayLike, high: ArrayLike, image: ArrayLike, value: float | None, *, level: float = 0.95
+    low: ArrayLike,
+    high: ArrayLike,
+    image: ArrayLike,
+    value: float | None,
+    *,
+    level: float = 0.95,
+    prompt: ArrayLike | None = None,
+    prompts: Prompts = "fixed",
 ) -> OpenDifference | None:
     """What undecided outcomes leave open of the mean of paired differences, each in ``low`` to ``high``, (n,).
 
@@ -165,7 +193,9 @@ def open_difference(
     if not (b > a).any():
         return None
     bounds = (float(a.mean()), float(b.mean()))
-    least, most = (difference_interval(end, image, level=level) for end in (a, b))
+    least, most = (
+        difference_interval(end, image, prompt=prompt, prompts=prompts, level=level) for end in (a, b)
+    )
     identified = None if least.low is None or most.high is None else (least.low, most.high)
     share = tipping_share(value, bounds)
     return OpenDifference(bounds=bounds, identified=identified, tipping_share=share)
@@ -196,29 +226,9 @@ def _difference(
     level: float,
     correction: Correction,
 ) -> Interval:
-    (s, w), n = grouped.image, grouped.kish_n
-    images = s.size
-    total = float(w.sum())
-    small = small_sample(w, plain=correction == "CR1")
-    variance, df = float(cr2_variance(s, w, small)), float(small.df)
-    prior = 1 + PRIOR_ICC * (float((w * w).sum()) * n / total**2 - 1)
-    notes = size_notes(w)
-    if grouped.prompt is not None and grouped.cell is not None:
-        parts = two_way_variance(grouped.image, grouped.prompt, grouped.cell)
-        wp = grouped.prompt[1]
-        few = min(images, wp.size)
-        df = (
-            few - 1.0
-            if few < FEW_PROMPTS
-            else float(satterthwaite_df(parts.image, parts.prompt, images, wp.size))
-        )
-        variance = float(parts.variance)
-        prior += PRIOR_PROMPT_ICC * (float((wp * wp).sum()) * n / total**2 - 1)
-        notes += prompt_notes(images, wp.size)
-    second = float(np.sort(rows.y**2).mean())
-    if weight is not None:
-        second = float(np.sort(weight * rows.y**2).sum() / np.sort(weight).sum())
-    core = difference_core(value, second, variance, n, max(prior, 1.0), df, level=level)
+    found, n, images = _spread(rows, weight, grouped, correction), grouped.kish_n, grouped.image[0].size
+    second, variance, notes = found.second, found.variance, found.notes
+    core = difference_core(value, second, variance, n, found.prior, found.df, level=level)
     spread = (second - value**2) / max(n - 1, 1.0)
     if spread <= 0:
         what = "no pair is discordant" if second == 0 else "all pairs differ alike"
@@ -248,3 +258,39 @@ def _difference(
         n_effective=n_eff,
         notes=notes,
     )
+
+
+class _Spread(NamedTuple):
+    """What the width of a difference rests on; see :func:`difference_core`."""
+
+    second: float
+    variance: float
+    prior: float
+    df: float
+    notes: tuple[str, ...]
+
+
+def _spread(rows: Rows, weight: Floats | None, grouped: Groupings, correction: Correction) -> _Spread:
+    (s, w), n = grouped.image, grouped.kish_n
+    images = s.size
+    total = float(w.sum())
+    small = small_sample(w, plain=correction == "CR1")
+    variance, df = float(cr2_variance(s, w, small)), float(small.df)
+    prior = 1 + PRIOR_ICC * (float((w * w).sum()) * n / total**2 - 1)
+    notes = size_notes(w)
+    if grouped.prompt is not None and grouped.cell is not None:
+        parts = two_way_variance(grouped.image, grouped.prompt, grouped.cell)
+        wp = grouped.prompt[1]
+        few = min(images, wp.size)
+        df = (
+            few - 1.0
+            if few < FEW_PROMPTS
+            else float(satterthwaite_df(parts.image, parts.prompt, images, wp.size))
+        )
+        variance = float(parts.variance)
+        prior += PRIOR_PROMPT_ICC * (float((wp * wp).sum()) * n / total**2 - 1)
+        notes += prompt_notes(images, wp.size)
+    second = float(np.sort(rows.y**2).mean())
+    if weight is not None:
+        second = float(np.sort(weight * rows.y**2).sum() / np.sort(weight).sum())
+    return _Spread(second, variance, max(prior, 1.0), df, notes)

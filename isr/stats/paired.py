@@ -15,12 +15,12 @@ from numpy.typing import ArrayLike
 from scipy.special import bdtr, chdtrc
 
 from isr.errors import StatisticsError
-from isr.stats.difference import OpenDifference, difference_interval
+from isr.stats.difference import OpenDifference, difference_interval, difference_p_value
 from isr.stats.multiplicity import holm_family, simultaneous_level
 from isr.stats.rate import rate_interval
-from isr.stats.rows import Interval, codes
+from isr.stats.rows import Interval, Prompts, codes
 from isr.stats.sign_flip import SignFlip, sign_flip_test
-from isr.types import Floats
+from isr.types import Floats, Ints
 
 LEFT_OUT = "units left out: undecided on one side or both"
 PATTERNS_DIFFER = 2.0
@@ -113,18 +113,23 @@ def compare_methods(
     identical: Sequence[tuple[str, str]] = (),
     seed: int = 0,
     level: float = 0.95,
+    prompt: ArrayLike | None = None,
+    prompts: Prompts = "fixed",
 ) -> tuple[PairedComparison, ...]:
     """Every declared pair of methods, aligned on units, as one family.
 
     outcomes: method -> (n,) outcomes of the same units in the same order, 0 or 1, NaN where undecided. pairs:
     the declared family, default all pairs in the order given. identical: pairs that are the same run twice.
-    seed: of the random sign patterns where outcomes are no whole numbers. Holm adjusts over the whole family (:func:`holm_family`); the simultaneous intervals are Bonferroni's.
+    seed: of the random sign patterns where outcomes are no whole numbers. prompts: "random" takes the ``prompt`` of each unit as
+    a sample of prompts (two-way clustering, and t in place of sign-flips of images). Holm adjusts over the whole family
+    (:func:`holm_family`); the simultaneous intervals are Bonferroni's.
 
     >>> (found,) = compare_methods({'ours': [1, 1, 1, 1], 'theirs': [0, 0, 0, 1]}, ['a', 'b', 'c', 'd'])
     >>> found.difference.value, found.p_value  # three images differ: 2 of 2^3 patterns
     (0.75, 0.25)
     """
     group = codes(image)
+    asked = np.zeros_like(group) if prompt is None else codes(prompt)
     table = {name: _outcome(name, x, group.size) for name, x in outcomes.items()}
     names = list(table)
     family = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]] if pairs is None else list(pairs)
@@ -141,6 +146,8 @@ def compare_methods(
             len(family),
             seed,
             level,
+            asked,
+            prompts,
         )
         for a, b in family
     ]
@@ -157,16 +164,22 @@ def _one(
     family: int,
     seed: int,
     level: float,
+    asked: Ints,
+    prompts: Prompts,
 ) -> PairedComparison:
     a, b = table[first], table[second]
     both = ~(np.isnan(a) | np.isnan(b))
     d, image = (a - b)[both], np.asarray(group)[both]
-    own = difference_interval(d, image, level=level, identical=identical and bool(both.any()))
-    joint = difference_interval(
-        d, image, level=simultaneous_level(level, family), identical=identical and bool(both.any())
+    same, prompt = identical and bool(both.any()), asked[both]
+    own, joint = (
+        difference_interval(d, image, prompt=prompt, prompts=prompts, level=at, identical=same)
+        for at in (level, simultaneous_level(level, family))
     )
     test = SignFlip(1.0, "both sides are the same edits", own.clusters)
-    if not (identical and both.any()):
+    if not same and prompts == "random":
+        found = difference_p_value(d, image, prompt=prompt, prompts=prompts)
+        test = SignFlip(found, "t, images and prompts both as samples", own.clusters)
+    elif not same:
         test = sign_flip_test(d, image, seed=seed)
     binary = bool(np.isin(d, (-1.0, 0.0, 1.0)).all()) and d.size > 0
     extra = mcnemar(int((d == 1).sum()), int((d == -1).sum())) if binary else None

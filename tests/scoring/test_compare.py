@@ -412,3 +412,32 @@ def test_methods_that_fail_in_different_patterns_are_told_by_the_command(tmp_pat
         writer.writerows(table)
     done = CliRunner().invoke(cli, ["compare", str(bind(home))], catch_exceptions=False)
     assert "single and whole fail in different patterns (design effects" in " ".join(done.output.split())
+
+
+def test_prompts_as_a_sample_and_images_in_clusters(tmp_path: Path) -> None:
+    def change(rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            row["person"] = f"p{int(row['image_id'][-2:]) // 2}"  # two images of each person
+
+    home = recorded_run(tmp_path, images=12, prompts=4, methods=("a", "b"), change=change)
+
+    def compared(*words: str) -> str:
+        done = CliRunner().invoke(cli, ["compare", str(home), *words], catch_exceptions=False)
+        assert done.exit_code == 0
+        return done.output
+
+    plain = compared()
+    assert "about these prompts alone; --prompts random makes it a claim about prompts like these" in plain
+    sampled = compared("--prompts", "random", "--choose")
+    assert "p: t, images and prompts both as samples" in sampled
+    assert "|prompts=random|" in sampled
+    assert "|test=t|" in sampled
+    assert "about these prompts alone" not in sampled
+    by_person = json.loads(compared("--cluster", "person", "--json"))
+    assert "|cluster=person|" in by_person["signature"]
+    assert by_person["family"][0]["difference"]["clusters"] == 6
+    assert json.loads(compared("--json"))["family"][0]["difference"]["clusters"] == 12
+    with pytest.raises(isr.UsageError, match="expected every image in one cluster"):
+        compared("--cluster", "prompt")
+    with pytest.raises(isr.UsageError, match=r"expected a column of edits\.csv"):
+        compared("--cluster", "nobody")
