@@ -57,6 +57,7 @@ def compare(
     consensus: Consensus = "majority",
     prompts: Prompts = "fixed",
     cluster: str = "",
+    margin: float | None = None,
     level: float = 0.95,
     seed: int = 0,
 ) -> Comparison:
@@ -65,13 +66,15 @@ def compare(
     baseline: compare all with this treatment only. by: also within groups of these columns. choose: also the table
     for choosing. labels: people's labels of both methods' edits of the same units, with ``design`` how these units were
     chosen (``random`` or ``within_verdict``): each difference then stands beside the corrected one. prompts: ``random`` takes them as a sample of
-    prompts. cluster: a column that groups images. Raises ``UsageError``
+    prompts. cluster: a column that groups images. margin: also whether each difference shows the first no worse
+    by more than this, or both equivalent within it. Raises ``UsageError``
     where the runs were not judged by one instrument or share no unit.
     """
     given = _files(labels)
     return compare_read(
         runs, load_labels(given, Reading()) if given else None, design, consensus,
-        baseline=baseline, by=by, choose=choose, prompts=prompts, cluster=cluster, level=level, seed=seed,
+        baseline=baseline, by=by, choose=choose, prompts=prompts, cluster=cluster, margin=margin,
+        level=level, seed=seed,
     )  # fmt: skip
 
 
@@ -86,6 +89,7 @@ def compare_read(
     choose: bool,
     prompts: Prompts,
     cluster: str,
+    margin: float | None,
     level: float,
     seed: int,
 ) -> Comparison:
@@ -113,6 +117,7 @@ def compare_read(
         choose=choose,
         prompts=prompts,
         cluster=cluster,
+        margin=margin,
         level=level,
         seed=seed,
         told=[*versions_told(finished), *settings_told(finished, prompts), *results_told(finished)],

@@ -11,6 +11,8 @@ import click
 from isr import text
 from isr.cli._labels import labels_of, meaning_options
 
+ALPHA = 0.05  # of the two one-sided tests: they say what the 90 % interval says
+
 if TYPE_CHECKING:
     from isr.scoring.compare import Choice, Comparison
     from isr.stats.paired import PairedComparison
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
 @click.option(
     "--cluster", default="", metavar="COLUMN",
     help="Images of one value are one cluster: several of one person, of one scene. Default: every image its own.",
+)  # fmt: skip
+@click.option(
+    "--margin", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="M",
+    help="Also: is the first no worse by more than M, are both equivalent within M? Two one-sided tests at 5 %, Holm.",
 )  # fmt: skip
 @click.option(
     "--labels", "label_files", multiple=True, type=click.Path(path_type=Path),
@@ -96,7 +102,7 @@ def command(
     found = compare_read(
         runs, labels, options["design"], options["consensus"],
         baseline=baseline, by=columns, choose=choose, prompts=options["prompts"], cluster=options["cluster"],
-        level=level, seed=seed,
+        margin=options["margin"], level=level, seed=seed,
     )  # fmt: skip
     if as_json:
         click.echo(json.dumps(_finite(found.as_dict()), indent=1, allow_nan=False))
@@ -122,6 +128,7 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
         yield _row(one, text.difference_interval(one.simultaneous), one.p_holm)
         told = [] if one.open is None else [text.left_open(one.open, level)]
         told += _confirmed(found, one)
+        told += _within(one)
         yield from (f"    {note}" for note in (*one.notes, *told, f"p: {one.p_method}"))
     if "|prompts=fixed|" in found.signature:
         yield "about these prompts alone; --prompts random makes it a claim about prompts like these"
@@ -151,6 +158,21 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
     yield ""
     yield from (f"warning: {w}" for w in found.warnings)
     yield f"signature: {found.signature}"
+
+
+def _within(one: PairedComparison) -> Iterator[str]:
+    """What a margin says of a pair; the smaller of two p-values at 5 % is a claim, the larger none."""
+    if one.within is None:
+        return
+    worse, same = one.within
+    said = (
+        "equivalent within the margin"
+        if same < ALPHA
+        else "no worse by more than the margin"
+        if worse < ALPHA
+        else ("not shown to be within the margin")
+    )
+    yield f"{said}: p (Holm) no worse {text.p_value(worse)}, equivalent {text.p_value(same)}"
 
 
 def _confirmed(found: Comparison, one: PairedComparison) -> Iterator[str]:

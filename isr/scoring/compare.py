@@ -32,15 +32,18 @@ LINF_GAP = 1.5 / 255
 class Sampling:
     """Of what a comparison's units are a sample: of images, or of clusters of them; of prompts, or of these alone.
 
-    ``cluster``: by image_id, where a column groups images (of one person, of one scene).
+    ``margin``: against which differences are tested too. ``cluster``: by image_id, where a column groups images (of one person, of one scene).
     """
 
     prompts: Prompts = "fixed"
     column: str = ""
+    margin: float | None = None
     cluster: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, found: Sequence[Contender], prompts: Prompts, column: str) -> Sampling:
+    def of(
+        cls, found: Sequence[Contender], prompts: Prompts, column: str, margin: float | None = None
+    ) -> Sampling:
         """Raises ``UsageError`` where the column is none of the runs, or splits an image."""
         held: dict[str, str] = {}
         for contender in found if column else ():
@@ -53,7 +56,7 @@ class Sampling:
                         f"--cluster {column}: expected every image in one cluster; found {unit.image_id} in {held[unit.image_id]} and "
                         f"{value}; prompts that are a sample are --prompts random"
                     )
-        return cls(prompts, column, held)
+        return cls(prompts, column, margin, held)
 
     def images(self, units: Sequence[Unit]) -> Ints:
         """The clusters of units, as codes."""
@@ -158,11 +161,13 @@ def compare(
     seed: int = 0,
     prompts: Prompts = "fixed",
     cluster: str = "",
+    margin: float | None = None,
     told: Sequence[str] = (),
 ) -> Comparison:
     """Every contender against every other, or against ``baseline``, as one declared family (Holm).
 
-    prompts: whether they are a sample of prompts. cluster: a column that groups images. ``told``: warnings that come first. Raises ``UsageError`` if there are fewer than two contenders, or if no pair
+    prompts: whether they are a sample of prompts. cluster: a column that groups images. margin: of
+    non-inferiority and equivalence. ``told``: warnings that come first. Raises ``UsageError`` if there are fewer than two contenders, or if no pair
     shares a unit.
     """
     pairs = _pairs(found, baseline)
@@ -176,7 +181,7 @@ def compare(
             f"unit that two contenders share (the first of {found[0].name}: {tuple(example) if example else 'none'}); "
             "give the same image_id, prompt_id, editor, seed and purifier to rows that belong together"
         )
-    drawn = Sampling.of(found, prompts, cluster)
+    drawn = Sampling.of(found, prompts, cluster, margin)
     family = _family(found, pairs, sorted({u for c in found for u in c.edits}), level, seed, drawn)
     slices = tuple(_slices(found, pairs, by, level, seed, drawn))
     choices = tuple(_choices(found, level, drawn)) if choose else ()
@@ -203,6 +208,7 @@ def paired_signature(
         ("family", f"{family}:{HOLM}"),
         ("test", "t" if drawn.prompts == "random" else f"image-sign-flip:seed={seed}"),
         ("level", f"{level:g}"),
+        ("margin", f"{drawn.margin:g}") if drawn.margin else None,
         ("estimates", RULES),
     )
 
@@ -242,7 +248,7 @@ def _family(
     table = {c.name: np.array([_outcome(c, u) for u in units], np.float64) for c in found}
     compared = compare_methods(
         table, drawn.images(units), pairs=list(pairs), identical=identical, seed=seed, level=level,
-        prompt=drawn.asked(units), prompts=drawn.prompts,
+        prompt=drawn.asked(units), prompts=drawn.prompts, margin=drawn.margin,
     )  # fmt: skip
     wanted = frozenset(units)
     sides = {c.name: {u: row for u, row in c.edits.items() if u in wanted} for c in found}

@@ -150,7 +150,52 @@ def difference_p_value(
     >>> difference_p_value([0, 0, 1, -1], [0, 0, 1, 1])
     1.0
     """
-    rows = in_canonical_order(check_rows("difference_p_value", d, image, prompt, prompts, None))
+    found = _standardised("difference_p_value", d, image, prompt, prompts)
+    if found is None:
+        return None
+    value, se, df = found
+    return float(2 * stdtr(df, -abs(value) / se))
+
+
+class WithinMargin(NamedTuple):
+    """p-values that a difference is above ``-margin`` (the first is no worse by more), and that it lies within ``+-margin``."""
+
+    not_worse: float
+    equivalent: float
+
+
+def margin_p_values(
+    d: ArrayLike,
+    image: ArrayLike,
+    margin: float,
+    *,
+    prompt: ArrayLike | None = None,
+    prompts: Prompts = "fixed",
+) -> WithinMargin | None:
+    """Two one-sided t-tests of a difference against a margin (Schuirmann 1987); ``None`` where it has no interval.
+
+    At the 5 % level they say what the 90 % interval of :func:`difference_interval` says: not worse where it lies above
+    ``-margin``, equivalent where it lies inside.
+
+    >>> found = margin_p_values([1, -1, 0, 0] * 25, list(range(100)), 0.5)
+    >>> found.not_worse == found.equivalent < 0.001  # no difference: both tests alike
+    True
+    """
+    if not 0 < margin < 1:
+        raise StatisticsError(f"margin_p_values: margin: expected a number between 0 and 1; found {margin!r}")
+    found = _standardised("margin_p_values", d, image, prompt, prompts)
+    if found is None:
+        return None
+    value, se, df = found
+    below, above = (float(stdtr(df, -(margin + sign * value) / se)) for sign in (1, -1))
+    return WithinMargin(below, max(below, above))
+
+
+def _standardised(
+    where: str, d: ArrayLike, image: ArrayLike, prompt: ArrayLike | None, prompts: Prompts
+) -> tuple[float, float, float] | None:
+    """(mean, standard error, degrees of freedom) of a difference; ``None`` with one image, or one prompt of a sample."""
+    rows = in_canonical_order(check_rows(where, d, image, prompt, prompts, None))
     grouped = group_rows(rows, prompts, None) if rows.y.size else None
     few = grouped is None or grouped.image[0].size < 2
     if grouped is None or few or (grouped.prompt is not None and grouped.prompt[0].size < 2):
@@ -158,7 +203,7 @@ def difference_p_value(
     s, w = grouped.image
     value, found = float(s.sum() / w.sum()), _spread(rows, None, grouped, "CR2")
     core = difference_core(value, found.second, found.variance, grouped.kish_n, found.prior, found.df)
-    return float(2 * stdtr(found.df, -abs(value) / float(core.variance) ** 0.5))
+    return value, float(core.variance) ** 0.5, found.df
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

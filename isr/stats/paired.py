@@ -15,7 +15,13 @@ from numpy.typing import ArrayLike
 from scipy.special import bdtr, chdtrc
 
 from isr.errors import StatisticsError
-from isr.stats.difference import OpenDifference, difference_interval, difference_p_value
+from isr.stats.difference import (
+    OpenDifference,
+    WithinMargin,
+    difference_interval,
+    difference_p_value,
+    margin_p_values,
+)
 from isr.stats.multiplicity import holm_family, simultaneous_level
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval, Prompts, codes
@@ -82,7 +88,7 @@ class PairedComparison:
     """``first`` minus ``second`` on the pairs in which both are decided.
 
     ``simultaneous`` holds together with those of the family; ``p_holm`` is adjusted within it. ``undecided``
-    counts pairs that were left out, ``open`` says what they leave open. ``None`` where something does not exist; ``notes`` says why.
+    counts pairs that were left out, ``open`` says what they leave open. ``within``: Holm-adjusted p-values against a margin. ``None`` where something does not exist; ``notes`` says why.
     """
 
     first: str
@@ -96,6 +102,7 @@ class PairedComparison:
     mcnemar: McNemar | None
     notes: tuple[str, ...]
     open: OpenDifference | None = None
+    within: WithinMargin | None = None
 
 
 def _outcome(name: str, values: ArrayLike, n: int) -> Floats:
@@ -115,13 +122,15 @@ def compare_methods(
     level: float = 0.95,
     prompt: ArrayLike | None = None,
     prompts: Prompts = "fixed",
+    margin: float | None = None,
 ) -> tuple[PairedComparison, ...]:
     """Every declared pair of methods, aligned on units, as one family.
 
     outcomes: method -> (n,) outcomes of the same units in the same order, 0 or 1, NaN where undecided. pairs:
     the declared family, default all pairs in the order given. identical: pairs that are the same run twice.
     seed: of the random sign patterns where outcomes are no whole numbers. prompts: "random" takes the ``prompt`` of each unit as
-    a sample of prompts (two-way clustering, and t in place of sign-flips of images). Holm adjusts over the whole family
+    a sample of prompts (two-way clustering, and t in place of sign-flips of images). margin: also whether the first is no
+    worse than the second by more than this, and whether they are equivalent within it. Holm adjusts over the whole family
     (:func:`holm_family`); the simultaneous intervals are Bonferroni's.
 
     >>> (found,) = compare_methods({'ours': [1, 1, 1, 1], 'theirs': [0, 0, 0, 1]}, ['a', 'b', 'c', 'd'])
@@ -148,11 +157,19 @@ def compare_methods(
             level,
             asked,
             prompts,
+            margin,
         )
         for a, b in family
     ]
     adjusted = holm_family([one.p_value for one in found])
-    return tuple(replace(one, p_holm=p) for one, p in zip(found, adjusted, strict=True))
+    told = [replace(one, p_holm=p) for one, p in zip(found, adjusted, strict=True)]
+    if margin is None:
+        return tuple(told)
+    columns = [holm_family([None if one.within is None else one.within[k] for one in found]) for k in (0, 1)]
+    return tuple(
+        one if a is None or b is None else replace(one, within=WithinMargin(a, b))
+        for one, a, b in zip(told, *columns, strict=True)
+    )
 
 
 def _one(
@@ -166,6 +183,7 @@ def _one(
     level: float,
     asked: Ints,
     prompts: Prompts,
+    margin: float | None,
 ) -> PairedComparison:
     a, b = table[first], table[second]
     both = ~(np.isnan(a) | np.isnan(b))
@@ -181,6 +199,7 @@ def _one(
         test = SignFlip(found, "t, images and prompts both as samples", own.clusters)
     elif not same:
         test = sign_flip_test(d, image, seed=seed)
+    within = None if margin is None else margin_p_values(d, image, margin, prompt=prompt, prompts=prompts)
     binary = bool(np.isin(d, (-1.0, 0.0, 1.0)).all()) and d.size > 0
     extra = mcnemar(int((d == 1).sum()), int((d == -1).sum())) if binary else None
     dropped = int((~both).sum())
@@ -197,6 +216,7 @@ def _one(
         undecided=dropped,
         mcnemar=extra,
         notes=notes,
+        within=within,
     )
 
 

@@ -433,6 +433,9 @@ def test_prompts_as_a_sample_and_images_in_clusters(tmp_path: Path) -> None:
     assert "|prompts=random|" in sampled
     assert "|test=t|" in sampled
     assert "about these prompts alone" not in sampled
+    margin = compared("--margin", "0.5")
+    assert "within the margin: p (Holm) no worse" in margin.replace("equivalent within", "within")
+    assert "|margin=0.5|" in margin
     by_person = json.loads(compared("--cluster", "person", "--json"))
     assert "|cluster=person|" in by_person["signature"]
     assert by_person["family"][0]["difference"]["clusters"] == 6

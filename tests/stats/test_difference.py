@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isr.errors import StatisticsError
-from isr.stats.difference import difference_interval, difference_p_value
+from isr.stats.difference import difference_interval, difference_p_value, margin_p_values
 from isr.stats.paired import compare_methods
 from isr.stats.rows import Prompts
 from tests.stats.rate_samples import SETTINGS, data, ends
@@ -118,3 +118,44 @@ def test_prompts_that_favour_a_method_by_chance_are_no_claim_about_prompts() -> 
         assert other.p_method == "t, images and prompts both as samples"
     assert fixed > 50  # 25 % and more
     assert sampled < 24  # 12 %: the two-way interval with 5 prompts covers at least 89 % in docs/coverage.md
+
+
+@given(st.integers(0, 500), st.sampled_from([0.05, 0.1, 0.3]), st.sampled_from(["fixed", "random"]))
+def test_two_one_sided_tests_say_what_the_90_per_cent_interval_says(
+    seed: int, margin: float, prompts: Prompts
+) -> None:
+    rng = np.random.default_rng(seed)
+    d, image, prompt = rng.integers(-1, 2, 100), np.repeat(np.arange(20), 5), np.tile(np.arange(5), 20)
+    found = margin_p_values(d, image, margin, prompt=prompt, prompts=prompts)
+    ninety = difference_interval(d, image, prompt=prompt, prompts=prompts, level=0.9)
+    assert found is not None
+    assert ninety.low is not None
+    assert ninety.high is not None
+    assert (found.not_worse < 0.05) == (ninety.low > -margin)
+    assert (found.equivalent < 0.05) == (ninety.low > -margin and ninety.high < margin)
+
+
+def test_margins_are_numbers_between_0_and_1() -> None:
+    for margin in (0.0, 1.0, -0.1, float("nan")):
+        with pytest.raises(StatisticsError, match="margin"):
+            margin_p_values([1, 0], [0, 1], margin)
+    assert margin_p_values([1, 0], [0, 0], 0.1) is None
+
+
+def test_a_family_against_a_margin_is_adjusted() -> None:
+    rng = np.random.default_rng(1)
+    image = np.repeat(np.arange(200), 5)
+    table = {n: (rng.random(1000) < 0.5).astype(float) for n in "abc"}
+    alone = [
+        margin_p_values(table[a] - table[b], image, 0.1) for a, b in (("a", "b"), ("a", "c"), ("b", "c"))
+    ]
+    found = compare_methods(table, image, margin=0.1)
+    raw = [x.equivalent for x in alone if x is not None]
+    order = sorted(range(3), key=lambda i: raw[i])
+    # Holm: the smallest times 3, the next times 2, never falling
+    expected = [0.0] * 3
+    least = 0.0
+    for place, i in enumerate(order):
+        least = expected[i] = max(least, min(1.0, raw[i] * (3 - place)))
+    assert [x.within.equivalent for x in found if x.within is not None] == pytest.approx(expected)
+    assert all(x.within is None for x in compare_methods(table, image))
