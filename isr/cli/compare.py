@@ -172,6 +172,7 @@ def _within(one: PairedComparison) -> Iterator[str]:
         if worse < ALPHA
         else ("not shown to be within the margin")
     )
+    said += ", of the decided pairs alone" if one.open is not None else ""
     yield f"{said}: p (Holm) no worse {text.p_value(worse)}, equivalent {text.p_value(same)}"
 
 
