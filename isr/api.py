@@ -17,16 +17,17 @@ from isr.errors import UsageError
 from isr.people.agree import agree as agree_on
 from isr.people.agree import require_judges
 from isr.people.agreement_study import AgreementStudy, Choices
-from isr.people.confirm import PairDesign, confirm
+from isr.people.confirm import confirm
 from isr.people.correct import correct, read_plan, where_edits
 from isr.people.correct_rows import CorrectionReport, Design, Settings
 from isr.people.declared import Columns, Words, parse_columns, parse_words
 from isr.people.judgements import Judgements, read_source
 from isr.people.label_files import Reading, load_labels
 from isr.people.labels import Consensus, Labels
+from isr.people.pair_labels import LabelChoices, PairDesign
 from isr.people.study_file import guideline_version, named_apart, option_scales, pixels_of
-from isr.scoring.compare import Comparison
 from isr.scoring.compare import compare as compare_contenders
+from isr.scoring.comparison import Comparison
 from isr.scoring.finished import (
     contenders,
     read_run,
@@ -38,13 +39,13 @@ from isr.scoring.finished import (
 )
 from isr.scoring.planning import Planned, Wanted
 from isr.scoring.planning import plan as plan_for
+from isr.scoring.sampling import RESERVED, Sampling
 from isr.stats.rows import Prompts
 
 if TYPE_CHECKING:
     from isr.report.assets import Mode
 
 Place = str | Path
-RESERVED = {"arm", "outcome"}  # columns of edits.csv that say nothing of an edit itself
 
 
 def compare(
@@ -55,6 +56,9 @@ def compare(
     labels: Place | Sequence[Place] = (),
     design: PairDesign | None = None,
     consensus: Consensus = "majority",
+    plan: Place | None = None,
+    pool_guidelines: bool = False,
+    allow_unmatched: bool = False,
     prompts: Prompts = "fixed",
     cluster: str = "",
     margin: float | None = None,
@@ -65,14 +69,16 @@ def compare(
 
     baseline: compare all with this treatment only. by: also within groups of these columns. choose: also the table
     for choosing. labels: people's labels of both methods' edits of the same units, with ``design`` how these units were
-    chosen (``random`` or ``within_verdict``): each difference then stands beside the corrected one. prompts: ``random`` takes them as a sample of
+    chosen (``random``, or ``within_verdict`` with the ``plan`` that the labels name): each difference then stands beside the
+    corrected one. pool_guidelines, allow_unmatched: as in ``calibrate``. prompts: ``random`` takes them as a sample of
     prompts. cluster: a column that groups images. margin: also whether each difference shows the first no worse
     by more than this, or both equivalent within it. Raises ``UsageError``
     where the runs were not judged by one instrument or share no unit.
     """
     given = _files(labels)
     return compare_read(
-        runs, load_labels(given, Reading()) if given else None, design, consensus,
+        runs, load_labels(given, Reading()) if given else None,
+        design=design, consensus=consensus, plan=plan, pool_guidelines=pool_guidelines, allow_unmatched=allow_unmatched,
         baseline=baseline, by=by, choose=choose, prompts=prompts, cluster=cluster, margin=margin,
         level=level, seed=seed,
     )  # fmt: skip
@@ -81,9 +87,12 @@ def compare(
 def compare_read(
     runs: Sequence[Place],
     labels: Labels | None,
+    *,
     design: PairDesign | None,
     consensus: Consensus,
-    *,
+    plan: Place | None,
+    pool_guidelines: bool,
+    allow_unmatched: bool,
     baseline: str,
     by: Sequence[str],
     choose: bool,
@@ -103,6 +112,10 @@ def compare_read(
     if (labels is None) != (design is None):
         raise UsageError(
             "isr compare: expected --labels and --design together; found one of them; say how the labelled units were chosen"
+        )
+    if labels is None and (plan is not None or pool_guidelines or allow_unmatched):
+        raise UsageError(
+            "isr compare: --plan, --pool-guidelines and --allow-unmatched are of labels: expected --labels"
         )
     if labels is not None and prompts == "random":
         raise UsageError(
@@ -124,7 +137,17 @@ def compare_read(
     )
     if labels is None or design is None:
         return found
-    return confirm(found, held, labels, design=design, consensus_rule=consensus, level=level, cluster=cluster)
+    choices = LabelChoices(
+        design=design,
+        consensus=consensus,
+        pool_guidelines=pool_guidelines,
+        allow_unmatched=allow_unmatched,
+        plan=None if plan is None else read_plan(Path(plan)),
+        instruments=[] if plan is None else [read_source(one.path)[-1].instrument for one in finished],
+    )
+    drawn = Sampling.of(held, prompts, cluster, margin)
+    controls = frozenset(c for one in finished for c in one.control_pixels)
+    return confirm(found, held, labels, choices, drawn=drawn, level=level, controls=controls)
 
 
 def _files(labels: Place | Sequence[Place]) -> list[Path]:

@@ -18,9 +18,11 @@ covariance between the judge's part and the people's part, are thereby counted. 
 arrays ``(..., n)`` with the edits of an image side by side and evaluate many data sets at once.
 """
 
-from isr.calibration.correction.by_design import Estimator, LabelDesign, corrected_difference, corrected_rate
+from isr.calibration.correction.by_design import Estimator, LabelDesign, corrected_rate
+from isr.calibration.correction.paired import CorrectedPair, corrected_difference, corrected_pair
 from isr.calibration.correction.post_stratified import post_stratified_core, post_stratified_rate
 from isr.calibration.correction.ppi import PPI, ppi_core, ppi_lambda, ppi_mean, ppi_rate
+from isr.calibration.correction.quality import Quality, paired_quality
 from isr.calibration.correction.rogan_gladen import (
     Calibration,
     rogan_gladen_joint,
@@ -31,10 +33,14 @@ from isr.calibration.correction.rogan_gladen import (
 __all__ = [
     "PPI",
     "Calibration",
+    "CorrectedPair",
     "Estimator",
     "LabelDesign",
+    "Quality",
     "corrected_difference",
+    "corrected_pair",
     "corrected_rate",
+    "paired_quality",
     "post_stratified_core",
     "post_stratified_rate",
     "ppi_core",

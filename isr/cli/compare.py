@@ -12,9 +12,11 @@ from isr import text
 from isr.cli._labels import labels_of, meaning_options
 
 ALPHA = 0.05  # of the two one-sided tests: they say what the 90 % interval says
+OF_LABELS = ("words", "columns", "prefixes")
 
 if TYPE_CHECKING:
-    from isr.scoring.compare import Choice, Comparison
+    from isr.scoring.comparison import Choice, Comparison, Confirmed
+    from isr.stats.difference import WithinMargin
     from isr.stats.paired import PairedComparison
 
 
@@ -56,6 +58,15 @@ if TYPE_CHECKING:
     "--consensus", default="majority", show_default=True, type=click.Choice(["majority", "strict", "dawid-skene"]),
     help="How several raters become one label.",
 )  # fmt: skip
+@click.option(
+    "--plan",
+    type=click.Path(path_type=Path),
+    help="design within_verdict: the plan.json that the labels name.",
+)
+@click.option(
+    "--pool-guidelines", is_flag=True, help="Take labels of several guidelines together, and say so."
+)
+@click.option("--allow-unmatched", is_flag=True, help="Leave out labels of edits of other methods.")
 @meaning_options
 @click.option(
     "--level",
@@ -96,13 +107,27 @@ def command(
     import json
 
     from isr.api import compare_read
+    from isr.errors import UsageError
 
     columns = [c.strip() for c in by.split(",") if c.strip()]
-    labels = labels_of(options, options["label_files"]) if options["label_files"] else None
+    files = options["label_files"]
+    if not files and any(options[name] for name in OF_LABELS):
+        raise UsageError(
+            "isr compare: --words, --columns and --rater-prefix are of labels: expected --labels; found none"
+        )
+    names = (
+        "design",
+        "consensus",
+        "plan",
+        "pool_guidelines",
+        "allow_unmatched",
+        "prompts",
+        "cluster",
+        "margin",
+    )
     found = compare_read(
-        runs, labels, options["design"], options["consensus"],
-        baseline=baseline, by=columns, choose=choose, prompts=options["prompts"], cluster=options["cluster"],
-        margin=options["margin"], level=level, seed=seed,
+        runs, labels_of(options, files) if files else None, baseline=baseline, by=columns, choose=choose, level=level,
+        seed=seed, **{name: options[name] for name in names},
     )  # fmt: skip
     if as_json:
         click.echo(json.dumps(_finite(found.as_dict()), indent=1, allow_nan=False))
@@ -120,89 +145,124 @@ def _finite(value: object) -> object:
 
 
 def _lines(found: Comparison, level: float) -> Iterator[str]:
-    yield "ISR, first minus second, on shared units"
+    clusters = "clusters" if "|cluster=" in found.signature else "images"
+    yield "ISR, first minus second, on shared units" + (", by verdicts" if found.confirmed else "")
     heads = (f"{level:.0%} interval", f"all hold at {level:.0%}")
-    yield f"  {'difference':>10}  {heads[0]:>20}  {heads[1]:>20}{'n':>7}{'images':>8}{'p':>8}{'Holm':>8}"
+    yield f"  {'difference':>10}  {heads[0]:>20}  {heads[1]:>20}{'n':>7}{clusters:>9}{'p':>8}{'Holm':>8}"
     for one in found.family:
+        pair = _confirmed(found, one, {})
         yield f"{one.first} - {one.second}"
         yield _row(one, text.difference_interval(one.simultaneous), one.p_holm)
         told = [] if one.open is None else [text.left_open(one.open, level)]
-        told += _confirmed(found, one)
-        told += _within(one)
-        yield from (f"    {note}" for note in (*one.notes, *told, f"p: {one.p_method}"))
+        told += [*one.notes, f"p: {one.p_method}", *_margin(found, one, pair), *_people(one, pair)]
+        yield from (f"    {note}" for note in told)
     if "|prompts=fixed|" in found.signature:
         yield "about these prompts alone; --prompts random makes it a claim about prompts like these"
-    if not found.confirmed:
-        yield "differences of verdicts: a judge that errs differently on two methods can make them; --labels and --design correct it"
+    if uncorrected := [one for one in found.family if not _is_corrected(_confirmed(found, one, {}))]:
+        which = (
+            "" if len(uncorrected) == len(found.family) else f"{len(uncorrected)} of {len(found.family)}: "
+        )
+        yield (
+            f"{which}differences of verdicts: a judge that errs differently on two methods can make them; --labels and --design "
+            "correct it"
+        )
     for u in found.unpaired:
         if u.only_first or u.only_second:
             yield f"not paired: {u.only_first} units of {u.first}, {u.only_second} of {u.second}; {u.shared} shared"
     if found.slices:
         yield ""
-        yield "within groups (exploratory; the last column is adjusted by Benjamini-Hochberg)"
+        yield "within groups, by verdicts (exploratory; the last column is adjusted by Benjamini-Hochberg)"
         for part in found.slices:
+            one, pair = part.comparison, _confirmed(found, part.comparison, part.by)
             group = ", ".join(f"{k} {v or '(empty)'}" for k, v in part.by.items())
-            yield f"{group}: {part.comparison.first} - {part.comparison.second}"
-            yield _row(part.comparison, "", part.p_bh)
-            if part.comparison.open is not None:
-                yield f"    {text.left_open(part.comparison.open, level)}"
-    if found.confirmed:
-        from isr.people.confirm import lines
-
-        yield ""
-        yield "how good the judge is on each method, by people's labels"
-        yield from (f"  {line}" for line in lines(found))
+            yield f"{group}: {one.first} - {one.second}"
+            yield _row(one, "", part.p_bh)
+            if one.open is not None:
+                yield f"    {text.left_open(one.open, level)}"
+            yield from (f"    {note}" for note in _in_group(pair))
     if found.choices:
         yield ""
-        yield from _choice_lines(found.choices, level)
+        yield from _choice_lines(found.choices, level, corrected=bool(found.confirmed))
     yield ""
     yield from (f"warning: {w}" for w in found.warnings)
     yield f"signature: {found.signature}"
 
 
-def _within(one: PairedComparison) -> Iterator[str]:
-    """What a margin says of a pair; the smaller of two p-values at 5 % is a claim, the larger none."""
-    if one.within is None:
-        return
-    worse, same = one.within
-    said = (
-        "equivalent within the margin"
-        if same < ALPHA
-        else "no worse by more than the margin"
-        if worse < ALPHA
-        else ("not shown to be within the margin")
-    )
-    said += ", of the decided pairs alone" if one.open is not None else ""
-    yield f"{said}: p (Holm) no worse {text.p_value(worse)}, equivalent {text.p_value(same)}"
+def _confirmed(found: Comparison, one: PairedComparison, by: dict[str, str]) -> Confirmed | None:
+    """What people's labels say of a pair, or of a pair within a group."""
+    wanted = (one.first, one.second, by)
+    return next((p for p in found.confirmed if (p.first, p.second, dict(p.by)) == wanted), None)
 
 
-def _confirmed(found: Comparison, one: PairedComparison) -> Iterator[str]:
-    """What people would say of a pair, where labels tell it."""
-    pair = next((p for p in found.confirmed if (p.first, p.second) == (one.first, one.second)), None)
+def _is_corrected(pair: Confirmed | None) -> bool:
+    return pair is not None and pair.corrected is not None
+
+
+def _people(one: PairedComparison, pair: Confirmed | None) -> Iterator[str]:
+    if pair is not None:
+        from isr.people.confirm import SHARED_WITHIN
+        from isr.people.confirm_text import lines
+
+        yield from lines(one, pair, SHARED_WITHIN)
+
+
+def _in_group(pair: Confirmed | None) -> Iterator[str]:
     if pair is None:
         return
     if pair.corrected is None:
-        yield f"corrected by {pair.labels} labelled units: refused: {pair.refused}"
+        yield f"corrected: refused: {pair.refused}"
     else:
         d = pair.corrected
-        yield f"corrected by {pair.labels} labelled units: {text.difference(d.value)} ({text.difference_interval(d)}), {d.method}"
+        yield f"corrected by {pair.labels} labelled units: {text.difference(d.value)} ({text.difference_interval(d)})"
+
+
+def _margin(found: Comparison, one: PairedComparison, pair: Confirmed | None) -> Iterator[str]:
+    """What a margin says of a pair: of people's difference where labels correct it, else of verdicts."""
+    size = next(
+        (float(p.partition("=")[2]) for p in found.signature.split("|") if p.startswith("margin=")), None
+    )
+    if size is None:
+        return
+    if pair is not None and pair.corrected is not None:
+        yield _within(pair.within, size, "corrected")
+    elif one.within is not None:
+        yield _within(
+            one.within, size, "by verdicts" + (", of the decided pairs alone" if one.open is not None else "")
+        )
+    else:
+        yield f"margin of {100 * size:g} pp: no claim: {'; '.join(one.difference.notes) or 'there is no interval'}"
+
+
+def _within(within: WithinMargin | None, size: float, what: str) -> str:
+    if within is None:
+        return f"margin of {100 * size:g} pp, {what}: no claim: there is no interval"
+    worse, same = within
+    said = (
+        "equivalent within it" if same < ALPHA
+        else "no worse by more than it" if worse < ALPHA
+        else "not shown to be within it"
+    )  # fmt: skip
+    return (
+        f"margin of {100 * size:g} pp, {what}: {said}: adjusted p no worse {text.p_value(worse)}, equivalent {text.p_value(same)} "
+        f"(two one-sided tests at {ALPHA:.0%})"
+    )
 
 
 def _row(one: PairedComparison, joint: str, adjusted: float | None) -> str:
     d = one.difference
-    numbers = f"{d.n:>7}{d.clusters:>8}{text.p_value(one.p_value):>8}{text.p_value(adjusted):>8}"
+    numbers = f"{d.n:>7}{d.clusters:>9}{text.p_value(one.p_value):>8}{text.p_value(adjusted):>8}"
     return f"  {text.difference(d.value):>10}  {text.difference_interval(d):>20}  {joint:>20}{numbers}"
 
 
-def _choice_lines(choices: tuple[Choice, ...], level: float) -> Iterator[str]:
+def _choice_lines(choices: tuple[Choice, ...], level: float, *, corrected: bool) -> Iterator[str]:
     width = max(len(c.name) for c in choices) + 2
-    yield f"to choose from (all intervals hold together at {level:.0%})"
+    yield f"to choose from{', by verdicts' if corrected else ''} (all intervals hold together at {level:.0%})"
     heads = "".join(f"{h:>24}" for h in ("ISR", "worst attack", "other editors"))
-    yield f"  {'':{width}}{heads}{'n':>7}{'undecided':>11}{'PSNR dB':>9}{'L-inf':>8}  cost per image"
+    people = f"{'people (corrected)':>24}" if corrected else ""
+    yield f"  {'':{width}}{heads}{people}{'n':>7}{'undecided':>11}{'PSNR dB':>9}{'L-inf':>8}  cost per image"
     for c in choices:
-        cells = "".join(
-            f"{text.rate_with_interval(i, none='none'):>24}" for i in (c.isr, c.worst, c.transfer)
-        )
+        shown = (c.isr, c.worst, c.transfer, *((c.corrected,) if corrected else ()))
+        cells = "".join(f"{text.rate_with_interval(i, none='none'):>24}" for i in shown)
         psnr = "-" if c.psnr is None else f"{c.psnr:.1f}"
         linf = "-" if c.linf is None else f"{c.linf:.4f}"
         costs = ", ".join(f"{v:.3g} {k.removeprefix('immunize_')}" for k, v in c.costs.items()) or "not known"
@@ -210,3 +270,5 @@ def _choice_lines(choices: tuple[Choice, ...], level: float) -> Iterator[str]:
     for c in choices:
         reasons = [*c.notes, *(c.isr.notes if c.isr.low is None else ())]
         yield from (f"  {c.name}: {reason}" for reason in reasons)
+    if corrected:
+        yield f"  people's rates hold together at {level:.0%} among themselves"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from math import sqrt
-
 from isr.calibration.agreement.summary import Agreement
+from isr.calibration.correction.quality import mover_sum
 from isr.stats.rows import Interval
 
 ASK = "are fails and fine swapped?"
@@ -20,8 +19,7 @@ def below_chance(first: Interval, second: Interval) -> tuple[float, float, float
     a, a_low, a_high, b, b_low, b_high = ends
     if a is None or a_low is None or a_high is None or b is None or b_low is None or b_high is None:
         return None
-    low = a + b - sqrt((a - a_low) ** 2 + (b - b_low) ** 2)
-    high = a + b + sqrt((a_high - a) ** 2 + (b_high - b) ** 2)
+    low, high = map(float, mover_sum((a, a_low, a_high), (b, b_low, b_high)))
     return (a + b, max(low, 0.0), high) if high < 1 else None
 
 

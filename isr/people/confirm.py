@@ -3,213 +3,293 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from isr.calibration.agreement.alpha import MISSING
-from isr.calibration.correction.by_design import corrected_difference
-from isr.errors import DesignError, InputError
-from isr.people.labels import Consensus, Labels, consensus
-from isr.scoring.compare import Comparison, Confirmed, JudgeQuality, Sampling
-from isr.scoring.finished import Contender
+from isr.calibration.correction.by_design import WARNED_Z, corrected_rate
+from isr.calibration.correction.paired import corrected_pair, selection_by_verdicts
+from isr.calibration.correction.post_stratified import post_stratified_rate
+from isr.calibration.correction.quality import Strata, paired_quality
+from isr.errors import DesignError
+from isr.people.chance import swapped
+from isr.people.confirm_text import banner
+from isr.people.labels import Labels
+from isr.people.pair_labels import LabelChoices, PeopleOnUnits, people_on_units
+from isr.scoring.comparison import Choice, Comparison, Confirmed
+from isr.scoring.finished import Contender, EditRow
+from isr.scoring.sampling import ALL_THERE_IS, Sampling
 from isr.signature import Signature
-from isr.stats.jackknife import jackknife_interval
-from isr.stats.paired import PairedComparison
+from isr.stats.multiplicity import holm_family, simultaneous_level
+from isr.stats.paired import PairedComparison, holm_margins
+from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
 from isr.types import Bools, Floats, Ints, Unit
 
 SHARED_WITHIN = 0.1
 """One calibration may be shared by two methods only where the interval of the difference in J lies inside +- this."""
-PairDesign = Literal["random", "within_verdict"]
 
 
 def confirm(
     found: Comparison,
     contenders: Sequence[Contender],
     labels: Labels,
+    choices: LabelChoices,
     *,
-    design: PairDesign,
-    consensus_rule: Consensus = "majority",
+    drawn: Sampling,
     level: float = 0.95,
-    cluster: str = "",
+    controls: frozenset[tuple[str, str]] = frozenset(),
 ) -> Comparison:
-    """The comparison with the corrected difference of each pair of its family, and the judge's quality on each method.
+    """The comparison with the corrected difference of each pair, and how good the judge is on both sides of it.
 
-    labels: of protected edits, on both methods' edits of the same units. design: how these units were chosen: ``random``, or
-    ``within_verdict``, at random within the four cells of the two verdicts. cluster: a column that groups images. Raises ``InputError`` where no label meets an edit.
+    labels: of both methods' edits of the same units. drawn: what the units are a sample of, as the comparison took them; its
+    prompts are fixed. controls: see :func:`people_on_units`. Slices get their corrected differences too, and the contenders that
+    one may choose from their corrected rates. Raises ``InputError`` and ``DesignError`` where labels do not fit.
     """
-    drawn = Sampling.of(contenders, "fixed", cluster)
-    protected = labels.of_arm(control=False)
-    truth = {c.name: _truth(c, protected, consensus_rule) for c in contenders}
-    if not any(truth.values()):
-        raise InputError(
-            "isr compare --labels: expected labels of the compared edits; found none that meets one by edit_id and pixels; "
-            "give the labels that were made of these runs"
-        )
+    people = people_on_units(contenders, labels, choices, controls)
     by_name = {c.name: c for c in contenders}
-    pairs = tuple(_pair(one, by_name, truth, design, level, drawn) for one in found.family)
-    qualities = tuple(q for c in contenders if (q := _quality(c, truth[c.name], level, drawn)) is not None)
-    more = (("labels", labels.digest[:19]), ("design", design), ("consensus", consensus_rule))
-    signature = str(Signature.parse(found.signature).plus(*more))
-    return replace(found, signature=signature, confirmed=pairs, qualities=qualities)
-
-
-def _truth(contender: Contender, labels: Labels, rule: Consensus) -> dict[Unit, int]:
-    """What people say of a contender's edits, 1 immunized, 0 not; by unit. A label of other pixels is of another edit."""
-    units = {row.columns["edit_id"]: unit for unit, row in contender.edits.items()}
-    pixels = {row.columns["edit_id"]: row.columns.get("edit_sha256", "") for row in contender.edits.values()}
-    own = replace(
-        labels,
-        rows=tuple(r for r in labels.rows if r.edit_id in units and r.edit_sha256 in ("", pixels[r.edit_id])),
+    sides = [(by_name[one.first].edits, by_name[one.second].edits) for one in found.family]
+    pairs = confirm_family(found.family, sides, people, choices, drawn=drawn, level=level)
+    slices = []
+    for part in found.slices:
+        one = part.comparison
+        held = [_within(by_name[name].edits, part.by) for name in (one.first, one.second)]
+        (made,) = confirm_family([one], [(held[0], held[1])], people, choices, drawn=drawn, level=level)
+        slices.append(replace(made, by=part.by))
+    more = (
+        ("labels", labels.digest[:19]),
+        ("guideline", people.guideline),
+        ("design", choices.design),
+        ("consensus", choices.consensus),
     )
-    edits = own.edits
-    said = consensus(own.codes(edits, "outcome"), rule) if edits else np.zeros(0, np.int64)
-    return {units[e]: int(code) for e, code in zip(edits, said, strict=True) if code != MISSING}
+    told = [b for one, pair in zip(found.family, pairs, strict=True) if (b := banner(one, pair))]
+    swaps = (w for pair in pairs for w in _swapped(pair))
+    return replace(
+        found,
+        signature=str(Signature.parse(found.signature).plus(*more)),
+        confirmed=(*pairs, *slices),
+        choices=tuple(_corrected_choices(found.choices, by_name, people, choices, drawn, level)),
+        warnings=tuple(dict.fromkeys([*told, *people.warnings, *swaps, *found.warnings])),
+    )
+
+
+def confirm_family(
+    family: Sequence[PairedComparison],
+    sides: Sequence[tuple[Mapping[Unit, EditRow], Mapping[Unit, EditRow]]],
+    people: PeopleOnUnits,
+    choices: LabelChoices,
+    *,
+    drawn: Sampling = ALL_THERE_IS,
+    level: float = 0.95,
+) -> tuple[Confirmed, ...]:
+    """What labels say of each member of a declared family, adjusted over the whole of it (Holm, Bonferroni's intervals).
+
+    sides: the edits of both sides of each member, by unit. A member that labels do not reach counts as p = 1.
+    """
+    found = [
+        _pair(one, _rows(one, *both, people, drawn), choices, level, len(family), drawn)
+        for one, both in zip(family, sides, strict=True)
+    ]
+    holm = holm_family([one.p_value for one in found])
+    margins = holm_margins([one.within for one in found])
+    return tuple(replace(one, p_holm=p, within=w) for one, p, w in zip(found, holm, margins, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rows:
+    """The units of a pair that the judge decided on both sides, (n,): verdicts, people, which have labels of both, clusters."""
+
+    judge: tuple[Floats, Floats]
+    human: tuple[Floats, Floats]
+    marks: Bools
+    image: Ints
+    undecided: Ints  # clusters of the shared units, of which the first ones are the decided
+    notes: tuple[str, ...]
+
+
+def _rows(
+    one: PairedComparison,
+    first: Mapping[Unit, EditRow],
+    second: Mapping[Unit, EditRow],
+    people: PeopleOnUnits,
+    drawn: Sampling,
+) -> _Rows:
+    shared = sorted(first.keys() & second.keys())
+    decided = [u for u in shared if np.isfinite(first[u].outcome) and np.isfinite(second[u].outcome)]
+    known = set(decided)
+    others = [u for u in shared if u not in known]
+    said = [people.said.get(name, {}) for name in (one.first, one.second)]
+    marks = np.array([u in said[0] and u in said[1] for u in decided], np.bool_)
+    human = [
+        np.array([s[u] if m else 0 for u, m in zip(decided, marks, strict=True)], np.float64) for s in said
+    ]
+    return _Rows(
+        judge=(_verdicts(first, decided), _verdicts(second, decided)),
+        human=(human[0], human[1]),
+        marks=marks,
+        image=drawn.images(decided),
+        undecided=drawn.images([*decided, *others]),
+        notes=tuple(_left_out(one, shared, others, said, people)),
+    )
+
+
+def _verdicts(rows: Mapping[Unit, EditRow], units: Sequence[Unit]) -> Floats:
+    return np.array([rows[u].outcome for u in units], np.float64)
+
+
+def _left_out(
+    one: PairedComparison,
+    shared: Sequence[Unit],
+    others: Sequence[Unit],
+    said: Sequence[Mapping[Unit, int]],
+    people: PeopleOnUnits,
+) -> Iterator[str]:
+    """Labels that tell nothing of the difference: they are seldom a random part of all."""
+    lost = sum(u in said[0] and u in said[1] for u in others)
+    if lost:
+        yield f"{lost} labelled units are undecided by the judge and left out"
+    open_ = set().union(*(people.unsettled.get(n, frozenset()) for n in (one.first, one.second))) & set(
+        shared
+    )
+    if open_:
+        yield (
+            f"{len(open_)} labelled units have no consensus on a side (a tie, or cannot_tell) and are left out; if they are harder "
+            "than the rest, the corrected difference is biased"
+        )
+    half = [sum((u in a) and (u not in b) for u in shared) for a, b in (said, said[::-1])]
+    for name, count in zip((one.first, one.second), half, strict=True):
+        if count:
+            yield f"{count} units are labelled of {name} only and tell nothing of the difference"
 
 
 def _pair(
-    one: PairedComparison,
-    by_name: Mapping[str, Contender],
-    truth: Mapping[str, Mapping[Unit, int]],
-    design: PairDesign,
-    level: float,
-    drawn: Sampling,
+    one: PairedComparison, rows: _Rows, choices: LabelChoices, level: float, family: int, drawn: Sampling
 ) -> Confirmed:
-    a, b = by_name[one.first], by_name[one.second]
-    units = [
-        u
-        for u in sorted(a.edits.keys() & b.edits.keys())
-        if np.isfinite(a.edits[u].outcome) and np.isfinite(b.edits[u].outcome)
-    ]
-    people = [truth[one.first], truth[one.second]]
-    marks = np.array([u in people[0] and u in people[1] for u in units], np.bool_)
-    verdicts = [np.array([c.edits[u].outcome for u in units], np.float64) for c in (a, b)]
-    said = [
-        np.array([p.get(u, 0) if m else 0 for u, m in zip(units, marks, strict=True)], np.float64)
-        for p in people
-    ]
-    image = drawn.images(units)
-    corrected, refused = None, ""
+    made = Confirmed(first=one.first, second=one.second, labels=int(rows.marks.sum()), notes=rows.notes)
+    if not rows.marks.any():
+        return replace(
+            made,
+            refused="no unit is labelled on both methods' outputs; label edits of both, of the same units",
+        )
+    columns = (*rows.judge, *rows.human, rows.marks, rows.image)
+    strata: Strata = "own" if choices.design == "random" else "cells"
+    first, second, gap = paired_quality(*columns, strata=strata, level=level)
+    shared = (
+        gap.low is not None
+        and gap.high is not None
+        and gap.low >= -SHARED_WITHIN
+        and gap.high <= SHARED_WITHIN
+    )
+    made = replace(
+        made,
+        first_quality=first,
+        second_quality=second,
+        quality_difference=drawn.in_words(gap),
+        shared=shared,
+        notes=(*made.notes, *_selected(rows, choices)),
+    )
     try:
-        corrected = corrected_difference(
-            verdicts[0], verdicts[1], said[0], said[1], marks, image, label_design=design, level=level
+        found = corrected_pair(
+            *columns, label_design=choices.design, level=level, family=family, margin=drawn.margin
         )
     except DesignError as error:
-        refused = str(error)
-    raw = one.difference.value
-    value = None if corrected is None else corrected.value
-    gap = _gap(verdicts, said, marks, image, level)
-    return Confirmed(
-        first=one.first,
-        second=one.second,
-        corrected=corrected,
-        refused=refused,
-        labels=int(marks.sum()),
-        quality_difference=gap,
-        shared=gap is not None and gap.low is not None and gap.high is not None
-        and gap.low >= -SHARED_WITHIN and gap.high <= SHARED_WITHIN,
+        return replace(made, refused=str(error))
+    raw, value = one.difference.value, found.difference.value
+    return replace(
+        made,
+        corrected=drawn.in_words(found.difference),
+        simultaneous=drawn.in_words(found.simultaneous),
+        p_value=found.p_value,
+        within=found.within,
+        identified=_identified(found.difference, rows, level),
         turned=bool(raw and value and raw * value < 0),
-    )  # fmt: skip
-
-
-# --------------------------------------------------------------------------- how good the judge is
-
-
-def _sums(judge: Floats, human: Floats, marks: Bools, image: Ints) -> Floats:
-    """By image: edits, labels, and labels that say immunized, of each verdict; (G, 3, 2)."""
-    images = int(image.max()) + 1 if image.size else 0
-    out = np.zeros((images, 3, 2))
-    for i, weight in enumerate((np.ones(judge.size), marks.astype(np.float64), marks * human)):
-        for verdict in (0, 1):
-            out[:, i, verdict] = np.bincount(image, weights=weight * (judge == verdict), minlength=images)
-    return out
-
-
-def _rates(sums: Floats) -> tuple[Floats, Floats, Floats]:
-    """(J, sensitivity, specificity) from sums (..., 3, 2): people's rate within each verdict, weighted by its edits.
-
-    Valid for labels drawn at random and for labels drawn within verdict. NaN where a verdict has no label, or people see one
-    outcome only.
-    """
-    edits, labelled, yes = (sums[..., i, :] for i in range(3))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rate = yes / labelled
-        hit, miss = edits[..., 1] * rate[..., 1], edits[..., 0] * rate[..., 0]
-        right, alarm = edits[..., 0] * (1 - rate[..., 0]), edits[..., 1] * (1 - rate[..., 1])
-        sensitivity, specificity = hit / (hit + miss), right / (right + alarm)
-    return sensitivity + specificity - 1, sensitivity, specificity
-
-
-def _interval(
-    name: str, value: float, replicates: Floats, n: int, level: float, width: float = 1.0
-) -> Interval:
-    """A jackknifed figure in [-width, width]."""
-    low, high, reason = None, None, "a verdict has no label, or people see one outcome only"
-    known = bool(np.isfinite(value))
-    if known:
-        low, high, reason = jackknife_interval(value / width, replicates / width, level=level)
-    return Interval(
-        value=value if known else None,
-        low=None if low is None else low * width,
-        high=None if high is None else high * width,
-        method=f"{name}, delete-one-image jackknife",
-        n=n,
-        clusters=replicates.size,
-        design_effect=None,
-        n_effective=None,
-        notes=(reason,) if reason else (),
     )
 
 
-def _quality(
-    contender: Contender, truth: Mapping[Unit, int], level: float, drawn: Sampling
-) -> JudgeQuality | None:
-    """How good the judge is on one method's edits; ``None`` without a label."""
-    units = [u for u, row in sorted(contender.edits.items()) if np.isfinite(row.outcome)]
-    marks = np.array([u in truth for u in units], np.bool_)
-    if not marks.any():
+def _selected(rows: _Rows, choices: LabelChoices) -> Iterator[str]:
+    """That labelled units look chosen by their verdicts though they are called random."""
+    if choices.design == "within_verdict":
+        return
+    chosen = selection_by_verdicts(*rows.judge, rows.marks, rows.image)
+    if chosen is not None and chosen.z > WARNED_Z:
+        yield f"WARNING: labelled units look chosen by verdict: {chosen}; if they were, this is wrong: say --design within_verdict"
+
+
+def _identified(corrected: Interval, rows: _Rows, level: float) -> tuple[float, float] | None:
+    """The corrected interval over all shared units, whatever people would say of those that the judge left undecided."""
+    lost = rows.undecided.size - rows.image.size
+    if not lost or corrected.low is None or corrected.high is None:
         return None
-    judge = np.array([contender.edits[u].outcome for u in units], np.float64)
-    human = np.array([truth.get(u, 0) for u in units], np.float64)
-    sums = _sums(judge, human, marks, drawn.images(units))
-    whole, rest = _rates(sums.sum(axis=0)), _rates(sums.sum(axis=0)[None] - sums)
-    names = ("J = sensitivity + specificity - 1", "sensitivity", "specificity")
-    n = int(marks.sum())
-    found = [_interval(x, float(w), r, n, level) for x, w, r in zip(names, whole, rest, strict=True)]
-    return JudgeQuality(name=contender.name, j=found[0], sensitivity=found[1], specificity=found[2], labels=n)
+    open_ = np.arange(rows.undecided.size) >= rows.image.size
+    found = rate_interval(open_.astype(np.float64), rows.undecided, level=level).high
+    most = 1.0 if found is None else found  # share of the undecided: it is a rate of these images too
+    return corrected.low * (1 - most) - most, corrected.high * (1 - most) + most
 
 
-def _gap(
-    verdicts: Sequence[Floats], said: Sequence[Floats], marks: Bools, image: Ints, level: float
-) -> Interval | None:
-    """The difference in J of two methods, on the units that carry labels of both."""
-    if not marks.any():
-        return None
-    sums = [_sums(j, h, marks, image) for j, h in zip(verdicts, said, strict=True)]
-    whole = [_rates(s.sum(axis=0))[0] for s in sums]
-    rest = [_rates(s.sum(axis=0)[None] - s)[0] for s in sums]
-    return _interval(
-        "difference in J", float(whole[0] - whole[1]), rest[0] - rest[1], int(marks.sum()), level, 2.0
-    )
+def _within(rows: Mapping[Unit, EditRow], by: Mapping[str, str]) -> dict[Unit, EditRow]:
+    return {u: r for u, r in rows.items() if all(r.columns.get(k) == v for k, v in by.items())}
 
 
-def lines(found: Comparison) -> Iterator[str]:
-    """What the labels say of the judge and of each pair, in words."""
-    for q in found.qualities:
-        yield f"{q.name}: J {_span(q.j)}, sensitivity {_span(q.sensitivity)}, specificity {_span(q.specificity)}, {q.labels} labels"
-    for pair in found.confirmed:
-        if pair.turned:
-            yield f"WARNING: VERDICTS AND PEOPLE DISAGREE ON WHICH IS BETTER: {pair.first} - {pair.second}"
-        if pair.quality_difference is not None and not pair.shared:
-            yield (
-                f"{pair.first} - {pair.second}: difference in J {_span(pair.quality_difference)}, not shown to lie within "
-                f"+-{SHARED_WITHIN:g}: one calibration of the judge does not hold for both; label edits of each method"
+def _swapped(pair: Confirmed) -> Iterator[str]:
+    """That labels contradict verdicts more often than chance, as swapped words do."""
+    for name, quality in ((pair.first, pair.first_quality), (pair.second, pair.second_quality)):
+        if quality is not None and (
+            said := swapped(f"{name}: labels and judge", quality.sensitivity, quality.specificity)
+        ):
+            yield said
+
+
+# --------------------------------------------------------------------------- one method's own rate
+
+
+def _corrected_choices(
+    found: Sequence[Choice],
+    by_name: Mapping[str, Contender],
+    people: PeopleOnUnits,
+    choices: LabelChoices,
+    drawn: Sampling,
+    level: float,
+) -> Iterator[Choice]:
+    """Each contender's rate as people would see it, on the units that all contenders share; these hold together."""
+    if not found:
+        return
+    units = sorted(set.intersection(*({*c.edits} for c in by_name.values())))
+    units = [u for u in units if all(np.isfinite(c.edits[u].outcome) for c in by_name.values())]
+    each = simultaneous_level(level, len(found))
+    for choice in found:
+        rate, why = _rate(choice.name, by_name, units, people, choices, drawn, each)
+        yield replace(
+            choice, corrected=rate, notes=(*choice.notes, f"people's rate: {why}") if why else choice.notes
+        )
+
+
+def _rate(
+    name: str,
+    by_name: Mapping[str, Contender],
+    units: Sequence[Unit],
+    people: PeopleOnUnits,
+    choices: LabelChoices,
+    drawn: Sampling,
+    level: float,
+) -> tuple[Interval | None, str]:
+    said = people.said.get(name, {})
+    if not units:
+        return None, "the contenders share no unit that the judge decided for all of them"
+    judge, image = _verdicts(by_name[name].edits, units), drawn.images(units)
+    every = list(people.said.values()) if choices.design == "within_verdict" else [said]
+    marks = np.array([all(u in s for s in every) for u in units], np.bool_)
+    human = np.array([said[u] if m else 0 for u, m in zip(units, marks, strict=True)], np.float64)
+    try:
+        if choices.design == "random":
+            made = corrected_rate(judge, human, marks, image, label_design="random", level=level)
+        elif len(by_name) == 2:
+            cells = sum(k * _verdicts(c.edits, units) for k, c in zip((2, 1), by_name.values(), strict=True))
+            made = post_stratified_rate(judge, human, marks, image, strata=cells, level=level)
+        else:
+            return (
+                None,
+                "labels within the cells of two verdicts tell of pairs, not of one of several methods",
             )
-
-
-def _span(i: Interval) -> str:
-    if i.value is None:
-        return f"- ({'; '.join(i.notes)})"
-    return f"{i.value:.2f}" + ("" if i.low is None or i.high is None else f" ({i.low:.2f} to {i.high:.2f})")
+    except DesignError as error:
+        return None, str(error)
+    return drawn.in_words(made), ""

@@ -7,147 +7,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from isr.errors import UsageError
+from isr.scoring.comparison import Choice, Comparison, Slice, Unpaired
 from isr.scoring.estimates import RULES
 from isr.scoring.finished import COSTS, Contender, EditRow
+from isr.scoring.sampling import ALL_THERE_IS, Sampling
 from isr.scoring.surrogates import SAMPLED, Sight, sight
 from isr.signature import Signature
 from isr.stats.difference import open_difference
 from isr.stats.multiplicity import HOLM, benjamini_hochberg, simultaneous_level
 from isr.stats.paired import LEFT_OUT, PairedComparison, compare_methods
 from isr.stats.rate import rate_interval
-from isr.stats.rows import Interval, Prompts, codes
-from isr.types import Floats, Ints, Unit
+from isr.stats.rows import Interval, Prompts
+from isr.types import Floats, Unit
 
 PSNR_GAP_DB = 1.0  # above it methods count as compared at different distortion
 LINF_GAP = 1.5 / 255
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """Of what a comparison's units are a sample: of images, or of clusters of them; of prompts, or of these alone.
-
-    ``margin``: against which differences are tested too. ``cluster``: by image_id, where a column groups images (of one person, of one scene).
-    """
-
-    prompts: Prompts = "fixed"
-    column: str = ""
-    margin: float | None = None
-    cluster: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(
-        cls, found: Sequence[Contender], prompts: Prompts, column: str, margin: float | None = None
-    ) -> Sampling:
-        """Raises ``UsageError`` where the column is none of the runs, or splits an image."""
-        held: dict[str, str] = {}
-        for contender in found if column else ():
-            for unit, row in contender.edits.items():
-                value = row.columns.get(column)
-                if value is None:
-                    raise UsageError(f"--cluster {column}: expected a column of edits.csv; found none")
-                if held.setdefault(unit.image_id, value) != value:
-                    raise UsageError(
-                        f"--cluster {column}: expected every image in one cluster; found {unit.image_id} in {held[unit.image_id]} and "
-                        f"{value}; prompts that are a sample are --prompts random"
-                    )
-        return cls(prompts, column, margin, held)
-
-    def images(self, units: Sequence[Unit]) -> Ints:
-        """The clusters of units, as codes."""
-        return codes([self.cluster.get(u.image_id, u.image_id) for u in units])
-
-    def asked(self, units: Sequence[Unit]) -> Ints:
-        """The prompts of units, as codes."""
-        return codes([u.prompt_id for u in units])
-
-
-@dataclass(frozen=True)
-class Unpaired:
-    """Units of two contenders that the other one has not."""
-
-    first: str
-    second: str
-    shared: int
-    only_first: int
-    only_second: int
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Comparisons within one group of units; their p-values are adjusted for exploration, not for a claim."""
-
-    by: dict[str, str]
-    comparison: PairedComparison
-    p_bh: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """What is known of one contender on the units that all contenders share."""
-
-    name: str
-    isr: Interval
-    worst: Interval | None
-    transfer: Interval | None
-    undecided: int
-    linf: float | None
-    psnr: float | None
-    costs: dict[str, float]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class JudgeQuality:
-    """How good the judge is on one contender's edits, by people's labels: J = sensitivity + specificity - 1."""
-
-    name: str
-    j: Interval
-    sensitivity: Interval
-    specificity: Interval
-    labels: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Confirmed:
-    """What people's labels say of a pair: its corrected difference, or why there is none.
-
-    ``quality_difference``: of J, on units with labels of both. ``shared``: one calibration may serve both. ``turned``: the
-    corrected difference has another sign than that of verdicts.
-    """
-
-    first: str
-    second: str
-    corrected: Interval | None
-    refused: str
-    labels: int
-    quality_difference: Interval | None
-    shared: bool
-    turned: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Everything that ``isr compare`` says. Without ``confirmed`` its differences are of verdicts."""
-
-    signature: str
-    family: tuple[PairedComparison, ...]
-    unpaired: tuple[Unpaired, ...]
-    slices: tuple[Slice, ...] = ()
-    choices: tuple[Choice, ...] = ()
-    warnings: tuple[str, ...] = ()
-    confirmed: tuple[Confirmed, ...] = ()
-    qualities: tuple[JudgeQuality, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values; without labels there is no ``confirmed`` and no ``qualities``."""
-        made = {"schema": "isr.comparison/1", **asdict(self)}
-        return {k: v for k, v in made.items() if v or k not in ("confirmed", "qualities")}
 
 
 def compare(
@@ -191,12 +70,12 @@ def compare(
         unpaired=unpaired,
         slices=slices,
         choices=choices,
-        warnings=(*told, *_warnings(found), *(_surrogate_warnings(found) if choose else ())),
+        warnings=(*told, *drawn.told(), *_warnings(found), *(_surrogate_warnings(found) if choose else ())),
     )
 
 
 def paired_signature(
-    instrument: Mapping[str, str], family: str, seed: int, level: float, drawn: Sampling = Sampling()
+    instrument: Mapping[str, str], family: str, seed: int, level: float, drawn: Sampling = ALL_THERE_IS
 ) -> Signature:
     """What a family of paired comparisons rests on. family: its size, with its name where it has one."""
     return Signature.of(
@@ -252,7 +131,19 @@ def _family(
     )  # fmt: skip
     wanted = frozenset(units)
     sides = {c.name: {u: row for u, row in c.edits.items() if u in wanted} for c in found}
-    return tuple(with_undecided(one, sides[one.first], sides[one.second], level, drawn) for one in compared)
+    told = (with_undecided(one, sides[one.first], sides[one.second], level, drawn) for one in compared)
+    return tuple(_in_words(one, drawn) for one in told)
+
+
+def _in_words(one: PairedComparison, drawn: Sampling) -> PairedComparison:
+    """The comparison, with its clusters called what they are."""
+    return replace(
+        one,
+        difference=drawn.in_words(one.difference),
+        simultaneous=drawn.in_words(one.simultaneous),
+        p_method=drawn.named(one.p_method),
+        notes=tuple(map(drawn.named, one.notes)),
+    )
 
 
 def with_undecided(
@@ -260,7 +151,7 @@ def with_undecided(
     first: Mapping[Unit, EditRow],
     second: Mapping[Unit, EditRow],
     level: float,
-    drawn: Sampling = Sampling(),
+    drawn: Sampling = ALL_THERE_IS,
 ) -> PairedComparison:
     """The comparison with its undecided pairs told apart from units that one side does not have, and what they leave open."""
     shared = sorted(first.keys() & second.keys())
@@ -427,7 +318,9 @@ def _worst(contender: Contender, units: Sequence[Unit], level: float, drawn: Sam
 def _interval(outcome: Floats, units: Sequence[Unit], level: float, drawn: Sampling) -> Interval:
     decided = ~np.isnan(outcome)
     image, prompt = drawn.images(units)[decided], drawn.asked(units)[decided]
-    return rate_interval(outcome[decided], image, prompt=prompt, prompts=drawn.prompts, level=level)
+    return drawn.in_words(
+        rate_interval(outcome[decided], image, prompt=prompt, prompts=drawn.prompts, level=level)
+    )
 
 
 def _warnings(found: Sequence[Contender]) -> Iterator[str]:

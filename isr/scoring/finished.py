@@ -73,6 +73,12 @@ class FinishedRun:
         parts = Signature.parse(self.signature)
         return {k: parts[k] for k in INSTRUMENT if k in parts}
 
+    @property
+    def control_pixels(self) -> set[tuple[str, str]]:
+        """(edit_id, digest of the file) of its control edits."""
+        held = (row.columns for row in self.controls.values())
+        return {(c["edit_id"], c["edit_sha256"]) for c in held if c.get("edit_sha256")}
+
 
 def read_run(path: Path) -> FinishedRun:
     """The run at a path (see ``find_run``). Raises ``InputError`` if its files are not those of one run."""

@@ -131,7 +131,8 @@ def compare_methods(
     seed: of the random sign patterns where outcomes are no whole numbers. prompts: "random" takes the ``prompt`` of each unit as
     a sample of prompts (two-way clustering, and t in place of sign-flips of images). margin: also whether the first is no
     worse than the second by more than this, and whether they are equivalent within it. Holm adjusts over the whole family
-    (:func:`holm_family`); the simultaneous intervals are Bonferroni's.
+    (:func:`holm_family`), and over both claims of a margin together (:func:`holm_margins`); the simultaneous intervals are
+    Bonferroni's.
 
     >>> (found,) = compare_methods({'ours': [1, 1, 1, 1], 'theirs': [0, 0, 0, 1]}, ['a', 'b', 'c', 'd'])
     >>> found.difference.value, found.p_value  # three images differ: 2 of 2^3 patterns
@@ -165,11 +166,31 @@ def compare_methods(
     told = [replace(one, p_holm=p) for one, p in zip(found, adjusted, strict=True)]
     if margin is None:
         return tuple(told)
-    columns = [holm_family([None if one.within is None else one.within[k] for one in found]) for k in (0, 1)]
-    return tuple(
-        one if a is None or b is None else replace(one, within=WithinMargin(a, b))
-        for one, a, b in zip(told, *columns, strict=True)
-    )
+    margins = holm_margins([one.within for one in found])
+    return tuple(replace(one, within=w) for one, w in zip(told, margins, strict=True))
+
+
+def holm_margins(found: Sequence[WithinMargin | None]) -> tuple[WithinMargin | None, ...]:
+    """Adjusted p-values of all claims about a margin in a declared family, no worse and equivalent; in its order.
+
+    Step-down as in Holm (1979), but of pairs of nested claims: a member is tested for "no worse" first, then at the same level
+    for "equivalent", and its share of the level goes to the others when both are claimed (a graph of Bretz and others 2009).
+    Any false claim at all is thereby as rare as the level says. Members without a test keep their share.
+
+    >>> holm_margins([WithinMargin(0.01, 0.02), WithinMargin(0.04, 0.5)])  # x 2, x 2, then x 1, x 1
+    (WithinMargin(not_worse=0.02, equivalent=0.04), WithinMargin(not_worse=0.04, equivalent=0.5))
+    """
+    left = {i: list(one) for i, one in enumerate(found) if one is not None}
+    adjusted: dict[int, list[float]] = {i: [] for i in left}
+    share, last = len(found), 0.0
+    while left:
+        i = min(left, key=lambda k: left[k][0])
+        last = max(last, min(1.0, left[i].pop(0) * share))
+        adjusted[i].append(last)
+        if not left[i]:
+            del left[i]
+            share -= 1
+    return tuple(WithinMargin(*adjusted[i]) if i in adjusted else None for i in range(len(found)))
 
 
 def _one(
@@ -203,7 +224,7 @@ def _one(
     binary = bool(np.isin(d, (-1.0, 0.0, 1.0)).all()) and d.size > 0
     extra = mcnemar(int((d == 1).sum()), int((d == -1).sum())) if binary else None
     dropped = int((~both).sum())
-    notes = own.notes + _patterns(first, a[both], second, b[both], image)
+    notes = own.notes + _patterns(first, a[both], second, b[both], image, prompts)
     notes += (f"{dropped} {LEFT_OUT}",) if dropped else ()
     return PairedComparison(
         first=first,
@@ -220,15 +241,18 @@ def _one(
     )
 
 
-def _patterns(first: str, a: Floats, second: str, b: Floats, image: ArrayLike) -> tuple[str, ...]:
+def _patterns(
+    first: str, a: Floats, second: str, b: Floats, image: ArrayLike, prompts: Prompts
+) -> tuple[str, ...]:
     """A note where one method fails by whole images and the other by single edits."""
     if not (np.isin(a, (0.0, 1.0)).all() and np.isin(b, (0.0, 1.0)).all()):
         return ()
     one, other = (rate_interval(y, image, method="cluster-t").design_effect for y in (a, b))
     if one is None or other is None or max(one, other, 1.0) < PATTERNS_DIFFER * max(min(one, other), 1.0):
         return ()
+    holds = "the test is exact, and the interval holds," if prompts == "fixed" else "test and interval hold"
     said = (
-        f"{first} and {second} fail in different patterns (design effects {one:.1f} and {other:.1f}): the test is exact, and the "
-        "interval holds, for methods that are exchangeable within images; near 0 and 1 both can miss more often than they say"
+        f"{first} and {second} fail in different patterns (design effects {one:.1f} and {other:.1f}): {holds} for methods that are "
+        "exchangeable within images; near 0 and 1 both can miss more often than they say"
     )
     return (said,)

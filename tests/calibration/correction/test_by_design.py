@@ -1,4 +1,4 @@
-"""Corrected rates by the design of the labels: what is refused, undefined, invariant; differences."""
+"""Corrected rates by the design of the labels: what is refused, undefined, invariant."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isr.calibration.correction.by_design import corrected_difference, corrected_rate
+from isr.calibration.correction.by_design import corrected_rate
 from isr.calibration.correction.rogan_gladen import Calibration
-from isr.errors import DesignError, StatisticsError
+from isr.errors import DesignError
 from tests.calibration.correction.samples import IMAGE, ends, sample
 
 
@@ -173,61 +173,3 @@ def test_each_design_gets_its_estimator() -> None:
         ),
     )
     assert outside.method.startswith("Rogan-Gladen (Lee-adjusted)")
-
-
-def pair(seed: int = 5) -> tuple[np.ndarray, ...]:
-    rng = np.random.default_rng(seed)
-    ya, yb = (rng.random((2, 200)) < [[0.6], [0.4]]).astype(float)
-    ja = np.where(ya == 1, rng.random(200) < 0.95, rng.random(200) > 0.75).astype(float)
-    jb = np.where(yb == 1, rng.random(200) < 0.8, rng.random(200) > 0.95).astype(float)
-    return ja, jb, ya, yb, rng.permutation(200) < 90, IMAGE
-
-
-def test_a_judge_kind_to_one_method_is_corrected() -> None:
-    errors = {"raw": [], "ppi": [], "cells": []}  # type: dict[str, list[float]]
-    for seed in range(60):
-        ja, jb, ya, yb, labelled, image = pair(seed)
-        a = corrected_difference(ja, jb, ya, yb, labelled, image, label_design="random")
-        b = corrected_difference(ja, jb, ya, yb, labelled, image, label_design="within_verdict")
-        assert a.value is not None
-        assert b.value is not None
-        errors["raw"].append(float((ja - jb).mean()) - 0.2)
-        errors["ppi"].append(a.value - 0.2)
-        errors["cells"].append(b.value - 0.2)
-    assert np.mean(errors["raw"]) > 0.08
-    assert abs(np.mean(errors["ppi"])) < 0.03
-    assert abs(np.mean(errors["cells"])) < 0.03
-
-
-def test_difference_of_a_method_with_itself_is_zero_but_not_certain() -> None:
-    ja, _, ya, _, labelled, image = pair()
-    found = corrected_difference(ja, ja, ya, ya, labelled, image, label_design="random")
-    low, high = ends(found)
-    assert found.value == pytest.approx(0.0)
-    assert low < 0 < high
-
-
-def test_difference_guard() -> None:
-    ja, jb, ya, yb, labelled, image = pair()
-    with pytest.raises(DesignError, match="both outputs"):
-        corrected_difference(ja, jb, ya, yb, labelled, image, label_design="external")
-    with pytest.raises(DesignError, match="no unit is labelled"):
-        corrected_difference(ja, jb, ya, yb, np.zeros(200, dtype=bool), image, label_design="random")
-    with pytest.raises(DesignError, match="not available for differences"):
-        corrected_difference(ja, jb, ya, yb, labelled, image, label_design="random", estimator="rogan-gladen")
-    missing = labelled & ~((ja == 1) & (jb == 0))
-    with pytest.raises(DesignError, match="A=1 B=0"):
-        corrected_difference(ja, jb, ya, yb, missing, image, label_design="within_verdict")
-    with pytest.raises(DesignError, match="ppi\\+\\+ is biased"):
-        corrected_difference(
-            ja, jb, ya, yb, labelled, image, label_design="within_verdict", estimator="ppi++"
-        )
-    with pytest.raises(StatisticsError, match="human_a: expected 0 or 1"):
-        corrected_difference(ja, jb, ya * 10, yb, labelled, image, label_design="random")
-    with pytest.raises(StatisticsError, match="one length"):
-        corrected_difference(ja, jb, ya[:5], yb, labelled, image, label_design="random")
-    unread = np.where(labelled, ya, np.nan)  # labels that do not exist are not read
-    assert corrected_difference(ja, jb, unread, yb, labelled, image, label_design="random").low is not None
-    none = np.zeros(0)
-    empty = corrected_difference(none, none, none, none, none.astype(bool), none, label_design="random")
-    assert empty.value is None

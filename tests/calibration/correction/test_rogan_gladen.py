@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isr.calibration.correction.by_design import corrected_difference, corrected_rate
+from isr.calibration.correction.by_design import corrected_rate
+from isr.calibration.correction.paired import corrected_difference
 from isr.calibration.correction.post_stratified import post_stratified_rate
 from isr.calibration.correction.ppi import ppi_rate
 from isr.calibration.correction.rogan_gladen import Calibration, rogan_gladen_rate

@@ -1,0 +1,99 @@
+"""What a comparison of methods consists of: pairs, slices, choices, and what people's labels say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from isr.calibration.correction.quality import Quality
+from isr.stats.difference import WithinMargin
+from isr.stats.paired import PairedComparison
+from isr.stats.rows import Interval
+
+
+@dataclass(frozen=True)
+class Unpaired:
+    """Units of two contenders that the other one has not."""
+
+    first: str
+    second: str
+    shared: int
+    only_first: int
+    only_second: int
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Comparisons within one group of units; their p-values are adjusted for exploration, not for a claim."""
+
+    by: dict[str, str]
+    comparison: PairedComparison
+    p_bh: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What is known of one contender on the units that all contenders share."""
+
+    name: str
+    isr: Interval
+    worst: Interval | None
+    transfer: Interval | None
+    undecided: int
+    linf: float | None
+    psnr: float | None
+    costs: dict[str, float]
+    notes: tuple[str, ...]
+    corrected: Interval | None = None  # of the same units, by people's labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmed:
+    """What people's labels of both sides say of a pair: its corrected difference, or why there is none.
+
+    ``corrected`` is of the pairs that the judge decided; ``identified`` allows for the others too, whatever they are.
+    ``simultaneous``, ``p_holm`` and ``within`` hold over the family. ``first_quality``, ``second_quality``: how good the judge
+    is on each side; ``quality_difference`` is that of J, ``shared`` whether it is shown to lie within ``SHARED_WITHIN``, so that
+    one calibration may serve both. ``turned``: the corrected difference has another sign than that of verdicts.
+    """
+
+    first: str
+    second: str
+    by: Mapping[str, str] = field(default_factory=dict)
+    corrected: Interval | None = None
+    simultaneous: Interval | None = None
+    p_value: float | None = None
+    p_holm: float | None = None
+    within: WithinMargin | None = None
+    identified: tuple[float, float] | None = None
+    refused: str = ""
+    labels: int = 0
+    first_quality: Quality | None = None
+    second_quality: Quality | None = None
+    quality_difference: Interval | None = None
+    shared: bool = False
+    turned: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Everything that ``isr compare`` says. Without ``confirmed`` its differences are of verdicts."""
+
+    signature: str
+    family: tuple[PairedComparison, ...]
+    unpaired: tuple[Unpaired, ...]
+    slices: tuple[Slice, ...] = ()
+    choices: tuple[Choice, ...] = ()
+    warnings: tuple[str, ...] = ()
+    confirmed: tuple[Confirmed, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values; without labels there is no ``confirmed`` and no ``corrected`` of a choice."""
+        made = {"schema": "isr.comparison/1", **asdict(self)}
+        if not self.confirmed:
+            del made["confirmed"]
+            for choice in made["choices"]:
+                del choice["corrected"]
+        return made
