@@ -17,7 +17,7 @@ from PIL import Image
 import isr
 from isr.cli import cli
 from isr.scoring.places import find_run
-from isr.stats.difference import difference_interval
+from isr.stats.difference import difference_interval, margin_p_values
 from isr.stats.sign_flip import sign_flip_test
 from tests.chat_server import serving
 from tests.directories import card_text, make_directory, write_metadata
@@ -433,14 +433,25 @@ def test_prompts_as_a_sample_and_images_in_clusters(tmp_path: Path) -> None:
     assert "|prompts=random|" in sampled
     assert "|test=t|" in sampled
     assert "about these prompts alone" not in sampled
-    margin = compared("--margin", "0.5")
-    assert "within the margin: p (Holm) no worse" in margin.replace("equivalent within", "within")
-    assert "|margin=0.5|" in margin
+    found = json.loads(compared("--margin", "0.5", "--json"))["family"][0]
+    for margin, claim in (("0.99", "equivalent within it"), ("0.001", "not shown to be within it")):
+        said = compared("--margin", margin)
+        assert f"margin of {100 * float(margin):g} pp, by verdicts: {claim}: adjusted p no worse " in said
+        assert f"|margin={margin}|" in said
+    table = outcomes(home)
+    d = [table["a"][u] - table["b"][u] for u in sorted(table["a"])]
+    alone = margin_p_values(d, [u[0] for u in sorted(table["a"])], 0.5)  # a family of one: as it is
+    assert alone is not None
+    assert found["within"] == pytest.approx(list(alone))
+    said = compared("--cluster", "person")
+    assert "clusters       p" in said
+    assert "images" not in said.partition("about these prompts")[0]
     by_person = json.loads(compared("--cluster", "person", "--json"))
+    assert by_person["family"][0]["difference"]["method"] == "paired t, clustered by person, prompts fixed"
     assert "|cluster=person|" in by_person["signature"]
     assert by_person["family"][0]["difference"]["clusters"] == 6
     assert json.loads(compared("--json"))["family"][0]["difference"]["clusters"] == 12
     with pytest.raises(isr.UsageError, match="expected every image in one cluster"):
         compared("--cluster", "prompt")
-    with pytest.raises(isr.UsageError, match=r"expected a column of edits\.csv"):
+    with pytest.raises(isr.UsageError, match=r"expected a column of every run's edits\.csv"):
         compared("--cluster", "nobody")

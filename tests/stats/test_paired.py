@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from isr.errors import StatisticsError
 from isr.stats import multiplicity
-from isr.stats.multiplicity import simultaneous_level
-from isr.stats.paired import compare_methods, mcnemar
+from isr.stats.difference import WithinMargin
+from isr.stats.multiplicity import holm_family, simultaneous_level
+from isr.stats.paired import compare_methods, holm_margins, mcnemar
 from isr.stats.sign_flip import sign_flip_test
 
 
@@ -113,3 +116,38 @@ def test_methods_that_fail_in_different_patterns_are_told() -> None:
     assert note.startswith("a and b fail in different patterns (design effects 5.1 and 0.2)")
     (same,) = compare_methods({"a": whole, "b": 1 - whole}, image)
     assert not any("different patterns" in n for n in same.notes)
+
+
+def test_claims_about_a_margin_are_adjusted_as_one_family() -> None:
+    """By hand, of three members, one of them without a test: shares of a third, then of a half once one has both claims."""
+    found = holm_margins([WithinMargin(0.01, 0.012), None, WithinMargin(0.015, 0.2)])
+    # .01 x 3, .012 x 3, then .015 x 2 (never below .036), .2 x 2
+    assert found[0] == (pytest.approx(0.03), pytest.approx(0.036))
+    assert found[1] is None
+    assert found[2] == (pytest.approx(0.036), pytest.approx(0.4))
+    assert holm_margins([WithinMargin(0.01, 0.2)]) == (WithinMargin(0.01, 0.2),)
+    assert holm_margins([]) == ()
+
+
+def test_any_false_claim_about_a_margin_is_as_rare_as_the_level_says() -> None:
+    """Members at either edge of the margin: at the upper one only "equivalent" is false, at the lower one both claims are."""
+    rng = np.random.default_rng(1)
+    runs, wrong, separately = 4000, 0, 0
+    for _ in range(runs):
+        a, b, c = rng.random(3)
+        found = holm_margins([WithinMargin(0.0, a), WithinMargin(0.0, b), WithinMargin(c, max(c, 1e-6))])
+        claims = [found[0].equivalent, found[1].equivalent, found[2].not_worse]
+        wrong += min(claims) < 0.05
+        columns = [holm_family([0.0, 0.0, c])[2], *holm_family([a, b, max(c, 1e-6)])[:2]]
+        separately += min(x for x in columns if x is not None) < 0.05
+    assert wrong < 0.05 * runs + 3 * (0.05 * 0.95 * runs) ** 0.5
+    assert separately > 0.06 * runs  # each kind of claim as a family of its own claims too much
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=6))
+def test_adjusted_claims_about_a_margin(pairs: list[tuple[float, float]]) -> None:
+    raw = [WithinMargin(min(p), max(p)) for p in pairs]
+    for one, adjusted in zip(raw, holm_margins(raw), strict=True):
+        assert adjusted is not None
+        assert one.not_worse <= adjusted.not_worse <= adjusted.equivalent <= 1
+        assert adjusted.not_worse >= min(1, min(x.not_worse for x in raw) * len(raw))

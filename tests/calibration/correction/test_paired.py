@@ -91,7 +91,7 @@ def test_tests_say_what_the_intervals_say(design: str) -> None:
     """p = 1 - level where an endpoint is 0, and the margin's p is that of the endpoint at +-margin."""
     ja, jb, ya, yb, labelled, image = pair(3)
 
-    def found(level: float, margin: float | None = None, family: int = 1):  # type: ignore[no-untyped-def]
+    def found(level: float, margin: float | None = None, family: int = 1):
         return corrected_pair(
             ja,
             jb,
@@ -102,7 +102,7 @@ def test_tests_say_what_the_intervals_say(design: str) -> None:
             label_design=design,
             level=level,
             margin=margin,
-            family=family,  # type: ignore[arg-type]
+            family=family,
         )
 
     p = found(0.95).p_value

@@ -59,8 +59,8 @@ def draw(rng: np.random.Generator, design: str) -> tuple[np.ndarray, ...]:
 @pytest.mark.parametrize("design", ["own", "cells"])
 def test_unbiased_where_the_design_is_that_of_the_labels(design: str) -> None:
     rng = np.random.default_rng(4)
-    found = [paired_quality(*draw(rng, design), strata=design) for _ in range(80)]  # type: ignore[arg-type]
-    mean = [np.mean([q[side].j.value for q in found]) for side in (0, 1)]  # type: ignore[union-attr]
+    found = [paired_quality(*draw(rng, design), strata=design) for _ in range(80)]
+    mean = [np.mean([q[side].j.value for q in found]) for side in (0, 1)]
     assert mean == pytest.approx([0.9 + 0.6 - 1, 0.7 + 0.9 - 1], abs=0.03)
     assert np.mean([g.value for *_, g in found]) == pytest.approx(0.5 - 0.6, abs=0.03)
     covered = [low <= -0.1 <= high for *_, g in found for low, high in [ends(g)]]
@@ -124,13 +124,13 @@ def test_whatever_the_sample(seed: int, strata: str) -> None:
     n = int(rng.integers(4, 60))
     ja, jb, ya, yb = (rng.random((4, n)) < rng.random((4, 1))).astype(float)
     marks, image = rng.random(n) < 0.6, rng.integers(0, max(2, n // 4), n)
-    a, b, gap = paired_quality(ja, jb, ya, yb, marks, image, strata=strata)  # type: ignore[arg-type]
+    a, b, gap = paired_quality(ja, jb, ya, yb, marks, image, strata=strata)
     order = rng.permutation(n)
     again = paired_quality(
         *(x[order] for x in (ja, jb, ya, yb, marks, image)),
-        strata=strata,  # type: ignore[arg-type]
+        strata=strata,
     )
-    other = paired_quality(jb, ja, yb, ya, marks, image, strata=strata)  # type: ignore[arg-type]
+    other = paired_quality(jb, ja, yb, ya, marks, image, strata=strata)
     for figure, least in ((a.j, -1.0), (a.sensitivity, 0.0), (a.specificity, 0.0), (gap, -2.0)):
         if figure.low is not None and figure.high is not None:
             assert figure.value is not None
