@@ -9,7 +9,7 @@ labels drawn at random and for labels drawn at random within the strata.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -257,9 +257,9 @@ def paired_quality(
         for s, h, y in zip(both, hits, (ya, yb), strict=True)
     ]
     core = quality_gap_core(both, hits, (ya, yb), marks, starts)
-    gap = _figure(
-        core, "difference in J", linear_within(core, 2.0, level=level), int(marks.sum()), starts.size
-    )
+    gap = _figure(core, "difference in J", linear_within(core, 2.0, level=level), int(marks.sum()), starts.size)
+    if not all(0 < x.mean() < 1 for x in (ja, jb) if x.size):
+        gap = replace(gap, low=None, high=None, notes=("the judge says one thing of every edit of a method",))
     return found[0], found[1], gap
 
 

@@ -17,7 +17,10 @@ import numpy as np
 from isr import text
 from isr.bench.cells import Editing, Immunization, Plan
 from isr.bench.study import NONE
+from isr.bench.study_labels import Labelled, corrected
+from isr.people.confirm_text import banner, quality_in_words
 from isr.scoring.compare import paired_signature, with_undecided
+from isr.scoring.comparison import Confirmed
 from isr.scoring.finished import EditRow, FinishedRun
 from isr.signature import Signature
 from isr.stats.paired import PairedComparison, compare_methods
@@ -25,6 +28,7 @@ from isr.stats.rows import codes
 from isr.types import Treatment, Unit
 
 MAIN, ABLATIONS = "main", "ablations"
+VERDICTS = "differences of verdicts: a judge that errs differently on two methods can make them; [labels] in the study corrects them"
 Held = Mapping[Unit, EditRow]
 
 
@@ -47,10 +51,11 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A declared comparison with what came of it."""
+    """A declared comparison with what came of it; ``people``: what their labels say of it, where the study has some."""
 
     pair: Pair
     found: PairedComparison
+    people: Confirmed | None = None
 
     def as_dict(self) -> dict[str, Any]:
         d, extra = self.found.difference, self.found.mcnemar
@@ -65,21 +70,27 @@ class Compared:
             "losses": extra.only_second if extra else None,
             "undecided": self.found.undecided,
             "notes": list(self.found.notes),
+            **({} if self.people is None else {"people": asdict(self.people)}),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A family of comparisons, adjusted together; ``claim``: by the judge on whom the study's claims rest."""
+    """A family of comparisons, adjusted together; ``claim``: by the judge on whom the study's claims rest.
+
+    ``told``: what is to be said of labels that correct it.
+    """
 
     name: str
     judge: str
     signature: str
     members: tuple[Compared, ...]
     claim: bool = True
+    told: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return {
+            **({"told": list(self.told)} if self.told else {}),
             "name": self.name,
             "judge": self.judge,
             "claim": self.claim,
@@ -137,8 +148,12 @@ def compared(
     level: float,
     seed: int = 0,
     claim: bool = True,
+    labelled: Labelled | None = None,
 ) -> Family:
-    """The family ``pairs`` by one judge's runs over the editors. ``labels``: what the study calls each treatment."""
+    """The family ``pairs`` by one judge's runs over the editors. ``labels``: what the study calls each treatment.
+
+    labelled: people's labels, by which each difference is corrected too.
+    """
     held = _held(runs, labels)
     units = sorted({u for some in held.values() for u in some})
     sides = {k: held.get(k, {}) for p in pairs for k in (_side(p, p.first), _side(p, p.second))}
@@ -158,7 +173,16 @@ def compared(
         for p, one in zip(pairs, family, strict=True)
     )
     made = paired_signature(runs[0].instrument, f"{name}:{len(pairs)}", seed, level)
-    return Family(name, judge, str(made), members, claim)
+    told: tuple[str, ...] = ()
+    if labelled is not None:
+        unprotected = frozenset(_key(s) for s in sides if s[2] == NONE)
+        people = corrected(family, {_key(s): o for s, o in sides.items()}, unprotected, labelled, level=level)
+        members = tuple(
+            replace(m, people=replace(one, first=m.pair.first, second=m.pair.second))
+            for m, one in zip(members, people.members, strict=True)
+        )
+        made, told = made.plus(*people.signature), people.warnings
+    return Family(name, judge, str(made), members, claim, told)
 
 
 Side = tuple[
@@ -220,6 +244,10 @@ def lines(family: Family) -> Iterator[str]:
             place = m.pair.place
             yield f"  {place}"
         yield _line(m, width)
+        if m.people is not None:
+            yield _people_line(m.people, width)
+    if any(m.people is None or m.people.corrected is None for m in family.members):
+        yield f"  {VERDICTS}"
     if untested := sum(m.found.p_value is None for m in family.members):
         yield f"  Holm: over all {len(family.members)} declared; {untested} of them without a p-value count as p = 1"
     yield from _notes(family)
@@ -238,12 +266,33 @@ def _notes(family: Family) -> Iterator[str]:
         if m.found.open is not None:
             note = text.left_open(m.found.open, _level(family))
             found.setdefault(note, []).append(m.pair)
+        for note in _of_people(m):
+            found.setdefault(note, []).append(m.pair)
+    yield from (f"  warning: {t}" for t in family.told)
     for note, pairs in found.items():
         one = pairs[0]
         about = (
             f"{one.first} - {one.second} ({one.place})" if len(pairs) == 1 else f"{len(pairs)} comparisons"
         )
         yield f"  {about}: {note}"
+
+
+def _of_people(m: Compared) -> Iterator[str]:
+    """What labels say of a member beside its corrected difference."""
+    people = m.people
+    if people is None:
+        return
+    if said := banner(replace(m.found, first=m.pair.first, second=m.pair.second), people):
+        yield f"WARNING: {said}"
+    if people.refused:
+        yield f"corrected: refused: {people.refused}"
+    yield from people.notes
+    for name, quality in ((people.first, people.first_quality), (people.second, people.second_quality)):
+        if quality is not None:
+            yield f"judge on {name}: {quality_in_words(quality)}"
+    gap = people.quality_difference
+    if gap is not None and not people.shared:
+        yield "the judge is not shown to be alike on both: do not use one calibration of it for both"
 
 
 def _matters(note: str) -> bool:
@@ -258,4 +307,17 @@ def _line(m: Compared, width: int) -> str:
     return (
         f"    {name:{width - 2}}{text.difference(d.value):>11}{text.difference_interval(d, unit=False):>20}{text.difference_interval(s, unit=False):>22}{d.n:>6}{d.clusters:>8}{counts:>13}"
         f"{text.p_value(m.found.p_value):>8}{text.p_value(m.found.p_holm):>8}"
+    )
+
+
+def _people_line(people: Confirmed, width: int) -> str:
+    """The corrected difference, in the columns of that of verdicts."""
+    head = f"    {'  to people':{width - 2}}"
+    d, s = people.corrected, people.simultaneous
+    if d is None or s is None:
+        return f"{head}{'refused':>11}"
+    labels = f"{people.labels} labels"
+    return (
+        f"{head}{text.difference(d.value):>11}{text.difference_interval(d, unit=False):>20}{text.difference_interval(s, unit=False):>22}"
+        f"{d.n:>6}{d.clusters:>8}{labels:>13}{text.p_value(people.p_value):>8}{text.p_value(people.p_holm):>8}"
     )

@@ -18,10 +18,12 @@ from isr.bench.paper_tables import LAYOUTS
 from isr.bench.published import Published
 from isr.bench.rows import Row
 from isr.bench.state import BY_SPLIT, Bench, Findings, Show
+from isr.bench.study_labels import Labelled
 from isr.bench.thesis import Thesis
 from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError
 from isr.files import write_text
+from isr.people.judgements import read_source
 from isr.reading import byte_lines, json_of, why
 from isr.report.page import Options, write_report
 from isr.report.runs import read_report_run
@@ -105,13 +107,27 @@ def _families(bench: Bench, known: Mapping[Key, Immunization]) -> Iterator[Famil
         p: found.text if (found := purifier(p)) else "" for e in bench.plan.editings for p in e.purifiers
     }
     pairs = declared(bench.plan, texts)
+    part = bench.study.labels
+    labelled = None if part is None else Labelled.read(part, bench.order.root)
     for scorings in _by_judge(bench.plan.scorings):
         runs = [read_run(bench.out / s.folder) for s in scorings]
+        claim = scorings[0].judge == bench.study.judges[0]
+        people = None if labelled is None else _for_runs(labelled, runs, claim=claim)
         for name, some in pairs.items():
             yield compared(
                 name, scorings[0].name, some, runs, _labels(runs, known), level=bench.study.level,
-                claim=scorings[0].judge == bench.study.judges[0],
+                claim=claim, labelled=people,
             )  # fmt: skip
+
+
+def _for_runs(labelled: Labelled, runs: Sequence[FinishedRun], *, claim: bool) -> Labelled | None:
+    """The labels for one judge's runs: labels within verdict tell of the judge whose verdicts they were drawn by, the first."""
+    if labelled.choices.design != "within_verdict":
+        return labelled
+    if not claim:
+        return None
+    planned = labelled.choices.plan is not None
+    return labelled.held_against([read_source(r.path)[-1].instrument for r in runs] if planned else [])
 
 
 def _by_judge(scorings: Sequence[Scoring]) -> list[list[Scoring]]:
@@ -178,7 +194,7 @@ def as_dict(bench: Bench, found: Findings) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "study": {"name": bench.study.name, "digest": bench.study.digest},
-        "choices": json_of(bench.study.model_dump_json(by_alias=True)),
+        "choices": bench.study.choices(),
         "images": {
             "n": bench.pictures,
             "prompts": bench.pairs,

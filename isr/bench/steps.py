@@ -21,7 +21,7 @@ from isr.bench.results import write
 from isr.bench.state import Bench, Findings, Show
 from isr.errors import InputError, Problem
 from isr.locks import held
-from isr.reading import json_of, read_json
+from isr.reading import read_json
 from isr.scoring.result import Result
 from sifm_ref.checkpoints import SAMPLE
 from sifm_ref.pictures import write_whole
@@ -63,7 +63,7 @@ def run(bench: Bench, show: Show) -> Findings | None:
 
 def _begin(bench: Bench) -> list[str]:
     """Keeps the study and its weights in ``bench.json``; what is to be said of an earlier state of the folder."""
-    file, now = bench.out / "bench.json", json_of(bench.study.model_dump_json(by_alias=True))
+    file, now = bench.out / "bench.json", bench.study.choices()
     begun = check_folder(bench)
     differing = list(_differences(_flat(begun.studies[-1]), _flat(now))) if begun.studies else []
     studies = [*begun.studies, *([now] if differing or not begun.studies else [])]

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from isr.bench.material.dataset import STRATUM
 from isr.bench.material.source import DatasetPart
 from isr.bench.material.unseen import UnseenPart
+from isr.bench.study_labels import StudyLabels, label_problems
 from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError, Problem, UsageError
 from isr.judging.card_secrets import shown, shown_setting
@@ -123,6 +124,7 @@ class Study(Part):
     images: ImagesPart
     editors: tuple[EditorPart, ...] = Field(min_length=1)
     methods: tuple[MethodPart, ...] = Field(min_length=1)
+    labels: StudyLabels | None = None
 
     @field_validator("judges", mode="before")
     @classmethod
@@ -132,7 +134,12 @@ class Study(Part):
     @property
     def digest(self) -> str:
         """Digest of the choices; comments and layout have no part in it."""
-        return sha256_json(self.model_dump(mode="json", by_alias=True))
+        return sha256_json(self.choices())
+
+    def choices(self) -> dict[str, Any]:
+        """The content as plain values; what later versions brought is there only where a study says it."""
+        made = self.model_dump(mode="json", by_alias=True)
+        return {k: v for k, v in made.items() if k != "labels" or v is not None}
 
     def editor(self, name: str) -> EditorPart:
         return next(e for e in self.editors if e.name == name)
@@ -162,6 +169,7 @@ def read_study(path: Path, *, allow_code: bool = False) -> Study:
         ) from error
     study, problems = _validated(raw, path.name)
     problems += [Problem(path.name, *said) for said in _crossed(raw, path.parent)]
+    problems += [Problem(path.name, *said) for said in label_problems(raw.get("labels"), path.parent)]
     problems += [Problem(path.name, *said) for said in _methods(raw, path.parent, allow_code)]
     if problems or study is None:
         raise InputError(f"{path}: {len(problems)} problem(s); nothing was done", problems)

@@ -51,8 +51,11 @@ def people_on_units(
     labels: Labels,
     choices: LabelChoices,
     controls: frozenset[tuple[str, str]] = frozenset(),
+    unprotected: Sequence[Contender] = (),
 ) -> PeopleOnUnits:
     """Labels meet the contenders' edits by ``edit_id`` and pixels. controls: (edit_id, digest) of control edits.
+
+    unprotected: contenders whose edits are control edits; they meet the labels of that arm, by pixels where a label names them.
 
     Raises ``InputError`` where a label is of other pixels than the judged ones, where it could be of several, where it meets
     no edit or there is none; ``DesignError`` where labels do not fit the design.
@@ -60,7 +63,9 @@ def people_on_units(
     guideline = one_guideline(labels, pool=choices.pool_guidelines)
     places = _places(contenders)
     edits = {(edit, digest) for edit, found in places.items() for *_, digest in found}
-    met = arms_by_pixels(meet(labels, places), controls - edits).of_arm(control=False)
+    known = {*places, *_places(unprotected)}
+    every = arms_by_pixels(meet(labels, known), controls - edits)
+    met = every.of_arm(control=False)
     if not met.rows:
         raise InputError(
             "isr compare --labels: expected labels of protected edits; found those of control edits only"
@@ -71,9 +76,11 @@ def people_on_units(
     _check_pixels(met, places)
     warnings += _check_plan(met, choices)
     said, unsettled = {}, {}
-    for contender in contenders:
-        own = _own(contender, met)
-        _check_probabilities(contender, own, choices)
+    for contender in (*contenders, *unprotected):
+        of_controls = contender in unprotected
+        own = _of_controls(contender, every.of_arm(control=True)) if of_controls else _own(contender, met)
+        if not of_controls:
+            _check_probabilities(contender, own, choices)
         said[contender.name], unsettled[contender.name] = _by_unit(contender, own, choices.consensus)
     return PeopleOnUnits(said, unsettled, guideline, tuple(warnings))
 
@@ -142,6 +149,32 @@ def _own(contender: Contender, labels: Labels) -> Labels:
     return replace(
         labels, rows=tuple(r for r in rows if not r.edit_sha256 or pixels[r.edit_id] in ("", r.edit_sha256))
     )
+
+
+def _of_controls(contender: Contender, labels: Labels) -> Labels:
+    """The labels of a contender's control edits, each under the ``edit_id`` that the edit stands under here.
+
+    One control edit is that of several protected ones, and labels may name any of them: pixels say which it is.
+    """
+    here: dict[str, list[str]] = {}
+    for row in contender.edits.values():
+        here.setdefault(row.columns.get("edit_sha256", ""), []).append(row.columns["edit_id"])
+    ids = {row.columns["edit_id"] for row in contender.edits.values()}
+    found: dict[tuple[str, str], Label] = {}
+    for label in labels.rows:
+        own = (
+            here.get(label.edit_sha256, []) if label.edit_sha256 else [label.edit_id] * (label.edit_id in ids)
+        )
+        for edit in own:
+            made = replace(label, edit_id=edit)
+            first = found.setdefault((edit, label.rater), made)
+            if first.outcome != made.outcome:
+                what = f"two, which differ, of one control edit ({label.edit_sha256[:19]})"
+                problem = Problem(
+                    label.rater, "rater", "one label per rater and edit", what, "drop one of them"
+                )
+                raise InputError("isr compare --labels: labels contradict each other", [problem])
+    return replace(labels, rows=tuple(found.values()))
 
 
 def _by_unit(contender: Contender, own: Labels, rule: Consensus) -> tuple[dict[Unit, int], frozenset[Unit]]:

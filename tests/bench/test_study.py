@@ -134,6 +134,26 @@ editor = "./gone"
         assert word in found, word
 
 
+def test_labels_in_a_study(folder: Path) -> None:
+    """They say how they were drawn, their files are there, and a study without them is what it was."""
+    (folder / "labels.csv").write_text("edit_id,rater,semantic,perceptual\n")
+    (folder / "study.toml").write_text(GOOD)
+    plain = read_study(folder / "study.toml")
+    assert "labels" not in plain.choices()
+    labels = '[labels]\nfile = "labels.csv"\n'
+    assert problems(folder, GOOD + labels) == ["labels.design: none: a value"]
+    assert problems(folder, GOOD + labels + 'design = "external"')[0].startswith("labels.design: 'external'")
+    gone = problems(
+        folder, GOOD + '[labels]\nfile = ["labels.csv", "a.csv"]\nplan = "p.json"\ndesign = "random"'
+    )
+    assert gone == [
+        "labels.file: 'a.csv': a file beside the study",
+        "labels.plan: 'p.json': a file beside the study",
+    ]
+    (folder / "study.toml").write_text(GOOD + labels + 'design = "random"')
+    assert read_study(folder / "study.toml").digest != plain.digest
+
+
 def test_code_is_only_run_when_allowed(folder: Path) -> None:
     text = GOOD + '[[methods]]\nname = "mine"\nmethod = "mine.py:protect"\n'
     (folder / "mine.py").write_text("raise SystemExit('it was run')")

@@ -113,6 +113,9 @@ def test_what_cannot_be_known() -> None:
     one_image, *_ = paired_quality(judge, judge, human, human, np.ones(4, bool), np.zeros(4), strata="own")
     assert one_image.j.value == 1.0
     assert one_image.j.notes == ("labels in fewer than two images: no interval",)
+    *_, gap = paired_quality(np.ones(4), judge, human, human, np.ones(4, bool), np.arange(4), strata="own")
+    assert (gap.value, gap.low) == (-1.0, None)
+    assert gap.notes == ("the judge says one thing of every edit of a method",)
     with pytest.raises(StatisticsError, match="one length"):
         paired_quality(judge, judge[:2], human, human, np.ones(4, bool), np.arange(4), strata="own")
 
