@@ -23,6 +23,11 @@ from scipy.special import ndtri, stdtrit
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.coverage_agreement import auc_section, kappa_section
+from benchmarks.coverage_confirm import (
+    corrected_difference_section,
+    power_section,
+    quality_section,
+)
 from benchmarks.coverage_more import identified_section, patterns_section, unequal_section
 from benchmarks.simulating import (
     EQUAL,
@@ -36,8 +41,9 @@ from benchmarks.simulating import (
     image_rates,
     judged,
     pick,
+    two_methods,
 )
-from isr.calibration.correction.core import Core, bounded, linear
+from isr.calibration.correction.core import Core, bounded
 from isr.calibration.correction.post_stratified import post_stratified_core
 from isr.calibration.correction.ppi import ppi_core
 from isr.calibration.correction.rogan_gladen import external_core, lee_core, rogan_gladen_joint_core
@@ -406,20 +412,6 @@ def good_judge_section(runs: int, seed: int) -> Section:
 # --------------------------------------------------------------------------- two methods
 
 
-def two_methods(
-    rng: np.random.Generator, runs: int, images: int, m: int, p_a: float, p_b: float, v_image: float
-) -> tuple[Array, Array]:
-    """Outcomes of two methods on the same units: shared and own image effects, shared and own noise (probit)."""
-    shape = (runs, images, 1)
-    shared, noise = rng.normal(size=shape), rng.normal(size=(runs, images, m))
-    out = []
-    for p in (p_a, p_b):
-        effect = (shared * 0.7**0.5 + rng.normal(size=shape) * 0.3**0.5) * v_image**0.5
-        rest = (noise * 0.5**0.5 + rng.normal(size=(runs, images, m)) * 0.5**0.5) * (1 - v_image) ** 0.5
-        out.append((float(ndtri(p)) + effect + rest > 0).reshape(runs, -1).astype(np.float64))
-    return out[0], out[1]
-
-
 def difference_cell(
     p_a: float, p_b: float, v_image: float, images: int, m: int, runs: int, key: Sequence[int]
 ) -> Tally:
@@ -462,58 +454,6 @@ def difference_section(runs: int, seed: int) -> Section:
     return section
 
 
-JUDGES = {
-    "alike": ((0.85, 0.90), (0.85, 0.90)),
-    "worse on A": ((0.70, 0.90), (0.90, 0.90)),
-    "kind to A": ((0.95, 0.75), (0.80, 0.95)),
-}
-
-
-def corrected_difference_cell(
-    p_a: float, p_b: float, judge: str, v_image: float, labels: int, runs: int, key: Sequence[int]
-) -> Tally:
-    rng, tally, truth, images, m = np.random.default_rng(list(key)), Tally(), p_a - p_b, 40, 5
-    starts = np.arange(0, images * m, m)
-    for block in blocks(runs):
-        a, b = two_methods(rng, block, images, m, p_a, p_b, v_image)
-        ja, jb = (judged(rng, y, *q) for y, q in zip((a, b), JUDGES[judge], strict=True))
-        d, f = a - b, ja - jb
-        marks = pick(rng, np.ones(a.shape, dtype=bool), labels)
-        mean = f.mean(axis=1)
-        variance = cr1_variance(f.reshape(block, images, m).sum(axis=2), np.full(images, m))
-        raw = difference_core(mean, (f * f).mean(axis=1), variance, images * m, 3.0, images - 1.0)
-        tally.add("judge as it is", truth, raw.low, raw.high)
-        tally.add("PPI++ (default)", truth, *linear(ppi_core(f, d, marks, starts, prior=0.0)))
-        cell = (2 * ja + jb).astype(np.int64)
-        core = post_stratified_core(cell, d, marks, starts, 4, prior=0.0)
-        ok = np.isfinite(core.value)
-        low, high = linear(Core(*(x[ok] for x in core)))
-        tally.add("post-stratified on the four cells", truth, low, high)
-    return tally
-
-
-def corrected_difference_section(runs: int, seed: int) -> Section:
-    section = Section(
-        title="Corrected difference of two methods, judge errors that differ between methods",
-        text="40 images x 5 prompts, 80 units labelled at random on both outputs.",
-        header=[],
-        runs=runs,
-        watched=("PPI++ (default)",),
-    )
-    cells = [
-        (pa, pb, judge, v)
-        for judge in JUDGES
-        for pa, pb in ((0.05, 0.05), (0.3, 0.3), (0.5, 0.7))
-        for v in (0.1, 0.6)
-    ]
-    for c, (pa, pb, judge, v) in enumerate(cells):
-        tally = corrected_difference_cell(pa, pb, judge, v, 80, runs, (seed, 6, c))
-        section.header = section.header or ["judge", "rates", "image share", *tally.hit]
-        section.rows.append([judge, f"{pa} - {pb}", f"{v}", *tally.cells()])
-        section.watch(tally.score("PPI++ (default)"), f"judge {judge}, {pa} - {pb}, image share {v}")
-    return section
-
-
 # --------------------------------------------------------------------------- document
 
 
@@ -533,6 +473,8 @@ def sections(runs: int, seed: int) -> list[Callable[[], Section]]:
         lambda: good_judge_section(some, seed),
         lambda: difference_section(some, seed),
         lambda: corrected_difference_section(some, seed),
+        lambda: quality_section(runs, seed),
+        lambda: power_section(runs, seed),
         lambda: unequal_section(runs, seed),
         lambda: identified_section(runs, seed),
         lambda: patterns_section(runs, seed),

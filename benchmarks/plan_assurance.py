@@ -18,7 +18,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.coverage import two_methods
+from benchmarks.simulating import two_methods
 from isr.stats.planning import assured_factor, images_for_difference, power_of_difference, variance_components
 
 CELLS = ((0.9, 0.95, 0.3), (0.5, 0.7, 0.3), (0.3, 0.4, 0.6), (0.05, 0.15, 0.5), (0.9, 0.97, 0.1))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 Array = NDArray[np.float64]
 EQUAL = np.full(40, 5)
@@ -95,3 +96,17 @@ def pick(rng: np.random.Generator, allowed: NDArray[np.bool_], count: int) -> ND
     """``count`` edits at random among the allowed ones of each run (all of them where there are fewer)."""
     key = np.where(allowed, rng.random(allowed.shape), 2.0)
     return (key.argsort(axis=1).argsort(axis=1) < count) & allowed
+
+
+def two_methods(
+    rng: np.random.Generator, runs: int, images: int, m: int, p_a: float, p_b: float, v_image: float
+) -> tuple[Array, Array]:
+    """Outcomes of two methods on the same units: shared and own image effects, shared and own noise (probit)."""
+    shape = (runs, images, 1)
+    shared, noise = rng.normal(size=shape), rng.normal(size=(runs, images, m))
+    out = []
+    for p in (p_a, p_b):
+        effect = (shared * 0.7**0.5 + rng.normal(size=shape) * 0.3**0.5) * v_image**0.5
+        rest = (noise * 0.5**0.5 + rng.normal(size=(runs, images, m)) * 0.5**0.5) * (1 - v_image) ** 0.5
+        out.append((float(ndtri(p)) + effect + rest > 0).reshape(runs, -1).astype(np.float64))
+    return out[0], out[1]

@@ -37,7 +37,7 @@ from isr.scoring.finished import (
     shared_instrument,
     versions_told,
 )
-from isr.scoring.planning import Planned, Wanted
+from isr.scoring.planned import Planned, Wanted
 from isr.scoring.planning import plan as plan_for
 from isr.scoring.sampling import RESERVED, Sampling
 from isr.stats.rows import Prompts
@@ -282,6 +282,8 @@ def plan(
     images: int | None = None,
     label_half_width: float | None = None,
     labels: int | None = None,
+    margin: float | None = None,
+    label_difference: float | None = None,
     pilot: Place | None = None,
     method: str = "",
     against: str = "",
@@ -290,6 +292,7 @@ def plan(
     per_image: float | None = None,
     discordant: float | None = None,
     human_rates: tuple[float, float] = (0.1, 0.9),
+    quality: tuple[float, float] = (0.9, 0.9),
     assurance: float = 0.8,
     family: int = 1,
     power: float = 0.8,
@@ -302,7 +305,7 @@ def plan(
     return plan_for(
         Wanted(
             half_width=half_width, difference=difference, images=images, label_half_width=label_half_width,
-            labels=labels, pilot=None if pilot is None else Path(pilot), method=method, against=against, rate=rate,
+            labels=labels, margin=margin, label_difference=label_difference, quality=quality, pilot=None if pilot is None else Path(pilot), method=method, against=against, rate=rate,
             icc=icc, per_image=per_image, discordant=discordant, human_rates=human_rates, assurance=assurance, family=family, power=power,
             level=level,
         )

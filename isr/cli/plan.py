@@ -39,6 +39,18 @@ _RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
     help="To share out: N human labels over the judge's verdicts in the pilot.",
 )
 @click.option(
+    "--margin", type=_RATE, metavar="M",
+    help="Wanted: to show that two methods that do not differ lie within M (isr compare --margin).",
+)  # fmt: skip
+@click.option(
+    "--label-difference", type=_RATE, metavar="D",
+    help="Wanted: to see that two methods differ by D to people (isr compare --labels); plans units to label on both.",
+)  # fmt: skip
+@click.option(
+    "--quality", default="0.9,0.9", show_default=True, metavar="SENS,SPEC",
+    help="With --label-difference: the judge's sensitivity and specificity, as isr compare --labels prints them.",
+)  # fmt: skip
+@click.option(
     "--pilot",
     type=click.Path(path_type=Path),
     metavar="RUN",
@@ -51,7 +63,7 @@ _RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
     "--against",
     default="",
     metavar="NAME",
-    help="Second treatment, for --difference. Default: the pilot's control edits.",
+    help="Second treatment, for differences. Default: the pilot's control edits.",
 )
 @click.option("--rate", type=_RATE, help="Expected ISR, without a pilot. Default: 0.5, the worst case.")
 @click.option(
@@ -83,12 +95,12 @@ _RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
 )  # fmt: skip
 @click.option(
     "--family", default=1, show_default=True, type=click.IntRange(min=1), metavar="K",
-    help="With --difference: comparisons that are declared together (Holm).",
+    help="With differences: comparisons that are declared together (Holm).",
 )  # fmt: skip
 @click.option("--power", default=0.8, show_default=True, type=_RATE)
 @click.option("--level", default=0.95, show_default=True, type=click.FloatRange(0.5, 1, max_open=True))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(as_json: bool, human_rates: str, **given: Any) -> None:
+def command(as_json: bool, human_rates: str, quality: str, **given: Any) -> None:
     """How many images, prompts and labels are needed. Edits of one image are alike, so images count most.
 
     \b
@@ -98,12 +110,16 @@ def command(as_json: bool, human_rates: str, **given: Any) -> None:
     isr plan --difference 0.1 --pilot edits.isr --images 60
     isr plan --label-half-width 0.08 --pilot edits.isr
     isr plan --labels 150 --pilot edits.isr
+    isr plan --label-difference 0.1 --pilot edits.isr --method sifm --against noise --quality 0.85,0.9
     """
     import json
 
-    from isr.scoring.planning import Wanted, plan
+    from isr.scoring.planned import Wanted
+    from isr.scoring.planning import plan
 
-    found = plan(Wanted(human_rates=_two_rates(human_rates), **given))
+    people = _two_rates("--human-rates", human_rates, "0.1,0.9")
+    judge = _two_rates("--quality", quality, "0.9,0.9")
+    found = plan(Wanted(human_rates=people, quality=judge, **given))
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=1))
         return
@@ -117,12 +133,12 @@ def command(as_json: bool, human_rates: str, **given: Any) -> None:
             click.echo(f"  {note}")
 
 
-def _two_rates(text: str) -> tuple[float, float]:
+def _two_rates(option: str, text: str, example: str) -> tuple[float, float]:
     """``0.1,0.9`` as two numbers. Raises ``UsageError``."""
     try:
         low, high = (float(x) for x in text.split(","))
     except ValueError:
         low = high = -1.0
     if not (0 <= low <= 1 and 0 <= high <= 1):
-        raise UsageError(f"--human-rates: expected two numbers from 0 to 1, e.g. 0.1,0.9; found {text!r}")
+        raise UsageError(f"{option}: expected two numbers from 0 to 1, e.g. {example}; found {text!r}")
     return low, high

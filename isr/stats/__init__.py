@@ -5,6 +5,15 @@ from isr.stats.difference import DifferenceCore, difference_core, difference_int
 from isr.stats.discrimination import area_under_curve, auc, between, called, youden
 from isr.stats.endpoints import RateCore, rate_core
 from isr.stats.independent import clopper_pearson, jeffreys, wilson
+from isr.stats.label_planning import (
+    LeeAllocation,
+    PairedVerdicts,
+    corrected_half_width,
+    corrected_power,
+    label_allocation,
+    labels_for_difference,
+    lee_allocation,
+)
 from isr.stats.multiplicity import (
     benjamini_hochberg,
     benjamini_yekutieli,
@@ -16,16 +25,13 @@ from isr.stats.multiplicity import (
 from isr.stats.paired import McNemar, PairedComparison, compare_methods, mcnemar
 from isr.stats.planning import (
     Components,
-    LeeAllocation,
     Plan,
     TwoProportions,
-    corrected_half_width,
     edits_for_half_width,
     edits_for_two_proportions,
     images_for_difference,
     images_for_half_width,
-    label_allocation,
-    lee_allocation,
+    images_within_margin,
     planned_design_effect,
     power_of_difference,
     prompts_for_difference,
@@ -43,6 +49,7 @@ __all__ = [
     "LeeAllocation",
     "McNemar",
     "PairedComparison",
+    "PairedVerdicts",
     "Plan",
     "RateCore",
     "SignFlip",
@@ -58,6 +65,7 @@ __all__ = [
     "cluster_bootstrap",
     "compare_methods",
     "corrected_half_width",
+    "corrected_power",
     "design_effect",
     "difference_core",
     "difference_interval",
@@ -67,8 +75,10 @@ __all__ = [
     "holm_family",
     "images_for_difference",
     "images_for_half_width",
+    "images_within_margin",
     "jeffreys",
     "label_allocation",
+    "labels_for_difference",
     "lee_allocation",
     "mcnemar",
     "percentile_interval",

@@ -1,9 +1,9 @@
-"""How many images, prompts and labels a wanted precision needs, from guesses or from a pilot run."""
+"""How many images and prompts a wanted precision needs, from guesses or from a pilot run."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,9 +14,7 @@ from scipy.special import gammaincinv, ndtr, ndtri, stdtrit
 from isr.errors import StatisticsError
 from isr.stats.jackknife import spread_df
 from isr.stats.rows import codes
-from isr.types import Floats, Ints
 
-MINIMUM_PER_VERDICT = 20
 MAX_IMAGES = 10_000_000
 
 
@@ -32,13 +30,15 @@ class Plan:
     notes: tuple[str, ...]
 
 
-def _positive(where: str, **values: float) -> None:
+def positive(where: str, **values: float) -> None:
+    """Raises ``StatisticsError`` for a value that is no number above 0."""
     for name, x in values.items():
         if not (x > 0 and math.isfinite(x)):
             raise StatisticsError(f"{where}: {name}: expected a number above 0, found {x!r}")
 
 
-def _rates(where: str, **values: float) -> None:
+def rates(where: str, **values: float) -> None:
+    """Raises ``StatisticsError`` for a value that does not lie between 0 and 1."""
     for name, x in values.items():
         if not 0 < x < 1:
             raise StatisticsError(f"{where}: {name}: expected a number between 0 and 1, found {x!r}")
@@ -100,7 +100,7 @@ def assured_factor(values: ArrayLike, image: ArrayLike, assurance: float) -> flo
     >>> round(assured_factor([0, 1, 1, 0, 0, 1, 1, 0], [0, 1, 2, 3, 4, 5, 6, 7], 0.8), 2)  # 7 / 3.822 x .44 / .2857
     2.82
     """
-    _rates("assured_factor", assurance=assurance)
+    rates("assured_factor", assurance=assurance)
     x, group = np.asarray(values, dtype=np.float64), codes(image)
     sizes = np.bincount(group)
     means = np.bincount(group, weights=x) / sizes
@@ -129,8 +129,8 @@ def edits_for_half_width(p: float, half: float, *, deff: float = 1.0, level: flo
     >>> round(edits_for_half_width(0.5, 0.1))  # 1.96^2 * .25 / .01
     96
     """
-    _rates("edits_for_half_width", p=p, level=level)
-    _positive("edits_for_half_width", half=half, deff=deff)
+    rates("edits_for_half_width", p=p, level=level)
+    positive("edits_for_half_width", half=half, deff=deff)
     z = float(ndtri((1 - level) / 2))
     return deff * z * z * p * (1 - p) / half**2
 
@@ -169,8 +169,8 @@ def images_for_half_width(
     >>> images_for_half_width(0.5, 0.05, 5, 0.3).needed >= 384 * 2.2 / 5  # edits x design effect / edits per image
     True
     """
-    _rates("images_for_half_width", p=p, level=level)
-    _positive("images_for_half_width", half=half, per_image=per_image)
+    rates("images_for_half_width", p=p, level=level)
+    positive("images_for_half_width", half=half, per_image=per_image)
     deff = planned_design_effect(per_image, icc, cv)
     spread = factor * p * (1 - p) / half**2
     exact = _images(lambda g: _t(g, level) ** 2 * deff * spread / per_image)
@@ -201,8 +201,8 @@ def images_for_difference(
     >>> images_for_difference(0.1, 0.02, 0.2, 5).needed > images_for_difference(0.2, 0.02, 0.2, 5).needed
     True
     """
-    _rates("images_for_difference", power=power, level=level)
-    _positive("images_for_difference", difference=abs(difference), per_image=per_image)
+    rates("images_for_difference", power=power, level=level)
+    positive("images_for_difference", difference=abs(difference), per_image=per_image)
     if between < 0 or within < 0 or between + within <= 0:
         raise StatisticsError("images_for_difference: between, within: expected variances, not both 0")
     z = float(ndtri(power))
@@ -231,8 +231,8 @@ def prompts_for_difference(
     >>> prompts_for_difference(0.2, 0.02, 0.2, 60).needed
     1
     """
-    _rates("prompts_for_difference", power=power, level=level)
-    _positive("prompts_for_difference", difference=abs(difference))
+    rates("prompts_for_difference", power=power, level=level)
+    positive("prompts_for_difference", difference=abs(difference))
     if images < 2:
         return Plan(None, None, ("at least two images are needed",))
     room = images * difference**2 / (_t(images, level) + float(ndtri(power))) ** 2 - between
@@ -251,12 +251,35 @@ def power_of_difference(
     >>> power_of_difference(0.2, 0.02, 0.2, 60, 5) > 0.8
     True
     """
-    _rates("power_of_difference", level=level)
-    _positive("power_of_difference", per_image=per_image)
+    rates("power_of_difference", level=level)
+    positive("power_of_difference", per_image=per_image)
     if images < 2 or between + within <= 0:
         return None
     se = math.sqrt((between + within / per_image) / images)
     return 0.5 * math.erfc(-(abs(difference) / se - _t(images, level)) / math.sqrt(2))
+
+
+def images_within_margin(
+    margin: float,
+    between: float,
+    within: float,
+    per_image: float,
+    *,
+    equivalent: bool,
+    power: float = 0.8,
+    alpha: float = 0.05,
+) -> Plan:
+    """Images to show that two methods without a difference are no worse than, or equivalent within, a margin.
+
+    :func:`images_for_difference` of the margin at one-sided ``alpha``. For equivalence both one-sided tests must succeed, so each
+    fails with half of ``1 - power`` (Phillips 1990).
+
+    >>> worse, same = (images_within_margin(0.1, 0.02, 0.2, 5, equivalent=e).needed for e in (False, True))
+    >>> worse < same
+    True
+    """
+    each = 1 - (1 - power) / 2 if equivalent else power
+    return images_for_difference(margin, between, within, per_image, power=each, level=1 - 2 * alpha)
 
 
 class TwoProportions(NamedTuple):
@@ -276,7 +299,7 @@ def edits_for_two_proportions(
     >>> round(edits_for_two_proportions(0.5, 0.7).effect_h, 4)  # 2 asin(sqrt .5) - 2 asin(sqrt .7)
     -0.4115
     """
-    _rates("edits_for_two_proportions", p1=p1, p2=p2, power=power, level=level)
+    rates("edits_for_two_proportions", p1=p1, p2=p2, power=power, level=level)
     h = 2 * math.asin(math.sqrt(p1)) - 2 * math.asin(math.sqrt(p2))
     if h == 0:
         raise StatisticsError(
@@ -293,128 +316,3 @@ def edits_for_two_proportions(
         reached = float(ndtr(middle - z) + ndtr(-middle - z))
         low, high = (low, middle) if reached >= power else (middle, high)
     return TwoProportions(h, 2 * deff * (high / h) ** 2)
-
-
-# --------------------------------------------------------------------------- labels
-
-
-def label_allocation(
-    total: int, counts: Sequence[int], rates: Sequence[float], *, minimum: int = MINIMUM_PER_VERDICT
-) -> Ints:
-    """Labels per verdict: ``n_v`` in proportion to ``w_v sqrt(y_v (1 - y_v))``, at least ``minimum`` each.
-
-    Neyman (1934). counts: edits per verdict (no verdict gets more labels than it has edits). rates: guesses of
-    the people's rate within each; a guess of 0 or 1 is pulled to 0.05 or 0.95, since it is never that certain.
-
-    >>> label_allocation(100, [500, 500], [0.1, 0.5]).tolist()  # sqrt(.09) to sqrt(.25): 3 to 5
-    [38, 62]
-    """
-    have, guess = np.asarray(counts, dtype=np.int64), np.clip(np.asarray(rates, dtype=np.float64), 0.05, 0.95)
-    if have.ndim != 1 or have.shape != guess.shape or (have < 0).any() or total < 0:
-        raise StatisticsError(
-            "label_allocation: expected one count (>= 0) and one rate per verdict, total >= 0"
-        )
-    least = np.minimum(have, minimum)
-    if least.sum() > total:
-        # not enough for the minimum everywhere: share what there is equally
-        return _share(total, np.minimum(1.0, have.astype(np.float64)), have)
-    return least + _share(
-        total - int(least.sum()),
-        (have * np.sqrt(guess * (1 - guess))).astype(np.float64),
-        have - least,
-        least,
-    )
-
-
-def _share(total: int, weights: Floats, room: Ints, given: Ints | None = None) -> Ints:
-    """``total`` whole units by weight over what was given before, never above ``room`` (largest deficit first)."""
-    before = np.zeros_like(room) if given is None else given
-    out = np.zeros_like(room)
-    goal = weights / weights.sum() * (total + before.sum()) if weights.sum() > 0 else np.zeros(room.size)
-    bulk = np.minimum(room, np.maximum(0, np.floor(goal - before))).astype(np.int64)
-    if bulk.sum() <= total:
-        out += bulk
-    while out.sum() < min(total, int(room.sum())):
-        deficit = np.where(out < room, goal - before - out, -np.inf)
-        out[int(np.argmax(deficit))] += 1
-    return out
-
-
-def corrected_half_width(
-    shares: Sequence[float],
-    rates: Sequence[float],
-    labels: Sequence[int],
-    edits: int,
-    *,
-    deff: float = 1.0,
-    level: float = 0.95,
-    images: int | None = None,
-) -> float:
-    """Predicted half-width of the post-stratified rate with ``labels`` per verdict.
-
-    ``t sqrt(D [sum_v w_v (y_v - theta)^2 / N + sum_v w_v^2 y_v (1 - y_v) / n_v])`` (Cochran 1977, 5A.9), the rates smoothed as
-    where they are estimated, t with one less degree of freedom than there are labels or ``images``.
-
-    >>> few, many = (corrected_half_width([0.5, 0.5], [0.1, 0.9], [n, n], 1000) for n in (50, 200))
-    >>> few > many
-    True
-    """
-    w, y, n = (np.asarray(x, dtype=np.float64) for x in (shares, rates, labels))
-    if not (w.shape == y.shape == n.shape) or abs(w.sum() - 1) > 1e-6 or ((n <= 0) & (w > 0)).any():
-        raise StatisticsError(
-            "corrected_half_width: shares must sum to 1 and every verdict that occurs needs labels"
-        )
-    y = (n * y + 0.5) / (n + 1)
-    theta = float((w * y).sum())
-    variance = float((w * (y - theta) ** 2).sum()) / edits
-    variance += float((w**2 * y * (1 - y) / np.where(n > 0, n, 1)).sum())
-    df = max(min(float(n.sum()), math.inf if images is None else images) - 1, 1.0)
-    return -float(stdtrit(df, (1 - level) / 2)) * math.sqrt(deff * variance)
-
-
-def label_icc(icc: float, shares: Sequence[float], rates: Sequence[float]) -> float:
-    """The intra-image correlation of people's labels from that of the judge's verdicts, which errors make smaller.
-
-    shares, rates: of the verdicts not immunized and immunized, and what people call immunized within each. Errors that are
-    independent of the image give ``ICC w (1 - w) / (J^2 theta (1 - theta))``, J = sensitivity + specificity - 1.
-
-    >>> round(label_icc(0.2, [0.5, 0.5], [0.1, 0.9]), 4)  # J = .9 + .9 - 1: .2 / .64
-    0.3125
-    """
-    w, theta = shares[1], shares[0] * rates[0] + shares[1] * rates[1]
-    if not (0 < theta < 1 and 0 < w < 1):
-        return icc
-    sensitivity, specificity = w * rates[1] / theta, (1 - w) * (1 - rates[0]) / (1 - theta)
-    quality = sensitivity + specificity - 1
-    if quality <= 0:
-        return icc
-    return min(1.0, max(icc, icc * w * (1 - w) / (quality**2 * theta * (1 - theta))))
-
-
-class LeeAllocation(NamedTuple):
-    """Calibration labels on edits that people call not immunized, and immunized."""
-
-    negatives: int
-    positives: int
-
-
-def lee_allocation(
-    total: int, p: float, true_negatives: int, negatives: int, true_positives: int, positives: int
-) -> LeeAllocation:
-    """Calibration labels for Rogan-Gladen: ``m1 = m / (1 + (1/p - 1) sqrt(kappa))``.
-
-    ``kappa = (1 - q0) / (1 - q1)`` from a pilot, one success and one failure added to each rate (code of Lee et
-    al. 2025, arXiv 2511.21140). p: the judge's rate in the test set; 0 and 1 put every label on one side.
-
-    >>> sum(lee_allocation(100, 0.4, 45, 50, 40, 50))
-    100
-    """
-    if not 0 <= p <= 1 or total < 0:
-        raise StatisticsError(
-            f"lee_allocation: expected a rate in [0, 1] and total >= 0, found {p!r} and {total!r}"
-        )
-    q0, q1 = (true_negatives + 1) / (negatives + 2), (true_positives + 1) / (positives + 2)
-    kappa = (1 - q0) / (1 - q1)
-    share = 0.0 if p == 0 else 1 / (1 + (1 / p - 1) * math.sqrt(kappa))
-    m1 = round(total * share)
-    return LeeAllocation(total - m1, m1)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from isr.errors import UsageError
-from isr.scoring.planning import ImagesNeeded, LabelsNeeded, Wanted, plan
+from isr.scoring.planned import ImagesNeeded, LabelsNeeded, UnitsNeeded, Wanted
+from isr.scoring.planning import plan
 from isr.stats.endpoints import rate_core
+from isr.stats.planning import images_within_margin
+from tests.runs import recorded_run
 
 RUN = Path(__file__).parents[1] / "golden" / "0.1.0" / "oracle"
 
@@ -70,3 +74,45 @@ def test_a_comparison_of_a_family_needs_more_images() -> None:
     # (2.81 + .84)^2 against (1.96 + .84)^2 at z: 1.70 times as many
     assert 1.5 < one_of_ten.images / alone.images < 1.8
     assert one_of_ten.wanted.endswith("as one of 10 comparisons")
+
+
+def test_labels_for_a_difference_of_people(tmp_path: Path) -> None:
+    def say(number: int) -> dict[str, object]:
+        fails = (number * 7919) % 10 < (7 if number % 2 else 3)
+        return {"reasoning": "x", "score": 0 if fails else 4, "verdict": "fails" if fails else "fine"}
+
+    run = recorded_run(tmp_path, images=30, prompts=6, methods=("a", "b"), say=say)
+    wanted = Wanted(label_difference=0.3, pilot=run, method="a", against="b", quality=(0.85, 0.9))
+    (found,) = plan(wanted).answers
+    assert isinstance(found, UnitsNeeded)
+    assert found.units is not None
+    assert (
+        found.answer
+        == f"{found.units} of 180 units, drawn at random, labelled on both edits: {2 * found.units} labels"
+    )
+    assert "sensitivity 0.85 and specificity 0.9" in found.notes[0]
+    better = plan(replace(wanted, quality=(0.99, 0.99))).answers[0]
+    assert isinstance(better, UnitsNeeded)
+    assert (better.units or 0) < found.units
+    family = plan(replace(wanted, family=6)).answers[0]
+    assert isinstance(family, UnitsNeeded)
+    assert family.units is None or family.units > found.units
+    (never,) = plan(replace(wanted, label_difference=0.02)).answers
+    assert never.answer == "no number of labels on this pilot"
+    with pytest.raises(UsageError, match="expected a --pilot run"):
+        plan(Wanted(label_difference=0.1))
+    with pytest.raises(UsageError, match="a judge better than chance"):
+        plan(replace(wanted, quality=(0.4, 0.5)))
+
+
+def test_images_for_a_margin() -> None:
+    (found,) = plan(Wanted(margin=0.1, discordant=0.3, icc=0.2, per_image=5)).answers
+    assert isinstance(found, ImagesNeeded)
+    same = images_within_margin(0.1, 0.2 * 0.3, 0.8 * 0.3, 5, equivalent=True)
+    worse = images_within_margin(0.1, 0.2 * 0.3, 0.8 * 0.3, 5, equivalent=False)
+    assert (
+        found.answer == f"{same.needed} images with 5 edits each for equivalent; {worse.needed} for no worse"
+    )
+    (family,) = plan(Wanted(margin=0.1, discordant=0.3, icc=0.2, per_image=5, family=5)).answers
+    assert isinstance(family, ImagesNeeded)
+    assert (family.images or 0) > (found.images or 0)

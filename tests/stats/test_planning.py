@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.special import bdtrc, stdtrit
 
 from isr.errors import StatisticsError
 from isr.stats import planning as pl
+from isr.stats.difference import margin_p_values
 
 
 def test_planned_design_effect() -> None:
@@ -73,47 +72,6 @@ def test_half_width_formula() -> None:
     )
 
 
-@settings(max_examples=80)
-@given(
-    st.integers(0, 400),
-    st.lists(st.tuples(st.integers(0, 300), st.floats(0, 1)), min_size=1, max_size=5),
-    st.integers(0, 30),
-)
-def test_allocation_adds_up_and_respects_what_there_is(total, verdicts, minimum) -> None:
-    counts, rates = [c for c, _ in verdicts], [r for _, r in verdicts]
-    found = pl.label_allocation(total, counts, rates, minimum=minimum)
-    assert found.sum() == min(total, sum(counts))
-    assert (found >= 0).all()
-    assert (found <= counts).all()
-    least = np.minimum(counts, minimum)
-    if least.sum() <= total:
-        assert (found >= least).all()
-
-
-def test_allocation_follows_neyman() -> None:
-    # 400 x sqrt(.25) = 200 against 100 x sqrt(.09) = 30: 87 to 13 of 100, and at least 20
-    assert pl.label_allocation(100, [400, 100], [0.5, 0.9], minimum=0).tolist() == [87, 13]
-    assert pl.label_allocation(100, [400, 100], [0.5, 0.9]).tolist() == [80, 20]
-    assert pl.label_allocation(10, [400, 100], [0.5, 0.9]).tolist() == [5, 5]
-
-
-def test_more_labels_narrow_the_corrected_rate() -> None:
-    one = pl.corrected_half_width([0.3, 0.7], [0.9, 0.1], [25, 25], 200)
-    two = pl.corrected_half_width([0.3, 0.7], [0.9, 0.1], [50, 50], 200)
-    # smoothed rates 23/26 and 3/26, theta .34615: (.3 x .53846^2 + .7 x .23077^2)/200 + (.09 + .49) x .10207/25; t(49) = 2.00958
-    assert one == pytest.approx(2.009575 * (0.0006213 + 0.0023680) ** 0.5, rel=1e-4)
-    assert two < one
-    assert pl.corrected_half_width([0.3, 0.7], [0.9, 0.1], [25, 25], 200, images=10) > one
-
-
-def test_labels_are_more_alike_than_verdicts_that_err() -> None:
-    # w = .5, theta = .5, sensitivity and specificity .9: J^2 = .64
-    assert pl.label_icc(0.2, [0.5, 0.5], [0.1, 0.9]) == pytest.approx(0.2 / 0.64)
-    assert pl.label_icc(0.2, [0.5, 0.5], [0.0, 1.0]) == pytest.approx(0.2)  # no error
-    assert pl.label_icc(0.9, [0.5, 0.5], [0.3, 0.7]) == 1.0
-    assert pl.label_icc(0.2, [0.5, 0.5], [0.6, 0.4]) == 0.2  # worse than chance tells nothing
-
-
 @pytest.mark.parametrize("images", [8, 15, 30])
 def test_a_plan_from_a_small_pilot_holds_in_the_assured_share_of_pilots(images: int) -> None:
     """300 pilots of normal image means of variance 1 (5 edits, all alike): the raised variance is too small in at most 20 %."""
@@ -135,15 +93,6 @@ def bdtri_upper(n: int, p: float) -> int:
     return next(k for k in range(n + 1) if bdtrc(k, n, p) < 1e-4)
 
 
-def test_lee_allocation_by_hand() -> None:
-    # equal error rates and p = 1/2: half and half
-    assert pl.lee_allocation(100, 0.5, 80, 98, 80, 98) == (50, 50)
-    # q0 = q1, p = 0.2: m1 = 100 / (1 + 4) = 20
-    assert pl.lee_allocation(100, 0.2, 80, 98, 80, 98) == (80, 20)
-    assert pl.lee_allocation(100, 0.0, 80, 98, 80, 98) == (100, 0)
-    assert pl.lee_allocation(100, 1.0, 80, 98, 80, 98) == (0, 100)
-
-
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -153,12 +102,38 @@ def test_lee_allocation_by_hand() -> None:
         (lambda: pl.images_for_difference(0.1, 0, 0, 5), "not both 0"),
         (lambda: pl.edits_for_two_proportions(0.5, 0.5), "equal"),
         (lambda: pl.edits_for_two_proportions(0.5, 0.6, power=0.04), "more than 0.05"),
-        (lambda: pl.label_allocation(-1, [1], [0.5]), "total >= 0"),
-        (lambda: pl.corrected_half_width([0.3, 0.7], [0.9, 0.1], [0, 50], 200), "needs labels"),
-        (lambda: pl.lee_allocation(100, 2.0, 1, 2, 1, 2), r"\[0, 1\]"),
         (lambda: pl.variance_components([1, np.nan], [0, 1]), "finite"),
     ],
 )
 def test_misuse_is_named(call, words) -> None:
     with pytest.raises(StatisticsError, match=words):
         call()
+
+
+def test_margins_are_differences_at_their_own_level() -> None:
+    """One-sided 5 % is the 90 % interval; equivalence needs both tests, so each fails with half the risk."""
+    worse = pl.images_within_margin(0.1, 0.02, 0.2, 5, equivalent=False)
+    assert worse == pl.images_for_difference(0.1, 0.02, 0.2, 5, level=0.9)
+    same = pl.images_within_margin(0.1, 0.02, 0.2, 5, equivalent=True)
+    assert same == pl.images_for_difference(0.1, 0.02, 0.2, 5, power=0.9, level=0.9)
+    strict = pl.images_within_margin(0.1, 0.02, 0.2, 5, equivalent=True, alpha=0.01)
+    assert strict.needed is not None
+    assert same.needed is not None
+    assert strict.needed > same.needed
+
+
+def test_planned_equivalence_comes_true() -> None:
+    """Two methods without a difference, as many images as planned: the share that margin_p_values calls equivalent."""
+    rng = np.random.default_rng(7)
+    between, within, margin, runs = 0.02, 0.3, 0.08, 1_500
+    images = pl.images_within_margin(margin, between, within, 5, equivalent=True).needed
+    assert images is not None
+    # d of -1, 0, 1 by image: its mean has variance `between`, the rest `within`
+    shift = np.clip(rng.normal(0, between**0.5, (runs, images, 1)), -0.5, 0.5)
+    half = (within + between) / 2
+    u = rng.random((runs, images, 5))
+    d = (u < half + shift / 2).astype(float) - (u > 1 - half + shift / 2)
+    image = np.repeat(np.arange(images), 5)
+    found = [margin_p_values(x.ravel(), image, margin) for x in d]
+    shown = sum(f is not None and f.equivalent < 0.05 for f in found)
+    assert 0.76 * runs < shown < 0.88 * runs

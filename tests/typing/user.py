@@ -8,7 +8,7 @@ from typing import assert_type
 import isr
 from isr.plugin import Answer, Card, Finish, Prepared, Request, TransportError, TransportReason
 from isr.scoring.compare import Comparison
-from isr.scoring.planning import Planned
+from isr.scoring.planned import Planned
 from isr.scoring.records import UndecidedCount
 
 
