@@ -18,8 +18,9 @@ _PATH = click.Path(path_type=Path)
 @click.option("--out", type=_PATH, help="The study's folder. Default: EDIT_DIR.labels beside the data.")
 @click.option(
     "--design", default="random", show_default=True,
-    type=click.Choice(["random", "within_verdict", "disagreement"]),
-    help="How edits are drawn; the probabilities are kept for isr calibrate.",
+    type=click.Choice(["random", "units", "within_verdict", "disagreement"]),
+    help="How edits are drawn; the probabilities are kept for isr calibrate. units: those of every method on the same units, "
+    "for isr compare --labels.",
 )  # fmt: skip
 @click.option("--judge", "judges", multiple=True, type=_PATH, metavar="RUN", help="Finished runs to draw by.")
 @click.option("--edits", default=150, show_default=True, help="Edits of protected images to label.")
@@ -66,6 +67,7 @@ def command(
     \b
     isr label edits/ --edits 150
     isr label edits/ --design within_verdict --judge edits.isr
+    isr label edits/ --design units --edits 160
     isr label edits/ --design disagreement --judge a.isr --judge b.isr
     isr label edits/ --export
     isr agree --labels edits.labels/labels.csv --labels edits.labels/labels-controls.csv --judge edits.isr

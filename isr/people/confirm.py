@@ -169,7 +169,7 @@ def _pair(
     if not rows.marks.any():
         return replace(
             made,
-            refused="no unit is labelled on both methods' outputs; label edits of both, of the same units",
+            refused="no unit is labelled on both methods' outputs; label edits of both, of the same units (isr label --design units)",
         )
     columns = (*rows.judge, *rows.human, rows.marks, rows.image)
     strata: Strata = "own" if choices.design == "random" else "cells"

@@ -18,12 +18,12 @@ from isr.judging.plan import arms_of
 from isr.judging.rubrics import Rubric
 from isr.people.judgements import EditInfo, Judgements
 from isr.people.labels import QUESTIONS, Label
-from isr.people.sampling import Sample, draw
+from isr.people.sampling import Sample, draw, draw_units
 from isr.reading import read_bytes
 from isr.types import Arm, Edit, ImageRef, Treatment
 
 Kind = Literal["edit", "control", "attention"]
-Design = Literal["random", "within_verdict", "disagreement"]
+Design = Literal["random", "units", "within_verdict", "disagreement"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,8 @@ def plan_study(
 ) -> Study:
     """Draws the edits, control edits and attention checks of a study. Raises ``UsageError``.
 
-    random: every edit with the same chance, within ``strata`` if there are any. within_verdict: within the judge's
+    random: every edit with the same chance, within ``strata`` if there are any. units: whole units, the edits of every method
+    on each, with the control edits of the same units first. within_verdict: within the judge's
     outcome. disagreement: a share ``disputed`` of the edits on which judges differ. The probabilities are kept.
     """
     _check_ranges(edits, controls, repeat, attention, disputed)
@@ -93,10 +94,20 @@ def plan_study(
             row["disagreement"] = "disputed" if _disputed(i, judges) else "agreed"
         by, share = ["disagreement"], disputed
         shares = {"disputed": share, "agreed": 1 - share}
-    sample = draw(judged, rows, n=n, by=by, seed=seed, guideline=guideline, shares=shares)
+    if design == "units":
+        if strata:
+            raise UsageError(
+                "--strata: expected none with --design units, which draws from all units alike; leave it out"
+            )
+        sample = draw_units(judged, rows, n=n, seed=seed, guideline=guideline)
+    else:
+        sample = draw(judged, rows, n=n, by=by, seed=seed, guideline=guideline, shares=shares)
     items = [_item("edit", by_id[label.edit_id], by_id[label.edit_id].edited, label) for label in sample.rows]
     rng = np.random.default_rng([seed, 1])
     controlled = [e for e, arm in arms_of(directory.edits) if arm is Arm.CONTROL]
+    if design == "units":
+        drawn = {by_id[label.edit_id].unit for label in sample.rows}
+        controlled = [e for e in controlled if e.unit in drawn]
     count = min(round(controls * n), len(controlled))
     for i in sorted(rng.choice(len(controlled), size=count, replace=False).tolist()) if count else ():
         edit = controlled[i]
@@ -134,7 +145,7 @@ def _calibration_design(design: Design) -> str:
 def _judged(directory: EditDirectory, judges: Sequence[Judgements], design: Design) -> Judgements:
     """The judge that edits are drawn by; without one only what the directory says."""
     known = {e.edit_id: EditInfo(e.unit.image_id, e.edited.sha256) for e in directory.edits}
-    if design == "random":
+    if design in ("random", "units"):
         return Judgements(name="", judge="", rubrics={}, verdicts={}, outcomes={}, edits=known)
     if not judges:
         raise UsageError(f"--design {design}: expected a finished run (--judge RUN); found none")

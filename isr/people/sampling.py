@@ -17,6 +17,7 @@ from isr.people.judgements import Judgements
 from isr.people.labels import Label, Labels
 from isr.people.labels_file import write_labels
 from isr.people.labelstudio import CONFIG, export_tasks
+from isr.types import Unit
 
 TABLE_I = (150, 3)
 """Triples and raters of the paper's human study (arXiv 2512.14320, Table I); which strata it used is not known."""
@@ -94,6 +95,49 @@ def draw(
     shown = {r.edit_id: {k: rows[r.edit_id].get(k, "") for k in SHOWN} for r in drawn}
     counts = {k: (sizes[k], len(v)) for k, v in sorted(strata.items())}
     return Sample(plan=plan, design=design, strata=counts, rows=tuple(drawn), shown=shown, content=content)
+
+
+def draw_units(
+    judgements: Judgements,
+    rows: Mapping[str, Mapping[str, str]],
+    *,
+    n: int = TABLE_I[0],
+    seed: int = 0,
+    guideline: str = "",
+) -> Sample:
+    """Whole units (image, prompt, editor, seed, purifier) at random, about ``n`` edits: those of every method on each.
+
+    So methods are compared by people (``isr compare --labels --design random``): a difference needs labels on both sides of a
+    unit. Every unit has the same chance.
+    """
+    edits = sorted(judgements.edits)
+    if not 1 <= n <= len(edits):
+        raise UsageError(f"--edits: expected 1 to {len(edits)}, as many as the run has; found {n}")
+    units: dict[tuple[str, ...], list[str]] = {}
+    for edit in edits:
+        units.setdefault(tuple(rows[edit].get(c, "") for c in Unit._fields), []).append(edit)
+    count = min(len(units), max(1, round(n * len(units) / len(edits))))
+    content = {
+        "schema": "isr.plan/1",
+        "edits": sha256_json([[e, judgements.edits[e].sha256] for e in edits]),
+        "by": ["unit"],
+        "strata": {"(every unit)": [count, len(units)]},
+        "seed": seed,
+        "guideline": guideline,
+    }
+    plan = sha256_json(content)
+    chosen = np.random.default_rng(seed).choice(len(units), size=count, replace=False)
+    drawn = [edit for i in sorted(chosen.tolist()) for edit in units[sorted(units)[i]]]
+    made = tuple(
+        Label(
+            edit_id=edit, rater="", edit_sha256=judgements.edits[edit].sha256, image_id=judgements.edits[edit].image_id,
+            pi=count / len(units), plan=plan, guideline=guideline,
+        )
+        for edit in drawn
+    )  # fmt: skip
+    shown = {r.edit_id: {k: rows[r.edit_id].get(k, "") for k in SHOWN} for r in made}
+    counts = {"(every unit)": (count, len(units))}
+    return Sample(plan=plan, design="random", strata=counts, rows=made, shown=shown, content=content)
 
 
 def _stratum(
