@@ -111,7 +111,8 @@ def compare_read(
         raise UsageError(f"--by: expected columns that describe edits; found {', '.join(reserved)}")
     if (labels is None) != (design is None):
         raise UsageError(
-            "isr compare: expected --labels and --design together; found one of them; say how the labelled units were chosen"
+            "isr compare: expected --labels and --design together; found one of them; say how the labelled units were chosen: random, "
+            "or within_verdict"
         )
     if labels is None and (plan is not None or pool_guidelines or allow_unmatched):
         raise UsageError(

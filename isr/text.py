@@ -108,6 +108,30 @@ def p_value(value: float | None) -> str:
     return NOTHING if value is None else "<.0001" if value < 0.0001 else f"{value:.4f}"
 
 
+MARGIN_ALPHA = 0.05
+"""Level of each of the two one-sided tests of a margin: they say what the 90 % interval says."""
+
+
+def within_margin(adjusted: tuple[float, float] | None, margin: float, what: str) -> str:
+    """What a margin says of a difference. adjusted: p-values of "no worse by more than it" and of "equivalent within it".
+
+    The smaller of two p-values at 5 % is a claim, the larger none.
+    """
+    head = f"margin of {100 * margin:g} pp, {what}: "
+    if adjusted is None:
+        return f"{head}no claim: there is no interval"
+    worse, same = adjusted
+    said = (
+        "equivalent within it" if same < MARGIN_ALPHA
+        else "no worse by more than it" if worse < MARGIN_ALPHA
+        else "not shown to be within it"
+    )  # fmt: skip
+    return (
+        f"{head}{said}: adjusted p no worse {p_value(worse)}, equivalent {p_value(same)} (two one-sided tests at "
+        f"{MARGIN_ALPHA:.0%})"
+    )
+
+
 def plain(text: str) -> str:
     """Text that a stranger wrote, without control characters: it must not break a table or the terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)

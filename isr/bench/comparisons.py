@@ -19,12 +19,12 @@ from isr.bench.cells import Editing, Immunization, Plan
 from isr.bench.study import NONE
 from isr.bench.study_labels import Labelled, corrected
 from isr.people.confirm_text import banner, quality_in_words
-from isr.scoring.compare import paired_signature, with_undecided
+from isr.scoring.compare import in_words, paired_signature, with_undecided
 from isr.scoring.comparison import Confirmed
 from isr.scoring.finished import EditRow, FinishedRun
+from isr.scoring.sampling import ALL_THERE_IS, Sampling
 from isr.signature import Signature
 from isr.stats.paired import PairedComparison, compare_methods
-from isr.stats.rows import codes
 from isr.types import Treatment, Unit
 
 MAIN, ABLATIONS = "main", "ablations"
@@ -70,11 +70,12 @@ class Compared:
             "losses": extra.only_second if extra else None,
             "undecided": self.found.undecided,
             "notes": list(self.found.notes),
+            **({} if self.found.within is None else {"within": list(self.found.within)}),
             **({} if self.people is None else {"people": asdict(self.people)}),
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """A family of comparisons, adjusted together; ``claim``: by the judge on whom the study's claims rest.
 
@@ -149,10 +150,11 @@ def compared(
     seed: int = 0,
     claim: bool = True,
     labelled: Labelled | None = None,
+    drawn: Sampling = ALL_THERE_IS,
 ) -> Family:
     """The family ``pairs`` by one judge's runs over the editors. ``labels``: what the study calls each treatment.
 
-    labelled: people's labels, by which each difference is corrected too.
+    labelled: people's labels, by which each difference is corrected too. drawn: of what the units are a sample.
     """
     held = _held(runs, labels)
     units = sorted({u for some in held.values() for u in some})
@@ -163,26 +165,31 @@ def compared(
     }
     family = compare_methods(
         table,
-        codes([u.image_id for u in units]),
+        drawn.images(units),
         pairs=[(_key(_side(p, p.first)), _key(_side(p, p.second))) for p in pairs],
         seed=seed,
         level=level,
+        prompt=drawn.asked(units),
+        prompts=drawn.prompts,
+        margin=drawn.margin,
     )
     members = tuple(
-        Compared(p, _told(one, p, sides[_side(p, p.first)], sides[_side(p, p.second)], level))
+        Compared(p, _told(one, p, sides[_side(p, p.first)], sides[_side(p, p.second)], level, drawn))
         for p, one in zip(pairs, family, strict=True)
     )
-    made = paired_signature(runs[0].instrument, f"{name}:{len(pairs)}", seed, level)
+    made = paired_signature(runs[0].instrument, f"{name}:{len(pairs)}", seed, level, drawn)
     told: tuple[str, ...] = ()
     if labelled is not None:
         unprotected = frozenset(_key(s) for s in sides if s[2] == NONE)
-        people = corrected(family, {_key(s): o for s, o in sides.items()}, unprotected, labelled, level=level)
+        people = corrected(
+            family, {_key(s): o for s, o in sides.items()}, unprotected, labelled, drawn=drawn, level=level
+        )
         members = tuple(
             replace(m, people=replace(one, first=m.pair.first, second=m.pair.second))
             for m, one in zip(members, people.members, strict=True)
         )
         made, told = made.plus(*people.signature), people.warnings
-    return Family(name, judge, str(made), members, claim, told)
+    return Family(name=name, judge=judge, signature=str(made), members=members, claim=claim, told=told)
 
 
 Side = tuple[
@@ -216,9 +223,11 @@ def _held(runs: Sequence[FinishedRun], labels: Mapping[Treatment, str]) -> dict[
     return found
 
 
-def _told(one: PairedComparison, pair: Pair, first: Held, second: Held, level: float) -> PairedComparison:
+def _told(
+    one: PairedComparison, pair: Pair, first: Held, second: Held, level: float, drawn: Sampling
+) -> PairedComparison:
     """The comparison under the study's names, its undecided pairs told apart from units that a side has not."""
-    told = with_undecided(one, first, second, level)
+    told = in_words(with_undecided(one, first, second, level, drawn), drawn)
     apart = len(first.keys() ^ second.keys())
     more = (f"{apart} units are on one side only",) if apart else ()
     return replace(told, first=pair.first, second=pair.second, notes=(*told.notes, *more))
@@ -232,10 +241,11 @@ def lines(family: Family) -> Iterator[str]:
         f"{family.name} family of {len(family.members)} comparisons by {family.judge} ({claim}): "
         "first minus second, paired on units"
     )
+    clusters = "clusters" if "|cluster=" in family.signature else "images"
     width = max(len(f"{m.pair.first} - {m.pair.second}") for m in family.members) + 2
     heads = (f"all hold at {level:.0%}", "wins/losses")
     yield (
-        f"  {'':{width}}{'difference':>11}{f'{level:.0%} interval':>20}{heads[0]:>22}{'n':>6}{'images':>8}{heads[1]:>13}"
+        f"  {'':{width}}{'difference':>11}{f'{level:.0%} interval':>20}{heads[0]:>22}{'n':>6}{clusters:>9}{heads[1]:>13}"
         f"{'p':>8}{'Holm':>8}"
     )
     place = ""
@@ -260,9 +270,12 @@ def _level(family: Family) -> float:
 def _notes(family: Family) -> Iterator[str]:
     """Every note once, with the comparison that it is about or how many there are."""
     found: dict[str, list[Pair]] = {}
+    margin = float(Signature.parse(family.signature).get("margin", "0"))
     for m in family.members:
         for note in filter(_matters, m.found.notes):
             found.setdefault(note, []).append(m.pair)
+        if margin:
+            found.setdefault(_margin(m, margin), []).append(m.pair)
         if m.found.open is not None:
             note = text.left_open(m.found.open, _level(family))
             found.setdefault(note, []).append(m.pair)
@@ -275,6 +288,13 @@ def _notes(family: Family) -> Iterator[str]:
             f"{one.first} - {one.second} ({one.place})" if len(pairs) == 1 else f"{len(pairs)} comparisons"
         )
         yield f"  {about}: {note}"
+
+
+def _margin(m: Compared, margin: float) -> str:
+    """What a margin says of a member: of people's difference where labels correct it, else of verdicts."""
+    if m.people is not None and m.people.corrected is not None:
+        return text.within_margin(m.people.within, margin, "corrected")
+    return text.within_margin(m.found.within, margin, "by verdicts")
 
 
 def _of_people(m: Compared) -> Iterator[str]:
@@ -305,7 +325,7 @@ def _line(m: Compared, width: int) -> str:
     name = f"{m.pair.first} - {m.pair.second}"
     counts = f"{extra.only_first}/{extra.only_second}" if extra else "-"
     return (
-        f"    {name:{width - 2}}{text.difference(d.value):>11}{text.difference_interval(d, unit=False):>20}{text.difference_interval(s, unit=False):>22}{d.n:>6}{d.clusters:>8}{counts:>13}"
+        f"    {name:{width - 2}}{text.difference(d.value):>11}{text.difference_interval(d, unit=False):>20}{text.difference_interval(s, unit=False):>22}{d.n:>6}{d.clusters:>9}{counts:>13}"
         f"{text.p_value(m.found.p_value):>8}{text.p_value(m.found.p_holm):>8}"
     )
 
@@ -319,5 +339,5 @@ def _people_line(people: Confirmed, width: int) -> str:
     labels = f"{people.labels} labels"
     return (
         f"{head}{text.difference(d.value):>11}{text.difference_interval(d, unit=False):>20}{text.difference_interval(s, unit=False):>22}"
-        f"{d.n:>6}{d.clusters:>8}{labels:>13}{text.p_value(people.p_value):>8}{text.p_value(people.p_holm):>8}"
+        f"{d.n:>6}{d.clusters:>9}{labels:>13}{text.p_value(people.p_value):>8}{text.p_value(people.p_holm):>8}"
     )

@@ -86,6 +86,7 @@ def _score_rests_on(bench: Bench, scoring: Scoring) -> str:
             _by(bench),
             bench.study.level,
             bench.study.metrics and first,
+            *([bench.study.prompts] if bench.study.prompts != "fixed" else []),
         ]
     )
 
@@ -119,6 +120,7 @@ async def _scored(bench: Bench, scoring: Scoring, show: Show) -> Any:
         by=tuple(_by(bench)),
         level=bench.study.level,
         accept=bench.study.accept,
+        prompts=bench.study.prompts,
         budget_usd=None if budget is None else max(0.0, budget - bench.board.usd),
         metrics=bench.study.metrics and scoring.judge == bench.study.judges[0],
     )

@@ -18,7 +18,7 @@ from isr.bench.paper_tables import LAYOUTS
 from isr.bench.published import Published
 from isr.bench.rows import Row
 from isr.bench.state import BY_SPLIT, Bench, Findings, Show
-from isr.bench.study_labels import Labelled
+from isr.bench.study_labels import NOBODY, Labelled
 from isr.bench.thesis import Thesis
 from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError
@@ -28,7 +28,8 @@ from isr.reading import byte_lines, json_of, why
 from isr.report.page import Options, write_report
 from isr.report.runs import read_report_run
 from isr.scoring.estimates import as_dicts
-from isr.scoring.finished import FinishedRun, read_run
+from isr.scoring.finished import Contender, FinishedRun, read_run
+from isr.scoring.sampling import Sampling
 from isr.types import Treatment
 from sifm_ref.registry import purifier
 
@@ -112,11 +113,18 @@ def _families(bench: Bench, known: Mapping[Key, Immunization]) -> Iterator[Famil
     for scorings in _by_judge(bench.plan.scorings):
         runs = [read_run(bench.out / s.folder) for s in scorings]
         claim = scorings[0].judge == bench.study.judges[0]
+        study = bench.study
+        sides = [
+            Contender("", "", t, rows)
+            for r in runs
+            for t, rows in [*r.treatments.items(), (NOBODY, r.controls)]
+        ]
+        drawn = Sampling.of(sides, study.prompts, study.cluster, study.margin)
         people = None if labelled is None else _for_runs(labelled, runs, claim=claim)
         for name, some in pairs.items():
             yield compared(
                 name, scorings[0].name, some, runs, _labels(runs, known), level=bench.study.level,
-                claim=claim, labelled=people,
+                claim=claim, labelled=people, drawn=drawn,
             )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from math import gcd
@@ -11,17 +10,18 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from isr.bench.material.dataset import STRATUM
 from isr.bench.material.source import DatasetPart
 from isr.bench.material.unseen import UnseenPart
+from isr.bench.study_columns import column_problems
 from isr.bench.study_labels import StudyLabels, label_problems
 from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError, Problem, UsageError
 from isr.judging.card_secrets import shown, shown_setting
 from isr.judging.cards import load_panel
 from isr.judging.rubrics import load_pair
-from isr.reading import Unreadable, csv_file, read_toml
+from isr.reading import Unreadable, read_toml
 from isr.redaction import SECRET_FROM
+from isr.stats.rows import Prompts
 from sifm_ref import registry
 from sifm_ref.budget import Budget
 from sifm_ref.editor import WhiteBox
@@ -33,7 +33,6 @@ Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\
 Role = Literal["ours", "baseline", "ablation"]
 NONE = "none"  # the control edits' name beside methods
 TABLES = ("II", "VI", "VII")
-COLUMNS = ("purifier", "prompt_id", "seed", "editor", "method", "eps", "surrogate")  # of all edits
 UNIT_MULTIPLE = 64  # pixels: sides that every editor here takes
 
 
@@ -125,6 +124,9 @@ class Study(Part):
     editors: tuple[EditorPart, ...] = Field(min_length=1)
     methods: tuple[MethodPart, ...] = Field(min_length=1)
     labels: StudyLabels | None = None
+    prompts: Prompts = "fixed"  # random: rates and differences are about prompts like these
+    cluster: str = ""  # a column that groups images, of one person or one scene, where methods are compared
+    margin: float | None = Field(default=None, gt=0, lt=1)
 
     @field_validator("judges", mode="before")
     @classmethod
@@ -139,7 +141,8 @@ class Study(Part):
     def choices(self) -> dict[str, Any]:
         """The content as plain values; what later versions brought is there only where a study says it."""
         made = self.model_dump(mode="json", by_alias=True)
-        return {k: v for k, v in made.items() if k != "labels" or v is not None}
+        later = {n: type(self).model_fields[n].default for n in ("labels", "prompts", "cluster", "margin")}
+        return {k: v for k, v in made.items() if k not in later or v != later[k]}
 
     def editor(self, name: str) -> EditorPart:
         return next(e for e in self.editors if e.name == name)
@@ -256,34 +259,10 @@ def _crossed(raw: Mapping[str, Any], root: Path) -> Iterator[Said]:
     for table in raw.get("tables", ()) if isinstance(raw.get("tables", ()), list) else ():
         if table not in TABLES:
             yield "tables", f"out of {', '.join(TABLES)}", shown(table), "correct it"
-    yield from _by_problems(raw, root)
+    yield from column_problems(raw, root)
     published = raw.get("published")
     if isinstance(published, str) and published and not (root / published).is_file():
         yield "published", "a file beside the study", shown(published), "correct the path"
-
-
-def _by_problems(raw: Mapping[str, Any], root: Path) -> Iterator[Said]:
-    """Names in ``by`` that are no column of the edits: those that a run writes, and those of the prompts."""
-    part, by = raw.get("images"), raw.get("by", [])
-    if not isinstance(part, dict) or not isinstance(by, list):
-        return
-    columns = {*COLUMNS, "split"}
-    if part.get("dataset"):
-        columns.add(STRATUM)
-    elif isinstance(part.get("prompts"), str) and (root / part["prompts"]).is_file():
-        columns |= _header(root / part["prompts"]) - {"name", "prompt"}
-    for name in by:
-        if isinstance(name, str) and name not in columns:
-            yield "by", f"columns out of {', '.join(sorted(columns))}", shown(name), "correct or drop it"
-
-
-def _header(file: Path) -> set[str]:
-    """The columns of a table; none where it cannot be read, which is said when its rows are."""
-    try:
-        with csv_file(file) as lines:
-            return {c for c in next(csv.reader(lines), []) if c}
-    except Unreadable:
-        return set()
 
 
 def _unused(editors: Sequence[EditorPart], methods: Sequence[tuple[int, MethodPart]]) -> Iterator[Said]:

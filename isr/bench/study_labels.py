@@ -16,6 +16,7 @@ from isr.people.pair_labels import LabelChoices, PairDesign, people_on_units
 from isr.people.study_file import LabelsPart, study_labels
 from isr.scoring.comparison import Confirmed
 from isr.scoring.finished import Contender, EditRow
+from isr.scoring.sampling import Sampling
 from isr.stats.paired import PairedComparison
 from isr.types import Treatment, Unit
 
@@ -86,6 +87,7 @@ def corrected(
     unprotected: frozenset[str],
     labelled: Labelled,
     *,
+    drawn: Sampling,
     level: float,
 ) -> People:
     """The family as people would see it. sides: edits by the names that its members have; unprotected: those of control edits."""
@@ -98,7 +100,7 @@ def corrected(
         unprotected=[c for name, c in every.items() if name in unprotected],
     )
     both = [(sides[one.first], sides[one.second]) for one in family]
-    members = confirm_family(family, both, people, labelled.choices, level=level)
+    members = confirm_family(family, both, people, labelled.choices, drawn=drawn, level=level)
     signature = (
         ("labels", labelled.labels.digest[:19]),
         ("guideline", people.guideline),

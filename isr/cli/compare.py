@@ -11,12 +11,10 @@ import click
 from isr import text
 from isr.cli._labels import labels_of, meaning_options
 
-ALPHA = 0.05  # of the two one-sided tests: they say what the 90 % interval says
 OF_LABELS = ("words", "columns", "prefixes")
 
 if TYPE_CHECKING:
     from isr.scoring.comparison import Choice, Comparison, Confirmed
-    from isr.stats.difference import WithinMargin
     from isr.stats.paired import PairedComparison
 
 
@@ -224,28 +222,13 @@ def _margin(found: Comparison, one: PairedComparison, pair: Confirmed | None) ->
     if size is None:
         return
     if pair is not None and pair.corrected is not None:
-        yield _within(pair.within, size, "corrected")
+        yield text.within_margin(pair.within, size, "corrected")
     elif one.within is not None:
-        yield _within(
+        yield text.within_margin(
             one.within, size, "by verdicts" + (", of the decided pairs alone" if one.open is not None else "")
         )
     else:
         yield f"margin of {100 * size:g} pp: no claim: {'; '.join(one.difference.notes) or 'there is no interval'}"
-
-
-def _within(within: WithinMargin | None, size: float, what: str) -> str:
-    if within is None:
-        return f"margin of {100 * size:g} pp, {what}: no claim: there is no interval"
-    worse, same = within
-    said = (
-        "equivalent within it" if same < ALPHA
-        else "no worse by more than it" if worse < ALPHA
-        else "not shown to be within it"
-    )  # fmt: skip
-    return (
-        f"margin of {100 * size:g} pp, {what}: {said}: adjusted p no worse {text.p_value(worse)}, equivalent {text.p_value(same)} "
-        f"(two one-sided tests at {ALPHA:.0%})"
-    )
 
 
 def _row(one: PairedComparison, joint: str, adjusted: float | None) -> str:

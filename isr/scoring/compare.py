@@ -132,10 +132,10 @@ def _family(
     wanted = frozenset(units)
     sides = {c.name: {u: row for u, row in c.edits.items() if u in wanted} for c in found}
     told = (with_undecided(one, sides[one.first], sides[one.second], level, drawn) for one in compared)
-    return tuple(_in_words(one, drawn) for one in told)
+    return tuple(in_words(one, drawn) for one in told)
 
 
-def _in_words(one: PairedComparison, drawn: Sampling) -> PairedComparison:
+def in_words(one: PairedComparison, drawn: Sampling) -> PairedComparison:
     """The comparison, with its clusters called what they are."""
     return replace(
         one,

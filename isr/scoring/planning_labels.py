@@ -134,7 +134,7 @@ def for_label_difference(pilot: Contender | None, guess: Guess, o: Wanted) -> Un
     factor = assured_factor(d, image, o.assurance) if known.images > 1 else 1.0
     level = simultaneous_level(o.level, o.family)
     found = labels_for_difference(o.label_difference, known, power=o.power, level=level, factor=factor)
-    wanted = f"people's difference of {100 * o.label_difference:g} percentage points to the {name}, power {o.power:.0%}"
+    wanted = f"people's difference of {100 * o.label_difference:g} percentage points to {name}, power {o.power:.0%}"
     wanted += f", as one of {o.family} comparisons" if o.family > 1 else ""
     answer = (
         "no number of labels on this pilot"

@@ -12,6 +12,7 @@ import pytest
 from isr.bench.comparisons import MAIN, Pair, compared, lines
 from isr.scoring.compare import compare
 from isr.scoring.finished import EditRow, FinishedRun, contenders
+from isr.scoring.sampling import Sampling
 from isr.stats.paired import compare_methods
 from isr.types import Treatment, Unit
 
@@ -115,6 +116,30 @@ def test_as_isr_compare_says() -> None:
     assert (ours.p_value, ours.p_holm, ours.p_method) == (theirs.p_value, theirs.p_holm, theirs.p_method)
     assert ours.undecided == theirs.undecided == 1
     assert ours.notes == theirs.notes
+
+
+def test_prompts_clusters_and_margins_as_isr_compare_says() -> None:
+    draw = np.random.default_rng(2)
+    one = run({t: draw.integers(0, 2, 24).astype(float).tolist() for t in (SIFM, NOISE)})
+    for rows in one.treatments.values():
+        for unit, row in rows.items():
+            row.columns["person"] = f"p{int(unit.image_id[5:]) // 2}"
+    sides = contenders([one])
+    drawn = Sampling.of(sides, "random", "person", 0.4)
+    family = compared(MAIN, "oracle", [pair("noise")], [one], LABELS, level=0.95, drawn=drawn)
+    ours = family.members[0].found
+    theirs = compare(
+        sides, one.instrument, baseline="noise", prompts="random", cluster="person", margin=0.4
+    ).family[0]
+    assert (ours.difference, ours.simultaneous) == (theirs.difference, theirs.simultaneous)
+    assert (ours.p_value, ours.within, ours.difference.clusters) == (theirs.p_value, theirs.within, 6)
+    assert ours.within is not None
+    assert family.members[0].as_dict()["within"] == list(ours.within)
+    for part in ("|prompts=random|", "|cluster=person|", "|test=t|", "|margin=0.4|"):
+        assert part in family.signature
+    text = "\n".join(lines(family))
+    assert " clusters" in text
+    assert "margin of 40 pp, by verdicts: " in text
 
 
 def test_units_are_never_mixed() -> None:

@@ -134,6 +134,26 @@ editor = "./gone"
         assert word in found, word
 
 
+def test_of_what_a_study_is_a_sample(folder: Path) -> None:
+    """Prompts, clusters and a margin change the study where they are said; what they cannot be is refused."""
+    (folder / "prompts.csv").write_text("name,prompt,person\n*,x,ann\n")
+    (folder / "study.toml").write_text(GOOD)
+    plain = read_study(folder / "study.toml")
+    assert not {"prompts", "cluster", "margin"} & set(plain.choices())
+    more = 'prompts = "random"\ncluster = "person"\nmargin = 0.05\n'
+    (folder / "study.toml").write_text(more + GOOD)
+    found = read_study(folder / "study.toml")
+    assert (found.prompts, found.cluster, found.margin) == ("random", "person", 0.05)
+    assert found.digest != plain.digest
+    (cluster,) = problems(folder, more.replace("person", "people") + GOOD)
+    assert cluster.startswith("cluster: 'people': columns out of ")
+    assert "person" in cluster
+    assert problems(folder, more.replace("0.05", "1.5") + GOOD)[0].startswith("margin: 1.5: ")
+    (folder / "labels.csv").write_text("edit_id,rater,semantic,perceptual\n")
+    both = problems(folder, more + GOOD + '[labels]\nfile = "labels.csv"\ndesign = "random"\n')
+    assert both == ["prompts: 'random': fixed, beside labels"]
+
+
 def test_labels_in_a_study(folder: Path) -> None:
     """They say how they were drawn, their files are there, and a study without them is what it was."""
     (folder / "labels.csv").write_text("edit_id,rater,semantic,perceptual\n")
