@@ -16,7 +16,8 @@ from isr.bench.study_labels import Labelled
 from isr.errors import InputError
 from isr.people.labels import Label, Labels, Mark
 from isr.people.pair_labels import LabelChoices
-from isr.scoring.finished import EditRow, FinishedRun
+from isr.scoring.finished import Contender, EditRow, FinishedRun
+from isr.scoring.sampling import Sampling
 from isr.types import Treatment, Unit
 from tests.bench.test_results import Quiet, answer_all, opened, results, root
 
@@ -121,6 +122,24 @@ def test_labels_of_control_edits_meet_them_by_pixels() -> None:
     twice = replace(labels.rows[-1], edit_id="n0", semantic=word(1 - labels.rows[-1].outcome))
     with pytest.raises(InputError, match="labels contradict each other"):
         family(run, Labels((*labels.rows, twice)))
+
+
+def test_clusters_and_margins_hold_for_people_too() -> None:
+    run, labels = judged(4, (0.5, 0.5, 0.5), labelled=200)
+    for rows in (*run.treatments.values(), run.controls):
+        for unit, row in rows.items():
+            row.columns["person"] = f"p{int(unit.image_id[1:]) // 4}"
+    sides = [Contender("", "", t, rows) for t, rows in run.treatments.items()]
+    drawn = Sampling.of(sides, "fixed", "person", 0.3)
+    found = compared(
+        MAIN, "oracle", [PAIR], [run], NAMES, level=0.95, labelled=Labelled(labels, RANDOM), drawn=drawn
+    )
+    (member,) = found.members
+    assert member.people is not None
+    assert member.people.corrected is not None
+    assert member.people.corrected.clusters == member.found.difference.clusters == 10
+    assert member.people.within is not None
+    assert "margin of 30 pp, corrected: " in "\n".join(lines(found))
 
 
 def test_the_table_says_both() -> None:

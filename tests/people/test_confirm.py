@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from scipy.special import bdtr
 
 from isr.calibration.correction.paired import corrected_pair
+from isr.calibration.correction.quality import paired_quality
 from isr.canonical import sha256_json
 from isr.cli import cli
 from isr.errors import DesignError, InputError, UsageError
@@ -70,6 +71,16 @@ def sampled(
         )
         labels += [label(f"{name}{n}", bool(truth[n])) for n in sorted(chosen)]
     return contenders, Labels(tuple(labels))
+
+
+def columns(sides: Sequence[Contender], labels: Labels) -> tuple[Any, Any, list[bool], list[str]]:
+    """Verdicts and people of two methods, which units are labelled, their images; units in order."""
+    truth = {r.edit_id: float(r.outcome) for r in labels.rows}
+    units = sorted(sides[0].edits)
+    ids = [[c.edits[u].columns["edit_id"] for u in units] for c in sides]
+    judge = [[c.edits[u].outcome for u in units] for c in sides]
+    human = [[truth.get(e, 0.0) for e in own] for own in ids]
+    return judge, human, [e in truth for e in ids[0]], [u.image_id for u in units]
 
 
 def confirmed(
@@ -158,20 +169,9 @@ def test_the_family_is_adjusted_as_a_whole() -> None:
     raw = []
     for pair in found.confirmed:
         sides = [next(c for c in contenders if c.name == n) for n in (pair.first, pair.second)]
-        truth = {r.edit_id: float(r.outcome) for r in labels.rows}
-        units = sorted(sides[0].edits)
-        judge = [[c.edits[u].outcome for u in units] for c in sides]
-        human = [[truth.get(c.edits[u].columns["edit_id"], 0.0) for u in units] for c in sides]
-        marks = [c in truth for c in (sides[0].edits[u].columns["edit_id"] for u in units)]
+        judge, human, marks, image = columns(sides, labels)
         alone = corrected_pair(
-            *judge,
-            *human,
-            marks,
-            [u.image_id for u in units],
-            label_design="random",
-            level=0.9,
-            family=3,
-            margin=0.3,
+            *judge, *human, marks, image, label_design="random", level=0.9, family=3, margin=0.3
         )
         assert pair.corrected == alone.difference
         assert pair.simultaneous == alone.simultaneous
@@ -204,6 +204,12 @@ def test_labels_within_the_cells_of_both_verdicts() -> None:
     assert np.mean([f.confirmed[0].corrected.value for f in found]) == pytest.approx(0.2, abs=0.04)
     assert np.mean([f.confirmed[0].first_quality.j.value for f in found]) == pytest.approx(0.5, abs=0.05)
     assert "|design=within_verdict|" in found[0].signature
+    contenders, labels = in_cells(3)
+    judge, human, marks, image = columns(contenders, labels)
+    expected = paired_quality(*judge, *human, marks, image, strata="cells")
+    pair = found[3].confirmed[0]
+    assert (pair.first_quality, pair.second_quality, pair.quality_difference) == expected
+    assert expected[0] != paired_quality(*judge, *human, marks, image, strata="own")[0]
     assert "nothing shows that their strata were this judge's verdicts" in " ".join(found[0].warnings)
     called_random = confirmed(*in_cells(0), choices=RANDOM)
     pair = called_random.confirmed[0]

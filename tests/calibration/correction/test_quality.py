@@ -99,6 +99,23 @@ def test_a_judge_without_an_error_in_the_sample_is_not_known_to_make_none() -> N
             assert high == 1.0
 
 
+def test_errors_that_go_with_images_widen_every_interval() -> None:
+    """Five edits of each image that say the same tell as much as one of each: the intervals are those of 60 edits, not of 300."""
+    rng = np.random.default_rng(8)
+    ya, yb = (rng.random((2, 60)) < 0.5).astype(float)
+    ja, jb = (np.where(rng.random(60) < 0.8, y, 1 - y) for y in (ya, yb))
+    single = paired_quality(ja, jb, ya, yb, np.ones(60, bool), np.arange(60), strata="own")
+    alike = [np.repeat(x, 5) for x in (ja, jb, ya, yb, np.ones(60, bool), np.arange(60))]
+    whole = paired_quality(*alike, strata="own")
+    apart = paired_quality(*alike[:5], np.arange(300), strata="own")
+    for one, five, independent in zip(
+        (single[0].j, single[2]), (whole[0].j, whole[2]), (apart[0].j, apart[2]), strict=True
+    ):
+        widths = [high - low for low, high in map(ends, (one, five, independent))]
+        assert widths[1] == pytest.approx(widths[0], rel=0.1)
+        assert widths[2] < 0.6 * widths[1]
+
+
 def test_what_cannot_be_known() -> None:
     judge, human = np.array([1.0, 1, 0, 0]), np.array([1.0, 1, 0, 0])
     none_of_the_others = np.array([1, 1, 0, 0], bool)
