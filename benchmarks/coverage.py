@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.coverage_agreement import auc_section, kappa_section
 from benchmarks.coverage_more import identified_section, patterns_section, unequal_section
+from benchmarks.coverage_pooling import pooling_section
 from benchmarks.simulating import (
     EQUAL,
     REQUIRED,
@@ -538,6 +539,7 @@ def sections(runs: int, seed: int) -> list[Callable[[], Section]]:
         lambda: patterns_section(runs, seed),
         lambda: kappa_section(runs, seed),
         lambda: auc_section(runs, seed),
+        lambda: pooling_section(runs, seed),
     ]
 
 
