@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.simulating import Array, Score, Section
 from isr.stats.difference import difference_core
 from isr.stats.endpoints import PRIOR_ICC
-from isr.stats.pooling import PooledCore, common_correlation, floored, pooled_core
+from isr.stats.pooling import PooledCore, common_correlation, floored, pooled_core, shrunk_core
 
 IMAGES, PROMPTS, LATENT, MU = (
     40,
@@ -37,8 +37,8 @@ EDITORS, TAUS, MIDDLES = (4, 6, 10), (0.0, 0.05, 0.15), (0.5, 0.85)
 SHIPPED, BY_REML, APART = "default", "tau^2 of a new editor by REML", "as if no image were shared"
 
 
-def draw(rng: np.random.Generator, runs: int, k: int, tau: float, middle: float) -> Array:
-    """Sums of paired differences by image, (runs, images, k), and of their squares, as the last axis."""
+def draw(rng: np.random.Generator, runs: int, k: int, tau: float, middle: float) -> tuple[Array, Array]:
+    """(editors' true differences, (runs, k); sums of paired differences by image, (runs, images, k), and of their squares)."""
     theta = MU + tau * rng.normal(size=(runs, 1, k, 1))
     shared, noise = rng.normal(size=(runs, IMAGES, 1, 1)), rng.normal(size=(runs, IMAGES, k, PROMPTS))
     outcome = []
@@ -49,7 +49,7 @@ def draw(rng: np.random.Generator, runs: int, k: int, tau: float, middle: float)
         rest = (noise + rng.normal(size=noise.shape)) * 0.5**0.5
         outcome.append(ndtri(rate) + image * LATENT**0.5 + rest * (1 - LATENT) ** 0.5 > 0)
     d = outcome[0].astype(np.float64) - outcome[1]
-    return np.stack([d.sum(axis=3), (d * d).sum(axis=3)], axis=-1)
+    return theta[:, 0, :, 0], np.stack([d.sum(axis=3), (d * d).sum(axis=3)], axis=-1)
 
 
 def estimates(sums: Array) -> tuple[Array, Array]:
@@ -80,7 +80,7 @@ def variants(y: Array, v: Array, every: bool) -> Iterator[tuple[str, PooledCore]
 def cell(
     k: int, tau: float, middle: float, runs: int, key: Sequence[int], every: bool = False
 ) -> dict[str, list[float]]:
-    """By variant: coverage of the mean, mean width, coverage of a new editor, mean width, mean of tau.
+    """By variant: coverage of the mean, mean width, coverage of a new editor, mean width, of one of these, mean width, mean of tau.
 
     A new editor's difference is normal: how much of it lies inside is known for each run, and not drawn.
     """
@@ -88,7 +88,8 @@ def cell(
     own, new = (-float(stdtrit(df, 0.025)) for df in (k - 1, k - 2))
     out: dict[str, list[float]] = {}
     for start in range(0, runs, BLOCK):
-        y, v = estimates(draw(rng, min(BLOCK, runs - start), k, tau, middle))
+        theta, sums = draw(rng, min(BLOCK, runs - start), k, tau, middle)
+        y, v = estimates(sums)
         for name, core in variants(y, v, every):
             half, wide = own * np.sqrt(core.variance), new * np.sqrt(core.variance + core.tau2_new)
             inside = np.abs(core.mean - MU) <= half
@@ -96,8 +97,13 @@ def cell(
             met = ((low <= MU) & (high >= MU)).astype(np.float64)
             if tau:
                 met = ndtr((high - MU) / tau) - ndtr((low - MU) / tau)
-            total = out.setdefault(name, [0.0] * 5)
-            for i, one in enumerate((inside, 2 * half, met, high - low, np.sqrt(core.tau2))):
+            held = (np.zeros(1), np.zeros(1))
+            if name == SHIPPED:
+                drawn = shrunk_core(y, common_correlation(v), core)
+                reach = own * np.sqrt(drawn.variance)
+                held = ((np.abs(drawn.value - theta) <= reach).mean(axis=1), 2 * reach.mean(axis=1))
+            total = out.setdefault(name, [0.0] * 7)
+            for i, one in enumerate((inside, 2 * half, met, high - low, *held, np.sqrt(core.tau2))):
                 total[i] += float(np.sum(one)) / runs
     return out
 
@@ -113,20 +119,19 @@ def pooling_section(runs: int, seed: int) -> Section:
         title="Pooled over editors",
         text="40 images x 5 prompts under k editors, paired differences of two methods (ICC .3, true differences of editors normal around 10 "
         "points with standard deviation tau). The mean over editors like these, with t of k - 1; the interval for a new editor, with t of "
-        "k - 2 and a tau^2 that is kept away from 0; beside it, the same with REML's own tau^2, and the mean as if the editors shared no image.",
-        header=["rates around", "k", "tau", "mean (default)", "new editor (default)", "new editor, REML's tau^2", "mean, no image shared"],
+        "k - 2 and a tau^2 that is kept away from 0; the editors' own values, drawn towards the others (the mean share of them that are covered). "
+        "Beside them, a new editor with REML's own tau^2, and the mean as if the editors shared no image.",
+        header=["rates around", "k", "tau", "mean (default)", "new editor (default)", "each editor (default)", "new editor, REML's tau^2", "mean, no image shared"],
         runs=runs,
-        watched=("mean (default)", "new editor (default)"),
+        watched=("mean (default)", "new editor (default)", "each editor (default)"),
     )  # fmt: skip
     for place, (middle, k, tau) in enumerate(cells()):
         found = cell(k, tau, middle, runs, (seed, 12, place), every=True)
-        mean, new, reml, apart = (
-            Score(*found[name][at : at + 2])
-            for name, at in ((SHIPPED, 0), (SHIPPED, 2), (BY_REML, 2), (APART, 0))
-        )
-        told = [f"{100 * one.coverage:.1f} ({one.width:.3f})" for one in (mean, new, reml, apart)]
+        picks = ((SHIPPED, 0), (SHIPPED, 2), (SHIPPED, 4), (BY_REML, 2), (APART, 0))
+        scores = [Score(*found[name][at : at + 2]) for name, at in picks]
+        told = [f"{100 * one.coverage:.1f} ({one.width:.3f})" for one in scores]
         section.rows.append([f"{middle}", f"{k}", f"{tau}", *told])
-        for what, one in (("mean", mean), ("new editor", new)):
+        for what, one in zip(("mean", "new editor", "each editor"), scores, strict=False):
             section.watch(one, f"{what}, rates around {middle}, k = {k}, tau = {tau}")
     return section
 
@@ -142,7 +147,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for place, (middle, k, tau) in enumerate(cells()):
         found = cell(k, tau, middle, args.runs, (args.seed, 12, place), every=True)
-        for name, (mean, width, new, wide, spread) in found.items():
+        for name, (mean, width, new, wide, _, _, spread) in found.items():
             shares = f"{100 * mean:.1f} ({width:.3f}) | {100 * new:.1f} ({wide:.3f}) | {spread:.3f}"
             print(f"| {middle} | {k} | {tau} | {name} | {shares} |", flush=True)
 

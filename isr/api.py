@@ -25,7 +25,7 @@ from isr.people.judgements import Judgements, read_source
 from isr.people.label_files import Reading, load_labels
 from isr.people.labels import Consensus, Labels
 from isr.people.study_file import guideline_version, named_apart, option_scales, pixels_of
-from isr.scoring.compare import Comparison
+from isr.scoring.compare import Comparison, Sampling
 from isr.scoring.compare import compare as compare_contenders
 from isr.scoring.finished import (
     contenders,
@@ -38,6 +38,7 @@ from isr.scoring.finished import (
 )
 from isr.scoring.planning import Planned, Wanted
 from isr.scoring.planning import plan as plan_for
+from isr.scoring.pooled import pool
 from isr.stats.rows import Prompts
 
 if TYPE_CHECKING:
@@ -122,6 +123,8 @@ def compare_read(
         seed=seed,
         told=[*versions_told(finished), *settings_told(finished, prompts), *results_told(finished)],
     )
+    if by:
+        found = pool(found, held, by, Sampling.of(held, prompts, cluster), level)
     if labels is None or design is None:
         return found
     return confirm(found, held, labels, design=design, consensus_rule=consensus, level=level, cluster=cluster)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "--by",
     default="",
     metavar="COLUMNS",
-    help="Also within groups, e.g. editor; exploratory (Benjamini-Hochberg).",
+    help="Also within groups, e.g. editor; exploratory (Benjamini-Hochberg). Of one column, also over groups like these, and a new one.",
 )
 @click.option(
     "--choose", is_flag=True, help="Also the table for choosing: worst case, transfer, distortion, cost."
@@ -120,6 +120,8 @@ def _finite(value: object) -> object:
 
 
 def _lines(found: Comparison, level: float) -> Iterator[str]:
+    from isr.scoring.pooled import lines as pooled_lines
+
     yield "ISR, first minus second, on shared units"
     heads = (f"{level:.0%} interval", f"all hold at {level:.0%}")
     yield f"  {'difference':>10}  {heads[0]:>20}  {heads[1]:>20}{'n':>7}{'images':>8}{'p':>8}{'Holm':>8}"
@@ -146,6 +148,7 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
             yield _row(part.comparison, "", part.p_bh)
             if part.comparison.open is not None:
                 yield f"    {text.left_open(part.comparison.open, level)}"
+    yield from pooled_lines(found.pooled, level)
     if found.confirmed:
         from isr.people.confirm import lines
 

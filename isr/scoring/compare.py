@@ -15,6 +15,7 @@ import numpy as np
 from isr.errors import UsageError
 from isr.scoring.estimates import RULES
 from isr.scoring.finished import COSTS, Contender, EditRow
+from isr.scoring.pooled import PooledPair
 from isr.scoring.surrogates import SAMPLED, Sight, sight
 from isr.signature import Signature
 from isr.stats.difference import open_difference
@@ -143,11 +144,12 @@ class Comparison:
     warnings: tuple[str, ...] = ()
     confirmed: tuple[Confirmed, ...] = ()
     qualities: tuple[JudgeQuality, ...] = ()
+    pooled: tuple[PooledPair, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values; without labels there is no ``confirmed`` and no ``qualities``."""
+        """Plain JSON values; without labels there is no ``confirmed`` and no ``qualities``, without groups no ``pooled``."""
         made = {"schema": "isr.comparison/1", **asdict(self)}
-        return {k: v for k, v in made.items() if v or k not in ("confirmed", "qualities")}
+        return {k: v for k, v in made.items() if v or k not in ("confirmed", "qualities", "pooled")}
 
 
 def compare(

@@ -31,6 +31,7 @@ from isr.stats.planning import (
     prompts_for_difference,
     variance_components,
 )
+from isr.stats.pooling import GroupEstimates, PooledGroups, common_correlation, group_differences, pool_groups
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
 from isr.stats.sign_flip import SignFlip, sign_flip_test
@@ -39,11 +40,13 @@ from isr.stats.variance import design_effect
 __all__ = [
     "Components",
     "DifferenceCore",
+    "GroupEstimates",
     "Interval",
     "LeeAllocation",
     "McNemar",
     "PairedComparison",
     "Plan",
+    "PooledGroups",
     "RateCore",
     "SignFlip",
     "TwoProportions",
@@ -56,6 +59,7 @@ __all__ = [
     "called",
     "clopper_pearson",
     "cluster_bootstrap",
+    "common_correlation",
     "compare_methods",
     "corrected_half_width",
     "design_effect",
@@ -63,6 +67,7 @@ __all__ = [
     "difference_interval",
     "edits_for_half_width",
     "edits_for_two_proportions",
+    "group_differences",
     "holm",
     "holm_family",
     "images_for_difference",
@@ -73,6 +78,7 @@ __all__ = [
     "mcnemar",
     "percentile_interval",
     "planned_design_effect",
+    "pool_groups",
     "power_of_difference",
     "prompts_for_difference",
     "rate_core",

@@ -76,6 +76,31 @@ def pooled_core(y: ArrayLike, covariance: ArrayLike) -> PooledCore:
     return PooledCore(mean, 1 / precision, tau2, factor, np.maximum(tau2, _reml(own, z2, AWAY_FROM_ZERO)))
 
 
+class ShrunkCore(NamedTuple):
+    """Each group's predicted true value and its error, (..., k)."""
+
+    value: Floats
+    variance: Floats
+
+
+def shrunk_core(y: ArrayLike, covariance: ArrayLike, core: PooledCore) -> ShrunkCore:
+    """Best linear unbiased predictions of the groups' true values (Henderson 1975), at the tau^2 that is kept away from 0.
+
+    At REML's 0 every group would be the mean, and as certain as it. The part of the error that is the mean's has Hartung and Knapp's
+    factor, where it is above 1.
+    """
+    values, v = np.asarray(y, dtype=np.float64), np.asarray(covariance, dtype=np.float64)
+    tau2 = core.tau2_new[..., None]
+    weight = np.linalg.inv(v + tau2[..., None] * np.eye(values.shape[-1]))
+    by_group = weight.sum(axis=-1)
+    precision = by_group.sum(axis=-1, keepdims=True)
+    mean = (by_group * values).sum(axis=-1, keepdims=True) / precision
+    value = mean + tau2 * np.einsum("...ij,...j->...i", weight, values - mean)
+    error = np.maximum(tau2 - tau2**2 * np.diagonal(weight, axis1=-2, axis2=-1), 0.0)
+    factor = np.maximum(core.factor, 1.0)[..., None]
+    return ShrunkCore(value, error + (1 - tau2 * by_group) ** 2 * factor / precision)
+
+
 def _contrasts(k: int) -> Floats:
     """An orthonormal basis (k, k - 1) of what is left when a common mean is taken away."""
     out = np.zeros((k, k - 1))
@@ -249,13 +274,6 @@ class PooledGroups:
     groups: tuple[Shrunk, ...]
 
 
-def refused_below(k: int) -> str:
-    """Why so few groups are not pooled; ``""`` where they are enough."""
-    return (
-        "" if k >= LEAST_GROUPS else f"'transfers' is a claim about groups and needs at least {LEAST_GROUPS}"
-    )
-
-
 def pool_groups(
     y: ArrayLike,
     covariance: ArrayLike,
@@ -264,16 +282,15 @@ def pool_groups(
     level: float = 0.95,
     limits: tuple[float, float] = (-np.inf, np.inf),
 ) -> PooledGroups | None:
-    """Random effects over groups; ``None`` below four of them (:func:`refused_below` says why).
+    """Random effects over groups; ``None`` below four of them (:data:`LEAST_GROUPS`).
 
     y: (k,) estimates, covariance: (k, k) of them. df: degrees of freedom of the estimates themselves, where they are few. The
     mean has t of k - 1 with Hartung and Knapp's factor, never below 1 (Knapp and Hartung 2003, Roever et al. 2015); a new group lies in
-    ``mu +- t_{k-2} sqrt(tau^2 + se^2)`` (Higgins, Thompson and Spiegelhalter 2009), tau^2 there kept away from 0; both are clipped to ``limits``. A group's own
-    value is its best linear unbiased prediction.
+    ``mu +- t_{k-2} sqrt(tau^2 + se^2)`` (Higgins, Thompson and Spiegelhalter 2009), tau^2 there kept away from 0; both are clipped to ``limits``. ``groups``: :func:`shrunk_core`.
 
     >>> found = pool_groups([0.0, 2.0, 4.0, 6.0], np.eye(4))
-    >>> found.value, round(found.groups[3].value, 2)  # 3 + 5.67 / 6.67 of the 3 that it lies above the mean
-    (3.0, 5.55)
+    >>> found.value, 5.5 < found.groups[3].value < 6  # drawn towards the mean
+    (3.0, True)
     """
     values, v = np.asarray(y, dtype=np.float64), np.asarray(covariance, dtype=np.float64)
     k, tail = values.size, upper_tail(level)
@@ -289,11 +306,8 @@ def pool_groups(
     mean, tau2 = float(core.mean), float(core.tau2)
     se2 = float(core.variance) * max(1.0, float(core.factor))
     own, new = (-float(stdtrit(min(dof, df), tail)) for dof in (k - 1.0, k - 2.0))
-    weight = np.linalg.inv(v + tau2 * np.eye(k))
-    shrunk = mean + tau2 * weight @ (values - mean)
-    rest = 1 - tau2 * weight.sum(axis=1)
-    error = np.maximum(tau2 - tau2**2 * np.diagonal(weight), 0.0) + rest**2 * se2
-    half = own * np.sqrt(error)
+    drawn = shrunk_core(values, v, core)
+    half = own * np.sqrt(drawn.variance)
     least, most = limits
     spread = (float(core.tau2_new) + se2) ** 0.5
 
@@ -310,6 +324,6 @@ def pool_groups(
         between=tau2**0.5,
         groups=tuple(
             Shrunk(own=float(o), value=float(s), low=clip(s - h), high=clip(s + h))
-            for o, s, h in zip(values, shrunk, half, strict=True)
+            for o, s, h in zip(values, drawn.value, half, strict=True)
         ),
     )

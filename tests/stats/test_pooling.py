@@ -20,7 +20,6 @@ from isr.stats.pooling import (
     group_differences,
     pool_groups,
     pooled_core,
-    refused_below,
 )
 
 Array = NDArray[np.float64]
@@ -130,8 +129,7 @@ def test_a_groups_own_value_is_its_best_linear_prediction() -> None:
     y, v = sample(3, 6)
     found, core = pool_groups(y, v, level=0.95), pooled_core(y, v)
     assert found is not None
-    tau2, r = float(core.tau2), np.linalg.inv(v)
-    assert tau2 > 0
+    tau2, r = float(core.tau2_new), np.linalg.inv(v)
     left = np.zeros((7, 7))
     left[0, 0], left[0, 1:], left[1:, 0] = r.sum(), r.sum(axis=0), r.sum(axis=0)
     left[1:, 1:] = r + np.eye(6) / tau2
@@ -194,8 +192,6 @@ def test_limits_clip() -> None:
 def test_refused_below_four() -> None:
     assert pool_groups([0.1, 0.2, 0.3], np.eye(3)) is None
     assert pool_groups([0.1, 0.2, 0.3, 0.4], np.eye(4)) is not None
-    assert refused_below(3) == "'transfers' is a claim about groups and needs at least 4"
-    assert refused_below(4) == ""
 
 
 def test_what_cannot_be_pooled_is_an_error() -> None:
@@ -296,7 +292,7 @@ def test_floored_and_smoothed_stay_positive_semidefinite(seed: int, k: int, rank
 
 def test_the_simulation_takes_the_covariance_that_ships() -> None:
     """Its sums by image are those of single differences: three runs, expanded to rows."""
-    sums = draw(np.random.default_rng(5), 3, 4, 0.1, 0.5)
+    _, sums = draw(np.random.default_rng(5), 3, 4, 0.1, 0.5)
     y, v = estimates(sums)
     for r in range(3):
         rows = []
