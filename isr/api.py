@@ -21,6 +21,7 @@ from isr.people.confirm import PairDesign, confirm
 from isr.people.correct import correct, read_plan, where_edits
 from isr.people.correct_rows import CorrectionReport, Design, Settings
 from isr.people.declared import Columns, Words, parse_columns, parse_words
+from isr.people.errors_on import errors_on as regress_errors
 from isr.people.judgements import Judgements, read_source
 from isr.people.label_files import Reading, load_labels
 from isr.people.labels import Consensus, Labels
@@ -168,6 +169,7 @@ def agree(
     consensus: Consensus = "majority",
     by: str = "editor",
     primary: Coefficient = "kappa",
+    errors_on: Sequence[str] = (),
     level: float = 0.95,
     seed: int = 0,
 ) -> AgreementStudy:
@@ -176,7 +178,8 @@ def agree(
     labels: a file of labels, or several. words, columns, rater_prefixes: what they mean, as in ``--words``, ``--columns``
     and ``--rater-prefix`` (by file). judges: runs, answer stores, recorded answers or tables of verdicts, which
     judge_words and judge_columns explain. scales: ``QUESTION=A,B,..:fails_below=X`` for
-    graded labels. Raises ``InputError`` where labels and judges have no edit in common.
+    graded labels. errors_on: columns on which each judge's errors are regressed. Raises ``InputError`` where labels and judges have
+    no edit in common.
     """
     version = guideline_version(guideline)
     found = load_labels(_files(labels), _reading(scales, words, columns, rater_prefixes, version))
@@ -188,7 +191,8 @@ def agree(
     choices = Choices(
         consensus=consensus, by=by, primary=primary, level=level, seed=seed, pool_guidelines=pool_guidelines
     )
-    return agree_on(found, named, choices)
+    study = agree_on(found, named, choices)
+    return regress_errors(study, found, named, errors_on, choices) if errors_on else study
 
 
 def calibrate(
