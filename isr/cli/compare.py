@@ -10,6 +10,7 @@ import click
 
 from isr import text
 from isr.cli._labels import labels_of, meaning_options
+from isr.signature import Signature
 
 ALPHA = 0.05  # of the two one-sided tests: they say what the 90 % interval says
 
@@ -134,6 +135,8 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
         yield from (f"    {note}" for note in (*one.notes, *told, f"p: {one.p_method}"))
     if "|prompts=fixed|" in found.signature:
         yield "about these prompts alone; --prompts random makes it a claim about prompts like these"
+    if column := Signature.parse(found.signature).get("cluster"):
+        yield f"images of one {column} are one cluster: about a new {column} like these"
     if not found.confirmed:
         yield "differences of verdicts: a judge that errs differently on two methods can make them; --labels and --design correct it"
     for u in found.unpaired:
