@@ -16,10 +16,14 @@ UNKNOWN = "checkpoint not recorded"
 
 @dataclass(frozen=True)
 class Editors:
-    """Editors told apart by content. ``of``: (name, checkpoint as recorded) -> what is shown of its editor."""
+    """Editors told apart by content. ``of``: (name, checkpoint as recorded) -> what is shown of its editor.
+
+    ``notes``: what was joined or parted. ``by_name``: which editors only their names could tell, in words; ``""`` where none.
+    """
 
     of: Mapping[tuple[str, str], str]
     notes: tuple[str, ...] = ()
+    by_name: str = ""
 
     def __getitem__(self, columns: Mapping[str, str]) -> str:
         return self.of[columns[EDITOR], columns.get(EDITOR_CHECKPOINT, "")]
@@ -54,7 +58,13 @@ def editors(rows: Iterable[Mapping[str, str]]) -> Editors:
         )
         for (kind, value), held in names.items()
     }
-    return Editors({pair: shown[one] for pair, one in key.items()}, tuple(_notes(names, parted, key, known)))
+    unknown = ", ".join(sorted(n or "(empty)" for n, found in known.items() if not found))
+    return Editors(
+        {pair: shown[one] for pair, one in key.items()},
+        tuple(_notes(names, parted, key)),
+        unknown
+        and f"editors told by names, not by checkpoints: {unknown}; these edits have no whole editor_checkpoint",
+    )
 
 
 def _key(name: str, checkpoint: str, known: list[str]) -> tuple[str, str]:
@@ -69,7 +79,6 @@ def _notes(
     names: Mapping[tuple[str, str], list[str]],
     parted: Iterable[str],
     key: Mapping[tuple[str, str], tuple[str, str]],
-    known: Mapping[str, list[str]],
 ) -> Iterable[str]:
     for (kind, _), held in names.items():
         if len(held) > 1:
@@ -78,6 +87,3 @@ def _notes(
     for name in sorted(parted):
         count = len({one for (n, _), one in key.items() if n == name})
         yield f"editor {name or '(empty)'} is {count} checkpoints: it counts as {count} editors"
-    by_name = sorted(n or "(empty)" for n, found in known.items() if not found)
-    if by_name:
-        yield f"editors told by names, not by checkpoints: {', '.join(by_name)}; these edits have no whole editor_checkpoint"

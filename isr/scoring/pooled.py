@@ -47,21 +47,23 @@ def pool(
 
     Editors are told apart by content (:func:`isr.scoring.identities.editors`); what that joins or parts is a warning.
     """
-    namer, told = _namer(contenders, by)
+    namer, told, by_name_only = _namer(contenders, by)
     by_name = {c.name: c for c in contenders}
     pairs = tuple(
         _pair(by_name[one.first], by_name[one.second], by, namer, drawn, level) for one in found.family
     )
+    if any(p.found for p in pairs) and by_name_only:
+        told = (*told, by_name_only)
     return replace(found, pooled=pairs, warnings=(*found.warnings, *told))
 
 
-def _namer(contenders: Sequence[Contender], by: Sequence[str]) -> tuple[Namer, tuple[str, ...]]:
-    """What names the group of an edit, and what is to be said of it."""
+def _namer(contenders: Sequence[Contender], by: Sequence[str]) -> tuple[Namer, tuple[str, ...], str]:
+    """What names the group of an edit, what is to be said of it, and what is to be said where it is used."""
     (column, *_) = by
     if column != EDITOR:
-        return lambda columns: columns[column] or "(empty)", ()
+        return lambda columns: columns[column] or "(empty)", (), ""
     known = editors(row.columns for c in contenders for row in c.edits.values())
-    return known.__getitem__, known.notes
+    return known.__getitem__, known.notes, known.by_name
 
 
 def _pair(
@@ -163,7 +165,7 @@ def lines(pairs: Sequence[PooledPair], level: float) -> Iterator[str]:
         return
     column = pairs[0].column
     yield ""
-    yield f"over {_many(column)}, taken as a sample of {_many(column)} (REML; {level:.0%} intervals)"
+    yield f"over {_many(column)}, taken as a sample of {_many(column)} (REML; each {level:.0%} interval by itself)"
     for one in pairs:
         yield f"{one.first} - {one.second}"
         if one.found is None:

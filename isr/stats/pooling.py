@@ -206,6 +206,10 @@ def group_differences(
     Sums of residuals by image give the covariance, corrected as the single differences are (CR2), each variance the one that
     :func:`isr.stats.difference.difference_interval` uses. Prompts that are a sample add their own sums. Raises
     ``StatisticsError`` where a group has no interval: one image, or one prompt of a sample.
+
+    >>> found = group_differences([1, 0, 1, 0, 1, 1], list('abcabc'), [0, 0, 0, 1, 1, 1])
+    >>> found.y.round(2).tolist(), round(float(found.covariance[0, 1]), 3)  # (1/3 * -2/3 - 2/3 * 1/3 + 1/3 * 1/3) / 9 * 3/2
+    ([0.67, 0.67], -0.056)
     """
     values, place, part = np.asarray(d, dtype=np.float64), codes(image), codes(group)
     asked = None if prompt is None else codes(prompt)

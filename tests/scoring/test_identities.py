@@ -44,12 +44,15 @@ def test_without_any_checkpoint_names_decide_and_it_is_told() -> None:
     assert found[row("")] == "(empty)"
     assert found.notes == (
         "editors ip2p[steps=4], ip2p[steps=8] are one checkpoint by their names: they count as one editor",
-        "editors told by names, not by checkpoints: (empty), ip2p[steps=4], ip2p[steps=8], sd; these edits have no whole editor_checkpoint",
+    )
+    assert found.by_name == (
+        "editors told by names, not by checkpoints: (empty), ip2p[steps=4], ip2p[steps=8], sd; these edits have no whole editor_checkpoint"
     )
 
 
 def test_editors_of_one_checkpoint_each_need_no_word() -> None:
-    assert editors([row("a", ONE), row("b", OTHER), row("a", ONE)]).notes == ()
+    found = editors([row("a", ONE), row("b", OTHER), row("a", ONE)])
+    assert (found.notes, found.by_name) == ((), "")
 
 
 def test_checkpoints_that_begin_alike_are_shown_whole() -> None:

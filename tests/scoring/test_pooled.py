@@ -166,6 +166,13 @@ def test_undecided_outcomes_leave_the_mean_open() -> None:
     assert one.identified[0] < shut.found.low < shut.found.high < one.identified[1]
 
 
+def test_that_names_alone_told_editors_is_said_where_it_is_used() -> None:
+    for count, told in ((4, True), (3, False)):
+        _, found = pooled(study(count, checkpoint=lambda side, e: ""))
+        assert any(w.startswith("editors told by names") for w in found.warnings) is told
+    assert not any("told by names" in w for w in pooled(study(4))[1].warnings)
+
+
 def test_combinations_of_columns_are_not_pooled() -> None:
     one, _ = pooled(study(), ("editor", "kind"))
     assert one.refused == "combinations of editor, kind are no sample of anything: give one column"
@@ -183,7 +190,7 @@ def test_the_words() -> None:
     assert one.found is not None
     text = "\n".join(lines([one], 0.95))
     assert text.startswith(
-        "\nover editors, taken as a sample of editors (REML; 95% intervals)\nA - B\n  over editors like these (k = 5): +"
+        "\nover editors, taken as a sample of editors (REML; each 95% interval by itself)\nA - B\n  over editors like these (k = 5): +"
     )
     assert re.search(
         r"k = 5\): \+\d+\.\d pp \(\S+ to \S+ pp\); a new editor: \S+ to \S+ pp; between editors sd \d+\.\d pp",
@@ -202,7 +209,7 @@ def test_the_words() -> None:
     kinds, _ = pooled(study(), ("kind",))
     assert list(lines([kinds], 0.9)) == [
         "",
-        "over values of kind, taken as a sample of values of kind (REML; 90% intervals)",
+        "over values of kind, taken as a sample of values of kind (REML; each 90% interval by itself)",
         "A - B",
         "  2 values of kind: a new one needs at least 4",
     ]

@@ -20,6 +20,7 @@ from isr.stats.pooling import (
     group_differences,
     pool_groups,
     pooled_core,
+    shrunk_core,
 )
 
 Array = NDArray[np.float64]
@@ -305,3 +306,18 @@ def test_the_simulation_takes_the_covariance_that_ships() -> None:
         found = group_differences(d, image, group)
         assert found.y == pytest.approx(y[r])
         assert found.covariance == pytest.approx(v[r])
+
+
+def test_many_data_sets_at_once_are_each_alone() -> None:
+    pairs = [sample(seed, 5) for seed in range(6)]
+    y, v = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
+    smooth, core = common_correlation(v), pooled_core(y, v)
+    drawn, raised = shrunk_core(y, v, core), floored(v, np.full((6, 5), 2.0))
+    for i in range(6):
+        alone = pooled_core(y[i], v[i])
+        assert smooth[i] == pytest.approx(common_correlation(v[i]))
+        assert raised[i] == pytest.approx(floored(v[i], np.full(5, 2.0)))
+        assert [x[i] for x in core] == pytest.approx([float(x) for x in alone])
+        one = shrunk_core(y[i], v[i], alone)
+        assert drawn.value[i] == pytest.approx(one.value)
+        assert drawn.variance[i] == pytest.approx(one.variance)
