@@ -77,13 +77,13 @@ def _pair(
         return replace(none, refused="both sides are the same edits")
     shared = sorted(a.edits.keys() & b.edits.keys())
     group = {u: namer(a.edits[u].columns) for u in shared}
-    mixed = [u for u in shared if namer(b.edits[u].columns) != group[u]]
+    mixed = {u for u in shared if namer(b.edits[u].columns) != group[u]}
     notes = []
     if mixed:
         notes.append(
             f"{len(mixed)} units have edits of two different {_many(column)}, one on each side: they are left out here"
         )
-    units = [u for u in shared if u not in set(mixed)]
+    units = [u for u in shared if u not in mixed]
     decided = [u for u in units if _known(a.edits[u]) and _known(b.edits[u])]
     kept, lost = _wide_enough(decided, group, drawn)
     notes += [f"{name}: {reason}: left out here" for name, reason in lost]
@@ -104,8 +104,7 @@ def _pair(
         for e in (0, 1)
     )
     left = f"{len(units) - len(decided)} of {len(units)} shared units are undecided on a side and left out"
-    if least is None or most is None:
-        return replace(one, found=own, notes=(*notes, left))
+    assert least is not None and most is not None, "every group of decided pairs is one of all pairs"  # noqa: PT018
     return replace(
         one,
         found=own,

@@ -238,3 +238,13 @@ def test_from_the_shell(tmp_path: Path) -> None:
     assert (
         "like these (k" not in CliRunner().invoke(cli, ["compare", str(run)], catch_exceptions=False).stdout
     )
+
+
+def test_contenders_without_a_common_unit_are_no_pair() -> None:
+    a, b = study(4)
+    apart = Contender(
+        "C", b.run, Treatment("C", "", "", ""), {u._replace(seed="1"): r for u, r in b.edits.items()}
+    )
+    found = compare([a, b, apart], {"isr": "0.1.0"}, by=["editor"])
+    found = pool(found, [a, b, apart], ["editor"], Sampling.of([a, b, apart], "fixed", ""), 0.95)
+    assert [p.refused[:9] for p in found.pooled] == ["", "0 editors", "0 editors"]

@@ -51,6 +51,7 @@ def test_the_vaccine_trials_of_metafor() -> None:
     spread = float(core.tau2 + core.variance) ** 0.5
     ends = np.exp([core.mean, core.mean - 1.959964 * spread, core.mean + 1.959964 * spread])
     assert ends.round(4).tolist() == [0.4894, 0.1546, 1.5490]
+    assert round(float(core.tau2_new), 4) == 0.3368  # of ours alone
 
 
 def test_the_intervals_are_t_of_k_less_one_and_k_less_two() -> None:
