@@ -82,7 +82,7 @@ def _judge(judge: Judgements, labels: Labels, columns: Sequence[str], choices: C
     found = [_column(name, use.edits, labels, judge) for name in columns]
     whole = np.array([all(c.texts[i] for c in found) for i in range(len(use.edits))], np.bool_)
     prompts = [column_of(e, "prompt", labels, [judge]) for e in use.edits]
-    notes = [*_missing(found, len(use.edits)), *_by_prompt(found, prompts)]
+    notes = [*_left_out(rows, labels), *_missing(found, len(use.edits)), *_by_prompt(found, prompts)]
     ready = [_ready(c, whole) for c in found]
     errors = (use.judge != use.human).astype(np.float64)
     kinds: tuple[tuple[str, Bools], ...] = (
@@ -94,6 +94,16 @@ def _judge(judge: Judgements, labels: Labels, columns: Sequence[str], choices: C
     adjusted = iter(holm_family([t.p_value for m in models for t in m.terms]))
     models = [replace(m, terms=tuple(replace(t, p_holm=next(adjusted)) for t in m.terms)) for m in models]
     return replace(none, weights=told, models=tuple(models), notes=tuple(notes))
+
+
+def _left_out(rows: Rows, labels: Labels) -> Iterator[str]:
+    """Labelled edits that are in no model: neither an error nor none."""
+    labelled = np.array([e in labels.first for e in rows.edits], np.bool_)
+    undecided = int((labelled & (rows.judge == MISSING)).sum())
+    unsettled = int((labelled & (rows.judge != MISSING) & (rows.human == MISSING)).sum())
+    for count, why in ((undecided, "are undecided by the judge"), (unsettled, "have no consensus of people")):
+        if count:
+            yield f"{count} of {int(labelled.sum())} labelled edits {why}: they are in no model"
 
 
 # --------------------------------------------------------------------------- how the labels were chosen

@@ -189,6 +189,15 @@ def test_undecided_answers_are_no_errors() -> None:
     first = dict.fromkeys(list(judge.outcomes)[:50], Tri.UNKNOWN)
     found = regressed(replace(judge, outcomes={**judge.outcomes, **first}), labels)
     assert model(found, "errors").n == 250
+    assert found.notes[0] == "50 of 300 labelled edits are undecided by the judge: they are in no model"
+    open_ = Labels(
+        tuple(replace(r, semantic=Mark("cannot_tell")) if i < 70 else r for i, r in enumerate(labels.rows))
+    )
+    found = regressed(replace(judge, outcomes={**judge.outcomes, **first}), open_, ("editor",))
+    assert found.notes[:2] == (
+        "50 of 300 labelled edits are undecided by the judge: they are in no model",
+        "20 of 300 labelled edits have no consensus of people: they are in no model",
+    )
 
 
 # ---------------------------------------------------------------------- terms that cannot be told
