@@ -140,6 +140,11 @@ def test_a_group_of_one_image_is_left_out_and_told() -> None:
     one, _ = pooled(study(5, lost=lambda image, editor: editor == 2 and image > 0))
     assert one.groups == ("e0", "e1", "e3", "e4")
     assert one.notes == ("e2: one image: left out here",)
+    two = study(5, lost=lambda image, editor: editor == 2 and image > 1)
+    for contender in two:
+        for unit in [u for u in contender.edits if u.prompt_id == "p2"]:
+            del contender.edits[unit]  # type: ignore[attr-defined]
+    assert pooled(two, prompts="random")[0].notes == ()  # two images and two prompts are enough
     contenders = study(4)
     for contender in contenders:
         for unit in [u for u in contender.edits if u.editor == "e3" and u.prompt_id != "p0"]:
