@@ -29,6 +29,7 @@ from benchmarks.coverage_confirm import (
     quality_section,
 )
 from benchmarks.coverage_more import identified_section, patterns_section, unequal_section
+from benchmarks.coverage_pooling import pooling_section
 from benchmarks.simulating import (
     EQUAL,
     REQUIRED,
@@ -480,6 +481,7 @@ def sections(runs: int, seed: int) -> list[Callable[[], Section]]:
         lambda: patterns_section(runs, seed),
         lambda: kappa_section(runs, seed),
         lambda: auc_section(runs, seed),
+        lambda: pooling_section(runs, seed),
     ]
 
 

@@ -21,6 +21,7 @@ from isr.people.confirm import confirm
 from isr.people.correct import correct, read_plan, where_edits
 from isr.people.correct_rows import CorrectionReport, Design, Settings
 from isr.people.declared import Columns, Words, parse_columns, parse_words
+from isr.people.errors_on import errors_on as regress_errors
 from isr.people.judgements import Judgements, read_source
 from isr.people.label_files import Reading, load_labels
 from isr.people.labels import Consensus, Labels
@@ -39,6 +40,7 @@ from isr.scoring.finished import (
 )
 from isr.scoring.planned import Planned, Wanted
 from isr.scoring.planning import plan as plan_for
+from isr.scoring.pooled import pool
 from isr.scoring.sampling import RESERVED, Sampling
 from isr.stats.rows import Prompts
 
@@ -123,6 +125,7 @@ def compare_read(
             "isr compare --labels: expected --prompts fixed; found random; a corrected difference takes the prompts as they are"
         )
     held = contenders(finished)
+    drawn = Sampling.of(held, prompts, cluster, margin)
     found = compare_contenders(
         held,
         shared_instrument(finished),
@@ -136,6 +139,8 @@ def compare_read(
         seed=seed,
         told=[*versions_told(finished), *settings_told(finished, prompts), *results_told(finished)],
     )
+    if by:
+        found = pool(found, held, by, drawn, level)
     if labels is None or design is None:
         return found
     choices = LabelChoices(
@@ -146,7 +151,6 @@ def compare_read(
         plan=None if plan is None else read_plan(Path(plan)),
         instruments=[] if plan is None else [read_source(one.path)[-1].instrument for one in finished],
     )
-    drawn = Sampling.of(held, prompts, cluster, margin)
     controls = frozenset(c for one in finished for c in one.control_pixels)
     return confirm(found, held, labels, choices, drawn=drawn, level=level, controls=controls)
 
@@ -189,6 +193,7 @@ def agree(
     consensus: Consensus = "majority",
     by: str = "editor",
     primary: Coefficient = "kappa",
+    errors_on: Sequence[str] = (),
     level: float = 0.95,
     seed: int = 0,
 ) -> AgreementStudy:
@@ -197,7 +202,8 @@ def agree(
     labels: a file of labels, or several. words, columns, rater_prefixes: what they mean, as in ``--words``, ``--columns``
     and ``--rater-prefix`` (by file). judges: runs, answer stores, recorded answers or tables of verdicts, which
     judge_words and judge_columns explain. scales: ``QUESTION=A,B,..:fails_below=X`` for
-    graded labels. Raises ``InputError`` where labels and judges have no edit in common.
+    graded labels. errors_on: columns on which each judge's errors are regressed. Raises ``InputError`` where labels and judges have
+    no edit in common.
     """
     version = guideline_version(guideline)
     found = load_labels(_files(labels), _reading(scales, words, columns, rater_prefixes, version))
@@ -209,7 +215,8 @@ def agree(
     choices = Choices(
         consensus=consensus, by=by, primary=primary, level=level, seed=seed, pool_guidelines=pool_guidelines
     )
-    return agree_on(found, named, choices)
+    study = agree_on(found, named, choices)
+    return regress_errors(study, found, named, errors_on, choices) if errors_on else study
 
 
 def calibrate(

@@ -81,6 +81,10 @@ _PATH = click.Path(path_type=Path)
     "--strata", default="editor,method", show_default=True, metavar="COLUMNS",
     help="Strata of a template; `verdict` is the judge's outcome.",
 )  # fmt: skip
+@click.option(
+    "--errors-on", default="", metavar="COLUMNS",
+    help="Also where each judge errs: its errors regressed on these, e.g. editor,protected_psnr,budget,prompt_words; COLUMN:levels for numbers that are names.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     study: Path | None, template: str | None, as_json: bool, out: Path | None, **options: Any
@@ -92,6 +96,7 @@ def command(
     \b
     isr agree examples/imagenhub/study.toml --data examples/imagenhub/data
     isr agree --labels labels.csv --judge edits.isr --judge other.isr --by editor
+    isr agree --labels labels.csv --judge edits.isr --errors-on editor,protected_psnr,prompt_words
     isr agree --template table-i --judge edits.isr --out human-study/
     """
     if template is not None:
@@ -100,10 +105,13 @@ def command(
     labels, judges, choices = _from_study(study, options) if study else _from_options(options)
     from isr.files import write_text
     from isr.people.agree import agree, require_judges
+    from isr.people.errors_on import errors_on
 
     require_judges(judges)
     found = agree(labels, judges, choices)
-    table = "\n".join(_lines(found)) + "\n"
+    if columns := [c.strip() for c in options["errors_on"].split(",") if c.strip()]:
+        found = errors_on(found, labels, judges, columns, choices)
+    table = "\n".join(_lines(found, choices.level)) + "\n"
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / "agreement.json", found.to_json())
@@ -197,7 +205,9 @@ def _template(out: Path | None, options: Mapping[str, Any]) -> None:
 # --------------------------------------------------------------------------- the tables
 
 
-def _lines(found: AgreementStudy) -> Iterator[str]:
+def _lines(found: AgreementStudy, level: float) -> Iterator[str]:
+    from isr.people.judge_errors import lines as error_lines
+
     c = found.counts
     if found.title:
         yield found.title
@@ -216,10 +226,11 @@ def _lines(found: AgreementStudy) -> Iterator[str]:
         for d in found.disputed:
             says = ", ".join(f"{k} {v}" for k, v in d.says.items())
             yield f"  {d.edit}  {d.question}: {d.votes}; {says}"
+    yield from error_lines(found.errors, level)
     if found.controls is not None:
         yield ""
         yield "CONTROL EDITS, of unprotected images"
-        *lines, _ = _lines(found.controls)  # the signature is the same
+        *lines, _ = _lines(found.controls, level)  # the signature is the same
         yield from (f"  {line}".rstrip() for line in lines)
     yield ""
     yield from (f"note: {n}" for n in found.notes)

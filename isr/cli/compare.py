@@ -10,6 +10,7 @@ import click
 
 from isr import text
 from isr.cli._labels import labels_of, meaning_options
+from isr.signature import Signature
 
 OF_LABELS = ("words", "columns", "prefixes")
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     "--by",
     default="",
     metavar="COLUMNS",
-    help="Also within groups, e.g. editor; exploratory (Benjamini-Hochberg).",
+    help="Also within groups, e.g. editor; exploratory (Benjamini-Hochberg). Of one column, also over groups like these, and a new one.",
 )
 @click.option(
     "--choose", is_flag=True, help="Also the table for choosing: worst case, transfer, distortion, cost."
@@ -143,6 +144,8 @@ def _finite(value: object) -> object:
 
 
 def _lines(found: Comparison, level: float) -> Iterator[str]:
+    from isr.scoring.pooled import lines as pooled_lines
+
     clusters = "clusters" if "|cluster=" in found.signature else "images"
     yield "ISR, first minus second, on shared units" + (", by verdicts" if found.confirmed else "")
     heads = (f"{level:.0%} interval", f"all hold at {level:.0%}")
@@ -164,6 +167,8 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
             f"{which}differences of verdicts: a judge that errs differently on two methods can make them; --labels and --design "
             "correct it"
         )
+    if column := Signature.parse(found.signature).get("cluster"):
+        yield f"images of one {column} are one cluster: about a new {column} like these"
     for u in found.unpaired:
         if u.only_first or u.only_second:
             yield f"not paired: {u.only_first} units of {u.first}, {u.only_second} of {u.second}; {u.shared} shared"
@@ -178,6 +183,7 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
             if one.open is not None:
                 yield f"    {text.left_open(one.open, level)}"
             yield from (f"    {note}" for note in _in_group(pair))
+    yield from pooled_lines(found.pooled, level)
     if found.choices:
         yield ""
         yield from _choice_lines(found.choices, level, corrected=bool(found.confirmed))

@@ -12,6 +12,7 @@ import numpy as np
 from isr.calibration.agreement.many_raters import RatersAgreement
 from isr.calibration.agreement.summary import Agreement, Ceiling
 from isr.calibration.ranking import Coefficient
+from isr.people.judge_errors import JudgeErrors
 from isr.people.labels import Consensus
 from isr.stats.paired import PairedComparison
 from isr.stats.rows import Interval
@@ -143,10 +144,13 @@ class AgreementStudy:
     disputed: tuple[Disputed, ...]
     notes: tuple[str, ...] = ()
     controls: AgreementStudy | None = None  # the same of the control edits, where they have labels
+    errors: tuple[JudgeErrors, ...] = ()  # where each judge errs, where it was asked
 
     def as_dict(self) -> dict[str, Any]:
-        """The study for a JSON file; without labels of control edits it has no ``controls``."""
+        """The study for a JSON file; without labels of control edits it has no ``controls``, unasked no ``errors``."""
         made = {"schema": SCHEMA, **asdict(self)}
+        if not self.errors:
+            del made["errors"]
         if self.controls is None:
             del made["controls"]
         else:

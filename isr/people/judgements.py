@@ -151,7 +151,7 @@ def _of_rows(run: FinishedRun, result: Result, rows: Mapping[str, EditRow]) -> I
         e: EditInfo(
             row.unit.image_id,
             row.columns.get("edit_sha256", ""),
-            {k: v for k, v in row.columns.items() if k not in known - {"editor"}},
+            {k: v for k, v in row.columns.items() if k not in known - {"editor", "prompt"}},
         )
         for e, row in rows.items()
     }

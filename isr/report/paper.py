@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from isr import text
 from isr.canonical import short
 from isr.report.forest import treatment_title
+from isr.report.population import population
 from isr.report.runs import ReportRun
 from isr.scoring.result import Part, Result
 from isr.scoring.text import ROWS
@@ -135,7 +136,7 @@ def estimates_csv(runs: Sequence[ReportRun]) -> str:
 
 
 def methods(run: ReportRun) -> str:
-    """The sentences that a paper's methods section needs: judge, rubrics, rule, interval, n, images, undecided."""
+    """The sentences that a paper's methods section needs: judge, rubrics, rule, interval, n, images, whom it speaks of, undecided."""
     result, s = run.result, run.settings
     judges = " and ".join(f"{j['name']} ({short(str(j['digest']))})" for j in result.judges)
     rubrics = " and ".join(f"{r['name']} ({short(str(r['digest']))})" for r in result.rubrics)
@@ -161,6 +162,7 @@ def methods(run: ReportRun) -> str:
         f"fail the instruction or are substantially degraded, measured with isr {s.get('isr', '')}. Edits were judged "
         f"by {judges}{rule}, with the rubrics {rubrics}{repeats}. We give {run.level:.0%} {interval}, over "
         f"{result.data['edits']} edits of {result.data['images']} source images. {'; '.join(parts)}.{control} "
+        f"{population(run)}"
         f"{_undecided(result)}"
         f"Signature: {result.signature}."
     )

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from isr.calibration.correction.quality import Quality
+from isr.scoring.pooled import PooledPair
 from isr.stats.difference import WithinMargin
 from isr.stats.paired import PairedComparison
 from isr.stats.rows import Interval
@@ -88,12 +89,15 @@ class Comparison:
     choices: tuple[Choice, ...] = ()
     warnings: tuple[str, ...] = ()
     confirmed: tuple[Confirmed, ...] = ()
+    pooled: tuple[PooledPair, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values; without labels there is no ``confirmed`` and no ``corrected`` of a choice."""
+        """Plain JSON values; without labels no ``confirmed`` and no ``corrected`` of a choice, without groups no ``pooled``."""
         made = {"schema": "isr.comparison/1", **asdict(self)}
         if not self.confirmed:
             del made["confirmed"]
             for choice in made["choices"]:
                 del choice["corrected"]
+        if not self.pooled:
+            del made["pooled"]
         return made

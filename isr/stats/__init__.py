@@ -37,6 +37,7 @@ from isr.stats.planning import (
     prompts_for_difference,
     variance_components,
 )
+from isr.stats.pooling import GroupEstimates, PooledGroups, common_correlation, group_differences, pool_groups
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
 from isr.stats.sign_flip import SignFlip, sign_flip_test
@@ -45,12 +46,14 @@ from isr.stats.variance import design_effect
 __all__ = [
     "Components",
     "DifferenceCore",
+    "GroupEstimates",
     "Interval",
     "LeeAllocation",
     "McNemar",
     "PairedComparison",
     "PairedVerdicts",
     "Plan",
+    "PooledGroups",
     "RateCore",
     "SignFlip",
     "TwoProportions",
@@ -63,6 +66,7 @@ __all__ = [
     "called",
     "clopper_pearson",
     "cluster_bootstrap",
+    "common_correlation",
     "compare_methods",
     "corrected_half_width",
     "corrected_power",
@@ -71,6 +75,7 @@ __all__ = [
     "difference_interval",
     "edits_for_half_width",
     "edits_for_two_proportions",
+    "group_differences",
     "holm",
     "holm_family",
     "images_for_difference",
@@ -83,6 +88,7 @@ __all__ = [
     "mcnemar",
     "percentile_interval",
     "planned_design_effect",
+    "pool_groups",
     "power_of_difference",
     "prompts_for_difference",
     "rate_core",

@@ -150,7 +150,7 @@ def difference_p_value(
     >>> difference_p_value([0, 0, 1, -1], [0, 0, 1, 1])
     1.0
     """
-    found = _standardised("difference_p_value", d, image, prompt, prompts)
+    found = standardised("difference_p_value", d, image, prompt, prompts)
     if found is None:
         return None
     value, se, df = found
@@ -183,7 +183,7 @@ def margin_p_values(
     """
     if not 0 < margin < 1:
         raise StatisticsError(f"margin_p_values: margin: expected a number between 0 and 1; found {margin!r}")
-    found = _standardised("margin_p_values", d, image, prompt, prompts)
+    found = standardised("margin_p_values", d, image, prompt, prompts)
     if found is None:
         return None
     value, se, df = found
@@ -191,7 +191,7 @@ def margin_p_values(
     return WithinMargin(below, max(below, above))
 
 
-def _standardised(
+def standardised(
     where: str, d: ArrayLike, image: ArrayLike, prompt: ArrayLike | None, prompts: Prompts
 ) -> tuple[float, float, float] | None:
     """(mean, standard error, degrees of freedom) of a difference; ``None`` with one image, or one prompt of a sample."""

@@ -49,6 +49,7 @@ CHANGES: tuple[tuple[str, str, str], ...] = (
     ),
     ("compare*|agree", r'.*\.within: "\(absent\)" -> null', "no margin was asked for"),
     ("compare*|agree", r'.*\.open: "\(absent\)" -> .*', "what undecided pairs leave open"),
+    ("compare-by", r'\.pooled: "\(absent\)" -> \[.*', "over groups like these; here why there is no such claim"),
     ("calibrate", r'.*\.identified: "\(absent\)" -> null', "no edit is undecided"),
     ("calibrate", r"\.signature:  -> estimates=2", "corrections for unequal images"),
     ("*", r'\.table: "\(absent\)" -> \{"edits\.csv": "sha256:[0-9a-f]{64}"\}', "a result holds its table's digest"),
@@ -152,7 +153,11 @@ def test_a_later_command_says_the_same(name: str, scored: dict[str, str], place:
 
 
 def as_before(text: str) -> str:
-    """A text without what rules 2 of estimates add: a part of the signature; in the CSV, empty columns where nothing is open."""
+    """A text without what rules 2 of estimates add: a part of the signature; in the CSV, empty columns where nothing is open.
+
+    And without what a methods section now says of whom its intervals speak.
+    """
+    text = re.sub(r"The intervals speak of new source images .*? nor of what people would say\. ", "", text)
     text = text.replace(" (CR2, Kish's degrees of freedom where images have unequal numbers of edits)", "")
     text = text.replace(
         "count as undecided; a point estimate leaves them out unless they cannot change it.",

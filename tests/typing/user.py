@@ -7,7 +7,7 @@ from typing import assert_type
 
 import isr
 from isr.plugin import Answer, Card, Finish, Prepared, Request, TransportError, TransportReason
-from isr.scoring.compare import Comparison
+from isr.scoring.comparison import Comparison
 from isr.scoring.planned import Planned
 from isr.scoring.records import UndecidedCount
 
