@@ -33,15 +33,18 @@ from isr.stats.planning import (
 )
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
+from isr.stats.sequence import BettingSequence, OpenSequence, betting_sequence
 from isr.stats.sign_flip import SignFlip, sign_flip_test
 from isr.stats.variance import design_effect
 
 __all__ = [
+    "BettingSequence",
     "Components",
     "DifferenceCore",
     "Interval",
     "LeeAllocation",
     "McNemar",
+    "OpenSequence",
     "PairedComparison",
     "Plan",
     "RateCore",
@@ -51,6 +54,7 @@ __all__ = [
     "auc",
     "benjamini_hochberg",
     "benjamini_yekutieli",
+    "betting_sequence",
     "between",
     "bonferroni",
     "called",
