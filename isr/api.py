@@ -30,6 +30,7 @@ from isr.scoring.compare import compare as compare_contenders
 from isr.scoring.finished import (
     contenders,
     read_run,
+    require_fixed,
     require_one_instrument,
     results_told,
     settings_told,
@@ -97,6 +98,7 @@ def compare_read(
     finished = [read_run(Path(run)) for run in runs]
     if not finished:
         raise UsageError("isr.compare: expected at least one run; found none")
+    require_fixed("isr compare", {str(run.path): run.signature for run in finished})
     require_one_instrument(finished)
     if reserved := sorted(set(by) & RESERVED):
         raise UsageError(f"--by: expected columns that describe edits; found {', '.join(reserved)}")

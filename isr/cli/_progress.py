@@ -107,7 +107,7 @@ class _Lines:
         self._stage = ""
         self._rows = 0
         self._began = self._said = time.monotonic()
-        self._final = ""
+        self._seconds = 0.0
 
     def stage(self, text: str) -> None:
         self._stage = text
@@ -124,11 +124,11 @@ class _Lines:
             detail = line(progress, now - self._began) if progress.total else f"{self._rows} rows"
             click.echo(f"isr: {self._stage}: {detail}", err=True)
         if self._stage == "judging":
-            self._final = line(progress, now - self._began)
+            self._seconds = now - self._began
 
     def close(self, progress: Progress) -> None:
         if progress.answered or progress.failures:
-            click.echo(f"isr: judged {self._final or progress.done}", err=True)
+            click.echo(f"isr: judged {line(progress, self._seconds)}", err=True)
 
 
 class _Bar:

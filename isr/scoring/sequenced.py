@@ -87,7 +87,7 @@ def sequence_estimate(
     for least, most in zip(*((m - lowest) / (1 - lowest) for m in means), strict=True):
         sequence.add(min(max(least, 0.0), 1.0), min(max(most, 0.0), 1.0))
     ends = (lowest + (1 - lowest) * sequence.low, lowest + (1 - lowest) * sequence.high)
-    if family > 1:
+    if family > 1 and made.value is not None:
         made = _noted(made, f"{SPLIT} {family} treatments, whose sequences hold together")
     made = replace(made, identified=ends if made.is_open else None)
     if made.value is None:
@@ -99,10 +99,14 @@ def sequence_estimate(
 
 
 def without_interval(estimate: Estimate) -> Estimate:
-    """An estimate that has no sequence, without the interval that does not hold after a stop."""
+    """An estimate that has no sequence, without the interval that does not hold after a stop, and what was said of it."""
     if estimate.low is None and estimate.identified is None:
         return estimate
-    return _noted(replace(estimate, low=None, high=None, identified=None), NO_FIXED)
+    kept = tuple(n for n in estimate.notes if n.startswith("read the bounds"))
+    bare = replace(
+        estimate, low=None, high=None, identified=None, method="value without an interval", notes=kept
+    )
+    return _noted(bare, NO_FIXED)
 
 
 def _noted(estimate: Estimate, note: str) -> Estimate:

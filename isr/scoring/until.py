@@ -248,6 +248,6 @@ def told(until: UntilRecord) -> str:
     if images >= of:
         return f"the rule (half-width of at most {half}) is not met by all {of} images: more images are needed; {order}"
     return (
-        f"not finished: the rule (half-width of at most {half}) is not met by the {images} of {of} images that are complete; "
+        f"not finished: the rule (half-width of at most {half}) is not met by {images} of {of} images so far; "
         f"run the same command again to go on; {order}"
     )
