@@ -249,8 +249,17 @@ class Result:
 def _until(raw: Mapping[str, Any] | None) -> UntilRecord | None:
     if raw is None:
         return None
-    kept = {k: int(raw[k]) for k in ("order_seed", "treatments", "images", "of", "left") if k in raw}
-    return cast("UntilRecord", {"half_width": float(raw["half_width"]), "met": bool(raw["met"]), **kept})
+    made = UntilRecord(
+        half_width=float(raw["half_width"]),
+        order_seed=int(raw["order_seed"]),
+        treatments=int(raw["treatments"]),
+        met=bool(raw["met"]),
+        images=int(raw["images"]),
+        of=int(raw["of"]),
+    )
+    if "left" in raw:
+        made["left"] = int(raw["left"])
+    return made
 
 
 def _picture_remark(raw: Mapping[str, Any]) -> PictureRemark:
