@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import isr
-from isr.bundle.archive import write_bundle
+from isr.bundle.archive import Bundle, write_bundle
 from isr.bundle.gather import gather
 from isr.errors import UsageError
 from isr.report.paper import methods
@@ -87,7 +87,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, server: Running) -> Path:
     make_directory(root / "e", images=60, prompts=2, methods=("a", "b"), controls=False)
     (root / "judge.toml").write_text(card_text(server.base_url))
     server.change(
-        faults={"refusal": 0.05, "broken_json": 0.05}
+        faults={"refusal": 0.12, "broken_json": 0.12}
     )  # by the request's digest: the same in every run
     isr.score(root / "e", judge=root / "judge.toml", out=root / "whole")
     return root
@@ -214,6 +214,9 @@ def test_a_stopped_run_is_read_reported_bundled_and_verified(world: Path, tmp_pa
             assert e.low is None or e.method == "betting confidence sequence", name
     contents = gather(out)
     write_bundle(contents, store, tmp_path / "b.zip")
+    with Bundle(tmp_path / "b.zip") as bundle:  # of a store that holds the answers to all images
+        answers = [row for _, row in bundle.lines("answers.jsonl") if "answer" in row]
+    assert len(answers) == 8 * n
     assert found(tmp_path / "b.zip").sound, found(tmp_path / "b.zip").faults
 
     def later(name: str, data: bytes) -> bytes:
