@@ -22,10 +22,10 @@ from isr.stats.sequence import BettingSequence
 
 LOOKS = 1_000  # images, and a look after each
 RATES = (0.03, 0.1, 0.3, 0.5, 0.9, 0.97)
-NAIVE_LOOKS = range(50, LOOKS + 1, 50)
+NAIVE_LOOKS = range(100, LOOKS + 1, 100)
 MOST_IMAGES = 6_000
 SEQUENCE = "sequence (every image)"
-NAIVE = "default interval (every 50 images)"
+NAIVE = "default interval (every 100 images)"
 UNDECIDED = 0.1
 Law = Callable[[np.random.Generator, int, int, float], Array]
 
@@ -94,7 +94,7 @@ def ever_cell(law: str, p: float, runs: int, key: Sequence[int], undecided: str 
 
 
 def naive_cell(law: str, p: float, runs: int, key: Sequence[int]) -> float:
-    """Share of runs in which the default interval of a fixed number of images holds the truth at each of 20 looks."""
+    """Share of runs in which the default interval of a fixed number of images holds the truth at each of 10 looks."""
     rng = np.random.default_rng([*key, 1])
     draw, edits = LAWS[law]
     means = draw(rng, runs, LOOKS, p)
@@ -107,13 +107,13 @@ def naive_cell(law: str, p: float, runs: int, key: Sequence[int]) -> float:
 
 def ever_section(runs: int, seed: int) -> Section:
     """How often a sequence ever misses."""
-    few = max(100, runs // 50)
+    few = max(100, runs // 100)
     section = Section(
         title="Sequences: runs that never exclude the truth",
         text=f"The confidence sequence of `isr score --until`, looked at after each of {LOOKS:,} images. Each cell: the share of runs in "
         "per cent in which NO look excludes the truth (excluded from below + from above). Undecided: a tenth of all edits, drawn "
         "from any, from the failing ones or from the others; the ends are then those of two sequences. Beside it, for contrast: the "
-        f"default interval of a fixed number of images, looked at after every 50th, in {few} runs.",
+        f"default interval of a fixed number of images, looked at after every 100th, in {few} runs.",
         header=["law of an image", "p", "undecided", SEQUENCE, NAIVE],
         runs=runs,
         watched=(SEQUENCE,),

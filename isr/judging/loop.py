@@ -72,7 +72,7 @@ async def judge_all(
     """
     progress = progress or Progress()
     if prefix is not None:
-        prefix.advance()
+        await asyncio.to_thread(prefix.advance)
         if prefix.met:  # by what the store holds
             return progress
     if not plan.allow_retired:
@@ -101,7 +101,7 @@ async def judge_all(
     except BaseExceptionGroup as errors:
         raise first_of(errors) from None
     for run in runs:
-        if run.error is not None:
+        if run.error is not None and not (prefix and prefix.met):
             raise run.error
     return progress
 

@@ -244,7 +244,7 @@ def told(until: UntilRecord) -> str:
     each = "the ISR" if until["treatments"] == 1 else f"the ISR of each of {until['treatments']} treatments"
     order = f"images were asked in an order by seed {until['order_seed']}, and intervals hold at every look"
     if until["met"]:
-        return f"stopped by its rule: {each} is known to +-{half} after {images} of {of} images; {order}"
+        return f"stopped by its rule: {each} is known to within {half} after {images} of {of} images; {order}"
     if images >= of:
         return f"the rule (half-width of at most {half}) is not met by all {of} images: more images are needed; {order}"
     return (

@@ -199,7 +199,7 @@ def test_a_stopped_run_is_read_reported_bundled_and_verified(world: Path, tmp_pa
     text = render(result)
     assert "images (of 60), 0 control edits" in text
     assert "95% sequence" in text
-    assert f"is known to +-20 points after {n} of 60 images" in text
+    assert f"is known to within 20 points after {n} of 60 images" in text
     sentence = methods(read_report_run(out, world / "e"))
     assert "95% betting confidence sequences of image means" in sentence
     assert (
