@@ -25,6 +25,8 @@ RATES = (0.03, 0.1, 0.3, 0.5, 0.9, 0.97)
 NAIVE_LOOKS = range(100, LOOKS + 1, 100)
 MOST_IMAGES = 6_000
 SEQUENCE = "sequence (every image)"
+RULED = "bets for half-width 0.05 (every image)"
+WANTED = 0.05
 NAIVE = "default interval (every 100 images)"
 UNDECIDED = 0.1
 Law = Callable[[np.random.Generator, int, int, float], Array]
@@ -60,14 +62,14 @@ LAWS: dict[str, tuple[Law, int]] = {
 }
 
 
-def missed(least: Array, most: Array, p: float) -> tuple[Array, Array]:
+def missed(least: Array, most: Array, p: float, wanted: float | None) -> tuple[Array, Array]:
     """Which runs ever exclude the truth, from below and from above; (runs, images) means at least and at most.
 
     The only candidate is the truth itself, so that no rounding of the ends hides a miss.
     """
     runs, images = least.shape
-    one = BettingSequence(runs=runs, grid=np.array([p]))
-    other = one if most is least else BettingSequence(runs=runs, grid=np.array([p]))
+    one = BettingSequence(runs=runs, wanted=wanted, grid=np.array([p]))
+    other = one if most is least else BettingSequence(runs=runs, wanted=wanted, grid=np.array([p]))
     for t in range(images):
         one.add(least[:, t])
         if other is not one:
@@ -75,11 +77,11 @@ def missed(least: Array, most: Array, p: float) -> tuple[Array, Array]:
     return one.low >= p, other.high <= p
 
 
-def ever_cell(law: str, p: float, runs: int, key: Sequence[int], undecided: str = "") -> tuple[float, float]:
-    """Shares of runs that ever exclude the truth: (too high a lower end, too low an upper end)."""
+def ever_cell(law: str, p: float, runs: int, key: Sequence[int], undecided: str = "") -> Array:
+    """Shares of runs that ever exclude the truth, (2, 2): without a rule and with one, from below and from above."""
     rng = np.random.default_rng(key)
     draw, edits = LAWS[law]
-    found = np.zeros(2)
+    found = np.zeros((2, 2))
     for some in blocks(runs):
         least = most = draw(rng, some, LOOKS, p)
         if undecided:
@@ -88,9 +90,8 @@ def ever_cell(law: str, p: float, runs: int, key: Sequence[int], undecided: str 
             lost = rng.binomial(failing, min(UNDECIDED * share[0], 1.0))
             hidden = rng.binomial(edits - failing, min(UNDECIDED * share[1], 1.0))
             least, most = (failing - lost) / edits, (failing + hidden) / edits
-        found += [side.sum() for side in missed(least, most, p)]
-    below, above = found / runs
-    return float(below), float(above)
+        found += [[side.sum() for side in missed(least, most, p, wanted)] for wanted in (None, WANTED)]
+    return found / runs
 
 
 def naive_cell(law: str, p: float, runs: int, key: Sequence[int]) -> float:
@@ -110,23 +111,22 @@ def ever_section(runs: int, seed: int) -> Section:
     few = max(100, runs // 100)
     section = Section(
         title="Sequences: runs that never exclude the truth",
-        text=f"The confidence sequence of `isr score --until`, looked at after each of {LOOKS:,} images. Each cell: the share of runs in "
+        text=f"Confidence sequences that are looked at after each of {LOOKS:,} images: that of `--watch`, and that of `--until half-width=0.05`, whose bets are for this half-width. Each cell: the share of runs in "
         "per cent in which NO look excludes the truth (excluded from below + from above). Undecided: a tenth of all edits, drawn "
         "from any, from the failing ones or from the others; the ends are then those of two sequences. Beside it, for contrast: the "
         f"default interval of a fixed number of images, looked at after every 100th, in {few} runs.",
-        header=["law of an image", "p", "undecided", SEQUENCE, NAIVE],
+        header=["law of an image", "p", "undecided", SEQUENCE, RULED, NAIVE],
         runs=runs,
-        watched=(SEQUENCE,),
+        watched=(SEQUENCE, RULED),
     )
     cells = [(law, p, "") for law in LAWS for p in RATES]
     cells += [("5 edits, beta, ICC 0.3", p, who) for p in (0.3, 0.5) for who in ("any", "failing", "others")]
     for i, (law, p, who) in enumerate(cells):
-        below, above = ever_cell(law, p, runs, (seed, 20, i), who)
-        held = 100 * (1 - below - above)
+        both = ever_cell(law, p, runs, (seed, 20, i), who)
         naive = "-" if who else f"{100 * naive_cell(law, p, few, (seed, 20, i)):.1f}"
-        told = f"{held:.1f} ({100 * below:.1f} + {100 * above:.1f})"
-        section.rows.append([law, f"{p}", who or "none", told, naive])
-        lowest = (1 - below - above, f"{law}, p = {p}{who and f', undecided: {who}'}")
+        told = [f"{100 * (1 - a - b):.1f} ({100 * a:.1f} + {100 * b:.1f})" for a, b in both]
+        section.rows.append([law, f"{p}", who or "none", *told, naive])
+        lowest = (1 - float(both.sum(axis=1).max()), f"{law}, p = {p}{who and f', undecided: {who}'}")
         section.lowest = min(section.lowest, lowest)
     return section
 
@@ -134,19 +134,18 @@ def ever_section(runs: int, seed: int) -> Section:
 # --------------------------------------------------------------------------- cost
 
 
-def stopping(law: str, p: float, widths: Sequence[float], runs: int, key: Sequence[int]) -> list[Array]:
-    """Images that a run asks until its half-width is small enough, for each of the wanted half-widths, (runs,)."""
+def stopping(law: str, p: float, wanted: float, runs: int, key: Sequence[int]) -> Array:
+    """Images that a run asks until its half-width is small enough, (runs,)."""
     rng = np.random.default_rng(key)
-    sequence = BettingSequence(runs=runs)
-    asked = [np.zeros(runs) for _ in widths]
+    sequence = BettingSequence(runs=runs, wanted=wanted)
+    asked = np.zeros(runs)
     for x in _images(rng, LAWS[law][0], p, runs):
         sequence.add(x)
         half = (sequence.high - sequence.low) / 2
-        for wanted, at in zip(widths, asked, strict=True):
-            at[(at == 0) & (half <= wanted + 1e-9)] = sequence.images
-        if all((at > 0).all() for at in asked):
+        asked[(asked == 0) & (half <= wanted + 1e-9)] = sequence.images
+        if (asked > 0).all():
             break
-    return [np.where(at > 0, at, MOST_IMAGES) for at in asked]
+    return np.where(asked > 0, asked, MOST_IMAGES)
 
 
 def _images(rng: np.random.Generator, draw: Law, p: float, runs: int) -> Iterator[Array]:
@@ -190,11 +189,11 @@ def cost_section(runs: int, seed: int) -> Section:
             "times",
         ],
     )
-    widths = (0.1, 0.05)
     for i, law in enumerate(("1 edit", "5 edits, beta, ICC 0.3", "5 edits, beta, ICC 0.8")):
         for j, p in enumerate((0.03, 0.1, 0.3, 0.5)):
             row = [law, f"{p}"]
-            for wanted, asked in zip(widths, stopping(law, p, widths, some, (seed, 21, i, j)), strict=True):
+            for wanted in (0.1, 0.05):
+                asked = stopping(law, p, wanted, some, (seed, 21, i, j))
                 fixed = fixed_images(law, p, wanted, (seed, 22, i, j))
                 row += [
                     f"{asked.mean():.0f} ({np.quantile(asked, 0.9):.0f})",

@@ -199,7 +199,7 @@ def _sequence(
     """The mean of outcomes between ``lowest`` and 1 with its confidence sequence; frames are in the order of asking."""
     return sequence_estimate(
         low, high, frame.image, value=_mean(low[known], frame.take(known), settings) if known.any() else None,
-        n=int(known.sum()), level=settings.level, family=settings.family, image_mean=settings.estimand == "image-mean",
+        n=int(known.sum()), level=settings.level, wanted=settings.until, family=settings.family, image_mean=settings.estimand == "image-mean",
         lowest=lowest, notes=(NO_SOURCE,) if frame.sourceless.any() else (),
     )  # fmt: skip
 

@@ -54,6 +54,7 @@ def sequence_estimate(
     value: float | None,
     n: int,
     level: float,
+    wanted: float | None = None,
     family: int = 1,
     image_mean: bool = False,
     lowest: int = 0,
@@ -62,7 +63,7 @@ def sequence_estimate(
     """The estimate of a mean with its sequence, whatever the undecided outcomes are.
 
     low, high: (n,) what each edit counts at least and at most, from ``lowest`` to 1. image: (n,) codes that rise in the order
-    of asking. value: over the ``n`` edits that are decided. level: at which the sequences of ``family`` treatments hold together.
+    of asking. wanted: the half-width for which the bets are. value: over the ``n`` edits that are decided. level: at which the sequences of ``family`` treatments hold together.
     image_mean: unequal images are meant; else they have no sequence.
     """
     means = [image_means(end, image) for end in (low, high)]
@@ -83,7 +84,9 @@ def sequence_estimate(
     )
     if not (image_mean or is_equal(image)):
         return _noted(made, UNEQUAL_IMAGES)
-    sequence = OpenSequence(level=simultaneous_level(level, family))
+    sequence = OpenSequence(
+        level=simultaneous_level(level, family), wanted=None if wanted is None else wanted / (1 - lowest)
+    )
     for least, most in zip(*((m - lowest) / (1 - lowest) for m in means), strict=True):
         sequence.add(min(max(least, 0.0), 1.0), min(max(most, 0.0), 1.0))
     ends = (lowest + (1 - lowest) * sequence.low, lowest + (1 - lowest) * sequence.high)

@@ -131,7 +131,7 @@ class Looking:
         self._read = Progress(failed=progress.failed)  # who answered is counted at the end, not here
         treatments = sorted({e.treatment for e in plan.edits})
         each = simultaneous_level(settings.level, max(len(treatments), 1))
-        self.sequences = {t: OpenSequence(level=each) for t in treatments}
+        self.sequences = {t: OpenSequence(level=each, wanted=settings.until) for t in treatments}
 
     def add(self, edits: Sequence[Edit]) -> bool:
         """The next image, all of its requests settled."""

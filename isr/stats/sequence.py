@@ -8,8 +8,12 @@ a wider population (no correction for a finite one), with means between 0 and 1 
 
     capital+_t(m) = 1/2 prod_i (1 + min(lambda_i, c / m) (x_i - m))
     capital-_t(m) = 1/2 prod_i (1 - min(lambda_i, c / (1 - m)) (x_i - m))
-    lambda_t      = sqrt(2 log(2 / alpha) / (v_{t-1} t log(t + 1)))             the predictable plug-in
+    lambda_t      = sqrt(2 log(2 / alpha) / (v_{t-1} t log(t + 1)))             the predictable plug-in,
+                    or h / v_{t-1} where that is more and a half-width h is wanted
     v_t           = (1/4 + sum_i (x_i - mu_i)^2) / (t + 1),   mu_t = (1/2 + sum_i x_i) / (t + 1)
+
+Any bet that is fixed before the image is seen is as valid; h / v is the one under which the capital against a mean that is
+off by h grows fastest (Kelly 1956), so that an interval of that half-width is reached with far fewer images.
 
 The first capital falls in m and the second rises, so that what is left is an interval, and a grid of candidates finds its ends up to
 one step: they are rounded outward. Ends never move apart: the sequence is the running intersection.
@@ -35,7 +39,8 @@ STEPS = 2_000
 class BettingSequence:
     """The confidence sequence of one mean, or of several side by side, image by image.
 
-    level: of the whole sequence; the chance that it EVER misses the mean is at most 1 - level. runs: how many sequences go on side
+    level: of the whole sequence; the chance that it EVER misses the mean is at most 1 - level. wanted: the half-width for which the
+    bets are, if any. runs: how many sequences go on side
     by side (simulations); 1 by default. grid: the candidates, rising within [0, 1], by default steps of 1/2000. Memory and work for
     each image: O(runs x candidates that are left). Raises ``StatisticsError`` for a level that is none.
 
@@ -46,12 +51,19 @@ class BettingSequence:
     (400, 0.484, 0.5155)
     """
 
-    def __init__(self, *, level: float = 0.95, runs: int = 1, grid: Floats | None = None) -> None:
+    def __init__(
+        self, *, level: float = 0.95, wanted: float | None = None, runs: int = 1, grid: Floats | None = None
+    ) -> None:
         if not (isinstance(level, int | float) and 0.5 <= level < 1):
             raise StatisticsError(
                 f"BettingSequence: level: expected a number from 0.5 to below 1; found {level!r}"
             )
+        if wanted is not None and not 0 < wanted < 1:
+            raise StatisticsError(
+                f"BettingSequence: wanted: expected a half-width between 0 and 1; found {wanted!r}"
+            )
         self.images = 0
+        self._wanted = wanted or 0.0
         self._stake = math.log(2 / (1 - level))  # a capital that began at 1 must reach 2 / alpha
         self._grid = np.arange(STEPS + 1) / STEPS if grid is None else np.asarray(grid, np.float64)
         self._cap = (
@@ -95,7 +107,8 @@ class BettingSequence:
 
     def _bet(self) -> Floats:
         """lambda of the next image, known before its mean is: v_{t-1} t is the sum of squares."""
-        bet: Floats = np.sqrt(2 * self._stake / (self._squares * math.log(self.images + 2)))
+        plug_in = np.sqrt(2 * self._stake / (self._squares * math.log(self.images + 2)))
+        bet: Floats = np.maximum(plug_in, self._wanted * (self.images + 1) / self._squares)
         return bet
 
     def _learn(self, mean: Floats) -> None:
@@ -108,12 +121,12 @@ class OpenSequence:
     """The sequence of a mean of which some outcomes are not known: it holds whatever they are.
 
     Its lower end is that of the means with all of them at the lower extreme, its upper end that of the means with all at the
-    upper. Each end is a sequence at half the error of its own, so that both hold together at ``level``. level: as for
+    upper. Each end is a sequence at half the error of its own, so that both hold together at ``level``. level, wanted: as for
     ``BettingSequence``. ``least`` and ``most`` are the means at the two extremes.
     """
 
-    def __init__(self, *, level: float = 0.95) -> None:
-        self._least = self._most = BettingSequence(level=level)
+    def __init__(self, *, level: float = 0.95, wanted: float | None = None) -> None:
+        self._least = self._most = BettingSequence(level=level, wanted=wanted)
         self._sums = [0.0, 0.0]
 
     def add(self, least: float, most: float) -> None:

@@ -61,7 +61,10 @@ def stops_at(
     names = sorted({r["method"] for r in rows})
     images = sorted({r["image_id"] for r in rows}, key=lambda i: place(i, seed))
     each = 1 - (1 - level) / len(names)
-    pairs = {name: (BettingSequence(level=each), BettingSequence(level=each)) for name in names}
+    pairs = {
+        name: (BettingSequence(level=each, wanted=half), BettingSequence(level=each, wanted=half))
+        for name in names
+    }
     said: dict[str, Any] = {}
     for number, image in enumerate(images, 1):
         for name, (least, most) in pairs.items():

@@ -20,7 +20,7 @@ STEP = 1 / STEPS
 MEANS = st.lists(st.sampled_from([i / 5 for i in range(6)]), min_size=1, max_size=60)
 
 
-def capital(x: Sequence[float], m: float, alpha: float, side: int) -> float:
+def capital(x: Sequence[float], m: float, alpha: float, side: int, wanted: float = 0.0) -> float:
     """The capital of one gambler who began with 1/2, multiplied round by round, as the paper writes it."""
     wealth = 0.5
     for t in range(1, len(x) + 1):
@@ -28,23 +28,24 @@ def capital(x: Sequence[float], m: float, alpha: float, side: int) -> float:
         running = [(0.5 + sum(before[: i + 1])) / (i + 2) for i in range(len(before))]
         variance = (0.25 + sum((a - b) ** 2 for a, b in zip(before, running, strict=True))) / t
         bet = math.sqrt(2 * math.log(2 / alpha) / (variance * t * math.log(t + 1)))
+        bet = max(bet, wanted / variance)
         room = m if side > 0 else 1 - m
         bet = min(bet, 0.5 / room) if room > 0 else bet
         wealth *= 1 + side * bet * (x[t - 1] - m)
     return wealth
 
 
-def ends_by_definition(x: Sequence[float], level: float) -> tuple[float, float]:
+def ends_by_definition(x: Sequence[float], level: float, wanted: float = 0.0) -> tuple[float, float]:
     """Where the two capitals cross 1 / alpha, of all looks together."""
     alpha, low, high = 1 - level, 0.0, 1.0
     for n in range(1, len(x) + 1):
         some = x[:n]
 
         def above(m: float, some: Sequence[float] = some) -> float:
-            return capital(some, m, alpha, 1) - 1 / alpha
+            return capital(some, m, alpha, 1, wanted) - 1 / alpha
 
         def below(m: float, some: Sequence[float] = some) -> float:
-            return capital(some, m, alpha, -1) - 1 / alpha
+            return capital(some, m, alpha, -1, wanted) - 1 / alpha
 
         if above(0.0) >= 0:
             low = max(low, brentq(above, 0.0, 1.0))
@@ -54,15 +55,23 @@ def ends_by_definition(x: Sequence[float], level: float) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(
-    ("p", "edits", "level"), [(0.5, 1, 0.95), (0.9, 5, 0.95), (0.1, 2, 0.8), (0.7, 4, 0.975)]
+    ("p", "edits", "level", "wanted"),
+    [(0.5, 1, 0.95, 0.0), (0.9, 5, 0.95, 0.3), (0.1, 2, 0.8, 0.0), (0.7, 4, 0.975, 0.2)],
 )
-def test_the_ends_are_those_of_the_definition_rounded_outward(p: float, edits: int, level: float) -> None:
+def test_the_ends_are_those_of_the_definition_rounded_outward(
+    p: float, edits: int, level: float, wanted: float
+) -> None:
     x = (np.random.default_rng(5).binomial(edits, p, 40) / edits).tolist()
-    low, high = betting_sequence(x, level=level)
-    least, most = ends_by_definition(x, level)
+    sequence = BettingSequence(level=level, wanted=wanted or None)
+    for mean in x:
+        sequence.add(mean)
+    low, high = sequence.low[0], sequence.high[0]
+    least, most = ends_by_definition(x, level, wanted)
+    plain = betting_sequence(x, level=level)
+    assert ((low, high) == (plain[0][-1], plain[1][-1])) == (not wanted)
     assert 0 < least < most < 1
-    assert least - STEP - 1e-9 <= low[-1] <= least + 1e-9
-    assert most - 1e-9 <= high[-1] <= most + STEP + 1e-9
+    assert least - STEP - 1e-9 <= low <= least + 1e-9
+    assert most - 1e-9 <= high <= most + STEP + 1e-9
 
 
 @given(MEANS)
@@ -125,11 +134,11 @@ def test_unknown_outcomes_take_one_end_of_each_of_two_sequences(pairs: list[tupl
     assert both.most == pytest.approx(np.mean([e[1] for e in ends]))
 
 
-@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
-def test_few_runs_ever_exclude_the_truth(p: float) -> None:
+@pytest.mark.parametrize(("p", "wanted"), [(0.1, None), (0.5, 0.05), (0.9, 0.1), (0.5, 0.3)])
+def test_few_runs_ever_exclude_the_truth(p: float, wanted: float | None) -> None:
     """One-sided and exact: so many misses would be rarer than 1 in 10,000 if one run in twenty missed."""
     runs, rng = 4_000, np.random.default_rng(11)
-    sequence = BettingSequence(runs=runs, grid=np.array([p]))
+    sequence = BettingSequence(runs=runs, wanted=wanted, grid=np.array([p]))
     for _ in range(300):
         sequence.add(rng.binomial(2, rng.beta(2 * p, 2 * (1 - p), runs)) / 2)
     missed = int(((sequence.low >= p) | (sequence.high <= p)).sum())
@@ -145,5 +154,7 @@ def test_what_is_no_mean_or_no_level_is_refused() -> None:
         betting_sequence([[0.5]])
     with pytest.raises(StatisticsError, match="level"):
         BettingSequence(level=1.0)
+    with pytest.raises(StatisticsError, match="wanted"):
+        BettingSequence(wanted=1.0)
     with pytest.raises(StatisticsError, match="least <= most"):
         OpenSequence().add(0.5, 0.4)
