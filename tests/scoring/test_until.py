@@ -18,6 +18,8 @@ import isr
 from isr.bundle.archive import Bundle, write_bundle
 from isr.bundle.gather import gather
 from isr.errors import UsageError
+from isr.people.correct import correct
+from isr.people.judgements import read_source
 from isr.report.paper import methods
 from isr.report.runs import read_report_run
 from isr.scoring.listing import runs_of
@@ -232,9 +234,11 @@ def test_a_stopped_run_is_read_reported_bundled_and_verified(world: Path, tmp_pa
 
     tampered = rewritten(tmp_path / "b.zip", later, relist=True)
     assert any("until.images" in f for f in found(tampered).faults)
+    nobody: Any = None
     for refused in (
         lambda: isr.compare(out),
         lambda: isr.compare(out, world / "whole"),
+        lambda: correct(read_source(out)[-1], nobody, nobody),
     ):
         with pytest.raises(
             UsageError, match=r"expected a fixed number of images.*score the directory without --until"
