@@ -23,6 +23,7 @@ from isr.people.judgements import read_source
 from isr.report.paper import methods
 from isr.report.runs import read_report_run
 from isr.scoring.listing import runs_of
+from isr.scoring.options import Options, check_options
 from isr.scoring.text import render
 from isr.stats import BettingSequence
 from tests.bundle.bundles import found, rewritten
@@ -290,9 +291,9 @@ def test_the_rule_may_not_be_met_by_all_images(world: Path, tmp_path: Path) -> N
         ({"order_seed": 3}, "--order-seed: expected --until beside it"),
     ],
 )
-def test_what_does_not_go_together_is_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+def test_what_does_not_go_together_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        isr.score(tmp_path / "nothing", judge="replay", **options)
+        check_options(Options(directory=Path("nothing"), **options))
 
 
 def test_unequal_images_are_refused_before_anything_is_asked_and_image_means_are_not(tmp_path: Path) -> None:
