@@ -30,6 +30,7 @@ from benchmarks.coverage_confirm import (
 )
 from benchmarks.coverage_more import identified_section, patterns_section, unequal_section
 from benchmarks.coverage_pooling import pooling_section
+from benchmarks.coverage_sequences import cost_section, ever_section
 from benchmarks.simulating import (
     EQUAL,
     REQUIRED,
@@ -482,6 +483,8 @@ def sections(runs: int, seed: int) -> list[Callable[[], Section]]:
         lambda: kappa_section(runs, seed),
         lambda: auc_section(runs, seed),
         lambda: pooling_section(runs, seed),
+        lambda: ever_section(runs, seed),
+        lambda: cost_section(runs, seed),
     ]
 
 
@@ -588,22 +591,28 @@ def render(parts: Sequence[Section], runs: int, seed: int, quick: bool) -> str:
     for text in in_words(parts):
         lines += [text, ""]
     for part in parts:
-        lines += [f"## {part.title}", "", part.text, ""]
-        if part.runs:
-            error = monte_carlo(part.runs)
-            lines += [
-                f"{part.runs} runs a cell: the Monte-Carlo standard error of 95 % is {error:.2f} points.",
-                "",
-            ]
-        lines += ["| " + " | ".join(part.header) + " |", "|" + "---|" * len(part.header)]
-        lines += ["| " + " | ".join(row) + " |" for row in part.rows]
-        lines.append("")
-        if part.lowest[1]:
-            lines += [f"Lowest coverage of the default: {100 * part.lowest[0]:.1f} % ({part.lowest[1]}).", ""]
-        if part.below:
-            told = "; ".join(f"{where}: {100 * c:.1f} %" for c, where in part.below)
-            lines += [f"**Below {100 * REQUIRED:.0f} %**, named as what these rules do not hold: {told}.", ""]
+        lines += rendered(part)
     return "\n".join(lines)
+
+
+def rendered(part: Section) -> list[str]:
+    """The lines of one table with its words."""
+    lines = [f"## {part.title}", "", part.text, ""]
+    if part.runs:
+        error = monte_carlo(part.runs)
+        lines += [
+            f"{part.runs} runs a cell: the Monte-Carlo standard error of 95 % is {error:.2f} points.",
+            "",
+        ]
+    lines += ["| " + " | ".join(part.header) + " |", "|" + "---|" * len(part.header)]
+    lines += ["| " + " | ".join(row) + " |" for row in part.rows]
+    lines.append("")
+    if part.lowest[1]:
+        lines += [f"Lowest coverage of the default: {100 * part.lowest[0]:.1f} % ({part.lowest[1]}).", ""]
+    if part.below:
+        told = "; ".join(f"{where}: {100 * c:.1f} %" for c, where in part.below)
+        lines += [f"**Below {100 * REQUIRED:.0f} %**, named as what these rules do not hold: {told}.", ""]
+    return lines
 
 
 def make_all(runs: int, seed: int, jobs: int = 1) -> list[Section]:

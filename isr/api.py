@@ -32,6 +32,7 @@ from isr.scoring.comparison import Comparison
 from isr.scoring.finished import (
     contenders,
     read_run,
+    require_fixed,
     require_one_instrument,
     results_told,
     settings_told,
@@ -108,6 +109,7 @@ def compare_read(
     finished = [read_run(Path(run)) for run in runs]
     if not finished:
         raise UsageError("isr.compare: expected at least one run; found none")
+    require_fixed("isr compare", {str(run.path): run.signature for run in finished})
     require_one_instrument(finished)
     if reserved := sorted(set(by) & RESERVED):
         raise UsageError(f"--by: expected columns that describe edits; found {', '.join(reserved)}")

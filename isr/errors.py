@@ -196,3 +196,11 @@ class TransportError(IsrError):
         self.stops = stops
         self.at: int | None = None  # which of a judge's servers
         super().__init__(message)
+
+
+def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error in a group of groups that is none itself."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -12,6 +12,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -125,7 +126,10 @@ def _files(
     )
     if refusals := contents.directory.refusals:
         yield REFUSALS, "".join(json.dumps(r.as_dict(), ensure_ascii=False) + "\n" for r in refusals).encode()
-    yield "answers.jsonl", b"".join(_answers(plan, store_path))
+    counted = (
+        plan if run.result.until is None else replace(plan, edits=plan.edits[: run.result.data["edits"]])
+    )
+    yield "answers.jsonl", b"".join(_answers(counted, store_path))  # not those to images after a stop
     for rubric in plan.rubrics.values():
         yield f"rubrics/{rubric.name}.toml", rubric.text.encode()
     for card in plan.panel.members:

@@ -11,7 +11,7 @@ from typing import Any
 from isr.edits.directory import EditDirectory, load_edits
 from isr.errors import InputError, Problem, UsageError
 from isr.judging.cards import Panel, load_panel
-from isr.judging.plan import Plan
+from isr.judging.plan import Plan, in_order
 from isr.judging.recorded_card import recorded_panel
 from isr.judging.rubrics import Rubric, load_rubric
 from isr.judging.thresholds import parse_recalibration
@@ -19,6 +19,7 @@ from isr.reading import Unreadable, read_bytes
 from isr.scoring.places import RECORD, cache_of, home_of
 from isr.scoring.result import Result
 from isr.scoring.stored import StoredRun, read_stored
+from isr.scoring.until import order_of
 from isr.signature import Signature
 
 
@@ -64,12 +65,14 @@ def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
             f"({directory.digest[:19]}); score again, or restore the images and the metadata"
         )
     settings = Signature.parse(result.signature)
-    edits = directory.edits[: int(settings["limit"])] if "limit" in settings else directory.edits
+    seed = order_of(settings)
+    edits = in_order(directory.edits, seed)
+    edits = edits[: int(settings["limit"])] if "limit" in settings else edits
     reask = frozenset(settings["reask"].split(",")) if "reask" in settings else frozenset[str]()
     calibrations = _calibrations(record)
     plan = Plan(
         root=root,
-        edits=edits,
+        edits=tuple(edits),
         rubrics={r.question: r for r in rubrics},
         panel=panel,
         repeats=int(settings.get("repeats", "1")),
@@ -80,6 +83,7 @@ def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
             parse_recalibration(data.decode("utf-8", "replace"), f"calibration {number} of {folder / RECORD}")
             for number, data in enumerate(calibrations, 1)
         ),
+        order_seed=seed,
     )
     return Contents(run=run, record=record, plan=plan, directory=directory, calibrations=calibrations)
 

@@ -16,13 +16,14 @@ from isr.errors import CardError, InputError, IsrError, Problem
 from isr.files import file_digest
 from isr.judging.cards import Card, Panel
 from isr.judging.parsing import VERSIONS
-from isr.judging.plan import Plan
+from isr.judging.plan import Plan, in_order
 from isr.judging.recorded_card import RecordedCard, digested, recorded_card
 from isr.judging.rubrics import Rubric, load_rubric, parse_rubric
 from isr.judging.thresholds import read_recalibration
 from isr.reading import Unreadable
 from isr.scoring.estimates import Settings
 from isr.scoring.result import Result
+from isr.scoring.until import order_of
 from isr.signature import Signature
 from isr.types import ImageRef, Question
 
@@ -96,7 +97,9 @@ def open_bundle(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found
             file.write_bytes(bundle.read(f"calibrations/{number}.toml"))
             calibrations.append(read_recalibration(file))
         directory = EditDirectory(folder, edits, skipped=skipped, skipped_names=names, refusals=refusals)
-        chosen = edits[: int(s["limit"])] if "limit" in s else edits
+        seed = order_of(s)
+        ordered = in_order(edits, seed)
+        chosen = tuple(ordered[: int(s["limit"])] if "limit" in s else ordered)
         reask = frozenset(s["reask"].split(",")) if "reask" in s else frozenset[str]()
         plan = Plan(
             root=folder,
@@ -109,6 +112,7 @@ def open_bundle(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found
             accepted=frozenset(s["accepted"].split(",")) if "accepted" in s else frozenset[str](),
             recalibrations=tuple(calibrations),
             parser=_parser(s),
+            order_seed=seed,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         problem = Problem(str(bundle.path), "", "the parts of a bundle", repr(error)[:120], "make it again")

@@ -24,6 +24,7 @@ from isr.judging.store import Store
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.places import TABLE
 from isr.scoring.tally import Tally
+from isr.scoring.until import stop_of
 from isr.signature import Signature
 from isr.types import Edit, Question
 from isr.version import __version__
@@ -136,10 +137,12 @@ def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verif
             found.faults += [f"answers.jsonl: {p}" for p in error.problems] or [str(error)]
             found.unproved.append("arithmetic: the answers cannot be read")
             return
-        tally = Tally(plan, opened.directory, opened.settings, opened.manifest["by"])
-        writer = _Table(table, plan)
+        settings = opened.settings
+        stop = None if settings.until is None else stop_of(plan, store, settings, progress)
+        tally = Tally(plan, opened.directory, settings, opened.manifest["by"], stop)
+        writer = _Table(table, tally.plan)
         try:
-            for judged in judged_edits(plan, store, progress):
+            for judged in judged_edits(tally.plan, store, progress):
                 tally.add(judged)
                 writer.add(judged)
         finally:

@@ -107,6 +107,21 @@ REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to op
     help="Decide by the threshold on scores in this file (isr calibrate --out); refused for another judge or rubric.",
 )
 @click.option("--limit", type=int, metavar="N", help="Score only the first N edits.")
+@click.option(
+    "--until",
+    default="",
+    metavar="half-width=H",
+    help="Stop when every treatment's ISR is known to +-H (0.05: five points): images in a seeded order, and a confidence "
+    "sequence that holds at every look. Goes into the signature.",
+)
+@click.option(
+    "--order-seed",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="SEED",
+    help="With --until: of that order.",
+)
 @click.option("--budget-usd", type=float, metavar="USD", help="Stop before this run costs more.")
 @click.option("--skip-invalid", is_flag=True, help="Go on without invalid rows, and say so in the result.")
 @click.option(
@@ -166,6 +181,7 @@ def command(
     isr score edits/ --judge qwen3.5-9b --set endpoint.base_url=http://127.0.0.1:9000/v1
     isr score edits/ --judge paper-2512.14320 --dry-run
     isr score edits/ --judge gpt-4.1 --budget-usd 5 --by editor,split --json
+    isr score edits/ --judge gpt-4.1 --until half-width=0.05
     """
     from isr.scoring.options import Options
 
@@ -192,7 +208,7 @@ def _run(options: Any, quiet: bool, live: bool) -> Run:
     from isr.scoring.run import Watch, run
 
     async def work() -> Run:
-        watch = Watch()
+        watch = Watch(looks=live)
         interruptible(watch)
         with watching(watch, quiet), _live(options, watch) if live else nullcontext():
             return await run(options, watch)
@@ -203,7 +219,7 @@ def _run(options: Any, quiet: bool, live: bool) -> Run:
 def _live(options: Any, watch: Any) -> AbstractContextManager[None]:
     from isr.web.live import watching_run
 
-    return watching_run(options.home, options.store_path, options.directory, watch.progress)
+    return watching_run(options.home, options.store_path, options.directory, watch.progress, options.until)
 
 
 def _write_csv_safe(done: Run, as_json: bool) -> None:
@@ -250,6 +266,11 @@ def _print_run(done: Run, as_json: bool) -> None:
         for judge in done.qualified:
             click.echo(judge.text())
         click.echo(f"results: {done.out}")
+    if done.unused:
+        click.echo(
+            f"isr: {done.unused:,} answers to later images are kept in {done.store} and are in no estimate of this run",
+            err=True,
+        )
     if done.progress.stopped:
         click.echo(f"isr: stopped: {done.progress.stopped}", err=True)
     replayed = set(done.unfinished) == {"not_asked"} and not done.progress.stopped and not done.interrupted
@@ -278,6 +299,8 @@ def _print_dry_run(options: Any, as_json: bool, quiet: bool) -> None:
         return
     for total in totals:
         click.echo(_dry_line(total))
+    if options.until:
+        click.echo("at most so: --until stops as soon as the rule is met")
 
 
 def _dry_line(t: DryRun) -> str:

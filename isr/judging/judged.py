@@ -24,15 +24,20 @@ class Judged:
     verdicts: Mapping[tuple[int, Question], tuple[Verdict, ...]]
 
 
-def judged_edits(plan: Plan, store: Store, progress: Progress | None = None) -> Iterator[Judged]:
-    """The verdicts that the store's answers give, edit by edit. Asks nobody.
+def judged_edits(
+    plan: Plan,
+    store: Store,
+    progress: Progress | None = None,
+    some: Sequence[tuple[Edit, Arm]] | None = None,
+) -> Iterator[Judged]:
+    """The verdicts that the store's answers give, edit by edit, or of ``some`` of them. Asks nobody.
 
     A request without an answer is undecided by the reason for which this run gave it up, else ``not_asked``; one
     whose answer in the store is not what its digest says is ``damaged``.
     ``progress.served`` counts who answered.
     """
     failed = progress.failed if progress else {}
-    judged = arms_of(plan.edits)
+    judged = arms_of(plan.edits) if some is None else iter(some)
     while chunk := list(islice(judged, CHUNK)):
         verdicts: list[dict[tuple[int, Question], tuple[Verdict, ...]]] = [{} for _ in chunk]
         for number, card in enumerate(plan.panel.members):

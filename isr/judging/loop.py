@@ -12,8 +12,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from itertools import islice
 
 from isr.errors import (
@@ -25,15 +24,19 @@ from isr.errors import (
     SecretError,
     TransportError,
     TransportReason,
+    first_of,
 )
 from isr.image_file import ImageProblem
 from isr.judging.backends import Judge, open_judge
+from isr.judging.budget import Budget
 from isr.judging.cards import Card
 from isr.judging.parsing import parse
 from isr.judging.plan import CHUNK, Plan, arms_of
 from isr.judging.pool import Member, Pool
+from isr.judging.prefix import Prefix, asks_left
 from isr.judging.prices import cost_of_answer, worst_cost
 from isr.judging.progress import Progress
+from isr.judging.refused import Refused, terminal_answer
 from isr.judging.requests import Request
 from isr.judging.retirement import is_past, require_served, utc_today
 from isr.judging.retry import Throttle, nobody_listens, with_retries
@@ -41,30 +44,11 @@ from isr.judging.sending import Encoder, Prepared
 from isr.judging.stopping import TECHNICAL, Stopping
 from isr.judging.store import Store
 from isr.judging.thinking import Proof
-from isr.types import Answer, Finish
+from isr.types import Answer, Arm, Edit
 
 log = logging.getLogger("isr")
 
 GRACE_S = 10.0  # after an interrupt, for answers that are in flight and may have been paid for
-
-
-class Budget:
-    """Money that may be spent in this run; a request starts only if its worst case still fits."""
-
-    def __init__(self, usd: float | None) -> None:
-        self.usd = usd
-        self.spent = 0.0
-        self.reserved = 0.0
-
-    def reserve(self, worst: float) -> bool:
-        if self.usd is not None and self.spent + self.reserved + worst > self.usd:
-            return False
-        self.reserved += worst
-        return True
-
-    def settle(self, worst: float, cost: float) -> None:
-        self.reserved -= worst
-        self.spent += cost
 
 
 async def judge_all(
@@ -76,20 +60,36 @@ async def judge_all(
     interrupt: asyncio.Event | None = None,
     today: Callable[[], date] = utc_today,
     keep_going: bool = False,
+    prefix: Prefix | None = None,
 ) -> Progress:
     """Asks what the store has no answer to. Returns the progress; ``stopped`` says why it ended early.
+
+    prefix: is told of every request that is settled, and ends the asking where it is met; a plan with an order of its own needs one.
 
     Raises ``JudgeError`` if a judge cannot be used at all, ``StoreError`` if an answer could not be kept; ``RetiredError``,
     before anybody is asked, if something is missing of a judge that is retired ``today`` and the plan does not allow it;
     ``UselessJudgeError`` if a judge's first answers cannot be used, unless ``keep_going``.
     """
-    if not plan.allow_retired:
-        await _require_served(plan, store, today())
     progress = progress or Progress()
+    if prefix is not None:
+        await asyncio.to_thread(prefix.advance)
+        if prefix.met:  # by what the store holds
+            return progress
+    if not plan.allow_retired:
+        await _require_served(plan, store, today(), prefix)
     progress.total += plan.size()
     budget = Budget(budget_usd)
     runs = [
-        _JudgeRun(card, plan, store, budget, progress, interrupt or asyncio.Event(), keep_going=keep_going)
+        _JudgeRun(
+            card,
+            plan,
+            store,
+            budget,
+            progress,
+            interrupt or asyncio.Event(),
+            keep_going=keep_going,
+            prefix=prefix,
+        )
         for card in plan.panel.members
     ]
     for fault in store.describe(t for some in plan.templates.values() for t in some):
@@ -99,19 +99,19 @@ async def judge_all(
             for run in runs:
                 group.create_task(run.run())
     except BaseExceptionGroup as errors:
-        raise _first(errors) from None
+        raise first_of(errors) from None
     for run in runs:
-        if run.error is not None:
+        if run.error is not None and not (prefix and prefix.met):
             raise run.error
     return progress
 
 
-async def _require_served(plan: Plan, store: Store, today: date) -> None:
+async def _require_served(plan: Plan, store: Store, today: date, prefix: Prefix | None) -> None:
     """Raises ``RetiredError`` if a retired judge would be asked. A full store needs no judge that is still served."""
     for card in plan.panel.members:
         if not is_past(card, today.isoformat()):
             continue
-        looked = _JudgeRun(card, plan, store, Budget(None), Progress(), asyncio.Event())
+        looked = _JudgeRun(card, plan, store, Budget(None), Progress(), asyncio.Event(), prefix=prefix)
         missing = sum([1 async for _ in looked.missing()])
         if missing:
             stored = looked.progress.stored
@@ -120,13 +120,6 @@ async def _require_served(plan: Plan, store: Store, today: date) -> None:
                 require_served(card, today, said)
             except RetiredError as error:
                 raise RetiredError(str(error), stored) from None
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 class _JudgeRun:
@@ -142,13 +135,14 @@ class _JudgeRun:
         interrupt: asyncio.Event,
         *,
         keep_going: bool = False,
+        prefix: Prefix | None = None,
     ) -> None:
-        self.card, self.plan, self.store = card, plan, store
+        self.card, self.plan, self.store, self.prefix = card, plan, store, prefix
         self.budget, self.progress, self.interrupt = budget, progress, interrupt
         self.keep_going = keep_going
         self.gate: Throttle | Pool = self._throttle()
         self.stopping = Stopping(card=card)
-        self.refused: list[_Refused] = []  # by the host, and not yet known whether it takes others
+        self.refused: list[Refused] = []  # by the host, and not yet known whether it takes others
         self.warned: Counter[str] = Counter()
         self.stored = 0
         self.answered: Request | None = None  # a question that the judge answered, in this run or before
@@ -209,12 +203,9 @@ class _JudgeRun:
 
     async def missing(self) -> AsyncIterator[tuple[Request, int]]:
         """(request, ask number) for everything that is still to be asked, looked up a chunk at a time."""
-        judged = arms_of(self.plan.edits)
-        order = random.Random(os.getpid())  # noqa: S311  (processes on one store seldom meet at a request)
-        while chunk := list(islice(judged, CHUNK)):
-            order.shuffle(chunk)
+        async for chunk in self._chunks():
             requests = list({r.key: r for r in self.plan.requests(self.card, chunk)}.values())
-            asked = await asyncio.to_thread(self._asked, requests)
+            asked = await asyncio.to_thread(asks_left, self.plan, self.store, requests)
             self.stopping.known |= bool(asked)
             self.stored += len(asked)
             if self.store.is_recovered:
@@ -223,37 +214,41 @@ class _JudgeRun:
                 ask = asked.get(request.key, 0)
                 if ask is None and self.answered is None:
                     self.answered = request
-                if ask is None or request.key in self.in_flight:
-                    self.progress.stored += ask is None
-                    continue
-                if not ask and self.store.asks([request.key]):  # another process was faster
-                    self.progress.stored += 1
-                    continue
-                self.in_flight.add(request.key)
-                yield request, ask
+                if ask is None or (
+                    not ask and request.key not in self.in_flight and self.store.asks([request.key])
+                ):  # the latter: another process was faster
+                    self._found(request)
+                elif request.key not in self.in_flight:
+                    self.in_flight.add(request.key)
+                    yield request, ask
 
-    def _asked(self, requests: Sequence[Request]) -> dict[bytes, int | None]:
-        """For each key with answers: ``None`` if it needs no more, else the number of the next ask."""
-        keys = [r.key for r in requests]
-        if not self.plan.reask:
-            return dict.fromkeys(self.store.asks(keys))
-        rubrics = {r.key: r.template.rubric for r in requests}
-        out: dict[bytes, int | None] = {}
-        for key, answers in self.store.answers(keys).items():
-            first = answers[0]
-            again = (
-                len(answers) == 1
-                and first
-                and parse(first, rubrics[key], self.plan.parser).reason in self.plan.reask
-            )
-            out[key] = 1 if again else None
-        return out
+    def _found(self, request: Request) -> None:
+        self.progress.stored += 1
+        self._settled(request)
+
+    async def _chunks(self) -> AsyncIterator[list[tuple[Edit, Arm]]]:
+        """What is judged, a part at a time: at random within it, or image by image where the plan has an order."""
+        order = random.Random(os.getpid())  # noqa: S311  (processes on one store seldom meet at a request)
+        if self.plan.order_seed is None or self.prefix is None:
+            judged = arms_of(self.plan.edits)
+            while chunk := list(islice(judged, CHUNK)):
+                order.shuffle(chunk)
+                yield chunk
+            return
+        known, stored = self.prefix.complete, arms_of(self.plan.edits[: self.prefix.edits])
+        while chunk := list(islice(stored, CHUNK)):
+            yield chunk
+        for number, edits in enumerate(self.prefix.images[known:], known):
+            await self.prefix.room(number)
+            chunk = list(arms_of(edits))
+            order.shuffle(chunk)
+            yield chunk
 
     async def _worker(self, queue: AsyncIterator[tuple[Request, int]], turn: asyncio.Lock) -> None:
-        while not (self.interrupt.is_set() or self.progress.stopped):
+        while not self._is_over():
             async with turn:
                 item = await anext(queue, None)
-            if item is None:
+            if item is None or self._is_over():
                 return
             try:
                 await self._one(*item)
@@ -264,25 +259,46 @@ class _JudgeRun:
                 self.error = self.error or error
                 self.progress.stopped = self.progress.stopped or str(error)
 
+    def _is_over(self) -> bool:
+        """Whether nothing more is asked; what is in flight may have been paid for, and is waited for."""
+        met = self.prefix is not None and self.prefix.met
+        return met or self.interrupt.is_set() or bool(self.progress.stopped)
+
+    def _settled(self, request: Request) -> None:
+        if self.prefix is not None:
+            self.prefix.settle(request.key)
+
     async def _one(self, request: Request, ask: int) -> None:
         worst = worst_cost(self.card, request)
         if not self.budget.reserve(worst):
             self.progress.stopped = f"the budget of {self.budget.usd:g} USD does not cover another request"
             return
-        cost = 0.0
+        cost, again = 0.0, False
+        if self.prefix is not None:
+            self.prefix.took_off()
         try:
             answer = await self._answer(request, ask)
             if answer is not None:
                 cost = cost_of_answer(self.card, answer, worst)
-                await self._keep(request, ask, answer, cost)
+                again = await self._keep(request, ask, answer, cost)
         finally:
             self.budget.settle(worst, cost)
             self.in_flight.discard(request.key)
+            if self.prefix is not None:
+                self.prefix.landed()
+        if again and not self._is_over():
+            await self._one(request, ask + 1)
 
-    async def _keep(self, request: Request, ask: int, answer: Answer, cost: float) -> None:
-        """Commits an answer, and with it the refusals before it: the host takes others, so they are those requests' own."""
+    async def _keep(self, request: Request, ask: int, answer: Answer, cost: float) -> bool:
+        """Commits an answer, and with it the refusals before it: the host takes others, so they are those requests' own.
+
+        Returns whether it is to be asked again at once: where the plan has an order, an image waits for its second asks.
+        """
         await asyncio.wrap_future(self.store.put(request, ask, answer))
         reason = self._count(request, answer, cost)
+        again = self.plan.order_seed is not None and not ask and reason in self.plan.reask
+        if not again:
+            self._settled(request)
         self.answered = request if answer.served.get("model") else self.answered
         self.stopping.on_answer(answer, reason)
         self.proof.count(answer)
@@ -290,14 +306,16 @@ class _JudgeRun:
         if not self.keep_going and self.stopping.is_useless():
             if not self.stopping.usable and await asyncio.to_thread(self._has_usable):
                 self.stopping.usable = True  # the store is looked into once
-                return
+                return again
             raise self.stopping.useless_error(answer, self.store.path)
+        return again
 
     async def _keep_refused(self) -> None:
         while self.refused:
             one = self.refused.pop()
             await asyncio.wrap_future(self.store.put(one.request, one.ask, one.answer))
-            self._count(one.request, one.answer, 0.0)
+            if self._count(one.request, one.answer, 0.0) not in self.plan.reask or one.ask:
+                self._settled(one.request)
 
     def _has_usable(self) -> bool:
         """Whether the store holds an answer of this judge that is more than a technical failure."""
@@ -389,7 +407,7 @@ class _JudgeRun:
             what = "refused" if error.terminal else "given up"
             log.log(level, "%s: a request was %s (%s: %s)", self.card.name, what, error.reason, error)
         if error.terminal:
-            self.refused.append(_Refused(request, ask, error, _terminal(self.card, error)))
+            self.refused.append(Refused(request, ask, error, terminal_answer(self.card, error)))
         else:
             self._give_up(request, error)
             self.progress.stopped = self.progress.stopped or self.stopping.on_failure(error)
@@ -401,6 +419,7 @@ class _JudgeRun:
         self.progress.failures += 1
         self.progress.failed[request.key] = error.reason
         self.progress.undecided[error.reason] += 1
+        self._settled(request)
 
     def _sum_up(self) -> None:
         """Says once how often each warning was meant, and that a host was too slow for so many requests at once."""
@@ -427,23 +446,3 @@ class _JudgeRun:
         if reason:
             progress.undecided[reason] += 1
         return reason
-
-
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """A request that the host refused for good, and the answer for which that stands if the host takes others."""
-
-    request: Request
-    ask: int
-    error: TransportError
-    answer: Answer
-
-
-def _terminal(card: Card, error: TransportError) -> Answer:
-    return Answer(
-        text="",
-        finish_reason=Finish(error.terminal),
-        refusal=str(error),
-        served={"host": card.endpoint.address} if card.endpoint.address else {},
-        received_at=datetime.now(UTC).isoformat(timespec="seconds"),
-    )

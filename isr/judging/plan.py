@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+from isr.canonical import sha256_json
 from isr.judging.cards import Card, Panel
 from isr.judging.parsing import PARSER_VERSION
 from isr.judging.requests import Request, Template, requests_for
@@ -33,6 +34,9 @@ class Plan:
     parser: int = PARSER_VERSION
     allow_retired: bool = False
     accepted: frozenset[str] = frozenset()  # kinds of findings about the pictures that are meant
+    order_seed: int | None = (
+        None  # the edits stand image by image, in an order by this seed, and are asked so
+    )
 
     @cached_property
     def templates(self) -> dict[str, list[Template]]:
@@ -63,6 +67,17 @@ def arms_of(edits: Iterable[Edit]) -> Iterator[tuple[Edit, Arm]]:
         if edit.control is not None and edit.unit != controlled:
             controlled = edit.unit
             yield edit, Arm.CONTROL
+
+
+def in_order(edits: Sequence[Edit], seed: int | None) -> Sequence[Edit]:
+    """The edits image by image, the images in an order that a seed gives: the same wherever and however the data lie.
+
+    Without a seed they stay as they are.
+    """
+    if seed is None:
+        return edits
+    places = {image: sha256_json([seed, image]) for image in {e.cluster for e in edits}}
+    return sorted(edits, key=lambda e: places[e.cluster])
 
 
 def missing_requests(plan: Plan, store: Store) -> Iterator[tuple[Card, Request]]:

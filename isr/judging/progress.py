@@ -29,6 +29,21 @@ class Served(NamedTuple):
         return cls(judge, model, host, provider, answer.received_at[:10], shows_thoughts(answer))
 
 
+class Look(NamedTuple):
+    """What the complete first images of a run say of one treatment; ``low`` to ``high`` holds at every look.
+
+    ``least`` and ``most``: the ISR with all undecided edits at one extreme, then at the other. ``name``: of the treatment, where
+    there are several.
+    """
+
+    name: str
+    images: int
+    least: float
+    most: float
+    low: float
+    high: float
+
+
 @dataclass(kw_only=True)
 class Progress:
     """What a run has done so far. Numbers only grow; a watcher may read them at any time."""
@@ -46,6 +61,7 @@ class Progress:
     priced: bool = False
     served: Counter[Served] = field(default_factory=Counter)  # who gave the answers that were used
     stopped: str = ""
+    looks: tuple[Look, ...] = ()  # one for each treatment, where the run is looked at while it goes on
 
     @property
     def done(self) -> int:

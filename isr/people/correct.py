@@ -31,6 +31,7 @@ from isr.people.meeting import meet, unmet, unmet_told
 from isr.people.study_file import check_pixels
 from isr.reading import Unreadable, read_json
 from isr.scoring.estimates import RULES
+from isr.scoring.finished import require_fixed
 from isr.signature import Signature
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
@@ -60,6 +61,7 @@ def correct(
     judged: where the judge's answers about the labelled edits of another experiment are (design ``external``).
     plan: the sampling plan that labels within verdict name. Raises ``InputError``, ``DesignError``.
     """
+    require_fixed("isr calibrate", {target.name: target.signature})
     if settings.design == "external" and settings.drawn is None:
         raise DesignError(
             "isr calibrate: design external: expected how the labelled edits were chosen: --drawn random (whatever the judge "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,8 @@ from isr.types import Answer, AnswerReason, Question, Reason, Tri, Unit, Value, 
 DECIDING = ("calibration", "repeats", "reask")  # parts of a run's signature
 QUESTIONS = tuple(q.value for q in Question)
 OUTCOME = {1.0: Tri.YES, 0.0: Tri.NO}
+
+log = logging.getLogger("isr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,10 @@ def read_source(
     else:
         stored = read_stored(path)
         found = list(_of_run(of_stored(stored), stored.result))
+        if stored.result.until is not None:
+            log.warning(
+                "%s: stops by a rule; intervals of agreement take its images as a fixed number", stored.folder
+            )
     if name and len(found) == 1:
         one = found[0]
         return [replace(one, name=name)]

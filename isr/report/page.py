@@ -90,6 +90,7 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
         methods=[methods(run) for run in runs],
         latex=latex(runs),
         pinned=any(r.result.control is None for r in runs),
+        stopped=all(r.result.until for r in runs),
         style=style,
         script=script,
         policy=policy(style, script),
@@ -317,11 +318,17 @@ def _costs(runs: Sequence[ReportRun]) -> Iterator[tuple[ReportRun, list[tuple[st
                 ("finished", str(record.get("finished_at", "not recorded"))),
                 ("answers asked for in this run", f"{requests.get('answered', 0):,}"),
                 ("answers already there", f"{requests.get('from_store', 0):,}"),
+                *_for_later(requests),
                 ("tokens", f"{tokens:,}"),
                 ("cost", "no price in the card" if usd is None else f"{usd:.4f} USD"),
                 ("time", f"{seconds:.0f} s"),
             ],
         )
+
+
+def _for_later(requests: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if later := requests.get("for_later_images", 0):
+        yield "answers to images after the last that counts", f"{later:,}"
 
 
 __all__ = ["Block", "Figure", "Options", "People", "render", "write_report"]

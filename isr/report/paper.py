@@ -10,6 +10,7 @@ from isr.report.forest import treatment_title
 from isr.report.population import population
 from isr.report.runs import ReportRun
 from isr.scoring.result import Part, Result
+from isr.scoring.sequenced import SEQUENCE
 from isr.scoring.text import ROWS
 from isr.tables import csv_table, tex
 from isr.types import Estimate
@@ -20,6 +21,7 @@ _LABELS = {
     "wilson": "Wilson intervals, edits taken as independent",
     "clopper-pearson": "Clopper-Pearson intervals, edits taken as independent",
     "jeffreys": "Jeffreys intervals, edits taken as independent",
+    SEQUENCE: "betting confidence sequences of image means, which hold at every look (Waudby-Smith and Ramdas 2024)",
 }
 
 
@@ -161,11 +163,29 @@ def methods(run: ReportRun) -> str:
         f"We report the Immunization Success Rate (ISR; arXiv 2512.14320), the share of edits of protected images that "
         f"fail the instruction or are substantially degraded, measured with isr {s.get('isr', '')}. Edits were judged "
         f"by {judges}{rule}, with the rubrics {rubrics}{repeats}. We give {run.level:.0%} {interval}, over "
-        f"{result.data['edits']} edits of {result.data['images']} source images. {'; '.join(parts)}.{control} "
+        f"{result.data['edits']} edits of {result.data['images']} source images. {_until(result)}{'; '.join(parts)}.{control} "
         f"{population(run)}"
         f"{_undecided(result)}"
         f"Signature: {result.signature}."
     )
+
+
+def _until(result: Result) -> str:
+    """That, and by what, the run was stopped."""
+    if (until := result.until) is None:
+        return ""
+    half = f"at most {100 * until['half_width']:g} percentage points"
+    each = "the ISR" if until["treatments"] == 1 else "the ISR of every treatment"
+    split = "" if until["treatments"] == 1 else f", the level split over {until['treatments']} treatments"
+    asked = f"Images were judged in a seeded random order (seed {until['order_seed']})"
+    images = f"{until['images']} of {until['of']} images"
+    if until["met"]:
+        end = f"and judging was stopped as soon as the half-width of {each} was {half}, after {images}{split}"
+    elif until.get("left"):
+        end = f"to be stopped once the half-width of {each} is {half}{split}, which {images} do not reach: the run is not finished"
+    else:
+        end = f"to be stopped once the half-width of {each} is {half}{split}, which all {until['of']} images do not reach"
+    return f"{asked}, {end}. The sequences are about new images like these. "
 
 
 def _undecided(result: Result) -> str:

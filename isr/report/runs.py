@@ -16,6 +16,7 @@ from isr.scoring.outcomes import Outcomes, majority, of_rows, repeats
 from isr.scoring.places import home_of
 from isr.scoring.result import Result
 from isr.scoring.stored import read_stored
+from isr.scoring.until import told
 from isr.signature import Signature
 from isr.types import Arm, Estimate, Question, Treatment, Unit, Value
 
@@ -44,6 +45,14 @@ class ReportRun:
     @property
     def level(self) -> float:
         return float(self.settings.get("level", "0.95"))
+
+    @property
+    def until(self) -> str:
+        """What became of the rule to stop, in a sentence; ``""`` where there was none."""
+        if self.result.until is None:
+            return ""
+        said = told(self.result.until)
+        return said[0].upper() + said[1:]
 
     @cached_property
     def treatments(self) -> list[Treatment]:

@@ -7,13 +7,14 @@ other. Intervals are clustered on the image.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 
 from isr.errors import InputError
 from isr.scoring.outcomes import Outcomes
+from isr.scoring.sequenced import half_width_of, sequence_estimate, without_interval
 from isr.signature import Signature
 from isr.stats.difference import difference_interval, tipping_share
 from isr.stats.endpoints import Correction
@@ -41,13 +42,19 @@ NO_SOURCE = "edits without a source count as clusters of their own"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How intervals are made: level, method for a rate, whether prompts are a sample, over what the mean is, which rules."""
+    """How intervals are made: level, method for a rate, whether prompts are a sample, over what the mean is, which rules.
+
+    until: the half-width at which asking stops; intervals are sequences then, whose level is that of ``family`` treatments together.
+    """
 
     level: float = 0.95
     interval: Method = "logit-t"
     prompts: Prompts = "fixed"
     estimand: Estimand = "edit-mean"
     rules: int = RULES
+    _: KW_ONLY
+    until: float | None = None
+    family: int = 1
 
     @property
     def correction(self) -> Correction:
@@ -65,10 +72,12 @@ class Settings:
             )
         return cls(
             level or float(by.get("level", "0.95")),
-            cast("Method", by.get("interval", "logit-t")),
+            cast("Method", "logit-t" if "until" in by else by.get("interval", "logit-t")),
             cast("Prompts", by.get("prompts", "fixed")),
             cast("Estimand", by.get("estimand", "edit-mean")),
             rules,
+            until=half_width_of(by.get("until")) if "until" in by else None,
+            family=int(by.get("sequence", "1").rpartition(":")[2]),
         )
 
 
@@ -120,12 +129,13 @@ def treatment_estimates(
     """Every estimate of one treatment. ``controls`` maps a unit's code to its row in ``control_outcomes``."""
     rate = Rates(frame, outcomes, settings)
     control_rows = np.array([controls.get(int(u), -1) for u in frame.unit], np.int64)
+    conditional = _conditional(frame, outcomes, control_rows, control_outcomes, settings)
     return {
         "isr": rate.of(outcomes.immunized_low, outcomes.immunized_high),
         "isr_semantic": rate.of(outcomes.semantic_low, outcomes.semantic_high),
         "isr_perceptual": rate.of(outcomes.perceptual_low, outcomes.perceptual_high),
         "isr_both": rate.of(outcomes.both_low, outcomes.both_high),
-        "isr_conditional": _conditional(frame, outcomes, control_rows, control_outcomes, settings),
+        "isr_conditional": conditional if settings.until is None else without_interval(conditional),
         "uplift": _uplift(frame, outcomes, control_rows, control_outcomes, settings),
         "isr_worst": _worst(frame, outcomes, settings),
     }
@@ -133,7 +143,9 @@ def treatment_estimates(
 
 def control_estimate(frame: Frame, outcomes: Outcomes, settings: Settings) -> dict[str, Estimate]:
     """How often the editor fails without any protection, with the same decomposition."""
-    rate = Rates(frame, outcomes, settings)
+    rate = Rates(
+        frame, outcomes, replace(settings, family=1)
+    )  # control edits are one, whatever the treatments
     return {
         "control": rate.of(outcomes.immunized_low, outcomes.immunized_high),
         "control_semantic": rate.of(outcomes.semantic_low, outcomes.semantic_high),
@@ -158,6 +170,8 @@ class Rates:
         settings, known = self.settings, self.outcomes.decided
         if settings.rules > 1 and bool((low == high).all()):
             known = np.ones_like(known)  # an edit that is undecided on the other question only is known here
+        if settings.until is not None and len(self.outcomes):
+            return _sequence(low, high, known, self.frame, settings)
         some = self.frame.take(known)
         interval = _interval(low[known], some, settings)
         estimate = _estimate(interval, some, settings) if noted else estimate_of(interval, settings.level)
@@ -177,6 +191,17 @@ def within(estimate: Estimate, frame: Frame, low: Bools, high: Bools, settings: 
         return replace(estimate, bounds=ends)
     least, most = (_interval(end, frame, settings) for end in (low, high))
     return _possible(replace(estimate, bounds=ends, identified=_hull(least, most)))
+
+
+def _sequence(
+    low: Bools | Ints, high: Bools | Ints, known: Bools, frame: Frame, settings: Settings, lowest: int = 0
+) -> Estimate:
+    """The mean of outcomes between ``lowest`` and 1 with its confidence sequence; frames are in the order of asking."""
+    return sequence_estimate(
+        low, high, frame.image, value=_mean(low[known], frame.take(known), settings) if known.any() else None,
+        n=int(known.sum()), level=settings.level, wanted=settings.until, family=settings.family, image_mean=settings.estimand == "image-mean",
+        lowest=lowest, notes=(NO_SOURCE,) if frame.sourceless.any() else (),
+    )  # fmt: skip
 
 
 def _possible(estimate: Estimate) -> Estimate:
@@ -355,6 +380,8 @@ def _uplift(
     bounds = (_mean(low, frame, settings), _mean(high, frame, settings))
     if settings.rules > 1 and bool((low == high).all()):
         used = np.ones_like(used)
+    if settings.until is not None:
+        return _sequence(low, high, used, frame, settings, -1)
     if not used.any():
         absent = replace(missing("no unit with both edits decided", settings), bounds=bounds)
         if settings.rules < 2:
@@ -401,8 +428,11 @@ def _worst(frame: Frame, outcomes: Outcomes, settings: Settings) -> Estimate:
     units = frame.take(first)
     if settings.rules > 1 and bool((low == high).all()):
         decided = np.ones_like(decided)
-    estimate = rate_estimate(low[decided], units.take(decided), settings)
-    estimate = within(estimate, units, low, high, settings)
+    if settings.until is not None:
+        estimate = _sequence(low, high, decided, units, settings)
+    else:
+        estimate = rate_estimate(low[decided], units.take(decided), settings)
+        estimate = within(estimate, units, low, high, settings)
     sizes = np.bincount(group)
     return replace(estimate, notes=(*estimate.notes, f"{sizes.min()} to {sizes.max()} attacks on each unit"))
 

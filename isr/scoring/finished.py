@@ -187,6 +187,20 @@ def _names(found: Sequence[tuple[FinishedRun, Treatment]]) -> list[str]:
     return [f"{n} ({told[:i].count(n) + 1})" if told.count(n) > 1 else n for i, n in enumerate(told)]
 
 
+def require_fixed(what: str, signatures: Mapping[str, str]) -> None:
+    """Raises ``UsageError`` for a run that stops by a rule: what is said of a fixed number of images does not hold for it.
+
+    signatures: by the runs' names.
+    """
+    for name, signature in signatures.items():
+        if rule := Signature.parse(signature).get("until"):
+            raise UsageError(
+                f"{what}: expected a fixed number of images; found {name}, which stops by {rule}: intervals and tests for "
+                "a fixed number do not hold where asking stopped by what was seen; score the directory without --until (its stored "
+                "answers cost nothing again)"
+            )
+
+
 def require_one_instrument(runs: Sequence[FinishedRun]) -> None:
     """Raises ``UsageError`` if the runs do not share rubrics, parser, judge, rule and interval.
 

@@ -81,6 +81,18 @@ def _listed(folder: Path) -> Listed:
 
 def _state(result: Result) -> str:
     left = sum(result.unfinished.values())
-    state = f"{left} requests without a reply: run the same isr score again" if left else "finished"
+    state = f"{left} requests without a reply: run the same isr score again" if left else _end(result)
     warned = sum(level == "warning" for level, _ in result.told)
     return f"{state}; {warned} warning(s) about its pictures or who answered" if warned else state
+
+
+def _end(result: Result) -> str:
+    """How a run ended of which nothing is missing."""
+    if (until := result.until) is None:
+        return "finished"
+    images = f"{until['images']} of {until['of']} images"
+    return (
+        f"finished: stopped by its rule after {images}"
+        if until["met"]
+        else f"finished, its rule not met by {images}"
+    )

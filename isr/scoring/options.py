@@ -13,6 +13,7 @@ from isr.errors import UsageError
 from isr.judging.cards import builtin_names, load_card
 from isr.judging.keys import read_config
 from isr.scoring.places import STORE, folder_beside
+from isr.scoring.until import check_until
 from isr.stats.rate import Method
 from isr.stats.rows import Estimand, Prompts
 from isr.types import AnswerReason
@@ -41,6 +42,8 @@ class Options:
     allow_retired: bool = False  # ask judges past their date of retirement
     keep_going: bool = False  # go on where a judge yields nothing usable
     limit: int | None = None
+    until: str = ""  # ``half-width=H``: stop when every treatment's ISR is known so well
+    order_seed: int = 0  # of the order in which images are asked then
     budget_usd: float | None = None
     skip_invalid: bool = False
     accept: tuple[str, ...] = ()  # kinds of findings about pictures that would be refused
@@ -121,6 +124,7 @@ def check_options(options: Options) -> None:
             f"--interval {options.interval}: takes edits as independent, so expected --prompts fixed and "
             f"--estimand edit-mean; use logit-t"
         )
+    check_until(options)
     known_kinds(options.accept)
     unknown = sorted(set(options.reask) - set(AnswerReason))
     if unknown:

@@ -33,10 +33,12 @@ def run_record(
     progress: Progress,
     unfinished: Mapping[str, int],
     qualification: Sequence[Mapping[str, Any]],
+    unused: int | None = None,
 ) -> dict[str, Any]:
     """The record of a run in ``folder``: time, host, versions, usage, options, judges in full.
 
     ``question`` and ``result`` are digests: of what was asked, and of the ``result.json`` that the record belongs to.
+    ``unused``: answers to images after those that count, where a run stops by a rule.
     Paths are as seen from the folder, so that data and results may be moved together. A card holds no key.
     """
     return {
@@ -52,6 +54,7 @@ def run_record(
             "answered": progress.answered,
             "retries": progress.retries,
             "given_up": progress.failures,
+            **({} if unused is None else {"for_later_images": unused}),
         },
         "unfinished": dict(unfinished),
         "usage": {
@@ -83,6 +86,7 @@ def _options(o: Options, folder: Path) -> dict[str, Any]:
         "reask": list(o.reask),
         "allow_retired": o.allow_retired,
         "limit": o.limit,
+        **({"until": o.until, "order_seed": o.order_seed} if o.until else {}),
         "budget_usd": o.budget_usd,
         "skip_invalid": o.skip_invalid,
         "accept": list(o.accept),

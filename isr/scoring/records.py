@@ -45,6 +45,18 @@ class DataRecord(TypedDict):
     skipped: list[SkippedRow]
 
 
+class UntilRecord(TypedDict):
+    """What became of a run's rule to stop: ``images`` of ``of`` count. ``left``: requests without an answer, where it is not finished."""
+
+    half_width: float
+    order_seed: int
+    treatments: int
+    met: bool
+    images: int
+    of: int
+    left: NotRequired[int]
+
+
 class JudgeRecord(TypedDict):
     """One judge: its card's name, its identity in full, and the models that answered under it."""
 

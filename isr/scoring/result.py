@@ -25,6 +25,7 @@ from isr.scoring.records import (
     PictureRemark,
     Reliability,
     RubricRecord,
+    UntilRecord,
 )
 from isr.signature import Signature
 from isr.types import Estimate, StoreReason, Treatment, reason_of
@@ -94,6 +95,7 @@ class Result:
     remarks: tuple[str, ...] = ()  # what was seen in the pictures and their metadata
     pictures: tuple[PictureRemark, ...] = ()  # what they say against their roles and ids
     answered: tuple[AnsweredRemark, ...] = ()  # what the answers say about who gave them
+    until: UntilRecord | None = None  # what became of the rule to stop, where there was one
 
     def __post_init__(self) -> None:
         by = Signature.parse(self.signature)
@@ -117,6 +119,7 @@ class Result:
                 for r in self.reliability
             ],
             "notes": list(self.notes),
+            **({"until": dict(self.until)} if self.until else {}),
             **({"table": dict(self.table)} if self.table else {}),
             **({"remarks": list(self.remarks)} if self.remarks else {}),
             **({"pictures": [dict(p) for p in self.pictures]} if self.pictures else {}),
@@ -177,6 +180,8 @@ class Result:
             for entry in part.counts["undecided"]:
                 if isinstance(reason_of(entry["reason"]), TransportReason | StoreReason):
                     found[entry["reason"]] = found.get(entry["reason"], 0) + entry["n"]
+        if self.until and (left := self.until.get("left", 0)):
+            found[TransportReason.NOT_ASKED] = max(found.get(TransportReason.NOT_ASKED, 0), left)
         return found
 
     @classmethod
@@ -216,6 +221,7 @@ class Result:
                     for r in raw["reliability"]
                 ),
                 notes=tuple(raw["notes"]),
+                until=_until(raw.get("until")),
                 table={str(k): str(v) for k, v in raw.get("table", {}).items()},
                 remarks=tuple(str(r) for r in raw.get("remarks", ())),
                 pictures=tuple(_picture_remark(p) for p in raw.get("pictures", ())),
@@ -238,6 +244,22 @@ class Result:
                 f"{short(digest)}): one of them is of another run, or writing was cut off; score again with the "
                 "same command, which costs nothing for stored answers"
             )
+
+
+def _until(raw: Mapping[str, Any] | None) -> UntilRecord | None:
+    if raw is None:
+        return None
+    made = UntilRecord(
+        half_width=float(raw["half_width"]),
+        order_seed=int(raw["order_seed"]),
+        treatments=int(raw["treatments"]),
+        met=bool(raw["met"]),
+        images=int(raw["images"]),
+        of=int(raw["of"]),
+    )
+    if "left" in raw:
+        made["left"] = int(raw["left"])
+    return made
 
 
 def _picture_remark(raw: Mapping[str, Any]) -> PictureRemark:

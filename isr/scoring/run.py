@@ -24,7 +24,7 @@ from isr.judging.edits import load_edits, rubrics_of
 from isr.judging.judged import judged_edits
 from isr.judging.keys import check_pair, endpoint_key
 from isr.judging.loop import judge_all
-from isr.judging.plan import Plan
+from isr.judging.plan import Plan, in_order
 from isr.judging.prices import require_prices
 from isr.judging.progress import Progress
 from isr.judging.qualification import Qualified, qualifications
@@ -42,13 +42,14 @@ from isr.scoring.question import Question, answered, asked
 from isr.scoring.record import run_record
 from isr.scoring.result import Result
 from isr.scoring.tally import Tally
+from isr.scoring.until import can_be_looked_at, check_images, looking, rule_of, stop_of, unused
 from isr.signature import Signature
 from isr.version import __version__
 
 log = logging.getLogger("isr")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Watch:
     """What a caller may watch while a run goes on."""
 
@@ -57,6 +58,7 @@ class Watch:
     progress: Progress = field(default_factory=Progress)
     interrupt: asyncio.Event = field(default_factory=asyncio.Event)
     today: Callable[[], date] = utc_today
+    looks: bool = False  # somebody looks at the estimates while the run goes on
 
 
 class Clock:
@@ -85,6 +87,7 @@ class Run:
     trouble: IsrError | None = None  # why a judge could not go on
     qualified: tuple[Qualified, ...] = ()  # what is known about each judge
     measured: Measured | None = None  # conventional metrics, where they were asked for
+    unused: int | None = None  # answers to images after those that count, where the run stops by a rule
 
     @property
     def exit_code(self) -> int:
@@ -149,9 +152,18 @@ def prepare(
         known = ", ".join(sorted(columns(directory.edits)))
         raise UsageError(f"--by: expected columns of the metadata ({known}); found {', '.join(unknown)}")
     settings = Settings(
-        options.level or directory.settings.level, options.interval, options.prompts, options.estimand
+        options.level or directory.settings.level,
+        options.interval,
+        options.prompts,
+        options.estimand,
+        until=rule_of(options.until) if options.until else None,
     )
-    edits = directory.edits[: options.limit] if options.limit else directory.edits
+    seed = options.order_seed if options.until else None
+    ordered = in_order(directory.edits, seed)
+    edits = tuple(ordered[: options.limit] if options.limit else ordered)
+    if options.until:
+        check_images(edits, ordered, settings)
+        settings = replace(settings, family=len({e.treatment for e in edits}))
     plan = Plan(
         root=options.directory,
         edits=edits,
@@ -162,6 +174,7 @@ def prepare(
         allow_retired=options.allow_retired and any(c.retires_on for c in panel.members),
         accepted=accepted,
         recalibrations=recalibrations,
+        order_seed=seed,
     )
     return plan, directory, settings, by
 
@@ -188,6 +201,9 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
     trouble: IsrError | None = None
     with Store(options.store_path) as store:
         watch.stage("judging")
+        prefix = None
+        if settings.until is not None or (watch.looks and can_be_looked_at(plan.edits, settings)):
+            prefix = looking(plan, store, settings, watch.progress)
         try:
             await judge_all(
                 plan,
@@ -197,6 +213,7 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
                 interrupt=watch.interrupt,
                 today=watch.today,
                 keep_going=options.keep_going,
+                prefix=prefix,
             )
         except (JudgeError, SecretError) as error:
             if not (watch.progress.answered or (isinstance(error, RetiredError) and error.stored)):
@@ -205,7 +222,12 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
             trouble = error
         clock.lap("judging")
         watch.stage("estimating")
-        result = await asyncio.to_thread(_evaluate, tally, plan, store, watch.progress, out)
+        unasked: int | None = None
+        if settings.until is not None:
+            stop = await asyncio.to_thread(stop_of, plan, store, settings, watch.progress)
+            unasked = await asyncio.to_thread(unused, plan, store, stop)
+            tally = Tally(plan, directory, settings, by, stop)
+        result = await asyncio.to_thread(_evaluate, tally, store, watch.progress, out)
     clock.lap("estimating")
     reported = {j["name"]: j["reported_models"] for j in result.judges}
     done = Run(
@@ -217,6 +239,7 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
         interrupted=watch.interrupt.is_set() and not watch.progress.stopped,
         trouble=trouble,
         qualified=tuple(q.beside(reported[q.judge]) for q in qualified),
+        unused=unasked,
     )
     before = _result_in(out, question)
     if done.exit_code and before is not None and not before.unfinished:
@@ -272,12 +295,12 @@ def _writable(out: Path) -> Path:
     return out
 
 
-def _evaluate(tally: Tally, plan: Plan, store: Store, progress: Progress, out: Path) -> Result:
+def _evaluate(tally: Tally, store: Store, progress: Progress, out: Path) -> Result:
     """The result, and its table under its partial name, on the disk, ready to be committed with it."""
     partial = partial_name(out / TABLE)
     try:
-        with naming(out / TABLE), closing(EditsTable(partial, plan)) as table:
-            for judged in judged_edits(plan, store, progress):
+        with naming(out / TABLE), closing(EditsTable(partial, tally.plan)) as table:
+            for judged in judged_edits(tally.plan, store, progress):
                 tally.add(judged)
                 table.add(judged)
         return replace(tally.result(progress), table={TABLE: file_digest(partial)})
@@ -320,5 +343,6 @@ def _record(options: Options, panel: Panel, question: Question, done: Run) -> by
         progress=done.progress,
         unfinished=done.unfinished,
         qualification=[q.as_dict() for q in done.qualified],
+        unused=done.unused,
     )
     return (json.dumps(said, indent=1) + "\n").encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal, cast
 
@@ -36,6 +37,9 @@ from isr.scoring.outcomes import QUESTIONS, Ballot, Outcomes, outcomes
 from isr.scoring.records import Counts, JudgeRecord, PictureRemark, Reliability, UndecidedCount
 from isr.scoring.remarks import remarks
 from isr.scoring.result import GRADE_TOP, Part, Result, TreatmentPart
+from isr.scoring.sequenced import RULE, SEQUENCE, without_interval
+from isr.scoring.until import ORDER, Stop
+from isr.scoring.until import told as until_told
 from isr.signature import Signature
 from isr.types import Arm, Edit, Estimate, PanelReason, Treatment, Unit
 from isr.version import __version__
@@ -46,7 +50,18 @@ Reason = tuple[str, str, str]  # question, judge, reason
 class Tally:
     """Collects the judged edits of a run in small arrays, arm by arm, and makes the estimates of them."""
 
-    def __init__(self, plan: Plan, directory: EditDirectory, settings: Settings, by: Sequence[str]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        directory: EditDirectory,
+        settings: Settings,
+        by: Sequence[str],
+        stop: Stop | None = None,
+    ) -> None:
+        """stop: where the images end that count, for a run with a rule to stop by."""
+        self.limit = len(plan.edits) if len(plan.edits) < len(directory.edits) else None
+        self.until = None if stop is None else stop.record(settings, plan)
+        plan = plan if stop is None else replace(plan, edits=tuple(plan.edits[: stop.edits]))
         self.plan, self.directory, self.settings, self.by = plan, directory, settings, tuple(by)
         judges = len(plan.panel.members)
         self.edits: dict[Arm, list[Edit]] = {
@@ -61,9 +76,9 @@ class Tally:
         self.read: Counter[str] = Counter()  # answers that gave a verdict, by judge
         self.disagreeing: Counter[str] = Counter()
         self._next = dict.fromkeys(Arm, 0)
-        self.limited = len(plan.edits) < len(directory.edits)
+        self.limited = self.limit is not None
         self.refusals = (
-            () if self.limited else directory.refusals
+            () if self.limited or settings.until is not None else directory.refusals
         )  # nobody knows which of them the first edits have
 
     def add(self, judged: Judged) -> None:
@@ -123,6 +138,7 @@ class Tally:
             control=control,
             reliability=self._reliability(frames),
             notes=self._notes(progress),
+            until=self.until,
             remarks=remarks(self.plan.edits),
             pictures=tuple(cast("PictureRemark", f.as_dict()) for f in self.directory.findings),
             answered=told(self.plan, progress.served if progress else {}),
@@ -140,17 +156,28 @@ class Tally:
             ("parser", plan.parser),
             ("images", POLICY.rpartition("/")[2]),
             ("repeats", plan.repeats),
-            ("interval", settings.interval),
+            ("interval", settings.interval if settings.until is None else SEQUENCE),
             ("level", f"{settings.level:g}"),
             ("prompts", settings.prompts),
             ("estimand", settings.estimand),
             ("estimates", settings.rules) if settings.rules > 1 else None,
             ("reask", ",".join(sorted(plan.reask))) if plan.reask else None,
             ("calibration", learnt) if learnt else None,
-            ("limit", len(plan.edits)) if self.limited else None,
+            ("limit", self.limit) if self.limited else None,
+            *self._rule(),
             ("accepted", ",".join(sorted(plan.accepted))) if plan.accepted else None,
             ("retired", "allowed") if plan.allow_retired else None,
             ("skipped", len({p.where for p in directory.skipped})) if directory.skipped else None,
+        )
+
+    def _rule(self) -> tuple[tuple[str, object], ...]:
+        """The parts of the signature by which the run stops."""
+        if self.settings.until is None:
+            return ()
+        return (
+            ("until", f"{RULE}:{self.settings.until:g}"),
+            ("order", f"{ORDER}:{self.plan.order_seed}"),
+            ("sequence", f"treatments:{self.settings.family}"),
         )
 
     def _treatments(
@@ -204,7 +231,11 @@ class Tally:
         if np.isnan(grades).all():
             return {}
         mean = np.where(np.isnan(grades).any(axis=0), np.nan, np.nan_to_num(grades).mean(axis=0))
-        return {"source_kept": mean_grade(mean, frame.take(rows), self.settings, GRADE_TOP)}
+        return {"source_kept": self._fixed(mean_grade(mean, frame.take(rows), self.settings, GRADE_TOP))}
+
+    def _fixed(self, estimate: Estimate) -> Estimate:
+        """An estimate whose interval holds for a fixed number of images: without it where the run stops by what it sees."""
+        return estimate if self.settings.until is None else without_interval(estimate)
 
     def _groups(self, arm: Arm, rows: np.ndarray) -> Iterator[tuple[dict[str, str], np.ndarray]]:
         by = self.by if arm is Arm.PROTECTED else self.control_by
@@ -265,9 +296,9 @@ class Tally:
             "question": asked,
             "repeats": self.plan.repeats,
             "measures": measures,
-            "not_unanimous": rate_estimate(flips, frame.take(known), self.settings),
-            "flip_rate": estimate_of(found.flip_rate, level),
-            "alpha": estimate_of(found.alpha, level),
+            "not_unanimous": self._fixed(rate_estimate(flips, frame.take(known), self.settings)),
+            "flip_rate": self._fixed(estimate_of(found.flip_rate, level)),
+            "alpha": self._fixed(estimate_of(found.alpha, level)),
             "edits": found.edits,
             "noise_share": found.noise_share,
             "voting_share": found.voting_share,
@@ -291,12 +322,13 @@ class Tally:
         if self.directory.skipped:
             rows = len({p.where for p in self.directory.skipped})
             notes.append(f"{rows} invalid row(s) of the metadata were skipped and are in no estimate")
+        if self.until:
+            notes.append(until_told(self.until))
         if self.limited:
-            notes.append(
-                f"only the first {len(self.plan.edits)} of {len(self.directory.edits)} edits were scored"
-            )
+            notes.append(f"only the first {self.limit} of {len(self.directory.edits)} edits were scored")
         if refused := refusals_told(self.directory.refusals):
-            where = "not counted beside a limit" if self.limited else "in none of the other numbers"
+            beside = "a limit" if self.limited else "--until" if self.settings.until is not None else ""
+            where = f"not counted beside {beside}" if beside else "in none of the other numbers"
             notes.append(f"refused by the editor, not made, and {where}: {refused}")
         if self.plan.panel.rule == "single" and any(e.source is None for e in self.plan.edits):
             notes.append("some edits have no source: each of them counts as an image of its own")

@@ -14,6 +14,7 @@ from isr.judging.stopping import TECHNICAL
 from isr.scoring.estimates import TIPPING
 from isr.scoring.records import JudgeRecord
 from isr.scoring.result import Part, Result, TreatmentPart
+from isr.scoring.sequenced import METHOD, OUTSIDE
 from isr.stats.rows import UNEQUAL
 from isr.types import Estimate, StoreReason
 
@@ -81,7 +82,8 @@ def _lines(result: Result) -> Iterator[str]:
     data = result.data
     judges = ", ".join(map(_judge, result.judges))
     rule = f" ({result.rule})" if len(result.judges) > 1 else ""
-    yield f"{data['edits']} edits of {data['images']} images, {data['controls']} control edits; judge: {judges}{rule}"
+    of = f" (of {result.until['of']})" if result.until else ""
+    yield f"{data['edits']} edits of {data['images']} images{of}, {data['controls']} control edits; judge: {judges}{rule}"
     for seen in result.pictures:
         if seen["level"] != Level.NOTE:
             accepted = "accepted: " if seen["level"] == Level.REFUSAL else ""
@@ -141,7 +143,8 @@ def _title(part: TreatmentPart) -> str:
 def _block(part: Part) -> Iterator[str]:
     yield from _headline(part)
     level = next(iter(part.estimates.values())).level
-    yield f"  {'':22}{'value':>10}  {f'{level:.0%} interval':>18}{'n':>8}{'images':>8}   bounds"
+    kind = "sequence" if any(e.method == METHOD for e in part.estimates.values()) else "interval"
+    yield f"  {'':22}{'value':>10}  {f'{level:.0%} {kind}':>18}{'n':>8}{'images':>8}   bounds"
     for name, label in ROWS:
         if name in part.estimates:
             yield _row(name, label, part.estimates[name])
@@ -166,7 +169,7 @@ def _is_told(note: str, e: Estimate) -> bool:
         return False
     return (
         e.low is None
-        or note.startswith(("read the bounds", TIPPING, UNEQUAL))
+        or note.startswith(("read the bounds", TIPPING, UNEQUAL, OUTSIDE))
         or "attacks on each unit" in note
     )
 

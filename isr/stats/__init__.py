@@ -40,16 +40,19 @@ from isr.stats.planning import (
 from isr.stats.pooling import GroupEstimates, PooledGroups, common_correlation, group_differences, pool_groups
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
+from isr.stats.sequence import BettingSequence, OpenSequence, betting_sequence
 from isr.stats.sign_flip import SignFlip, sign_flip_test
 from isr.stats.variance import design_effect
 
 __all__ = [
+    "BettingSequence",
     "Components",
     "DifferenceCore",
     "GroupEstimates",
     "Interval",
     "LeeAllocation",
     "McNemar",
+    "OpenSequence",
     "PairedComparison",
     "PairedVerdicts",
     "Plan",
@@ -61,6 +64,7 @@ __all__ = [
     "auc",
     "benjamini_hochberg",
     "benjamini_yekutieli",
+    "betting_sequence",
     "between",
     "bonferroni",
     "called",

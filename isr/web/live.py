@@ -94,8 +94,8 @@ class Reading:
             return []
 
 
-def of_progress(progress: Progress, began: float) -> dict[str, Any]:
-    """The figures of a run in this process."""
+def of_progress(progress: Progress, began: float, until: str = "") -> dict[str, Any]:
+    """The figures of a run in this process. until: the rule by which it stops."""
     seconds = max(time.monotonic() - began, 1e-6)
     fresh = progress.answered + progress.failures
     rate = fresh / seconds
@@ -112,6 +112,8 @@ def of_progress(progress: Progress, began: float) -> dict[str, Any]:
         "undecided": dict(progress.undecided),
         "stopped": progress.stopped,
         "partial": "",
+        "looks": [seen._asdict() for seen in progress.looks],
+        "until": until,
     }
 
 
@@ -131,6 +133,8 @@ def of_store(reading: Reading, total: int | None) -> dict[str, Any]:
         "undecided": dict(Counter(n["reason"] for n in newest if n["reason"])),
         "stopped": "",
         "partial": f"rate and undecided are those of the newest {len(newest)} answers",
+        "looks": [],
+        "until": "",
     }
 
 
@@ -182,7 +186,9 @@ def make_app(reading: Reading, status: Callable[[], Mapping[str, Any]], title: s
 
 
 @contextmanager
-def watching_run(folder: Path, store: Path, root: Path, progress: Progress) -> Iterator[None]:
+def watching_run(
+    folder: Path, store: Path, root: Path, progress: Progress, until: str = ""
+) -> Iterator[None]:
     """Serves the live view of a run in this process until the block ends; its address goes to stderr."""
     from isr.web.guard import require_extra
 
@@ -190,7 +196,7 @@ def watching_run(folder: Path, store: Path, root: Path, progress: Progress) -> I
     from isr.web.serve import beside, guarded
 
     began = time.monotonic()
-    app = make_app(Reading(folder, store, root), lambda: of_progress(progress, began), folder.name)
+    app = make_app(Reading(folder, store, root), lambda: of_progress(progress, began, until), folder.name)
     config, listening, address = guarded(app, 0)
     click.echo(f"isr: watch: {address}", err=True)
     with beside(config, listening):

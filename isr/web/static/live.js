@@ -36,6 +36,18 @@
       box.append(element("dt", name), element("dd", String(value)));
       return box;
     }));
+    const percent = (x) => `${(100 * x).toFixed(1)}%`;
+    $("looks").replaceChildren(...now.looks.map((seen) => {
+      const box = document.createElement("div");
+      const value = seen.most - seen.least < 1e-9 ? percent(seen.least) : `${percent(seen.least)} to ${percent(seen.most)}`;
+      box.append(element("dt", seen.name ? `ISR, ${seen.name}` : "ISR so far"), element("dd", `${value} (${percent(seen.low)} to ${percent(seen.high)})`),
+        element("dd", `${seen.images.toLocaleString()} images`, "soft"));
+      return box;
+    }));
+    $("looked").textContent = now.until
+      ? `Intervals hold at every look. The run stops by ${now.until}.`
+      : "Intervals hold at every look, where images stand in an order that was not chosen by what becomes of them. The result will have the interval for a fixed number of images.";
+    for (const name of ["looks", "looked"]) $(name).hidden = !now.looks.length;
     $("partial").textContent = now.partial;
     const key = JSON.stringify(now.newest.map((x) => [x.at, x.question, x.prompt.slice(0, 40)]));
     if (key === last) return;
