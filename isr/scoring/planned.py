@@ -11,6 +11,7 @@ import numpy as np
 
 from isr.errors import UsageError
 from isr.scoring.finished import Contender, EditRow, contenders, read_run
+from isr.signature import Signature
 from isr.stats.rows import codes
 from isr.types import Floats, Ints, Unit
 
@@ -143,3 +144,9 @@ def raised(factor: float, o: Wanted) -> list[str]:
     return [
         f"the pilot's variance counts {factor:.2f}-fold: the true one is no larger after {o.assurance:.0%} of such pilots"
     ]
+
+
+def stopped_told(pilot: Path) -> str:
+    """That a pilot stopped by what was seen, where it did; ``""`` otherwise."""
+    rule = Signature.parse(read_run(pilot).signature).get("until")
+    return f"; it stopped by {rule}, which favours pilots whose spread looks small" if rule else ""

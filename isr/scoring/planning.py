@@ -18,6 +18,7 @@ from isr.scoring.planned import (
     chosen,
     paired,
     raised,
+    stopped_told,
 )
 from isr.scoring.planning_labels import for_label_difference, for_label_half_width, for_labels
 from isr.stats.endpoints import rate_core
@@ -67,6 +68,7 @@ def _guess(pilot: Contender | None, o: Wanted) -> Guess:
     rate = min(max(float(y.mean()), 0.5 / len(y)), 1 - 0.5 / len(y))
     source = f"pilot {o.pilot}, {pilot.name}, {len(rows)} edits of {len(sizes)} images"
     source += "" if found is not None else "; ICC guessed: it cannot be estimated from this pilot"
+    source += stopped_told(o.pilot) if o.pilot else ""
     known = 0.3 if found is None else found
     cv = 0.0 if o.per_image else float(sizes.std() / sizes.mean())
     per_image = o.per_image or float(sizes.mean())
