@@ -23,7 +23,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.simulating import Array, Score, Section
 from isr.stats.difference import difference_core
 from isr.stats.endpoints import PRIOR_ICC
-from isr.stats.pooling import PooledCore, common_correlation, floored, pooled_core, shrunk_core
+from isr.stats.pooling import (
+    PooledCore,
+    common_correlation,
+    equal_weights,
+    floored,
+    pooled_core,
+    shrunk_core,
+)
 
 IMAGES, PROMPTS, LATENT, MU = (
     40,
@@ -35,16 +42,27 @@ PARTS = (0.5, 0.2, 0.3)
 BLOCK = 500
 EDITORS, TAUS, MIDDLES = (4, 6, 10), (0.0, 0.05, 0.15), (0.5, 0.85)
 SHIPPED, BY_REML, APART = "default", "tau^2 of a new editor by REML", "as if no image were shared"
+PRECISE = "mean by precision"
+UNEQUAL: dict[str, tuple[int, ...]] = {
+    "6 each": (6,) * 6,
+    "200, 5 with 6": (200, *(6,) * 5),
+    "100, 9 with 10": (100, *(10,) * 9),
+    "200, 11 with 6": (200, *(6,) * 11),
+    "5 with 40, one with 2": (*(40,) * 5, 2),
+}
+"""Images of each editor, the first ones of one list."""
 
 
-def draw(rng: np.random.Generator, runs: int, k: int, tau: float, middle: float) -> tuple[Array, Array]:
+def draw(
+    rng: np.random.Generator, runs: int, k: int, tau: float, middle: float, most: int = IMAGES
+) -> tuple[Array, Array]:
     """(editors' true differences, (runs, k); sums of paired differences by image, (runs, images, k), and of their squares)."""
     theta = MU + tau * rng.normal(size=(runs, 1, k, 1))
-    shared, noise = rng.normal(size=(runs, IMAGES, 1, 1)), rng.normal(size=(runs, IMAGES, k, PROMPTS))
+    shared, noise = rng.normal(size=(runs, most, 1, 1)), rng.normal(size=(runs, most, k, PROMPTS))
     outcome = []
     for sign in (1, -1):
         rate = np.clip(middle + sign * theta / 2, 0.001, 0.999)
-        method, own = rng.normal(size=(runs, IMAGES, 1, 1)), rng.normal(size=(runs, IMAGES, k, 1))
+        method, own = rng.normal(size=(runs, most, 1, 1)), rng.normal(size=(runs, most, k, 1))
         image = PARTS[0] ** 0.5 * shared + PARTS[1] ** 0.5 * method + PARTS[2] ** 0.5 * own
         rest = (noise + rng.normal(size=noise.shape)) * 0.5**0.5
         outcome.append(ndtri(rate) + image * LATENT**0.5 + rest * (1 - LATENT) ** 0.5 > 0)
@@ -52,24 +70,39 @@ def draw(rng: np.random.Generator, runs: int, k: int, tau: float, middle: float)
     return theta[:, 0, :, 0], np.stack([d.sum(axis=3), (d * d).sum(axis=3)], axis=-1)
 
 
-def estimates(sums: Array) -> tuple[Array, Array]:
-    """(y, V) as ``isr.stats.pooling.group_differences`` gives them for images of equal size."""
-    n = IMAGES * PROMPTS
+def estimates(sums: Array, images: Array) -> tuple[Array, Array]:
+    """(y, V) as ``isr.stats.pooling.group_differences`` gives them; images: (k,), of which each editor has the first ones."""
+    n = images * PROMPTS
+    seen = np.arange(sums.shape[1])[:, None] < images
+    sums = sums * seen[..., None]
     y, second = sums[..., 0].sum(axis=1) / n, sums[..., 1].sum(axis=1) / n
-    residual = (sums[..., 0] - PROMPTS * y[:, None, :]) / n * (IMAGES / (IMAGES - 1)) ** 0.5
+    residual = (sums[..., 0] - PROMPTS * y[:, None, :]) * seen / n * (images / (images - 1)) ** 0.5
     gram = np.einsum("rig,rih->rgh", residual, residual)
     prior = 1 + PRIOR_ICC * (PROMPTS - 1)
-    own = difference_core(y, second, np.diagonal(gram, axis1=1, axis2=2), n, prior, IMAGES - 1.0)
+    own = difference_core(y, second, np.diagonal(gram, axis1=1, axis2=2), n, prior, images - 1.0)
     return y, floored(gram, own.variance)
 
 
-def variants(y: Array, v: Array, every: bool) -> Iterator[tuple[str, PooledCore]]:
-    """(name, what is pooled); its variance with the factor of the variant, its tau^2 of a new editor as the variant takes it."""
-    core = pooled_core(y, common_correlation(v))
-    safe = np.maximum(core.factor, 1)
-    yield SHIPPED, core._replace(variance=core.variance * safe)
+def kish(images: Array) -> float:
+    """Kish's number of images for the mean over editors, as the product counts them."""
+    share = ((np.arange(int(images.max()))[:, None] < images) / images).sum(axis=1)
+    return float(share.sum() ** 2 / (share**2).sum())
+
+
+def variants(y: Array, v: Array, every: bool, tried: bool) -> Iterator[tuple[str, PooledCore]]:
+    """(name, what is pooled); its variance with the factor of the variant, its tau^2 of a new editor as the variant takes it.
+
+    tried: also those that were tried and left; "every correlation" needs more images than editors.
+    """
+    common = common_correlation(v)
+    core = pooled_core(y, common)
+    mean, variance = equal_weights(y, common)
+    yield SHIPPED, core._replace(mean=mean, variance=variance)
     if every:
-        yield BY_REML, core._replace(variance=core.variance * safe, tau2_new=core.tau2)
+        safe = np.maximum(core.factor, 1)
+        yield BY_REML, core._replace(mean=mean, variance=variance, tau2_new=core.tau2)
+        yield PRECISE, core._replace(variance=core.variance * safe)
+    if tried:
         yield "no factor", core
         yield "factor as it is", core._replace(variance=core.variance * core.factor)
         for name, matrix in (("every correlation", v), (APART, v * np.eye(y.shape[1]))):
@@ -78,19 +111,27 @@ def variants(y: Array, v: Array, every: bool) -> Iterator[tuple[str, PooledCore]
 
 
 def cell(
-    k: int, tau: float, middle: float, runs: int, key: Sequence[int], every: bool = False
+    k: int,
+    tau: float,
+    middle: float,
+    runs: int,
+    key: Sequence[int],
+    every: bool = False,
+    tried: bool = False,
+    images: Sequence[int] = (),
 ) -> dict[str, list[float]]:
     """By variant: coverage of the mean, mean width, coverage of a new editor, mean width, of one of these, mean width, mean of tau.
 
     A new editor's difference is normal: how much of it lies inside is known for each run, and not drawn.
     """
-    rng = np.random.default_rng(list(key))
-    own, new = (-float(stdtrit(df, 0.025)) for df in (k - 1, k - 2))
+    rng, held_images = np.random.default_rng(list(key)), np.array(images or [IMAGES] * k, np.float64)
+    least = kish(held_images) - 1
+    own, new = (-float(stdtrit(min(df, least), 0.025)) for df in (k - 1, k - 2))
     out: dict[str, list[float]] = {}
     for start in range(0, runs, BLOCK):
-        theta, sums = draw(rng, min(BLOCK, runs - start), k, tau, middle)
-        y, v = estimates(sums)
-        for name, core in variants(y, v, every):
+        theta, sums = draw(rng, min(BLOCK, runs - start), k, tau, middle, int(held_images.max()))
+        y, v = estimates(sums, held_images)
+        for name, core in variants(y, v, every, tried):
             half, wide = own * np.sqrt(core.variance), new * np.sqrt(core.variance + core.tau2_new)
             inside = np.abs(core.mean - MU) <= half
             low, high = np.maximum(core.mean - wide, -1.0), np.minimum(core.mean + wide, 1.0)
@@ -118,21 +159,24 @@ def pooling_section(runs: int, seed: int) -> Section:
     section = Section(
         title="Pooled over editors",
         text="40 images x 5 prompts under k editors, paired differences of two methods (ICC .3, true differences of editors normal around 10 "
-        "points with standard deviation tau). The mean over editors like these, with t of k - 1; the interval for a new editor, with t of "
+        "points with standard deviation tau). The mean over editors like these, with equal weights and t of k - 1; the interval for a new editor, with t of "
         "k - 2 and a tau^2 that is kept away from 0; the editors' own values, drawn towards the others (the mean share of them that are covered). "
-        "Beside them, a new editor with REML's own tau^2, and the mean as if the editors shared no image.",
-        header=["rates around", "k", "tau", "mean (default)", "new editor (default)", "each editor (default)", "new editor, REML's tau^2", "mean, no image shared"],
+        "Beside them, a new editor with REML's own tau^2, and the mean with weights by precision (generalised least squares, Hartung and "
+        "Knapp's factor).",
+        header=["rates around", "k", "images", "tau", "mean (default)", "new editor (default)", "each editor (default)", "new editor, REML's tau^2", "mean by precision"],
         runs=runs,
         watched=("mean (default)", "new editor (default)", "each editor (default)"),
     )  # fmt: skip
-    for place, (middle, k, tau) in enumerate(cells()):
-        found = cell(k, tau, middle, runs, (seed, 12, place), every=True)
-        picks = ((SHIPPED, 0), (SHIPPED, 2), (SHIPPED, 4), (BY_REML, 2), (APART, 0))
-        scores = [Score(*found[name][at : at + 2]) for name, at in picks]
+    every = [(m, k, "40 each", tau, ()) for m, k, tau in cells()]
+    every += [(0.5, len(n), name, tau, n) for name, n in UNEQUAL.items() for tau in TAUS]
+    for place, (middle, k, name, tau, images) in enumerate(every):
+        found = cell(k, tau, middle, runs, (seed, 12, place), every=True, images=images)
+        picks = ((SHIPPED, 0), (SHIPPED, 2), (SHIPPED, 4), (BY_REML, 2), (PRECISE, 0))
+        scores = [Score(*found[pick][at : at + 2]) for pick, at in picks]
         told = [f"{100 * one.coverage:.1f} ({one.width:.3f})" for one in scores]
-        section.rows.append([f"{middle}", f"{k}", f"{tau}", *told])
+        section.rows.append([f"{middle}", f"{k}", name, f"{tau}", *told])
         for what, one in zip(("mean", "new editor", "each editor"), scores, strict=False):
-            section.watch(one, f"{what}, rates around {middle}, k = {k}, tau = {tau}")
+            section.watch(one, f"{what}, rates around {middle}, k = {k}, images {name}, tau = {tau}")
     return section
 
 
@@ -146,7 +190,7 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|")
     for place, (middle, k, tau) in enumerate(cells()):
-        found = cell(k, tau, middle, args.runs, (args.seed, 12, place), every=True)
+        found = cell(k, tau, middle, args.runs, (args.seed, 12, place), every=True, tried=True)
         for name, (mean, width, new, wide, _, _, spread) in found.items():
             shares = f"{100 * mean:.1f} ({width:.3f}) | {100 * new:.1f} ({wide:.3f}) | {spread:.3f}"
             print(f"| {middle} | {k} | {tau} | {name} | {shares} |", flush=True)

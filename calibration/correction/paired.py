@@ -22,6 +22,7 @@ from isr.calibration.correction.core import (
     Labelled,
     arrange,
     check_probabilities,
+    image_sums,
     linear,
     no_interval,
     zero_one,
@@ -113,7 +114,8 @@ def corrected_pair(
         return CorrectedPair(difference=nothing, simultaneous=nothing, p_value=None, within=None)
     if not rows.labelled.any():
         raise DesignError(f"{WHERE}: no unit is labelled on both methods' outputs; label some units")
-    notes: tuple[str, ...] = (f"{int(rows.labelled.sum())} labelled pairs",)
+    held = int((image_sums(rows.labelled, rows.starts) > 0).sum())
+    notes: tuple[str, ...] = (f"{int(rows.labelled.sum())} labelled pairs of {held} images",)
     if chosen == "post-stratified":
         notes += check_strata(WHERE, rows.judge.astype(np.int64), list(CELLS), rows.labelled)
     elif label_design == "random":

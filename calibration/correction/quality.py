@@ -28,6 +28,8 @@ from isr.errors import StatisticsError
 from isr.stats.rows import Interval, codes
 from isr.types import Bools, Floats, Ints
 
+SHARED_WITHIN = 0.1
+"""One calibration may be shared by two methods only where the interval of the difference in J lies inside +- this."""
 Strata = Literal["own", "cells"]
 """Strata of the labels: a method's own verdicts, or the four cells of the two methods' verdicts."""
 
@@ -108,10 +110,11 @@ def _influence(side: _Side, index: _Index) -> Floats:
     return out
 
 
-def _least(side: _Side, index: _Index) -> Floats:
-    """The variance that independent labels would give it, with smoothed rates: no rate of 0 or 1 makes a width of 0."""
-    spread = side.smooth * (1 - side.smooth)
-    out: Floats = (divide(side.share**2 * spread, side.known) * index.slope**2).sum(axis=-1)
+def _unseen(side: _Side, index: _Index) -> Floats:
+    """What smoothing the rates adds to the variance of independent labels: no rate of 0 or 1 makes a width of 0."""
+    raw = np.nan_to_num(side.rate)
+    more = np.maximum(side.smooth * (1 - side.smooth) - raw * (1 - raw), 0.0)
+    out: Floats = (divide(side.share**2 * more, side.known) * index.slope**2).sum(axis=-1)
     return out
 
 
@@ -119,8 +122,8 @@ def _core(
     sides: Sequence[_Side], indices: Sequence[Sequence[_Index]], signs: Sequence[float], starts: Ints
 ) -> Core:
     """The signed sum, over methods, of sums of figures: value, variance by image, degrees of freedom."""
-    value = smooth = least = np.zeros(sides[0].stratum.shape[:-1])
-    phi, base = np.zeros(sides[0].stratum.shape), np.zeros(sides[0].stratum.shape)
+    value = smooth = unseen = np.zeros(sides[0].stratum.shape[:-1])
+    phi = np.zeros(sides[0].stratum.shape)
     for side, own, sign in zip(sides, indices, signs, strict=True):
         whole = _Index(
             np.sum([i.value for i in own], axis=0),
@@ -129,10 +132,8 @@ def _core(
             np.sum([i.base for i in own], axis=0),
         )
         value, smooth = value + sign * whole.value, smooth + sign * whole.smooth
-        phi, base = phi + sign * _influence(side, whole), base + sign * whole.base
-        least = least + _least(side, whole)
-    least = least + (base**2).sum(axis=-1)
-    used = np.maximum(cluster_variance(phi, starts), least)
+        phi, unseen = phi + sign * _influence(side, whole), unseen + _unseen(side, whole)
+    used = np.maximum(cluster_variance(phi, starts), (phi**2).sum(axis=-1) + unseen)
     marks = sides[0].marks
     return Core(value, smooth, used, label_df(marks, starts), label_worth(marks.astype(np.float64), starts))
 
@@ -149,8 +150,8 @@ def quality_cores(stratum: Ints, hit: Floats, human: Floats, marks: Bools, start
     """The three figures with their variances; stratum, human, marks: (..., n), the edits of an image side by side.
 
     hit: (S,) whether the method's verdict in a stratum is immunized. Variance by linearisation (as in post-stratification:
-    Holt and Smith 1979), floored at that of independent labels with rates smoothed as ``(a + 1/2)/(n + 1)``. NaN where a
-    stratum that occurs has no label, or people see one class only.
+    Holt and Smith 1979), floored at that of independent units, to which rates smoothed as ``(a + 1/2)/(n + 1)`` add what no label
+    has shown. NaN where a stratum that occurs has no label, or people see one class only.
     """
     side = _side(stratum, hit, human, marks)
     both = [_index(side, positive=p) for p in (True, False)]
@@ -252,8 +253,9 @@ def paired_quality(
     sizes = np.bincount(place)
     starts = (np.cumsum(sizes) - sizes).astype(np.int64)
     both, hits = stratify(ja, jb, strata)
+    images = int((np.add.reduceat(marks, starts) > 0).sum()) if starts.size else 0
     found = [
-        _quality(quality_cores(s, h, y, marks, starts), int(marks.sum()), starts.size, level)
+        _quality(quality_cores(s, h, y, marks, starts), marks, y, images, level)
         for s, h, y in zip(both, hits, (ya, yb), strict=True)
     ]
     core = quality_gap_core(both, hits, (ya, yb), marks, starts)
@@ -263,13 +265,15 @@ def paired_quality(
     return found[0], found[1], gap
 
 
-def _quality(cores: QualityCores, labels: int, images: int, level: float) -> Quality:
-    j = _figure(
-        cores.j, "J = sensitivity + specificity - 1", j_within(cores, level=level), labels, images
-    )
+def _quality(cores: QualityCores, marks: Bools, human: Floats, images: int, level: float) -> Quality:
+    labels, positives = int(marks.sum()), int((marks & (human == 1)).sum())
+    j = _figure(cores.j, "J = sensitivity + specificity - 1", j_within(cores, level=level), labels, images)
     sensitivity, specificity = (
-        _figure(core, name, bounded(core, level=level), labels, images)
-        for name, core in (("sensitivity", cores.sensitivity), ("specificity", cores.specificity))
+        _figure(core, name, bounded(core, level=level), n, images)
+        for name, core, n in (
+            ("sensitivity", cores.sensitivity, positives),
+            ("specificity", cores.specificity, labels - positives),
+        )
     )
     return Quality(j=j, sensitivity=sensitivity, specificity=specificity, labels=labels)
 

@@ -18,7 +18,7 @@ from isr import text
 from isr.bench.cells import Editing, Immunization, Plan
 from isr.bench.study import NONE
 from isr.bench.study_labels import Labelled, corrected
-from isr.people.confirm_text import banner, quality_in_words
+from isr.people.confirm_text import banner, details, swapped_told
 from isr.scoring.compare import in_words, paired_signature, with_undecided
 from isr.scoring.comparison import Confirmed
 from isr.scoring.finished import EditRow, FinishedRun
@@ -70,8 +70,8 @@ class Compared:
             "losses": extra.only_second if extra else None,
             "undecided": self.found.undecided,
             "notes": list(self.found.notes),
-            **({} if self.found.within is None else {"within": list(self.found.within)}),
-            **({} if self.people is None else {"people": asdict(self.people)}),
+            **({} if self.found.within is None else {"within": self.found.within._asdict()}),
+            **({} if self.people is None else {"people": self.people.as_dict()}),
         }
 
 
@@ -180,15 +180,23 @@ def compared(
     made = paired_signature(runs[0].instrument, f"{name}:{len(pairs)}", seed, level, drawn)
     told: tuple[str, ...] = ()
     if labelled is not None:
-        unprotected = frozenset(_key(s) for s in sides if s[2] == NONE)
+        every = {_key(k): rows for k, rows in held.items()}
+        unprotected = frozenset(_key(k) for k in {*held, *sides} if k[2] == NONE)
         people = corrected(
-            family, {_key(s): o for s, o in sides.items()}, unprotected, labelled, drawn=drawn, level=level
+            family,
+            {_key(k): rows for k, rows in sides.items()},
+            every,
+            unprotected,
+            labelled,
+            drawn=drawn,
+            level=level,
         )
         members = tuple(
             replace(m, people=replace(one, first=m.pair.first, second=m.pair.second))
             for m, one in zip(members, people.members, strict=True)
         )
-        made, told = made.plus(*people.signature), people.warnings
+        swaps = (w for m in members if m.people for w in swapped_told(m.people))
+        made, told = made.plus(*people.signature), tuple(dict.fromkeys([*people.warnings, *swaps]))
     return Family(name=name, judge=judge, signature=str(made), members=members, claim=claim, told=told)
 
 
@@ -279,7 +287,7 @@ def _notes(family: Family) -> Iterator[str]:
         if m.found.open is not None:
             note = text.left_open(m.found.open, _level(family))
             found.setdefault(note, []).append(m.pair)
-        for note in _of_people(m):
+        for note in _of_people(m, _level(family)):
             found.setdefault(note, []).append(m.pair)
     yield from (f"  warning: {t}" for t in family.told)
     for note, pairs in found.items():
@@ -297,22 +305,16 @@ def _margin(m: Compared, margin: float) -> str:
     return text.within_margin(m.found.within, margin, "by verdicts")
 
 
-def _of_people(m: Compared) -> Iterator[str]:
+def _of_people(m: Compared, level: float) -> Iterator[str]:
     """What labels say of a member beside its corrected difference."""
-    people = m.people
-    if people is None:
+    if m.people is None:
         return
-    if said := banner(replace(m.found, first=m.pair.first, second=m.pair.second), people):
+    one = replace(m.found, first=m.pair.first, second=m.pair.second)
+    if said := banner(one, m.people):
         yield f"WARNING: {said}"
-    if people.refused:
-        yield f"corrected: refused: {people.refused}"
-    yield from people.notes
-    for name, quality in ((people.first, people.first_quality), (people.second, people.second_quality)):
-        if quality is not None:
-            yield f"judge on {name}: {quality_in_words(quality)}"
-    gap = people.quality_difference
-    if gap is not None and not people.shared:
-        yield "the judge is not shown to be alike on both: do not use one calibration of it for both"
+    if m.people.refused:
+        yield f"corrected: refused: {m.people.refused}"
+    yield from details(m.people, level)
 
 
 def _matters(note: str) -> bool:

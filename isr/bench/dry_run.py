@@ -157,7 +157,23 @@ def plan_lines(bench: Bench) -> Iterator[str]:
         f"  {c['done']:>7}/{c['questions']:<7} {c['cell']}; {_cost(c['usd'])}" for c in found["score"]
     )
     yield from _pairs(bench)
+    yield from _sampling(bench)
     yield from (f"the run would stop: {why}" for why in found["stops"])
+
+
+def _sampling(bench: Bench) -> Iterator[str]:
+    """Of what rates and comparisons will be, where a study says it; and by whose labels they are corrected."""
+    study, said = bench.study, []
+    if study.prompts == "random":
+        said.append("prompts are taken as a sample")
+    if study.cluster:
+        said.append(f"clustered by {study.cluster}")
+    if study.margin is not None:
+        said.append(f"with a margin of {100 * study.margin:g} points")
+    if study.labels is not None:
+        said.append(f"corrected by the labels of {len(study.labels.files())} files ({study.labels.design})")
+    if said:
+        yield f"comparisons: {', '.join(said)}"
 
 
 def _not_yet(bench: Bench) -> str:

@@ -17,7 +17,8 @@ COLUMNS = ("purifier", "prompt_id", "seed", "editor", "method", "eps", "surrogat
 def column_problems(raw: Mapping[str, Any], root: Path) -> Iterator[tuple[str, str, str, str]]:
     """Names in ``by`` and ``cluster`` that are no column of the edits: field, expected, found, what to do.
 
-    And labels beside prompts that are a sample, which no correction takes so.
+    A column that clusters is one of the prompts' table, with one value for each picture (or, with prompts at random, for each prompt):
+    that is known before anything is made. And labels beside prompts that are a sample, which no correction takes so.
     """
     part, by, cluster = raw.get("images"), raw.get("by", []), raw.get("cluster", "")
     if raw.get("prompts") == "random" and "labels" in raw:
@@ -29,15 +30,41 @@ def column_problems(raw: Mapping[str, Any], root: Path) -> Iterator[tuple[str, s
         )
     if not isinstance(part, dict) or not isinstance(by, list):
         return
-    columns = {*COLUMNS, "split"}
-    if part.get("dataset"):
-        columns.add(STRATUM)
-    elif isinstance(part.get("prompts"), str) and (root / part["prompts"]).is_file():
-        columns |= _header(root / part["prompts"]) - {"name", "prompt"}
-    for field, names in (("by", by), ("cluster", [cluster] if cluster else [])):
-        for name in names:
-            if isinstance(name, str) and name not in columns:
-                yield field, f"columns out of {', '.join(sorted(columns))}", shown(name), "correct or drop it"
+    own: set[str] = {STRATUM} if part.get("dataset") else set()
+    table = root / str(part.get("prompts")) if isinstance(part.get("prompts"), str) else None
+    if not own and table is not None and table.is_file():
+        own = _header(table) - {"name", "prompt", "prompt_id", "split"}
+        if isinstance(cluster, str) and cluster in own:
+            yield from _split(table, cluster, sampled=raw.get("prompts") == "random")
+    columns = {*COLUMNS, "split", *own}
+    for name in by:
+        if isinstance(name, str) and name not in columns:
+            yield "by", f"columns out of {', '.join(sorted(columns))}", shown(name), "correct or drop it"
+    if isinstance(cluster, str) and cluster and cluster not in own:
+        known = (
+            f"a column of the prompts' table that groups images, out of {', '.join(sorted(own)) or 'none'}"
+        )
+        yield "cluster", known, shown(cluster), "correct or drop it"
+
+
+def _split(table: Path, column: str, *, sampled: bool) -> Iterator[tuple[str, str, str, str]]:
+    """Where a column of the prompts' table has two values for one picture, and groups no prompts that are a sample either."""
+    try:
+        with csv_file(table) as lines:
+            rows = list(csv.DictReader(lines))
+    except Unreadable:
+        return  # said when they are read
+    for key in ("name", "prompt") if sampled else ("name",):
+        held: dict[str, set[str]] = {}
+        for row in rows:
+            held.setdefault(row.get(key) or "", set()).add(row.get(column) or "")
+        split = [(name, values) for name, values in held.items() if len(values) > 1]
+        if not split:
+            return
+    name, values = split[0]
+    each = "picture, or for each prompt" if sampled else "picture (for groups of prompts: prompts = 'random')"
+    found = f"{shown(name)} in {' and '.join(map(shown, sorted(values)[:2]))}"
+    yield "cluster", f"one value of {column} for each {each}", found, "correct the table or drop it"
 
 
 def _header(file: Path) -> set[str]:

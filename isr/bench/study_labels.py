@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from isr.people.confirm import confirm_family
+from isr.people.confirm import confirm_family, label_parts
 from isr.people.correct import read_plan
 from isr.people.labels import Labels
 from isr.people.pair_labels import LabelChoices, PairDesign, people_on_units
@@ -84,27 +84,23 @@ class People:
 def corrected(
     family: Sequence[PairedComparison],
     sides: Mapping[str, Mapping[Unit, EditRow]],
+    every: Mapping[str, Mapping[Unit, EditRow]],
     unprotected: frozenset[str],
     labelled: Labelled,
     *,
     drawn: Sampling,
     level: float,
 ) -> People:
-    """The family as people would see it. sides: edits by the names that its members have; unprotected: those of control edits."""
-    every = {name: Contender(name, "", NOBODY, rows) for name, rows in sides.items()}
-    protected = [c for name, c in every.items() if name not in unprotected]
+    """The family as people would see it. sides: edits by the names that its members have; every: those of the whole study, whose
+    labels may be of any; unprotected: names of control edits.
+    """
+    held = {name: Contender(name, "", NOBODY, rows) for name, rows in {**every, **sides}.items()}
     people = people_on_units(
-        protected,
+        [c for name, c in held.items() if name not in unprotected],
         labelled.labels,
         labelled.choices,
-        unprotected=[c for name, c in every.items() if name in unprotected],
+        unprotected=[c for name, c in held.items() if name in unprotected],
     )
     both = [(sides[one.first], sides[one.second]) for one in family]
     members = confirm_family(family, both, people, labelled.choices, drawn=drawn, level=level)
-    signature = (
-        ("labels", labelled.labels.digest[:19]),
-        ("guideline", people.guideline),
-        ("design", labelled.choices.design),
-        ("consensus", labelled.choices.consensus),
-    )
-    return People(members, signature, people.warnings)
+    return People(members, label_parts(labelled.labels, people, labelled.choices), people.warnings)

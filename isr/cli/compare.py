@@ -147,6 +147,7 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
     from isr.scoring.pooled import lines as pooled_lines
 
     clusters = "clusters" if "|cluster=" in found.signature else "images"
+    printed: set[str] = set()  # beside the pairs that they are of
     yield "ISR, first minus second, on shared units" + (", by verdicts" if found.confirmed else "")
     heads = (f"{level:.0%} interval", f"all hold at {level:.0%}")
     yield f"  {'difference':>10}  {heads[0]:>20}  {heads[1]:>20}{'n':>7}{clusters:>9}{'p':>8}{'Holm':>8}"
@@ -155,7 +156,8 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
         yield f"{one.first} - {one.second}"
         yield _row(one, text.difference_interval(one.simultaneous), one.p_holm)
         told = [] if one.open is None else [text.left_open(one.open, level)]
-        told += [*one.notes, f"p: {one.p_method}", *_margin(found, one, pair), *_people(one, pair)]
+        told += [*one.notes, f"p: {one.p_method}", *_margin(found, one, pair), *_people(one, pair, level)]
+        printed |= {note.removeprefix("WARNING: ") for note in told}
         yield from (f"    {note}" for note in told)
     if "|prompts=fixed|" in found.signature:
         yield "about these prompts alone; --prompts random makes it a claim about prompts like these"
@@ -182,13 +184,13 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
             yield _row(one, "", part.p_bh)
             if one.open is not None:
                 yield f"    {text.left_open(one.open, level)}"
-            yield from (f"    {note}" for note in _in_group(pair))
+            yield from (f"    {note}" for note in _in_group(one, pair))
     yield from pooled_lines(found.pooled, level)
     if found.choices:
         yield ""
         yield from _choice_lines(found.choices, level, corrected=bool(found.confirmed))
     yield ""
-    yield from (f"warning: {w}" for w in found.warnings)
+    yield from (f"warning: {w}" for w in found.warnings if w not in printed)
     yield f"signature: {found.signature}"
 
 
@@ -202,17 +204,20 @@ def _is_corrected(pair: Confirmed | None) -> bool:
     return pair is not None and pair.corrected is not None
 
 
-def _people(one: PairedComparison, pair: Confirmed | None) -> Iterator[str]:
+def _people(one: PairedComparison, pair: Confirmed | None, level: float) -> Iterator[str]:
     if pair is not None:
-        from isr.people.confirm import SHARED_WITHIN
         from isr.people.confirm_text import lines
 
-        yield from lines(one, pair, SHARED_WITHIN)
+        yield from lines(one, pair, level)
 
 
-def _in_group(pair: Confirmed | None) -> Iterator[str]:
+def _in_group(one: PairedComparison, pair: Confirmed | None) -> Iterator[str]:
     if pair is None:
         return
+    from isr.people.confirm_text import banner
+
+    if said := banner(one, pair):
+        yield f"WARNING: {said}"
     if pair.corrected is None:
         yield f"corrected: refused: {pair.refused}"
     else:

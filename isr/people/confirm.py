@@ -10,10 +10,10 @@ import numpy as np
 from isr.calibration.correction.by_design import WARNED_Z, corrected_rate
 from isr.calibration.correction.paired import corrected_pair, selection_by_verdicts
 from isr.calibration.correction.post_stratified import post_stratified_rate
-from isr.calibration.correction.quality import Strata, paired_quality
+from isr.calibration.correction.quality import SHARED_WITHIN, Strata, paired_quality
+from isr.canonical import sha256_json, short
 from isr.errors import DesignError
-from isr.people.chance import swapped
-from isr.people.confirm_text import banner
+from isr.people.confirm_text import banner, swapped_told
 from isr.people.labels import Labels
 from isr.people.pair_labels import LabelChoices, PeopleOnUnits, people_on_units
 from isr.scoring.comparison import Choice, Comparison, Confirmed
@@ -25,9 +25,6 @@ from isr.stats.paired import PairedComparison, holm_margins
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
 from isr.types import Bools, Floats, Ints, Unit
-
-SHARED_WITHIN = 0.1
-"""One calibration may be shared by two methods only where the interval of the difference in J lies inside +- this."""
 
 
 def confirm(
@@ -55,21 +52,30 @@ def confirm(
         one = part.comparison
         held = [_within(by_name[name].edits, part.by) for name in (one.first, one.second)]
         (made,) = confirm_family([one], [(held[0], held[1])], people, choices, drawn=drawn, level=level)
-        slices.append(replace(made, by=part.by))
-    more = (
-        ("labels", labels.digest[:19]),
-        ("guideline", people.guideline),
-        ("design", choices.design),
-        ("consensus", choices.consensus),
-    )
+        slices.append(replace(made, by=part.by, simultaneous=None, p_holm=None, within=None))
+    more = label_parts(labels, people, choices)
     told = [b for one, pair in zip(found.family, pairs, strict=True) if (b := banner(one, pair))]
-    swaps = (w for pair in pairs for w in _swapped(pair))
+    swaps = (w for pair in pairs for w in swapped_told(pair))
     return replace(
         found,
         signature=str(Signature.parse(found.signature).plus(*more)),
         confirmed=(*pairs, *slices),
         choices=tuple(_corrected_choices(found.choices, by_name, people, choices, drawn, level)),
         warnings=tuple(dict.fromkeys([*told, *people.warnings, *swaps, *found.warnings])),
+    )
+
+
+def label_parts(labels: Labels, people: PeopleOnUnits, choices: LabelChoices) -> tuple[tuple[str, str], ...]:
+    """What a signature says of the labels that a comparison is corrected by."""
+    plan = () if choices.plan is None else (("plan", short(sha256_json(dict(choices.plan)))),)
+    lost = (("unmatched", str(people.unmatched)),) if people.unmatched else ()
+    return (
+        ("labels", labels.digest[:19]),
+        ("guideline", people.guideline),
+        ("design", choices.design),
+        *plan,
+        ("consensus", choices.consensus),
+        *lost,
     )
 
 
@@ -228,15 +234,6 @@ def _identified(corrected: Interval, rows: _Rows, level: float) -> tuple[float, 
 
 def _within(rows: Mapping[Unit, EditRow], by: Mapping[str, str]) -> dict[Unit, EditRow]:
     return {u: r for u, r in rows.items() if all(r.columns.get(k) == v for k, v in by.items())}
-
-
-def _swapped(pair: Confirmed) -> Iterator[str]:
-    """That labels contradict verdicts more often than chance, as swapped words do."""
-    for name, quality in ((pair.first, pair.first_quality), (pair.second, pair.second_quality)):
-        if quality is not None and (
-            said := swapped(f"{name}: labels and judge", quality.sensitivity, quality.specificity)
-        ):
-            yield said
 
 
 # --------------------------------------------------------------------------- one method's own rate

@@ -297,8 +297,10 @@ def _terms(
         lost = weak.get(column.name, {})
         if column.numbers is not None:
             own = column.numbers[left]
-            spread = float(column.numbers[np.isfinite(column.numbers)].std())
-            flat = not own.size or float(np.ptp(own)) == 0
+            known = column.numbers[np.isfinite(column.numbers)]
+            most = np.abs(known).max(initial=0.0)
+            spread = 0.0 if not known.size or np.ptp(known) <= 1e-9 * most else float(known.std())
+            flat = not own.size or spread == 0 or float(np.ptp(own)) == 0
             terms.append(
                 Term(
                     column=column.name, level="", against=f"per sd ({spread:.3g})", n=own.size, images=np.unique(image[left]).size,

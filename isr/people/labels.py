@@ -186,14 +186,29 @@ class Labels:
         return {r.edit_id: r for r in reversed(self.rows)}
 
     def codes(self, edits: Sequence[str], question: str) -> Ints:
-        """Codes (edits, raters) 1 fails, 0 fine, -1 otherwise; ``question`` may be ``outcome``."""
+        """Codes (edits, raters) 1 fails, 0 fine, -1 otherwise; ``question`` may be ``outcome``.
+
+        Raises ``InputError`` where one rater's labels of an edit contradict each other: in which order files came must not matter.
+        """
         out = np.full((len(edits), len(self.raters)), UNDECIDED, np.int64)
         place = {e: i for i, e in enumerate(edits)}
         column = {r: i for i, r in enumerate(self.raters)}
+        given: dict[tuple[int, int], int] = {}
+        problems = []
         for row in self.rows:
             if row.edit_id in place:
                 code = row.outcome if question == "outcome" else row.mark(question).code
-                out[place[row.edit_id], column[row.rater]] = code
+                at = (place[row.edit_id], column[row.rater])
+                if given.setdefault(at, code) != code:
+                    found = f"two of {row.edit_id} that differ"
+                    problems.append(
+                        Problem(
+                            row.rater, question, "one label per rater and edit", found, "drop one of them"
+                        )
+                    )
+                out[at] = code
+        if problems:
+            raise InputError(f"{len(problems)} labels of one rater contradict each other", problems)
         return out
 
     def grades(self, edits: Sequence[str], question: str) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -36,7 +36,7 @@ class LabelChoices:
     instruments: Sequence[Mapping[str, Any]] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PeopleOnUnits:
     """By contender: the outcome that people saw, 1 immunized, 0 not, by unit; and the labelled units that came to none."""
 
@@ -44,6 +44,7 @@ class PeopleOnUnits:
     unsettled: Mapping[str, frozenset[Unit]]
     guideline: str
     warnings: tuple[str, ...]
+    unmatched: int = 0
 
 
 def people_on_units(
@@ -74,15 +75,25 @@ def people_on_units(
     if len(labels.guidelines) > 1:
         warnings.append(f"labels of several guidelines were pooled: {guideline}")
     _check_pixels(met, places)
-    warnings += _check_plan(met, choices)
+    warnings += [*_check_plan(met, choices), *_by_name(contenders, met, edits)]
     said, unsettled = {}, {}
     for contender in (*contenders, *unprotected):
         of_controls = contender in unprotected
-        own = _of_controls(contender, every.of_arm(control=True)) if of_controls else _own(contender, met)
+        own = (
+            _of_controls(contender, every.of_arm(control=True))
+            if of_controls
+            else _own(contender, met, edits)
+        )
         if not of_controls:
             _check_probabilities(contender, own, choices)
         said[contender.name], unsettled[contender.name] = _by_unit(contender, own, choices.consensus)
-    return PeopleOnUnits(said, unsettled, guideline, tuple(warnings))
+    return PeopleOnUnits(
+        said=said,
+        unsettled=unsettled,
+        guideline=guideline,
+        warnings=tuple(warnings),
+        unmatched=len(unmet(met, places)),
+    )
 
 
 Place = tuple[str, Unit, str]  # contender, unit, digest of the edit's pixels
@@ -142,13 +153,33 @@ def _check_pixels(labels: Labels, places: Mapping[str, list[Place]]) -> None:
         )
 
 
-def _own(contender: Contender, labels: Labels) -> Labels:
-    """The labels of a contender's edits."""
+def _own(contender: Contender, labels: Labels, edits: Collection[tuple[str, str]]) -> Labels:
+    """The labels of a contender's edits. edits: (edit_id, digest) of all contenders' ones.
+
+    A label that names the pixels of some edit is of that one, and of none that has its edit_id and no digest.
+    """
     pixels = {row.columns["edit_id"]: row.columns.get("edit_sha256", "") for row in contender.edits.values()}
-    rows = (r for r in labels.rows if r.edit_id in pixels)
-    return replace(
-        labels, rows=tuple(r for r in rows if not r.edit_sha256 or pixels[r.edit_id] in ("", r.edit_sha256))
-    )
+
+    def is_own(row: Label) -> bool:
+        if row.edit_id not in pixels:
+            return False
+        held = pixels[row.edit_id]
+        if not row.edit_sha256 or held == row.edit_sha256:
+            return True
+        return not held and (row.edit_id, row.edit_sha256) not in edits
+
+    return replace(labels, rows=tuple(r for r in labels.rows if is_own(r)))
+
+
+def _by_name(
+    contenders: Sequence[Contender], labels: Labels, edits: Collection[tuple[str, str]]
+) -> Iterator[str]:
+    """That labels which name their pixels meet a run's edits by edit_id alone, as it has no digests."""
+    for contender in contenders:
+        own = _own(contender, labels, edits)
+        named = sum(bool(r.edit_sha256) and (r.edit_id, r.edit_sha256) not in edits for r in own.rows)
+        if named:
+            yield f"{contender.name}: {named} labels name their pixels, and the run has no digests: they meet by edit_id alone"
 
 
 def _of_controls(contender: Contender, labels: Labels) -> Labels:

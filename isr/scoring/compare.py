@@ -81,7 +81,8 @@ def paired_signature(
     return Signature.of(
         *instrument.items(),
         ("prompts", drawn.prompts),
-        ("cluster", drawn.column) if drawn.column else None,
+        ("cluster", drawn.column) if drawn.cluster else None,
+        ("prompt-cluster", drawn.column) if drawn.templates else None,
         ("estimand", "edit-mean"),
         ("pairs", "units"),
         ("family", f"{family}:{HOLM}"),

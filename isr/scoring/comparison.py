@@ -77,6 +77,11 @@ class Confirmed:
     turned: bool = False
     notes: tuple[str, ...] = ()
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        made: dict[str, Any] = _named(asdict(self))
+        return made
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
@@ -93,7 +98,7 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; without labels no ``confirmed`` and no ``corrected`` of a choice, without groups no ``pooled``."""
-        made = {"schema": "isr.comparison/1", **asdict(self)}
+        made = {"schema": "isr.comparison/1", **_named(asdict(self))}
         if not self.confirmed:
             del made["confirmed"]
             for choice in made["choices"]:
@@ -101,3 +106,12 @@ class Comparison:
         if not self.pooled:
             del made["pooled"]
         return made
+
+
+def _named(value: Any) -> Any:
+    """The values with the p-values of a margin under their names."""
+    if isinstance(value, WithinMargin):
+        return value._asdict()
+    if isinstance(value, dict):
+        return {k: _named(v) for k, v in value.items()}
+    return [_named(v) for v in value] if isinstance(value, list | tuple) else value

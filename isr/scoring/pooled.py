@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING
 from isr import text
 from isr.scoring.finished import Contender, EditRow
 from isr.scoring.identities import EDITOR, editors
-from isr.stats.pooling import LEAST_GROUPS, PooledGroups, common_correlation, group_differences, pool_groups
+from isr.signature import Signature
+from isr.stats.pooling import (
+    AWAY_FROM_ZERO,
+    LEAST_GROUPS,
+    PooledGroups,
+    common_correlation,
+    group_differences,
+    pool_groups,
+)
 from isr.types import Unit
 
 if TYPE_CHECKING:
     from isr.scoring.comparison import Comparison
     from isr.scoring.sampling import Sampling
 
+METHOD = f"equal-weights:reml:away={AWAY_FROM_ZERO:g}"
 Namer = Callable[[Mapping[str, str]], str]
 
 
@@ -55,7 +64,10 @@ def pool(
     )
     if any(p.found for p in pairs) and by_name_only:
         told = (*told, by_name_only)
-    return replace(found, pooled=pairs, warnings=(*found.warnings, *told))
+    more = Signature.parse(found.signature).plus(
+        ("by", ",".join(by)), ("pooled", METHOD) if any(p.found for p in pairs) else None
+    )
+    return replace(found, signature=str(more), pooled=pairs, warnings=(*found.warnings, *told))
 
 
 def _namer(contenders: Sequence[Contender], by: Sequence[str]) -> tuple[Namer, tuple[str, ...], str]:
@@ -165,7 +177,10 @@ def lines(pairs: Sequence[PooledPair], level: float) -> Iterator[str]:
         return
     column = pairs[0].column
     yield ""
-    yield f"over {_many(column)}, taken as a sample of {_many(column)} (REML; each {level:.0%} interval by itself)"
+    yield (
+        f"over {_many(column)}, taken as a sample of {_many(column)}, by verdicts (equal weights, REML between them; each {level:.0%} "
+        "interval by itself, not adjusted over pairs)"
+    )
     for one in pairs:
         yield f"{one.first} - {one.second}"
         if one.found is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
+from scipy.special import nctdtr, stdtrit
 
 from isr.errors import StatisticsError
 from isr.stats.planning import Plan, positive, rates
@@ -186,7 +186,8 @@ def corrected_power(
 
     With ``lambda`` of PPI++, the image effects of people's differences count ``1/G`` and, as labels at random do not fall evenly
     on images, ``k^2 n (1 - 1/G) (N - n)/(N - 1)`` with ``k = (1 - lambda J)/n - lambda J/(N - n)``; within images the verdicts
-    count ``lambda^2 (Var f - J^2 B)/(N - n)`` and the labels ``(Var(D - lambda f) - (1 - lambda J)^2 B)/n``. factor: of the variance.
+    count ``lambda^2 (Var f - J^2 B)/(N - n)`` and the labels ``(Var(D - lambda f) - (1 - lambda J)^2 B)/n``. The power is that of the
+    noncentral t. factor: of the variance.
 
     >>> known = PairedVerdicts(immunized=(0.5, 0.35), variance=0.4, between=0.02, units=500, images=100, sensitivity=0.9, specificity=0.9)
     >>> corrected_power(0.2, 50, known) < corrected_power(0.2, 200, known) < corrected_power(0.2, 500, known)
@@ -212,7 +213,7 @@ def corrected_power(
     variance += max(residual - (1 - lam * j) ** 2 * between, 0.0) / n
     df = min(n, images) - 1
     t = -float(stdtrit(df, (1 - level) / 2))
-    return float(ndtr(abs(difference) / math.sqrt(factor * variance) - t))
+    return float(1 - nctdtr(df, abs(difference) / math.sqrt(factor * variance), t))
 
 
 def labels_for_difference(

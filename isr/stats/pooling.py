@@ -8,7 +8,7 @@ what the prediction interval speaks of.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,6 +21,7 @@ from isr.stats.rows import Prompts, codes
 from isr.stats.variance import small_sample
 from isr.types import Floats, Ints
 
+Weights = Literal["equal", "precision"]
 LEAST_GROUPS = 4
 """Below it, k - 2 leaves at most one degree of freedom for what differs between groups."""
 GRID = (
@@ -74,6 +75,25 @@ def pooled_core(y: ArrayLike, covariance: ArrayLike) -> PooledCore:
     rest = np.linalg.solve(total, residual[..., None])[..., 0]
     factor = (residual * rest).sum(axis=-1) / (k - 1)
     return PooledCore(mean, 1 / precision, tau2, factor, np.maximum(tau2, _reml(own, z2, AWAY_FROM_ZERO)))
+
+
+def equal_weights(y: ArrayLike, covariance: ArrayLike) -> tuple[Floats, Floats]:
+    """The plain mean over groups, and its variance; y: (..., k), covariance: (..., k, k).
+
+    ``s^2 / k + c``, ``s^2`` the variance between the estimates and ``c`` the mean of their covariances: its expectation is the
+    variance of the mean whatever the groups' own variances are, so that no noise in these makes it too sure of itself, as weights
+    by precision do where groups have unequal or few images. At least ``1'V1 / k^2``, what there is without any variance between groups.
+
+    >>> mean, variance = equal_weights([0.0, 2.0, 4.0, 6.0], np.eye(4))
+    >>> float(mean), round(float(variance), 4)  # 20/3 / 4
+    (3.0, 1.6667)
+    """
+    values, v = np.asarray(y, dtype=np.float64), np.asarray(covariance, dtype=np.float64)
+    k = values.shape[-1]
+    whole, own = v.sum(axis=(-2, -1)), np.trace(v, axis1=-2, axis2=-1)
+    shared = (whole - own) / (k * (k - 1))
+    spread = values.var(axis=-1, ddof=1) / k + shared
+    return values.mean(axis=-1), np.maximum(spread, whole / k**2)
 
 
 class ShrunkCore(NamedTuple):
@@ -183,7 +203,7 @@ def floored(gram: ArrayLike, variance: ArrayLike) -> Floats:
 class GroupEstimates:
     """Each group's own difference, with the covariance of all: y (k,), covariance (k, k), n and clusters by group.
 
-    ``df``: the least degrees of freedom of a group's own interval.
+    ``df``: of their plain mean, Kish's number of images (or of prompts that are a sample) less one.
     """
 
     y: Floats
@@ -227,14 +247,22 @@ def group_differences(
         single.append(found)
     clusterings = [place] if prompts == "fixed" or asked is None else [place, asked]
     parts = [_influence(values, cluster, part, k, plain=len(clusterings) > 1) for cluster in clusterings]
+    df = min((_kish(cluster, part, k) - 1 for cluster in clusterings), default=0.0) if k else 0.0
     gram = np.sum([u.T @ u for u in parts], axis=0)
     return GroupEstimates(
         y=np.array([value for value, _, _ in single], np.float64),
         covariance=floored(gram, [se * se for _, se, _ in single]),
-        df=min((df for _, _, df in single), default=0.0),
+        df=df,
         n=np.bincount(part, minlength=k).astype(np.int64),
         clusters=np.array([np.unique(place[part == g]).size for g in range(k)], np.int64),
     )
+
+
+def _kish(cluster: Ints, group: Ints, k: int) -> float:
+    """Kish's number of clusters for the mean over groups of their means: each counts by its share of each group."""
+    sizes = np.bincount(cluster * k + group, minlength=(int(cluster.max()) + 1) * k).reshape(-1, k)
+    share = (sizes / sizes.sum(axis=0)).sum(axis=1)
+    return float(share.sum() ** 2 / (share**2).sum())
 
 
 def _influence(values: Floats, cluster: Ints, group: Ints, k: int, *, plain: bool) -> Floats:
@@ -285,11 +313,13 @@ def pool_groups(
     df: float = np.inf,
     level: float = 0.95,
     limits: tuple[float, float] = (-np.inf, np.inf),
+    weights: Weights = "equal",
 ) -> PooledGroups | None:
     """Random effects over groups; ``None`` below four of them (:data:`LEAST_GROUPS`).
 
     y: (k,) estimates, covariance: (k, k) of them. df: degrees of freedom of the estimates themselves, where they are few. The
-    mean has t of k - 1 with Hartung and Knapp's factor, never below 1 (Knapp and Hartung 2003, Roever et al. 2015); a new group lies in
+    mean has equal weights and t of k - 1 (:func:`equal_weights`); with weights by "precision" it is that of generalised least squares
+    with Hartung and Knapp's factor, never below 1 (Knapp and Hartung 2003, Roever et al. 2015). A new group lies in
     ``mu +- t_{k-2} sqrt(tau^2 + se^2)`` (Higgins, Thompson and Spiegelhalter 2009), tau^2 there kept away from 0; both are clipped to ``limits``. ``groups``: :func:`shrunk_core`.
 
     >>> found = pool_groups([0.0, 2.0, 4.0, 6.0], np.eye(4))
@@ -307,8 +337,11 @@ def pool_groups(
     if not (np.diagonal(v) > 0).all():
         raise StatisticsError("pool_groups: covariance: expected variances above 0; a group is never certain")
     core = pooled_core(values, v)
-    mean, tau2 = float(core.mean), float(core.tau2)
-    se2 = float(core.variance) * max(1.0, float(core.factor))
+    tau2 = float(core.tau2)
+    if weights == "precision":
+        mean, se2 = float(core.mean), float(core.variance) * max(1.0, float(core.factor))
+    else:
+        mean, se2 = map(float, equal_weights(values, v))
     own, new = (-float(stdtrit(min(dof, df), tail)) for dof in (k - 1.0, k - 2.0))
     drawn = shrunk_core(values, v, core)
     half = own * np.sqrt(drawn.variance)

@@ -134,7 +134,7 @@ def test_prompts_clusters_and_margins_as_isr_compare_says() -> None:
     assert (ours.difference, ours.simultaneous) == (theirs.difference, theirs.simultaneous)
     assert (ours.p_value, ours.within, ours.difference.clusters) == (theirs.p_value, theirs.within, 6)
     assert ours.within is not None
-    assert family.members[0].as_dict()["within"] == list(ours.within)
+    assert family.members[0].as_dict()["within"] == ours.within._asdict()
     for part in ("|prompts=random|", "|cluster=person|", "|test=t|", "|margin=0.4|"):
         assert part in family.signature
     text = "\n".join(lines(family))

@@ -146,9 +146,25 @@ def test_of_what_a_study_is_a_sample(folder: Path) -> None:
     assert (found.prompts, found.cluster, found.margin) == ("random", "person", 0.05)
     assert found.digest != plain.digest
     (cluster,) = problems(folder, more.replace("person", "people") + GOOD)
-    assert cluster.startswith("cluster: 'people': columns out of ")
-    assert "person" in cluster
+    assert cluster == "cluster: 'people': a column of the prompts' table that groups images, out of person"
+    for column in ("split", "editor", "prompt_id"):  # of edits, or one for each prompt of an image
+        assert problems(folder, more.replace("person", column) + GOOD)[0].startswith(
+            f"cluster: '{column}': a column of the"
+        )
+    (folder / "prompts.csv").write_text(
+        "name,prompt,person,template\na,x,ann,t0\na,y,bob,t1\nb,x,ann,t0\nb,y,ann,t1\n"
+    )
+    (split,) = problems(folder, more.replace('"random"', '"fixed"') + GOOD)
+    assert (
+        split
+        == "cluster: 'a' in 'ann' and 'bob': one value of person for each picture (for groups of prompts: prompts = 'random')"
+    )
+    (split,) = problems(folder, more + GOOD)
+    assert split.endswith("one value of person for each picture, or for each prompt")
+    (folder / "study.toml").write_text(more.replace("person", "template") + GOOD)
+    assert read_study(folder / "study.toml").cluster == "template"
     assert problems(folder, more.replace("0.05", "1.5") + GOOD)[0].startswith("margin: 1.5: ")
+    (folder / "prompts.csv").write_text("name,prompt,person\n*,x,ann\n")
     (folder / "labels.csv").write_text("edit_id,rater,semantic,perceptual\n")
     both = problems(folder, more + GOOD + '[labels]\nfile = "labels.csv"\ndesign = "random"\n')
     assert both == ["prompts: 'random': fixed, beside labels"]

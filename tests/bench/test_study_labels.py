@@ -13,7 +13,7 @@ import pytest
 from isr.bench.comparisons import MAIN, Family, Pair, compared, lines
 from isr.bench.steps import run as run_steps
 from isr.bench.study_labels import Labelled
-from isr.errors import InputError
+from isr.errors import DesignError, InputError
 from isr.people.labels import Label, Labels, Mark
 from isr.people.pair_labels import LabelChoices
 from isr.scoring.finished import Contender, EditRow, FinishedRun
@@ -142,6 +142,39 @@ def test_clusters_and_margins_hold_for_people_too() -> None:
     assert "margin of 30 pp, corrected: " in "\n".join(lines(found))
 
 
+def test_labels_of_other_methods_of_the_study_are_no_strangers() -> None:
+    """A family of two methods; the labels are of all the study's methods and control edits, and one is of nobody's edit."""
+    run, labels = judged(3, (0.6, 0.4, 0.1))
+    alone = compared(MAIN, "oracle", [PAIR], [run], NAMES, level=0.95, labelled=Labelled(labels, RANDOM))
+    ablation = compared(
+        "ablations",
+        "oracle",
+        [replace(PAIR, second="none")],
+        [run],
+        NAMES,
+        level=0.95,
+        labelled=Labelled(labels, RANDOM),
+    )
+    for found in (alone, ablation):
+        assert found.members[0].people is not None
+        assert found.members[0].people.labels == 80
+        assert found.told == ()
+    lost = Labels((*labels.rows, replace(labels.rows[0], edit_id="z9", edit_sha256="sha256:z9")))
+    with pytest.raises(DesignError, match=r"1 of .* labelled edits are none of the judged ones: z9"):
+        compared(MAIN, "oracle", [PAIR], [run], NAMES, level=0.95, labelled=Labelled(lost, RANDOM))
+
+
+def test_swapped_words_are_told_and_turn_no_order() -> None:
+    run, labels = judged(3, (0.8, 0.3, 0.1), labelled=200)
+    swapped = Labels(tuple(replace(r, semantic=word(not r.outcome)) for r in labels.rows))
+    found = family(run, swapped)
+    assert any("are fails and fine swapped?" in t for t in found.told)
+    text = "\n".join(lines(found))
+    assert "VERDICTS AND PEOPLE DISAGREE" not in text
+    assert "labels and judge contradict each other on a side: are fails and fine swapped?" in text
+    assert family(run, labels).told == ()
+
+
 def test_the_table_says_both() -> None:
     run, labels = judged(2, (0.5, 0.5, 0.5))
     plain, found = family(run, None), family(run, labels)
@@ -150,7 +183,7 @@ def test_the_table_says_both() -> None:
     assert text.count("  to people ") == 2
     assert "80 labels" in text
     assert "judge on SIFM: J 0." in text
-    assert "do not use one calibration of it for both" in text
+    assert "do not use one calibration of the judge for both" in text
     assert "differences of verdicts" not in text
     assert "differences of verdicts: a judge that errs differently" in "\n".join(lines(plain))
     assert found.signature.endswith("|guideline=(none named)|design=random|consensus=majority")

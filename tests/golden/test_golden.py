@@ -26,8 +26,8 @@ OLD = Path(__file__).parent / "0.1.0"
 CHANGES: tuple[tuple[str, str, str], ...] = (
     # (command, what of it: path of a JSON value or the text itself, why)
     (
-        "compare*", r"\.signature: family=\d+:holm\|parser=1 -> estimates=2\|family=\d+:holm:missing=1\|parser=2",
-        "the policy is in the signature; parser 2",
+        "compare*", r"\.signature: family=\d+:holm\|parser=1 -> (by=\w+\|)?estimates=2\|family=\d+:holm:missing=1\|parser=2",
+        "the policy and the groups are in the signature; parser 2",
     ),
     (
         "*", r"\.signature: parser=1 -> (estimates=2\|)?parser=2",

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from scipy.special import bdtr
 
+from isr.calibration.correction.by_design import corrected_rate
 from isr.calibration.correction.paired import corrected_pair
 from isr.calibration.correction.quality import paired_quality
 from isr.canonical import sha256_json
@@ -26,6 +27,7 @@ from isr.scoring.compare import compare
 from isr.scoring.comparison import Comparison
 from isr.scoring.finished import Contender, EditRow
 from isr.scoring.sampling import Sampling
+from isr.stats.paired import holm_margins
 from isr.stats.rate import rate_interval
 from isr.types import Treatment, Unit
 from tests.calibration.correction.samples import ends
@@ -166,7 +168,7 @@ def test_the_family_is_adjusted_as_a_whole() -> None:
     contenders, labels = sampled(3, (0.3, 0.5, 0.7), (KIND, STRICT, KIND), labelled=120)
     found = confirmed(contenders, labels, drawn=Sampling(margin=0.3), level=0.9)
     assert [(p.first, p.second) for p in found.confirmed] == [("A", "B"), ("A", "C"), ("B", "C")]
-    raw = []
+    raw, margins = [], []
     for pair in found.confirmed:
         sides = [next(c for c in contenders if c.name == n) for n in (pair.first, pair.second)]
         judge, human, marks, image = columns(sides, labels)
@@ -179,7 +181,8 @@ def test_the_family_is_adjusted_as_a_whole() -> None:
         assert pair.p_value == alone.p_value
         assert pair.within is not None
         assert alone.within is not None
-        assert pair.within.not_worse >= alone.within.not_worse
+        margins.append(alone.within)
+    assert [p.within for p in found.confirmed] == list(holm_margins(margins)) != margins
     order = np.argsort(raw)
     holm = np.maximum.accumulate(np.sort(raw) * [3, 2, 1])
     assert [found.confirmed[i].p_holm for i in order] == pytest.approx(np.minimum(1, holm))
@@ -239,6 +242,45 @@ def test_labels_meet_pixels_and_never_names_alone() -> None:
         confirmed([a, b], other)
 
 
+def test_a_rater_who_contradicts_himself_is_refused_whatever_the_order() -> None:
+    """One label with its pixels, one without: of the same edit; which file came last must not decide."""
+    contenders, labels = sampled(2, (0.5, 0.5), (KIND, STRICT))
+    named = Labels(tuple(replace(r, edit_sha256=f"sha256:{r.edit_id}") for r in labels.rows))
+    same = confirmed(contenders, Labels((*named.rows, *labels.rows))).confirmed
+    assert same == confirmed(contenders, labels).confirmed
+    against = tuple(label(r.edit_id, not r.outcome) for r in labels.rows[:3])
+    for rows in ((*named.rows, *against), (*against, *named.rows)):
+        with pytest.raises(InputError, match="3 labels of one rater contradict each other"):
+            confirmed(contenders, Labels(rows))
+
+
+def test_a_label_of_pixels_is_of_no_edit_without_digest() -> None:
+    """a has digests, b (of the same edit_ids) has none: labels that name a's pixels are a's alone."""
+    units = units_of(6, 2)
+    a, b = (contender("a", dict.fromkeys(units, o)) for o in (1.0, 0.0))
+    blank = Contender("b", "r", Treatment("b", "", "", ""), {
+        u: replace(r, columns={**r.columns, "edit_sha256": ""}) for u, r in b.edits.items()
+    })  # fmt: skip
+    own = Labels(tuple(label(f"a{n}", True, edit_sha256=f"sha256:a{n}") for n in range(12)))
+    (pair,) = confirmed([a, blank], own).confirmed
+    assert "no unit is labelled on both" in pair.refused
+    only = replace(
+        blank,
+        name="c",
+        edits={
+            u: replace(r, columns={**r.columns, "edit_id": f"c{n}"})
+            for n, (u, r) in enumerate(blank.edits.items())
+        },
+    )
+    by_name = Labels((*own.rows, *(label(f"c{n}", False, edit_sha256=f"sha256:c{n}") for n in range(12))))
+    found = confirmed([a, only], by_name)
+    assert found.confirmed[0].labels == 12
+    assert (
+        "c: 12 labels name their pixels, and the run has no digests: they meet by edit_id alone"
+        in found.warnings
+    )
+
+
 def test_labels_of_control_edits_are_not_of_the_protected_ones() -> None:
     contenders, labels = sampled(2, (0.5, 0.5), (KIND, STRICT))
     controls = Labels((*labels.rows, *(replace(r, arm="control", rater="bob") for r in labels.rows)))
@@ -257,6 +299,10 @@ def test_labels_of_control_edits_are_not_of_the_protected_ones() -> None:
     pixels = frozenset((r.edit_id, "sha256:c") for r in labels.rows)
     found = compare(contenders, {"isr": "0.1.0"})
     assert confirm(found, contenders, unnamed, RANDOM, drawn=PLAIN, controls=pixels).confirmed == plain
+    # pixels of a control edit that are a protected edit's too are read as the protected edit's
+    named = Labels(tuple(replace(r, edit_sha256=f"sha256:{r.edit_id}") for r in labels.rows))
+    both = frozenset((r.edit_id, r.edit_sha256) for r in named.rows)
+    assert confirm(found, contenders, named, RANDOM, drawn=PLAIN, controls=both).confirmed == plain
 
 
 def test_what_labels_do_not_fit_is_refused() -> None:
@@ -311,6 +357,21 @@ def test_what_the_judge_leaves_undecided_and_people_leave_open() -> None:
     tie = labels.rows[0].edit_id
     torn = Labels((*labels.rows, label(tie, not labels.rows[0].outcome, "bob"), label("A1", True, "bob")))
     (pair,) = confirmed([a, b], torn).confirmed
+    for unit, row in (*a.edits.items(), *b.edits.items()):
+        row.columns["person"] = f"p{int(unit.image_id[1:]) // 8}"
+    person = Sampling.of([a, b], "fixed", "person")
+    (clustered,) = confirmed([a, b], torn, drawn=person).confirmed
+    assert clustered.identified is not None
+    assert pair.identified is not None
+    shares = [rate_interval([u in lost for u in sorted(b.edits)], c).high for c in (
+        [u.image_id for u in sorted(b.edits)], [int(u.image_id[1:]) // 8 for u in sorted(b.edits)]
+    )]  # fmt: skip
+    assert shares[0] != shares[1]
+    assert clustered.corrected is not None
+    assert clustered.corrected.low is not None
+    assert clustered.identified[0] == pytest.approx(
+        clustered.corrected.low * (1 - (shares[1] or 0)) - (shares[1] or 0)
+    )
     assert pair.corrected is not None
     low, high = ends(pair.corrected)
     assert pair.corrected.n == 180
@@ -355,6 +416,15 @@ def test_slices_and_choices_have_their_corrections() -> None:
         for r, p in zip(rates, (0.3, 0.6), strict=True)
     ]
     assert len([t for t in found.as_dict()["choices"] if t["corrected"]]) == 2
+    judge, human, marks, image = columns(contenders[:1], labels)
+    for one, level in (
+        (found, 0.975),
+        (confirmed(contenders, labels, choose=True, level=0.9), 0.95),
+    ):  # two hold together
+        alone = corrected_rate(judge[0], human[0], marks, image, label_design="random", level=level)
+        assert one.choices[0].corrected == alone
+    for part in parts:  # exploratory: nothing of them is adjusted over the family, and nothing says so
+        assert (part.simultaneous, part.p_holm, part.within) == (None, None, None)
     within = confirmed(contenders, labels, choices=WITHIN, choose=True)
     assert all(c.corrected is not None for c in within.choices)
     three = confirmed(*sampled(6, (0.3, 0.6, 0.5), (KIND, STRICT, KIND)), choices=WITHIN, choose=True)

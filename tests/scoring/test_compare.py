@@ -442,7 +442,7 @@ def test_prompts_as_a_sample_and_images_in_clusters(tmp_path: Path) -> None:
     d = [table["a"][u] - table["b"][u] for u in sorted(table["a"])]
     alone = margin_p_values(d, [u[0] for u in sorted(table["a"])], 0.5)  # a family of one: as it is
     assert alone is not None
-    assert found["within"] == pytest.approx(list(alone))
+    assert found["within"] == pytest.approx(alone._asdict())
     said = compared("--cluster", "person")
     assert "clusters       p" in said
     assert "images" not in said.partition("about these prompts")[0]
@@ -451,7 +451,7 @@ def test_prompts_as_a_sample_and_images_in_clusters(tmp_path: Path) -> None:
     assert "|cluster=person|" in by_person["signature"]
     assert by_person["family"][0]["difference"]["clusters"] == 6
     assert json.loads(compared("--json"))["family"][0]["difference"]["clusters"] == 12
-    with pytest.raises(isr.UsageError, match="expected every image in one cluster"):
+    with pytest.raises(isr.UsageError, match="it groups prompts, not images"):
         compared("--cluster", "prompt")
     with pytest.raises(isr.UsageError, match=r"expected a column of every run's edits\.csv"):
         compared("--cluster", "nobody")

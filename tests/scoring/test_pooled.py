@@ -197,7 +197,8 @@ def test_the_words() -> None:
     assert one.found is not None
     text = "\n".join(lines([one], 0.95))
     assert text.startswith(
-        "\nover editors, taken as a sample of editors (REML; each 95% interval by itself)\nA - B\n  over editors like these (k = 5): +"
+        "\nover editors, taken as a sample of editors, by verdicts (equal weights, REML between them; each 95% interval by itself, not "
+        "adjusted over pairs)\nA - B\n  over editors like these (k = 5): +"
     )
     assert re.search(
         r"k = 5\): \+\d+\.\d pp \(\S+ to \S+ pp\); a new editor: \S+ to \S+ pp; between editors sd \d+\.\d pp",
@@ -216,7 +217,7 @@ def test_the_words() -> None:
     kinds, _ = pooled(study(), ("kind",))
     assert list(lines([kinds], 0.9)) == [
         "",
-        "over values of kind, taken as a sample of values of kind (REML; each 90% interval by itself)",
+        "over values of kind, taken as a sample of values of kind, by verdicts (equal weights, REML between them; each 90% interval by itself, not adjusted over pairs)",
         "A - B",
         "  2 values of kind: a new one needs at least 4",
     ]

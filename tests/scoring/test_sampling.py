@@ -50,7 +50,7 @@ def test_an_empty_cell_contradicts_nothing() -> None:
 
 def test_what_is_no_cluster_is_refused() -> None:
     a, b = contender("a", {"i1": "ann", "i2": "bob"}), contender("b", {"i1": "bob", "i2": "bob"})
-    with pytest.raises(UsageError, match="expected every image in one cluster; found i1 in ann and bob"):
+    with pytest.raises(UsageError, match="found i1 in ann and bob, and p0 in ann and bob"):
         Sampling.of([a, b], "fixed", "person")
     with pytest.raises(UsageError, match=r"a column of every run's edits\.csv; found none in that of b"):
         Sampling.of([a, contender("b", {"i1": "ann"}, "who")], "fixed", "person")
@@ -83,3 +83,44 @@ def test_the_clusters_are_what_everything_rests_on_and_is_called_by() -> None:
     ]
     assert not any("image" in w for w in words)
     assert one.difference.method == "paired t, clustered by person, prompts fixed"
+
+
+def test_templates_are_clusters_of_prompts() -> None:
+    """Two templates of two and one prompts: they are the sample of prompts, and never clusters of images."""
+    units = [Unit(f"i{i}", f"p{p}", "e", "", "") for i in range(6) for p in range(3)]
+
+    def side(name: str) -> Contender:
+        rows = {
+            u: EditRow(
+                u, float((ord(name) + 3 * int(u.image_id[1]) + int(u.prompt_id[1])) % 4 < 2),
+                {"edit_id": f"{name}{n}", "template": "t0" if u.prompt_id < "p2" else "t1"},
+            )
+            for n, u in enumerate(units)
+        }  # fmt: skip
+        return Contender(name, "r", Treatment(name, "", "", ""), rows)
+
+    sides = [side("a"), side("b")]
+    with pytest.raises(
+        UsageError, match=r"groups prompts, not images .*: expected --prompts random beside it"
+    ):
+        Sampling.of(sides, "fixed", "template")
+    drawn = Sampling.of(sides, "random", "template")
+    assert drawn.asked(units[:3]).tolist() == [0, 0, 1]
+    assert len(set(drawn.images(units).tolist())) == 6
+    found = compare(sides, {"isr": "x"}, prompts="random", cluster="template")
+    d = np.array([sides[0].edits[u].outcome - sides[1].edits[u].outcome for u in sorted(units)])
+    asked = ["t0" if u.prompt_id < "p2" else "t1" for u in sorted(units)]
+    expected = difference_interval(d, [u.image_id for u in sorted(units)], prompt=asked, prompts="random")
+    assert (found.family[0].difference.low, found.family[0].difference.high) == (expected.low, expected.high)
+    assert "|prompt-cluster=template|" in found.signature
+    assert "|cluster=" not in found.signature
+    for one in sides:
+        for unit, row in one.edits.items():
+            row.columns["template"] = "" if unit.prompt_id == "p2" else "t0"
+    blank = Sampling.of(
+        sides, "random", "template"
+    )  # in no template: a prompt of its own, and no cluster of images
+    assert blank.asked(units[:3]).tolist() == [1, 1, 0]
+    assert list(blank.told()) == [
+        "--cluster template: 1 prompts have an empty cell; each stands as a cluster of its own"
+    ]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import ndtr
+from scipy.stats import nct
 
 from isr.calibration.correction.core import linear
 from isr.calibration.correction.ppi import ppi_core
@@ -103,7 +103,9 @@ def test_with_every_unit_labelled_the_judge_plays_no_part() -> None:
     whole, between = KNOWN.of_people(0.1)
     se = (between / 100 + (whole - between) / 500) ** 0.5
     found = lp.corrected_power(0.1, 500, KNOWN)
-    assert found == pytest.approx(float(ndtr(0.1 / se - 1.98422)), abs=1e-4)  # t of 99 degrees of freedom
+    assert found == pytest.approx(
+        float(nct.sf(1.98422, 99, 0.1 / se)), abs=1e-4
+    )  # t of 99 degrees of freedom
 
 
 def test_a_judge_without_error_needs_no_labels() -> None:

@@ -16,6 +16,7 @@ from isr.stats.difference import difference_interval
 from isr.stats.pooling import (
     AWAY_FROM_ZERO,
     common_correlation,
+    equal_weights,
     floored,
     group_differences,
     pool_groups,
@@ -56,7 +57,7 @@ def test_the_vaccine_trials_of_metafor() -> None:
 
 def test_the_intervals_are_t_of_k_less_one_and_k_less_two() -> None:
     y, v = log_ratios()
-    core, found = pooled_core(y, np.diag(v)), pool_groups(y, np.diag(v), level=0.9)
+    core, found = pooled_core(y, np.diag(v)), pool_groups(y, np.diag(v), level=0.9, weights="precision")
     assert found is not None
     assert core.factor > 1  # it widens
     se2 = float(core.variance * core.factor)
@@ -65,7 +66,7 @@ def test_the_intervals_are_t_of_k_less_one_and_k_less_two() -> None:
     assert (found.new_high - found.new_low) / 2 == pytest.approx(new * (float(core.tau2_new) + se2) ** 0.5)
     assert found.value == (found.low + found.high) / 2 == pytest.approx((found.new_low + found.new_high) / 2)
     assert found.between == float(core.tau2) ** 0.5
-    few = pool_groups(y, np.diag(v), level=0.9, df=3)
+    few = pool_groups(y, np.diag(v), level=0.9, df=3, weights="precision")
     assert few is not None
     assert (few.high - few.low) / (found.high - found.low) == pytest.approx(
         stdtrit(3, 0.05) / stdtrit(12, 0.05)
@@ -240,7 +241,7 @@ def test_each_variance_is_that_of_the_groups_own_interval(unequal: bool) -> None
             if prompts == "fixed" and not unequal:
                 half = -float(stdtrit(24, 0.025)) * found.covariance[g, g] ** 0.5
                 assert (one.high - one.low) / 2 == pytest.approx(half)
-                assert found.df == 24
+                assert found.df == pytest.approx(24)
         assert np.linalg.eigvalsh(found.covariance).min() > -1e-12
         off = found.covariance[~np.eye(5, dtype=bool)]
         assert (off > 0).mean() > 0.9  # images that are easy for one editor are easy for the others
@@ -295,7 +296,7 @@ def test_floored_and_smoothed_stay_positive_semidefinite(seed: int, k: int, rank
 def test_the_simulation_takes_the_covariance_that_ships() -> None:
     """Its sums by image are those of single differences: three runs, expanded to rows."""
     _, sums = draw(np.random.default_rng(5), 3, 4, 0.1, 0.5)
-    y, v = estimates(sums)
+    y, v = estimates(sums, np.full(4, 40.0))
     for r in range(3):
         rows = []
         for i in range(sums.shape[1]):
@@ -322,3 +323,36 @@ def test_many_data_sets_at_once_are_each_alone() -> None:
         one = shrunk_core(y[i], v[i], alone)
         assert drawn.value[i] == pytest.approx(one.value)
         assert drawn.variance[i] == pytest.approx(one.variance)
+
+
+def test_the_plain_mean_and_its_variance_by_hand() -> None:
+    """y = 0, 1, 5; variances 1, 2, 3; covariances .5, 0, .1 of the pairs: s^2 = 7, c = .2."""
+    v = np.array([[1.0, 0.5, 0.0], [0.5, 2.0, 0.1], [0.0, 0.1, 3.0]])
+    mean, variance = equal_weights([0.0, 1.0, 5.0], v)
+    assert (mean, variance) == (2.0, pytest.approx(7 / 3 + 0.2))
+    _, least = equal_weights(
+        [1.0, 1.0, 1.0], v
+    )  # no difference between groups: what their own variances leave
+    assert least == pytest.approx((6 + 2 * 0.6) / 9)
+
+
+def test_its_variance_is_right_on_average_whatever_the_groups_variances_are() -> None:
+    rng = np.random.default_rng(3)
+    v = np.diag([0.2, 1.0, 1.0, 9.0]) + 0.15
+    y = rng.multivariate_normal(np.zeros(4), v + 0.4 * np.eye(4), size=40_000)
+    mean, variance = equal_weights(y, np.broadcast_to(v, (40_000, 4, 4)))
+    assert mean.var() == pytest.approx((v.sum() + 1.6) / 16, rel=0.03)
+    spread = y.var(axis=1, ddof=1) / 4 + 0.15
+    assert spread.mean() == pytest.approx(mean.var(), rel=0.03)
+    assert (variance >= spread).all()
+
+
+def test_an_editor_of_two_images_does_not_take_the_degrees_of_freedom() -> None:
+    """Kish: images 1, 2 count (1/2 + 5/40)/6 each, the other 38 (5/40)/6 each: .0434 + .0165 = 1/26.2."""
+    rng = np.random.default_rng(4)
+    image = np.concatenate([np.tile(np.repeat(np.arange(40), 5), 5), np.repeat(np.arange(2), 5)])
+    group = np.concatenate([np.repeat(np.arange(5), 200), np.full(10, 5)])
+    found = group_differences(rng.integers(-1, 2, image.size), image, group)
+    shares = np.array([(0.5 + 5 / 40) / 6] * 2 + [5 / 40 / 6] * 38)
+    assert found.df == pytest.approx(1 / (shares**2).sum() - 1)
+    assert found.df > 20

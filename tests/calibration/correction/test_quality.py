@@ -11,6 +11,7 @@ from isr.calibration.correction.quality import (
     linear_within,
     mover_sum,
     paired_quality,
+    quality_cores,
     quality_gap_core,
     stratify,
 )
@@ -114,6 +115,65 @@ def test_errors_that_go_with_images_widen_every_interval() -> None:
         widths = [high - low for low, high in map(ends, (one, five, independent))]
         assert widths[1] == pytest.approx(widths[0], rel=0.1)
         assert widths[2] < 0.6 * widths[1]
+
+
+def test_the_variance_is_that_of_the_jackknife_where_both_methods_err_together() -> None:
+    """Delete one image at a time: the variance of a difference of two figures that share images, units and errors."""
+    rng = np.random.default_rng(12)
+    n, images = 600, 120
+    image = np.arange(n) // 5
+    tilt = np.repeat(
+        rng.random(images) < 0.3, 5
+    )  # images on which the judge errs much, on both methods alike
+    ya = (rng.random(n) < 0.5).astype(float)
+    yb = np.where(rng.random(n) < 0.7, ya, 1 - ya)
+    wrong = rng.random(n) < np.where(tilt, 0.5, 0.05)
+    ja = np.where(wrong, 1 - ya, ya)
+    jb = np.where(wrong ^ (rng.random(n) < 0.05), 1 - yb, yb)
+    marks = rng.random(n) < 0.7
+    for how in ("own", "cells"):
+        strata, hits = stratify(ja, jb, how)
+        core = quality_gap_core(
+            strata, hits, (np.where(marks, ya, 0), np.where(marks, yb, 0)), marks, np.arange(0, n, 5)
+        )
+        left = np.array(
+            [
+                paired_quality(*(x[image != g] for x in (ja, jb, ya, yb, marks, image)), strata=how)[2].value
+                for g in range(images)
+            ],
+            float,
+        )
+        jackknife = (images - 1) / images * ((left - left.mean()) ** 2).sum()
+        assert core.variance == pytest.approx(jackknife, rel=0.12)
+        alone = quality_cores(
+            strata[0], hits[0], np.where(marks, ya, 0), marks, np.arange(0, n, 5)
+        ).j.variance
+        assert (
+            core.variance < 1.2 * alone
+        )  # errors that both share cancel: two independent methods would have twice that
+
+
+def test_what_is_told_of_few_labels_of_a_class() -> None:
+    """Two labels of those that people call immunized: the interval of sensitivity is that of two, not of fifty."""
+    human = np.array([1.0] * 2 + [0.0] * 48)
+    a, *_ = paired_quality(human, human, human, human, np.ones(50, bool), np.arange(50), strata="own")
+    low, _ = ends(a.sensitivity)
+    assert low < 0.35  # one-sided 97.5 %: .025^(1/2) = .16 of two
+    assert (a.sensitivity.n, a.specificity.n, a.j.n) == (2, 48, 50)
+    low, _ = ends(a.specificity)
+    assert low > 0.9
+    half = np.arange(50) < 25
+    labelled, *_ = paired_quality(human, human, human, human, half, np.arange(50) // 5, strata="own")
+    assert labelled.j.clusters == 5  # of ten images, those with labels
+
+
+def test_a_gap_may_be_as_wide_as_two() -> None:
+    """J of 1 and of -1: their difference is 2, and its interval is cut there and not at 1."""
+    human = np.tile([1.0, 0.0], 30)
+    _, _, gap = paired_quality(human, 1 - human, human, human, np.ones(60, bool), np.arange(60), strata="own")
+    low, high = ends(gap)
+    assert (gap.value, high) == (2.0, 2.0)
+    assert 1.5 < low < 2
 
 
 def test_what_cannot_be_known() -> None:
