@@ -40,7 +40,7 @@ class _Groups:
 _IMAGE = re.compile(r"\bimage(s?)\b")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sampling:
     """Of what a comparison's units are a sample.
 
@@ -66,7 +66,7 @@ class Sampling:
         in every run, says nothing at all, groups neither, or groups prompts that are not taken as a sample.
         """
         if not column:
-            return cls(prompts, margin=margin)
+            return cls(prompts=prompts, margin=margin)
         if column in RESERVED:
             raise UsageError(
                 f"--cluster {column}: expected a column that groups images; found what the judge said"
@@ -87,7 +87,9 @@ class Sampling:
                 f"--cluster {column}: expected a cluster of each image; found that every cell is empty"
             )
         if not by_image.split:
-            return cls(prompts, column, margin, cluster=by_image.held, alone=by_image.alone)
+            return cls(
+                prompts=prompts, column=column, margin=margin, cluster=by_image.held, alone=by_image.alone
+            )
         if by_prompt.split:
             raise UsageError(
                 f"--cluster {column}: expected every image in one cluster (or, with --prompts random, every prompt); found "
@@ -98,7 +100,9 @@ class Sampling:
                 f"--cluster {column}: it groups prompts, not images ({by_image.split}): expected --prompts random beside it, which "
                 f"takes {column} as a sample; fixed prompts are no sample, whatever groups them"
             )
-        return cls(prompts, column, margin, templates=by_prompt.held, alone=by_prompt.alone)
+        return cls(
+            prompts=prompts, column=column, margin=margin, templates=by_prompt.held, alone=by_prompt.alone
+        )
 
     def images(self, units: Sequence[Unit]) -> Ints:
         """The clusters of units, as codes. An image of no cluster shares a name with none."""
