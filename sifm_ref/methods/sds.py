@@ -1,4 +1,5 @@
-"""SDS (Xue et al. 2024, "Toward effective protection ... via score distillation"): the cheap latent direction."""
+"""SDS, of "Toward effective protection against diffusion-based mimicry through score distillation" (Xue et al. 2024):
+the cheap latent direction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Semantic Attack, SA (Lo et al. 2024, "Distraction is All You Need"): attention to the content's words vanishes."""
+"""Semantic Attack, SA, of "Distraction is All You Need: Memory-Efficient Image Immunization against Diffusion-Based
+Image Editing" (Lo et al. 2024): attention to the content's words vanishes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIFM, "semantic-irrelevant feature mapping" (Dong et al., arXiv 2512.14320, section V): features at several
+"""SIFM, Synergistic Intermediate Feature Manipulation (Dong et al., arXiv 2512.14320, section V): features at several
 timesteps diverge from the clean ones and shrink."""
 
 from __future__ import annotations

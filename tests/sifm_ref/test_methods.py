@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,28 @@ def test_a_method_says_what_it_is(which: str) -> None:
     assert found.function.__doc__
     assert found.preset
     assert found.config.__dataclass_params__.frozen
+
+
+@pytest.mark.parametrize(
+    ("which", "said"),
+    [
+        # the abstract of arXiv 2512.14320; README.md of Diff-Protect ac5ffdb and of SemanticAttack 952f290
+        ("sifm", "SIFM, Synergistic Intermediate Feature Manipulation"),
+        ("sds", "Toward effective protection against diffusion-based mimicry through score distillation"),
+        ("semantic_attack", "Distraction is All You Need: Memory-Efficient Image Immunization against Diffusion-Based"),
+    ],
+)  # fmt: skip
+def test_methods_bear_the_names_that_their_authors_gave_them(which: str, said: str) -> None:
+    module = sys.modules[method(which).function.__module__]
+    assert said in " ".join((module.__doc__ or "").split())
+
+
+def test_sifm_is_spelt_out_where_it_is_introduced() -> None:
+    root = DOCS.parents[1]
+    for page in (root / "README.md", DOCS, DOCS.with_name("sifm.md")):
+        assert "SIFM (Synergistic Intermediate Feature Manipulation" in " ".join(
+            page.read_text("utf-8").split()
+        )
 
 
 @pytest.mark.parametrize("name", WHITE)
