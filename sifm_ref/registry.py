@@ -33,9 +33,11 @@ class Method:
     config: Any = None
     preset: str = ""
     code: str = ""  # digest of a foreign file's bytes
-    adaptation: Callable[[Any], str] = lambda editor: (
-        ""
-    )  # what an editor makes of it that its authors did not
+    adapts: Callable[[Any, Any], str] = lambda editor, config: ""  # of the method's module, as ``adaptation``
+
+    def adaptation(self, editor: Any) -> str:
+        """What is ours in this method, with its configuration and on this editor, where its authors did otherwise."""
+        return self.adapts(editor, self.config)
 
     def digest(self, norm: str) -> str:
         """``preset-<12 hex>`` of everything but the budget's radius that decides what the method does."""
@@ -97,7 +99,7 @@ def method(spec: str, preset: str = "", settings: Mapping[str, str] | None = Non
         config=config,
         preset=chosen,
         code=code,
-        adaptation=getattr(module, "adaptation", lambda editor: ""),
+        adapts=getattr(module, "adaptation", lambda editor, config: ""),
     )
 
 

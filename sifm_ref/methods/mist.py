@@ -36,7 +36,7 @@ PRESETS = {
 }
 
 
-def adaptation(editor: WhiteBox) -> str:
+def adaptation(editor: WhiteBox, config: Config) -> str:
     """What is ours, on this editor, beside the released attack."""
     ours = "Mist's losses with a target pattern of our own"
     return ours if editor.stock else f"{ours}; released for Stable Diffusion 1.x, here through this editor"

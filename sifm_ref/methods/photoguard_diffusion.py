@@ -37,7 +37,7 @@ PRESETS = {
 }
 
 
-def adaptation(editor: WhiteBox) -> str:
+def adaptation(editor: WhiteBox, config: Config) -> str:
     """What is ours, on this editor, beside the released attack."""
     return (
         ""

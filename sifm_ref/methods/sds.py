@@ -40,7 +40,7 @@ class Config:
 PRESETS = {"descend": Config(), "ascend": Config(mode="+")}
 
 
-def adaptation(editor: WhiteBox) -> str:
+def adaptation(editor: WhiteBox, config: Config) -> str:
     """What is ours, on this editor, beside the released attack."""
     if editor.stock:
         return ""

@@ -46,7 +46,7 @@ class Config:
 PRESETS = {"shared": Config()}
 
 
-def adaptation(editor: WhiteBox) -> str:
+def adaptation(editor: WhiteBox, config: Config) -> str:
     """What is ours beside the paper, which came without code."""
     return "Semantic Attack without official code: step, timesteps, threshold and what M leaves out are ours"
 

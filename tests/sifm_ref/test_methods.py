@@ -298,9 +298,13 @@ def test_half_precision_gradients_are_scaled() -> None:
     )
 
 
-def test_editshields_declared_step_is_on_tensors_of_length_two() -> None:
-    declared = method("editshield", "declared").config.descent
-    assert (declared.steps, declared.step_size) == (30, pytest.approx(0.5 / 255))
+def test_editshields_numbers_are_of_unit_pictures() -> None:
+    """The released code has ``ToTensor`` and no ``Normalize``: its step of 1/255 and its .05 are ours as they stand."""
+    declared = method("editshield", "declared").config
+    assert (declared.descent.steps, declared.descent.step_size) == (30, pytest.approx(1 / 255))
+    assert declared.shown == "unit"
+    released = method("editshield", "released").config
+    assert (released.descent.steps, released.descent.step_size, released.loop) == (30, 1e-3, "adam")
 
 
 def test_adaptations_say_so(editor: Any) -> None:
@@ -310,7 +314,17 @@ def test_adaptations_say_so(editor: Any) -> None:
         assert "Stable Diffusion 1.x" in method(name).adaptation(editor("sd3_img2img"))
         assert "Stable Diffusion 1.x" in method(name).adaptation(editor("instruct_pix2pix"))
         assert "Stable Diffusion 1.x" not in method(name).adaptation(editor("sd_img2img"))
-    assert "Adam" in method("editshield").adaptation(editor("sd_img2img"))
+    assert "Adam without projection" in method("editshield").adaptation(editor("sd_img2img"))
+    assert "[0, 1]" in method("editshield").adaptation(editor("instruct_pix2pix"))
+    said = method("editshield", "released").adaptation(editor("instruct_pix2pix"))
+    assert (
+        said == "EditShield's released loop (Adam, which knows no budget), brought into the budget at its end"
+    )
+    assert (
+        method("editshield", "released")
+        .adaptation(editor("sd_img2img"))
+        .endswith("released for InstructPix2Pix")
+    )
     assert method("sifm").adaptation(editor("sd_img2img")) == ""
 
 
