@@ -125,6 +125,7 @@ class WhiteBox(Editor):
         False  # whether the noise predictor sees the image beside the noisy latents
     )
     stock: ClassVar[bool] = False  # whether it is Stable Diffusion's own text-to-image model
+    edits_by_reading: ClassVar[str] = ""  # what of its way of editing SIFM's paper leaves open, in words
     timesteps: ClassVar[int] = 1000
 
     def __init__(self, pipe: Any, *, name: str, settings: Mapping[str, Any] | None = None) -> None:

@@ -26,6 +26,7 @@ class Adapter(WhiteBox):
     }
 
     long_reader: ClassVar[str] = "tokenizer_3"
+    edits_by_reading: ClassVar[str] = "SD3 edits image to image, which the paper does not say"
 
     @staticmethod
     def steps_made(steps: int, strength: float) -> int:

@@ -159,7 +159,7 @@ def test_the_canvas_is_what_the_editor_edits_on(editor: Any) -> None:
         assert canvas_of(box, Config()) == canvas
         assert canvas_of(box, Config(canvas="noise")) == "noise"
     box = editor("instruct_pix2pix")
-    place, config = scene(box), quick("sifm").config
+    place, config = scene(box), quick("sifm", canvas="auto").config
     x = (place.source + 0.02).clamp(0, 1)
     auto, source, other = (
         Objective(box, place, replace(config, canvas=c), noise()).gradient(x, noise())[1]
@@ -325,7 +325,38 @@ def test_adaptations_say_so(editor: Any) -> None:
         .adaptation(editor("sd_img2img"))
         .endswith("released for InstructPix2Pix")
     )
-    assert method("sifm").adaptation(editor("sd_img2img")) == ""
+    assert "inpainting" in method("photoguard_encoder").adaptation(editor("sd_inpaint"))
+    assert "1.5" in method("photoguard_encoder").adaptation(editor("instruct_pix2pix"))
+    assert method("photoguard_encoder").adaptation(editor("sd_img2img")) == ""
+    assert method("sds").adaptation(editor("sd_img2img")) == (
+        "SDS with timesteps from [20, 980), released: [0, 1000); the VAE posterior's mode, released: a sample"
+    )
+    assert method("sds", "released").adaptation(editor("sd_img2img")) == ""
+
+
+@pytest.mark.parametrize("name", WHITE)
+def test_sifm_says_that_it_is_rebuilt_from_a_text(editor: Any, name: str) -> None:
+    """It has no official code at all: its column is never empty, and names what is not the paper's."""
+    box = editor(name)
+    for preset in ("paper", "balanced", "auto", "divergence_only"):
+        said = method("sifm", preset).adaptation(box)
+        assert said.startswith("SIFM rebuilt from its text, no code being published: layers, timesteps")
+        assert ("eq. 3" in said) == (preset in ("balanced", "auto") and box.sees_condition), said
+        assert ("image to image" in said) == (name == "sd3_img2img")
+        assert "Algorithm 1: zero" in said
+
+
+def test_the_papers_presets_follow_eq_3(editor: Any) -> None:
+    """Canvas and condition are the protected image's on every editor; ``auto`` is ours."""
+    from sifm_ref.methods.sifm import PRESETS, canvas_of
+
+    for name, config in PRESETS.items():
+        for white in WHITE:
+            if name not in ("balanced", "auto"):
+                assert (canvas_of(editor(white), config), config.condition) == ("protected", "protected"), (
+                    name
+                )
+    assert canvas_of(editor("instruct_pix2pix"), PRESETS["auto"]) == "source"
 
 
 def test_methods_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Ours against the numbers that released code gave (``released/record.py``), on the tiny editor of ``examples/shapes``."""
+"""Ours against the numbers that released code gave (``released/record.py``), on tiny editors."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
 from sifm_ref.budget import Budget  # noqa: E402
 from sifm_ref.descent import gradient_of  # noqa: E402
-from sifm_ref.methods import editshield  # noqa: E402
+from sifm_ref.methods import editshield, sds  # noqa: E402
 from sifm_ref.noise import Noise  # noqa: E402
 from sifm_ref.registry import method  # noqa: E402
 from sifm_ref.scene import Scene  # noqa: E402
-from tests.sifm_ref.released.record import SEED, moved, shapes, source  # noqa: E402
+from tests.sifm_ref.released.record import SEED, moved, shapes, source, tiny  # noqa: E402
 
 SAME = 1 - 1e-6
 
@@ -76,3 +76,15 @@ def test_editshields_loop_is_adam_and_ends_in_the_budget(box: Any) -> None:
     tight = Budget(1 / 255)
     made = longer.function(box, place(), budget=tight, config=longer.config, noise=Noise([SEED]))
     assert (made.image - source()).abs().max() <= tight.eps + 1e-12
+
+
+def test_the_direction_of_sds(tmp_path: Path) -> None:
+    """Timesteps of the whole range and a sampled latent, as ``released`` has them; ``descend`` draws others."""
+    box, theirs = tiny("sd_img2img"), released("sds")
+    found = {}
+    for preset in ("released", "descend"):
+        config = method("sds", preset).config
+        _, found[preset] = sds.sds_direction(box, place(), config)(moved(), Noise([SEED]))
+    assert cosine(found["released"], theirs["gradient"]) > SAME
+    assert torch.equal(-found["released"].sign().flatten(), torch.tensor(theirs["sign"]).double())
+    assert cosine(found["descend"], theirs["gradient"]) < 0.9

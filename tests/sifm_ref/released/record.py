@@ -1,4 +1,4 @@
-"""Writes the numbers that released code gives on the tiny editor of ``examples/shapes``: what ours is tested against.
+"""Writes the numbers that released code gives on tiny editors: what ours is tested against.
 
     python -m tests.sifm_ref.released.record editshield CLONE
 
@@ -12,6 +12,7 @@ import ast
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,8 @@ from torch import Tensor
 
 from sifm_ref.editor import Settings, WhiteBox
 from sifm_ref.loading import load
-from sifm_ref.noise import Noise
+from sifm_ref.noise import Noise, seed_of
+from tests.sifm_ref.checkpoints import build
 from tests.sifm_ref.scenes import picture
 
 HERE = Path(__file__).parent
@@ -35,6 +37,22 @@ def shapes() -> WhiteBox:
     """The tiny InstructPix2Pix that is in the repository, in float64."""
     box = load(str(SHAPES), Settings(dtype="fp64", device="cpu"))
     assert isinstance(box, WhiteBox)
+    return box
+
+
+def tiny(name: str) -> WhiteBox:
+    """A tiny U-Net editor in float64 whose weights are drawn by the names of its parameters, and so is what it makes of
+    any text: the same with every library, and whatever its tokenizer learnt."""
+    with tempfile.TemporaryDirectory() as folder:
+        box = load(f"{name}={build(name, Path(folder) / name)}", Settings(dtype="fp64", device="cpu"))
+    assert isinstance(box, WhiteBox)
+    for part, module in sorted(box.pipe.components.items()):
+        for place, weight in module.named_parameters() if isinstance(module, torch.nn.Module) else ():
+            draw = torch.Generator().manual_seed(seed_of(part, place))
+            drawn = torch.randn(weight.shape, generator=draw, dtype=torch.float64)
+            weight.copy_(drawn / max(1, weight[0].numel()) ** 0.5 if weight.dim() > 1 else 1 + 0.1 * drawn)
+    words = torch.randn(5, 32, generator=torch.Generator().manual_seed(seed_of("text")), dtype=torch.float64)
+    box.text = lambda prompts: {"encoder_hidden_states": words.expand(len(prompts), -1, -1)}  # type: ignore[method-assign]
     return box
 
 
@@ -59,8 +77,11 @@ def functions(clone: Path, file: str, names: tuple[str, ...], given: dict[str, A
         ["git", "-C", clone, "show", f"HEAD:{file}"], check=True, capture_output=True, text=True
     ).stdout
     tree = ast.parse(text)
-    tree.body = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name in names]
-    assert {n.name for n in tree.body if isinstance(n, ast.FunctionDef)} == set(names), file
+    found = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name in names]
+    tree.body = list(
+        {n.name: n for n in reversed(found)}.values()
+    )  # the first of a name; methods as functions
+    assert len(tree.body) == len(names), file
     exec(compile(tree, file, "exec"), given)
     return given
 
@@ -147,7 +168,45 @@ def editshield(clone: Path) -> dict[str, Any]:
     return said
 
 
-RECORDED: Mapping[str, Callable[[Path], dict[str, Any]]] = {"editshield": editshield}
+def sds(clone: Path) -> dict[str, Any]:
+    """One step of ``Linf_PGD.pgd_sds`` of ``code/attacks.py``, and the gradient that it takes."""
+    box = tiny("sd_img2img")
+    draws = Drawing(box.vae)
+    text = box.text(["a photo"])
+    kept: list[Tensor] = []
+
+    def encoded(x: Tensor) -> Any:
+        x.register_hook(kept.append)
+        return draws.encode(x).latent_dist
+
+    model = SimpleNamespace(
+        num_timesteps=1000,
+        encode_first_stage=encoded,
+        get_first_stage_encoding=lambda posterior: box.scaled(posterior.sample()),
+        q_sample=lambda x_start, t, noise: box.noised(x_start, noise, t),
+        get_learned_conditioning=lambda words: text,
+        apply_model=lambda z, t, cond: box.predict(z, t, cond, None),
+    )
+    given = {"torch": draws, "SDEdit": lambda net: None}
+    attack = functions(clone, "code/attacks.py", ("pgd_sds",), given)["pgd_sds"]
+    this = SimpleNamespace(
+        eps=0.06,
+        iters=1,
+        g_mode="-",
+        g_dir=-1.0,
+        step_size=2 / 255,
+        clip_min=-1,
+        clip_max=1,
+        mp=lambda place: None,
+    )
+    found, _ = attack(
+        this, 2 * moved() - 1, SimpleNamespace(model=model), ["a photo"], diff_pgd=(False, 0.2, "ddim100")
+    )
+    step = (found + 1) / 2 - moved()
+    return {"gradient": numbers(2 * kept[0]), "sign": [round(v) for v in (step * 255).flatten().tolist()]}
+
+
+RECORDED: Mapping[str, Callable[[Path], dict[str, Any]]] = {"editshield": editshield, "sds": sds}
 
 
 def main(name: str, place: str) -> None:
