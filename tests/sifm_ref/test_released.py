@@ -14,11 +14,11 @@ pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
 from sifm_ref.budget import Budget  # noqa: E402
 from sifm_ref.descent import gradient_of  # noqa: E402
-from sifm_ref.methods import editshield, sds  # noqa: E402
+from sifm_ref.methods import editshield, photoguard_diffusion, sds  # noqa: E402
 from sifm_ref.noise import Noise  # noqa: E402
 from sifm_ref.registry import method  # noqa: E402
 from sifm_ref.scene import Scene  # noqa: E402
-from tests.sifm_ref.released.record import SEED, moved, shapes, source, tiny  # noqa: E402
+from tests.sifm_ref.released.record import SEED, moved, repainted, shapes, source, tiny  # noqa: E402
 
 SAME = 1 - 1e-6
 
@@ -88,3 +88,17 @@ def test_the_direction_of_sds(tmp_path: Path) -> None:
     assert cosine(found["released"], theirs["gradient"]) > SAME
     assert torch.equal(-found["released"].sign().flatten(), torch.tensor(theirs["sign"]).double())
     assert cosine(found["descend"], theirs["gradient"]) < 0.9
+
+
+def test_photoguards_diffusion_attack() -> None:
+    """Four steps of the pipeline's scheduler to where that ends, on the tiny inpainting editor."""
+    box, theirs = tiny("sd_inpaint"), released("photoguard_diffusion")
+    config = method("photoguard_diffusion", "released").config
+    scene = Scene(source(), ("",), repainted())
+    loss, gradient = gradient_of(photoguard_diffusion.diffusion_loss(box, scene, config))(
+        moved(), Noise([SEED])
+    )
+    gradient = gradient * (1 - scene.mask)
+    assert loss.item() == pytest.approx(theirs["loss"], rel=1e-6)
+    assert cosine(gradient, theirs["gradient"]) > SAME
+    assert gradient.norm().item() == pytest.approx(torch.tensor(theirs["gradient"]).norm().item(), rel=1e-5)
