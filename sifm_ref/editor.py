@@ -59,6 +59,9 @@ class Editor(ABC):
     defaults: ClassVar[Mapping[str, Any]] = {}
     dropped: ClassVar[tuple[str, ...]] = ()  # components that are left out when the pipeline is loaded
     masked: ClassVar[bool] = False  # whether it needs a mask of what to repaint
+    reads: ClassVar[str] = (
+        "instruction"  # what its prompts are: an instruction, or the caption of what is to be made
+    )
     long_reader: ClassVar[str] = ""  # the tokenizer of which the setting ``max_tokens`` says how far it reads
 
     def __init__(self, pipe: Any, *, name: str, settings: Mapping[str, Any] | None = None) -> None:

@@ -27,6 +27,7 @@ class Adapter(WhiteBox):
     }
 
     long_reader: ClassVar[str] = "tokenizer_3"
+    reads: ClassVar[str] = "caption"
     edits_by_reading: ClassVar[str] = "SD3 edits image to image, which the paper does not say"
 
     @staticmethod

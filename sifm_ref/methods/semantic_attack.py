@@ -45,6 +45,8 @@ class Config:
 
 PRESETS = {"shared": Config()}
 
+READS = "content"  # its text names what the image shows: a caption, no instruction
+
 
 def adaptation(editor: WhiteBox, config: Config) -> str:
     """What is ours beside the paper, which came without code."""

@@ -92,7 +92,7 @@ def derive(folder: Path, checkpoint: Callable[[str], Path], card: str) -> Path:
     study["images"]["resolution"] = 64
     strata = {"portrait": 1, "landscape": 1, "painting": 1}
     study["images"]["dataset"] |= {"id": "data", "scan": 8, "strata": strata, "min_side": 64}
-    study["images"]["unseen"] = {"writer": card, "count": 1}
+    study["images"]["unseen"] |= {"writer": card, "count": 1}
     for editor in study["editors"]:
         name, place = editor["editor"], checkpoint(CHECKPOINTS[editor["name"]])
         editor |= {"editor": f"{name}={place}", "device": "cpu"}

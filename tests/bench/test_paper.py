@@ -18,7 +18,7 @@ pytest.importorskip("datasets", reason="needs isr-eval[study]")
 from click.testing import CliRunner
 
 from isr.cli import cli
-from tests.bench.papers import STUDIES, derive
+from tests.bench.papers import STUDIES, data_rows, derive
 from tests.chat_server import serving
 from tests.processes import run
 from tests.sifm_ref.conftest import checkpoint
@@ -89,6 +89,17 @@ def test_from_the_data_set_to_tables_ii_vi_and_vii(
     assert all(r["n"] == "3" and r["low"] for r in (*vi, *vii))
     for name in ("II", "VI", "VII"):
         assert "toprule" in (out / "tables" / f"{name}.tex").read_text()
+    edits = {
+        folder.name.split("-")[0]: [
+            json.loads(line) for line in (folder / "metadata.jsonl").read_text("utf-8").splitlines()
+        ]
+        for folder in (out / "edits").iterdir()
+    }
+    assert {r["editor_prompt"] for r in edits["SD3"] if r["split"] == "seen"} <= {
+        f"{r['original_prompt']}, brighter" for r in data_rows()
+    }
+    assert all(r["editor_prompt"].startswith("after ") for r in edits["SD3"] if r["split"] == "unseen")
+    assert all("editor_prompt" not in r for r in edits["InstructPix2Pix"])
     selection = json.loads((out / "gathered" / "selection.json").read_text())
     assert len(selection["images"]) == 3
     assert len((out / "gathered" / "unseen.jsonl").read_text().splitlines()) == 3
