@@ -98,7 +98,8 @@ def derive(folder: Path, checkpoint: Callable[[str], Path], card: str) -> Path:
         editor |= {"editor": f"{name}={place}", "device": "cpu"}
         editor["set"] = {**editor["set"], **QUICK[editor["name"]]}
     for method in study["methods"]:
-        method["set"] = {**method["set"], "descent.steps": 2}
+        if "set" in method:
+            method["set"] = {**method["set"], "descent.steps": 2}
         if method["method"] in ("sifm", "semantic_attack"):
             method["set"]["timesteps"] = [500]
     (folder / "published.toml").write_bytes((STUDIES / "2512.14320-published.toml").read_bytes())

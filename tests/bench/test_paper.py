@@ -44,9 +44,9 @@ def test_the_papers_study_plans_offline() -> None:
     assert done.exit_code == 0, done.output
     plan = json.loads(done.stdout)
     assert (plan["images"]["n"], plan["images"]["pairs"]) == (100, 600)
-    assert len(plan["immunize"]) == 7 * 3 + 5
+    assert len(plan["immunize"]) == (2 + 7) * 3 + 5
     assert [(c["edits"], c["controls"]) for c in plan["edit"]] == [
-        (12 * 600, 600), (7 * 600, 600), (7 * 600, 600),
+        (14 * 600, 600), (9 * 600, 600), (9 * 600, 600),
     ]  # fmt: skip
     assert not (STUDIES / "2512.14320.bench").exists()
 

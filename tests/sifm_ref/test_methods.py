@@ -98,6 +98,32 @@ def test_the_loss_falls(editor: Any, which: str) -> None:
     assert (last < first).all()
 
 
+def test_noise_of_signs_has_the_distortion_of_a_signed_method(editor: Any) -> None:
+    """Saved, at eps .03: 7 levels everywhere (L1 7, energy 49); uniform whole levels: 7 * 8 / 15 and 7 * 8 / 3."""
+    box = editor("sd_img2img")
+    place = scene(box, size=96)
+    place = replace(place, source=place.source.clone())
+    place.source[..., :8, :8] = 0.0  # a black corner: signs are turned, nothing is clipped
+    original = np.rint(to_array(place.source)[0] * 255).astype(np.uint8)
+    found = {}
+    for preset in ("sign", "uniform"):
+        chosen = method("noise", preset)
+        made = chosen.function(box, place, budget=Budget(), config=chosen.config, noise=noise())
+        saved = obeying(original, to_array(made.image)[0], Budget())
+        found[preset] = saved.astype(int) - original
+    assert set(np.unique(found["sign"])) == {-7, 7}
+    assert set(np.unique(found["uniform"])) == set(range(-7, 8))
+    middle = found["uniform"][8:, 8:]
+    assert np.abs(middle).mean() == pytest.approx(56 / 15, rel=0.02)
+    assert (middle**2).mean() == pytest.approx(56 / 3, rel=0.03)
+    assert method("noise").preset == "sign"
+    chosen, budget = method("noise"), Budget(0.5, "l2")
+    made = chosen.function(box, place, budget=budget, config=chosen.config, noise=noise())
+    change = made.image - place.source
+    assert change.norm().item() == pytest.approx(0.5, rel=1e-4)
+    assert change.abs().min().item() == pytest.approx(change.abs().max().item(), rel=1e-3)
+
+
 def test_images_of_a_batch_are_protected_as_alone(editor: Any) -> None:
     """Each has its own noise; the batch changes the last digits only, so few signs."""
     box = editor("sd_img2img", "fp64")
