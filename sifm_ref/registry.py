@@ -21,6 +21,9 @@ from isr.files import file_digest
 from sifm_ref.checkpoints import shown_place
 
 Kind = Literal["methods", "editors", "purifiers"]
+PLACE = {
+    "place": True
+}  # metadata of a configuration's field that names a file, whose digest is a field beside it
 EXTRA = "pip install 'isr-eval[sifm]'"
 
 
@@ -116,9 +119,9 @@ def _loaded(path: Path) -> ModuleType:
 
 
 def plain(value: Any) -> Any:
-    """A configuration as JSON values."""
+    """A configuration as JSON values; a field that is the ``PLACE`` of a file is left out, as its digest says what it is."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value) if not f.metadata.get("place")}
     return [plain(v) for v in value] if isinstance(value, tuple | list) else value
 
 

@@ -19,7 +19,7 @@ from sifm_ref.budget import Budget, measure, obeying  # noqa: E402
 from sifm_ref.descent import Descent  # noqa: E402
 from sifm_ref.editor import Memory  # noqa: E402
 from sifm_ref.pictures import to_array  # noqa: E402
-from sifm_ref.registry import method, names  # noqa: E402
+from sifm_ref.registry import method, names, plain  # noqa: E402
 from sifm_ref.scene import silent  # noqa: E402
 from tests.sifm_ref.scenes import METHODS, OPTIMISED, WHITE, noise, quick, scene  # noqa: E402
 
@@ -265,6 +265,51 @@ def test_the_mask_of_sa_is_laid_on_the_picture(editor: Any) -> None:
         replace(config, mask="all")
 
 
+def test_sa_shows_grey_where_its_mask_leaves_out(editor: Any) -> None:
+    """As the public code, which multiplies pictures on [-1, 1] (SemanticAttack 952f290); black is a choice."""
+    from sifm_ref.methods.semantic_attack import Objective
+
+    box = editor("sd_img2img", "fp64")
+    place, config = scene(box), quick("semantic_attack").config
+    for outside, level in (("grey", 0.5), ("black", 0.0)):
+        goal = Objective(box, place, replace(config, outside=outside), noise())
+        seen, kept = goal._seen(place.source), goal._kept.expand_as(place.source)
+        assert (seen[kept == 0] == level).all()
+        torch.testing.assert_close(seen[kept == 1], place.source[kept == 1])
+    grey = Objective(box, place, config, noise())
+    theirs = (grey._kept * (2 * place.source - 1) + 1) / 2
+    torch.testing.assert_close(grey._seen(place.source), theirs)
+    assert "black" in method("semantic_attack", "", {"outside": "black"}).adaptation(box)
+    with pytest.raises(UsageError, match="expected grey or black; found 'white'"):
+        replace(config, outside="white")
+
+
+def test_mist_takes_a_target_picture(editor: Any, tmp_path: Path) -> None:
+    """Known by its bytes: the same file elsewhere is the same treatment, another is another."""
+    from PIL import Image
+
+    from sifm_ref.methods import mist
+
+    box, place = editor("sd_img2img", "fp64"), scene(editor("sd_img2img"))
+    drawn = mist.pattern(place.source, 8)
+    levels = np.rint(to_array(drawn)[0] * 255).astype(np.uint8)
+    for name, picture in (("a.png", levels), ("b.png", levels), ("c.png", 255 - levels)):
+        Image.fromarray(picture).save(tmp_path / name)
+    a, b, c = (
+        method("mist", "", {"target": str(tmp_path / n), "period": "8"}) for n in ("a.png", "b.png", "c.png")
+    )
+    assert a.digest("linf") == b.digest("linf") != c.digest("linf")
+    assert str(tmp_path) not in str(plain(a.config))
+    own = method("mist", "", {"period": "8"})
+    losses = [mist.mist_loss(box, scene(box), m.config)(scene(box).source, noise()) for m in (own, a, c)]
+    torch.testing.assert_close(losses[0], losses[1])
+    assert losses[0].item() != losses[2].item()
+    assert "pattern of our own" in own.adaptation(box)
+    assert a.adaptation(box) == ""
+    with pytest.raises(UsageError, match="expected a picture's file; found none at"):
+        method("mist", "", {"target": str(tmp_path / "none.png")})
+
+
 def test_joint_attention_looks_at_the_text(editor: Any) -> None:
     box = editor("sd3_img2img")
     module = dict(box.predictor.named_modules())[box.attention_layers()[0]]
@@ -331,58 +376,6 @@ def test_editshields_numbers_are_of_unit_pictures() -> None:
     assert declared.shown == "unit"
     released = method("editshield", "released").config
     assert (released.descent.steps, released.descent.step_size, released.loop) == (30, 1e-3, "adam")
-
-
-def test_adaptations_say_so(editor: Any) -> None:
-    assert "inpainting" in method("photoguard_diffusion").adaptation(editor("instruct_pix2pix"))
-    assert method("photoguard_diffusion").adaptation(editor("sd_inpaint")) == ""
-    for name in ("sds", "mist"):
-        assert "Stable Diffusion 1.x" in method(name).adaptation(editor("sd3_img2img"))
-        assert "Stable Diffusion 1.x" in method(name).adaptation(editor("instruct_pix2pix"))
-        assert "Stable Diffusion 1.x" not in method(name).adaptation(editor("sd_img2img"))
-    assert "Adam without projection" in method("editshield").adaptation(editor("sd_img2img"))
-    assert "[0, 1]" in method("editshield").adaptation(editor("instruct_pix2pix"))
-    said = method("editshield", "released").adaptation(editor("instruct_pix2pix"))
-    assert (
-        said == "EditShield's released loop (Adam, which knows no budget), brought into the budget at its end"
-    )
-    assert (
-        method("editshield", "released")
-        .adaptation(editor("sd_img2img"))
-        .endswith("released for InstructPix2Pix")
-    )
-    assert "inpainting" in method("photoguard_encoder").adaptation(editor("sd_inpaint"))
-    assert "1.5" in method("photoguard_encoder").adaptation(editor("instruct_pix2pix"))
-    assert method("photoguard_encoder").adaptation(editor("sd_img2img")) == ""
-    assert method("sds").adaptation(editor("sd_img2img")) == (
-        "SDS with timesteps from [20, 980), released: [0, 1000); the VAE posterior's mode, released: a sample"
-    )
-    assert method("sds", "released").adaptation(editor("sd_img2img")) == ""
-
-
-@pytest.mark.parametrize("name", WHITE)
-def test_sifm_says_that_it_is_rebuilt_from_a_text(editor: Any, name: str) -> None:
-    """It has no official code at all: its column is never empty, and names what is not the paper's."""
-    box = editor(name)
-    for preset in ("paper", "balanced", "auto", "divergence_only"):
-        said = method("sifm", preset).adaptation(box)
-        assert said.startswith("SIFM rebuilt from its text, no code being published: layers, timesteps")
-        assert ("eq. 3" in said) == (preset in ("balanced", "auto") and box.sees_condition), said
-        assert ("image to image" in said) == (name == "sd3_img2img")
-        assert "Algorithm 1: zero" in said
-
-
-def test_the_papers_presets_follow_eq_3(editor: Any) -> None:
-    """Canvas and condition are the protected image's on every editor; ``auto`` is ours."""
-    from sifm_ref.methods.sifm import PRESETS, canvas_of
-
-    for name, config in PRESETS.items():
-        for white in WHITE:
-            if name not in ("balanced", "auto"):
-                assert (canvas_of(editor(white), config), config.condition) == ("protected", "protected"), (
-                    name
-                )
-    assert canvas_of(editor("instruct_pix2pix"), PRESETS["auto"]) == "source"
 
 
 def test_methods_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
