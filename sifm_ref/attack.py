@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sifm_ref.budget import Budget
 from sifm_ref.descent import Descent, Gradient, Loss, gradient_of, projected_gradient
 from sifm_ref.editor import WhiteBox
@@ -19,10 +21,11 @@ def attack(
     descent: Descent,
     noise: Noise,
     callback: Callback = silent,
+    loop: Callable[..., Immunized] | None = None,
 ) -> Immunized:
     """Images (B, 3, H, W) that minimise ``loss(x, noise) -> (B,)`` in the budget, by its gradient through the editor."""
     gradient = gradient_of(loss, loss_scale(editor))
-    return follow(scene, gradient, budget=budget, descent=descent, noise=noise, callback=callback)
+    return follow(scene, gradient, budget=budget, descent=descent, noise=noise, callback=callback, loop=loop)
 
 
 def follow(
@@ -33,12 +36,13 @@ def follow(
     descent: Descent,
     noise: Noise,
     callback: Callback = silent,
+    loop: Callable[..., Immunized] | None = None,
 ) -> Immunized:
     """Images (B, 3, H, W) that go against ``gradient(x, noise)`` in the budget: for methods that make one of their own.
 
-    What an inpainting editor repaints is left as it is.
+    What an inpainting editor repaints is left as it is. ``loop``: another than ``projected_gradient``, of its arguments.
     """
-    return projected_gradient(
+    return (loop or projected_gradient)(
         gradient,
         scene.source,
         budget=budget,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LEVELS = 255
+WINDOW = 11  # of SSIM
 _SLACK = 1e-3  # of one 8-bit level: floating-point dust that must not cost a level
 
 
@@ -114,7 +115,8 @@ def measure(source: NDArray[np.uint8], protected: NDArray[np.uint8]) -> Measured
 def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     """Mean structural similarity of two 8-bit images (Wang et al. 2004, eq. 13): Gaussian window, sigma 1.5, 11 wide.
 
-    Of each channel, averaged; borders reflected. 1 for equal images.
+    At full size, of each channel, averaged over the places where the window is inside the image (as skimage and piq have
+    it; a picture smaller than the window has its borders reflected). 1 for equal images.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -127,4 +129,6 @@ def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     mx, my = blur(x), blur(y)
     vx, vy, vxy = blur(x * x) - mx * mx, blur(y * y) - my * my, blur(x * y) - mx * my
     index = ((2 * mx * my + c1) * (2 * vxy + c2)) / ((mx * mx + my * my + c1) * (vx + vy + c2))
-    return float(index.mean())
+    rim = WINDOW // 2
+    inside = index[rim:-rim, rim:-rim] if min(a.shape[:2]) >= WINDOW else index
+    return float(inside.mean())

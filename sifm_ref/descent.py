@@ -99,6 +99,36 @@ def projected_gradient(
     return Immunized(x, tuple(losses))
 
 
+def free_adam(
+    gradient: Gradient,
+    source: Tensor,
+    *,
+    budget: Budget,
+    descent: Descent,
+    noise: Noise,
+    callback: Callback = silent,
+    where: Tensor | None = None,
+) -> Immunized:
+    """Images (B, 3, H, W) in [0, 1]: ``descent.steps`` steps of Adam (rate ``step_size``) that know no budget, from the
+    source, and the result brought into the budget once, at the end.
+
+    For methods whose released loop is this one (EditShield). Trace as in ``projected_gradient``; the last value is that of
+    the image in the budget. Start, schedule and repeats have no meaning here.
+    """
+    draws = noise.fork("draws")
+    x = source.detach().clone().requires_grad_()
+    adam = torch.optim.Adam([x], lr=descent.step_size)
+    losses = []
+    for number in range(descent.steps):
+        loss, x.grad = _averaged(gradient, x.detach(), draws, 1)
+        losses.append(loss)
+        adam.step()
+        callback(number + 1, loss)
+    image = _valid(source, project(x.detach() - source, budget), where)
+    losses.append(gradient(image, draws)[0])
+    return Immunized(image, tuple(losses))
+
+
 def _start(source: Tensor, budget: Budget, descent: Descent, noise: Noise) -> Tensor:
     if descent.start == "zero":
         return torch.zeros_like(source)

@@ -87,7 +87,7 @@ def edit(
     keys = [key_of(unit, before) for unit in units for _, before in unit.treated]
     growing = ("directories", "prompts", "seeds", "purifiers") if job.growing else ()
     what, device = _what(job, editor), device_of(editor)
-    ends, cut = told(editor, {u.prompt.text: u.prompt.id for u in units})
+    ends, cut = told(editor, {u.prompt.read: u.prompt.id for u in units})
     with alone(job.out, "edit", job.shard, wait_s=job.wait_s):
         records = Records(
             job.out,
@@ -206,7 +206,8 @@ def _edit_one(unit: Unit, path: Path, before: Mapping[str, Any], key: str, makin
         "editor_settings": canonical_json(dict(editor.settings)).decode(),
         "edit_versions": " ".join(f"{k}={v}" for k, v in versions().items() if v),
         "edit_device": making.device,
-        "prompt_truncated": making.ends[unit.prompt.text],
+        **({"editor_prompt": unit.prompt.given} if unit.prompt.given else {}),
+        "prompt_truncated": making.ends[unit.prompt.read],
         "edit_sha256": digest,
         "control_sha256": control_digest,
     }
@@ -262,7 +263,7 @@ def _edited(unit: Unit, path: Path, mask: Image.Image | None, editor: Editor) ->
             if unit.purifier is not None:
                 purified = unit.purifier(image, seed=unit.seed, editor=editor).convert("RGB")
                 image = purified if purified.size == image.size else purified.resize(image.size)
-            made = editor.edit(image, unit.prompt.text, unit.seed, mask).convert("RGB")
+            made = editor.edit(image, unit.prompt.read, unit.seed, mask).convert("RGB")
     except NotFiniteError as error:
         raise _not_finite(error, unit, path, editor) from error
     return made if made.size == image.size else made.resize(image.size, Image.Resampling.LANCZOS)
@@ -282,7 +283,7 @@ def _not_finite(error: NotFiniteError, unit: Unit, path: Path, editor: Editor) -
 def _what(job: Job, editor: Editor) -> dict[str, Any]:
     return {
         "directories": [d.resolve().name for d in job.directories],
-        "prompts": [[p.name, p.text, p.id] for p in job.prompts],
+        "prompts": [[p.name, p.text, p.id, *([p.given] if p.given else [])] for p in job.prompts],
         "seeds": list(job.seeds),
         "purifiers": [p.text if p else "" for p in job.purifiers],
         "editor_name": editor.name,

@@ -59,6 +59,9 @@ class Editor(ABC):
     defaults: ClassVar[Mapping[str, Any]] = {}
     dropped: ClassVar[tuple[str, ...]] = ()  # components that are left out when the pipeline is loaded
     masked: ClassVar[bool] = False  # whether it needs a mask of what to repaint
+    reads: ClassVar[str] = (
+        "instruction"  # what its prompts are: an instruction, or the caption of what is to be made
+    )
     long_reader: ClassVar[str] = ""  # the tokenizer of which the setting ``max_tokens`` says how far it reads
 
     def __init__(self, pipe: Any, *, name: str, settings: Mapping[str, Any] | None = None) -> None:
@@ -125,6 +128,7 @@ class WhiteBox(Editor):
         False  # whether the noise predictor sees the image beside the noisy latents
     )
     stock: ClassVar[bool] = False  # whether it is Stable Diffusion's own text-to-image model
+    edits_by_reading: ClassVar[str] = ""  # what of its way of editing SIFM's paper leaves open, in words
     timesteps: ClassVar[int] = 1000
 
     def __init__(self, pipe: Any, *, name: str, settings: Mapping[str, Any] | None = None) -> None:
@@ -224,13 +228,32 @@ class WhiteBox(Editor):
     def guided(self, noisy: Tensor, t: Tensor, text: Text, empty: Text, look: Look) -> Tensor:
         """The answer with the editor's guidance, as in an edit; one pass less where ``text`` is ``empty`` itself."""
 
-    @abstractmethod
-    def schedule(self, steps: int) -> list[int]:
-        """Descending timesteps of a short edit."""
+    def schedule(self, steps: int, latents: Tensor) -> list[float]:
+        """Descending timesteps of a short edit, as the pipeline takes them from its scheduler for so many steps.
+
+        They are those of the edit nearest to ``steps`` / strength steps of which so many are made.
+        """
+        strength = float(self.settings.get("strength", 1.0))
+        fit = [
+            n for n in range(steps, math.ceil(steps / strength) + 2) if self.steps_made(n, strength) == steps
+        ]
+        asked = min(fit, key=lambda n: abs(n - steps / strength))
+        scheduler = type(self.pipe.scheduler).from_config(
+            self.pipe.scheduler.config
+        )  # the pipeline's stays as it is
+        scheduler.set_timesteps(asked, **self.schedule_options(latents))
+        times = [float(t) for t in scheduler.timesteps[(asked - steps) * scheduler.order :]]
+        return list(dict.fromkeys(times))  # some schedulers ask twice at one timestep
+
+    def schedule_options(self, latents: Tensor) -> dict[str, Any]:
+        """What the pipeline tells its scheduler beside the number of steps."""
+        return {}
 
     @abstractmethod
-    def advance(self, noisy: Tensor, answer: Tensor, t: int, after: int, eta: float, noise: Tensor) -> Tensor:
-        """Latents one step later: at timestep ``after`` (-1: clean), by DDIM or Euler."""
+    def advance(
+        self, noisy: Tensor, answer: Tensor, t: float, after: float, eta: float, noise: Tensor
+    ) -> Tensor:
+        """Latents one step later: at timestep ``after`` (-1: the end), by DDIM or Euler."""
 
     def start(self, look: Look, noise: Tensor, t: Tensor) -> Tensor:
         """Latents with which an edit begins at timestep ``t``: noised ones, or pure noise."""

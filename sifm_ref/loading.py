@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -223,7 +224,14 @@ def wrap(cls: type[Editor], pipe: Any, settings: Settings, *, adapter_name: str,
     editor = cls(pipe, name=name, settings=chosen)
     found = fingerprint(place, pipe)
     variant = {"variant": settings.variant} if settings.variant else {}
-    editor.identity = {"adapter": adapter_name, "dtype": settings.dtype, **variant, **found}
+    editor.identity = {
+        "adapter": adapter_name,
+        "pipeline": type(pipe).__name__,
+        "diffusers": metadata.version("diffusers"),
+        "dtype": settings.dtype,
+        **variant,
+        **found,
+    }
     editor.checkpoint = checkpoint_value(found, settings.revision)
     if isinstance(editor, WhiteBox):
         editor.memory = settings.memory

@@ -128,7 +128,7 @@ class Records:
         self._name, self._file = name, root / f"{name}.json"
         self._device, self._sole = device, sole
         self._digests: dict[Path, str] = {}  # of files that several results share
-        said = {"schema": f"sifm_ref.{name}/1", "digest": sha256_json(what), **what}
+        said = {"schema": f"sifm_ref.{name}/1", "digest": sha256_json(_asked(what)), **what}
         busy = f"--out {root}: expected the file of its run; found another process that keeps it; try again"
         _refuse_occupied(root, name)
         with held(root / FOLDER / "begin.lock", busy, wait_s=BEGIN_S):
@@ -152,7 +152,7 @@ class Records:
             return []
         now = json_of(canonical_json(said))
         apart = {"digest", "keys", "versions", "device", "notes", *growing}
-        differ = sorted(k for k in {*now, *before} - apart if now.get(k) != before.get(k))
+        differ = sorted(k for k in {*now, *before} - apart if _asked(now).get(k) != _asked(before).get(k))
         changed = before.get("digest") != said["digest"] and not (growing and not differ)
         is_new = not any((self.root / FOLDER).glob("*.json"))
         left = [] if growing or is_new else sorted(set(keys) - set(self._keys))
@@ -367,3 +367,11 @@ def missing(root: Path, rows: Sequence[Mapping[str, Any]], *, made_by: str) -> l
         for key in keys
         if key not in there
     ]
+
+
+def _asked(what: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run was asked to do, without the version of the library that does it: that may change, and is told."""
+    editor = what.get("editor")
+    if not isinstance(editor, Mapping):
+        return dict(what)
+    return {**what, "editor": {k: v for k, v in editor.items() if k != "diffusers"}}

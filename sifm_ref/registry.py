@@ -21,6 +21,9 @@ from isr.files import file_digest
 from sifm_ref.checkpoints import shown_place
 
 Kind = Literal["methods", "editors", "purifiers"]
+PLACE = {
+    "place": True
+}  # metadata of a configuration's field that names a file, whose digest is a field beside it
 EXTRA = "pip install 'isr-eval[sifm]'"
 
 
@@ -33,9 +36,11 @@ class Method:
     config: Any = None
     preset: str = ""
     code: str = ""  # digest of a foreign file's bytes
-    adaptation: Callable[[Any], str] = lambda editor: (
-        ""
-    )  # what an editor makes of it that its authors did not
+    adapts: Callable[[Any, Any], str] = lambda editor, config: ""  # of the method's module, as ``adaptation``
+
+    def adaptation(self, editor: Any) -> str:
+        """What is ours in this method, with its configuration and on this editor, where its authors did otherwise."""
+        return self.adapts(editor, self.config)
 
     def digest(self, norm: str) -> str:
         """``preset-<12 hex>`` of everything but the budget's radius that decides what the method does."""
@@ -97,7 +102,7 @@ def method(spec: str, preset: str = "", settings: Mapping[str, str] | None = Non
         config=config,
         preset=chosen,
         code=code,
-        adaptation=getattr(module, "adaptation", lambda editor: ""),
+        adapts=getattr(module, "adaptation", lambda editor, config: ""),
     )
 
 
@@ -114,9 +119,9 @@ def _loaded(path: Path) -> ModuleType:
 
 
 def plain(value: Any) -> Any:
-    """A configuration as JSON values."""
+    """A configuration as JSON values; a field that is the ``PLACE`` of a file is left out, as its digest says what it is."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value) if not f.metadata.get("place")}
     return [plain(v) for v in value] if isinstance(value, tuple | list) else value
 
 

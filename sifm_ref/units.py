@@ -30,18 +30,28 @@ OWN = frozenset(
         "edit_device",
         "prompt_truncated",
         "prompt",
+        "editor_prompt",
     }
 )  # columns that a run writes itself
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """An edit instruction for the image ``name`` (its id, or the stem of its file; ``*``: for every image)."""
+    """An edit instruction for the image ``name`` (its id, or the stem of its file; ``*``: for every image).
+
+    ``given``: what the editor reads in its place (``""``: itself), as one that makes images of captions needs.
+    """
 
     name: str
     text: str
     prompt_id: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
+    given: str = ""
+
+    @property
+    def read(self) -> str:
+        """What the editor reads."""
+        return self.given or self.text
 
     @property
     def id(self) -> str:
@@ -66,6 +76,7 @@ class Unit:
         """Of its files: readable, and by its digest no other unit's."""
         purified = self.purifier.text if self.purifier else ""
         exactly = [self.image_id, self.prompt.id, self.prompt.text, self.seed, purified]
+        exactly += [self.prompt.given] if self.prompt.given else []
         readable = slug(self.image_id, self.prompt.id, f"s{self.seed}", purified)
         return f"{readable}_{sha256_json(exactly)[7:13]}"
 
@@ -224,7 +235,7 @@ def _wanted(
         by_id: dict[str, Prompt] = {}
         for prompt in some:
             first = by_id.setdefault(prompt.id, prompt)
-            if (first.text, first.columns) != (prompt.text, prompt.columns):
+            if (first.text, first.given, first.columns) != (prompt.text, prompt.given, prompt.columns):
                 problems.append(_clash(name, first, prompt))
         wanted[name] = list(by_id.values())
     return wanted, [*unmatched(prompts, stems), *problems]

@@ -324,6 +324,7 @@ def _prompts(body: dict[str, Any]) -> str:
     count = int(system.partition("Write ")[2].partition(" ")[0])
     seen = json.loads(user.partition("Known instruction: ")[2])
     prompts = [f"make it number {i}, {len(user)}" for i in range(count)]
+    captioned = '"captions"' in str(body["messages"][0]["content"])
     return {
         "SHORT": json.dumps({"prompts": prompts[1:]}),
         "TWICE": json.dumps({"prompts": [prompts[0]] * count}),
@@ -333,7 +334,9 @@ def _prompts(body: dict[str, Any]) -> str:
         "LIST": json.dumps(prompts),
     }.get(
         next((w for w in user.replace('"', " ").split() if w.isupper() and len(w) > 3), ""),
-        json.dumps({"prompts": prompts}),
+        json.dumps(
+            {"prompts": prompts, **({"captions": [f"after {p}" for p in prompts]} if captioned else {})}
+        ),
     )
 
 

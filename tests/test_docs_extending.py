@@ -131,7 +131,8 @@ def test_the_metric_stands_beside_the_built_in_ones(
     isr.score(tmp_path / "e", judge=card, metrics=True)
     (said,) = (json.loads(p.read_text()) for p in tmp_path.rglob("metrics.json"))
     measured = said["treatments"][0]["metrics"]
-    assert list(measured)[:5] == ["edit:psnr", "edit:ssim", "edit:vifp", "edit:fsim", "edit:mean_difference"]
+    assert list(measured)[:5] == ["edit:psnr", "edit:ssim", "edit:ssim_full", "edit:vifp", "edit:fsim"]
+    assert "edit:mean_difference" in measured
     # two independent uniform pictures differ by 1/3 on average
     assert measured["edit:mean_difference"]["mean"] == pytest.approx(1 / 3, abs=0.02)
     rows = next(p for p in tmp_path.rglob("*.csv") if "edit:psnr" in p.read_text("utf-8"))

@@ -131,6 +131,7 @@ def _immunization(method: MethodPart, eps: float, surrogate: EditorPart, marks: 
         "seed": method.seed,
         "surrogate": _editing(surrogate, marks),
         "batch": surrogate.batch,
+        **({"text": method.text} if method.text else {}),
     }
     folder = f"immunized/{named(method.name)}-{eps:g}-{named(surrogate.name)}-{_digest(said)}"
     return Immunization(method, eps, surrogate, folder)
@@ -139,6 +140,7 @@ def _immunization(method: MethodPart, eps: float, surrogate: EditorPart, marks: 
 def _editing(editor: EditorPart, marks: Marks) -> list[Any]:
     """What decides an editor's pixels; its device, memory and purifiers do not."""
     said = editor.model_dump(mode="json", include={"name", "editor", "set", "dtype", "revision"})
+    said |= {"prompt": editor.prompt} if editor.prompt else {}
     return [said, marks.editors.get(editor.name, "")]
 
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from isr.bench import given_texts
 from isr.bench.cells import Scoring
 from isr.bench.comparisons import declared
 from isr.bench.making import records
-from isr.bench.material import dataset, gather, unseen
+from isr.bench.material import dataset, gather, writing
 from isr.bench.opening import check_folder, check_ready
 from isr.bench.state import Bench
 from isr.bench.study import judge_sets, judge_spec
@@ -30,6 +31,7 @@ def plan_dict(bench: Bench) -> dict[str, Any]:
         "digest": bench.study.digest,
         "out": str(out),
         "images": {"n": bench.pictures, "pairs": pairs, "known": bench.material is not None},
+        "texts": list(given_texts.lines(bench.study, bench.order.root, bench.material)),
         "writer": _writer(bench),
         "immunize": [
             {
@@ -83,14 +85,15 @@ def _writer(bench: Bench) -> dict[str, Any] | None:
     part = bench.study.images.unseen
     if part is None or not part.writer:
         return None
-    card = unseen.writer(part, bench.order.root)
+    card = writing.writer(part.writer, bench.order.root)
     file = bench.out / gather.FOLDER / dataset.REPLIES
     done = min(read_bytes(file, MAX_TABLE).count(b"\n"), bench.pictures) if file.is_file() else 0
     calls = bench.pictures - done
     usd_most: float | None = None
     if card.price.input is not None and card.price.output is not None:
-        asked = [unseen.question(n, t, "", card, part.count) for n, t in bench.expected.seen.items()]
-        asked = asked or [unseen.question("", "", "", card, part.count)]
+        named = bool(part.captions)
+        asked = [writing.question(n, t, "", card, part.count, named) for n, t in bench.expected.seen.items()]
+        asked = asked or [writing.question("", "", "", card, part.count, named)]
         text = sum(len(q.system) + len(q.text) for q in asked) / len(asked) / CHARACTERS_PER_TOKEN
         usd_most = round(calls * usd(card, text, card.decoding.max_tokens), 4)
     return {"card": card.name, "calls": calls, "done": done, "usd_most": usd_most}
@@ -139,6 +142,7 @@ def plan_lines(bench: Bench) -> Iterator[str]:
             f"writer: {writer['calls']} calls of {writer['card']}, {writer['done']} done; cost {cost}; "
             "--budget-usd does not count them"
         )
+    yield from found["texts"]
     yield f"seeds {json.dumps(list(bench.study.seeds))}; in {bench.out}"
     total = sum(c["images"] for c in found["immunize"])
     done = sum(min(c["done"], c["images"]) for c in found["immunize"])

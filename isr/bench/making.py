@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from isr.bench.cells import Editing, Immunization
+from isr.bench.given_texts import text_column
 from isr.bench.material.folder import FOLDER, RECORD
 from isr.bench.state import Bench, Edited, Show
 from isr.bench.study import EditorPart, Study, editor_spec, method_spec, texts
@@ -229,7 +230,8 @@ def _rests_on_images(bench: Bench, cell: Immunization) -> str:
     part = bench.study.images
     size = [part.resolution, part.resize, part.sides]
     pictures = [[i.image_id, i.sha256] for i in bench.material.images]
-    return sha256_json([cell.folder, size, pictures, bench.material.seen])
+    given = bench.material.given(text_column(cell.method, cell.surrogate))
+    return sha256_json([cell.folder, size, pictures, given])
 
 
 def immunize_cells(bench: Bench) -> list[Cell]:
@@ -245,7 +247,10 @@ def _immunize_cell(bench: Bench, cell: Immunization) -> Cell:
         (i.image_id, folder / f"{i.image_id}.png", _size(bench, i.size)) for i in material.images
     )
     batches = -(-len(pictures) // cell.surrogate.batch)
-    loading = loading_of(cell.surrogate, root)
+    loading, given = (
+        loading_of(cell.surrogate, root),
+        material.given(text_column(cell.method, cell.surrogate)),
+    )
 
     def task(shard: tuple[int, int]) -> Task:
         return Immunize(
@@ -254,7 +259,7 @@ def _immunize_cell(bench: Bench, cell: Immunization) -> Cell:
             out=bench.out / cell.folder,
             images=folder,
             pictures=pictures,
-            prompts=material.seen,
+            prompts=given,
             method=method_spec(cell.method, root),
             preset=cell.method.preset,
             sets=texts(cell.method.set),
@@ -303,8 +308,11 @@ def edit_cells(bench: Bench) -> list[Cell]:
 def edit_cell(bench: Bench, editing: Editing) -> Cell:
     material, study = bench.material, bench.study
     assert material is not None
+    column = editing.editor.prompt
+    material.require(column)
     prompts = tuple(
-        (p.image_id, p.prompt, p.prompt_id, tuple(sorted(p.columns.items()))) for p in material.prompts
+        (p.image_id, p.prompt, p.prompt_id, tuple(sorted(p.columns.items())), p.columns.get(column, ""))
+        for p in material.prompts
     )
     directories = tuple(bench.out / t.folder for t in editing.treatments)
     loading = loading_of(editing.editor, bench.order.root)

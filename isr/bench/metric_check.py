@@ -25,7 +25,7 @@ from isr.scoring.metrics import outcome_correlation
 from isr.stats.discrimination import auc, between, called
 from isr.types import Arm, Bools, Estimate, Floats, Treatment
 
-ORIENTATION: Mapping[str, int] = {"psnr": -1, "ssim": -1, "vifp": -1, "fsim": -1, "lpips": 1}
+ORIENTATION: Mapping[str, int] = {"psnr": -1, "ssim": -1, "ssim_full": -1, "vifp": -1, "fsim": -1, "lpips": 1}
 
 
 @dataclass(frozen=True)

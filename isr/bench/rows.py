@@ -32,6 +32,7 @@ EVERY = "*"
 """The purifier of a row over all purifiers; such a row is there where a run has several, for ``isr_worst``."""
 NONE = "none"
 """The label of control edits: no protection."""
+Measured = Mapping[tuple[str, ...], Mapping[str, str]]
 DISTORTION = ("protected_linf", "protected_psnr")
 
 EditRow = Mapping[str, str]
@@ -85,7 +86,9 @@ def read(folders: Sequence[Path], level: float | None = None) -> list[Row]:
 
     Raises ``InputError`` where a folder is no run's, or where two of them speak of the same edits.
     """
-    rows = [row for folder in folders for row in of_run(read_report_run(folder), level)]
+    runs = [read_report_run(folder) for folder in folders]
+    measured = _measured(runs)
+    rows = [row for run in runs for row in of_run(run, level, measured)]
     seen: dict[tuple[str, ...], Row] = {}
     problems = []
     for row in rows:
@@ -115,9 +118,29 @@ def settings_of(run: ReportRun, level: float | None = None) -> Settings:
     return Settings.signed(run.settings, level)
 
 
-def of_run(run: ReportRun, level: float | None = None) -> list[Row]:
-    """The rows of one run, in the order of editors, treatments, purifiers, splits."""
-    return list(_rows(_Table(run, settings_of(run, level))))
+def of_run(run: ReportRun, level: float | None = None, measured: Measured | None = None) -> list[Row]:
+    """The rows of one run, in the order of editors, treatments, purifiers, splits. ``measured``: metrics of the same
+    edits by other judges' runs, which do not depend on who judges."""
+    return list(_rows(_Table(run, settings_of(run, level), measured or {})))
+
+
+def _measured(runs: Sequence[ReportRun]) -> Measured:
+    """The conventional metrics of every edit that some run measured."""
+    return {
+        _edit_key(row): {c: row[c] for c in _columns(row)}
+        for run in runs
+        for row in run.rows
+        if row["arm"] == Arm.PROTECTED.value and _columns(row)
+    }
+
+
+def _edit_key(row: EditRow) -> tuple[str, ...]:
+    """An edit by its bytes; its control edit and pictures follow from its name in one editor's folder."""
+    return row["editor"], row["edit_id"], row.get("edit_sha256", "")
+
+
+def _columns(row: EditRow) -> list[str]:
+    return [c for c in row if c.startswith(("edit:", "protected:"))]
 
 
 def edit_of(row: EditRow) -> Edit:
@@ -146,16 +169,15 @@ def number(text: str | None) -> float:
 class _Table:
     """The protected and control edits of a run with their outcomes."""
 
-    def __init__(self, run: ReportRun, settings: Settings) -> None:
+    def __init__(self, run: ReportRun, settings: Settings, measured: Measured) -> None:
         self.run, self.settings = run, settings
-        rows = {arm: [r for r in run.rows if r["arm"] == arm.value] for arm in Arm}
+        known: list[EditRow] = [{**measured.get(_edit_key(r), {}), **r} for r in run.rows]
+        rows = {arm: [r for r in known if r["arm"] == arm.value] for arm in Arm}
         self.rows: dict[Arm, list[EditRow]] = rows
         self.edits = {arm: [edit_of(r) for r in some] for arm, some in rows.items()}
         self.outcomes = {arm: run.outcomes(some) for arm, some in rows.items()}
         self.control_row = {edit.unit: row for row, edit in enumerate(self.edits[Arm.CONTROL])}
-        self.columns = [
-            c for c in (run.rows[0] if run.rows else ()) if c.startswith(("edit:", "protected:"))
-        ] + list(DISTORTION)
+        self.columns = [*dict.fromkeys(c for r in rows[Arm.PROTECTED] for c in _columns(r)), *DISTORTION]
 
     def treatment(self, at: np.ndarray) -> tuple[dict[str, Estimate], dict[str, Estimate], Outcomes]:
         """Estimates and mean metrics of some protected edits."""

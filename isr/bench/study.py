@@ -60,7 +60,7 @@ class ImagesPart(Part):
 
 
 class EditorPart(Part):
-    """An editor. ``surrogate``: methods are optimised on it; ``edits``: edits are made with it."""
+    """An editor. ``surrogate``: methods are optimised on it; ``edits``: edits are made with it; ``prompt``: what it reads."""
 
     name: Name
     editor: str = Field(min_length=1)
@@ -71,6 +71,7 @@ class EditorPart(Part):
     device: str = "auto"
     revision: str = ""
     purifiers: tuple[str, ...] | None = Field(default=None, min_length=1)
+    prompt: str = ""  # a column of the prompts that it is given in place of prompt, which is judged
     batch: int = Field(default=1, ge=1)
     timestep_batch: int = Field(default=0, ge=0)
     checkpoint_activations: bool = False
@@ -86,6 +87,7 @@ class MethodPart(Part):
     eps: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(default=(0.03,), min_length=1)
     norm: Literal["linf", "l2"] = "linf"
     seed: int = Field(default=0, ge=0)
+    text: str = ""  # a column of the prompts; else what its surrogate is given of the seen one
     surrogates: tuple[str, ...] | None = None
     editors: tuple[str, ...] | None = None
     transfer: bool = True
@@ -142,6 +144,11 @@ class Study(Part):
         """The content as plain values; what later versions brought is there only where a study says it."""
         made = self.model_dump(mode="json", by_alias=True)
         later = {n: type(self).model_fields[n].default for n in ("labels", "prompts", "cluster", "margin")}
+        for part, key in (*((e, "prompt") for e in made["editors"]), *((m, "text") for m in made["methods"])):
+            if not part[key]:
+                del part[key]
+        if made["images"].get("dataset") and not made["images"]["dataset"]["texts"]:
+            del made["images"]["dataset"]["texts"]
         return {k: v for k, v in made.items() if k not in later or v != later[k]}
 
     def editor(self, name: str) -> EditorPart:

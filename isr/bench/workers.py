@@ -89,7 +89,9 @@ class Edit:
     editor: Loading
     out: Path
     directories: tuple[Path, ...]
-    prompts: tuple[tuple[str, str, str, tuple[tuple[str, str], ...]], ...]  # image, text, id, columns
+    prompts: tuple[
+        tuple[str, str, str, tuple[tuple[str, str], ...], str], ...
+    ]  # image, text, id, columns, given
     seeds: tuple[int, ...]
     purifiers: tuple[str, ...]
     shard: tuple[int, int]
@@ -259,7 +261,9 @@ def _edit(task: Edit, editor: Editor, tell: Tell) -> None:
     job = editing.Job(
         directories=task.directories,
         out=task.out,
-        prompts=tuple(Prompt(name, text, key, dict(columns)) for name, text, key, columns in task.prompts),
+        prompts=tuple(
+            Prompt(name, text, key, dict(columns), given) for name, text, key, columns, given in task.prompts
+        ),
         seeds=task.seeds,
         purifiers=tuple(purifier(p) for p in task.purifiers),
         shard=task.shard,

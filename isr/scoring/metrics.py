@@ -11,7 +11,7 @@ import importlib.util
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,15 @@ from isr.types import Arm, Edit, Estimate, Floats, ImageRef
 if TYPE_CHECKING:
     from torch import Tensor
 
-METRICS = ("psnr", "ssim", "vifp", "fsim", "lpips")
+METRICS = ("psnr", "ssim", "ssim_full", "vifp", "fsim", "lpips")
+DEFINITIONS = {
+    "psnr": "piq {piq}, at full size, 80 dB at most",
+    "ssim": "piq {piq}, averaged over pixels to a shorter side of about 256 first (piq's default): no number of another size",
+    "ssim_full": "piq {piq} at full size, window 11, sigma 1.5, no borders: what measured_ssim is",
+    "vifp": "piq {piq}, at four scales",
+    "fsim": "piq {piq}, averaged over pixels to a shorter side of about 256 first",
+    "lpips": "VGG16 by piq {piq}",
+}
 PAIRS = ("edit", "protected")  # the edit against its control edit; the protected image against its source
 LPIPS_WEIGHTS = (
     "https://github.com/photosynthesis-team/photosynthesis.metrics/releases/download/v0.4.0/lpips_weights.pt"
@@ -53,12 +61,14 @@ class Measured:
     absent: dict[str, str] = field(default_factory=dict)  # metric -> reason
     blank: dict[str, int] = field(default_factory=dict)  # reason -> pairs without a value
     treatments: list[dict[str, Any]] = field(default_factory=list)
+    definitions: dict[str, str] = field(default_factory=dict)  # metric -> what exactly it is
 
     def as_dict(self) -> dict[str, Any]:
         """As it stands in ``metrics.json``."""
         return {
             "schema": "isr.metrics/1",
             "columns": self.columns,
+            "definitions": self.definitions,
             "absent": self.absent,
             "blank": self.blank,
             "treatments": self.treatments,
@@ -84,6 +94,7 @@ def metrics(lpips: Callable[[], Metric] | None = None) -> tuple[dict[str, Metric
     found: dict[str, Metric] = {
         "psnr": lambda x, y: piq.psnr(x, y, data_range=1.0),
         "ssim": lambda x, y: piq.ssim(x, y, data_range=1.0),
+        "ssim_full": lambda x, y: piq.ssim(x, y, data_range=1.0, downsample=False),
         "vifp": lambda x, y: piq.vif_p(x, y, data_range=1.0),
         "fsim": lambda x, y: piq.fsim(x, y, data_range=1.0),
     }
@@ -94,6 +105,13 @@ def metrics(lpips: Callable[[], Metric] | None = None) -> tuple[dict[str, Metric
     except (OSError, RuntimeError) as error:
         absent = {"lpips": f"its weights cannot be had: {error}"}
     return {**found, **outside}, absent
+
+
+def definitions(names: Iterable[str]) -> dict[str, str]:
+    """What each of the package's own metrics is, with the version that measures it."""
+    import piq
+
+    return {n: DEFINITIONS[n].format(piq=piq.__version__) for n in names if n in DEFINITIONS}
 
 
 def lpips_vgg() -> Metric:
@@ -132,6 +150,7 @@ def annotate(
     stored = read_stored(out)
     functions, absent = made or metrics()
     said = Measured([f"{p}:{m}" for p in PAIRS for m in functions], dict(absent))
+    said.definitions = definitions(functions)
     edits = {edit.edit_id: edit for edit in plan.edits}
     with _Cache(out / "metrics.jsonl", functions) as cache:
         rows = list(_annotated(stored, edits, plan.root, cache, said, stop))
@@ -295,6 +314,7 @@ def table(said: Measured) -> str:
         for column, found in part["metrics"].items():
             mean = "-" if found["mean"] is None else f"{found['mean']:.4f}"
             lines.append(f"  {column:16}{mean:>10}{found['n']:>7}   {_told(found['spearman'])}".rstrip())
+    lines += [f"{name}: {what}" for name, what in said.definitions.items() if name.startswith("ssim")]
     lines += [f"{name}: absent, {why}" for name, why in said.absent.items()]
     lines += [f"{n} pair(s) without a value: {why}" for why, n in said.blank.items()]
     return "\n".join(lines) + "\n"

@@ -89,10 +89,12 @@ class UNetEditor(WhiteBox):
         return [place for place, token in enumerate(ids) if token not in special]
 
     def _signal(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """sqrt(alpha-bar) and sqrt(1 - alpha-bar) at ``t``; at -1, clean."""
+        """sqrt(alpha-bar) and sqrt(1 - alpha-bar) at ``t``; at -1, what the scheduler ends with (1: clean)."""
         bars = self.pipe.scheduler.alphas_cumprod.cpu().double()  # not every device has float64
-        bars = torch.cat([bars, bars.new_ones(1)])  # place -1: clean
-        signal, spread = (table.sqrt().to(like.dtype).to(like.device)[t] for table in (bars, 1 - bars))
+        last = float(getattr(self.pipe.scheduler, "final_alpha_cumprod", 1.0))
+        bars = torch.cat([bars, bars.new_full((1,), last)])
+        place = t.round().long()
+        signal, spread = (table.sqrt().to(like.dtype).to(like.device)[place] for table in (bars, 1 - bars))
         return signal[:, None, None, None], spread[:, None, None, None]
 
     def noised(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
@@ -118,14 +120,11 @@ class UNetEditor(WhiteBox):
         without = self.predict(noisy, t, empty, look.condition)
         return without + weight * (with_text - without)
 
-    def schedule(self, steps: int) -> list[int]:
-        """The last ``steps`` of DDIM's "leading" schedule with offset 1, as the pipelines have it, below ``strength``."""
-        begin = round(self.timesteps * self.settings.get("strength", 1.0))
-        return [begin // steps * (steps - 1 - i) + 1 for i in range(steps)]
-
-    def advance(self, noisy: Tensor, answer: Tensor, t: int, after: int, eta: float, noise: Tensor) -> Tensor:
-        """DDIM (Song et al. 2021, eq. 12 and 16)."""
-        steps = torch.tensor([t, after], device=noisy.device)
+    def advance(
+        self, noisy: Tensor, answer: Tensor, t: float, after: float, eta: float, noise: Tensor
+    ) -> Tensor:
+        """DDIM (Song et al. 2021, eq. 12 and 16), whatever the sampler is; timesteps between two are rounded."""
+        steps = torch.tensor([round(t), round(after)], device=noisy.device)
         (signal, next_signal), (spread, next_spread) = (x.unbind() for x in self._signal(steps, noisy))
         if self.pipe.scheduler.config.prediction_type == "v_prediction":
             clean, eps = signal * noisy - spread * answer, signal * answer + spread * noisy

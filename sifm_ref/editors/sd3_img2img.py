@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -26,6 +27,8 @@ class Adapter(WhiteBox):
     }
 
     long_reader: ClassVar[str] = "tokenizer_3"
+    reads: ClassVar[str] = "caption"
+    edits_by_reading: ClassVar[str] = "SD3 edits image to image, which the paper does not say"
 
     @staticmethod
     def steps_made(steps: int, strength: float) -> int:
@@ -125,13 +128,22 @@ class Adapter(WhiteBox):
         without = self.predict(noisy, t, empty, None)
         return without + weight * (with_text - without)
 
-    def schedule(self, steps: int) -> list[int]:
-        begin = round(self.timesteps * self.settings["strength"])
-        return [max(1, round(begin * (steps - i) / steps)) for i in range(steps)]
+    def schedule_options(self, latents: Tensor) -> dict[str, Any]:
+        """A shift that grows with the picture, where the checkpoint's scheduler has one."""
+        from diffusers.pipelines.stable_diffusion_3.pipeline_stable_diffusion_3_img2img import calculate_shift
 
-    def advance(self, noisy: Tensor, answer: Tensor, t: int, after: int, eta: float, noise: Tensor) -> Tensor:
+        said = self.pipe.scheduler.config
+        if not said.get("use_dynamic_shifting"):
+            return {}
+        places = math.prod(side // self.predictor.config.patch_size for side in latents.shape[-2:])
+        known = {"base_image_seq_len": 256, "max_image_seq_len": 4096, "base_shift": 0.5, "max_shift": 1.16}
+        return {"mu": calculate_shift(places, *(said.get(name, value) for name, value in known.items()))}
+
+    def advance(
+        self, noisy: Tensor, answer: Tensor, t: float, after: float, eta: float, noise: Tensor
+    ) -> Tensor:
         """One step of Euler's method along the flow; ``eta`` has no meaning here."""
-        return noisy + (max(after, 0) - t) / self.timesteps * answer
+        return noisy + (max(after, 0.0) - t) / self.timesteps * answer
 
     def edit(self, image: Image, prompt: str, seed: int, mask: Image | None = None) -> Image:
         out: Image = self.pipe(

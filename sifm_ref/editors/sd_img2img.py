@@ -20,6 +20,7 @@ class Adapter(UNetEditor):
     default: ClassVar[str] = "stable-diffusion-v1-5/stable-diffusion-v1-5"
     defaults: ClassVar[Mapping[str, Any]] = {"steps": 50, "guidance": 7.5, "strength": 0.5}
     stock: ClassVar[bool] = True
+    reads: ClassVar[str] = "caption"
 
     def look(self, images: Tensor, mask: Tensor | None = None, noise: Any = None) -> Look:
         return Look(self.scaled(self.encode(images, noise)))

@@ -29,6 +29,7 @@ class Adapter(UNetEditor):
     seen_latents: ClassVar[int] = 2
     seen_masks: ClassVar[int] = 1
     masked: ClassVar[bool] = True
+    reads: ClassVar[str] = "caption"
 
     def look(self, images: Tensor, mask: Tensor | None = None, noise: Any = None) -> Look:
         if mask is None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from isr.errors import UsageError
 from sifm_ref.attack import attack
 from sifm_ref.budget import Budget
 from sifm_ref.descent import Descent, Loss
@@ -17,16 +19,22 @@ from sifm_ref.noise import Noise
 from sifm_ref.scene import Callback, Immunized, Scene, silent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """``unrolled``: steps of the short edit; ``eta`` of DDIM; ``prompt`` of that edit; ``target``: value of the flat
-    picture in [0, 1] (0.5: the zero tensor of the released code)."""
+    picture in [0, 1] (0.5: the zero tensor of the released code). ``schedule``: whose timesteps are unrolled, those that
+    the ``pipeline`` takes from its scheduler; there is no other choice, and configurations of before did not say it."""
 
     unrolled: int = 4
     eta: float = 1.0
     prompt: str = ""
     target: float = 0.5
+    schedule: Literal["pipeline"] = "pipeline"
     descent: Descent = field(default_factory=lambda: Descent(repeats=1))
+
+    def __post_init__(self) -> None:
+        if self.schedule != "pipeline":
+            raise UsageError(f"photoguard_diffusion: schedule: expected pipeline; found {self.schedule!r}")
 
 
 PRESETS = {
@@ -37,7 +45,7 @@ PRESETS = {
 }
 
 
-def adaptation(editor: WhiteBox) -> str:
+def adaptation(editor: WhiteBox, config: Config) -> str:
     """What is ours, on this editor, beside the released attack."""
     return (
         ""
@@ -81,17 +89,18 @@ def diffusion_loss(editor: WhiteBox, scene: Scene, config: Config) -> Loss:
 
 def unrolled(editor: WhiteBox, look: Look, text: Text, empty: Text, config: Config, noise: Noise) -> Tensor:
     """The result (B, 3, H, W) in [0, 1] of an edit of ``config.unrolled`` steps that can be differentiated."""
-    times = editor.schedule(config.unrolled)
+    times = editor.schedule(config.unrolled, look.latents)
     shape, like = look.latents.shape[1:], look.latents
-    begin = torch.full((len(like),), times[0], device=like.device)
+    begin = _at(times[0], like)
     z = editor.start(look, noise.normal(shape, like), begin)
     for number, t in enumerate(times):
         after = times[number + 1] if number + 1 < len(times) else -1
         fresh = noise.normal(shape, like)
 
-        def step(z: Tensor, *parts: Tensor, t: int = t, after: int = after, fresh: Tensor = fresh) -> Tensor:
-            at = torch.full((len(z),), t, device=z.device)
-            answer = editor.guided(z, at, text, empty, Look(*parts))
+        def step(
+            z: Tensor, *parts: Tensor, t: float = t, after: float = after, fresh: Tensor = fresh
+        ) -> Tensor:
+            answer = editor.guided(z, _at(t, z), text, empty, Look(*parts))
             return editor.advance(z, answer, t, after, config.eta, fresh)
 
         if editor.memory.checkpoint:
@@ -99,3 +108,8 @@ def unrolled(editor: WhiteBox, look: Look, text: Text, empty: Text, config: Conf
         else:
             z = step(z, *look.parts)
     return editor.decode(z)
+
+
+def _at(t: float, like: Tensor) -> Tensor:
+    """A timestep for every image of a batch: whole ones as whole numbers, which tables are looked up by."""
+    return torch.full((len(like),), int(t) if t == int(t) else t, device=like.device)

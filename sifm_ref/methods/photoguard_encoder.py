@@ -36,6 +36,17 @@ PRESETS = {
 }
 
 
+def adaptation(editor: WhiteBox, config: Config) -> str:
+    """What is ours, on this editor, beside the released attack."""
+    if editor.masked:
+        return "PhotoGuard's inpainting notebook draws the latent to that of a picture; " + (
+            "here to zero, as its image-to-image one" if config.target == "zero" else "here of a grey one"
+        )
+    if editor.stock:
+        return ""
+    return "PhotoGuard's encoder attack is released for Stable Diffusion 1.5; here on this editor's VAE"
+
+
 def photoguard_encoder(
     editor: WhiteBox,
     scene: Scene,

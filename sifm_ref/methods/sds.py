@@ -1,8 +1,10 @@
-"""SDS (Xue et al. 2024, "Toward effective protection ... via score distillation"): the cheap latent direction."""
+"""SDS, of "Toward effective protection against diffusion-based mimicry through score distillation" (Xue et al. 2024):
+the cheap latent direction."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,15 +19,17 @@ from sifm_ref.noise import Noise
 from sifm_ref.scene import Callback, Immunized, Scene, silent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """``mode``: ``-`` descends the denoising loss (the paper's finding: smoother, stronger), ``+`` ascends it.
-    ``low``, ``high``: the range from which one timestep is drawn for each gradient."""
+    ``low``, ``high``: the range from which one timestep is drawn for each gradient. ``latent``: the VAE posterior's
+    ``mode``, or a ``sample`` of it, drawn for each gradient."""
 
     mode: str = "-"
     prompt: str = "a photo"
     low: int = 20
     high: int = 980
+    latent: Literal["mode", "sample"] = "mode"
     descent: Descent = field(default_factory=lambda: Descent(start="zero"))
 
     def __post_init__(self) -> None:
@@ -34,16 +38,32 @@ class Config:
                 "sds: expected mode + or - and 0 <= low < high <= 1000; "
                 f"found {self.mode!r}, {self.low} and {self.high}"
             )
+        if self.latent not in ("mode", "sample"):
+            raise UsageError(f"sds: latent: expected mode or sample; found {self.latent!r}")
 
 
-PRESETS = {"descend": Config(), "ascend": Config(mode="+")}
+_RELEASED = Config(low=0, high=1000, latent="sample")  # code/attacks.py, pgd_sds: randint(0, T), a sampled z
+
+PRESETS = {
+    "descend": Config(),
+    "ascend": Config(mode="+"),
+    "released": _RELEASED,
+    "released_ascend": replace(_RELEASED, mode="+"),
+}
 
 
-def adaptation(editor: WhiteBox) -> str:
+def adaptation(editor: WhiteBox, config: Config) -> str:
     """What is ours, on this editor, beside the released attack."""
-    if editor.stock:
-        return ""
-    return "SDS is released for Stable Diffusion 1.x; here by what this editor's noise predictor was trained to answer"
+    said = []
+    if (config.low, config.high) != (0, 1000):
+        said.append(f"timesteps from [{config.low}, {config.high}), released: [0, 1000)")
+    if config.latent == "mode":
+        said.append("the VAE posterior's mode, released: a sample")
+    if not editor.stock:
+        said.append(
+            "released for Stable Diffusion 1.x, here by what this editor's noise predictor was trained to answer"
+        )
+    return "SDS with " + "; ".join(said) if said else ""
 
 
 def sds(
@@ -57,7 +77,7 @@ def sds(
 ) -> Immunized:
     """Images (B, 3, H, W) that follow ``(eps_theta(z_t) - eps)^T dz/dx`` in the budget; the trace is ``||eps_theta - eps||^2``.
 
-    Xue et al. 2024 and ``Diff-Protect`` (``configs/attack/base.yaml``): the denoising loss's gradient without the
+    Xue et al. 2024 and ``Diff-Protect`` ac5ffdb (``configs/attack/base.yaml``): the denoising loss's gradient without the
     noise predictor's Jacobian, so only the VAE is differentiated. It is the gradient of no function.
     """
     gradient = sds_direction(editor, scene, config)
@@ -75,7 +95,7 @@ def sds_direction(editor: WhiteBox, scene: Scene, config: Config) -> Gradient:
     def direction(x: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            look = editor.look(x, scene.mask)
+            look = editor.look(x, scene.mask, noise if config.latent == "sample" else None)
             with torch.no_grad():
                 t = noise.integers(config.low, config.high, x.device)
                 drawn = noise.normal(look.latents.shape[1:], look.latents)

@@ -1,4 +1,5 @@
-"""Semantic Attack, SA (Lo et al. 2024, "Distraction is All You Need"): attention to the content's words vanishes."""
+"""Semantic Attack, SA, of "Distraction is All You Need: Memory-Efficient Image Immunization against Diffusion-Based
+Image Editing" (Lo et al. 2024): attention to the content's words vanishes."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ class Config:
     ``timesteps``: the paper gives their number (10), the even grid is ours. ``tau``: the mask's threshold, on maps
     scaled to [0, 1] image by image (not in the paper; .5 is the public re-implementation's). ``size``: side of the
     maps, as a share of the latent's. ``mask``: what M is laid on, the ``image`` before the editor sees it (the paper's
-    formula; what it leaves out is black) or the ``map``, which then sees the whole image.
+    formula) or the ``map``, which then sees the whole image. ``outside``: what ``M`` leaves of the image, mid-``grey`` (the
+    public re-implementation multiplies on [-1, 1]) or ``black`` (on [0, 1]); the paper does not say on which.
     """
 
     content: str = ""
@@ -35,19 +37,27 @@ class Config:
     tau: float = 0.5
     size: float = 1.0
     mask: Literal["image", "map"] = "image"
+    outside: Literal["grey", "black"] = "grey"
     descent: Descent = field(default_factory=lambda: Descent())
 
     def __post_init__(self) -> None:
         if self.mask not in ("image", "map"):
             raise UsageError(f"semantic_attack: mask: expected image or map; found {self.mask!r}")
+        if self.outside not in ("grey", "black"):
+            raise UsageError(f"semantic_attack: outside: expected grey or black; found {self.outside!r}")
 
 
 PRESETS = {"shared": Config()}
 
+READS = "content"  # its text names what the image shows: a caption, no instruction
 
-def adaptation(editor: WhiteBox) -> str:
+
+def adaptation(editor: WhiteBox, config: Config) -> str:
     """What is ours beside the paper, which came without code."""
-    return "Semantic Attack without official code: step, timesteps, threshold and what M leaves out are ours"
+    said = "Semantic Attack without official code: step, timesteps, threshold and the scale of maps are ours"
+    if config.mask == "map":
+        return f"{said}; M laid on the map, where the formula has the image"
+    return said if config.outside == "grey" else f"{said}; black where M leaves out, public code: grey"
 
 
 class _Reached(Exception):
@@ -98,14 +108,20 @@ class Objective:
         """The loss (B,) and its gradient (B, 3, H, W) at images ``x``."""
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            seen = x * self._kept if self.config.mask == "image" else x
-            look = self.editor.look(seen, self.scene.mask)
+            look = self.editor.look(self._seen(x), self.scene.mask)
             return split_gradient(
                 x,
                 look.parts,
                 (partial(self._loss, t) for t in self.config.timesteps),
                 loss_scale(self.editor),
             )
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """``M * x``, as the editor is shown it."""
+        if self.config.mask == "map":
+            return x
+        flat = 0.5 if self.config.outside == "grey" else 0.0
+        return flat + (x - flat) * self._kept
 
     def _loss(self, t: int, parts: Any) -> Tensor:
         found = self._map(Look(*parts), t)

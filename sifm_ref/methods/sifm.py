@@ -1,4 +1,4 @@
-"""SIFM, "semantic-irrelevant feature mapping" (Dong et al., arXiv 2512.14320, section V): features at several
+"""SIFM, Synergistic Intermediate Feature Manipulation (Dong et al., arXiv 2512.14320, section V): features at several
 timesteps diverge from the clean ones and shrink."""
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Config:
     ``layers``: names or patterns in the noise predictor; empty: the editor's own (U-Net: ``mid_block``).
     ``combine``: features of several layers are averaged (eq. 3, needs equal shapes), or their ``terms`` are.
     ``canvas``: what the noisy latents are made of: the ``protected`` image (eq. 3), its ``source``, or pure ``noise``.
-    ``auto``: the ``source`` where the editor sees the image as its condition, and never as its canvas when it edits;
+    ``auto`` (ours): the ``source`` where the editor sees the image as its condition, and never as its canvas when it edits;
     else (also where ``condition`` is ``source``) ``protected``.
     ``condition``: what an instruction or inpainting editor sees beside them: ``protected`` or ``source``.
     ``divergence``, ``norm``: the terms of eq. 4 and 5. ``divergence_reduction``, ``norm_reduction``: over a layer's
@@ -88,16 +88,37 @@ _CHOICES = {
     "latent": ("mode", "sample"),
 }
 
+_PAPER = Config(canvas="protected")  # eq. 3: the noisy latents are the protected image's, whatever the editor
+
 PRESETS = {
-    "paper": Config(),
+    "paper": _PAPER,
     "balanced": Config(combine="terms", scale="clean", lam=1.0),
-    "divergence_only": Config(weight_norm=0.0, lam=1.0),
-    "norm_only": Config(lam=0.0),
-    "lambda_0.001": Config(lam=0.001),
-    "lambda_0.01": Config(lam=0.01),
-    "lambda_0.1": Config(lam=0.1),
-    "lambda_1": Config(lam=1.0),
+    "divergence_only": replace(_PAPER, weight_norm=0.0, lam=1.0),
+    "norm_only": replace(_PAPER, lam=0.0),
+    "lambda_0.001": replace(_PAPER, lam=0.001),
+    "lambda_0.01": replace(_PAPER, lam=0.01),
+    "lambda_0.1": _PAPER,
+    "lambda_1": replace(_PAPER, lam=1.0),
+    "auto": Config(),
 }
+
+
+def adaptation(editor: WhiteBox, config: Config) -> str:
+    """What is ours: its authors published no code, and their text leaves these open."""
+    said = [
+        "SIFM rebuilt from its text, no code being published: layers, timesteps, step, reductions and latent are ours"
+    ]
+    if config.descent.start != "zero":
+        said.append(f"start {config.descent.start} (Algorithm 1: zero)")
+    if canvas_of(editor, config) != "protected":
+        said.append(f"canvas {canvas_of(editor, config)} (eq. 3: the protected image)")
+    if config.condition != "protected" and editor.sees_condition:
+        said.append("condition source")
+    if config.scale != "none":
+        said.append("terms over those of the clean features")
+    if editor.edits_by_reading:
+        said.append(editor.edits_by_reading)
+    return "; ".join(said)
 
 
 def sifm(

@@ -42,6 +42,12 @@ def loaded(checkpoint: str, device: str, dtype: str) -> Any:
 
     inside = (Path(checkpoint) / "vae").is_dir()
     try:
+        said = AutoencoderKL.load_config(checkpoint, subfolder="vae" if inside else None)
+        if said.get("_class_name") != AutoencoderKL.__name__:  # its weights might load, and do something else
+            raise InputError(
+                f"purifier vae: {checkpoint}: expected an {AutoencoderKL.__name__}; found {said.get('_class_name')!r}; take "
+                "the VAE of a Stable Diffusion"
+            )
         model = AutoencoderKL.from_pretrained(
             checkpoint, subfolder="vae" if inside else None, use_safetensors=True
         )

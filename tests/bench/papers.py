@@ -92,13 +92,14 @@ def derive(folder: Path, checkpoint: Callable[[str], Path], card: str) -> Path:
     study["images"]["resolution"] = 64
     strata = {"portrait": 1, "landscape": 1, "painting": 1}
     study["images"]["dataset"] |= {"id": "data", "scan": 8, "strata": strata, "min_side": 64}
-    study["images"]["unseen"] = {"writer": card, "count": 1}
+    study["images"]["unseen"] |= {"writer": card, "count": 1}
     for editor in study["editors"]:
         name, place = editor["editor"], checkpoint(CHECKPOINTS[editor["name"]])
         editor |= {"editor": f"{name}={place}", "device": "cpu"}
         editor["set"] = {**editor["set"], **QUICK[editor["name"]]}
     for method in study["methods"]:
-        method["set"] = {**method["set"], "descent.steps": 2}
+        if "set" in method:
+            method["set"] = {**method["set"], "descent.steps": 2}
         if method["method"] in ("sifm", "semantic_attack"):
             method["set"]["timesteps"] = [500]
     (folder / "published.toml").write_bytes((STUDIES / "2512.14320-published.toml").read_bytes())

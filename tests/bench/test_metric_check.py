@@ -53,7 +53,7 @@ def test_a_run_ends_in_a_table_and_in_units(tmp_path: Path) -> None:
     text = found.text()
     for table in found.tables():
         assert table.title in text
-    assert "SSIM, VIFp, FSIM not measured" in text
+    assert "SSIM, SSIM (full size), VIFp, FSIM not measured" in text
     assert found.markdown().count("rank") > 12
 
 

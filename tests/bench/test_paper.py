@@ -18,7 +18,7 @@ pytest.importorskip("datasets", reason="needs isr-eval[study]")
 from click.testing import CliRunner
 
 from isr.cli import cli
-from tests.bench.papers import STUDIES, derive
+from tests.bench.papers import STUDIES, data_rows, derive
 from tests.chat_server import serving
 from tests.processes import run
 from tests.sifm_ref.conftest import checkpoint
@@ -44,9 +44,9 @@ def test_the_papers_study_plans_offline() -> None:
     assert done.exit_code == 0, done.output
     plan = json.loads(done.stdout)
     assert (plan["images"]["n"], plan["images"]["pairs"]) == (100, 600)
-    assert len(plan["immunize"]) == 7 * 3 + 5
+    assert len(plan["immunize"]) == (2 + 7) * 3 + 5
     assert [(c["edits"], c["controls"]) for c in plan["edit"]] == [
-        (12 * 600, 600), (7 * 600, 600), (7 * 600, 600),
+        (14 * 600, 600), (9 * 600, 600), (9 * 600, 600),
     ]  # fmt: skip
     assert not (STUDIES / "2512.14320.bench").exists()
 
@@ -89,6 +89,17 @@ def test_from_the_data_set_to_tables_ii_vi_and_vii(
     assert all(r["n"] == "3" and r["low"] for r in (*vi, *vii))
     for name in ("II", "VI", "VII"):
         assert "toprule" in (out / "tables" / f"{name}.tex").read_text()
+    edits = {
+        folder.name.split("-")[0]: [
+            json.loads(line) for line in (folder / "metadata.jsonl").read_text("utf-8").splitlines()
+        ]
+        for folder in (out / "edits").iterdir()
+    }
+    assert {r["editor_prompt"] for r in edits["SD3"] if r["split"] == "seen"} <= {
+        f"{r['original_prompt']}, brighter" for r in data_rows()
+    }
+    assert all(r["editor_prompt"].startswith("after ") for r in edits["SD3"] if r["split"] == "unseen")
+    assert all("editor_prompt" not in r for r in edits["InstructPix2Pix"])
     selection = json.loads((out / "gathered" / "selection.json").read_text())
     assert len(selection["images"]) == 3
     assert len((out / "gathered" / "unseen.jsonl").read_text().splitlines()) == 3

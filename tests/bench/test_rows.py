@@ -15,7 +15,7 @@ from isr.errors import InputError
 from isr.scoring.result import Result
 from isr.scoring.surrogates import Sight
 from tests.bench.runs import measured_run, read_rows
-from tests.runs import answer
+from tests.runs import answer, recorded_run
 
 
 def undecided(number: int) -> dict[str, Any]:
@@ -108,3 +108,34 @@ def test_the_same_edits_twice_are_refused(tmp_path: Path) -> None:
         read([folder, folder])
     with pytest.raises(InputError):
         read([tmp_path / "nothing"])
+
+
+def test_metrics_do_not_depend_on_who_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second judge's run of the same edits has no columns of metrics, and the same metrics all the same."""
+    first = measured_run(tmp_path / "one", images=3, prompts=2)
+    second = recorded_run(tmp_path / "two", images=3, prompts=2, change=_split)
+    seen: list[int] = []
+
+    def named(run: Any) -> str:
+        if id(run) not in seen:
+            seen.append(id(run))
+        return ("one", "two")[seen.index(id(run))]
+
+    monkeypatch.setattr("isr.bench.rows.judge_name", named)
+    found = read([first, second])
+    by = {j: {(r.method, r.split, r.is_control): r for r in found if r.judge == j} for j in ("one", "two")}
+    assert by["one"].keys() == by["two"].keys()
+    for key, row in by["two"].items():
+        assert row.metrics.keys() == by["one"][key].metrics.keys()
+        for name, mean in row.metrics.items():
+            assert (mean.value, mean.n) == (
+                by["one"][key].metrics[name].value,
+                by["one"][key].metrics[name].n,
+            )
+        assert ("edit:psnr" in row.metrics) == (not row.is_control)
+
+
+def _split(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        row["prompt_id"] = row["prompt"].split()[-1]
+        row["split"] = ("seen", "unseen")[int(row["prompt_id"]) % 2]

@@ -48,7 +48,7 @@ def test_none_of_ours_is_near_another() -> None:
 
 def test_what_isr_edit_and_immunize_write_is_not_named() -> None:
     written = (
-        "editor_settings edit_versions edit_device adaptation surrogate_prompt measured_linf measured_l2 measured_psnr "
+        "editor_prompt editor_settings edit_versions edit_device adaptation surrogate_prompt measured_linf measured_l2 measured_psnr "
         "measured_ssim loss_first loss_last loss_fell immunize_seed immunize_seconds immunize_versions immunize_device "
         "mask_sha256 mask_file_name original_file width height resize"
     )

@@ -22,7 +22,7 @@ from isr.scoring.stored import read_stored
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPES = ROOT / "examples" / "shapes"
-COLUMNS = [f"{p}:{m}" for p in ("edit", "protected") for m in ("psnr", "ssim", "vifp", "fsim")]
+COLUMNS = [f"{p}:{m}" for p in ("edit", "protected") for m in ("psnr", "ssim", "ssim_full", "vifp", "fsim")]
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def test_columns_beside_the_verdicts(tmp_path: Path) -> None:
     assert "edit:psnr" in done.output
     assert "lpips: absent, its weights cannot be had: no network in tests" in done.output
     found = rows(tmp_path)
-    assert list(found[0])[-8:] == COLUMNS
+    assert list(found[0])[-10:] == COLUMNS
     edits = [r for r in found if r["arm"] == "protected"]
     assert len(edits) == 12
     assert all(r[c] for r in edits for c in COLUMNS)
@@ -67,13 +67,16 @@ def test_columns_beside_the_verdicts(tmp_path: Path) -> None:
     assert part["spearman"]["n"] == 12
     assert part["spearman"]["low"] <= part["spearman"]["value"] <= part["spearman"]["high"]
     assert said["absent"] == {"lpips": "its weights cannot be had: no network in tests"}
+    assert set(said["definitions"]) == {"psnr", "ssim", "ssim_full", "vifp", "fsim"}
+    assert "ssim: piq 0.8" in done.output
+    assert "shorter side of about 256" in done.output
 
 
 def test_the_result_is_the_same_with_and_without(tmp_path: Path) -> None:
     score(tmp_path / "a")
     score(tmp_path / "b", "--metrics")
     assert (tmp_path / "a" / "result.json").read_bytes() == (tmp_path / "b" / "result.json").read_bytes()
-    assert [list(r.items())[:-8] for r in rows(tmp_path / "b")] == [
+    assert [list(r.items())[:-10] for r in rows(tmp_path / "b")] == [
         list(r.items()) for r in rows(tmp_path / "a")
     ]
 
@@ -172,3 +175,23 @@ def test_lpips_is_piqs(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = piq.LPIPS()
     x, y = torch.rand(2, 1, 3, 40, 48)
     torch.testing.assert_close(mine(x, y), theirs(x, y))
+
+
+def test_two_ssims_have_two_names_at_512() -> None:
+    """Pooled they differ by .08 at the paper's size; the one at full size is what sifm_ref writes into metadata."""
+    import torch
+
+    from sifm_ref.budget import ssim
+
+    draw = np.random.default_rng(0)
+    y, x = np.mgrid[0:512, 0:512] / 512
+    clean = np.stack([np.sin(9 * x + 4 * y), np.cos(7 * y), np.sin(5 * x * y)], 2) * 60 + 128
+    clean = np.rint(clean).astype(np.uint8)
+    noisy = (clean + draw.integers(-7, 8, clean.shape)).astype(np.uint8)
+    a, b = (torch.from_numpy(i).permute(2, 0, 1)[None].double() / 255 for i in (clean, noisy))
+    functions, _ = metrics.metrics(lpips=lambda: None)  # type: ignore[arg-type, return-value]
+    pooled, full = (float(functions[n](a, b)) for n in ("ssim", "ssim_full"))
+    assert pooled - full > 0.05
+    assert ssim(clean, noisy) == pytest.approx(full, abs=1e-5)
+    small = [i[..., :200, :200] for i in (a, b)]
+    assert float(functions["ssim"](*small)) == float(functions["ssim_full"](*small))

@@ -98,6 +98,25 @@ def test_ssim_of_flat_images_is_its_luminance_term() -> None:
     assert ssim(a, a) == 1.0
 
 
+def test_ssim_has_no_borders() -> None:
+    """By the window's sums at one place, and the same whatever lies beyond the picture."""
+    draw = np.random.default_rng(0)
+    a, b = (draw.integers(0, 256, (11, 11, 3)).astype(np.uint8) for _ in range(2))
+    place = np.exp(-((np.arange(11) - 5) ** 2) / (2 * 1.5**2))
+    w = np.outer(place, place)[..., None] / place.sum() ** 2
+    x, y = a / 255, b / 255
+    mx, my = ((w * v).sum((0, 1)) for v in (x, y))
+    vx, vy, vxy = (
+        (w * x * x).sum((0, 1)) - mx**2,
+        (w * y * y).sum((0, 1)) - my**2,
+        (w * x * y).sum((0, 1)) - mx * my,
+    )
+    c1, c2 = 0.01**2, 0.03**2
+    one = (2 * mx * my + c1) * (2 * vxy + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+    assert ssim(a, b) == pytest.approx(one.mean(), rel=1e-9)
+    assert ssim(a[:8, :8], a[:8, :8]) == 1.0
+
+
 @pytest.mark.parametrize("eps", [0.0, -1.0, math.nan, 8.0])
 def test_a_budget_in_other_units_is_refused(eps: float) -> None:
     with pytest.raises(UsageError, match=r"\[0, 1\] pixel units"):

@@ -359,3 +359,19 @@ def test_a_copy_keeps_off_another_processs_temporary_file(tmp_path: Path) -> Non
     _copy(origin, target)
     assert target.read_bytes() == b"whole"
     assert others.read_bytes() == b"ha"
+
+
+def test_an_editor_may_read_another_text_than_is_judged(
+    editor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``given``: a caption for an editor of captions; ``prompt`` stays the instruction, which judges read."""
+    box, read = editor("sd_img2img"), list[str]()
+    make = box.edit
+    monkeypatch.setattr(box, "edit", lambda image, prompt, *a: read.append(prompt) or make(image, prompt, *a))
+    folder = handmade(tmp_path / "in", "a")
+    prompts = (Prompt("a", "make it red", "p", given="a red cat"), Prompt("a", "add snow", "q"))
+    edit(Job(directories=(folder,), out=tmp_path / "out", prompts=prompts), box)
+    found = {r["prompt_id"]: (r["prompt"], r.get("editor_prompt")) for r in rows(tmp_path / "out")}
+    assert found == {"p": ("make it red", "a red cat"), "q": ("add snow", None)}
+    assert sorted(read) == ["a red cat"] * 2 + ["add snow"] * 2  # control edits too
+    assert {p.read for p in prompts} == set(read)

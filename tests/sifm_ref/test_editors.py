@@ -72,18 +72,61 @@ def test_ddpm_noise_and_ddim_steps_are_the_schedulers(editor: Any, name: str) ->
         torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["instruct_pix2pix", "sd_img2img", "sd_inpaint"])
-def test_a_short_edit_has_the_pipelines_timesteps(editor: Any, name: str) -> None:
-    """DDIM as in Stable Diffusion's checkpoints; below a strength, the end of a longer schedule."""
-    from diffusers import DDIMScheduler
+SCHEDULERS = {
+    "DDIMScheduler": {"timestep_spacing": "trailing"},
+    "PNDMScheduler": {"skip_prk_steps": True, "steps_offset": 1},
+    "EulerAncestralDiscreteScheduler": {"timestep_spacing": "leading", "steps_offset": 1},
+    "FlowMatchEulerDiscreteScheduler": {"shift": 3.0},
+}
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside diffusers
+@pytest.mark.parametrize(
+    ("name", "scheduler"),
+    [
+        (n, s)
+        for n in WHITE
+        for s in ("", *SCHEDULERS)
+        if not s or s.startswith("Flow") == (n == "sd3_img2img")
+    ],
+)
+def test_a_short_edit_has_the_pipelines_timesteps(
+    editor: Any, name: str, scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the pipeline asks its noise predictor, whichever scheduler its checkpoint has; shifts and strengths included."""
+    import diffusers
 
     box = editor(name)
+    if scheduler:
+        config = {**box.pipe.scheduler.config, **SCHEDULERS[scheduler]}
+        monkeypatch.setattr(box.pipe, "scheduler", getattr(diffusers, scheduler).from_config(config))
+    asked: list[float] = []
+    forward = box.predictor.forward
+
+    def spy(*args: Any, **kwargs: Any) -> Any:
+        t = kwargs["timestep"] if "timestep" in kwargs else args[1]
+        asked.append(float(t.flatten()[0]))
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(box.predictor, "forward", spy)
     strength = box.settings.get("strength", 1.0)
-    scheduler = DDIMScheduler(steps_offset=1, timestep_spacing="leading")
-    scheduler.set_timesteps(round(4 / strength))
-    assert box.schedule(4) == scheduler.timesteps.tolist()[-4:]
-    if strength == 1:
-        assert box.schedule(4) == [751, 501, 251, 1]
+    asked_for = {1.0: 4, 0.5: 8, 0.6: 6}[strength]  # four steps are made of them
+    monkeypatch.setitem(box.settings, "steps", asked_for)
+    drawn = scene(box)
+    mask = None if drawn.mask is None else Image.new("L", (32, 16), 255)
+    box.edit(image(), "make the circle red", 0, mask)
+    latents = torch.empty(1, 4, 8, 16)
+    assert box.schedule(4, latents) == pytest.approx(list(dict.fromkeys(asked)))
+    assert len(asked) >= 4
+
+
+def test_an_edit_of_sd3_starts_as_high_as_its_shift_says(editor: Any) -> None:
+    """Strength .6 of SD3 (shift 3) starts near t = 814, as 50 steps do, where 600, 450, 300, 150 was unrolled before."""
+    box, like = editor("sd3_img2img"), torch.empty(1, 4, 8, 8)
+    assert box.schedule(4, like) == pytest.approx([818, 668, 432, 9], abs=3)
+    assert box.schedule(30, like)[0] == pytest.approx(814, abs=3)
+    assert len(box.schedule(2, like)) == 2
+    assert box.schedule(2, like)[0] < 800  # not from pure noise, in which no picture is seen
 
 
 @pytest.mark.parametrize(("name", "passes"), [("instruct_pix2pix", 2), ("sd_img2img", 1), ("sd3_img2img", 1)])
@@ -140,21 +183,23 @@ def test_velocity_prediction(editor: Any) -> None:
     try:
         target = box.target(z, drawn, t)
         torch.testing.assert_close(target, scheduler.get_velocity(z, drawn, t), rtol=1e-6, atol=1e-6)
-        clean = box.advance(box.noised(z, drawn, t), target, 300, -1, 0.0, drawn)
-        torch.testing.assert_close(clean, z, rtol=1e-6, atol=1e-6)
+        end = box.advance(box.noised(z, drawn, t), target, 300, -1, 0.0, drawn)
+        torch.testing.assert_close(end, box.noised(z, drawn, torch.tensor([-1])), rtol=1e-6, atol=1e-6)
     finally:
         scheduler.register_to_config(prediction_type="epsilon")
 
 
 def test_the_target_undoes_the_noise(editor: Any) -> None:
-    """With the right answer, one step from any timestep arrives at the clean latents."""
+    """With the right answer, one step from any timestep arrives where the scheduler ends: (nearly) clean latents."""
     for name in WHITE:
         box = editor(name, "fp64")
         z = torch.randn(1, 4, 2, 2, dtype=torch.float64)
         drawn = torch.randn_like(z)
         answer = box.target(z, drawn, torch.tensor([300]))
-        clean = box.advance(box.noised(z, drawn, torch.tensor([300])), answer, 300, -1, 0.0, drawn)
-        torch.testing.assert_close(clean, z)
+        end = box.advance(box.noised(z, drawn, torch.tensor([300])), answer, 300, -1, 0.0, drawn)
+        clean = z if name == "sd3_img2img" else box.noised(z, drawn, torch.tensor([-1]))
+        torch.testing.assert_close(end, clean)
+        torch.testing.assert_close(end, z, rtol=0, atol=0.2)
 
 
 def test_flow_noise_is_the_schedulers(editor: Any) -> None:
@@ -192,7 +237,7 @@ def test_the_white_box_is_the_editor(editor: Any) -> None:
             return latents
 
     kept = box.schedule
-    box.schedule = lambda steps: times
+    box.schedule = lambda steps, latents: times
     # the scheduler's last step goes to its first alpha, not to clean
     bars = scheduler.alphas_cumprod
     try:

@@ -190,6 +190,32 @@ def test_a_pipeline_that_no_adapter_knows(checkpoint: Callable[[str], Path], tmp
         load(f"flux_kontext={folder}")
 
 
+def test_a_newer_pipeline_is_not_loaded_into_the_older(
+    checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Qwen-Image-Edit-2511 has the parts of the first one and another template: neither name nor place takes it."""
+    folder = tmp_path / "plus"
+    folder.mkdir()
+    for file in checkpoint("sd_img2img").iterdir():
+        (folder / file.name).symlink_to(file)
+    (folder / "model_index.json").unlink()
+    (folder / "model_index.json").write_text('{"_class_name": "QwenImageEditPlusPipeline"}')
+    for spec in (f"qwen_image_edit={folder}", str(folder)):
+        with pytest.raises(IsrError, match="QwenImageEditPlusPipeline"):
+            load(spec)
+    with pytest.raises(UsageError, match="write an adapter for it") as caught:
+        load(str(folder))
+    assert "=" not in str(caught.value)  # no hint that would lead around the refusal
+
+
+def test_the_identity_says_which_class_made_the_edits(editor: Callable[..., Any]) -> None:
+    import diffusers
+
+    said = editor("instruct_pix2pix").identity
+    assert said["pipeline"] == "StableDiffusionInstructPix2PixPipeline"
+    assert said["diffusers"] == diffusers.__version__
+
+
 def test_the_same_architecture_under_another_adapter_is_taken(checkpoint: Callable[[str], Path]) -> None:
     assert load(f"hq_edit={checkpoint('instruct_pix2pix')}").name.startswith("hq_edit=instruct_pix2pix@")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from sifm_ref.budget import Budget, measure, obeying  # noqa: E402
 from sifm_ref.descent import Descent  # noqa: E402
 from sifm_ref.editor import Memory  # noqa: E402
 from sifm_ref.pictures import to_array  # noqa: E402
-from sifm_ref.registry import method, names  # noqa: E402
+from sifm_ref.registry import method, names, plain  # noqa: E402
 from sifm_ref.scene import silent  # noqa: E402
 from tests.sifm_ref.scenes import METHODS, OPTIMISED, WHITE, noise, quick, scene  # noqa: E402
 
@@ -38,6 +39,28 @@ def test_a_method_says_what_it_is(which: str) -> None:
     assert found.function.__doc__
     assert found.preset
     assert found.config.__dataclass_params__.frozen
+
+
+@pytest.mark.parametrize(
+    ("which", "said"),
+    [
+        # the abstract of arXiv 2512.14320; README.md of Diff-Protect ac5ffdb and of SemanticAttack 952f290
+        ("sifm", "SIFM, Synergistic Intermediate Feature Manipulation"),
+        ("sds", "Toward effective protection against diffusion-based mimicry through score distillation"),
+        ("semantic_attack", "Distraction is All You Need: Memory-Efficient Image Immunization against Diffusion-Based"),
+    ],
+)  # fmt: skip
+def test_methods_bear_the_names_that_their_authors_gave_them(which: str, said: str) -> None:
+    module = sys.modules[method(which).function.__module__]
+    assert said in " ".join((module.__doc__ or "").split())
+
+
+def test_sifm_is_spelt_out_where_it_is_introduced() -> None:
+    root = DOCS.parents[1]
+    for page in (root / "README.md", DOCS, DOCS.with_name("sifm.md")):
+        assert "SIFM (Synergistic Intermediate Feature Manipulation" in " ".join(
+            page.read_text("utf-8").split()
+        )
 
 
 @pytest.mark.parametrize("name", WHITE)
@@ -73,6 +96,32 @@ def test_the_loss_falls(editor: Any, which: str) -> None:
     found = protect(which, editor("sd_img2img"), descent=Descent(10, 1 / 255, start="tiny"))
     first, last = found.ends()
     assert (last < first).all()
+
+
+def test_noise_of_signs_has_the_distortion_of_a_signed_method(editor: Any) -> None:
+    """Saved, at eps .03: 7 levels everywhere (L1 7, energy 49); uniform whole levels: 7 * 8 / 15 and 7 * 8 / 3."""
+    box = editor("sd_img2img")
+    place = scene(box, size=96)
+    place = replace(place, source=place.source.clone())
+    place.source[..., :8, :8] = 0.0  # a black corner: signs are turned, nothing is clipped
+    original = np.rint(to_array(place.source)[0] * 255).astype(np.uint8)
+    found = {}
+    for preset in ("sign", "uniform"):
+        chosen = method("noise", preset)
+        made = chosen.function(box, place, budget=Budget(), config=chosen.config, noise=noise())
+        saved = obeying(original, to_array(made.image)[0], Budget())
+        found[preset] = saved.astype(int) - original
+    assert set(np.unique(found["sign"])) == {-7, 7}
+    assert set(np.unique(found["uniform"])) == set(range(-7, 8))
+    middle = found["uniform"][8:, 8:]
+    assert np.abs(middle).mean() == pytest.approx(56 / 15, rel=0.02)
+    assert (middle**2).mean() == pytest.approx(56 / 3, rel=0.03)
+    assert method("noise").preset == "sign"
+    chosen, budget = method("noise"), Budget(0.5, "l2")
+    made = chosen.function(box, place, budget=budget, config=chosen.config, noise=noise())
+    change = made.image - place.source
+    assert change.norm().item() == pytest.approx(0.5, rel=1e-4)
+    assert change.abs().min().item() == pytest.approx(change.abs().max().item(), rel=1e-3)
 
 
 def test_images_of_a_batch_are_protected_as_alone(editor: Any) -> None:
@@ -136,7 +185,7 @@ def test_the_canvas_is_what_the_editor_edits_on(editor: Any) -> None:
         assert canvas_of(box, Config()) == canvas
         assert canvas_of(box, Config(canvas="noise")) == "noise"
     box = editor("instruct_pix2pix")
-    place, config = scene(box), quick("sifm").config
+    place, config = scene(box), quick("sifm", canvas="auto").config
     x = (place.source + 0.02).clamp(0, 1)
     auto, source, other = (
         Objective(box, place, replace(config, canvas=c), noise()).gradient(x, noise())[1]
@@ -216,6 +265,51 @@ def test_the_mask_of_sa_is_laid_on_the_picture(editor: Any) -> None:
         replace(config, mask="all")
 
 
+def test_sa_shows_grey_where_its_mask_leaves_out(editor: Any) -> None:
+    """As the public code, which multiplies pictures on [-1, 1] (SemanticAttack 952f290); black is a choice."""
+    from sifm_ref.methods.semantic_attack import Objective
+
+    box = editor("sd_img2img", "fp64")
+    place, config = scene(box), quick("semantic_attack").config
+    for outside, level in (("grey", 0.5), ("black", 0.0)):
+        goal = Objective(box, place, replace(config, outside=outside), noise())
+        seen, kept = goal._seen(place.source), goal._kept.expand_as(place.source)
+        assert (seen[kept == 0] == level).all()
+        torch.testing.assert_close(seen[kept == 1], place.source[kept == 1])
+    grey = Objective(box, place, config, noise())
+    theirs = (grey._kept * (2 * place.source - 1) + 1) / 2
+    torch.testing.assert_close(grey._seen(place.source), theirs)
+    assert "black" in method("semantic_attack", "", {"outside": "black"}).adaptation(box)
+    with pytest.raises(UsageError, match="expected grey or black; found 'white'"):
+        replace(config, outside="white")
+
+
+def test_mist_takes_a_target_picture(editor: Any, tmp_path: Path) -> None:
+    """Known by its bytes: the same file elsewhere is the same treatment, another is another."""
+    from PIL import Image
+
+    from sifm_ref.methods import mist
+
+    box, place = editor("sd_img2img", "fp64"), scene(editor("sd_img2img"))
+    drawn = mist.pattern(place.source, 8)
+    levels = np.rint(to_array(drawn)[0] * 255).astype(np.uint8)
+    for name, picture in (("a.png", levels), ("b.png", levels), ("c.png", 255 - levels)):
+        Image.fromarray(picture).save(tmp_path / name)
+    a, b, c = (
+        method("mist", "", {"target": str(tmp_path / n), "period": "8"}) for n in ("a.png", "b.png", "c.png")
+    )
+    assert a.digest("linf") == b.digest("linf") != c.digest("linf")
+    assert str(tmp_path) not in str(plain(a.config))
+    own = method("mist", "", {"period": "8"})
+    losses = [mist.mist_loss(box, scene(box), m.config)(scene(box).source, noise()) for m in (own, a, c)]
+    torch.testing.assert_close(losses[0], losses[1])
+    assert losses[0].item() != losses[2].item()
+    assert "pattern of our own" in own.adaptation(box)
+    assert a.adaptation(box) == ""
+    with pytest.raises(UsageError, match="expected a picture's file; found none at"):
+        method("mist", "", {"target": str(tmp_path / "none.png")})
+
+
 def test_joint_attention_looks_at_the_text(editor: Any) -> None:
     box = editor("sd3_img2img")
     module = dict(box.predictor.named_modules())[box.attention_layers()[0]]
@@ -275,20 +369,13 @@ def test_half_precision_gradients_are_scaled() -> None:
     )
 
 
-def test_editshields_declared_step_is_on_tensors_of_length_two() -> None:
-    declared = method("editshield", "declared").config.descent
-    assert (declared.steps, declared.step_size) == (30, pytest.approx(0.5 / 255))
-
-
-def test_adaptations_say_so(editor: Any) -> None:
-    assert "inpainting" in method("photoguard_diffusion").adaptation(editor("instruct_pix2pix"))
-    assert method("photoguard_diffusion").adaptation(editor("sd_inpaint")) == ""
-    for name in ("sds", "mist"):
-        assert "Stable Diffusion 1.x" in method(name).adaptation(editor("sd3_img2img"))
-        assert "Stable Diffusion 1.x" in method(name).adaptation(editor("instruct_pix2pix"))
-        assert "Stable Diffusion 1.x" not in method(name).adaptation(editor("sd_img2img"))
-    assert "Adam" in method("editshield").adaptation(editor("sd_img2img"))
-    assert method("sifm").adaptation(editor("sd_img2img")) == ""
+def test_editshields_numbers_are_of_unit_pictures() -> None:
+    """The released code has ``ToTensor`` and no ``Normalize``: its step of 1/255 and its .05 are ours as they stand."""
+    declared = method("editshield", "declared").config
+    assert (declared.descent.steps, declared.descent.step_size) == (30, pytest.approx(1 / 255))
+    assert declared.shown == "unit"
+    released = method("editshield", "released").config
+    assert (released.descent.steps, released.descent.step_size, released.loop) == (30, 1e-3, "adam")
 
 
 def test_methods_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:

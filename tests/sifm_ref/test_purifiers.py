@@ -12,7 +12,7 @@ from PIL import Image
 pytest.importorskip("torch", reason="needs isr-eval[sifm]")
 pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
-from isr.errors import UsageError
+from isr.errors import InputError, UsageError
 from sifm_ref.purifiers.adverse_cleaner import bilateral, guided_filter
 from sifm_ref.registry import Purifier, names, purifier
 from tests.sifm_ref.scenes import picture
@@ -205,3 +205,12 @@ def test_the_vae_round_trip_and_img2img(editor: Any, checkpoint: Any) -> None:
     assert weak.tobytes() == denoise(image, seed=0, editor=box).tobytes()
     with pytest.raises(UsageError, match="image-to-image"):
         purifier(f"img2img:checkpoint={checkpoint('instruct_pix2pix')}")(image, seed=0, editor=box)  # type: ignore[misc]
+
+
+def test_a_vae_of_another_class_is_refused(editor: Any, tmp_path: Path) -> None:
+    """Weights of another class may load under this one's name, and do something else."""
+    (tmp_path / "config.json").write_text('{"_class_name": "AutoencoderKLQwenImage"}')
+    attack = purifier(f"vae:checkpoint={tmp_path}")
+    assert attack is not None
+    with pytest.raises(InputError, match="expected an AutoencoderKL; found 'AutoencoderKLQwenImage'"):
+        attack(Image.fromarray(picture()), seed=0, editor=editor("sd_img2img"))

@@ -70,3 +70,17 @@ def test_a_run_that_made_nothing_does_not_block_its_folder(tmp_path: Path) -> No
             begin(editor="z")
         (root / file).unlink()
     begin(editor="z")
+
+
+def test_another_diffusers_goes_on_with_a_run_and_another_class_does_not(tmp_path: Path) -> None:
+    """Who made what is in the record; a version that differs is told (``versions``), and is no other setting."""
+
+    def begin(**editor: str) -> Records:
+        what = {**WHAT, "editor": {"adapter": "x", "pipeline": "P", "diffusers": "1", **editor}}
+        return Records(tmp_path / "r", "edit", what, ["a"], resume=True)
+
+    begin()
+    begin(diffusers="2")
+    assert json.loads((tmp_path / "r" / "edit.json").read_text())["editor"]["diffusers"] == "2"
+    with pytest.raises(UsageError, match="begun with other settings"):
+        begin(pipeline="Q")

@@ -47,7 +47,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A row that fits a stratum, by its place in the table."""
 
@@ -56,6 +56,7 @@ class Candidate:
     caption: str
     prompt: str
     rank: str
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def prepare(
     names = dict(_names(chosen))
     for name, one in names.items():
         _write(out / f"{name}.png", one.png)
-    _write(out / PROMPTS, _table(names).encode())
+    _write(out / PROMPTS, _table(names, spec.texts).encode())
     _write(out / SELECTION, _record(spec, source, names, account))
 
 
@@ -141,14 +142,20 @@ def _candidates(
             break
         rows += 1
         on_row(rows)
-        caption, prompt = map(_text, texts)
+        caption, prompt, *more = map(_text, texts)
         stratum = stratum_of(caption)
         if not caption or not prompt:
             left_out["no caption or no prompt"] += 1
+        elif not all(more):
+            left_out["no text in a column of texts"] += 1
         elif stratum not in spec.strata:
             left_out["of no stratum that is wanted"] += 1
         else:
-            found.append(Candidate(row, stratum, caption, prompt, _rank(spec.seed, caption, prompt)))
+            rank = _rank(spec.seed, caption, prompt)
+            one = Candidate(
+                row=row, stratum=stratum, caption=caption, prompt=prompt, rank=rank, texts=tuple(more)
+            )
+            found.append(one)
     found.sort(key=lambda c: (c.rank, c.row))
     first: dict[str, Candidate] = {}
     for candidate in found:
@@ -234,11 +241,14 @@ def _names(chosen: Sequence[Chosen]) -> Iterator[tuple[str, Chosen]]:
         yield f"{one.candidate.stratum}-{count[one.candidate.stratum]:03}", one
 
 
-def _table(names: Mapping[str, Chosen]) -> str:
-    rows = [(name, c.candidate.prompt, "seen", "seen", c.candidate.stratum) for name, c in names.items()]
+def _table(names: Mapping[str, Chosen], texts: Sequence[str] = ()) -> str:
+    rows = [
+        (name, c.candidate.prompt, "seen", "seen", c.candidate.stratum, *c.candidate.texts)
+        for name, c in names.items()
+    ]
     held = io.StringIO()
     writer = Writer(held)
-    writer.writerows([("name", "prompt", "prompt_id", "split", STRATUM), *rows])
+    writer.writerows([("name", "prompt", "prompt_id", "split", STRATUM, *texts), *rows])
     return held.getvalue()
 
 

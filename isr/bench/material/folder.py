@@ -58,20 +58,38 @@ class Material:
     @property
     def seen(self) -> dict[str, str]:
         """The text that methods are given, by image."""
-        return dict(_seen(self.prompts))
+        return {name: p.prompt for name, p in _seen(self.prompts)}
+
+    def given(self, column: str) -> dict[str, str]:
+        """The text that methods are given, by image: of ``column`` of the seen prompt, or the prompt where it is empty."""
+        self.require(column)
+        return {name: p.columns.get(column) or p.prompt for name, p in _seen(self.prompts)}
+
+    def require(self, column: str) -> None:
+        """Raises ``InputError`` where no prompt has a text in ``column``; ``""``: the prompt itself."""
+        if column and not any(p.columns.get(column) for p in self.prompts):
+            there = ", ".join(sorted({c for p in self.prompts for c in p.columns}))
+            raise InputError(
+                f"prompts: expected a column {column}, which an editor or a method of the study is given; found {there}; "
+                "add it to the table, or to images.dataset.texts"
+            )
+
+    def without(self, column: str) -> int:
+        """How many prompts have no text in ``column``, so that the prompt itself is given."""
+        return sum(not p.columns.get(column) for p in self.prompts) if column else 0
 
     @property
     def digest(self) -> str:
         return sha256_json([[[i.image_id, i.sha256] for i in self.images], [asdict(p) for p in self.prompts]])
 
 
-def _seen(prompts: Sequence[Instruction]) -> Iterator[tuple[str, str]]:
+def _seen(prompts: Sequence[Instruction]) -> Iterator[tuple[str, Instruction]]:
     split = any("split" in p.columns for p in prompts)
     given: set[str] = set()
     for p in prompts:
         if p.image_id not in given and (not split or p.columns.get("split") == SEEN):
             given.add(p.image_id)
-            yield p.image_id, p.prompt
+            yield p.image_id, p
 
 
 def find(folder: Path, prompts: Path, without: Path | None = None) -> Material:

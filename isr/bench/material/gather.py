@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +18,12 @@ from sifm_ref.pictures import write_whole
 FOLDER = "gathered"
 
 
-def gather(part: ImagesPart, root: Path, out: Path, say: Callable[[str], None]) -> Material:
+def gather(
+    part: ImagesPart, root: Path, out: Path, say: Callable[[str], None], read: Collection[str] = ()
+) -> Material:
     """The material of a study. What a data set or a writer gave is kept in ``out/gathered`` and is not asked for again.
+
+    ``read``: columns that editors read, which an unseen prompt never takes from the seen one.
 
     Images that a writer left without unseen prompts are said, and are in the material's ``notes``.
     """
@@ -36,7 +40,7 @@ def gather(part: ImagesPart, root: Path, out: Path, say: Callable[[str], None]) 
         seen, others = _split(find(folder, prompts, out).prompts, prompts)
         prompts = gathered / PROMPTS
         write_whole(prompts, table(seen, split=unseen.SEEN).encode())
-    found = unseen.extend(part.unseen, gathered, root, others=others)
+    found = unseen.extend(part.unseen, gathered, root, others=others, own=read)
     notes = tuple(f"{name} has no unseen prompts: {reason}" for name, reason in found.without.items())
     for note in notes:
         say(f"images: {note}")

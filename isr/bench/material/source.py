@@ -47,6 +47,7 @@ class DatasetPart(BaseModel):
     image: str = "original_image"
     caption: str = "original_prompt"
     prompt: str = "edit_prompt"
+    texts: tuple[str, ...] = ()  # further columns of text, kept beside the prompt under their own names
     seed: int = Field(default=0, ge=0)
     strata: dict[str, Annotated[int, Field(ge=1, le=100_000)]] = Field(min_length=1)
     scan: int = Field(default=20_000, ge=1)
@@ -69,7 +70,12 @@ class DatasetPart(BaseModel):
             "strata": dict(self.strata),
             "scan": self.scan,
             "min_side": self.min_side,
-            "columns": {"image": self.image, "caption": self.caption, "prompt": self.prompt},
+            "columns": {
+                "image": self.image,
+                "caption": self.caption,
+                "prompt": self.prompt,
+                **({"texts": list(self.texts)} if self.texts else {}),
+            },
             "split": self.split,
         }
 
@@ -78,10 +84,10 @@ class DatasetPart(BaseModel):
 class Source:
     """A table that can be read from its first row as often as needed.
 
-    ``texts``: (caption, prompt) of each row; ``images``: the image cells of each row. ``identity``: what was read.
+    ``texts``: (caption, prompt, and those of ``texts``) of each row; ``images``: the image cells of each row. ``identity``: what was read.
     """
 
-    texts: Callable[[], Iterable[tuple[Any, Any]]]
+    texts: Callable[[], Iterable[tuple[Any, ...]]]
     images: Callable[[], Iterable[Any]]
     identity: Mapping[str, str]
 
@@ -185,15 +191,18 @@ def _source(
         ) from error
     problems = [
         Problem(spec.id, f"images.dataset.{field}", "a column of the data set", f"{name!r} beside {', '.join(have)}", "correct it")
-        for field, name in (("image", spec.image), ("caption", spec.caption), ("prompt", spec.prompt))
+        for field, name in (
+            ("image", spec.image), ("caption", spec.caption), ("prompt", spec.prompt), *(("texts", t) for t in spec.texts)
+        )
         if name not in have
     ]  # fmt: skip
     if problems:
         raise InputError(f"{spec.id}: columns are missing", problems)
 
-    def texts() -> Iterator[tuple[Any, Any]]:
-        for row in table.select_columns([spec.caption, spec.prompt]):
-            yield row[spec.caption], row[spec.prompt]
+    def texts() -> Iterator[tuple[Any, ...]]:
+        wanted = (spec.caption, spec.prompt, *spec.texts)
+        for row in table.select_columns(list(dict.fromkeys(wanted))):
+            yield tuple(row[name] for name in wanted)
 
     def images() -> Iterator[Any]:
         raw = table.select_columns([spec.image]).cast_column(spec.image, datasets.Image(decode=False))

@@ -11,31 +11,26 @@ import asyncio
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from isr.bench.material.dataset import REPLIES, captions, unprintable
 from isr.bench.material.source import PROMPTS, SELECTION
-from isr.canonical import sha256_bytes, sha256_json
+from isr.bench.material.writing import SCHEMA, Asked, instructions, question, writer
 from isr.edits.prompt_tables import PromptRow, read_prompts
-from isr.errors import CardError, InputError, Problem, TransportError
+from isr.errors import InputError, Problem, TransportError
 from isr.files import naming, write_bytes
 from isr.judging.backends import open_writer
-from isr.judging.cards import Card, load_card
-from isr.judging.keys import check_pair
-from isr.judging.requests import quoted
+from isr.judging.cards import Card
 from isr.judging.retry import Throttle, with_retries
-from isr.reading import Unreadable, byte_lines, json_lines, json_of, toml_of
+from isr.reading import Unreadable, byte_lines, json_lines, json_of
 from isr.spreadsheet import Writer
 from isr.types import Answer, Finish
 
-SCHEMA = "isr.unseen/1"
 SEEN, UNSEEN = "seen", "unseen"
 
 
@@ -51,6 +46,9 @@ class UnseenPart(BaseModel):
     writer: str = ""
     count: int = Field(default=5, ge=1, le=50)
     unusable: Literal["stop", "leave"] = "stop"
+    captions: str = (
+        ""  # a column: the writer also writes the caption of each edited picture, for editors that read it
+    )
 
     @model_validator(mode="after")
     def _one(self) -> UnseenPart:
@@ -66,6 +64,7 @@ class Unseen:
     name: str
     prompt: str
     prompt_id: str
+    columns: Mapping[str, str] = field(default_factory=dict)  # its own texts for editors
 
 
 @dataclass(frozen=True)
@@ -92,16 +91,19 @@ def find(
     """
     if spec.file:
         return Found(tuple(_from_file(root / spec.file, spec.count, seen)), {})
-    card = writer(spec, root)
+    card = writer(spec.writer, root)
     replies = asyncio.run(_ask_all(spec, card, seen, described, out / REPLIES, on_reply))
     prompts: list[Unseen] = []
     without: dict[str, str] = {}
     for name, answer in replies.items():
         said = read(answer, spec.count, seen[name])
-        if isinstance(said, str):
-            without[name] = said
-        else:
-            prompts += [Unseen(name, text, f"{UNSEEN}-{i}") for i, text in enumerate(said, 1)]
+        told = read_captions(answer, spec.count) if spec.captions and not isinstance(said, str) else []
+        if isinstance(said, str) or isinstance(told, str):
+            without[name] = said if isinstance(said, str) else str(told)
+            continue
+        for i, text in enumerate(said, 1):
+            columns = {spec.captions: told[i - 1]} if spec.captions else {}
+            prompts.append(Unseen(name, text, f"{UNSEEN}-{i}", columns))
     if without and spec.unusable == "stop":
         fix = 'write prompts for all images into a CSV (file = ...), or set unusable = "leave"'
         problems = [
@@ -117,10 +119,12 @@ def extend(
     root: Path = Path(),
     on_reply: Callable[[int], None] = lambda number: None,
     others: Sequence[PromptRow] = (),
+    own: Collection[str] = (),
 ) -> Found:
     """Adds the unseen prompts to ``out/prompts.csv``, whose rows of the split ``seen`` stay; the same again each time.
 
-    Other columns of an image's seen row are given to its unseen ones. others: rows of other splits, which the study's
+    Other columns of an image's seen row are given to its unseen ones, but for those of ``own``: texts that an editor
+    reads, which are the seen prompt's. others: rows of other splits, which the study's
     own table has; they stand there too. Raises ``InputError`` where one of them is an unseen prompt, or has its id.
     """
     rows = [r for r in read_prompts(out / PROMPTS) if r.columns.get("split", SEEN) == SEEN]
@@ -132,7 +136,7 @@ def extend(
     problems = list(_again(found.prompts, others))
     if problems:
         raise InputError(f"{len(problems)} unseen prompt(s) are in the table of prompts already", problems)
-    write_bytes(out / PROMPTS, _table(rows, by_name, others))
+    write_bytes(out / PROMPTS, _table(rows, by_name, others, own))
     return found
 
 
@@ -161,7 +165,10 @@ def _from_file(path: Path, count: int, seen: Mapping[str, str]) -> Iterator[Unse
     number: dict[str, int] = {}
     for row in rows:
         number[row.name] = number.get(row.name, 0) + 1
-        yield Unseen(row.name, row.prompt, row.columns.get("prompt_id") or f"{UNSEEN}-{number[row.name]}")
+        rest = {k: v for k, v in row.columns.items() if k not in ("prompt_id", "split")}
+        yield Unseen(
+            row.name, row.prompt, row.columns.get("prompt_id") or f"{UNSEEN}-{number[row.name]}", rest
+        )
 
 
 def _problems(
@@ -206,82 +213,6 @@ def plain(text: str) -> str:
 # ------------------------------------------------------------------------------------------ from a language model
 
 
-@cache
-def instructions() -> Mapping[str, Any]:
-    """What a writer is told: version, system text, user text, longest prompt; and the digest of all."""
-    data = resources.files("isr.bench").joinpath("writer.toml").read_bytes()
-    return {**toml_of(data.decode()), "digest": sha256_bytes(data)}
-
-
-def writer(spec: UnseenPart, root: Path = Path()) -> Card:
-    """The writer's card; a path is looked for from the study file. Raises ``CardError``, ``SecretError``."""
-    card = load_card(str(root / spec.writer) if spec.writer.endswith(".toml") else spec.writer)
-    if not card.traits.writes:
-        raise CardError(
-            f"images.unseen.writer: expected a card whose backend writes words, such as openai_chat; found {card.name} "
-            f"of {card.backend}; choose another, or give a file of prompts"
-        )
-    check_pair(card)
-    return card
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What a writer is asked about one image."""
-
-    name: str
-    system: str
-    text: str
-    response_format: Mapping[str, Any] | None
-    card: Card
-    count: int
-
-    @property
-    def digest(self) -> str:
-        return sha256_json(
-            {
-                "schema": SCHEMA,
-                "instructions": instructions()["digest"],
-                "writer": self.card.digest,
-                "image": self.name,
-                "system": self.system,
-                "text": self.text,
-                "response_format": self.response_format,
-            }
-        )
-
-
-def question(name: str, seen: str, caption: str, card: Card, count: int) -> Asked:
-    """The request for one image's prompts."""
-    told = instructions()
-    system = told["system"].strip().format(count=count)
-    text = told["user"].strip().format(caption=quoted(caption) if caption else "(none)", seen=quoted(seen))
-    return Asked(
-        name=name, system=system, text=text, response_format=_format(card, count), card=card, count=count
-    )
-
-
-def _format(card: Card, count: int) -> Mapping[str, Any] | None:
-    structured = card.decoding.structured
-    if structured == "words":
-        return None
-    if structured == "json_object":
-        return {"type": "json_object"}
-    prompts: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
-    if structured == "json_schema":
-        prompts |= {"minItems": count, "maxItems": count}
-    schema = {
-        "type": "object",
-        "properties": {"prompts": prompts},
-        "required": ["prompts"],
-        "additionalProperties": False,
-    }
-    return {
-        "type": "json_schema",
-        "json_schema": {"name": "unseen_prompts", "strict": True, "schema": schema},
-    }
-
-
 async def _ask_all(
     spec: UnseenPart,
     card: Card,
@@ -291,7 +222,10 @@ async def _ask_all(
     on_reply: Callable[[int], None],
 ) -> dict[str, Answer]:
     """A completed reply for every image, from the record or from the model; each is recorded as it comes."""
-    asked = {n: question(n, text, described.get(n, ""), card, spec.count) for n, text in seen.items()}
+    asked = {
+        n: question(n, text, described.get(n, ""), card, spec.count, bool(spec.captions))
+        for n, text in seen.items()
+    }
     known = _recorded(record)
     found = {n: known[q.digest] for n, q in asked.items() if q.digest in known}
     missing = [q for n, q in asked.items() if n not in found]
@@ -358,6 +292,19 @@ def read(answer: Answer, count: int, seen: str) -> list[str] | str:
     return "the seen prompt again" if plain(seen) in {plain(t) for t in texts} else texts
 
 
+def read_captions(answer: Answer, count: int) -> list[str] | str:
+    """The captions in a reply whose prompts are of use; a text that says why these are not."""
+    found = json_of(answer.text).get("captions")
+    texts = [" ".join(c.split()) for c in found if isinstance(c, str)] if isinstance(found, list) else []
+    if len(texts) != count:
+        return f"{len(texts)} captions where {count} were asked"
+    longest = instructions(True)["longest"]
+    fine = all(t and t.isprintable() and len(t) <= longest for t in texts)
+    return (
+        texts if fine else f"a caption that is empty, above {longest} characters, or has control characters"
+    )
+
+
 def _recorded(record: Path) -> dict[str, Answer]:
     """The replies of a record by the digest of their request; the first of each counts."""
     found: dict[str, Answer] = {}
@@ -382,7 +329,7 @@ def _append(record: Path, asked: Asked, answer: Answer) -> None:
         "schema": SCHEMA,
         "request": asked.digest,
         "image": asked.name,
-        "instructions": instructions()["digest"],
+        "instructions": instructions(asked.captioned)["digest"],
         "writer": asked.card.signature,
         "model": asked.card.model,
         "count": asked.count,
@@ -402,9 +349,13 @@ def _append(record: Path, asked: Asked, answer: Answer) -> None:
 
 
 def _table(
-    rows: Sequence[PromptRow], unseen: Mapping[str, Sequence[Unseen]], kept: Sequence[PromptRow]
+    rows: Sequence[PromptRow],
+    unseen: Mapping[str, Sequence[Unseen]],
+    kept: Sequence[PromptRow],
+    own: Collection[str],
 ) -> bytes:
-    others = sorted({c for r in (*rows, *kept) for c in r.columns} - {"prompt_id", "split"})
+    told = {c for some in unseen.values() for one in some for c in one.columns}
+    others = sorted({*told, *(c for r in (*rows, *kept) for c in r.columns)} - {"prompt_id", "split"})
     held = io.StringIO()
     writer = Writer(held)
     writer.writerow(["name", "prompt", "prompt_id", "split", *others])
@@ -412,7 +363,10 @@ def _table(
         rest = [row.columns.get(c, "") for c in others]
         writer.writerow([row.name, row.prompt, row.columns.get("prompt_id", SEEN), SEEN, *rest])
         for one in unseen.get(row.name, ()):
-            writer.writerow([one.name, one.prompt, one.prompt_id, UNSEEN, *rest])
+            given = {c: v for c, v in row.columns.items() if c not in {*own, *told}} | dict(one.columns)
+            writer.writerow(
+                [one.name, one.prompt, one.prompt_id, UNSEEN, *(given.get(c, "") for c in others)]
+            )
     for row in kept:
         own = [row.columns.get(c, "") for c in ("prompt_id", "split", *others)]
         writer.writerow([row.name, row.prompt, *own])

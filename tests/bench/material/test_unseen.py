@@ -132,7 +132,7 @@ def test_a_reply_is_found_again_whatever_is_in_it(
     tmp_path: Path, card: Callable[..., str], mark: str
 ) -> None:
     with serving() as server:
-        asked = question("a", "make it red", "a cow", writer(UnseenPart(writer=card(server))), 1)
+        asked = question("a", "make it red", "a cow", writer(card(server)), 1)
     answer = Answer(text=f'{{"prompts": ["add{mark}snow"]}}', finish_reason="stop")
     for _ in range(2):
         _append(tmp_path / "unseen.jsonl", asked, answer)

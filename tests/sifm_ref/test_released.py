@@ -1,0 +1,104 @@
+"""Ours against the numbers that released code gave (``released/record.py``), on tiny editors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs isr-eval[sifm]")
+pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
+
+from sifm_ref.budget import Budget  # noqa: E402
+from sifm_ref.descent import gradient_of  # noqa: E402
+from sifm_ref.methods import editshield, photoguard_diffusion, sds  # noqa: E402
+from sifm_ref.noise import Noise  # noqa: E402
+from sifm_ref.registry import method  # noqa: E402
+from sifm_ref.scene import Scene  # noqa: E402
+from tests.sifm_ref.released.record import SEED, moved, repainted, shapes, source, tiny  # noqa: E402
+
+SAME = 1 - 1e-6
+
+
+@pytest.fixture(scope="module")
+def box() -> Any:
+    return shapes()
+
+
+def released(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((Path(__file__).parent / "released" / f"{name}.json").read_text())
+    return found
+
+
+def cosine(mine: Any, theirs: list[float]) -> float:
+    other = torch.tensor(theirs, dtype=torch.float64).view_as(mine)
+    return float((mine * other).sum() / (mine.norm() * other.norm()))
+
+
+def place() -> Scene:
+    return Scene(source(), ("make the circle red",))
+
+
+def editshields(box: Any, preset: str, **settings: str) -> Callable[[Any, Any], Any]:
+    config = method("editshield", preset, settings).config
+    return gradient_of(editshield.editshield_loss(box, place(), config, Noise([SEED])))
+
+
+@pytest.mark.parametrize("preset", ["released", "released_gaussian"])
+def test_editshields_loss_and_gradient(box: Any, preset: str) -> None:
+    theirs = released("editshield")[preset]
+    loss, gradient = editshields(box, preset)(moved(), Noise([SEED]))
+    assert loss.item() == pytest.approx(theirs["loss"], rel=1e-6)
+    assert cosine(gradient, theirs["gradient"]) > SAME
+    assert gradient.norm().item() == pytest.approx(torch.tensor(theirs["gradient"]).norm().item(), rel=1e-5)
+
+
+def test_editshields_range_is_a_choice_that_matters(box: Any) -> None:
+    """On [-1, 1], or of the mode, it is another attack: what ``adaptation`` is, and says."""
+    theirs = released("editshield")["released"]["gradient"]
+    for changes in ({"shown": "signed"}, {"compare": "latent"}):
+        _, gradient = editshields(box, "released", **changes)(moved(), Noise([SEED]))
+        assert cosine(gradient, theirs) < 0.95, changes
+
+
+def test_editshields_loop_is_adam_and_ends_in_the_budget(box: Any) -> None:
+    theirs = released("editshield")["loop"]
+    found = method("editshield", "released", {"descent.steps": str(theirs["steps"])})
+    made = found.function(box, place(), budget=Budget(), config=found.config, noise=Noise([SEED]))
+    change = made.image - source()
+    assert cosine(change, theirs["change"]) > SAME
+    assert change.abs().max().item() == pytest.approx(theirs["steps"] * 1e-3, rel=0.05)
+    assert len(made.losses) == theirs["steps"] + 1
+    longer = method("editshield", "released", {"descent.steps": "6"})
+    tight = Budget(1 / 255)
+    made = longer.function(box, place(), budget=tight, config=longer.config, noise=Noise([SEED]))
+    assert (made.image - source()).abs().max() <= tight.eps + 1e-12
+
+
+def test_the_direction_of_sds(tmp_path: Path) -> None:
+    """Timesteps of the whole range and a sampled latent, as ``released`` has them; ``descend`` draws others."""
+    box, theirs = tiny("sd_img2img"), released("sds")
+    found = {}
+    for preset in ("released", "descend"):
+        config = method("sds", preset).config
+        _, found[preset] = sds.sds_direction(box, place(), config)(moved(), Noise([SEED]))
+    assert cosine(found["released"], theirs["gradient"]) > SAME
+    assert torch.equal(-found["released"].sign().flatten(), torch.tensor(theirs["sign"]).double())
+    assert cosine(found["descend"], theirs["gradient"]) < 0.9
+
+
+def test_photoguards_diffusion_attack() -> None:
+    """Four steps of the pipeline's scheduler to where that ends, on the tiny inpainting editor."""
+    box, theirs = tiny("sd_inpaint"), released("photoguard_diffusion")
+    config = method("photoguard_diffusion", "released").config
+    scene = Scene(source(), ("",), repainted())
+    loss, gradient = gradient_of(photoguard_diffusion.diffusion_loss(box, scene, config))(
+        moved(), Noise([SEED])
+    )
+    gradient = gradient * (1 - scene.mask)
+    assert loss.item() == pytest.approx(theirs["loss"], rel=1e-6)
+    assert cosine(gradient, theirs["gradient"]) > SAME
+    assert gradient.norm().item() == pytest.approx(torch.tensor(theirs["gradient"]).norm().item(), rel=1e-5)
