@@ -126,9 +126,8 @@ def _files(
     )
     if refusals := contents.directory.refusals:
         yield REFUSALS, "".join(json.dumps(r.as_dict(), ensure_ascii=False) + "\n" for r in refusals).encode()
-    counted = (
-        plan if run.result.until is None else replace(plan, edits=plan.edits[: run.result.data["edits"]])
-    )
+    until = run.result.until  # where the rule is met, answers to later images count in nothing
+    counted = replace(plan, edits=plan.edits[: run.result.data["edits"]]) if until and until["met"] else plan
     yield "answers.jsonl", b"".join(_answers(counted, store_path))  # not those to images after a stop
     for rubric in plan.rubrics.values():
         yield f"rubrics/{rubric.name}.toml", rubric.text.encode()

@@ -16,10 +16,11 @@ from isr.judging.recorded_card import recorded_panel
 from isr.judging.rubrics import Rubric, load_rubric
 from isr.judging.thresholds import parse_recalibration
 from isr.reading import Unreadable, read_bytes
+from isr.scoring.estimates import Settings
 from isr.scoring.places import RECORD, cache_of, home_of
 from isr.scoring.result import Result
+from isr.scoring.sequenced import order_of
 from isr.scoring.stored import StoredRun, read_stored
-from isr.scoring.until import order_of
 from isr.signature import Signature
 
 
@@ -65,6 +66,7 @@ def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
             f"({directory.digest[:19]}); score again, or restore the images and the metadata"
         )
     settings = Signature.parse(result.signature)
+    Settings.signed(settings)  # or it says what is wrong with it
     seed = order_of(settings)
     edits = in_order(directory.edits, seed)
     edits = edits[: int(settings["limit"])] if "limit" in settings else edits

@@ -23,7 +23,7 @@ from isr.judging.thresholds import read_recalibration
 from isr.reading import Unreadable
 from isr.scoring.estimates import Settings
 from isr.scoring.result import Result
-from isr.scoring.until import order_of
+from isr.scoring.sequenced import order_of
 from isr.signature import Signature
 from isr.types import ImageRef, Question
 

@@ -138,7 +138,7 @@ def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verif
             found.unproved.append("arithmetic: the answers cannot be read")
             return
         settings = opened.settings
-        stop = None if settings.until is None else stop_of(plan, store, settings, progress)
+        stop = None if settings.until is None else stop_of(plan, store, settings)
         tally = Tally(plan, opened.directory, settings, opened.manifest["by"], stop)
         writer = _Table(table, tally.plan)
         try:

@@ -212,35 +212,27 @@ class _JudgeRun:
                 self.store.complete(requests)
             for request in requests:
                 ask = asked.get(request.key, 0)
-                if ask is None and self.answered is None:
-                    self.answered = request
-                if ask is None or (
-                    not ask and request.key not in self.in_flight and self.store.asks([request.key])
-                ):  # the latter: another process was faster
-                    self._found(request)
+                if ask == 0 and request.key not in self.in_flight and self.store.asks([request.key]):
+                    ask = asks_left(self.plan, self.store, [request]).get(
+                        request.key, 0
+                    )  # another process was faster
+                if ask is None:
+                    self.answered = self.answered or request
+                    self.progress.stored += 1
+                    self._settled(request)
                 elif request.key not in self.in_flight:
                     self.in_flight.add(request.key)
                     yield request, ask
 
-    def _found(self, request: Request) -> None:
-        self.progress.stored += 1
-        self._settled(request)
-
     async def _chunks(self) -> AsyncIterator[list[tuple[Edit, Arm]]]:
         """What is judged, a part at a time: at random within it, or image by image where the plan has an order."""
         order = random.Random(os.getpid())  # noqa: S311  (processes on one store seldom meet at a request)
-        if self.plan.order_seed is None or self.prefix is None:
-            judged = arms_of(self.plan.edits)
-            while chunk := list(islice(judged, CHUNK)):
-                order.shuffle(chunk)
+        if self.plan.order_seed is not None and self.prefix is not None:
+            async for chunk in self.prefix.chunks(order):
                 yield chunk
             return
-        known, stored = self.prefix.complete, arms_of(self.plan.edits[: self.prefix.edits])
-        while chunk := list(islice(stored, CHUNK)):
-            yield chunk
-        for number, edits in enumerate(self.prefix.images[known:], known):
-            await self.prefix.room(number)
-            chunk = list(arms_of(edits))
+        judged = arms_of(self.plan.edits)
+        while chunk := list(islice(judged, CHUNK)):
             order.shuffle(chunk)
             yield chunk
 
@@ -261,8 +253,8 @@ class _JudgeRun:
 
     def _is_over(self) -> bool:
         """Whether nothing more is asked; what is in flight may have been paid for, and is waited for."""
-        met = self.prefix is not None and self.prefix.met
-        return met or self.interrupt.is_set() or bool(self.progress.stopped)
+        done = self.prefix is not None and self.prefix.is_over
+        return done or self.interrupt.is_set() or bool(self.progress.stopped)
 
     def _settled(self, request: Request) -> None:
         if self.prefix is not None:
@@ -311,11 +303,18 @@ class _JudgeRun:
         return again
 
     async def _keep_refused(self) -> None:
+        again = []
         while self.refused:
             one = self.refused.pop()
             await asyncio.wrap_future(self.store.put(one.request, one.ask, one.answer))
-            if self._count(one.request, one.answer, 0.0) not in self.plan.reask or one.ask:
+            reason = self._count(one.request, one.answer, 0.0)
+            if self.plan.order_seed is not None and not one.ask and reason in self.plan.reask:
+                again.append(one.request)
+            else:
                 self._settled(one.request)
+        for request in again:  # an image waits for its second asks
+            if not self._is_over():
+                await self._one(request, 1)
 
     def _has_usable(self) -> bool:
         """Whether the store holds an answer of this judge that is more than a technical failure."""
@@ -419,7 +418,8 @@ class _JudgeRun:
         self.progress.failures += 1
         self.progress.failed[request.key] = error.reason
         self.progress.undecided[error.reason] += 1
-        self._settled(request)
+        if self.prefix is not None:
+            self.prefix.advance()
 
     def _sum_up(self) -> None:
         """Says once how often each warning was meant, and that a host was too slow for so many requests at once."""

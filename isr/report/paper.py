@@ -185,7 +185,7 @@ def _until(result: Result) -> str:
         end = f"to be stopped once the half-width of {each} is {half}{split}, which {images} do not reach: the run is not finished"
     else:
         end = f"to be stopped once the half-width of {each} is {half}{split}, which all {until['of']} images do not reach"
-    return f"{asked}, {end}. The sequences are about new images like these. "
+    return f"{asked}, {end}. "
 
 
 def _undecided(result: Result) -> str:

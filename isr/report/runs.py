@@ -96,7 +96,10 @@ class ReportRun:
         """The rate among some rows by the run's own kind of interval, with its bounds."""
         found = self.outcomes(rows, judge)
         frame = Frame.of_units([Unit(*(r[c] for c in Unit._fields)) for r in rows], [False] * len(rows))
-        return Rates(frame, found, self._made).of(found.immunized_low, found.immunized_high, noted=False)
+        made = self._made
+        if rows and all(r.get("arm") == "control" for r in rows):
+            made = replace(made, family=1)  # control edits are no treatment: they have the whole level
+        return Rates(frame, found, made).of(found.immunized_low, found.immunized_high, noted=False)
 
     @cached_property
     def _made(self) -> Settings:

@@ -14,7 +14,7 @@ import numpy as np
 
 from isr.errors import InputError
 from isr.scoring.outcomes import Outcomes
-from isr.scoring.sequenced import half_width_of, sequence_estimate, without_interval
+from isr.scoring.sequenced import sequence_estimate, stop_in, without_interval
 from isr.signature import Signature
 from isr.stats.difference import difference_interval, tipping_share
 from isr.stats.endpoints import Correction
@@ -70,14 +70,15 @@ class Settings:
             raise InputError(
                 f"signature: estimates: expected 1 to {RULES}; found {said!r}; install a newer isr"
             )
+        until, family = stop_in(by)
         return cls(
             level or float(by.get("level", "0.95")),
-            cast("Method", "logit-t" if "until" in by else by.get("interval", "logit-t")),
+            cast("Method", by.get("interval", "logit-t") if until is None else "logit-t"),
             cast("Prompts", by.get("prompts", "fixed")),
             cast("Estimand", by.get("estimand", "edit-mean")),
             rules,
-            until=half_width_of(by.get("until")) if "until" in by else None,
-            family=int(by.get("sequence", "1").rpartition(":")[2]),
+            until=until,
+            family=family,
         )
 
 

@@ -196,8 +196,8 @@ def require_fixed(what: str, signatures: Mapping[str, str]) -> None:
         if rule := Signature.parse(signature).get("until"):
             raise UsageError(
                 f"{what}: expected a fixed number of images; found {name}, which stops by {rule}: intervals and tests for "
-                "a fixed number do not hold where asking stopped by what was seen; score the directory without --until (its stored "
-                "answers cost nothing again)"
+                "a fixed number do not hold where asking stopped by what was seen; score the directory without --until (answers that are stored "
+                "cost nothing again, those to the other images do)"
             )
 
 

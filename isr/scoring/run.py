@@ -47,6 +47,7 @@ from isr.signature import Signature
 from isr.version import __version__
 
 log = logging.getLogger("isr")
+LOOKED = 0  # seed of the order of images in a run that is only looked at
 
 
 @dataclass(kw_only=True)
@@ -201,12 +202,15 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
     trouble: IsrError | None = None
     with Store(options.store_path) as store:
         watch.stage("judging")
-        prefix = None
-        if settings.until is not None or (watch.looks and can_be_looked_at(plan.edits, settings)):
-            prefix = looking(plan, store, settings, watch.progress)
+        prefix, asking = None, plan
+        if settings.until is None and watch.looks and can_be_looked_at(plan.edits, settings):
+            # who looks, looks at images in an order that nobody chose; what is asked, and the result, are the same
+            asking = replace(plan, edits=tuple(in_order(plan.edits, LOOKED)), order_seed=LOOKED)
+        if asking.order_seed is not None:
+            prefix = looking(asking, store, settings, watch.progress)
         try:
             await judge_all(
-                plan,
+                asking,
                 store,
                 budget_usd=options.budget_usd,
                 progress=watch.progress,
@@ -224,7 +228,7 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
         watch.stage("estimating")
         unasked: int | None = None
         if settings.until is not None:
-            stop = await asyncio.to_thread(stop_of, plan, store, settings, watch.progress)
+            stop = await asyncio.to_thread(stop_of, plan, store, settings)
             unasked = await asyncio.to_thread(unused, plan, store, stop)
             tally = Tally(plan, directory, settings, by, stop)
         result = await asyncio.to_thread(_evaluate, tally, store, watch.progress, out)

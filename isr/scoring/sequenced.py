@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from isr.errors import InputError
+from isr.signature import Signature
 from isr.stats.multiplicity import simultaneous_level
 from isr.stats.sequence import OpenSequence
 from isr.types import Bools, Estimate, Floats, Ints
@@ -16,13 +18,12 @@ UNEQUAL_IMAGES = (
     "no interval: the images have unequal numbers of edits here, and a sequence is of image means"
 )
 SPLIT = "level split over"
-OUTSIDE = (
-    "the sequence does not hold the value, and was widened to: images of the beginning and of the end differ"
-)
+OUTSIDE = "the value lies outside the sequence, which was widened to hold it: as rare as its level says, or the images are not drawn alike"
 
 
 RULE = "half-width"
 SEQUENCE = "betting"  # in a signature
+ORDER = "image-seed"
 
 
 def half_width_of(text: str) -> float:
@@ -114,3 +115,34 @@ def without_interval(estimate: Estimate) -> Estimate:
 
 def _noted(estimate: Estimate, note: str) -> Estimate:
     return replace(estimate, notes=(*estimate.notes, note))
+
+
+def order_of(signature: Signature) -> int | None:
+    """The seed of the order in which a run was asked; ``None`` where it has no order. Raises ``ValueError`` for another order."""
+    if "order" not in signature:
+        return None
+    name, _, seed = signature["order"].partition(":")
+    if name != ORDER:
+        raise ValueError(f"order: expected {ORDER}; found {name}")
+    return int(seed)
+
+
+def stop_in(by: Signature) -> tuple[float | None, int]:
+    """(half-width, number of treatments) of a signature of a run that stops by a rule; (None, 1) of another.
+
+    Raises ``InputError`` for parts that do not belong together or say nothing.
+    """
+    stop = {n: by[n] for n in ("until", "order", "sequence") if n in by}
+    try:
+        until = half_width_of(stop["until"]) if stop else None
+        order_of(by)
+        family = int(by.get("sequence", "1").rpartition(":")[2])
+        if (stop and len(stop) < 3) or family < 1 or (by.get("interval") == SEQUENCE) != bool(stop):
+            raise ValueError
+    except (KeyError, ValueError):
+        found = "|".join(f"{k}={v}" for k, v in stop.items()) or "none"
+        raise InputError(
+            f"signature: expected until, order and sequence of a run that stops by a rule, or none of them; found {found}; it was made "
+            "by a newer isr, or changed by hand"
+        ) from None
+    return until, family

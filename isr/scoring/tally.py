@@ -37,8 +37,8 @@ from isr.scoring.outcomes import QUESTIONS, Ballot, Outcomes, outcomes
 from isr.scoring.records import Counts, JudgeRecord, PictureRemark, Reliability, UndecidedCount
 from isr.scoring.remarks import remarks
 from isr.scoring.result import GRADE_TOP, Part, Result, TreatmentPart
-from isr.scoring.sequenced import RULE, SEQUENCE, without_interval
-from isr.scoring.until import ORDER, Stop
+from isr.scoring.sequenced import ORDER, RULE, SEQUENCE, without_interval
+from isr.scoring.until import Stop
 from isr.scoring.until import told as until_told
 from isr.signature import Signature
 from isr.types import Arm, Edit, Estimate, PanelReason, Treatment, Unit
@@ -175,7 +175,7 @@ class Tally:
         if self.settings.until is None:
             return ()
         return (
-            ("until", f"{RULE}:{self.settings.until:g}"),
+            ("until", f"{RULE}:{self.settings.until!r}"),
             ("order", f"{ORDER}:{self.plan.order_seed}"),
             ("sequence", f"treatments:{self.settings.family}"),
         )

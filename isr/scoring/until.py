@@ -18,7 +18,6 @@ from isr.judging.store import Store
 from isr.scoring.outcomes import Ballot, outcomes
 from isr.scoring.records import UntilRecord
 from isr.scoring.sequenced import half_width_of
-from isr.signature import Signature
 from isr.stats.multiplicity import simultaneous_level
 from isr.stats.sequence import OpenSequence
 from isr.types import Arm, Edit, Treatment
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from isr.scoring.estimates import Settings
     from isr.scoring.options import Options
 
-ORDER = "image-seed"
 SLACK = 1e-9  # of a half-width, for its rounding
 
 
@@ -105,16 +103,6 @@ def can_be_looked_at(edits: Sequence[Edit], settings: Settings) -> bool:
     return settings.prompts == "fixed" and (settings.estimand == "image-mean" or not unequal(edits))
 
 
-def order_of(signature: Signature) -> int | None:
-    """The seed of the order in which a run was asked; ``None`` where it has no order. Raises ``ValueError`` for another order."""
-    if "order" not in signature:
-        return None
-    name, _, seed = signature["order"].partition(":")
-    if name != ORDER:
-        raise ValueError(f"order: expected {ORDER}; found {name}")
-    return int(seed)
-
-
 def _name(treatment: Treatment) -> str:
     return ", ".join(v for v in (treatment.method, treatment.eps and f"eps {treatment.eps}", treatment.config, treatment.surrogate) if v)  # fmt: skip
 
@@ -153,10 +141,14 @@ class Looking:
 
     @property
     def met(self) -> bool:
-        """Whether every treatment's half-width is as small as is wanted; never without a rule."""
+        """Whether every treatment's interval, as it is printed, is as narrow as is wanted; never without a rule.
+
+        What is printed holds the value too; a sequence that excludes every mean is no knowledge.
+        """
         half = self._until
         return half is not None and all(
-            s.images > 0 and (s.high - s.low) / 2 <= half + SLACK for s in self.sequences.values()
+            s.images > 0 and not s.empty and (max(s.high, s.most) - min(s.low, s.least)) / 2 <= half + SLACK
+            for s in self.sequences.values()
         )
 
     def looks(self) -> tuple[Look, ...]:
@@ -171,7 +163,7 @@ class Looking:
 def looking(plan: Plan, store: Store, settings: Settings, progress: Progress) -> Prefix:
     """The prefix of a run that is looked at while it goes on; it is met by the rule of the settings."""
     looked = Looking(plan, store, settings, progress)
-    return Prefix(plan, store, progress.failed, looked.add)
+    return Prefix(plan, store, progress.failed, looked.add, ends=settings.until is not None)
 
 
 # --------------------------------------------------------------------------- in the end
@@ -204,15 +196,15 @@ class Stop:
         return made
 
 
-def stop_of(plan: Plan, store: Store, settings: Settings, progress: Progress) -> Stop:
+def stop_of(plan: Plan, store: Store, settings: Settings) -> Stop:
     """Which images count, by the store alone: the same however the answers came, and however often the run was begun."""
-    prefix = looking(plan, store, settings, Progress(failed=progress.failed))
+    prefix = looking(plan, store, settings, Progress())
     prefix.advance()
     images = max(prefix.complete, 1)  # of none nothing could be said, not even why
     left = 0
     if not prefix.met:
         for missing, _ in _later(plan, store, prefix.images[prefix.complete :]):
-            left += len(missing - progress.failed.keys())
+            left += len(missing)
     return Stop(
         edits=sum(map(len, prefix.images[:images])),
         images=images,

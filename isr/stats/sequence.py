@@ -41,7 +41,7 @@ class BettingSequence:
 
     level: of the whole sequence; the chance that it EVER misses the mean is at most 1 - level. wanted: the half-width for which the
     bets are, if any. runs: how many sequences go on side
-    by side (simulations); 1 by default. grid: the candidates, rising within [0, 1], by default steps of 1/2000. Memory and work for
+    by side (simulations); 1 by default. ``empty`` says, for each, whether an image left no candidate; what was left before it then stands. grid: the candidates, rising within [0, 1], by default steps of 1/2000. Memory and work for
     each image: O(runs x candidates that are left). Raises ``StatisticsError`` for a level that is none.
 
     >>> one = BettingSequence(level=0.95)
@@ -63,6 +63,7 @@ class BettingSequence:
                 f"BettingSequence: wanted: expected a half-width between 0 and 1; found {wanted!r}"
             )
         self.images = 0
+        self.empty = np.zeros(runs, np.bool_)  # where what was seen excludes every mean
         self._wanted = wanted or 0.0
         self._stake = math.log(2 / (1 - level))  # a capital that began at 1 must reach 2 / alpha
         self._grid = np.arange(STEPS + 1) / STEPS if grid is None else np.asarray(grid, np.float64)
@@ -102,6 +103,7 @@ class BettingSequence:
         last = some.stop - (self._below[:, some] >= self._stake).sum(axis=1)
         first, last = np.maximum(self._first, first), np.minimum(self._last, last)
         kept = first < last  # what would leave nothing is not believed: the wider interval holds as well
+        self.empty = self.empty | ~kept
         self._first, self._last = np.where(kept, first, self._first), np.where(kept, last, self._last)
         self._learn(mean)
 
@@ -151,6 +153,11 @@ class OpenSequence:
     @property
     def high(self) -> float:
         return max(float(self._most.high[0]), self.low)
+
+    @property
+    def empty(self) -> bool:
+        """Whether what was seen excludes every mean: a rare event, or images that are not drawn alike."""
+        return bool(self._least.empty[0] or self._most.empty[0]) or float(self._most.high[0]) < self.low
 
     @property
     def least(self) -> float:

@@ -77,15 +77,27 @@ def test_images_are_looked_at_in_order_whatever_the_latency(plan: Plan, tmp_path
     assert seen == list(dict.fromkeys(e.cluster for e in plan.edits))[:6]
 
 
-def test_what_was_given_up_counts_as_settled(plan: Plan, tmp_path: Path) -> None:
+def test_what_was_given_up_is_missing_and_the_prefix_is_stuck_where_nothing_else_is(
+    plan: Plan, tmp_path: Path
+) -> None:
     first, second = (keys_of(plan, plan.edits[4 * i : 4 * i + 4]) for i in (0, 1))
-    failed = dict.fromkeys([*first, *second[1:]], TransportReason.TIMEOUT)
+    failed: dict[bytes, TransportReason] = {}
     with Store(tmp_path / "isr.db") as store:
-        prefix = Prefix(plan, store, failed, lambda edits: False)
-        prefix.advance()
-        assert prefix.complete == 1
-        prefix.settle(second[0])
-        assert prefix.complete == 2
+        looked, bound = (Prefix(plan, store, failed, lambda edits: False, ends=e) for e in (False, True))
+        for prefix in (looked, bound):
+            prefix.advance()
+            for key in [*first, *second[2:]]:
+                prefix.settle(key)
+            assert (prefix.complete, prefix.stuck) == (1, False)
+        failed[second[0]] = TransportReason.TIMEOUT
+        for prefix in (looked, bound):
+            prefix.advance()
+            assert not prefix.stuck  # another answer may still come
+        failed[second[1]] = TransportReason.TIMEOUT
+        for prefix in (looked, bound):
+            prefix.advance()
+            assert (prefix.complete, prefix.stuck) == (1, True)
+        assert (looked.is_over, bound.is_over) == (False, True)
 
 
 def test_a_judge_waits_where_it_is_far_ahead_and_something_is_in_flight(plan: Plan, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import hashlib
 import json
@@ -17,14 +18,18 @@ import pytest
 import isr
 from isr.bundle.archive import Bundle, write_bundle
 from isr.bundle.gather import gather
-from isr.errors import UsageError
+from isr.bundle.verify import verify
+from isr.errors import InputError, UsageError
 from isr.people.correct import correct
 from isr.people.judgements import read_source
 from isr.report.paper import methods
 from isr.report.runs import read_report_run
+from isr.scoring.estimates import Settings
 from isr.scoring.listing import runs_of
 from isr.scoring.options import Options, check_options
+from isr.scoring.run import Watch, run
 from isr.scoring.text import render
+from isr.signature import Signature
 from isr.stats import BettingSequence
 from tests.bundle.bundles import found, rewritten
 from tests.chat_server import Running, serving
@@ -328,45 +333,114 @@ def protected_all(root: Path) -> Rows:
     return protected(root / "whole")
 
 
-def test_a_request_without_a_reply_is_undecided_until_it_is_filled(tmp_path: Path) -> None:
-    """Recorded answers lack one of the first image: the run goes on, says so, and is no finished one."""
+@pytest.fixture
+def flaky(tmp_path: Path) -> Iterator[tuple[Running, Path]]:
+    """A judge whose faults can be chosen, and 60 images of one edit."""
+    make_directory(tmp_path / "edits", images=60, prompts=1, methods=("a",), controls=False)
+    with serving(faults="none", seed=4) as server:
+        (tmp_path / "judge.toml").write_text(card_text(server.base_url, max_attempts=2, max_wait_s=1))
+        yield server, tmp_path
 
-    def say(number: int) -> Mapping[str, Any]:
-        return {**answer(number), "reasoning": "x", "score": 0, "verdict": "fails"}
 
-    recorded_run(tmp_path, images=30, prompts=1, say=say, until="half-width=0.2")
-    whole = isr.Result.load(tmp_path / "edits.isr")
+def scored(root: Path, name: str, store: str, **options: Any) -> isr.Result:
+    return isr.score(
+        root / "edits", judge=root / "judge.toml", out=root / name, store=root / store, until=RULE, **options
+    )
+
+
+@pytest.mark.parametrize("reask", [(), ("refusal",)])
+def test_requests_without_a_reply_end_the_run_until_they_are_filled(
+    flaky: tuple[Running, Path], reask: tuple[str, ...]
+) -> None:
+    """The result is of the images before, the run is not finished, its bundle holds; filled, it is as if nothing had been."""
+    server, root = flaky
+    server.change(faults={"refusal": 0.15})
+    whole = scored(root, "whole", "whole.db", reask=reask)
     assert whole.until is not None
     assert whole.until["met"]
-    first = rows_in(tmp_path / "edits.isr")[0]["image_id"]
-    lines = (tmp_path / "answers.jsonl").read_text().splitlines()
-    gone = [json.loads(line)["content"] for line in lines].index(_content(tmp_path, first))
-    (tmp_path / "fewer.jsonl").write_text("\n".join([*lines[:gone], *lines[gone + 1 :]]) + "\n")
-    sets = f"engine.answers={tmp_path / 'fewer.jsonl'}"
-    result = isr.score(
-        tmp_path / "edits",
-        judge=tmp_path / "recorded.toml",
-        sets=sets,
-        until="half-width=0.2",
-        out=tmp_path / "f",
+    assert not whole.unfinished
+    server.change(faults={"refusal": 0.15, "down": 0.12})
+    broken = scored(root, "flaky", "flaky.db", reask=reask)
+    assert broken.until is not None
+    assert not broken.until["met"]
+    assert broken.unfinished["not_asked"] == broken.until["left"] > 0
+    write_bundle(gather(root / "flaky"), root / "flaky.db", root / "flaky.zip")
+    with Bundle(root / "flaky.zip") as bundle:
+        verification, _ = verify(bundle)
+    assert verification.faults == []
+    server.change(faults={"refusal": 0.15})
+    filled = scored(root, "flaky", "flaky.db", reask=reask)
+    assert filled.to_json() == whole.to_json()
+
+
+def test_requests_that_the_host_refuses_are_asked_again_at_once(flaky: tuple[Running, Path]) -> None:
+    server, root = flaky
+    server.change(faults={"rejected": 0.1})
+    plain = scored(root, "plain", "plain.db")
+    before = server.stats()["calls"]
+    again = scored(root, "again", "again.db", reask=("request_rejected",))
+    assert plain.until is not None
+    assert again.until is not None
+    assert again.until["met"]
+    assert server.stats()["calls"] - before < 2 * 60  # not the whole directory
+
+
+def test_the_rule_is_signed_with_every_digit(flaky: tuple[Running, Path]) -> None:
+    _, root = flaky
+    options: dict[str, Any] = {"judge": root / "judge.toml", "store": root / "s.db"}
+    found = isr.score(root / "edits", out=root / "digits", until="half-width=0.234567891", **options)
+    assert "|until=half-width:0.234567891|" in found.signature
+    write_bundle(gather(root / "digits"), root / "s.db", root / "digits.zip")
+    with Bundle(root / "digits.zip") as bundle:
+        verification, _ = verify(bundle)
+    assert verification.faults == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("|order=image-seed:0", ""),
+        ("|order=image-seed:0", "|order=image-seed:x"),
+        ("|order=image-seed:0", "|order=foo:0"),
+        ("|sequence=treatments:1", "|sequence=treatments:0"),
+        ("|sequence=treatments:1", "|sequence=treatments:x"),
+        ("|until=half-width:0.2", "|until=half-width:9"),
+        ("|until=half-width:0.2", ""),
+    ],
+)
+def test_signatures_that_were_changed_by_hand_are_named(old: str, new: str) -> None:
+    signed = "isr=1|interval=betting|level=0.95|estimates=2|until=half-width:0.2|order=image-seed:0|sequence=treatments:1"
+    assert Settings.signed(Signature.parse(signed)).until == 0.2
+    assert old in signed
+    with pytest.raises(InputError, match="expected until, order and sequence of a run that stops by a rule"):
+        Settings.signed(Signature.parse(signed.replace(old, new)))
+
+
+def test_who_looks_looks_at_images_in_an_order_that_nobody_chose(tmp_path: Path) -> None:
+    """The first half of the names fails, the others do not: in the order of names every look would be wrong."""
+
+    def say(number: int) -> Mapping[str, Any]:
+        fails = number < 80  # two questions about each of 40 images
+        return {
+            **answer(number),
+            "reasoning": "x",
+            "score": 0 if fails else 4,
+            "verdict": "fails" if fails else "fine",
+        }
+
+    run_dir = recorded_run(tmp_path, images=80, prompts=1, say=say)
+    plain = isr.Result.load(run_dir)
+    watch = Watch(looks=True)
+    options = Options(
+        directory=tmp_path / "edits",
+        judge=str(tmp_path / "recorded.toml"),
+        out=tmp_path / "looked",
+        store=tmp_path / "looked.db",
     )
-    assert result.unfinished == {"not_asked": 1}
-    assert result.until is not None
-    assert result.until["met"]
-    e = result.treatments[0].estimates["isr"]
-    assert e.bounds is not None
-    assert e.bounds[0] <= e.bounds[1] == 1.0
-    assert e.clusters >= whole.until["images"]
-
-
-def _content(root: Path, image: str) -> str:
-    """The digest of the first request about an image."""
-    from isr.judging.cards import load_panel
-    from isr.judging.edits import load_edits
-    from isr.judging.plan import Plan, arms_of
-    from isr.judging.rubrics import load_pair
-
-    edits = [e for e in load_edits(root / "edits").edits if e.cluster == image]
-    panel = load_panel(str(root / "recorded.toml"))
-    plan = Plan(root=root / "edits", edits=edits, rubrics=load_pair(), panel=panel)
-    return next(plan.requests(panel.members[0], arms_of(edits))).content
+    done = asyncio.run(run(options, watch))
+    seen = [(look.low, look.high) for look in watch.progress.looks]
+    assert done.result.to_json() == plain.to_json()
+    assert seen
+    rate = plain.treatments[0].estimates["isr"].value
+    assert rate is not None
+    assert all(low <= rate <= high for low, high in seen)

@@ -46,7 +46,7 @@
     }));
     $("looked").textContent = now.until
       ? `Intervals hold at every look. The run stops by ${now.until}.`
-      : "Intervals hold at every look, where images stand in an order that was not chosen by what becomes of them. The result will have the interval for a fixed number of images.";
+      : "Intervals hold at every look: images are asked in an order by a seed. The result will have the interval for a fixed number of images.";
     for (const name of ["looks", "looked"]) $(name).hidden = !now.looks.length;
     $("partial").textContent = now.partial;
     const key = JSON.stringify(now.newest.map((x) => [x.at, x.question, x.prompt.slice(0, 40)]));
