@@ -138,11 +138,13 @@ def stopping(law: str, p: float, wanted: float, runs: int, key: Sequence[int]) -
     """Images that a run asks until its half-width is small enough, (runs,)."""
     rng = np.random.default_rng(key)
     sequence = BettingSequence(runs=runs, wanted=wanted)
-    asked = np.zeros(runs)
+    asked, total = np.zeros(runs), np.zeros(runs)
     for x in _images(rng, LAWS[law][0], p, runs):
         sequence.add(x)
-        half = (sequence.high - sequence.low) / 2
-        asked[(asked == 0) & (half <= wanted + 1e-9)] = sequence.images
+        total = total + x
+        value = total / sequence.images  # what is printed holds it too
+        half = (np.maximum(sequence.high, value) - np.minimum(sequence.low, value)) / 2
+        asked[(asked == 0) & (half <= wanted + 1e-9) & ~sequence.empty] = sequence.images
         if (asked > 0).all():
             break
     return np.where(asked > 0, asked, MOST_IMAGES)
