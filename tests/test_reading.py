@@ -55,9 +55,9 @@ OPENS_ITSELF = {
     "isr/judging/cards.py": {"file.read_text('utf-8')": "cards of the package"},
     "isr/judging/keys.py": {"file.read_text('utf-8')": "cards of the package"},
     "isr/judging/rubrics.py": {"file.read_text('utf-8')": "rubrics of the package"},
-    "isr/bench/material/unseen.py": {
-        "resources.files('isr.bench').joinpath('writer.toml').read_bytes()": "instructions of the package",
-        "record.open('ab')": "a record that is appended to",
+    "isr/bench/material/unseen.py": {"record.open('ab')": "a record that is appended to"},
+    "isr/bench/material/writing.py": {
+        "resources.files('isr.bench').joinpath(name).read_bytes()": "instructions of the package"
     },
     "isr/report/page.py": {
         "resources.files('isr.report').joinpath('static', name).read_text('utf-8')": "scripts of the package",

@@ -177,6 +177,7 @@ def test_lpips_is_piqs(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(mine(x, y), theirs(x, y))
 
 
+@pytest.mark.slow
 def test_two_ssims_have_two_names_at_512() -> None:
     """Pooled they differ by .08 at the paper's size; the one at full size is what sifm_ref writes into metadata."""
     import torch

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -25,6 +24,7 @@ from torch import Tensor
 from sifm_ref.editor import Settings, WhiteBox
 from sifm_ref.loading import load
 from sifm_ref.noise import Noise, seed_of
+from tests.processes import run
 from tests.sifm_ref.checkpoints import build
 from tests.sifm_ref.scenes import picture
 
@@ -81,9 +81,7 @@ def numbers(x: Tensor) -> list[float]:
 
 def functions(clone: Path, file: str, names: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
     """The named functions of a file of the clone, run in a namespace of what they use."""
-    text = subprocess.run(
-        ["git", "-C", clone, "show", f"HEAD:{file}"], check=True, capture_output=True, text=True
-    ).stdout
+    text = run(["git", "-C", clone, "show", f"HEAD:{file}"], check=True).stdout
     if file.endswith(".ipynb"):
         cells = ["".join(c["source"]) for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
         text = "\n".join(c for c in cells if any(f"def {name}(" in c for name in names))
@@ -275,9 +273,7 @@ RECORDED: Mapping[str, Callable[[Path], dict[str, Any]]] = {
 def main(name: str, place: str) -> None:
     """Writes ``NAME.json`` beside this file."""
     clone = Path(place)
-    head = subprocess.run(
-        ["git", "-C", clone, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
-    )
+    head = run(["git", "-C", clone, "rev-parse", "HEAD"], check=True)
     said = {"commit": head.stdout.strip(), **RECORDED[name](clone)}
     (HERE / f"{name}.json").write_text(json.dumps(said, separators=(",", ":")) + "\n")
 
