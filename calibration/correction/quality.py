@@ -259,7 +259,9 @@ def paired_quality(
         for s, h, y in zip(both, hits, (ya, yb), strict=True)
     ]
     core = quality_gap_core(both, hits, (ya, yb), marks, starts)
-    gap = _figure(core, "difference in J", linear_within(core, 2.0, level=level), int(marks.sum()), starts.size)
+    gap = _figure(
+        core, "difference in J", linear_within(core, 2.0, level=level), int(marks.sum()), starts.size
+    )
     if not all(0 < x.mean() < 1 for x in (ja, jb) if x.size):
         gap = replace(gap, low=None, high=None, notes=("the judge says one thing of every edit of a method",))
     return found[0], found[1], gap
