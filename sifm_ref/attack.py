@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+from isr.errors import UsageError
 from sifm_ref.budget import Budget
-from sifm_ref.descent import Descent, Gradient, Loss, gradient_of, projected_gradient
+from sifm_ref.descent import Descent, Gradient, Loss, gradient_of
 from sifm_ref.editor import WhiteBox
 from sifm_ref.features import loss_scale
 from sifm_ref.noise import Noise
@@ -40,13 +42,17 @@ def follow(
 ) -> Immunized:
     """Images (B, 3, H, W) that go against ``gradient(x, noise)`` in the budget: for methods that make one of their own.
 
-    What an inpainting editor repaints is left as it is. ``loop``: another than ``projected_gradient``, of its arguments.
+    What an inpainting editor repaints is left as it is. ``loop``: another than that of the descent, of its arguments.
     """
-    return (loop or projected_gradient)(
+    if loop is not None and type(descent) is not Descent:
+        raise UsageError(
+            "method: expected a loop that can be exchanged; found a preset whose release has its own; wrap another preset"
+        )
+    run = descent.run if loop is None else partial(loop, descent=descent)
+    return run(
         gradient,
         scene.source,
         budget=budget,
-        descent=descent,
         noise=noise,
         callback=callback,
         where=None if scene.mask is None else 1 - scene.mask,

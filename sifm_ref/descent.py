@@ -55,6 +55,21 @@ class Descent:
             return self.step_size
         return self.step_size * (1 - (1 - DECAYED) * number / self.steps)
 
+    def run(
+        self,
+        gradient: Gradient,
+        source: Tensor,
+        *,
+        budget: Budget,
+        noise: Noise,
+        callback: Callback = silent,
+        where: Tensor | None = None,
+    ) -> Immunized:
+        """``projected_gradient`` of this descent. A descent of another kind has its own loop, of the same arguments."""
+        return projected_gradient(
+            gradient, source, budget=budget, descent=self, noise=noise, callback=callback, where=where
+        )
+
 
 def gradient_of(loss: Loss, scale: float = 1.0) -> Gradient:
     """The gradient of a differentiable ``loss(x, noise) -> (B,)``, image by image. ``scale``: ``features.loss_scale``."""
@@ -85,16 +100,16 @@ def projected_gradient(
     direction. Each step is projected on the budget, then on [0, 1]; ``where`` (B, 1, H, W) keeps the perturbation
     off the rest. The trace has ``steps + 1`` values: the loss at every iterate, the last one included.
     """
-    delta = _start(source, budget, descent, noise.fork("start"))
+    delta = started(source, budget, descent, noise.fork("start"))
     draws = noise.fork("draws")
     losses = []
     for number in range(descent.steps):
-        x = _valid(source, delta, where)
-        loss, found = _averaged(gradient, x, draws, descent.repeats)
+        x = valid(source, delta, where)
+        loss, found = averaged(gradient, x, draws, descent.repeats)
         losses.append(loss)
-        delta = project(x - source - descent.step(number) * _direction(found, budget), budget)
+        delta = project(x - source - descent.step(number) * direction_of(found, budget), budget)
         callback(number + 1, loss)
-    x = _valid(source, delta, where)
+    x = valid(source, delta, where)
     losses.append(gradient(x, draws)[0])
     return Immunized(x, tuple(losses))
 
@@ -120,27 +135,27 @@ def free_adam(
     adam = torch.optim.Adam([x], lr=descent.step_size)
     losses = []
     for number in range(descent.steps):
-        loss, x.grad = _averaged(gradient, x.detach(), draws, 1)
+        loss, x.grad = averaged(gradient, x.detach(), draws, 1)
         losses.append(loss)
         adam.step()
         callback(number + 1, loss)
-    image = _valid(source, project(x.detach() - source, budget), where)
+    image = valid(source, project(x.detach() - source, budget), where)
     losses.append(gradient(image, draws)[0])
     return Immunized(image, tuple(losses))
 
 
-def _start(source: Tensor, budget: Budget, descent: Descent, noise: Noise) -> Tensor:
+def started(source: Tensor, budget: Budget, descent: Descent, noise: Noise) -> Tensor:
     if descent.start == "zero":
         return torch.zeros_like(source)
     radius = TINY if descent.start == "tiny" else budget.eps
     return project(noise.uniform(source.shape[1:], source) * radius, budget)
 
 
-def _valid(source: Tensor, delta: Tensor, where: Tensor | None) -> Tensor:
+def valid(source: Tensor, delta: Tensor, where: Tensor | None) -> Tensor:
     return (source + (delta if where is None else delta * where)).clamp(0, 1)
 
 
-def _averaged(gradient: Gradient, x: Tensor, noise: Noise, repeats: int) -> tuple[Tensor, Tensor]:
+def averaged(gradient: Gradient, x: Tensor, noise: Noise, repeats: int) -> tuple[Tensor, Tensor]:
     loss, found = gradient(x, noise)
     for _ in range(repeats - 1):
         further = gradient(x, noise)
@@ -152,7 +167,7 @@ def _averaged(gradient: Gradient, x: Tensor, noise: Noise, repeats: int) -> tupl
     return loss / repeats, found / repeats
 
 
-def _direction(gradient: Tensor, budget: Budget) -> Tensor:
+def direction_of(gradient: Tensor, budget: Budget) -> Tensor:
     if budget.norm == "linf":
         return gradient.sign()
     length = gradient.flatten(1).norm(dim=1).clamp_min(1e-30)

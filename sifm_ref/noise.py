@@ -31,11 +31,15 @@ class Noise:
 
     def normal(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """Standard normal numbers (B, *shape)."""
-        return torch.stack([torch.randn(*shape, generator=g) for g in self._generators]).to(like)
+        return torch.stack(
+            [torch.randn(*shape, generator=g, dtype=torch.float32) for g in self._generators]
+        ).to(like)
 
     def uniform(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """Uniform numbers (B, *shape) in [-1, 1)."""
-        return torch.stack([2 * torch.rand(*shape, generator=g) - 1 for g in self._generators]).to(like)
+        return torch.stack(
+            [2 * torch.rand(*shape, generator=g, dtype=torch.float32) - 1 for g in self._generators]
+        ).to(like)
 
     def integers(self, low: int, high: int, device: torch.device) -> Tensor:
         """One whole number (B,) in [low, high) for each image."""

@@ -14,10 +14,11 @@ pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
 from sifm_ref.budget import Budget  # noqa: E402
 from sifm_ref.descent import gradient_of  # noqa: E402
-from sifm_ref.methods import editshield, photoguard_diffusion, sds  # noqa: E402
+from sifm_ref.methods import blurguard, editshield, photoguard_diffusion, sds  # noqa: E402
 from sifm_ref.noise import Noise  # noqa: E402
 from sifm_ref.registry import method  # noqa: E402
 from sifm_ref.scene import Scene  # noqa: E402
+from tests.sifm_ref.released.blurguard import EPS, STEPS, halves, large  # noqa: E402
 from tests.sifm_ref.released.record import SEED, moved, repainted, shapes, source, tiny  # noqa: E402
 
 SAME = 1 - 1e-6
@@ -102,3 +103,17 @@ def test_photoguards_diffusion_attack() -> None:
     assert loss.item() == pytest.approx(theirs["loss"], rel=1e-6)
     assert cosine(gradient, theirs["gradient"]) > SAME
     assert gradient.norm().item() == pytest.approx(torch.tensor(theirs["gradient"]).norm().item(), rel=1e-5)
+
+
+def test_blurguards_loop(box: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fitted blurs, losses and change of ``released``, with two regions in place of SAM's."""
+    theirs = released("blurguard")
+    monkeypatch.setattr(blurguard, "regions_of", lambda source, config: halves())
+    found = method("blurguard", "released", {"descent.steps": str(STEPS)})
+    scene = Scene(large(), ("",))
+    made = found.function(box, scene, budget=Budget(EPS), config=found.config, noise=Noise([SEED]))
+    assert [x.item() for x in made.losses[:-1]] == pytest.approx(theirs["losses"], rel=1e-6)
+    assert cosine(made.image - large(), theirs["change"]) > SAME
+    fitted = blurguard.fitted(large(), halves(), found.config, Budget(EPS), Noise([SEED]).fork("sigmas"))
+    assert fitted[0].tolist() == pytest.approx(theirs["sigmas"], abs=1e-4)
+    assert max(theirs["sigmas"]) > 1.5  # from 1

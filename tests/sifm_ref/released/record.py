@@ -26,6 +26,7 @@ from sifm_ref.loading import load
 from sifm_ref.noise import Noise, seed_of
 from tests.processes import run
 from tests.sifm_ref.checkpoints import build
+from tests.sifm_ref.released.blurguard import blurguard
 from tests.sifm_ref.scenes import picture
 
 HERE = Path(__file__).parent
@@ -267,6 +268,9 @@ RECORDED: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     "editshield": editshield,
     "sds": sds,
     "photoguard_diffusion": photoguard_diffusion,
+    "blurguard": lambda clone: blurguard(
+        clone, box=shapes(), functions=functions, numbers=numbers, seed=SEED
+    ),
 }
 
 
