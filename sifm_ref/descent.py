@@ -145,6 +145,7 @@ def free_adam(
 
 
 def started(source: Tensor, budget: Budget, descent: Descent, noise: Noise) -> Tensor:
+    """The perturbation (B, 3, H, W) with which a descent begins."""
     if descent.start == "zero":
         return torch.zeros_like(source)
     radius = TINY if descent.start == "tiny" else budget.eps
@@ -152,10 +153,12 @@ def started(source: Tensor, budget: Budget, descent: Descent, noise: Noise) -> T
 
 
 def valid(source: Tensor, delta: Tensor, where: Tensor | None) -> Tensor:
+    """Images (B, 3, H, W) in [0, 1] with the perturbation where ``where`` (B, 1, H, W) lets it be."""
     return (source + (delta if where is None else delta * where)).clamp(0, 1)
 
 
 def averaged(gradient: Gradient, x: Tensor, noise: Noise, repeats: int) -> tuple[Tensor, Tensor]:
+    """Mean loss (B,) and gradient (B, 3, H, W) of ``repeats`` draws. Raises ``UsageError`` for NaN and infinity."""
     loss, found = gradient(x, noise)
     for _ in range(repeats - 1):
         further = gradient(x, noise)
@@ -168,6 +171,7 @@ def averaged(gradient: Gradient, x: Tensor, noise: Noise, repeats: int) -> tuple
 
 
 def direction_of(gradient: Tensor, budget: Budget) -> Tensor:
+    """A step's direction (B, 3, H, W): the gradient's signs (L-inf), or the gradient at length 1 (L2)."""
     if budget.norm == "linf":
         return gradient.sign()
     length = gradient.flatten(1).norm(dim=1).clamp_min(1e-30)
