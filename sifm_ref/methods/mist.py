@@ -3,48 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
-from isr.errors import UsageError
-from isr.files import file_digest
 from sifm_ref.attack import attack
 from sifm_ref.budget import Budget
 from sifm_ref.descent import Descent, Loss
 from sifm_ref.editor import WhiteBox
 from sifm_ref.features import accumulating
+from sifm_ref.methods._target import Target, target_picture
 from sifm_ref.noise import Noise
-from sifm_ref.pictures import read_rgb, to_tensor
-from sifm_ref.registry import PLACE
 from sifm_ref.scene import Callback, Immunized, Scene, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """``weight``: of the denoising loss (a mean) beside the textural one (a sum). ``prompt`` of the denoiser.
-
-    ``target``: a picture's file, brought to the size of each image (bicubic), as the release does with its ``MIST.png``,
-    which is not ours to ship; empty: a pattern of the same kind (small, high contrast, repeated) with tiles of ``period``
-    pixels. A configuration is known by the file's bytes (``target_sha256``), not by its place.
-    """
+class Config(Target):
+    """``weight``: of the denoising loss (a mean) beside the textural one (a sum). ``prompt`` of the denoiser. ``target``,
+    ``period``: see ``Target``; the release has its ``MIST.png``."""
 
     weight: float = 1e4
     prompt: str = "a painting"
-    period: int = 32
-    target: str = field(default="", metadata=PLACE)
-    target_sha256: str = field(default="", init=False)
     descent: Descent = field(default_factory=lambda: Descent(start="uniform"))
-
-    def __post_init__(self) -> None:
-        if self.target and not Path(self.target).is_file():
-            raise UsageError(
-                f"mist: target: expected a picture's file; found none at {self.target!r}; give its path from where the command "
-                "runs, or a whole one"
-            )
-        object.__setattr__(self, "target_sha256", file_digest(Path(self.target)) if self.target else "")
 
 
 PRESETS = {
@@ -83,7 +63,7 @@ def mist_loss(editor: WhiteBox, scene: Scene, config: Config) -> Loss:
     """The loss ``(x, noise) -> (B,)`` that is minimised; it draws a timestep and noise from ``noise``."""
     text = editor.text([config.prompt] * len(scene.prompts))
     with torch.no_grad():
-        goal = accumulating(editor.look(_target(scene.source, config), scene.mask).latents)
+        goal = accumulating(editor.look(target_picture(scene.source, config), scene.mask).latents)
 
     def loss(x: Tensor, noise: Noise) -> Tensor:
         look = editor.look(x, scene.mask, noise)
@@ -97,22 +77,3 @@ def mist_loss(editor: WhiteBox, scene: Scene, config: Config) -> Loss:
         return textural - config.weight * error
 
     return loss
-
-
-def _target(like: Tensor, config: Config) -> Tensor:
-    """The target picture (B, 3, H, W) in [0, 1] for images like these."""
-    if not config.target:
-        return pattern(like, config.period)
-    height, width = like.shape[-2:]
-    picture = read_rgb(Path(config.target)).resize((width, height), Image.Resampling.BICUBIC)
-    return to_tensor([picture], like.device, like.dtype).expand_as(like)
-
-
-def pattern(like: Tensor, period: int) -> Tensor:
-    """A repeated high-contrast glyph, (B, 3, H, W) in {0, 1}: rings crossed by diagonals."""
-    height, width = like.shape[-2:]
-    y = torch.arange(height, device=like.device).view(-1, 1) % period - period / 2
-    x = torch.arange(width, device=like.device).view(1, -1) % period - period / 2
-    rings = ((x.square() + y.square()).sqrt() // max(1, period // 8)) % 2
-    stripes = ((x + y) // max(1, period // 8)) % 2
-    return torch.logical_xor(rings > 0, stripes > 0).to(like).expand_as(like)

@@ -44,9 +44,9 @@ def test_the_papers_study_plans_offline() -> None:
     assert done.exit_code == 0, done.output
     plan = json.loads(done.stdout)
     assert (plan["images"]["n"], plan["images"]["pairs"]) == (100, 600)
-    assert len(plan["immunize"]) == (2 + 7) * 3 + 5
+    assert len(plan["immunize"]) == (2 + 8) * 3 + 5
     assert [(c["edits"], c["controls"]) for c in plan["edit"]] == [
-        (14 * 600, 600), (9 * 600, 600), (9 * 600, 600),
+        (15 * 600, 600), (10 * 600, 600), (10 * 600, 600),
     ]  # fmt: skip
     assert not (STUDIES / "2512.14320.bench").exists()
 
@@ -78,7 +78,7 @@ def test_from_the_data_set_to_tables_ii_vi_and_vii(
     assert (one["n"], one["images"]) == ("3", "3")
     assert (one["published"], one["published_n"]) == ("0.79", "100")
     assert by["InstructPix2Pix", "SIFM", "psnr"]["low"]  # SD3 of random weights edits nothing here: no spread
-    assert by["SD3", "ACE", "psnr"]["text"] == "not implemented"
+    assert by["HQ-Edit", "ACE", "isr_seen"]["published"] == "0.92"
     assert by["HQ-Edit", "SIFM", "isr_unseen"]["n"] == "3"
     vi = [r for r in table(out, "VI") if r["column"] == "isr_seen"]
     assert [r["row"] for r in vi] == ["divergence only", "norm only", "both"]

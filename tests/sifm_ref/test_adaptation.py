@@ -40,6 +40,18 @@ def test_adaptations_say_so(editor: Any) -> None:
     assert method("sds", "released").adaptation(editor("sd_img2img")) == ""
 
 
+def test_ace_says_that_its_model_is_not_trained(editor: Any) -> None:
+    stock = editor("sd_img2img")
+    for preset in ("shared", "released"):
+        said = method("ace", preset).adaptation(stock)
+        assert said.startswith("ACE with a fixed model, where the release fine-tunes its own on the images")
+        assert "a target pattern of our own" in said
+        assert ("sks" in said) == (preset == "shared")
+    assert method("ace", "plus").adaptation(stock).startswith("ACE+ with")
+    assert "Stable Diffusion 1.x" not in method("ace").adaptation(stock)
+    assert "Stable Diffusion 1.x" in method("ace").adaptation(editor("sd3_img2img"))
+
+
 @pytest.mark.parametrize("name", WHITE)
 def test_sifm_says_that_it_is_rebuilt_from_a_text(editor: Any, name: str) -> None:
     """It has no official code at all: its column is never empty, and names what is not the paper's."""

@@ -15,13 +15,32 @@ from scipy.ndimage import gaussian_filter1d  # noqa: E402
 from isr.errors import UsageError  # noqa: E402
 from sifm_ref.budget import Budget  # noqa: E402
 from sifm_ref.methods import blurguard  # noqa: E402
+from sifm_ref.noise import Noise  # noqa: E402
 from sifm_ref.registry import method  # noqa: E402
+from sifm_ref.scene import Scene  # noqa: E402
+from tests.sifm_ref.released.blurguard import EPS, STEPS, halves, large  # noqa: E402
+from tests.sifm_ref.released.record import SEED, shapes  # noqa: E402
 from tests.sifm_ref.scenes import noise, picture, scene  # noqa: E402
+from tests.sifm_ref.test_released import SAME, cosine, released  # noqa: E402
 
 
 def config(**settings: str) -> blurguard.Config:
     found: blurguard.Config = method("blurguard", "", settings).config
     return found
+
+
+def test_the_released_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fitted blurs, losses and change of ``released``, with two regions in place of SAM's."""
+    theirs = released("blurguard")
+    monkeypatch.setattr(blurguard, "regions_of", lambda source, config: halves())
+    found = method("blurguard", "released", {"descent.steps": str(STEPS)})
+    scene = Scene(large(), ("",))
+    made = found.function(shapes(), scene, budget=Budget(EPS), config=found.config, noise=Noise([SEED]))
+    assert [x.item() for x in made.losses[:-1]] == pytest.approx(theirs["losses"], rel=1e-6)
+    assert cosine(made.image - large(), theirs["change"]) > SAME
+    fitted = blurguard.fitted(large(), halves(), found.config, Budget(EPS), Noise([SEED]).fork("sigmas"))
+    assert fitted[0].tolist() == pytest.approx(theirs["sigmas"], abs=1e-4)
+    assert max(theirs["sigmas"]) > 1.5  # from 1
 
 
 def test_what_is_wrapped_is_part_of_the_configuration() -> None:

@@ -289,9 +289,10 @@ def test_mist_takes_a_target_picture(editor: Any, tmp_path: Path) -> None:
     from PIL import Image
 
     from sifm_ref.methods import mist
+    from sifm_ref.methods._target import pattern
 
     box, place = editor("sd_img2img", "fp64"), scene(editor("sd_img2img"))
-    drawn = mist.pattern(place.source, 8)
+    drawn = pattern(place.source, 8)
     levels = np.rint(to_array(drawn)[0] * 255).astype(np.uint8)
     for name, picture in (("a.png", levels), ("b.png", levels), ("c.png", 255 - levels)):
         Image.fromarray(picture).save(tmp_path / name)

@@ -14,11 +14,10 @@ pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
 from sifm_ref.budget import Budget  # noqa: E402
 from sifm_ref.descent import gradient_of  # noqa: E402
-from sifm_ref.methods import blurguard, editshield, photoguard_diffusion, sds  # noqa: E402
+from sifm_ref.methods import ace, editshield, photoguard_diffusion, sds  # noqa: E402
 from sifm_ref.noise import Noise  # noqa: E402
 from sifm_ref.registry import method  # noqa: E402
 from sifm_ref.scene import Scene  # noqa: E402
-from tests.sifm_ref.released.blurguard import EPS, STEPS, halves, large  # noqa: E402
 from tests.sifm_ref.released.record import SEED, moved, repainted, shapes, source, tiny  # noqa: E402
 
 SAME = 1 - 1e-6
@@ -29,6 +28,11 @@ def box() -> Any:
     return shapes()
 
 
+@pytest.fixture(scope="module")
+def stock() -> Any:
+    return tiny("sd_img2img")
+
+
 def released(name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((Path(__file__).parent / "released" / f"{name}.json").read_text())
     return found
@@ -37,6 +41,14 @@ def released(name: str) -> dict[str, Any]:
 def cosine(mine: Any, theirs: list[float]) -> float:
     other = torch.tensor(theirs, dtype=torch.float64).view_as(mine)
     return float((mine * other).sum() / (mine.norm() * other.norm()))
+
+
+def same(loss: Any, gradient: Any, theirs: dict[str, Any]) -> None:
+    """Equal loss, direction and length."""
+    assert loss.item() == pytest.approx(theirs["loss"], rel=1e-6)
+    assert cosine(gradient, theirs["gradient"]) > SAME
+    length = torch.tensor(theirs["gradient"], dtype=torch.float64).norm().item()
+    assert gradient.norm().item() == pytest.approx(length, rel=1e-5)
 
 
 def place() -> Scene:
@@ -79,13 +91,13 @@ def test_editshields_loop_is_adam_and_ends_in_the_budget(box: Any) -> None:
     assert (made.image - source()).abs().max() <= tight.eps + 1e-12
 
 
-def test_the_direction_of_sds(tmp_path: Path) -> None:
+def test_the_direction_of_sds(stock: Any) -> None:
     """Timesteps of the whole range and a sampled latent, as ``released`` has them; ``descend`` draws others."""
-    box, theirs = tiny("sd_img2img"), released("sds")
+    theirs = released("sds")
     found = {}
     for preset in ("released", "descend"):
         config = method("sds", preset).config
-        _, found[preset] = sds.sds_direction(box, place(), config)(moved(), Noise([SEED]))
+        _, found[preset] = sds.sds_direction(stock, place(), config)(moved(), Noise([SEED]))
     assert cosine(found["released"], theirs["gradient"]) > SAME
     assert torch.equal(-found["released"].sign().flatten(), torch.tensor(theirs["sign"]).double())
     assert cosine(found["descend"], theirs["gradient"]) < 0.9
@@ -100,20 +112,20 @@ def test_photoguards_diffusion_attack() -> None:
         moved(), Noise([SEED])
     )
     gradient = gradient * (1 - scene.mask)
-    assert loss.item() == pytest.approx(theirs["loss"], rel=1e-6)
-    assert cosine(gradient, theirs["gradient"]) > SAME
-    assert gradient.norm().item() == pytest.approx(torch.tensor(theirs["gradient"]).norm().item(), rel=1e-5)
+    same(loss, gradient, theirs)
 
 
-def test_blurguards_loop(box: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fitted blurs, losses and change of ``released``, with two regions in place of SAM's."""
-    theirs = released("blurguard")
-    monkeypatch.setattr(blurguard, "regions_of", lambda source, config: halves())
-    found = method("blurguard", "released", {"descent.steps": str(STEPS)})
-    scene = Scene(large(), ("",))
-    made = found.function(box, scene, budget=Budget(EPS), config=found.config, noise=Noise([SEED]))
-    assert [x.item() for x in made.losses[:-1]] == pytest.approx(theirs["losses"], rel=1e-6)
-    assert cosine(made.image - large(), theirs["change"]) > SAME
-    fitted = blurguard.fitted(large(), halves(), found.config, Budget(EPS), Noise([SEED]).fork("sigmas"))
-    assert fitted[0].tolist() == pytest.approx(theirs["sigmas"], abs=1e-4)
-    assert max(theirs["sigmas"]) > 1.5  # from 1
+@pytest.mark.parametrize("preset", ["released", "released_plus"])
+def test_aces_loss_gradient_and_steps(stock: Any, preset: str) -> None:
+    """Its 8/255 and 5e-3 are of pictures on [-1, 1]: half of that here."""
+    theirs = released("ace")[preset]
+    found = method("ace", preset, {"period": "8", "descent.steps": "4"})
+    scene = Scene(source(), ("",))
+    loss, gradient = gradient_of(ace.ace_loss(stock, scene, found.config, Noise([SEED])))(
+        moved(), Noise([SEED])
+    )
+    same(loss, gradient, theirs)
+    made = found.function(stock, scene, budget=Budget(4 / 255), config=found.config, noise=Noise([SEED]))
+    torch.testing.assert_close(
+        made.image - source(), torch.tensor(theirs["change"]).view_as(source()).double(), atol=1e-8, rtol=0
+    )

@@ -1,4 +1,4 @@
-"""Runs BlurGuard's released ``LF_PGD.pgd_freq`` on the tiny editor: ``python -m tests.sifm_ref.released.record``."""
+"""BlurGuard: ``jsu-kim/BlurGuard``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sifm_ref.noise import Noise
+from tests.sifm_ref.released.record import SEED, functions, numbers, shapes
 from tests.sifm_ref.scenes import picture
 
 SIDE = 40  # its window of 33 pixels needs more than 16
@@ -47,9 +48,10 @@ class _Drawing:
         return drawn
 
 
-def blurguard(clone: Path, *, box: Any, functions: Any, numbers: Any, seed: int) -> dict[str, Any]:
-    """The perturbation, the losses and the standard deviations after ``STEPS`` steps behind the blurs' own."""
-    draws = [Noise([seed]).fork("sigmas"), Noise([seed]).fork("draws")]
+def record(clone: Path) -> dict[str, Any]:
+    """Change, losses and standard deviations of ``LF_PGD.pgd_freq`` after ``STEPS`` steps behind those that fit the blurs."""
+    box = shapes()
+    draws = [Noise([SEED]).fork("sigmas"), Noise([SEED]).fork("draws")]
     calls: list[int] = []
 
     def sample(x: Tensor) -> Tensor:
