@@ -12,6 +12,7 @@ from sifm_ref.budget import Budget
 from sifm_ref.descent import Descent, Loss
 from sifm_ref.editor import WhiteBox
 from sifm_ref.features import accumulating
+from sifm_ref.methods._denoise import denoising_error
 from sifm_ref.methods._target import Target, target_picture
 from sifm_ref.noise import Noise
 from sifm_ref.scene import Callback, Immunized, Scene, silent
@@ -70,10 +71,6 @@ def mist_loss(editor: WhiteBox, scene: Scene, config: Config) -> Loss:
         textural = (accumulating(look.latents) - goal).square().flatten(1).sum(dim=1)
         if config.weight == 0:
             return textural
-        t = noise.integers(0, editor.timesteps, x.device)
-        drawn = noise.normal(look.latents.shape[1:], look.latents)
-        answer = editor.predict(editor.noised(look.latents, drawn, t), t, text, look.condition)
-        error = accumulating(answer - editor.target(look.latents, drawn, t)).square().flatten(1).mean(dim=1)
-        return textural - config.weight * error
+        return textural - config.weight * denoising_error(editor, look, text, noise)
 
     return loss

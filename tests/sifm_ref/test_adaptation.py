@@ -16,7 +16,7 @@ from tests.sifm_ref.scenes import WHITE  # noqa: E402
 def test_adaptations_say_so(editor: Any) -> None:
     assert "inpainting" in method("photoguard_diffusion").adaptation(editor("instruct_pix2pix"))
     assert method("photoguard_diffusion").adaptation(editor("sd_inpaint")) == ""
-    for name in ("sds", "mist"):
+    for name in ("sds", "mist", "advdm"):
         assert "Stable Diffusion 1.x" in method(name).adaptation(editor("sd3_img2img"))
         assert "Stable Diffusion 1.x" in method(name).adaptation(editor("instruct_pix2pix"))
         assert "Stable Diffusion 1.x" not in method(name).adaptation(editor("sd_img2img"))
@@ -38,6 +38,7 @@ def test_adaptations_say_so(editor: Any) -> None:
         "SDS with timesteps from [20, 980), released: [0, 1000); the VAE posterior's mode, released: a sample"
     )
     assert method("sds", "released").adaptation(editor("sd_img2img")) == ""
+    assert method("advdm").adaptation(editor("sd_img2img")) == ""
 
 
 def test_ace_says_that_its_model_is_not_trained(editor: Any) -> None:

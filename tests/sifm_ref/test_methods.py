@@ -47,6 +47,9 @@ def test_a_method_says_what_it_is(which: str) -> None:
         # the abstract of arXiv 2512.14320; README.md of Diff-Protect ac5ffdb and of SemanticAttack 952f290
         ("sifm", "SIFM, Synergistic Intermediate Feature Manipulation"),
         ("sds", "Toward effective protection against diffusion-based mimicry through score distillation"),
+        # README.md of ACE 4413f6a; the abstract of arXiv 2302.04578
+        ("ace", "ACE and ACE+, of \"Understanding and improving adversarial attacks on latent diffusion model\""),
+        ("advdm", "Adversarial Example Does Good: Preventing Painting Imitation from Diffusion Models via Adversarial Examples"),
         ("semantic_attack", "Distraction is All You Need: Memory-Efficient Image Immunization against Diffusion-Based"),
     ],
 )  # fmt: skip
@@ -309,6 +312,21 @@ def test_mist_takes_a_target_picture(editor: Any, tmp_path: Path) -> None:
     assert a.adaptation(box) == ""
     with pytest.raises(UsageError, match="expected a picture's file; found none at"):
         method("mist", "", {"target": str(tmp_path / "none.png")})
+
+
+def test_advdm_is_mists_semantic_term(editor: Any) -> None:
+    """Mist is the textural term less its weight times what AdvDM ascends, of the same draws."""
+    from sifm_ref.methods import advdm, mist
+
+    box = editor("sd_img2img", "fp64")
+    place = scene(box)
+    x = (place.source + 0.02).clamp(0, 1)
+    whole, textural = (
+        mist.mist_loss(box, place, method("mist", preset).config)(x, noise())
+        for preset in ("shared", "textural")
+    )
+    alone = advdm.advdm_loss(box, place, method("advdm").config)(x, noise())
+    torch.testing.assert_close(whole, textural + 1e4 * alone)
 
 
 def test_joint_attention_looks_at_the_text(editor: Any) -> None:

@@ -80,17 +80,20 @@ def numbers(x: Tensor) -> list[float]:
 
 
 def functions(clone: Path, file: str, names: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
-    """The named functions of a file of the clone, run in a namespace of what they use."""
+    """The named functions (``Class.method`` too) of a file of the clone, run in a namespace of what they use."""
     text = run(["git", "-C", clone, "show", f"HEAD:{file}"], check=True).stdout
     if file.endswith(".ipynb"):
         cells = ["".join(c["source"]) for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
         text = "\n".join(c for c in cells if any(f"def {name}(" in c for name in names))
     tree = ast.parse(text)
-    found = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name in names]
-    tree.body = list(
-        {n.name: n for n in reversed(found)}.values()
-    )  # the first of a name; methods as functions
-    assert len(tree.body) == len(names), file
+    found: dict[str, ast.stmt] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            found.setdefault(node.name, node)
+        for part in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(part, ast.FunctionDef):
+                found.setdefault(f"{node.name}.{part.name}", part)
+    tree.body = [found[name] for name in names]
     exec(compile(tree, file, "exec"), given)
     return given
 
