@@ -26,16 +26,8 @@ class Zeros:
         return torch.zeros(len(t))
 
 
-def record(clone: Path) -> dict[str, Any]:
-    """Loss, gradient and some steps of ``target_model`` of ``mist_v3.py`` in mode 0, with its LDM's ``p_losses``."""
-    box = tiny("sd_img2img")
-    draws = Drawing(box.vae)
-    other = Noise([SEED]).fork(
-        "not of the loss"
-    )  # it encodes picture and target once more, for terms that it leaves out
-    text = box.text(["a painting"])
-    main = other
-
+def ldm(clone: Path, box: Any, draws: Drawing) -> Any:
+    """``(z, c) -> (loss, rest)`` of the release's ``LatentDiffusion``, around the tiny editor's noise predictor."""
     model = SimpleNamespace(
         num_timesteps=1000, device="cpu", cond_stage_trainable=False, shorten_cond_schedule=False, training=False,
         model=SimpleNamespace(conditioning_key="crossattn"), parameterization="eps", loss_type="l2", learn_logvar=False,
@@ -46,8 +38,22 @@ def record(clone: Path) -> dict[str, Any]:
     )  # fmt: skip
     place = "ldm/models/diffusion/ddpmAttack.py"
     names = ("LatentDiffusion.forward", "LatentDiffusion.p_losses", "DDPM.get_loss")
-    ldm = functions(clone, place, names, {"torch": draws, "default": lambda noise, draw: draw()})
-    model.get_loss, model.p_losses = partial(ldm["get_loss"], model), partial(ldm["p_losses"], model)
+    found = functions(clone, place, names, {"torch": draws, "default": lambda noise, draw: draw()})
+    model.get_loss, model.p_losses = partial(found["get_loss"], model), partial(found["p_losses"], model)
+    return partial(found["forward"], model)
+
+
+def record(clone: Path) -> dict[str, Any]:
+    """Loss, gradient and some steps of ``target_model`` of ``mist_v3.py`` in mode 0, with its LDM's ``p_losses``."""
+    box = tiny("sd_img2img")
+    draws = Drawing(box.vae)
+    other = Noise([SEED]).fork(
+        "not of the loss"
+    )  # it encodes picture and target once more, for terms that it leaves out
+    text = box.text(["a painting"])
+    main = other
+
+    denoising = ldm(clone, box, draws)
 
     class Model(SimpleNamespace):
         encode_first_stage = staticmethod(lambda x: draws.encode(x).latent_dist)
@@ -55,7 +61,7 @@ def record(clone: Path) -> dict[str, Any]:
         get_learned_conditioning = staticmethod(lambda words: text)
 
         def __call__(self, z: Tensor, c: Any) -> Any:
-            found = ldm["forward"](model, z, c)
+            found = denoising(z, c)
             draws.noise = other
             return found
 

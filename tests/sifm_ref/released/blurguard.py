@@ -49,7 +49,7 @@ class _Drawing:
 
 
 def record(clone: Path) -> dict[str, Any]:
-    """Change, losses and standard deviations of ``LF_PGD.pgd_freq`` after ``STEPS`` steps behind those that fit the blurs."""
+    """Change, losses and standard deviations of ``LF_PGD.pgd_freq`` after some steps behind those that fit the blurs."""
     box = shapes()
     draws = [Noise([SEED]).fork("sigmas"), Noise([SEED]).fork("draws")]
     calls: list[int] = []
