@@ -37,7 +37,6 @@ PHOTOGRAPHS = (
     "rocket.jpg",
 )  # fmt: skip
 STEPS = 3
-MORE = {**FEW, "sigma_steps": "5"}  # little work, where a method has such a field
 
 
 def data_of_skimage() -> Path:
@@ -50,7 +49,7 @@ def data_of_skimage() -> Path:
 
 def settings(name: str) -> dict[str, Any]:
     config = method(name).config
-    few = {k: [int(v) for v in few.split(",")] for k, few in MORE.items() if hasattr(config, k)}
+    few = {k: [int(v) for v in few.split(",")] for k, few in FEW.items() if hasattr(config, k)}
     few = {k: v if isinstance(getattr(config, k), tuple) else v[0] for k, v in few.items()}
     return few | ({"descent.steps": STEPS} if hasattr(config, "descent") else {})
 

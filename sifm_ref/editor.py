@@ -265,6 +265,13 @@ def repeated(text: Text, times: int) -> Text:
     return text if times == 1 else {k: v.repeat(times, *[1] * (v.dim() - 1)) for k, v in text.items()}
 
 
+def at_timestep(t: float, like: Tensor) -> Tensor:
+    """A timestep for every image of a batch (B,): whole ones as whole numbers, which tables are looked up by."""
+    import torch
+
+    return torch.full((len(like),), int(t) if t == int(t) else t, device=like.device)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """How an editor is loaded. ``dtype``: fp32, fp16 or bf16. ``settings``: its own, for an edit. ``variant``: of files

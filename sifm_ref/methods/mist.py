@@ -36,10 +36,14 @@ PRESETS = {
 
 def adaptation(editor: WhiteBox, config: Config) -> str:
     """What is ours, on this editor, beside the released attack."""
-    said = [] if config.target else ["a target pattern of our own"]
+    said = ["one sample of the latent for both terms and the target's mode, released: three samples"]
+    if config.weight == 0:
+        said = ["the textural term alone, of one sample and the target's mode, released: two samples"]
+    if not config.target:
+        said.append("a target pattern of our own")
     if not editor.stock:
         said.append("released for Stable Diffusion 1.x, here through this editor")
-    return "Mist's losses with " + "; ".join(said) if said else ""
+    return "Mist's losses with " + "; ".join(said)
 
 
 def mist(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -13,7 +12,7 @@ from isr.errors import UsageError
 from sifm_ref.attack import attack
 from sifm_ref.budget import Budget
 from sifm_ref.descent import Descent, Loss
-from sifm_ref.editor import Look, Text, WhiteBox
+from sifm_ref.editor import Look, Text, WhiteBox, at_timestep
 from sifm_ref.features import accumulating
 from sifm_ref.noise import Noise
 from sifm_ref.scene import Callback, Immunized, Scene, silent
@@ -91,7 +90,7 @@ def unrolled(editor: WhiteBox, look: Look, text: Text, empty: Text, config: Conf
     """The result (B, 3, H, W) in [0, 1] of an edit of ``config.unrolled`` steps that can be differentiated."""
     times = editor.schedule(config.unrolled, look.latents)
     shape, like = look.latents.shape[1:], look.latents
-    begin = _at(times[0], like)
+    begin = at_timestep(times[0], like)
     z = editor.start(look, noise.normal(shape, like), begin)
     for number, t in enumerate(times):
         after = times[number + 1] if number + 1 < len(times) else -1
@@ -100,7 +99,7 @@ def unrolled(editor: WhiteBox, look: Look, text: Text, empty: Text, config: Conf
         def step(
             z: Tensor, *parts: Tensor, t: float = t, after: float = after, fresh: Tensor = fresh
         ) -> Tensor:
-            answer = editor.guided(z, _at(t, z), text, empty, Look(*parts))
+            answer = editor.guided(z, at_timestep(t, z), text, empty, Look(*parts))
             return editor.advance(z, answer, t, after, config.eta, fresh)
 
         if editor.memory.checkpoint:
@@ -108,8 +107,3 @@ def unrolled(editor: WhiteBox, look: Look, text: Text, empty: Text, config: Conf
         else:
             z = step(z, *look.parts)
     return editor.decode(z)
-
-
-def _at(t: float, like: Tensor) -> Tensor:
-    """A timestep for every image of a batch: whole ones as whole numbers, which tables are looked up by."""
-    return torch.full((len(like),), int(t) if t == int(t) else t, device=like.device)

@@ -82,10 +82,10 @@ def write_imagefolder(folder: Path, rows: list[dict[str, Any]]) -> Path:
     return folder
 
 
-def derive(folder: Path, checkpoint: Callable[[str], Path], card: str) -> Path:
-    """``studies/2512.14320.toml`` with tiny checkpoints, a tiny data set, few steps, one judge; all else as it is."""
+def derive(folder: Path, checkpoint: Callable[[str], Path], card: str, paper: str = "2512.14320") -> Path:
+    """A paper's study with tiny checkpoints, a tiny data set, few steps, one judge; all else as it is."""
     folder.mkdir(parents=True, exist_ok=True)
-    study = tomllib.loads((STUDIES / "2512.14320.toml").read_text("utf-8"))
+    study = tomllib.loads((STUDIES / f"{paper}.toml").read_text("utf-8"))
     write_parquet(folder / "data", data_rows())
     study["judges"] = [card]
     study["accept"] = list(MEANINGS)  # what random weights make of pictures says nothing
@@ -102,7 +102,9 @@ def derive(folder: Path, checkpoint: Callable[[str], Path], card: str) -> Path:
             method["set"] = {**method["set"], "descent.steps": 2}
         if method["method"] in ("sifm", "semantic_attack"):
             method["set"]["timesteps"] = [500]
-    (folder / "published.toml").write_bytes((STUDIES / "2512.14320-published.toml").read_bytes())
+        if method["method"] == "spin_reading":
+            method["set"] |= {"neighbours": 2, "reference_steps": 2}
+    (folder / "published.toml").write_bytes((STUDIES / f"{paper}-published.toml").read_bytes())
     study["published"] = "published.toml"
     path = folder / "paper.toml"
     path.write_text("".join(f"{k} = {toml(v)}\n" for k, v in study.items()), "utf-8")

@@ -1,4 +1,4 @@
-"""``studies/2512.14320.toml``: it loads and plans as it is, and runs from end to end on tiny checkpoints and images."""
+"""``studies/``: the papers' studies load and plan as they are, and run from end to end on tiny checkpoints and images."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "https_proxy": "http://127.0.0.1:9",
 }
+READING = "a reading of SPIN's abstract"
 METHODS = ["PhotoGuard-E", "PhotoGuard-D", "EditShield", "ACE", "SDS", "Mist", "SA", "SIFM"]
 
 
@@ -49,6 +50,43 @@ def test_the_papers_study_plans_offline() -> None:
         (15 * 600, 600), (10 * 600, 600), (10 * 600, 600),
     ]  # fmt: skip
     assert not (STUDIES / "2512.14320.bench").exists()
+
+
+def test_the_second_papers_study_plans_offline() -> None:
+    done = CliRunner().invoke(cli, ["bench", str(STUDIES / "2610.06334.toml"), "--dry-run", "--json"])
+    assert done.exit_code == 0, done.output
+    plan = json.loads(done.stdout)
+    assert (plan["images"]["n"], plan["images"]["pairs"]) == (100, 600)
+    assert len(plan["immunize"]) == 9 * 2
+    assert [c["edits"] for c in plan["edit"]] == [9 * 600, 9 * 600]
+
+
+@pytest.mark.slow
+def test_no_figure_of_the_reading_stands_beside_one_of_spin(
+    tmp_path: Path, checkpoint: Callable[[str], Path], card: Callable[..., str]
+) -> None:
+    with serving() as server:
+        study = derive(tmp_path / "study", checkpoint, card(server), "2610.06334")
+        done = run([sys.executable, "-m", "isr", "bench", study, "--quiet", "--jobs", "1"], env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    ii = table(tmp_path / "study" / "2610.06334.bench", "II")
+    for editor in ("SD3", "InstructPix2Pix"):
+        rows = {
+            r["row"]: r
+            for r in ii
+            if r["section"].startswith(f"{editor}, judged by") and r["column"] == "isr_seen"
+        }
+        ours = {"noise, signs", *METHODS[:2], "SDS", "AdvDM", "Mist", "SA", "SIFM", READING}
+        assert {name for name, r in rows.items() if r["n"] == "3"} == {"no protection", *ours}
+        assert set(rows) - set(ours) == {"no protection", "SPIN", "ED", "DCT"}
+        assert all(rows[name]["published"] == "" for name in ours)
+    by = {(r["section"].split(", judged by ")[0], r["row"], r["column"]): r for r in ii}
+    assert (by["SD3", "SPIN", "isr_seen"]["published"], by["SD3", "SPIN", "isr_unseen"]["published"]) == (
+        "0.9",
+        "0.85",
+    )
+    assert by["SD3", "SPIN", "psnr"]["text"] == "not implemented"
+    assert "its equations are not public" in done.stdout
 
 
 @pytest.mark.slow

@@ -47,7 +47,13 @@ def noise(batch: int = 1, seed: int = 7) -> Noise:
     return Noise([seed + n for n in range(batch)])
 
 
-FEW = {"timesteps": "200,600", "unrolled": "2"}  # in place of many, where a method has such a field
+FEW = {
+    "timesteps": "200,600",
+    "unrolled": "2",
+    "neighbours": "2",
+    "reference_steps": "2",
+    "sigma_steps": "5",
+}  # in place of many, where a method has such a field
 
 
 def quick(name: str, **changes: Any) -> Method:

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch", reason="needs isr-eval[sifm]")
 pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
-from tests.sifm_ref.released.table import HEAD, result, rows  # noqa: E402
+from tests.sifm_ref.released.table import HEAD, result, rows
 
 DOCS = Path(__file__).parents[2] / "docs" / "immunize.md"
 
