@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +135,18 @@ def prompts_in(path: Path) -> tuple[Prompt, ...]:
         Prompt(r.name, r.prompt, r.columns.get("prompt_id", ""), {k: v for k, v in r.columns.items() if k != "prompt_id"})
         for r in read_prompts(path)
     )  # fmt: skip
+
+
+def reading(texts: Sequence[Prompt], column: str) -> tuple[Prompt, ...]:
+    """The prompts, of which an editor reads ``column`` in place of what judges read. Raises ``UsageError``."""
+    without = [t for t in texts if not t.columns.get(column)]
+    if without:
+        there = ", ".join(dict.fromkeys(c for t in texts for c in t.columns)) or "none"
+        raise UsageError(
+            f"--editor-prompt {column}: expected a text in this column of every row of --prompts; found none in {len(without)} of "
+            f"{len(texts)} rows, e.g. {without[0].name} ({without[0].text!r}); other columns there: {there}"
+        )
+    return tuple(replace(t, given=t.columns[column]) for t in texts)
 
 
 def open_editor(spec: str, sets: Sequence[str], meter: Meter, option: str, **settings: Any) -> Editor:
@@ -275,6 +288,7 @@ def run_edit(o: edit.Options) -> None:
         attacks = tuple({(a.text if a else ""): a for a in map(purifier, o.purifiers or ("none",))}.values())
     texts = prompts_in(o.prompts)
     check_columns(texts)  # before an editor is loaded
+    texts = reading(texts, o.editor_prompt) if o.editor_prompt else texts
     job = Job(
         directories=o.directories,
         out=o.out,
@@ -296,6 +310,11 @@ def run_edit(o: edit.Options) -> None:
         variant=o.variant,
         name=o.name,
     )
+    if opened.reads == "caption" and not o.editor_prompt:
+        warn(
+            f"{opened.name} makes pictures of captions, and is given the prompts that judges read; --editor-prompt COLUMN gives it "
+            "a column of captions of the edited pictures"
+        )
     meter.stage(f"editing with {opened.name}")
 
     def on_edit(done: Done) -> None:

@@ -19,6 +19,7 @@ class Options:
     directories: tuple[Path, ...]
     editor: str
     prompts: Path
+    editor_prompt: str
     out: Path
     sets: tuple[str, ...]
     seeds: str
@@ -44,6 +45,12 @@ class Options:
     type=_PATH,
     metavar="CSV",
     help="Columns name (an image's; * for all), prompt, and if wanted prompt_id and others, which are kept.",
+)
+@click.option(
+    "--editor-prompt",
+    default="",
+    metavar="COLUMN",
+    help="A column of --prompts that the editor reads in place of prompt, which is judged: captions, for an editor of captions.",
 )
 @click.option("--out", required=True, type=_PATH, help="The edit directory to write.")
 @click.option(

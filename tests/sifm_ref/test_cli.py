@@ -266,3 +266,32 @@ def test_an_incomplete_directory_is_edited_when_asked_for(
     done = run(*order, "--partial")
     assert done.exit_code == 0, done.output
     assert "1 rows" in done.stdout
+
+
+def test_an_editor_of_captions_is_given_their_column(
+    photos: Path, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """What it reads stands beside what judges read; without the column it is warned of, and a gap in it is refused."""
+    editor = ["--editor", f"sd_img2img={checkpoint('sd_img2img')}", "--set", "steps=4"]
+    made = run(
+        "immunize", photos, "--method", "noise", *editor[:2], "--out", tmp_path / "noise", "--resolution", 16
+    )
+    assert made.exit_code == 0, made.output
+    prompts = tmp_path / "prompts.csv"
+    prompts.write_text("name,prompt,caption\n*,make it red,a red picture\n", "utf-8")
+    arguments = ["edit", tmp_path / "noise", *editor, "--prompts", prompts, "--quiet", "--out"]
+    told = run(*arguments, tmp_path / "told")
+    assert told.exit_code == 0, told.output
+    assert "makes pictures of captions" in told.stderr
+    given = run(*arguments, tmp_path / "given", "--editor-prompt", "caption")
+    assert given.exit_code == 0, given.output
+    assert "makes pictures of captions" not in given.stderr
+    rows = [json.loads(x) for x in (tmp_path / "given" / "metadata.jsonl").read_text("utf-8").splitlines()]
+    assert {(r["prompt"], r["editor_prompt"]) for r in rows} == {("make it red", "a red picture")}
+    other = [json.loads(x) for x in (tmp_path / "told" / "metadata.jsonl").read_text("utf-8").splitlines()]
+    assert {r["edit_sha256"] for r in rows}.isdisjoint({r["edit_sha256"] for r in other})
+    prompts.write_text("name,prompt,caption\n*,make it red,a red picture\n*,make it blue,\n", "utf-8")
+    lacking = run(*arguments, tmp_path / "lacking", "--editor-prompt", "caption")
+    assert "none in 1 of 2 rows, e.g. * ('make it blue')" in str(lacking.exception)
+    unknown = run(*arguments, tmp_path / "unknown", "--editor-prompt", "captions")
+    assert "other columns there: caption" in str(unknown.exception)
