@@ -15,10 +15,11 @@ pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
 from sifm_ref.budget import Budget  # noqa: E402
 from sifm_ref.descent import gradient_of  # noqa: E402
-from sifm_ref.methods import ace, advdm, diffusionguard, editshield, photoguard_diffusion, sds  # noqa: E402
+from sifm_ref.methods import ace, advdm, advpaint, diffusionguard, editshield, photoguard_diffusion, sds  # noqa: E402
 from sifm_ref.noise import Noise  # noqa: E402
 from sifm_ref.registry import method  # noqa: E402
 from sifm_ref.scene import Scene  # noqa: E402
+from tests.sifm_ref.released.advpaint import PROMPT, worded  # noqa: E402
 from tests.sifm_ref.released.diffusionguard import SIZE, regions  # noqa: E402
 from tests.sifm_ref.released.record import SEED, moved, repainted, shapes, source, tiny  # noqa: E402
 
@@ -189,3 +190,16 @@ def after_the_masks_seed() -> Noise:
     drawing = Noise([SEED])
     drawing.integers(0, 2**31 - 1, torch.device("cpu"))
     return drawing
+
+
+def test_advpaints_loss_gradient_and_steps() -> None:
+    """With its own attention processors; its .06 and .03 are of pictures on [-1, 1]; then the steps of both stages."""
+    box, theirs, scene = worded(), released("advpaint"), Scene(source(), (PROMPT,), repainted())
+    settings = {"descent.steps": "4", "descent.start": "zero"}
+    found = method("advpaint", "released", settings)
+    goal = advpaint.advpaint_loss(box, scene, source(), found.config, Noise([SEED]))
+    loss, gradient = gradient_of(goal)(moved(), Noise([SEED]).fork("draws"))
+    same(loss, gradient, theirs)
+    made = found.function(box, scene, budget=Budget(), config=found.config, noise=Noise([SEED]))
+    assert_equal_change(made, theirs)
+    assert len(made.losses) == 5
