@@ -24,7 +24,9 @@ STEP = 1e-5
 TOLERANCE = 1e-3
 
 
-DIRECTIONS = ("sds",)  # the gradient of no function: tested by what it is, below
+# the gradient of no function: tested by what it is, below; of latents that are held: with moved ones below, and by the
+# numbers of its release
+DIRECTIONS = ("sds", "advpaint")
 
 
 class _Given(Exception):
@@ -79,6 +81,12 @@ def test_every_gradient_agrees_with_finite_differences(editor: Any, name: str, m
 def test_editshield_through_its_transformations(editor: Any, transform: str) -> None:
     box = editor("instruct_pix2pix", "fp64")
     assert_agree(objective("editshield", box, transform=transform), moved(box), "editshield")
+
+
+@pytest.mark.parametrize("name", WHITE)
+def test_advpaint_with_latents_that_are_not_held(editor: Any, name: str) -> None:
+    box = editor(name, "fp64")
+    assert_agree(objective("advpaint", box, latents="moved"), moved(box))
 
 
 def test_semantic_attack_with_its_mask_on_the_map(editor: Any) -> None:

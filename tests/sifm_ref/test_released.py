@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs isr-eval[sifm]")
@@ -12,10 +13,21 @@ pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
 from sifm_ref.budget import Budget  # noqa: E402
 from sifm_ref.descent import gradient_of  # noqa: E402
-from sifm_ref.methods import ace, advdm, editshield, mist, photoguard_diffusion, sds  # noqa: E402
+from sifm_ref.methods import (  # noqa: E402
+    ace,
+    advdm,
+    advpaint,
+    diffusionguard,
+    editshield,
+    mist,
+    photoguard_diffusion,
+    sds,
+)
 from sifm_ref.noise import Noise  # noqa: E402
 from sifm_ref.registry import method  # noqa: E402
 from sifm_ref.scene import Scene  # noqa: E402
+from tests.sifm_ref.released.advpaint import PROMPT, worded  # noqa: E402
+from tests.sifm_ref.released.diffusionguard import SIZE, regions  # noqa: E402
 from tests.sifm_ref.released.figures import (  # noqa: E402
     Theirs,
     cosine,
@@ -35,6 +47,11 @@ def box() -> Any:
 @pytest.fixture(scope="module")
 def stock() -> Any:
     return tiny("sd_img2img")
+
+
+@pytest.fixture(scope="module")
+def inpainting() -> Any:
+    return tiny("sd_inpaint")
 
 
 def assert_equal_change(made: Any, theirs: Theirs) -> None:
@@ -89,12 +106,12 @@ def test_the_direction_of_sds(stock: Any) -> None:
     assert cosine(found["descend"], theirs["gradient"]) < 0.9
 
 
-def test_photoguards_diffusion_attack() -> None:
+def test_photoguards_diffusion_attack(inpainting: Any) -> None:
     """Four steps of the pipeline's scheduler to where that ends, on the tiny inpainting editor."""
-    box, theirs = tiny("sd_inpaint"), released("photoguard_diffusion")
+    theirs = released("photoguard_diffusion")
     config = method("photoguard_diffusion", "released").config
     scene = Scene(source(), ("",), repainted())
-    loss, gradient = gradient_of(photoguard_diffusion.diffusion_loss(box, scene, config))(
+    loss, gradient = gradient_of(photoguard_diffusion.diffusion_loss(inpainting, scene, config))(
         moved(), Noise([SEED])
     )
     gradient = gradient * (1 - scene.mask)
@@ -137,3 +154,55 @@ def test_advdms_loss_gradient_and_steps(stock: Any) -> None:
     same(loss, gradient, theirs)
     made = found.function(stock, scene, budget=Budget(8 / 255), config=found.config, noise=Noise([SEED]))
     assert_equal_change(made, theirs)
+
+
+def test_diffusionguards_masks() -> None:
+    """To the pixel, without OpenCV; what is kept is inside what was kept, but for the chords between its corners."""
+    from sifm_ref.methods._contour import shrunk
+
+    theirs, config = released("diffusionguard")["masks"], method("diffusionguard").config
+    for name, region in regions().items():
+        for seed in range(3):
+            draw = torch.Generator().manual_seed(seed)
+            mine = ~shrunk(
+                region,
+                draw,
+                strength=config.strength,
+                iterations=config.iterations,
+                smoothness=config.smoothness,
+            )
+            bits = np.frombuffer(bytes.fromhex(theirs[f"{name} {seed}"]), np.uint8)
+            assert np.array_equal(mine, np.unpackbits(bits).reshape(SIZE, SIZE).astype(bool)), (name, seed)
+
+
+def test_diffusionguards_loss_gradient_and_steps(inpainting: Any) -> None:
+    """Its 16/255 and 1/255 are of pictures on [-1, 1]: half of that here; every step has a mask of its own."""
+    theirs, scene = released("diffusionguard"), Scene(source(), ("",), repainted())
+    single = method("diffusionguard", "single").config
+    loss, gradient = gradient_of(diffusionguard.diffusionguard_loss(inpainting, scene, single))(
+        moved(), after_the_masks_seed()
+    )
+    same(loss, gradient, theirs)
+    found = method("diffusionguard", "released", {"descent.steps": "4"})
+    made = found.function(inpainting, scene, budget=Budget(8 / 255), config=found.config, noise=Noise([SEED]))
+    assert_equal_change(made, theirs)
+
+
+def after_the_masks_seed() -> Noise:
+    """A mask that is not moved draws no seed."""
+    drawing = Noise([SEED])
+    drawing.integers(0, 2**31 - 1, torch.device("cpu"))
+    return drawing
+
+
+def test_advpaints_loss_gradient_and_steps() -> None:
+    """With its own attention processors; its .06 and .03 are of pictures on [-1, 1]; then the steps of both stages."""
+    box, theirs, scene = worded(), released("advpaint"), Scene(source(), (PROMPT,), repainted())
+    settings = {"descent.steps": "4", "descent.start": "zero"}
+    found = method("advpaint", "released", settings)
+    goal = advpaint.advpaint_loss(box, scene, source(), found.config, Noise([SEED]))
+    loss, gradient = gradient_of(goal)(moved(), Noise([SEED]).fork("draws"))
+    same(loss, gradient, theirs)
+    made = found.function(box, scene, budget=Budget(), config=found.config, noise=Noise([SEED]))
+    assert_equal_change(made, theirs)
+    assert len(made.losses) == 5
