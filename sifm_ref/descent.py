@@ -49,6 +49,16 @@ class Descent:
                 f"found {self.schedule!r} and {self.start!r}"
             )
 
+    @property
+    def text(self) -> str:
+        """The loop in words: ``100 steps of 1/255``, with what is not the default."""
+        levels = self.step_size * 255
+        size = f"{levels:.3g}/255" if levels < 26 else f"{self.step_size:g}"
+        more = [f"{self.schedule} decay"] if self.schedule != "constant" else []
+        more += [f"{self.start} start"] if self.start != "zero" else []
+        more += [f"{self.repeats} gradients each"] if self.repeats > 1 else []
+        return ", ".join([f"{self.steps} steps of {size}", *more])
+
     def step(self, number: int) -> float:
         """The size of step ``number``, counted from 0."""
         if self.schedule == "constant":

@@ -37,10 +37,17 @@ class Method:
     preset: str = ""
     code: str = ""  # digest of a foreign file's bytes
     adapts: Callable[[Any, Any], str] = lambda editor, config: ""  # of the method's module, as ``adaptation``
+    released: Any = None  # the descent of the module's preset ``released``, where it has one
 
     def adaptation(self, editor: Any) -> str:
         """What is ours in this method, with its configuration and on this editor, where its authors did otherwise."""
-        return self.adapts(editor, self.config)
+        loop = getattr(self.config, "descent", None)
+        other = (
+            f"{loop.text}, released: {self.released.text}"
+            if loop and self.released not in (None, loop)
+            else ""
+        )
+        return "; ".join(filter(None, [self.adapts(editor, self.config), other]))
 
     def digest(self, norm: str) -> str:
         """``preset-<12 hex>`` of everything but the budget's radius that decides what the method does."""
@@ -103,6 +110,7 @@ def method(spec: str, preset: str = "", settings: Mapping[str, str] | None = Non
         preset=chosen,
         code=code,
         adapts=getattr(module, "adaptation", lambda editor, config: ""),
+        released=getattr(presets.get("released"), "descent", None),
     )
 
 

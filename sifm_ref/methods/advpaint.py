@@ -13,7 +13,7 @@ from isr.errors import UsageError
 from sifm_ref.attack import attack
 from sifm_ref.budget import Budget
 from sifm_ref.descent import Descent, Loss
-from sifm_ref.editor import WhiteBox
+from sifm_ref.editor import WhiteBox, at_timestep
 from sifm_ref.features import accumulating, outputs
 from sifm_ref.noise import Noise
 from sifm_ref.scene import Callback, Immunized, Scene, silent
@@ -159,7 +159,7 @@ def _first(editor: WhiteBox, latents: Tensor) -> Tensor:
     """The timestep (B,) with which an edit of this editor begins."""
     steps, strength = int(editor.settings["steps"]), float(editor.settings.get("strength", 1.0))
     t = editor.schedule(editor.steps_made(steps, strength), latents)[0]
-    return torch.full((len(latents),), int(t) if t == int(t) else t, device=latents.device)
+    return at_timestep(t, latents)
 
 
 def _has_cross_attention(editor: WhiteBox) -> bool:

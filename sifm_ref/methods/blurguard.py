@@ -109,7 +109,7 @@ def adaptation(editor: WhiteBox, config: Config) -> str:
     elif not editor.stock:
         said.append("released for Stable Diffusion 1.4, here on this editor's VAE")
     if config.direction == "budget":
-        said.append("steps of the shared loop")
+        said.append("steps in the direction of the budget, released: of the sum of all gradients at length 1")
     return "; ".join(s for s in said if s)
 
 

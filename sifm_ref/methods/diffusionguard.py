@@ -13,7 +13,7 @@ from isr.errors import UsageError
 from sifm_ref.attack import attack
 from sifm_ref.budget import Budget
 from sifm_ref.descent import Descent, Loss
-from sifm_ref.editor import WhiteBox
+from sifm_ref.editor import WhiteBox, at_timestep
 from sifm_ref.features import accumulating
 from sifm_ref.methods._contour import shrunk
 from sifm_ref.noise import Noise
@@ -96,12 +96,11 @@ def diffusionguard(
 def diffusionguard_loss(editor: WhiteBox, scene: Scene, config: Config) -> Loss:
     """The loss ``(x, noise) -> (B,)`` that is minimised: the negative norm; masks and latents are drawn from ``noise``."""
     text = editor.text([config.prompt] * len(scene.prompts))
-    size = len(scene.prompts)
 
     def loss(x: Tensor, noise: Noise) -> Tensor:
         look = editor.look(x, augmented(scene.mask, config, noise), noise)
         t = editor.schedule(config.schedule, look.latents)[0]
-        at = torch.full((size,), int(t) if t == int(t) else t, device=x.device)
+        at = at_timestep(t, look.latents)
         drawn = noise.normal(look.latents.shape[1:], look.latents)
         answer = editor.predict(editor.start(look, drawn, at), at, text, look.condition)
         return -accumulating(answer).flatten(1).norm(dim=1)

@@ -15,7 +15,7 @@ from isr.errors import UsageError
 from sifm_ref.attack import follow
 from sifm_ref.budget import Budget
 from sifm_ref.descent import Descent
-from sifm_ref.editor import Look, Text, WhiteBox
+from sifm_ref.editor import Look, Text, WhiteBox, at_timestep
 from sifm_ref.features import accumulating, loss_scale, split_gradient
 from sifm_ref.noise import Noise
 from sifm_ref.scene import Callback, Immunized, Scene, silent
@@ -130,7 +130,7 @@ class Objective:
 
     def _map(self, look: Look, t: int) -> Tensor:
         """``Att`` at one timestep: (B, h, w)."""
-        at = torch.full((len(look.latents),), t, device=look.latents.device)
+        at = at_timestep(t, look.latents)
         noisy = self.editor.noised(look.latents, self._draws[t], at)
         height, width = (max(1, round(s * self.config.size)) for s in look.latents.shape[-2:])
         total: Tensor | None = None

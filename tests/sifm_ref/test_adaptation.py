@@ -15,7 +15,7 @@ from tests.sifm_ref.scenes import WHITE  # noqa: E402
 
 def test_adaptations_say_so(editor: Any) -> None:
     assert "inpainting" in method("photoguard_diffusion").adaptation(editor("instruct_pix2pix"))
-    assert method("photoguard_diffusion").adaptation(editor("sd_inpaint")) == ""
+    assert method("photoguard_diffusion", "released").adaptation(editor("sd_inpaint")) == ""
     for name in ("sds", "mist", "advdm"):
         assert "Stable Diffusion 1.x" in method(name).adaptation(editor("sd3_img2img"))
         assert "Stable Diffusion 1.x" in method(name).adaptation(editor("instruct_pix2pix"))
@@ -33,12 +33,24 @@ def test_adaptations_say_so(editor: Any) -> None:
     )
     assert "inpainting" in method("photoguard_encoder").adaptation(editor("sd_inpaint"))
     assert "1.5" in method("photoguard_encoder").adaptation(editor("instruct_pix2pix"))
-    assert method("photoguard_encoder").adaptation(editor("sd_img2img")) == ""
+    assert method("photoguard_encoder", "released").adaptation(editor("sd_img2img")) == ""
     assert method("sds").adaptation(editor("sd_img2img")) == (
         "SDS with timesteps from [20, 980), released: [0, 1000); the VAE posterior's mode, released: a sample"
     )
     assert method("sds", "released").adaptation(editor("sd_img2img")) == ""
     assert method("advdm").adaptation(editor("sd_img2img")) == ""
+
+
+def test_a_loop_that_is_not_the_released_one_is_told(editor: Any) -> None:
+    """Of every preset and setting, whatever the method: the released loop stands in its preset ``released``."""
+    box = editor("sd_img2img")
+    assert method("photoguard_encoder").adaptation(box) == (
+        "100 steps of 1/255, uniform start, released: 1000 steps of 2.55/255, linear decay, uniform start"
+    )
+    few = method("photoguard_encoder", "released", {"descent.steps": "200"}).adaptation(box)
+    assert few.startswith("200 steps of 2.55/255, linear decay, uniform start, released: 1000")
+    said = method("photoguard_diffusion").adaptation(editor("sd_inpaint"))
+    assert said == "100 steps of 1/255, released: 200 steps of 0.5, 10 gradients each"
 
 
 def test_ace_says_that_its_model_is_not_trained(editor: Any) -> None:
