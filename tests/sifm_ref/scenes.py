@@ -50,7 +50,7 @@ def noise(batch: int = 1, seed: int = 7) -> Noise:
 FEW = {
     "timesteps": "200,600",
     "unrolled": "2",
-    "neighbours": "2",
+    "neighbours": "1",
     "reference_steps": "2",
     "sigma_steps": "5",
 }  # in place of many, where a method has such a field

@@ -275,19 +275,42 @@ def test_a_checkpoint_in_one_file(tmp_path: Path, checkpoint: Callable[[str], Pa
         parse("./nowhere")
 
 
+IN_TURN = """
+import sys
+from isr.cli import main
+
+specs, rest = sys.argv[1:4], sys.argv[4:]
+for spec in specs:
+    sys.argv[1:] = ["edit", *rest, "--editor", spec]
+    try:
+        main()
+    except SystemExit as ended:
+        print(spec, ended.code)
+"""
+
+
 def test_a_hub_id_without_a_network(tmp_path: Path) -> None:
-    """``HF_HUB_OFFLINE`` is read when the hub's client is imported: a process of its own."""
+    """``HF_HUB_OFFLINE`` is read when the hub's client is imported: a process of its own, one for all."""
     (tmp_path / "p.csv").write_text("name,prompt\n*,x\n")
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "empty")}
-    for spec in ("someone/model", "sd_img2img=someone/model", "sd_img2img"):
-        done = processes.run(
-            [sys.executable, "-m", "isr", "edit", tmp_path, "--editor", spec, "--prompts", tmp_path / "p.csv", "--out",
-             tmp_path / "o"],
-            env=environment,
-        )  # fmt: skip
-        assert done.returncode == 2
-        assert "HF_HUB_OFFLINE is set, and the files are not in the cache" in done.stderr
-        assert "Traceback" not in done.stderr
+    specs = ("someone/model", "sd_img2img=someone/model", "sd_img2img")
+    done = processes.run(
+        [
+            sys.executable,
+            "-c",
+            IN_TURN,
+            *specs,
+            tmp_path,
+            "--prompts",
+            tmp_path / "p.csv",
+            "--out",
+            tmp_path / "o",
+        ],
+        env=environment,
+    )
+    assert done.stdout.splitlines() == [f"{spec} 2" for spec in specs], done.stderr
+    assert done.stderr.count("HF_HUB_OFFLINE is set, and the files are not in the cache") == len(specs)
+    assert "Traceback" not in done.stderr
 
 
 class Counted(str):

@@ -86,7 +86,7 @@ def test_editshield_through_its_transformations(editor: Any, transform: str) -> 
 @pytest.mark.parametrize("name", WHITE)
 def test_advpaint_with_latents_that_are_not_held(editor: Any, name: str) -> None:
     box = editor(name, "fp64")
-    assert_agree(objective("advpaint", box, latents="moved"), moved(box))
+    assert_agree(objective("advpaint", box, latents="moved"), moved(box), "advpaint")
 
 
 def test_semantic_attack_with_its_mask_on_the_map(editor: Any) -> None:
