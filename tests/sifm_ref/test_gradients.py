@@ -25,8 +25,8 @@ TOLERANCE = 1e-3
 
 
 # the gradient of no function: tested by what it is, below; of latents that are held: with moved ones below, and by the
-# numbers of its release
-DIRECTIONS = ("sds", "advpaint")
+# numbers of its release; of another variable than the picture: test_dct_shield.py
+DIRECTIONS = ("sds", "advpaint", "dct_shield")
 
 
 class _Given(Exception):

@@ -47,10 +47,11 @@ def test_a_method_says_what_it_is(which: str) -> None:
         # the abstract of arXiv 2512.14320; README.md of Diff-Protect ac5ffdb and of SemanticAttack 952f290
         ("sifm", "SIFM, Synergistic Intermediate Feature Manipulation"),
         ("sds", "Toward effective protection against diffusion-based mimicry through score distillation"),
-        # README.md of ACE 4413f6a and of DiffusionGuard 96e28c1 and of AdvPaint aa2a642; the abstract of arXiv 2302.04578
+        # README.md of ACE 4413f6a and of DiffusionGuard 96e28c1 and of AdvPaint aa2a642; the abstracts of arXiv 2302.04578 and 2504.17894
         ("ace", "ACE and ACE+, of \"Understanding and improving adversarial attacks on latent diffusion model\""),
         ("diffusionguard", "DiffusionGuard: A Robust Defense Against Malicious Diffusion-based Image Editing"),
         ("advpaint", "AdvPaint: Protecting Images from Inpainting Manipulation via Adversarial Attention Disruption"),
+        ("dct_shield", "DCT-Shield: A Robust Frequency Domain Defense against Malicious Image Editing"),
         ("advdm", "Adversarial Example Does Good: Preventing Painting Imitation from Diffusion Models via Adversarial Examples"),
         ("semantic_attack", "Distraction is All You Need: Memory-Efficient Image Immunization against Diffusion-Based"),
     ],
