@@ -14,7 +14,7 @@ from isr.judging.cards import Panel
 from isr.judging.progress import Progress
 from isr.judging.recorded_card import panel_record
 from isr.judging.thresholds import calibration_text
-from isr.scoring.options import Options
+from isr.scoring.options import Options, metric_options
 from isr.version import __version__
 
 SCHEMA = "isr.run/1"
@@ -93,6 +93,7 @@ def _options(o: Options, folder: Path) -> dict[str, Any]:
         "calibrations": [_beside(p, folder) for p in o.calibrations],
         "qualifications": [_beside(p, folder) for p in o.qualifications],
         "metrics": o.metrics,
+        **metric_options(o),
     }
 
 
