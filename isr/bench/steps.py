@@ -110,9 +110,8 @@ def _images(bench: Bench, show: Show) -> Bench:
     board.step, board.detail = "images", ""
     material = bench.material
     if material is None:
-        material = gather(
-            bench.study.images, bench.order.root, bench.out, show.say, editor_columns(bench.study)
-        )
+        own = editor_columns(bench.study) | ({bench.study.caption} - {""})
+        material = gather(bench.study.images, bench.order.root, bench.out, show.say, own)
         for note in material.notes:
             bench.record.note(note)
     board.plan("images", "images", len(material.images))

@@ -87,10 +87,10 @@ def require_piq() -> None:
         )
 
 
-def open_measures(options: Options) -> Measures:
+def open_measures(options: Options, *, fetch: bool = True) -> Measures:
     """Everything that ``options`` ask to be measured, with weights read and checked: before a judge is asked.
 
-    Raises ``IsrError`` for weights that cannot be read. Metrics of other packages stand last.
+    ``fetch``: what is to be downloaded is downloaded; else it is only said. Raises ``IsrError`` for weights that cannot be read. Metrics of other packages stand last.
     """
     require_piq()
     known = model_types() if options.metric_models else set()
@@ -104,6 +104,7 @@ def open_measures(options: Options) -> Measures:
         checkpoints=checkpoints,
         caption=options.caption,
         source_caption=options.source_caption,
+        fetch=fetch,
     )
     found = [m for kind in kinds() for m in kind.measures(wanted)]
     measures = sorted(

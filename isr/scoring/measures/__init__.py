@@ -31,6 +31,7 @@ CONTROL, SOURCE = ("edit", "control"), ("edit", "source")
 PROTECTED = ("protected", "source")
 PAIRS: Mapping[str, tuple[str, ...]] = {"edit": CONTROL, "protected": PROTECTED}
 """What most compare: the edit with its control edit, and the protected image with its source."""
+DOWNLOAD = "download"  # in place of a file of weights: fetch them, which is told before
 CAPTION, SOURCE_CAPTION = "caption", "source_caption"
 TEXTS = (CAPTION, SOURCE_CAPTION)
 
@@ -48,6 +49,7 @@ class Wanted:
     checkpoints: tuple[Checkpoint, ...] = ()
     caption: str = ""
     source_caption: str = ""
+    fetch: bool = True  # what is to be downloaded is; else it is only said
 
 
 @dataclass(frozen=True)

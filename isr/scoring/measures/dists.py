@@ -11,10 +11,10 @@ from isr.canonical import sha256_bytes
 from isr.errors import UsageError
 from isr.foreign import ForeignCodeError, loaded
 from isr.reading import Unreadable, read_bytes
-from isr.scoring.measures import Measure, Wanted, of_tensors
+from isr.scoring.measures import DOWNLOAD, Measure, Wanted, of_tensors
 from isr.scoring.measures._networks import NETWORKS, Weights, read_weights, tensors_of
-from isr.scoring.measures.lpips import DOWNLOAD, downloaded
 from isr.scoring.measures.lpips import OPTION as BACKBONE
+from isr.scoring.measures.lpips import downloaded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +28,8 @@ def measures(wanted: Wanted) -> Iterator[Measure]:
     if not wanted.dists_weights:
         return
     weights, digest = _weights(wanted.dists_weights)
+    if DOWNLOAD in wanted.lpips_weights and not wanted.fetch:
+        return
     yield dists(_backbone(wanted), weights, digest)
 
 

@@ -13,12 +13,11 @@ from typing import Any
 
 from isr.canonical import sha256_bytes
 from isr.errors import UsageError
-from isr.scoring.measures import Absent, Measure, Wanted, of_tensors
+from isr.scoring.measures import DOWNLOAD, Absent, Measure, Wanted, of_tensors
 from isr.scoring.measures._networks import NETWORKS, Weights, read_weights
 
 log = logging.getLogger("isr")
 OPTION = "--lpips-weights"
-DOWNLOAD = "download"
 PIQ = (
     "https://github.com/photosynthesis-team/photosynthesis.metrics/releases/download/v0.4.0/lpips_weights.pt"
 )
@@ -31,6 +30,9 @@ def measures(wanted: Wanted) -> Iterator[Measure | Absent]:
         yield Absent("lpips", f"its weights come from a file: {OPTION} FILE (docs/immunize.md says which)")
     seen: dict[str, str] = {}
     for place in wanted.lpips_weights:
+        if place == DOWNLOAD and not wanted.fetch:
+            log.warning("%s %s: a run would fetch about 530 MB from the network", OPTION, DOWNLOAD)
+            continue
         weights = downloaded() if place == DOWNLOAD else read_weights(place, OPTION)
         name = f"lpips_{SHORT[weights.network.name]}"
         if name in seen:
