@@ -52,11 +52,13 @@ class Cache:
                         others[name] = said["by"]
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
+        again: dict[tuple[str, str], list[str]] = {}
         for name, by in others.items():
             if name not in seen:
-                log.warning(
-                    "%s: %s was measured by %s; it is measured again by %s", self._path, name, by, marks[name]
-                )
+                again.setdefault((by, marks[name]), []).append(name)
+        for (by, now), names in again.items():
+            said = "%s: %s: measured before by %s, and measured again by %s"
+            log.warning(said, self._path, ", ".join(names), by, now)
 
     def knows(self, measure: Measure, given: Given) -> bool:
         return measure.name in self._known.get(given.key, {})

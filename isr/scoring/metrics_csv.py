@@ -97,6 +97,15 @@ def read_shown(folder: Path) -> dict[str, Shown]:
     return found
 
 
+def read_definitions(folder: Path) -> dict[str, str]:
+    """What each metric of a run is, with versions and digests, as its ``metrics.json`` says."""
+    try:
+        said = read_json(folder / SUMMARY)["definitions"].items()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return {str(name): text for name, text in said if isinstance(text, str)}
+
+
 def read_metrics(folder: Path, run: str) -> MetricsTable:
     """What was measured of the run of this digest; an empty table, and a word in the log, where it was of another."""
     try:

@@ -58,7 +58,7 @@ def test_other_weights_are_said_once_until_they_are_measured(
         one = measure("x", mark)
         with Cache(tmp_path / "m.jsonl", [one]) as cache:
             cache.measure(pair(), [one])
-        assert caplog.text.count("it is measured again by") == told
+        assert caplog.text.count("and measured again by") == told
 
 
 def test_why_there_is_no_value(tmp_path: Path) -> None:
