@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isr.bench.study_columns import own_columns
-from isr.errors import UsageError
-from isr.files import file_digest
+from isr.digests import file_sha256
+from isr.errors import IsrError, UsageError
 from isr.judging.card_secrets import shown
 from isr.scoring.measures import DOWNLOAD
 from isr.scoring.options import Options
@@ -50,7 +50,7 @@ def options_of(study: Study, root: Path) -> Options:
 def measured_with(study: Study, root: Path) -> list[Any]:
     """What values rest on beside the edits: digests of files and folders, and columns; ``[]`` where there is none.
 
-    A file that is not there has no digest: that is told where it is opened.
+    Raises ``UsageError`` where a file or a folder is not there any more.
     """
     options = metric_options(study, root)
     files = [
@@ -61,8 +61,11 @@ def measured_with(study: Study, root: Path) -> list[Any]:
         spec.rpartition("=") if not Path(spec).is_dir() else ("", "", spec)
         for spec in options.get("metric_models", ())
     ]
-    found: list[Any] = [f if f == DOWNLOAD else file_digest(Path(f)) for f in files]
-    found += [[name, fingerprint(place)] for name, _, place in folders]
+    try:
+        found: list[Any] = [f if f == DOWNLOAD else file_sha256(Path(f)) for f in files]
+        found += [[name, fingerprint(place)] for name, _, place in folders]
+    except (OSError, IsrError) as error:
+        raise UsageError(f"metrics: {error}; put back what was measured with, or change the study") from error
     return [*found, *(options[f] for f in ("caption", "source_caption") if options.get(f))]
 
 

@@ -93,6 +93,9 @@ def test_what_values_rest_on_is_the_content(folder: Path) -> None:
         after = measured_with(one, folder)
         assert after != before
         before = after
+    (folder / "w/vgg16.ckpt").unlink()
+    with pytest.raises(UsageError, match=r"metrics: .*vgg16\.ckpt.*; put back what was measured with"):
+        measured_with(one, folder)
     assert measured_with(study(folder, "metrics = true\n"), folder) == []
 
 

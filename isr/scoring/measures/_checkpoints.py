@@ -212,7 +212,7 @@ class Encoder:
             parts.append(f"made {_size(p.size)} ({how})")
         if getattr(p, "do_center_crop", False):
             parts.append(f"its middle {_size(p.crop_size)}")
-        return ", ".join(parts) or "at its own size"
+        return f"{', '.join(parts) or 'at its own size'}, by {type(p).__name__}"
 
     # ------------------------------------------------------------------------------------------------ vectors
 

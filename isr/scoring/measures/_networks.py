@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isr.canonical import sha256_bytes
-from isr.errors import UsageError
+from isr.errors import MissingExtraError, UsageError
 from isr.reading import Unreadable, read_bytes
 from isr.scoring.measures._numpy_pickle import arrays_of
 
@@ -125,9 +125,13 @@ def tensors_of(data: bytes, place: str, option: str) -> dict[str, Tensor]:
         except Unreadable as error:
             raise UsageError(str(error)) from error
         return {name: torch.from_numpy(a.astype("float32")) for name, a in arrays.items()}
-    import safetensors
-    from safetensors.torch import load
-
+    try:
+        import safetensors
+        from safetensors.torch import load
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{option} {place}: expected safetensors; found none; pip install 'isr-eval[metrics]'"
+        ) from error
     try:
         return {name: t.float() for name, t in load(data).items()}
     except (safetensors.SafetensorError, KeyError) as error:

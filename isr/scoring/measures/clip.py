@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from isr.scoring.measures import CAPTION, SOURCE_CAPTION, Absent, Blank, Given, Measure, Wanted
 from isr.scoring.measures._checkpoints import Encoder
@@ -20,14 +21,17 @@ def measures(wanted: Wanted) -> Iterator[Measure | Absent]:
                 checkpoint,
                 "CLIPModel",
                 picture=lambda model, pixels: model.get_image_features(pixel_values=pixels).pooler_output,
-                text=(lambda model, tokens: model.get_text_features(**tokens).pooler_output)
-                if wanted.caption
-                else None,
+                text=_text if wanted.caption else None,
             )
             encoder.check()
             yield from similarities(encoder, "clip", "CLIP", POOLING)
             yield from caption_similarity(encoder, wanted, "clip", "CLIP", POOLING)
             yield direction(encoder, wanted)
+
+
+def _text(model: Any, tokens: Any) -> Any:
+    read = {name: tokens[name] for name in ("input_ids", "attention_mask")}
+    return model.get_text_features(**read).pooler_output
 
 
 def direction(encoder: Encoder, wanted: Wanted) -> Measure | Absent:

@@ -119,7 +119,7 @@ def test_the_definition_says_which_model_and_how_it_sees(found: dict[str, Any]) 
         "cosine of edit and caption (column 'target'; projected), not times 100, clip checkpoint tiny (sha256:"
         in said
     )
-    assert "picture made 32 on its shorter side (bicubic), its middle 32x32" in said
+    assert "picture made 32 on its shorter side (bicubic), its middle 32x32, by CLIPImageProcessorPil" in said
     assert "Gal et al. 2022; columns 'target' and 'before'" in found["clip_dir@tiny"].definition
 
 
