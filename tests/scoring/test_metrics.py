@@ -191,6 +191,10 @@ def test_columns_by_weights_and_by_checkpoints(tmp_path: Path, caplog: pytest.Lo
     edit = [f"edit:{m}" for m in ("psnr", "ssim", "ssim_full", "vifp", "fsim", *more)]
     assert said["columns"] == [*edit, *COLUMNS[5:], "protected:lpips_alex", "protected:clip@c"]
     assert said["absent"] == {}
+    recorded = json.loads((tmp_path / "out" / "run.json").read_text())["options"]
+    assert recorded["lpips_weights"] == ["../alexnet.ckpt"]
+    assert recorded["metric_models"] == ["c=../clip"]
+    assert recorded["caption"] == "prompt"
     assert list(said["definitions"]) == list(said["shown"]) == [c.removeprefix("edit:") for c in edit]
     assert said["shown"]["clip_t@c"] == {"title": "CLIP-T (c)", "orientation": -1}
     assert said["shown"]["lpips_alex"] == {"title": "LPIPS (AlexNet)", "orientation": 1}
