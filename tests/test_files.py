@@ -210,7 +210,7 @@ WRITES_ITSELF = {
     "isr/bundle/opened.py": "a temporary folder",
     "isr/bundle/rejudge.py": "a temporary folder",
     "isr/bench/material/unseen.py": "a record that is appended to, line by line",
-    "isr/scoring/metrics.py": "a cache that is appended to, line by line",
+    "isr/scoring/metrics_cache.py": "a cache that is appended to, line by line",
     "isr/scoring/edits_csv.py": "under its partial name, as scoring.run gives it",
 }
 

@@ -75,7 +75,7 @@ OPENS_ITSELF = {
     "isr/bundle/verify.py": {"table.read_text('utf-8')": "a table that was just written"},
     "isr/files.py": {"partial.open('wb')": "writes", "path.open('rb+')": "waits for what was just written"},
     "isr/scoring/edits_csv.py": {"path.open('w', encoding='utf-8', newline='')": "writes"},
-    "isr/scoring/metrics.py": {"path.open('a', encoding='utf-8')": "a cache that is appended to"},
+    "isr/scoring/metrics_cache.py": {"path.open('a', encoding='utf-8')": "a cache that is appended to"},
     "isr/digests.py": {"path.open('rb')": "weights, of any size, looked at before"},
 }
 """Every call that opens a file by itself, with the reason; ``isr.reading`` is where all others are opened."""

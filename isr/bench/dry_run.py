@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def plan_dict(bench: Bench) -> dict[str, Any]:
 def stops(bench: Bench) -> list[str]:
     """What the run would stop at before it does anything, in words."""
     found = []
-    checks: tuple[Callable[[Bench], object], ...] = (check_folder, check_ready)
+    checks: tuple[Callable[[Bench], object], ...] = (check_folder, partial(check_ready, fetch=False))
     for check in checks:
         try:
             check(bench)

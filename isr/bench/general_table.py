@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from isr.bench.paper_tables import ARROWS, METRICS, NO_PURIFIER, WORST, metric_of, notes_of, section_of
-from isr.bench.rows import EVERY, Row
+from isr.bench.paper_tables import NO_PURIFIER, WORST, metric_of, notes_of, section_of
+from isr.bench.rows import EVERY, Row, metric_names
+from isr.scoring.metrics_csv import Shown
 from isr.tables import Cell, Line, Table
 
 
 def general(rows: Sequence[Row], split: str = "") -> Table:
     """Every method, surrogate, budget, editor and purifier: ISR, uplift, distortion and what the metrics say."""
     wanted = [r for r in rows if r.split == split and (r.purifier != EVERY or not r.is_control)]
-    metrics = [m for m in METRICS if any(f"edit:{m}" in r.metrics for r in wanted)]
+    metrics = metric_names(wanted)
     columns = {"": "method", "surrogate": "surrogate", "eps": "eps", "purifier": "purifier"}
     columns |= {"isr": "ISR", "n": "n", "images": "im.", "uplift": "over control"}
     columns |= {"isr_conditional": "ISR, control fine"}
-    columns |= {m: f"{METRICS[m]}{ARROWS[m]}" for m in metrics}
+    columns |= {m: one.heading for m, one in metrics.items()}
     lines = [_general_line(r, metrics) for r in sorted(wanted, key=_place(wanted))]
     title = "ISR of every method, editor and purifier" + (f", {split} prompts" if split else "")
     notes = [n for n in notes_of(columns, lines) if not n.startswith("conventional")]
@@ -41,7 +42,7 @@ def _place(rows: Sequence[Row]) -> Callable[[Row], tuple[int, ...]]:
     return lambda r: (sections[r.editor, r.judge], purifiers[r.purifier], not r.is_control)
 
 
-def _general_line(row: Row, metrics: Sequence[str]) -> Line:
+def _general_line(row: Row, metrics: Mapping[str, Shown]) -> Line:
     worst = row.purifier == EVERY
     rate = row.estimates["isr_worst"] if worst else row.rate
     cells = {
@@ -55,6 +56,6 @@ def _general_line(row: Row, metrics: Sequence[str]) -> Line:
     if not (row.is_control or worst):
         cells["uplift"] = Cell(row.estimates["uplift"], "points")
         cells["isr_conditional"] = Cell(row.estimates["isr_conditional"], "rate")
-        cells |= {m: metric_of(row, m) for m in metrics}
+        cells |= {m: metric_of(row, m, one.title) for m, one in metrics.items()}
     name = "no protection" if row.is_control else row.label
     return Line(name, cells, section_of(row.editor, row.judge), {}, row.signature)

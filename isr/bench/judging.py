@@ -21,6 +21,7 @@ from isr.bench.making import (
 from isr.bench.progress import Board, Kind
 from isr.bench.state import Bench, Edited, Show
 from isr.bench.study import judge_sets, judge_spec
+from isr.bench.study_metrics import measured_with, metric_options
 from isr.canonical import sha256_json
 from isr.errors import UsageError
 from isr.scoring.options import Options
@@ -87,6 +88,7 @@ def _score_rests_on(bench: Bench, scoring: Scoring) -> str:
             bench.study.level,
             bench.study.metrics and first,
             *([bench.study.prompts] if bench.study.prompts != "fixed" else []),
+            *(measured_with(bench.study, bench.order.root) if first else []),
         ]
     )
 
@@ -122,7 +124,7 @@ async def _scored(bench: Bench, scoring: Scoring, show: Show) -> Any:
         accept=bench.study.accept,
         prompts=bench.study.prompts,
         budget_usd=None if budget is None else max(0.0, budget - bench.board.usd),
-        metrics=bench.study.metrics and scoring.judge == bench.study.judges[0],
+        **(metric_options(bench.study, bench.order.root) if scoring.judge == bench.study.judges[0] else {}),
     )
     watch = Watch()
     watch.stage = lambda text: _staged(bench.board, scoring, text)

@@ -15,17 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from isr.bench.paper_tables import METRICS
 from isr.bench.rows import EditRow, edit_of, judge_name, number, numbers, settings_of
 from isr.bench.thesis import SHOWN, Disagreement, Said, Separation, Strength, Thesis
 from isr.report.runs import ReportRun, read_report_run
 from isr.scoring.estimates import Frame, Settings, missing, rate_estimate
 from isr.scoring.finished import OUTCOME
 from isr.scoring.metrics import outcome_correlation
+from isr.scoring.metrics_csv import EARLIER, Shown, read_shown
 from isr.stats.discrimination import auc, between, called
 from isr.types import Arm, Bools, Estimate, Floats, Treatment
-
-ORIENTATION: Mapping[str, int] = {"psnr": -1, "ssim": -1, "ssim_full": -1, "vifp": -1, "fsim": -1, "lpips": 1}
 
 
 @dataclass(frozen=True)
@@ -57,12 +55,16 @@ def study(
     for folder in folders:
         run = read_report_run(folder)
         rows = [r for r in run.rows if r["arm"] == Arm.PROTECTED.value]
-        measured = [m for m in METRICS if any(r.get(f"edit:{m}") for r in rows)]
-        absent = [METRICS[m] for m in METRICS if m not in measured]
+        known = read_shown(run.folder)
+        measured = [m for m in known if any(r.get(f"edit:{m}") for r in rows)]
+        have = {"lpips" if m.startswith("lpips_") else m for m in measured}
+        absent = [one.title for m, one in EARLIER.items() if m not in have]
         if absent:
             notes.append(f"{folder.name}: {', '.join(absent)} not measured")
         for editor in sorted({r["editor"] for r in rows}):
-            some = _Edits(run, [r for r in rows if r["editor"] == editor], settings_of(run, level), naming)
+            some = _Edits(
+                run, [r for r in rows if r["editor"] == editor], settings_of(run, level), naming, known
+            )
             if equal := int(some.equal.sum()):
                 notes.append(
                     f"{folder.name}, {editor or 'edits'}: {equal} edits equal their control edit: their PSNR, infinite, "
@@ -76,7 +78,7 @@ def study(
 
 def _is_equal(row: EditRow) -> bool:
     """Whether an edit equals its control edit: measured, though not in PSNR, which is infinite and so not written."""
-    others = (m for m in METRICS if m != "psnr")
+    others = (m for m in EARLIER if m != "psnr")
     return math.isnan(number(row.get("edit:psnr"))) and any(
         math.isfinite(number(row.get(f"edit:{m}"))) for m in others
     )
@@ -100,8 +102,15 @@ def _words(treatments: Sequence[Treatment], named: Sequence[Named | None]) -> li
 class _Edits:
     """The protected edits of one editor in one run, as arrays."""
 
-    def __init__(self, run: ReportRun, rows: Sequence[EditRow], settings: Settings, naming: Naming) -> None:
-        self.run, self.rows, self.settings = run, rows, settings
+    def __init__(
+        self,
+        run: ReportRun,
+        rows: Sequence[EditRow],
+        settings: Settings,
+        naming: Naming,
+        known: Mapping[str, Shown],
+    ) -> None:
+        self.run, self.rows, self.settings, self.known = run, rows, settings, known
         self.edits = [edit_of(r) for r in rows]
         self.frame = Frame.of(self.edits)
         self.outcome = np.array([OUTCOME[r["outcome"]] for r in rows], np.float64)
@@ -124,7 +133,7 @@ class _Edits:
 
     def measured(self, metric: str) -> Floats:
         """The metric's figures with its orientation, NaN where there is none or an infinite one."""
-        return ORIENTATION[metric] * numbers(self.rows, f"edit:{metric}")
+        return self.known[metric].orientation * numbers(self.rows, f"edit:{metric}")
 
     def separation(self, editor: str, metric: str) -> Separation:
         x, y, level = self.score(metric), self.outcome, self.settings.level
@@ -134,6 +143,7 @@ class _Edits:
             editor=editor,
             judge=judge_name(self.run),
             metric=metric,
+            metric_title=self.known[metric].title,
             overall=self._strength("all", x, everything),
             within=auc(x, y, self.image, self.stratum, level=level),
             between=self._between(metric),
@@ -215,6 +225,7 @@ class _Edits:
             editor=editor,
             judge=judge_name(self.run),
             metric=metric,
+            metric_title=self.known[metric].title,
             edit_id=edit.edit_id,
             image_id=edit.unit.image_id,
             treatment=edit.treatment,
@@ -222,7 +233,7 @@ class _Edits:
             purifier=edit.unit.purifier,
             prompt=edit.prompt,
             outcome=cells["outcome"],
-            value=None if metric == "psnr" and self.equal[row] else ORIENTATION[metric] * score,
+            value=None if metric == "psnr" and self.equal[row] else self.known[metric].orientation * score,
             rank=place[0],
             of=place[1],
             called=call,

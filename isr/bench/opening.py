@@ -12,6 +12,7 @@ from isr.bench.material import unseen
 from isr.bench.material.folder import Material, find
 from isr.bench.state import Bench, Expected, Order
 from isr.bench.study import Study, editor_spec, judge_sets, judge_spec, method_spec, read_study
+from isr.bench.study_metrics import require_measures
 from isr.canonical import sha256_json
 from isr.errors import InputError, Problem, UsageError
 from isr.files import file_digest
@@ -20,7 +21,6 @@ from isr.judging.cards import load_panel
 from isr.judging.keys import check_pair, endpoint_key
 from isr.judging.prices import require_prices
 from isr.reading import read_json, why
-from isr.scoring.metrics import require_piq
 from sifm_ref.checkpoints import fingerprint
 from sifm_ref.pictures import slug
 from sifm_ref.registry import purifier, require_torch
@@ -98,12 +98,12 @@ def _material(study: Study, order: Order) -> Material | None:
     return find(folder, prompts, order.out) if part.folder else None
 
 
-def check_ready(bench: Bench) -> None:
+def check_ready(bench: Bench, *, fetch: bool = True) -> None:
     """Raises ``IsrError`` for what scoring would stop at only after hours: keys, prices, packages."""
     if "score" not in bench.order.steps:
         return
     if bench.study.metrics:
-        require_piq()
+        require_measures(bench.study, bench.order.root, fetch=fetch)
     for scoring in bench.plan.scorings:
         panel = load_panel(judge_spec(scoring.judge, bench.order.root), judge_sets(scoring.judge))
         for card in panel.members:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from isr.bench.published import Published, PublishedRow, same_name
 from isr.bench.rows import Row, number
+from isr.scoring.metrics_csv import EARLIER
 from isr.scoring.surrogates import SAMPLED
 from isr.tables import COMPUTED, UNVERIFIED, Cell, Known, Line, Table
 from isr.types import Estimate
@@ -19,10 +20,6 @@ SEEN, UNSEEN = "seen", "unseen"
 NO_PURIFIER = ("", "none")
 WORST = "all, worst"
 PAPER = "paper, by its panel"
-METRICS = {
-    "psnr": "PSNR", "ssim": "SSIM", "ssim_full": "SSIM (full size)", "vifp": "VIFp", "fsim": "FSIM", "lpips": "LPIPS",
-}  # fmt: skip
-ARROWS = {"psnr": "↓", "ssim": "↓", "ssim_full": "↓", "vifp": "↓", "fsim": "↓", "lpips": "↑"}
 DIGITS = {"psnr": 2}
 PAPERS = (
     "psnr",
@@ -31,16 +28,21 @@ PAPERS = (
     "fsim",
     "lpips",
 )  # which SSIM the paper has is not known; the pooled one is the field's
+LPIPS = (
+    "lpips_vgg",
+    "lpips",
+    "lpips_alex",
+)  # ours beside the paper's, whose network is not known: the first that there is
 
 
 def table_ii(rows: Sequence[Row], published: Published | None = None) -> Table:
     """Methods by editor: conventional metrics, ISR on the original and on unseen prompts (the paper's Table II)."""
-    columns = {"": "method"} | {m: f"{METRICS[m]}{ARROWS[m]}" for m in PAPERS}
+    columns = {"": "method"} | {m: EARLIER[m].heading for m in PAPERS}
     columns |= {"isr_seen": "ISR orig. prompt", "isr_unseen": "ISR unseen"}
     ours = [r for r in _white_box(rows) if r.role != "ablation"]
     found = _lines("II", ours, columns, published, label=_method_label(ours), matches=_same_method)
     title = "Table II: immunization of each editor"
-    return _table("II", title, columns, found, published, _told_by_name(rows))
+    return _table("II", title, columns, found, published, [*_told_by_name(rows), *_lpips_told(ours)])
 
 
 def table_vi(rows: Sequence[Row], published: Published | None = None) -> Table:
@@ -58,7 +60,7 @@ def table_vi(rows: Sequence[Row], published: Published | None = None) -> Table:
 
 def table_vii(rows: Sequence[Row], published: Published | None = None) -> Table:
     """The sweep of lambda (the paper's Table VII)."""
-    columns = {"": "λ"} | {m: f"{METRICS[m]}{ARROWS[m]}" for m in ("psnr", "ssim", "lpips")}
+    columns = {"": "λ"} | {m: EARLIER[m].heading for m in ("psnr", "ssim", "lpips")}
     columns |= {"isr_seen": "ISR orig. prompt"}
     every = sorted((r for r in _white_box(rows) if r.lam is not None), key=lambda r: r.lam or 0.0)
     ours = _ablated(every)
@@ -67,7 +69,14 @@ def table_vii(rows: Sequence[Row], published: Published | None = None) -> Table:
         label=_told_apart(ours, lambda r: f"{r.lam:g}"), matches=lambda r, p: r.lam == p.lam,
     )  # fmt: skip
     title = "Table VII: the weight of the divergence"
-    return _table("VII", title, columns, found, published, [*_budgets(ours, every), *_told_by_name(rows)])
+    return _table(
+        "VII",
+        title,
+        columns,
+        found,
+        published,
+        [*_budgets(ours, every), *_told_by_name(rows), *_lpips_told(ours)],
+    )
 
 
 LAYOUTS: Mapping[str, Callable[[Sequence[Row], Published | None], Table]] = {
@@ -257,7 +266,7 @@ def _cells(rows: Sequence[Row], columns: Mapping[str, str]) -> dict[str, Cell]:
             row = by_split.get(split)
             cells[key] = Cell(row.rate, "rate", headline=row.headline) if row else _absent(split, level)
         elif key:
-            cells[key] = metric_of(metric_row, key)
+            cells[key] = metric_of(metric_row, _ours(metric_row, key), EARLIER[key].title)
     return cells
 
 
@@ -279,12 +288,24 @@ def _absent(split: str, level: float) -> Cell:
     )
 
 
-def metric_of(row: Row, name: str) -> Cell:
+def _ours(row: Row, name: str) -> str:
+    """The metric of ours that stands in a column of the paper."""
+    return next((m for m in LPIPS if f"edit:{m}" in row.metrics), name) if name == "lpips" else name
+
+
+def _lpips_told(rows: Sequence[Row]) -> Iterator[str]:
+    """Which LPIPS of ours stands in the paper's column."""
+    for name in sorted({_ours(r, "lpips") for r in rows if not r.is_control} - {"lpips"}):
+        title = next(r.shown[name].title for r in rows if name in r.shown)
+        yield f"LPIPS: ours is {title}; which network the paper has is not known"
+
+
+def metric_of(row: Row, name: str, title: str) -> Cell:
     if row.is_control:
         return Cell()  # a control edit has no other edit to be compared with
     found = row.metrics.get(f"edit:{name}")
     if found is None:
-        reason = f"{METRICS[name]} was not measured"
+        reason = f"{title} was not measured"
         found = Estimate(
             value=None,
             low=None,

@@ -29,6 +29,7 @@ from isr.report.page import Options, write_report
 from isr.report.runs import read_report_run
 from isr.scoring.estimates import as_dicts
 from isr.scoring.finished import Contender, FinishedRun, read_run
+from isr.scoring.metrics_csv import read_definitions
 from isr.scoring.sampling import Sampling
 from isr.types import Treatment
 from sifm_ref.registry import purifier
@@ -169,6 +170,13 @@ def _thesis(bench: Bench, known: Mapping[Key, Immunization]) -> Thesis | None:
     return metric_check.study(folders, naming=naming)
 
 
+def _definitions(bench: Bench) -> dict[str, str]:
+    """What each conventional metric is, as the first judge's runs measured it."""
+    first = bench.study.judges[0]
+    folders = [bench.out / s.folder for s in bench.plan.scorings if s.judge == first]
+    return {name: what for folder in folders for name, what in read_definitions(folder).items()}
+
+
 def write(bench: Bench, show: Show) -> Findings:
     """Writes all results; ``results.json`` last, so that it is there only when everything is."""
     found = collect(bench)
@@ -221,6 +229,7 @@ def as_dict(bench: Bench, found: Findings) -> dict[str, Any]:
             n: {"title": t.title, "notes": list(t.notes), "csv": t.csv()} for n, t in found.tables.items()
         },
         "thesis": _thesis_dict(found.thesis) if found.thesis else None,
+        **({"definitions": _definitions(bench)} if found.thesis else {}),
     }
 
 
@@ -315,6 +324,8 @@ def _markdown(bench: Bench, found: Findings) -> Iterator[str]:
     if found.thesis:
         yield "## Do the conventional metrics tell?\n"
         yield found.thesis.markdown()
+        yield from (f"- {_md(name)}: {_md(what)}" for name, what in _definitions(bench).items())
+        yield ""
     yield "## Where everything lies\n"
     yield from _places(bench)
     yield "\n## How to repeat it\n"

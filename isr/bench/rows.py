@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from isr.scoring.estimates import (
     treatment_estimates,
 )
 from isr.scoring.means import mean_estimate
+from isr.scoring.metrics_csv import EARLIER, Shown, read_shown
 from isr.scoring.outcomes import Outcomes
 from isr.scoring.surrogates import Sight, sight
 from isr.types import Arm, Edit, Estimate, Floats, ImageRef, Treatment, Unit
@@ -33,6 +34,7 @@ EVERY = "*"
 NONE = "none"
 """The label of control edits: no protection."""
 Measured = Mapping[tuple[str, ...], Mapping[str, str]]
+EDIT = "edit:"
 DISTORTION = ("protected_linf", "protected_psnr")
 
 EditRow = Mapping[str, str]
@@ -59,6 +61,7 @@ class Row:
     sight: Sight
     estimates: Mapping[str, Estimate]
     metrics: Mapping[str, Estimate] = field(default_factory=dict)
+    shown: Mapping[str, Shown] = field(default_factory=dict)  # how its metrics stand in tables
     edits: int = 0
     decided: int = 0
     signature: str = ""
@@ -88,7 +91,8 @@ def read(folders: Sequence[Path], level: float | None = None) -> list[Row]:
     """
     runs = [read_report_run(folder) for folder in folders]
     measured = _measured(runs)
-    rows = [row for run in runs for row in of_run(run, level, measured)]
+    shown = {name: one for run in runs for name, one in read_shown(run.folder).items()}
+    rows = [replace(row, shown=shown) for run in runs for row in of_run(run, level, measured)]
     seen: dict[tuple[str, ...], Row] = {}
     problems = []
     for row in rows:
@@ -209,6 +213,13 @@ class _Table:
             for column in self.columns
             if not np.isnan(values := numbers(rows, column)).all() or column not in DISTORTION
         }
+
+
+def metric_names(rows: Sequence[Row]) -> dict[str, Shown]:
+    """The metrics of edits that some row has, in the order in which they are known: how each stands in tables."""
+    measured = {c.removeprefix(EDIT) for r in rows for c in r.metrics if c.startswith(EDIT)}
+    known = {n: s for r in rows for n, s in (r.shown or EARLIER).items()}
+    return {n: s for n, s in known.items() if n in measured}
 
 
 def numbers(rows: Sequence[EditRow], column: str) -> Floats:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from isr.bench.cells import STEPS, with_earlier
-from isr.bench.given_texts import editor_columns
+from isr.bench.given_texts import PROMPT, editor_columns
 from isr.bench.judging import note_scores, score_all, scored_as
 from isr.bench.making import WHOLE, compute, edit_cells, immunize_cells, known_of, need_images
 from isr.bench.material.folder import FOLDER, RECORD, prepare
@@ -110,9 +110,8 @@ def _images(bench: Bench, show: Show) -> Bench:
     board.step, board.detail = "images", ""
     material = bench.material
     if material is None:
-        material = gather(
-            bench.study.images, bench.order.root, bench.out, show.say, editor_columns(bench.study)
-        )
+        own = editor_columns(bench.study) | ({bench.study.caption} - {"", PROMPT})
+        material = gather(bench.study.images, bench.order.root, bench.out, show.say, own)
         for note in material.notes:
             bench.record.note(note)
     board.plan("images", "images", len(material.images))

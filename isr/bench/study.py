@@ -14,6 +14,7 @@ from isr.bench.material.source import DatasetPart
 from isr.bench.material.unseen import UnseenPart
 from isr.bench.study_columns import column_problems
 from isr.bench.study_labels import StudyLabels, label_problems
+from isr.bench.study_metrics import FIELDS, metric_problems
 from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError, Problem, UsageError
 from isr.judging.card_secrets import shown, shown_setting
@@ -117,6 +118,11 @@ class Study(Part):
     purifiers: tuple[str, ...] = Field(default=(NONE,), min_length=1)
     judges: tuple[JudgePart, ...] = Field(min_length=1)
     metrics: bool = False
+    lpips_weights: tuple[str, ...] = ()  # these five: as isr score takes them
+    dists_weights: str = ""
+    metric_models: tuple[str, ...] = ()
+    caption: str = ""
+    source_caption: str = ""
     accept: tuple[str, ...] = ()  # findings about the pictures that are meant: isr score --accept
     by: tuple[str, ...] = ("split",)
     published: str = ""
@@ -143,13 +149,14 @@ class Study(Part):
     def choices(self) -> dict[str, Any]:
         """The content as plain values; what later versions brought is there only where a study says it."""
         made = self.model_dump(mode="json", by_alias=True)
-        later = {n: type(self).model_fields[n].default for n in ("labels", "prompts", "cluster", "margin")}
+        names = ("labels", "prompts", "cluster", "margin", *FIELDS)
+        later = {n: type(self).model_fields[n].default for n in names}
         for part, key in (*((e, "prompt") for e in made["editors"]), *((m, "text") for m in made["methods"])):
             if not part[key]:
                 del part[key]
         if made["images"].get("dataset") and not made["images"]["dataset"]["texts"]:
             del made["images"]["dataset"]["texts"]
-        return {k: v for k, v in made.items() if k not in later or v != later[k]}
+        return {k: v for k, v in made.items() if k not in later or v not in (later[k], [])}
 
     def editor(self, name: str) -> EditorPart:
         return next(e for e in self.editors if e.name == name)
@@ -267,6 +274,7 @@ def _crossed(raw: Mapping[str, Any], root: Path) -> Iterator[Said]:
         if table not in TABLES:
             yield "tables", f"out of {', '.join(TABLES)}", shown(table), "correct it"
     yield from column_problems(raw, root)
+    yield from metric_problems(raw, root)
     published = raw.get("published")
     if isinstance(published, str) and published and not (root / published).is_file():
         yield "published", "a file beside the study", shown(published), "correct the path"

@@ -11,6 +11,7 @@ from isr.bench.material.dataset import STRATUM
 from isr.judging.card_secrets import shown
 from isr.reading import Unreadable, csv_file
 
+NAMES = {"name", "prompt", "prompt_id", "split"}  # of the prompts' table, with a meaning of their own
 COLUMNS = ("purifier", "prompt_id", "seed", "editor", "method", "eps", "surrogate")  # of all edits
 
 
@@ -31,9 +32,9 @@ def column_problems(raw: Mapping[str, Any], root: Path) -> Iterator[tuple[str, s
     if not isinstance(part, dict) or not isinstance(by, list):
         return
     own: set[str] = {STRATUM} if part.get("dataset") else set()
-    table = root / str(part.get("prompts")) if isinstance(part.get("prompts"), str) else None
-    if not own and table is not None and table.is_file():
-        own = _header(table) - {"name", "prompt", "prompt_id", "split"}
+    table = _table(part, root)
+    if not own and table is not None:
+        own = _header(table) - NAMES
         if isinstance(cluster, str) and cluster in own:
             yield from _split(table, cluster, sampled=raw.get("prompts") == "random")
     columns = {*COLUMNS, "split", *own}
@@ -45,6 +46,24 @@ def column_problems(raw: Mapping[str, Any], root: Path) -> Iterator[tuple[str, s
             f"a column of the prompts' table that groups images, out of {', '.join(sorted(own)) or 'none'}"
         )
         yield "cluster", known, shown(cluster), "correct or drop it"
+
+
+def own_columns(raw: Mapping[str, Any], root: Path) -> set[str] | None:
+    """The columns of texts that prompts have of their own; ``None`` where only the data would say."""
+    part = raw.get("images")
+    if not isinstance(part, dict):
+        return None
+    dataset, table = part.get("dataset"), _table(part, root)
+    if isinstance(dataset, dict):
+        texts = dataset.get("texts", ())
+        return {str(t) for t in texts} if isinstance(texts, list | tuple) else None
+    return None if table is None else _header(table) - NAMES
+
+
+def _table(part: Mapping[str, Any], root: Path) -> Path | None:
+    """The table of prompts that a study names, where it is there."""
+    table = root / str(part.get("prompts")) if isinstance(part.get("prompts"), str) else None
+    return table if table is not None and table.is_file() else None
 
 
 def _split(table: Path, column: str, *, sampled: bool) -> Iterator[tuple[str, str, str, str]]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from isr.bench.paper_tables import METRICS
 from isr.tables import Cell, Line, Table, markdown
 from isr.text import plain
 from isr.types import Estimate, Treatment
@@ -41,6 +40,7 @@ class Separation:
     editor: str
     judge: str
     metric: str
+    metric_title: str
     overall: Strength
     within: Estimate
     between: Estimate
@@ -71,6 +71,7 @@ class Disagreement:
     editor: str
     judge: str
     metric: str
+    metric_title: str
     edit_id: str
     image_id: str
     treatment: Treatment
@@ -91,8 +92,7 @@ class Disagreement:
         said = self.outcome.replace("_", " ")
         value = "infinite" if self.value is None else f"{self.value:.3f}"
         return (
-            f"{METRICS[self.metric]} {value}, rank {self.rank} of {self.of} (most changed first); "
-            f"judge: {said}"
+            f"{self.metric_title} {value}, rank {self.rank} of {self.of} (most changed first); judge: {said}"
         )
 
 
@@ -132,8 +132,10 @@ class Thesis:
     @cached_property
     def by_treatment(self) -> Table:
         """Rank correlation and AUC of every metric within each method and purifier."""
-        metrics = list(dict.fromkeys(s.metric for s in self.separations))
-        columns = {"": "method"} | {f"{k}_{m}": f"{n} {METRICS[m]}" for m in metrics for k, n in _SHORT}
+        metrics = {s.metric: s.metric_title for s in self.separations}
+        columns = {"": "method"} | {
+            f"{k}_{m}": f"{n} {title}" for m, title in metrics.items() for k, n in _SHORT
+        }
         lines: dict[_Where, dict[str, Cell]] = {}
         signatures: dict[_Where, str] = {}
         for s in self.separations:
@@ -224,7 +226,7 @@ def _line(s: Separation) -> Line:
         "false": Cell(s.false_protected, "rate"),
         "missed": Cell(s.missed, "rate"),
     }
-    return Line(METRICS[s.metric], cells, f"{s.editor or 'edits'}, judged by {s.judge}", {}, s.signature)
+    return Line(s.metric_title, cells, f"{s.editor or 'edits'}, judged by {s.judge}", {}, s.signature)
 
 
 def _reasons(lines: Sequence[Line], columns: Mapping[str, str]) -> Iterator[str]:

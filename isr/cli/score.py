@@ -141,7 +141,39 @@ REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to op
 @click.option(
     "--metrics",
     is_flag=True,
-    help="Also PSNR, SSIM, VIFp, FSIM, LPIPS of edit and control edit, with their rank correlation to the outcome.",
+    help="Also PSNR, SSIM, VIFp, FSIM of edit and control edit, with their rank correlation to the outcome.",
+)
+@click.option(
+    "--lpips-weights",
+    multiple=True,
+    metavar="FILE|download",
+    help="With --metrics: LPIPS with the weights in this file (VGG16 or AlexNet; docs/immunize.md says how to get one), or "
+    "with weights that are downloaded.",
+)
+@click.option(
+    "--dists-weights",
+    default="",
+    metavar="FILE",
+    help="With --lpips-weights of VGG16: DISTS with the weights in this file.",
+)
+@click.option(
+    "--metric-model",
+    "metric_models",
+    multiple=True,
+    metavar="[NAME=]FOLDER",
+    help="With --metrics: similarities by this checkpoint of CLIP, SigLIP or DINO.",
+)
+@click.option(
+    "--caption",
+    default="",
+    metavar="COLUMN",
+    help="With --metric-model: the column of captions of what each edit should show; never the instruction by itself.",
+)
+@click.option(
+    "--source-caption",
+    default="",
+    metavar="COLUMN",
+    help="With --caption: the column of captions of the sources, for the direction.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be asked and what it would cost; ask nobody.")
 @click.option(
@@ -185,7 +217,16 @@ def command(
     """
     from isr.scoring.options import Options
 
-    for key in ("sets", "rubrics", "reask", "accept", "calibrations", "qualifications"):
+    for key in (
+        "sets",
+        "rubrics",
+        "reask",
+        "accept",
+        "calibrations",
+        "qualifications",
+        "lpips_weights",
+        "metric_models",
+    ):
         fields[key] = tuple(fields[key])
     options = Options(directory=directory, by=tuple(c.strip() for c in by.split(",") if c.strip()), **fields)
     if dry_run:

@@ -16,6 +16,7 @@ from isr.judging.keys import is_loopback
 from isr.judging.plan import missing_requests
 from isr.judging.prices import image_tokens, text_tokens, usd
 from isr.judging.store import Store
+from isr.scoring.metrics import open_measures
 from isr.scoring.options import Options, check_options, default_judge
 from isr.scoring.run import Watch, prepare
 
@@ -38,6 +39,8 @@ class DryRun:
 def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
     """What ``run`` would ask and cost, without asking anybody. Raises ``IsrError`` as ``run`` does."""
     check_options(options)
+    if options.metrics:
+        open_measures(options, fetch=False)
     plan, *_ = prepare(options, load_panel(options.judge or default_judge(), options.sets), watch)
     sizes: dict[str, tuple[int, int]] = {}
 

@@ -69,6 +69,11 @@ async def ascore(
     calibrations: Sequence[str | Path] = (),
     qualifications: Sequence[str | Path] = (),
     metrics: bool = False,
+    lpips_weights: str | Path | Sequence[str | Path] = (),
+    dists_weights: str | Path = "",
+    metric_models: str | Path | Sequence[str | Path] = (),
+    caption: str = "",
+    source_caption: str = "",
     replace: bool = False,
 ) -> Result:
     """Scores an edit directory and returns its ``Result``; for code that runs in an event loop.
@@ -104,6 +109,11 @@ async def ascore(
             calibrations=calibrations,
             qualifications=qualifications,
             metrics=metrics,
+            lpips_weights=lpips_weights,
+            dists_weights=dists_weights,
+            metric_models=metric_models,
+            caption=caption,
+            source_caption=source_caption,
             replace=replace,
         ),
         Watch(),
@@ -136,6 +146,11 @@ def score(
     calibrations: Sequence[str | Path] = (),
     qualifications: Sequence[str | Path] = (),
     metrics: bool = False,
+    lpips_weights: str | Path | Sequence[str | Path] = (),
+    dists_weights: str | Path = "",
+    metric_models: str | Path | Sequence[str | Path] = (),
+    caption: str = "",
+    source_caption: str = "",
     replace: bool = False,
 ) -> Result:
     """Scores an edit directory and returns its ``Result``; see ``ascore``. Works inside a running event loop."""
@@ -164,6 +179,11 @@ def score(
         calibrations=calibrations,
         qualifications=qualifications,
         metrics=metrics,
+        lpips_weights=lpips_weights,
+        dists_weights=dists_weights,
+        metric_models=metric_models,
+        caption=caption,
+        source_caption=source_caption,
         replace=replace,
     )
     return run_anywhere(lambda watch: _score(asked, watch))

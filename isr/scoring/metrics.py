@@ -1,59 +1,43 @@
 """Conventional metrics beside the verdicts: how far an edit is from its control edit, and how well they tell failures.
 
-PSNR, SSIM, VIFp, FSIM and LPIPS by ``piq`` (extra ``metrics``). They reward different outputs, not failed ones; that
-is what their rank correlation with the outcome is for.
+What is measured stands in ``isr.scoring.measures`` (extra ``metrics``). These metrics reward different outputs, not
+failed ones; that is what their rank correlation with the outcome is for.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import json
+import logging
 import math
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from isr.calibration.ranking import rank_correlation
-from isr.edits.images import read_checked
-from isr.errors import MissingExtraError
-from isr.files import naming
-from isr.image_file import decode
+from isr.errors import MissingExtraError, UsageError
 from isr.judging.plan import Plan
-from isr.reading import Unreadable, byte_lines, json_lines
 from isr.scoring.edits_csv import rows_of
+from isr.scoring.measures import TEXTS, Absent, Given, Measure, Wanted, kinds, model_types, of_tensors
+from isr.scoring.measures._checkpoints import OPTION, open_checkpoint
+from isr.scoring.metrics_cache import Cache
 from isr.scoring.metrics_csv import write_metrics
-from isr.scoring.registered_metrics import registered_metrics, releases
-from isr.scoring.stored import StoredRun, read_stored
-from isr.types import Arm, Edit, Estimate, Floats, ImageRef
+from isr.scoring.options import Options
+from isr.scoring.registered_metrics import registered_metrics
+from isr.scoring.stored import read_stored
+from isr.types import Arm, Edit, Estimate, Floats
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-METRICS = ("psnr", "ssim", "ssim_full", "vifp", "fsim", "lpips")
-DEFINITIONS = {
-    "psnr": "piq {piq}, at full size, 80 dB at most",
-    "ssim": "piq {piq}, averaged over pixels to a shorter side of about 256 first (piq's default): no number of another size",
-    "ssim_full": "piq {piq} at full size, window 11, sigma 1.5, no borders: what measured_ssim is",
-    "vifp": "piq {piq}, at four scales",
-    "fsim": "piq {piq}, averaged over pixels to a shorter side of about 256 first",
-    "lpips": "VGG16 by piq {piq}",
-}
-PAIRS = ("edit", "protected")  # the edit against its control edit; the protected image against its source
-LPIPS_WEIGHTS = (
-    "https://github.com/photosynthesis-team/photosynthesis.metrics/releases/download/v0.4.0/lpips_weights.pt"
-)
-LPIPS_LAYERS = ("3", "8", "15", "22", "29")  # relu1_2, relu2_2, relu3_3, relu4_3, relu5_3 of VGG16
+log = logging.getLogger("isr")
+WELL_KNOWN = ("psnr", "vifp", "fsim")  # whose definitions the terminal leaves out
+CHUNK = 16  # edits that measures see at a time
+TELL_EVERY_S = 10.0
 _OUTCOME = {"immunized": 1.0, "not_immunized": 0.0}
 
-Metric = Callable[["Tensor", "Tensor"], "Tensor"]
 
-
-@dataclass
+@dataclass(kw_only=True)
 class Measured:
     """What was measured: means and rank correlations by treatment, and why anything is absent."""
 
@@ -62,6 +46,8 @@ class Measured:
     blank: dict[str, int] = field(default_factory=dict)  # reason -> pairs without a value
     treatments: list[dict[str, Any]] = field(default_factory=list)
     definitions: dict[str, str] = field(default_factory=dict)  # metric -> what exactly it is
+    shown: dict[str, dict[str, Any]] = field(default_factory=dict)  # metric -> its title and orientation
+    cut: tuple[str, ...] = ()  # texts that a model did not read whole, in words
 
     def as_dict(self) -> dict[str, Any]:
         """As it stands in ``metrics.json``."""
@@ -69,10 +55,27 @@ class Measured:
             "schema": "isr.metrics/1",
             "columns": self.columns,
             "definitions": self.definitions,
+            "shown": self.shown,
             "absent": self.absent,
             "blank": self.blank,
+            **({"cut": list(self.cut)} if self.cut else {}),
             "treatments": self.treatments,
         }
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What a run measures, opened and checked; ``texts``: the column of each text."""
+
+    measures: tuple[Measure, ...]
+    absent: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> list[str]:
+        """``edit:psnr`` ... then ``protected:psnr`` ..."""
+        prefixes = dict.fromkeys(p for m in self.measures for p in m.columns)
+        return [f"{p}:{m.name}" for p in prefixes for m in self.measures if p in m.columns]
 
 
 def require_piq() -> None:
@@ -84,177 +87,174 @@ def require_piq() -> None:
         )
 
 
-def metrics(lpips: Callable[[], Metric] | None = None) -> tuple[dict[str, Metric], dict[str, str]]:
-    """Functions of two images (1, 3, H, W) in [0, 1] by name, and why any is absent. ``lpips``: makes that one.
+def open_measures(options: Options, *, fetch: bool = True) -> Measures:
+    """Everything that ``options`` ask to be measured, with weights read and checked: before a judge is asked.
 
-    Those of other packages stand last (``isr.scoring.registered_metrics``).
+    ``fetch``: what is to be downloaded is downloaded; else it is only said. Raises ``IsrError`` for weights that cannot be read. Metrics of other packages stand last.
     """
-    import piq
+    require_piq()
+    known = model_types() if options.metric_models else set()
+    checkpoints = tuple(open_checkpoint(spec, known) for spec in options.metric_models)
+    if len({c.name for c in checkpoints}) < len(checkpoints):
+        names = ", ".join(c.name for c in checkpoints)
+        raise UsageError(f"{OPTION}: expected a name of its own for each; found {names}; give NAME=FOLDER")
+    wanted = Wanted(
+        lpips_weights=options.lpips_weights,
+        dists_weights=options.dists_weights,
+        checkpoints=checkpoints,
+        caption=options.caption,
+        source_caption=options.source_caption,
+        fetch=fetch,
+    )
+    found = [m for kind in kinds() for m in kind.measures(wanted)]
+    measures = sorted(
+        (m for m in found if isinstance(m, Measure)), key=lambda m: (not m.plain, "@" in m.name)
+    )
+    absent = {m.name: m.why for m in found if isinstance(m, Absent)}
+    outside = [
+        Measure(
+            name=name,
+            value=of_tensors(f),
+            mark=f.release,
+            title=name,
+            orientation=f.orientation,
+        )
+        for name, f in registered_metrics(taken=[m.name for m in measures]).items()
+    ]
+    texts = dict(zip(TEXTS, (options.caption, options.source_caption), strict=True))
+    return Measures((*measures, *outside), absent, texts)
 
-    found: dict[str, Metric] = {
-        "psnr": lambda x, y: piq.psnr(x, y, data_range=1.0),
-        "ssim": lambda x, y: piq.ssim(x, y, data_range=1.0),
-        "ssim_full": lambda x, y: piq.ssim(x, y, data_range=1.0, downsample=False),
-        "vifp": lambda x, y: piq.vif_p(x, y, data_range=1.0),
-        "fsim": lambda x, y: piq.fsim(x, y, data_range=1.0),
-    }
-    outside = registered_metrics(taken=METRICS)
-    absent = {}
-    try:
-        found["lpips"] = (lpips or lpips_vgg)()
-    except (OSError, RuntimeError) as error:
-        absent = {"lpips": f"its weights cannot be had: {error}"}
-    return {**found, **outside}, absent
 
-
-def definitions(names: Iterable[str]) -> dict[str, str]:
-    """What each of the package's own metrics is, with the version that measures it."""
-    import piq
-
-    return {n: DEFINITIONS[n].format(piq=piq.__version__) for n in names if n in DEFINITIONS}
-
-
-def lpips_vgg() -> Metric:
-    """LPIPS with VGG16 (Zhang et al. 2018), as ``piq.LPIPS``; weights from its release and torchvision's, no pickle.
-
-    Raises ``OSError`` where they cannot be downloaded and are not in torch's cache.
-    """
-    import torch
-    from piq.perceptual import ContentLoss
-    from torchvision.models import VGG16_Weights, vgg16
-
-    def weights(url: str, check_hash: bool) -> Any:
-        with contextlib.redirect_stdout(sys.stderr):  # it says what it downloads; stdout is for results
-            return torch.hub.load_state_dict_from_url(
-                url, progress=False, check_hash=check_hash, map_location="cpu", weights_only=True
+def require_captions(options: Options, columns: Collection[str]) -> None:
+    """Raises ``UsageError`` where a column of captions is none of the metadata; ``prompt`` is one that is named."""
+    known = {*columns, "prompt"}
+    for option, column in (("--caption", options.caption), ("--source-caption", options.source_caption)):
+        if column and column not in known:
+            raise UsageError(
+                f"{option}: expected a column of the metadata ({', '.join(sorted(known))}); found {column!r}; "
+                "an instruction is no caption, so none is taken in its place"
             )
-
-    network = vgg16(weights=None)
-    network.load_state_dict(weights(VGG16_Weights.IMAGENET1K_V1.url, True))
-    linear = weights(LPIPS_WEIGHTS, False)
-    return ContentLoss(network.features.eval(), list(LPIPS_LAYERS), linear, normalize_features=True)
 
 
 def annotate(
     out: Path,
     plan: Plan,
+    found: Measures,
     *,
     stop: Callable[[], bool] = lambda: False,
-    made: tuple[Mapping[str, Metric], Mapping[str, str]] | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Measured:
     """Writes columns ``edit:psnr`` ... and ``protected:ssim`` ... to ``out/metrics.csv``, and ``metrics.json``.
 
-    What was measured is kept in ``metrics.jsonl`` by the digests of the images, so that an interrupted run goes on.
-    ``stop`` is asked between pairs: the rest is then left blank. ``made``: metrics other than ``metrics()``.
+    What was measured is kept in ``metrics.jsonl`` by the digests of its inputs and by versions and weights, so that an
+    interrupted run goes on. ``stop`` is asked between edits: the rest is then left blank.
     """
     stored = read_stored(out)
-    functions, absent = made or metrics()
-    said = Measured([f"{p}:{m}" for p in PAIRS for m in functions], dict(absent))
-    said.definitions = definitions(functions)
+    said = Measured(columns=found.columns, absent=dict(found.absent))
+    said.definitions = {m.name: m.definition for m in found.measures if m.definition}
+    said.shown = {m.name: {"title": m.title, "orientation": m.orientation} for m in found.measures}
     edits = {edit.edit_id: edit for edit in plan.edits}
-    with _Cache(out / "metrics.jsonl", functions) as cache:
-        rows = list(_annotated(stored, edits, plan.root, cache, said, stop))
-    said.treatments = list(_treatments(rows, list(functions)))
+    protected = [r for r in rows_of(stored.table_bytes) if r["arm"] == Arm.PROTECTED.value]
+    said.cut = _cut(found, edits.values())
+    rows: list[dict[str, str]] = []
+    told = time.monotonic()
+    with Cache(out / "metrics.jsonl", found.measures) as cache:
+        for start in range(0, len(protected), CHUNK):
+            if time.monotonic() - told > TELL_EVERY_S:
+                told = time.monotonic()
+                tell(f"measuring, {start:,} of {len(protected):,} edits")
+            some = protected[start : start + CHUNK]
+            rows += _annotated(some, edits, plan.root, found, cache, said, stop)
+    said.treatments = list(_treatments(rows, said.columns))
     write_metrics(out, rows, said.as_dict(), stored.digest)
     return said
 
 
+def _cut(found: Measures, edits: Collection[Edit]) -> tuple[str, ...]:
+    """What the models say of captions that are too long for them."""
+    said: dict[str, None] = {}
+    for measure in found.measures:
+        roles = {r for some in measure.columns.values() for r in some if r in TEXTS}
+        texts = {t for e in edits for r in roles if (t := _text(e, found.texts[r]))}
+        if texts and (words := measure.cut(sorted(texts))):
+            said[words] = None
+    for words in said:
+        log.warning("%s", words)
+    return tuple(said)
+
+
+def _text(edit: Edit, column: str) -> str:
+    return edit.prompt if column == "prompt" else edit.column(column)
+
+
 def _annotated(
-    stored: StoredRun,
+    rows: Sequence[Mapping[str, str]],
     edits: Mapping[str, Edit],
     root: Path,
-    cache: _Cache,
+    found: Measures,
+    cache: Cache,
     said: Measured,
     stop: Callable[[], bool],
 ) -> Iterator[dict[str, str]]:
-    """The rows of protected edits with what was measured on them."""
-    for row in rows_of(stored.table_bytes):
-        if row["arm"] != Arm.PROTECTED.value:
-            continue
+    """Some rows of protected edits with what was measured on them."""
+    wanted = list(dict.fromkeys(roles for m in found.measures for roles in m.columns.values()))
+    givens = [
+        {roles: given_of(edits[r["edit_id"]], roles, root, found.texts) for roles in wanted}
+        if r["edit_id"] in edits
+        else {}
+        for r in rows
+    ]
+    if not stop():
+        for m in found.measures:
+            seen = [
+                g
+                for some in givens
+                for roles in m.columns.values()
+                if isinstance(g := some.get(roles), Given)
+            ]
+            if missing := [g for g in seen if not cache.knows(m, g)]:
+                m.prepare(missing)
+    for row, some in zip(rows, givens, strict=True):
         values: dict[str, str] = dict.fromkeys(said.columns, "")
-        edit = edits.get(row["edit_id"])
-        if edit is not None:
-            pairs = {"edit": (edit.edited, edit.control), "protected": (edit.protected, edit.source)}
-            for name, (one, other) in pairs.items():
-                found, why = ({}, "interrupted") if stop() else cache.measure(root, one, other)
-                values |= {f"{name}:{metric}": f"{value:.6g}" for metric, value in found.items()}
-                if why:
-                    said.blank[why] = said.blank.get(why, 0) + 1
+        for roles, given in some.items():
+            why = "interrupted" if stop() else given
+            measures = {m.name: m for m in found.measures if roles in m.columns.values()}
+            numbers: Mapping[str, float] = {}
+            if isinstance(why, str):
+                reasons = {why}
+            else:
+                numbers, reasons = cache.measure(why, list(measures.values()))
+            for name, value in numbers.items():
+                prefix = next(p for p, named in measures[name].columns.items() if named == roles)
+                values[f"{prefix}:{name}"] = f"{value:.6g}"
+            for reason in reasons:
+                said.blank[reason] = said.blank.get(reason, 0) + 1
+        some.clear()  # with the pictures that were decoded for it
         yield {**row, **values}
 
 
-class _Cache:
-    """Values of pairs of images by digest, kept as they are measured."""
-
-    def __init__(self, path: Path, functions: Mapping[str, Metric]) -> None:
-        import piq
-
-        self._functions = functions
-        self._mark = "|".join([f"piq={piq.__version__}", *releases(functions.values())])
-        self._known: dict[tuple[str, str], dict[str, float]] = {}
-        for _, _, said in json_lines(byte_lines(path)) if path.is_file() else ():
-            try:  # a line that was being written when the run was killed has no value
-                if not isinstance(said, Unreadable) and said["by"] == self._mark:
-                    self._known.setdefault((said["a"], said["b"]), {}).update(said["values"])
-            except (ValueError, KeyError, TypeError):
-                continue
-        self._path = path
-        self._file = path.open("a", encoding="utf-8")
-
-    def __enter__(self) -> _Cache:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def measure(
-        self, root: Path, one: ImageRef | None, other: ImageRef | None
-    ) -> tuple[dict[str, float], str]:
-        """Every metric of a pair, and a reason if any is blank."""
-        if one is None or other is None:
-            return {}, "no image to compare with"
-        key = (one.sha256, other.sha256)
-        known = self._known.setdefault(key, {})
-        missing = [name for name in self._functions if name not in known]
-        why = ""
-        if missing:
-            found, why = self._compute(root, one, other, missing)
-            known |= found
-            line = {"by": self._mark, "a": key[0], "b": key[1], "values": found}
-            with naming(self._path):
-                self._file.write("\n" + json.dumps(line) if self._file.tell() else json.dumps(line))
-                self._file.flush()
-        return {name: known[name] for name in self._functions if name in known}, why
-
-    def _compute(
-        self, root: Path, one: ImageRef, other: ImageRef, names: list[str]
-    ) -> tuple[dict[str, float], str]:
-        import torch
-
-        images = [decode(read_checked(root, ref.path, ref.sha256)) for ref in (one, other)]
-        if images[0].size != images[1].size:
-            return {}, "images of different sizes"
-        x, y = (
-            torch.from_numpy(np.asarray(i, np.uint8).copy()).permute(2, 0, 1)[None].float() / 255
-            for i in images
-        )
-        found: dict[str, float] = {}
-        why = ""
-        with torch.inference_mode():
-            for name in names:
-                try:
-                    value = float(self._functions[name](x, y))
-                except (ValueError, RuntimeError) as error:  # images too small for a metric or its layers
-                    why = f"{name}: {error}"
-                    continue
-                if math.isfinite(value):
-                    found[name] = value
-                else:
-                    why = f"{name}: infinite, as the images are equal"
-        return found, why
+def given_of(edit: Edit, roles: Sequence[str], root: Path, texts: Mapping[str, str]) -> Given | str:
+    """What the roles mean for an edit, or why one of them is not there."""
+    pictures = {
+        "edit": edit.edited,
+        "control": edit.control,
+        "protected": edit.protected,
+        "source": edit.source,
+    }
+    images = [pictures[r] for r in roles if r not in TEXTS]
+    words = {texts[r]: _text(edit, texts[r]) for r in roles if r in TEXTS}
+    if any(i is None for i in images):
+        return "no image to compare with"
+    if empty := [column for column, text in words.items() if not text]:
+        return f"no text in the column {empty[0]!r}"
+    return Given(
+        root,
+        tuple(i for i in images if i is not None),
+        tuple(_text(edit, texts[r]) for r in roles if r in TEXTS),
+    )
 
 
-def _treatments(rows: list[dict[str, str]], names: list[str]) -> Iterator[dict[str, Any]]:
+def _treatments(rows: list[dict[str, str]], names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Means of each metric over edits, and rank correlation with the outcome over decided ones, by treatment."""
     fields = ("method", "config", "eps", "surrogate")
     parts: dict[tuple[str, ...], list[dict[str, str]]] = {}
@@ -266,7 +266,7 @@ def _treatments(rows: list[dict[str, str]], names: list[str]) -> Iterator[dict[s
         outcome = np.array([_OUTCOME.get(r["outcome"], math.nan) for r in some])
         clusters = [r["image_id"] for r in some]
         columns = {}
-        for column in (f"{p}:{m}" for p in PAIRS for m in names):
+        for column in names:
             values = np.array([float(r[column] or "nan") for r in some])
             known = np.isfinite(values)
             columns[column] = {
@@ -307,16 +307,21 @@ def table(said: Measured) -> str:
     lines = [
         "conventional metrics: the edit against its control edit, the protected image against its source"
     ]
+    wide = max([15, *map(len, said.columns)]) + 1
     for part in said.treatments:
         named = [f"{k} {part[k]}" for k in ("method", "config", "eps", "surrogate") if part[k]]
         lines += ["", ", ".join(named) or "edits"]
-        lines.append(f"  {'':16}{'mean':>10}{'n':>7}   Spearman with immunized (95% interval, n)")
+        lines.append(f"  {'':{wide}}{'mean':>10}{'n':>7}   Spearman with immunized (95% interval, n)")
         for column, found in part["metrics"].items():
             mean = "-" if found["mean"] is None else f"{found['mean']:.4f}"
-            lines.append(f"  {column:16}{mean:>10}{found['n']:>7}   {_told(found['spearman'])}".rstrip())
-    lines += [f"{name}: {what}" for name, what in said.definitions.items() if name.startswith("ssim")]
+            lines.append(f"  {column:{wide}}{mean:>10}{found['n']:>7}   {_told(found['spearman'])}".rstrip())
+    told = [name for name in said.definitions if name not in WELL_KNOWN and "@" not in name]
+    lines += [f"{name}: {said.definitions[name]}" for name in told]
+    if any("@" in name for name in said.definitions):
+        lines.append("name@model: by a checkpoint, which metrics.json defines with its digest")
     lines += [f"{name}: absent, {why}" for name, why in said.absent.items()]
     lines += [f"{n} pair(s) without a value: {why}" for why, n in said.blank.items()]
+    lines += said.cut
     return "\n".join(lines) + "\n"
 
 

@@ -24,6 +24,31 @@ log = logging.getLogger("isr")
 METRICS = "metrics.csv"
 SUMMARY = "metrics.json"
 KEYS = ("edit_id", "edit_sha256")
+TITLE_MOST = 80  # characters
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a metric stands in tables. ``orientation``: 1 if a larger number means more changed, -1 if a smaller one does."""
+
+    title: str
+    orientation: int
+
+    @property
+    def heading(self) -> str:
+        """The title with an arrow to where edits look more changed."""
+        return f"{self.title}{'↑' if self.orientation > 0 else '↓'}"
+
+
+EARLIER = {
+    "psnr": Shown("PSNR", -1),
+    "ssim": Shown("SSIM", -1),
+    "ssim_full": Shown("SSIM (full size)", -1),
+    "vifp": Shown("VIFp", -1),
+    "fsim": Shown("FSIM", -1),
+    "lpips": Shown("LPIPS", 1),
+}
+"""Metrics of earlier versions, whose ``metrics.json`` says nothing of titles; ``lpips`` was VGG16's."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +76,34 @@ def write_metrics(
     table = text.getvalue().encode()
     said = {**summary, "run": run, "table": {METRICS: sha256_bytes(table)}}
     write_together({folder / METRICS: table, folder / SUMMARY: (json.dumps(said, indent=1) + "\n").encode()})
+
+
+def read_shown(folder: Path) -> dict[str, Shown]:
+    """How each metric of a run stands in tables: as its ``metrics.json`` says, or as earlier versions had it."""
+    try:
+        said = read_json(folder / SUMMARY)["shown"].items()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return dict(EARLIER)
+    found = {}
+    for name, one in said:
+        title, orientation = (one.get(k) if isinstance(one, dict) else None for k in ("title", "orientation"))
+        if (
+            isinstance(title, str)
+            and 0 < len(title) <= TITLE_MOST
+            and title.isprintable()
+            and orientation in (-1, 1)
+        ):
+            found[str(name)] = Shown(title, int(orientation))
+    return found
+
+
+def read_definitions(folder: Path) -> dict[str, str]:
+    """What each metric of a run is, with versions and digests, as its ``metrics.json`` says."""
+    try:
+        said = read_json(folder / SUMMARY)["definitions"].items()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return {str(name): text for name, text in said if isinstance(text, str)}
 
 
 def read_metrics(folder: Path, run: str) -> MetricsTable:

@@ -50,6 +50,11 @@ class Options:
     calibrations: tuple[Path, ...] = ()
     qualifications: tuple[Path, ...] = ()
     metrics: bool = False
+    lpips_weights: tuple[str, ...] = ()  # files, or the word download
+    dists_weights: str = ""
+    metric_models: tuple[str, ...] = ()  # checkpoint folders: FOLDER or NAME=FOLDER
+    caption: str = ""  # a column of the metadata: what the edit should show
+    source_caption: str = ""  # what the source shows
     replace: bool = False  # with ``out``: also where the result of another question lies
 
     @property
@@ -75,6 +80,9 @@ def options_of(
     accept: str | Sequence[str],
     calibrations: Sequence[str | Path],
     qualifications: Sequence[str | Path],
+    lpips_weights: str | Path | Sequence[str | Path],
+    dists_weights: str | Path,
+    metric_models: str | Path | Sequence[str | Path],
     **same: Any,
 ) -> Options:
     """Options from Python: one name where several may stand, texts for paths; ``same``: fields taken as they are."""
@@ -90,12 +98,15 @@ def options_of(
         accept=_several(accept),
         calibrations=tuple(map(Path, calibrations or ())),
         qualifications=tuple(map(Path, qualifications or ())),
+        lpips_weights=_several(lpips_weights),
+        dists_weights=str(dists_weights),
+        metric_models=_several(metric_models),
         **same,
     )
 
 
-def _several(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names or ())
+def _several(names: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    return (str(names),) if isinstance(names, str | Path) else tuple(map(str, names or ()))
 
 
 def check_options(options: Options) -> None:
@@ -124,6 +135,7 @@ def check_options(options: Options) -> None:
             f"--interval {options.interval}: takes edits as independent, so expected --prompts fixed and "
             f"--estimand edit-mean; use logit-t"
         )
+    _check_metrics(options)
     check_until(options)
     known_kinds(options.accept)
     unknown = sorted(set(options.reask) - set(AnswerReason))
@@ -131,6 +143,27 @@ def check_options(options: Options) -> None:
         raise UsageError(
             f"--reask: expected reasons out of {', '.join(AnswerReason)}; found {', '.join(unknown)}"
         )
+
+
+def metric_options(options: Options) -> dict[str, Any]:
+    """The options that say what ``metrics`` measures beyond what needs no weights, by name; those that are given."""
+    names = ("lpips_weights", "dists_weights", "metric_models", "caption", "source_caption")
+    return {name: value for name in names if (value := getattr(options, name))}
+
+
+def _check_metrics(options: Options) -> None:
+    """Raises ``UsageError`` for weights that nothing would be measured with."""
+    given = metric_options(options)
+    named = [
+        f"--{n.replace('_', '-').removesuffix('s') if n == 'metric_models' else n.replace('_', '-')}"
+        for n in given
+    ]
+    if given and not options.metrics:
+        raise UsageError(f"{named[0]}: expected --metrics beside it; found none; add it")
+    if options.source_caption and not options.caption:
+        raise UsageError("--source-caption: expected --caption beside it; found none; add it")
+    if options.caption and not options.metric_models:
+        raise UsageError("--caption: expected --metric-model beside it, which reads it; found none; add it")
 
 
 def _is_number(value: object) -> bool:

@@ -14,7 +14,7 @@ from isr.judging.cards import Panel
 from isr.judging.progress import Progress
 from isr.judging.recorded_card import panel_record
 from isr.judging.thresholds import calibration_text
-from isr.scoring.options import Options
+from isr.scoring.options import Options, metric_options
 from isr.version import __version__
 
 SCHEMA = "isr.run/1"
@@ -93,7 +93,16 @@ def _options(o: Options, folder: Path) -> dict[str, Any]:
         "calibrations": [_beside(p, folder) for p in o.calibrations],
         "qualifications": [_beside(p, folder) for p in o.qualifications],
         "metrics": o.metrics,
+        **{n: v if "caption" in n else _placed(v, folder) for n, v in metric_options(o).items()},
     }
+
+
+def _placed(value: str | tuple[str, ...], folder: Path) -> Any:
+    """Names as they are; of files and folders the place as seen from the run, after any ``NAME=``."""
+    if not isinstance(value, str):
+        return [_placed(one, folder) for one in value]
+    name, equals, place = value.rpartition("=") if not Path(value).exists() else ("", "", value)
+    return f"{name}{equals}{_beside(Path(place), folder)}" if Path(place).exists() else value
 
 
 def _beside(path: Path, folder: Path) -> str:

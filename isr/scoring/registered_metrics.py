@@ -8,7 +8,7 @@ control edit (or the protected image and its source), which returns one number. 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -48,11 +48,6 @@ def registered_metrics(taken: Collection[str] = ()) -> dict[str, Registered]:
             )
         found[point.name] = _loaded(point, owner)
     return found
-
-
-def releases(functions: Iterable[object]) -> list[str]:
-    """The releases of the packages whose metrics are among some functions."""
-    return sorted({f.release for f in functions if isinstance(f, Registered)})
 
 
 def _loaded(point: metadata.EntryPoint, owner: str) -> Registered:

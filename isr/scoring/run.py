@@ -35,7 +35,7 @@ from isr.judging.thresholds import read_recalibration, require_match, uncalibrat
 from isr.reading import read_bytes
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
-from isr.scoring.metrics import Measured, annotate, require_piq
+from isr.scoring.metrics import Measured, annotate, open_measures, require_captions
 from isr.scoring.options import Options, check_options, default_judge
 from isr.scoring.places import CACHE, RECORD, RESULT, TABLE, clear_killed, run_folder
 from isr.scoring.question import Question, answered, asked
@@ -152,6 +152,7 @@ def prepare(
     if unknown:
         known = ", ".join(sorted(columns(directory.edits)))
         raise UsageError(f"--by: expected columns of the metadata ({known}); found {', '.join(unknown)}")
+    require_captions(options, columns(directory.edits))
     settings = Settings(
         options.level or directory.settings.level,
         options.interval,
@@ -188,8 +189,8 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
     """
     watch = watch or Watch()
     clock = Clock()
-    if options.metrics:
-        require_piq()
+    check_options(options)
+    measures = await asyncio.to_thread(open_measures, options) if options.metrics else None
     panel = open_panel(options)
     home = _writable(options.home)
     clock.lap("loading")
@@ -254,9 +255,10 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
     if before is not None and (was := Signature.parse(before.signature).get("isr")) != __version__:
         log.info("%s: the result by isr %s is replaced by that of isr %s", out, was, __version__)
     _commit(options, panel, question, done)
-    if options.metrics:
+    if measures is not None:
         watch.stage("measuring")
-        measured = await asyncio.to_thread(annotate, out, plan, stop=watch.interrupt.is_set)
+        stop_asked = watch.interrupt.is_set
+        measured = await asyncio.to_thread(annotate, out, plan, measures, stop=stop_asked, tell=watch.stage)
         clock.lap("measuring")
         stopped = watch.interrupt.is_set() and not watch.progress.stopped
         done = replace(done, measured=measured, seconds=clock.laps, interrupted=stopped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu, spearmanr
 
+from isr.bench.general_table import general
 from isr.bench.metric_check import Named, _inside, study
+from isr.bench.paper_tables import table_ii
+from isr.bench.rows import read
 from isr.bench.thesis import told
 from tests.bench.runs import measured_run, read_rows
 
@@ -142,3 +146,38 @@ def test_a_run_cannot_show_a_file_from_elsewhere(tmp_path: Path) -> None:
     for name in ("../secret.png", str(tmp_path / "secret.png"), "", "none.png"):
         assert _inside(root, name) is None
     assert _inside(None, "in.png") is None
+
+
+def test_metrics_stand_under_the_title_and_with_the_orientation_that_their_run_says(tmp_path: Path) -> None:
+    """A similarity by a checkpoint, and a metric of another package: neither is known here by its name."""
+
+    def some(row: Mapping[str, str], rng: np.random.Generator) -> dict[str, float]:
+        far = row["outcome"] == "immunized"
+        return {
+            "psnr": 20 + rng.random(),
+            "clip_i@b": 0.9 - 0.5 * far,
+            "mine": 1.0 + far,
+            "lpips_alex": 0.1 + far,
+        }
+
+    folder = measured_run(tmp_path, images=6, prompts=4, metric=some)
+    shown = {
+        "psnr": {"title": "PSNR", "orientation": -1},
+        "clip_i@b": {"title": "CLIP-I (b)", "orientation": -1},
+        "mine": {"title": "Mine", "orientation": 1},
+        "lpips_alex": {"title": "LPIPS (AlexNet)", "orientation": 1},
+    }
+    file = folder / "metrics.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "shown": shown}))
+    found = study([folder])
+    assert [line.label for line in found.table.rows] == ["PSNR", "CLIP-I (b)", "Mine", "LPIPS (AlexNet)"]
+    assert [s.overall.auc.value for s in found.separations[1:]] == [1.0, 1.0, 1.0]
+    assert "SSIM, SSIM (full size), VIFp, FSIM not measured" in found.text()
+    rows = read([folder])
+    table = general(rows)
+    headings = ["PSNR↓", "CLIP-I (b)↓", "Mine↑", "LPIPS (AlexNet)↑"]
+    assert [h for h in table.columns.values() if h in headings] == headings
+    cell = next(line for line in table.rows if line.label != "no protection").cells["mine"]
+    assert cell.estimate is not None
+    paper = table_ii(rows)
+    assert "LPIPS: ours is LPIPS (AlexNet); which network the paper has is not known" in paper.notes

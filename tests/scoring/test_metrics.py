@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,22 +17,17 @@ from scipy.stats import spearmanr
 pytest.importorskip("piq", reason="needs isr-eval[metrics]")
 
 from isr.cli import cli
-from isr.errors import MissingExtraError
-from isr.scoring import metrics
-from isr.scoring.metrics import _Cache, importlib, lpips_vgg, require_piq
+from isr.errors import MissingExtraError, UsageError
+from isr.scoring.measures import Given, Wanted, pixels
+from isr.scoring.metrics import given_of, importlib, require_captions, require_piq
+from isr.scoring.metrics_cache import Cache
+from isr.scoring.options import Options
 from isr.scoring.stored import read_stored
+from isr.types import Edit, ImageRef, Treatment, Unit
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPES = ROOT / "examples" / "shapes"
 COLUMNS = [f"{p}:{m}" for p in ("edit", "protected") for m in ("psnr", "ssim", "ssim_full", "vifp", "fsim")]
-
-
-@pytest.fixture(autouse=True)
-def _no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing() -> Any:
-        raise OSError("no network in tests")
-
-    monkeypatch.setattr(metrics, "lpips_vgg", nothing)
 
 
 def score(out: Path, *options: str) -> Any:
@@ -46,7 +43,7 @@ def test_columns_beside_the_verdicts(tmp_path: Path) -> None:
     done = score(tmp_path, "--metrics")
     assert done.exit_code == 0, done.output
     assert "edit:psnr" in done.output
-    assert "lpips: absent, its weights cannot be had: no network in tests" in done.output
+    assert "lpips: absent, its weights come from a file: --lpips-weights FILE" in done.output
     found = rows(tmp_path)
     assert list(found[0])[-10:] == COLUMNS
     edits = [r for r in found if r["arm"] == "protected"]
@@ -66,7 +63,7 @@ def test_columns_beside_the_verdicts(tmp_path: Path) -> None:
     assert part["spearman"]["value"] == pytest.approx(spearmanr(values, outcome).statistic)
     assert part["spearman"]["n"] == 12
     assert part["spearman"]["low"] <= part["spearman"]["value"] <= part["spearman"]["high"]
-    assert said["absent"] == {"lpips": "its weights cannot be had: no network in tests"}
+    assert list(said["absent"]) == ["lpips"]
     assert set(said["definitions"]) == {"psnr", "ssim", "ssim_full", "vifp", "fsim"}
     assert "ssim: piq 0.8" in done.output
     assert "shorter side of about 256" in done.output
@@ -90,7 +87,7 @@ def test_what_was_measured_is_not_measured_again(tmp_path: Path, monkeypatch: py
     def never(*_: Any) -> Any:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(_Cache, "_compute", never)
+    monkeypatch.setattr(Cache, "_value", never)
     assert score(tmp_path, "--metrics").exit_code == 0
     assert rows(tmp_path) == first
 
@@ -98,14 +95,16 @@ def test_what_was_measured_is_not_measured_again(tmp_path: Path, monkeypatch: py
 def test_an_image_too_small_for_a_network_leaves_a_blank(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def too_small(x: Any, y: Any) -> Any:
+    import piq
+
+    def too_small(x: Any, y: Any, **_: Any) -> Any:
         raise RuntimeError("Output size is too small")
 
-    monkeypatch.setattr(metrics, "lpips_vgg", lambda: too_small)
+    monkeypatch.setattr(piq, "fsim", too_small)
     done = score(tmp_path, "--metrics")
     assert done.exit_code == 0, done.output
-    assert "24 pair(s) without a value: lpips: Output size is too small" in done.output
-    assert not any(r["edit:lpips"] for r in rows(tmp_path))
+    assert "24 pair(s) without a value: fsim: Output size is too small" in done.output
+    assert not any(r["edit:fsim"] for r in rows(tmp_path))
 
 
 def test_pairs_that_cannot_be_compared_are_blank_and_counted(tmp_path: Path) -> None:
@@ -152,32 +151,6 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_lpips_is_piqs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the same (random) weights; the real ones cannot be had without a network."""
-    import piq
-    import torch
-    from torchvision.models import vgg16
-
-    monkeypatch.undo()
-    torch.manual_seed(0)
-    network = vgg16(weights=None)
-    linear = [torch.rand(1, c, 1, 1) for c in (64, 128, 256, 512, 512)]
-
-    def fake(url: str, **options: Any) -> Any:
-        if "lpips" in url:
-            return linear
-        assert options["weights_only"]
-        return network.state_dict()
-
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fake)
-    mine = lpips_vgg()
-    monkeypatch.setattr("piq.perceptual.vgg16", lambda **_: network)
-    theirs = piq.LPIPS()
-    x, y = torch.rand(2, 1, 3, 40, 48)
-    torch.testing.assert_close(mine(x, y), theirs(x, y))
-
-
-@pytest.mark.slow
 def test_two_ssims_have_two_names_at_512() -> None:
     """Pooled they differ by .08 at the paper's size; the one at full size is what sifm_ref writes into metadata."""
     import torch
@@ -190,9 +163,105 @@ def test_two_ssims_have_two_names_at_512() -> None:
     clean = np.rint(clean).astype(np.uint8)
     noisy = (clean + draw.integers(-7, 8, clean.shape)).astype(np.uint8)
     a, b = (torch.from_numpy(i).permute(2, 0, 1)[None].double() / 255 for i in (clean, noisy))
-    functions, _ = metrics.metrics(lpips=lambda: None)  # type: ignore[arg-type, return-value]
-    pooled, full = (float(functions[n](a, b)) for n in ("ssim", "ssim_full"))
+    functions = {m.name: m.value for m in pixels.measures(Wanted())}
+    pooled, full = (float(functions[n](SimpleNamespace(tensors=(a, b)))) for n in ("ssim", "ssim_full"))
     assert pooled - full > 0.05
     assert ssim(clean, noisy) == pytest.approx(full, abs=1e-5)
-    small = [i[..., :200, :200] for i in (a, b)]
-    assert float(functions["ssim"](*small)) == float(functions["ssim_full"](*small))
+    small = SimpleNamespace(tensors=[i[..., :200, :200] for i in (a, b)])
+    assert float(functions["ssim"](small)) == float(functions["ssim_full"](small))
+
+
+# ------------------------------------------------------------------------------ weights and checkpoints
+
+
+def measured(out: Path, *options: str) -> dict[str, Any]:
+    done = score(out, "--metrics", "--limit", "4", *options)
+    assert done.exit_code == 0, done.output
+    return {"text": done.output, **json.loads((out / "metrics.json").read_text())}
+
+
+def test_columns_by_weights_and_by_checkpoints(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from tests.scoring.measures import tiny
+    from tests.scoring.measures.weights import ALEXNET, drawn, write
+
+    alexnet, clip = write(tmp_path / "alexnet.ckpt", drawn(ALEXNET)), tiny.save(tmp_path / "clip", "clip")
+    asked = ("--lpips-weights", str(alexnet), "--metric-model", f"c={clip}", "--caption", "prompt")
+    said = measured(tmp_path / "out", *asked, "--source-caption", "split")
+    more = ["lpips_alex", "clip@c", "clip_i@c", "clip_t@c", "clip_dir@c"]
+    edit = [f"edit:{m}" for m in ("psnr", "ssim", "ssim_full", "vifp", "fsim", *more)]
+    assert said["columns"] == [*edit, *COLUMNS[5:], "protected:lpips_alex", "protected:clip@c"]
+    assert said["absent"] == {}
+    recorded = json.loads((tmp_path / "out" / "run.json").read_text())["options"]
+    assert recorded["lpips_weights"] == ["../alexnet.ckpt"]
+    assert recorded["metric_models"] == ["c=../clip"]
+    assert recorded["caption"] == "prompt"
+    assert list(said["definitions"]) == list(said["shown"]) == [c.removeprefix("edit:") for c in edit]
+    assert said["shown"]["clip_t@c"] == {"title": "CLIP-T (c)", "orientation": -1}
+    assert said["shown"]["lpips_alex"] == {"title": "LPIPS (AlexNet)", "orientation": 1}
+    found = [r for r in rows(tmp_path / "out") if r["arm"] == "protected"]
+    assert all(r[c] for r in found for c in said["columns"])
+    one = said["treatments"][0]["metrics"]["edit:clip_t@c"]
+    assert one["mean"] == pytest.approx(np.mean([float(r["edit:clip_t@c"]) for r in found]), rel=1e-5)
+    assert one["spearman"]["n"] == 4
+    assert "name@model: by a checkpoint, which metrics.json defines with its digest" in said["text"]
+    # again with the same: nothing is measured; with other weights: that column alone, and it is said
+    lines = (tmp_path / "out" / "metrics.jsonl").read_text().count("\n")
+    measured(tmp_path / "out", *asked, "--source-caption", "split")
+    assert (tmp_path / "out" / "metrics.jsonl").read_text().count("\n") == lines
+    assert "measured again" not in caplog.text
+    write(alexnet, drawn(ALEXNET, seed=1))
+    again = measured(tmp_path / "out", *asked, "--source-caption", "split")
+    assert "lpips_alex: measured before by piq=" in caplog.text
+    assert caplog.text.count("and measured again by") == 1
+    assert again["definitions"]["lpips_alex"] != said["definitions"]["lpips_alex"]
+    new = [r for r in rows(tmp_path / "out") if r["arm"] == "protected"]
+    assert all(a["edit:lpips_alex"] != b["edit:lpips_alex"] for a, b in zip(found, new, strict=True))
+    assert all(a["edit:clip@c"] == b["edit:clip@c"] for a, b in zip(found, new, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--metrics", "--lpips-weights", "none.ckpt"), r"--lpips-weights none\.ckpt: expected a file"),
+        (("--metrics", "--metric-model", "no/folder"), r"--metric-model no/folder: expected a folder"),
+        (("--lpips-weights", "x"), "--lpips-weights: expected --metrics beside it; found none; add it"),
+        (("--metric-model", "x"), "--metric-model: expected --metrics beside it"),
+        (("--metrics", "--caption", "target"), "--caption: expected --metric-model beside it"),
+        (
+            ("--metrics", "--metric-model", "x", "--source-caption", "y"),
+            "--source-caption: expected --caption",
+        ),
+        (("--metrics", "--dists-weights", "none.pt"), r"--dists-weights none\.pt: expected a file"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_runs(
+    tmp_path: Path, options: tuple[str, ...], expected: str
+) -> None:
+    done = score(tmp_path / "out", *options)
+    assert done.exit_code == 2 or done.exception is not None
+    with pytest.raises(UsageError, match=expected):
+        raise done.exception  # type: ignore[misc]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_caption_is_a_column_and_never_the_instruction_by_itself() -> None:
+    options = Options(directory=Path("e"), metrics=True, metric_models=("x",), caption="target")
+    with pytest.raises(
+        UsageError, match=r"--caption: expected a column .*\(prompt, split\); found 'target'; an instr"
+    ):
+        require_captions(options, {"split"})
+    require_captions(options, {"split", "target"})
+
+
+def test_an_edit_without_a_text_is_blank_and_counted(tmp_path: Path) -> None:
+    image = ImageRef("a.png", "sha256:" + "0" * 64)
+    unit = Unit("i", "p", "e", "0", "")
+    edit = Edit(
+        edit_id="1", prompt="make it red", unit=unit, treatment=Treatment("", "", "", ""), edited=image
+    )
+    texts = {"caption": "target", "source_caption": ""}
+    assert given_of(edit, ("edit", "caption"), tmp_path, texts) == "no text in the column 'target'"
+    assert given_of(edit, ("edit", "control"), tmp_path, texts) == "no image to compare with"
+    told = given_of(replace(edit, extra={"target": "a red dog"}), ("edit", "caption"), tmp_path, texts)
+    assert isinstance(told, Given)
+    assert (told.images, told.texts) == ((image,), ("a red dog",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,15 @@ from click.testing import CliRunner
 
 import isr
 from isr.cli import cli
-from isr.scoring.metrics_csv import METRICS, SUMMARY, write_metrics
+from isr.scoring.metrics_csv import (
+    EARLIER,
+    METRICS,
+    SUMMARY,
+    Shown,
+    read_definitions,
+    read_shown,
+    write_metrics,
+)
 from isr.scoring.stored import read_stored
 
 SHAPES = Path(__file__).resolve().parents[2] / "examples" / "shapes"
@@ -48,3 +57,29 @@ def test_metrics_of_a_replaced_run_are_not_those_of_the_new_one(
     assert "it is not of this run" in caplog.text
     assert "isr score --metrics again" in caplog.text
     assert bundled(run, tmp_path / "c.zip") == set()
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"mine": {"title": "Mine", "orientation": 1}}, {"mine": Shown("Mine", 1)}),
+        (
+            {
+                "a": {"title": "x" * 81, "orientation": 1},
+                "b": {"title": "B", "orientation": 0},
+                "c": 3,
+                "d": {},
+            },
+            {},
+        ),
+        (None, EARLIER),
+        ([1], EARLIER),
+    ],
+)
+def test_how_a_metric_stands_in_tables_is_what_its_run_says(
+    tmp_path: Path, said: object, expected: object
+) -> None:
+    (tmp_path / SUMMARY).write_text(json.dumps({"shown": said, "definitions": {"a": "b", "c": 1}}))
+    assert read_shown(tmp_path) == expected
+    assert read_definitions(tmp_path) == {"a": "b"}
+    assert Shown("LPIPS", 1).heading == "LPIPS↑"

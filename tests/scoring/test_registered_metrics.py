@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from isr.errors import UsageError
-from isr.scoring.registered_metrics import registered_metrics, releases
+from isr.scoring.registered_metrics import registered_metrics
 from tests.plugins import register
 
 CODE = """
@@ -36,7 +36,6 @@ def test_a_metric_is_found_with_its_orientation_and_release(site: Path) -> None:
     register(site, "isr.metrics", "mine = good", code=CODE)
     found = registered_metrics()["mine"]
     assert (found.orientation, found.release) == (1, "others=1.0")
-    assert releases([found, max]) == ["others=1.0"]
 
 
 def test_a_built_in_name_is_not_shadowed(site: Path) -> None:
