@@ -13,6 +13,8 @@ from sifm_ref.features import loss_scale
 from sifm_ref.noise import Noise
 from sifm_ref.scene import Callback, Immunized, Scene, silent
 
+OWN_LOOP = "expected a loop that can be exchanged; found one of its own; wrap another method or preset"
+
 
 def attack(
     editor: WhiteBox,
@@ -45,9 +47,7 @@ def follow(
     What an inpainting editor repaints is left as it is. ``loop``: another than that of the descent, of its arguments.
     """
     if loop is not None and type(descent) is not Descent:
-        raise UsageError(
-            "method: expected a loop that can be exchanged; found a preset whose release has its own; wrap another preset"
-        )
+        raise UsageError(f"method: {OWN_LOOP}")
     run = descent.run if loop is None else partial(loop, descent=descent)
     return run(
         gradient,

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from isr.errors import UsageError
-from sifm_ref.attack import attack
+from sifm_ref.attack import OWN_LOOP, attack
 from sifm_ref.budget import Budget, project
 from sifm_ref.descent import Descent, Gradient, Loss, averaged, direction_of, started, valid
 from sifm_ref.editor import WhiteBox
@@ -141,13 +141,15 @@ def blurguard(
     if inner is None:
         loss = latent_loss(editor, scene)
         return attack(editor, scene, loss, budget=budget, descent=loop, noise=noise, callback=callback)
+
+    def told(step: int, loss: Tensor | None) -> None:
+        if not loop.ran:  # it goes its own way, and nothing would be blurred
+            raise UsageError(f"blurguard: over: {config.over}: {OWN_LOOP}")
+        callback(step, loss)
+
+    inner_config = replace(inner.config, descent=loop)
     found: Immunized = inner.function(
-        editor,
-        scene,
-        budget=budget,
-        config=replace(inner.config, descent=loop),
-        noise=noise,
-        callback=callback,
+        editor, scene, budget=budget, config=inner_config, noise=noise, callback=told
     )
     return found
 
@@ -167,6 +169,7 @@ class BlurredDescent(Descent):
 
     config: Config
     regions: Tensor
+    ran: list[bool] = field(default_factory=list)
 
     def run(
         self,
@@ -179,6 +182,7 @@ class BlurredDescent(Descent):
         where: Tensor | None = None,
     ) -> Immunized:
         """As ``projected_gradient``; what is projected on the budget is the blurred perturbation."""
+        self.ran.append(True)
         sigmas = fitted(source, self.regions, self.config, budget, noise.fork("sigmas"))
         long = replace(self.config.descent, steps=self.steps + self.config.sigma_steps)
         draws = noise.fork("draws")

@@ -72,10 +72,11 @@ def test_what_cannot_be_wrapped_is_refused(over: str, said: str) -> None:
         config(over=over)
 
 
-def test_a_preset_with_a_loop_of_its_own_is_refused(editor: Any) -> None:
+@pytest.mark.parametrize("over", ["editshield:preset=released", "dct_shield"])
+def test_a_loop_of_its_own_is_refused(editor: Any, over: str) -> None:
     box = editor("sd_img2img")
-    found = method("blurguard", "", {"over": "editshield:preset=released"})
-    with pytest.raises(UsageError, match="wrap another preset"):
+    found = method("blurguard", "", {"over": over})
+    with pytest.raises(UsageError, match="found one of its own; wrap another"):
         found.function(box, scene(box), budget=Budget(), config=found.config, noise=noise())
 
 
