@@ -98,7 +98,8 @@ def measured(folder: Path) -> int:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("metrics", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "metrics"])
+@pytest.mark.slow
+@pytest.mark.parametrize("metrics", [False, True], ids=["", "metrics"])
 def test_killed_at_every_step_a_run_is_the_old_one_the_new_one_or_refused(
     tmp_path: Path, metrics: bool
 ) -> None:

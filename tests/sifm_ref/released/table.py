@@ -18,7 +18,7 @@ from tests.sifm_ref.released.figures import FIGURES, released, written
 from tests.sifm_ref.released.record import HERE
 
 HEAD = "| method | released code | what is compared, on a tiny editor in float64 | worst difference |"
-COMPARING = ("test_released.py", "test_blurguard.py", "test_gradients.py")
+COMPARING = ("test_released.py", "test_blurguard.py", "test_dct_shield.py", "test_gradients.py")
 KINDS = {"loss": "loss {} of it", "1 - cosine": "1 - cosine {}", "change": "pixels {}"}
 
 
@@ -36,7 +36,7 @@ def rows() -> list[tuple[str, str, str]]:
                 (
                     name,
                     "none",
-                    "Gradient on every white box, in all of its choices, against finite differences",
+                    "Gradient on tiny editors of all kinds, against finite differences",
                 )
             )
     return found
