@@ -24,6 +24,7 @@ Kind = Literal["methods", "editors", "purifiers"]
 PLACE = {
     "place": True
 }  # metadata of a configuration's field that names a file, whose digest is a field beside it
+THEIRS = ("released", "published")  # names of presets that are its authors' own, by their code or their text
 EXTRA = "pip install 'isr-eval[sifm]'"
 
 
@@ -37,17 +38,37 @@ class Method:
     preset: str = ""
     code: str = ""  # digest of a foreign file's bytes
     adapts: Callable[[Any, Any], str] = lambda editor, config: ""  # of the method's module, as ``adaptation``
-    released: Any = None  # the descent of the module's preset ``released``, where it has one
+    base: Any = None  # the preset as it stands in the module
+    released: tuple[str, Any] = ("", None)  # of its authors: the preset's name and its descent
 
     def adaptation(self, editor: Any) -> str:
-        """What is ours in this method, with its configuration and on this editor, where its authors did otherwise."""
-        loop = getattr(self.config, "descent", None)
-        other = (
-            f"{loop.text}, released: {self.released.text}"
-            if loop and self.released not in (None, loop)
-            else ""
+        """What is ours in this method, with its configuration and on this editor, where its authors did otherwise.
+
+        What the module says of itself, where the loop is another than theirs, and every field that is not the preset's.
+        """
+        return "; ".join(filter(None, [self.loss_adaptation(editor), self._loop_adaptation()]))
+
+    def loss_adaptation(self, editor: Any) -> str:
+        """The same without a word on the loop: of a method whose loop is replaced."""
+        said = [text for text in differences(self.config, self.base) if not text.startswith("descent.")]
+        return "; ".join(
+            filter(None, [self.adapts(editor, self.config), f"set: {', '.join(said)}" if said else ""])
         )
-        return "; ".join(filter(None, [self.adapts(editor, self.config), other]))
+
+    def _loop_adaptation(self) -> str:
+        loop, (word, other) = getattr(self.config, "descent", None), self.released
+        if loop is None or other == loop or not hasattr(loop, "text"):
+            return ""
+        if other is not None:
+            return f"{loop.text}, {word}: {other.text}"
+        return loop.text if loop != getattr(self.base, "descent", loop) else ""
+
+    @property
+    def rests_on(self) -> str:
+        """A digest of the contents of files that its configuration names (a picture, another method); ``""``: of none."""
+        known = fields(self.config) if is_dataclass(self.config) else ()
+        made = {f.name: getattr(self.config, f.name) for f in known if not f.init}
+        return sha256_json(made) if any(made.values()) else ""
 
     def digest(self, norm: str) -> str:
         """``preset-<12 hex>`` of everything but the budget's radius that decides what the method does."""
@@ -110,7 +131,10 @@ def method(spec: str, preset: str = "", settings: Mapping[str, str] | None = Non
         preset=chosen,
         code=code,
         adapts=getattr(module, "adaptation", lambda editor, config: ""),
-        released=getattr(presets.get("released"), "descent", None),
+        base=presets.get(chosen),
+        released=next(
+            ((n, presets[n].descent) for n in THEIRS if hasattr(presets.get(n), "descent")), ("", None)
+        ),
     )
 
 
@@ -124,6 +148,21 @@ def _loaded(path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+def differences(config: Any, base: Any, where: str = "") -> list[str]:
+    """The fields of a configuration that are not those of another one, as ``name=value``; places of files are left out."""
+    found = []
+    for f in fields(config) if is_dataclass(base) else ():
+        if not f.init or f.metadata.get("place"):
+            continue
+        one, other = getattr(config, f.name), getattr(base, f.name)
+        if is_dataclass(one):
+            found += differences(one, other, f"{where}{f.name}.")
+        elif one != other:
+            text = ",".join(map(str, one)) if isinstance(one, tuple) else str(one)
+            found.append(f"{where}{f.name}={text}")
+    return found
 
 
 def plain(value: Any) -> Any:

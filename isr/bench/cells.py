@@ -84,7 +84,7 @@ class Plan:
 class Marks:
     """What a study's words mean on this disk, so that other files make other cells.
 
-    ``editors``: fingerprint by name; ``code``: digest of a method's file by the method's name; ``judges``: name,
+    ``editors``: fingerprint by name; ``code``: digest of a method's file, or of the files that its settings name, by the method's name; ``judges``: name,
     number of members and digest of each card, in the study's order.
     """
 

@@ -11,7 +11,7 @@ from isr.bench.cells import Marks, plan
 from isr.bench.material import unseen
 from isr.bench.material.folder import Material, find
 from isr.bench.state import Bench, Expected, Order
-from isr.bench.study import Study, editor_spec, judge_sets, judge_spec, method_spec, read_study
+from isr.bench.study import Study, editor_spec, judge_sets, judge_spec, method_spec, read_study, texts
 from isr.bench.study_metrics import require_measures
 from isr.canonical import sha256_json
 from isr.errors import InputError, Problem, UsageError
@@ -23,7 +23,7 @@ from isr.judging.prices import require_prices
 from isr.reading import read_json, why
 from sifm_ref.checkpoints import fingerprint
 from sifm_ref.pictures import slug
-from sifm_ref.registry import purifier, require_torch
+from sifm_ref.registry import method, purifier, require_torch
 
 
 def default_out(file: Path, study: Study) -> Path:
@@ -57,6 +57,9 @@ def marks(study: Study, root: Path) -> Marks:
     code = {
         m.name: file_digest(Path(method_spec(m, root).rpartition(":")[0])) for m in study.methods if m.is_code
     }
+    for m in study.methods:
+        if not m.is_code and (content := method(m.method, m.preset, texts(m.set)).rests_on):
+            code[m.name] = content
     panels = [load_panel(judge_spec(j, root), judge_sets(j)) for j in study.judges]
     judges = [(p.name, len(p.members), sha256_json([p.rule, *(m.digest for m in p.members)])) for p in panels]
     return Marks(editors, code, judges)

@@ -142,6 +142,7 @@ def reading(texts: Sequence[Prompt], column: str) -> tuple[Prompt, ...]:
     without = [t for t in texts if not t.columns.get(column)]
     if without:
         there = ", ".join(dict.fromkeys(c for t in texts for c in t.columns)) or "none"
+        there += " (without the option it reads prompt)" if column == "prompt" else ""
         raise UsageError(
             f"--editor-prompt {column}: expected a text in this column of every row of --prompts; found none in {len(without)} of "
             f"{len(texts)} rows, e.g. {without[0].name} ({without[0].text!r}); other columns there: {there}"

@@ -92,6 +92,8 @@ class Cache:
             return math.nan, str(error)
         except (ValueError, RuntimeError) as error:  # images too small for a metric or its layers
             return math.nan, f"{measure.name}: {error}"
+        if math.isnan(value):
+            return value, f"{measure.name}: no number came out"
         return value, "" if math.isfinite(value) else f"{measure.name}: infinite, as the images are equal"
 
     def _write(self, mark: str, key: Key, values: dict[str, float]) -> None:

@@ -32,6 +32,8 @@ class Target:
                 f"target: expected a picture's file; found none at {self.target!r}; give its path from where the command "
                 "runs, or a whole one"
             )
+        if self.period < 1:
+            raise UsageError(f"period: expected at least 1 pixel; found {self.period}")
         object.__setattr__(self, "target_sha256", file_digest(Path(self.target)) if self.target else "")
 
 

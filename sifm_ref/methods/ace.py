@@ -42,6 +42,8 @@ class Config(Target):
             raise UsageError(f"ace: expected 0 <= low < high <= 1000; found {self.low} and {self.high}")
         if self.goal not in ("sample", "mode"):
             raise UsageError(f"ace: goal: expected sample or mode; found {self.goal!r}")
+        if self.weight < 0:
+            raise UsageError(f"ace: weight: expected 0 (ACE) or more (ACE+: 100); found {self.weight:g}")
 
 
 PLUS = 1e2

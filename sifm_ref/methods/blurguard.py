@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
+from isr.canonical import canonical_json
 from isr.errors import UsageError
 from sifm_ref.attack import OWN_LOOP, attack
 from sifm_ref.budget import Budget, project
@@ -18,7 +19,7 @@ from sifm_ref.descent import Descent, Gradient, Loss, averaged, direction_of, st
 from sifm_ref.editor import WhiteBox
 from sifm_ref.features import accumulating
 from sifm_ref.noise import Noise
-from sifm_ref.registry import Method, method
+from sifm_ref.registry import PLACE, Method, method, plain
 from sifm_ref.scene import Callback, Immunized, Scene, silent
 
 
@@ -34,7 +35,7 @@ class Config:
     (L-inf: signs), or the ``sum`` of all gradients so far at length 1, as the release has it.
     """
 
-    over: str = ""
+    over: str = field(default="", metadata=PLACE)
     wrapped: str = field(default="", init=False)
     regions: Literal["clusters", "whole"] = "clusters"
     count: int = 5
@@ -52,13 +53,21 @@ class Config:
                 "blurguard: expected regions clusters or whole and direction budget or sum; found "
                 f"{self.regions!r} and {self.direction!r}"
             )
-        if self.count < 1 or self.width < 1 or self.sigma_steps < 0 or not self.sigma_first > 0:
+        if self.count < 1 or self.sigma_steps < 0 or min(self.sigma_first, self.sigma_rate) <= 0:
             raise UsageError(
-                "blurguard: expected count and width of at least 1, sigma_steps of at least 0 and sigma_first above 0; "
-                f"found {self.count}, {self.width}, {self.sigma_steps} and {self.sigma_first}"
+                "blurguard: expected count of at least 1, sigma_steps of at least 0, sigma_first and sigma_rate above 0; "
+                f"found {self.count}, {self.sigma_steps}, {self.sigma_first} and {self.sigma_rate}"
             )
+        if self.width < 1 or self.width % 2 == 0:
+            raise UsageError(f"blurguard: width: expected an odd number of pixels; found {self.width}")
         inner = wrapped_by(self)
-        object.__setattr__(self, "wrapped", f"{inner.name} {inner.digest('')}" if inner else "")
+        object.__setattr__(self, "wrapped", content_of(inner) if inner else "")
+
+
+def content_of(inner: Method) -> str:
+    """What is wrapped, however it was named: its name, its file's digest, and its fields but the loop, which is replaced."""
+    known = {k: v for k, v in plain(inner.config).items() if k != "descent"}
+    return canonical_json({"method": inner.name, "code": inner.code, "fields": known}).decode()
 
 
 def wrapped_by(config: Config) -> Method | None:
@@ -104,8 +113,10 @@ def adaptation(editor: WhiteBox, config: Config) -> str:
     ]
     inner = wrapped_by(config)
     if inner is not None:
-        said.append(f"over {config.over}, released: over the mean square of the latent")
-        said.append(inner.adaptation(editor))
+        said.append(
+            f"over {inner.name}, preset {inner.preset or 'none'}, released: over the mean square of the latent"
+        )
+        said.append(inner.loss_adaptation(editor))
     elif not editor.stock:
         said.append("released for Stable Diffusion 1.4, here on this editor's VAE")
     if config.direction == "budget":

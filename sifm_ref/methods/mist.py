@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from isr.errors import UsageError
 from sifm_ref.attack import attack
 from sifm_ref.budget import Budget
 from sifm_ref.descent import Descent, Loss
@@ -26,6 +27,11 @@ class Config(Target):
     weight: float = 1e4
     prompt: str = "a painting"
     descent: Descent = field(default_factory=lambda: Descent(start="uniform"))
+
+    def __post_init__(self) -> None:
+        Target.__post_init__(self)
+        if self.weight < 0:
+            raise UsageError(f"mist: weight: expected 0 or more; found {self.weight:g}")
 
 
 PRESETS = {

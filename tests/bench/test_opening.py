@@ -13,10 +13,13 @@ pytest.importorskip("torch", reason="needs isr-eval[sifm]")
 pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
 from click.testing import CliRunner
+from PIL import Image
 
+from isr.bench.cells import plan
 from isr.bench.making import edit_cells, immunize_cells
-from isr.bench.opening import check_folder, open_bench
+from isr.bench.opening import check_folder, marks, open_bench
 from isr.bench.steps import _begin
+from isr.bench.study import read_study
 from isr.bench.workers import _do, _Editors
 from isr.cli import cli
 from isr.errors import InputError, IsrError
@@ -187,3 +190,26 @@ def test_an_edit_of_nan_ends_the_bench_in_words(tmp_path: Path, checkpoint: Call
     )
     done = CliRunner().invoke(cli, ["bench", str(study), "--only", "score", "--quiet"])
     assert "expected all edits of this study" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['method = "mist"\nset = {{ target = {place} }}', 'method = "blurguard"\nset = {{ over = {over} }}'],
+)
+def test_another_picture_in_the_place_of_a_target_is_another_treatment(tmp_path: Path, text: str) -> None:
+    """Wrapped or not; the same bytes elsewhere are told by the study's own words."""
+    pytest.importorskip("torch", reason="needs isr-eval[sifm]")
+    place = tmp_path / "target.png"
+    words = text.format(place=json.dumps(str(place)), over=json.dumps(f"ace:target={place}"))
+    study = tmp_path / "s.toml"
+    study.write_text(
+        'name = "s"\njudges = ["shapes-oracle"]\n[images]\nfolder = "x"\nprompts = "x.csv"\n'
+        f'[[editors]]\nname = "e"\neditor = "instruct_pix2pix"\n[[methods]]\nname = "m"\n{words}\n',
+        "utf-8",
+    )
+    folders = []
+    for level in (0, 0, 255):
+        Image.new("RGB", (8, 8), (level, 0, 0)).save(place)
+        found = read_study(study)
+        folders.append(plan(found, marks(found, tmp_path)).immunizations[0].folder)
+    assert folders[0] == folders[1] != folders[2]

@@ -57,8 +57,8 @@ def test_the_second_papers_study_plans_offline() -> None:
     assert done.exit_code == 0, done.output
     plan = json.loads(done.stdout)
     assert (plan["images"]["n"], plan["images"]["pairs"]) == (100, 600)
-    assert len(plan["immunize"]) == 10 * 2
-    assert [c["edits"] for c in plan["edit"]] == [10 * 600, 10 * 600]
+    assert len(plan["immunize"]) == 11 * 2
+    assert [c["edits"] for c in plan["edit"]] == [11 * 600, 11 * 600]
 
 
 @pytest.mark.slow
@@ -76,7 +76,18 @@ def test_no_figure_of_the_reading_stands_beside_one_of_spin(
             for r in ii
             if r["section"].startswith(f"{editor}, judged by") and r["column"] == "isr_seen"
         }
-        ours = {"noise, signs", *METHODS[:2], "SDS", "AdvDM", "Mist", "SA", "DCT-Shield", "SIFM", READING}
+        ours = {
+            "noise, signs",
+            "noise, uniform",
+            *METHODS[:2],
+            "SDS",
+            "AdvDM",
+            "Mist",
+            "SA",
+            "DCT-Shield",
+            "SIFM",
+            READING,
+        }
         assert {name for name, r in rows.items() if r["n"] == "3"} == {"no protection", *ours}
         assert set(rows) - set(ours) == {"no protection", "SPIN", "ED"}
         assert all(rows[name]["published"] == "" for name in ours)

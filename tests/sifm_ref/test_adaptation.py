@@ -53,6 +53,23 @@ def test_a_loop_that_is_not_the_released_one_is_told(editor: Any) -> None:
     assert said == "100 steps of 1/255, released: 200 steps of 0.5, 10 gradients each"
 
 
+@pytest.mark.parametrize(
+    ("name", "preset", "settings", "said"),
+    [
+        ("diffusionguard", "released", {"prompt": "a dog", "iterations": "2"}, "set: prompt=a dog, iterations=2"),
+        ("advdm", "shared", {"prompt": "a cat", "descent.steps": "3"}, "set: prompt=a cat; 3 steps of 1/255, uniform start"),
+        ("mist", "shared", {"weight": "1"}, "set: weight=1.0"),
+        ("sds", "released", {"prompt": "x"}, "set: prompt=x"),
+        ("blurguard", "released", {"width": "3", "tolerance": "9"}, "set: width=3, tolerance=9.0"),
+        ("dct_shield", "shared", {"quality": "30"}, "set: quality=30; 100 steps of 25.5/255, linear decay, published: 1000"),
+    ],
+)  # fmt: skip
+def test_every_setting_that_is_not_the_presets_is_told(
+    editor: Any, name: str, preset: str, settings: dict[str, str], said: str
+) -> None:
+    assert said in method(name, preset, settings).adaptation(editor("sd_img2img"))
+
+
 def test_ace_says_that_its_model_is_not_trained(editor: Any) -> None:
     stock = editor("sd_img2img")
     for preset in ("shared", "released"):

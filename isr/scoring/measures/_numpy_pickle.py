@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle  # its reader of opcodes alone, with a table of our own
 import pickletools
+import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -100,7 +101,9 @@ def arrays_of(data: bytes, where: object) -> dict[str, Floats]:
     except KeyError as error:
         found = f"the opcode {_name_of(error.args[0])}"
         fix = "give a file of arrays alone; nothing in it was run"
-    except (EOFError, pickle.UnpicklingError, ValueError, TypeError, IndexError, AttributeError) as error:
+    except (
+        EOFError, pickle.UnpicklingError, ValueError, TypeError, IndexError, AttributeError, struct.error,
+    ) as error:  # fmt: skip
         said = " ".join(str(error).split())[:100] or type(error).__name__
         found, fix = f"{len(data):,} bytes that end early or are none ({said})", "get the file again"
     except (MemoryError, OverflowError, RecursionError) as error:

@@ -97,4 +97,11 @@ def _weights(place: str) -> tuple[dict[str, Tensor], str]:
                 f"{where}: expected '{name}' of 1x{sum(CHANNELS)}x1x1 numbers; found "
                 f"{'x'.join(map(str, shape)) or 'none'}; give weights.pt of the package DISTS_pytorch 0.1"
             )
-    return {n: named[n].detach().float() for n in ("alpha", "beta")}, sha256_bytes(data)
+    found = {n: named[n].detach().float() for n in ("alpha", "beta")}
+    total = float(found["alpha"].sum() + found["beta"].sum())
+    if not (all(bool(t.isfinite().all()) for t in found.values()) and total > 0):
+        raise UsageError(
+            f"{where}: expected finite weights whose sum is above 0; found a sum of {total:g}; give weights.pt of the package "
+            "DISTS_pytorch 0.1"
+        )
+    return found, sha256_bytes(data)
