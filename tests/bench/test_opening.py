@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from isr.bench.cells import plan
 from isr.bench.making import edit_cells, immunize_cells
 from isr.bench.opening import check_folder, marks, open_bench
 from isr.bench.steps import _begin
-from isr.bench.study import read_study
+from isr.bench.study import Study
 from isr.bench.workers import _do, _Editors
 from isr.cli import cli
 from isr.errors import InputError, IsrError
@@ -201,15 +202,13 @@ def test_another_picture_in_the_place_of_a_target_is_another_treatment(tmp_path:
     pytest.importorskip("torch", reason="needs isr-eval[sifm]")
     place = tmp_path / "target.png"
     words = text.format(place=json.dumps(str(place)), over=json.dumps(f"ace:target={place}"))
-    study = tmp_path / "s.toml"
-    study.write_text(
+    text = (
         'name = "s"\njudges = ["shapes-oracle"]\n[images]\nfolder = "x"\nprompts = "x.csv"\n'
-        f'[[editors]]\nname = "e"\neditor = "instruct_pix2pix"\n[[methods]]\nname = "m"\n{words}\n',
-        "utf-8",
+        f'[[editors]]\nname = "e"\neditor = "instruct_pix2pix"\n[[methods]]\nname = "m"\n{words}\n'
     )
+    found = Study.model_validate(tomllib.loads(text))
     folders = []
     for level in (0, 0, 255):
         Image.new("RGB", (8, 8), (level, 0, 0)).save(place)
-        found = read_study(study)
         folders.append(plan(found, marks(found, tmp_path)).immunizations[0].folder)
     assert folders[0] == folders[1] != folders[2]
