@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from isr.canonical import sha256_bytes
 from isr.errors import UsageError
 from isr.foreign import ForeignCodeError, loaded
 from isr.reading import Unreadable, read_bytes
-from isr.scoring.measures import DOWNLOAD, Measure, Wanted, of_tensors
+from isr.scoring.measures import DOWNLOAD, Given, Measure, Wanted
 from isr.scoring.measures._networks import NETWORKS, Weights, read_weights, tensors_of
 from isr.scoring.measures.lpips import OPTION as BACKBONE
 from isr.scoring.measures.lpips import downloaded
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 OPTION = "--dists-weights"
 CHANNELS = (3, 64, 128, 256, 512, 512)  # of the picture itself and of VGG16's five layers
 MAX_BYTES = 2**20
+SIDE = 256
 
 
 def measures(wanted: Wanted) -> Iterator[Measure]:
@@ -52,13 +53,22 @@ def dists(backbone: Weights, weights: Mapping[str, Tensor], digest: str) -> Meas
     )
     return Measure(
         name="dists",
-        value=of_tensors(loss),
+        value=lambda given: loss(*smaller(given)),
         mark=f"piq={piq.__version__},dists={digest},{backbone.digest}",
         title="DISTS",
         orientation=1,
-        definition=f"DISTS with VGG16, piq {piq.__version__}, made smaller to a shorter side of 256 first (bilinear, no antialiasing); "
+        definition=f"DISTS with VGG16, piq {piq.__version__}, a shorter side above 256 made 256 first (bilinear with antialiasing, as the authors' prepare_image); "
         f"alpha and beta from a file ({digest}), VGG16 from {backbone.source}",
     )
+
+
+def smaller(given: Given) -> tuple[Any, ...]:
+    """The pictures as the authors' ``prepare_image`` makes them with ``resize``: a shorter side above 256 becomes 256."""
+    from torchvision.transforms.functional import resize, to_tensor
+
+    if min(given.tensors[0].shape[-2:]) <= SIDE:
+        return given.tensors
+    return tuple(to_tensor(resize(given.picture(i), [SIDE]))[None] for i in given.images)
 
 
 def _backbone(wanted: Wanted) -> Weights:

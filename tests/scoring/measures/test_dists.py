@@ -6,7 +6,9 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("torch", reason="needs isr-eval[metrics]")
 pytest.importorskip("piq", reason="needs isr-eval[metrics]")
@@ -14,8 +16,10 @@ pytest.importorskip("piq", reason="needs isr-eval[metrics]")
 import torch
 
 from isr.errors import UsageError
-from isr.scoring.measures import Measure, Wanted
-from isr.scoring.measures.dists import CHANNELS, measures
+from isr.files import file_digest
+from isr.scoring.measures import Given, Measure, Wanted
+from isr.scoring.measures.dists import CHANNELS, measures, smaller
+from isr.types import ImageRef
 from tests.scoring.measures.weights import ALEXNET, VGG16, drawn, given, torch_weights, write
 
 
@@ -79,6 +83,28 @@ def test_it_is_the_formula_with_the_numbers_of_both_files(tmp_path: Path) -> Non
         assert float(dists.value(pair)) == pytest.approx(by_hand(file, *pair.tensors), abs=2e-5)
         assert float(dists.value(given(tmp_path, 1, 1))) == pytest.approx(0.0, abs=1e-5)
     assert dists.definition.count("sha256:") == 2
+
+
+def test_above_256_it_looks_at_what_the_authors_make_smaller(tmp_path: Path) -> None:
+    """``prepare_image(image, resize=True)``: PIL's bilinear, which piq's own is far from."""
+    names = []
+    for seed in (1, 2):
+        levels = np.random.default_rng(seed).integers(0, 256, (300, 420, 3), dtype=np.uint8)
+        Image.fromarray(levels).save(tmp_path / f"{seed}.png")
+        names.append(ImageRef(f"{seed}.png", file_digest(tmp_path / f"{seed}.png")))
+    found = smaller(Given(tmp_path, tuple(names)))
+    for tensor, seed in zip(found, (1, 2), strict=True):
+        wanted = Image.open(tmp_path / f"{seed}.png").resize((358, 256), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(
+            np.rint(tensor[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8), np.asarray(wanted)
+        )
+
+
+def test_weights_without_a_number_are_refused(tmp_path: Path) -> None:
+    network = write(tmp_path / "vgg16.ckpt", drawn(VGG16))
+    for beta in (torch.full((1, sum(CHANNELS), 1, 1), float("nan")), -2 * torch.ones(1, sum(CHANNELS), 1, 1)):
+        with pytest.raises(UsageError, match="expected finite weights whose sum is above 0"):
+            found(own(tmp_path / "own.pt", beta=beta), network)
 
 
 def test_it_needs_both_files_whole(tmp_path: Path) -> None:
