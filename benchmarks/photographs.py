@@ -142,6 +142,9 @@ def main() -> None:
         if args.data is None
         else sorted(p for p in data.iterdir() if p.is_file())
     )
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # behind "&" a shell has it ignored, and so would the study
     args.out.mkdir(parents=True)
     study = write_study(args.out, photographs)
     bench = args.out / "photographs.bench"
