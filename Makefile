@@ -28,7 +28,7 @@ demo-edits: .venv/edits
 	$(BIN)/isr bench examples/shapes/bench-quick.toml
 
 test: .venv/dev
-	$(BIN)/python -m pytest -q -n $(CORES) --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -q -n $(CORES) --dist loadscope -m "not slow"
 
 ci: lint types links imports wheel slow
 

@@ -22,8 +22,6 @@ from isr.cli import cli
 from isr.errors import InputError, UsageError
 from tests.golden.commands import LATER, ORACLE, SCORES
 
-pytestmark = pytest.mark.xdist_group("golden")  # one worker makes the scores, for all of these tests
-
 OLD = Path(__file__).parent / "0.1.0"
 CHANGES: tuple[tuple[str, str, str], ...] = (
     # (command, what of it: path of a JSON value or the text itself, why)
