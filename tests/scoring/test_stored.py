@@ -129,6 +129,7 @@ def test_killed_at_every_step_a_run_is_the_old_one_the_new_one_or_refused(
     assert last > 10
 
 
+@pytest.mark.slow
 def test_every_question_has_a_folder_and_nothing_is_replaced(tmp_path: Path) -> None:
     shutil.copytree(SHAPES, tmp_path / "e")
     home = tmp_path / "e.isr"

@@ -27,7 +27,7 @@ from tests.sifm_ref.test_editing import handmade  # noqa: E402
 PROMPT = Prompt("*", "make the circle red", "red")
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("value", [math.nan, pytest.param(math.inf, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", EDITORS)
 def test_every_editor_whose_vae_fails(
     name: str, value: float, checkpoint: Callable[[str], Path], tmp_path: Path

@@ -70,10 +70,11 @@ def assert_agree(gradient: Callable[[Any, Any], Any], x: Any, method: str) -> No
         assert error <= TOLERANCE * abs(expected) + 1e-6 * largest, (place, expected)
 
 
-# a loss that is held to released numbers as well: always on one U-Net and the transformer
+# a loss that is held to released numbers as well, or is costly: always on one U-Net and the transformer
 OFTEN = ("instruct_pix2pix", "sd3_img2img")
+SELDOM = {*written(), "spin_reading"}
 PAIRS = [
-    pytest.param(name, method, marks=pytest.mark.slow if method in written() and name not in OFTEN else ())
+    pytest.param(name, method, marks=pytest.mark.slow if method in SELDOM and name not in OFTEN else ())
     for method in OPTIMISED
     if method not in DIRECTIONS
     for name in WHITE

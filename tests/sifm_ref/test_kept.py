@@ -221,7 +221,7 @@ editing.edit(job, load(f"instruct_pix2pix={model}", Settings(settings={"steps": 
 """
 
 
-@pytest.mark.parametrize("of_before", [True, False])
+@pytest.mark.parametrize("of_before", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_kill_between_a_control_edit_and_its_mark(
     of_before: bool, checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
