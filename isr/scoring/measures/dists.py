@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,21 @@ def _backbone(wanted: Wanted) -> Weights:
     )
 
 
+def _require_small(data: bytes, where: str) -> None:
+    """Raises ``UsageError`` for a zip file that unpacks to more than such a file may hold: torch unpacks it whole."""
+    try:
+        sizes = (
+            [i.file_size for i in zipfile.ZipFile(io.BytesIO(data)).infolist()] if data[:2] == b"PK" else []
+        )
+    except zipfile.BadZipFile:
+        return  # torch says what is wrong with it
+    if sum(sizes) > MAX_BYTES:
+        raise UsageError(
+            f"{where}: expected at most {MAX_BYTES:,} bytes when unpacked; found {sum(sizes):,}; give weights.pt of the package "
+            "DISTS_pytorch 0.1"
+        )
+
+
 def _weights(place: str) -> tuple[dict[str, Tensor], str]:
     """alpha and beta, each (1, 1475, 1, 1), and the file's digest: a file of ``torch.save`` read as weights alone, or safetensors."""
     where = f"{OPTION} {place}"
@@ -91,6 +107,7 @@ def _weights(place: str) -> tuple[dict[str, Tensor], str]:
     if data[:2] == b"PK" or data[:1] == b"\x80":
         import torch
 
+        _require_small(data, where)
         try:
             named = loaded(lambda: torch.load(io.BytesIO(data), map_location="cpu", weights_only=True))
         except ForeignCodeError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,24 @@ def test_above_256_it_looks_at_what_the_authors_make_smaller(tmp_path: Path) -> 
         np.testing.assert_array_equal(
             np.rint(tensor[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8), np.asarray(wanted)
         )
+
+
+def test_a_file_that_unpacks_to_more_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch writes its zip files unpacked, and reads packed ones: kilobytes could ask for gigabytes."""
+    network, whole = write(tmp_path / "vgg16.ckpt", drawn(VGG16)), tmp_path / "whole.pt"
+    own(whole, more=torch.zeros(2**19))
+    with (
+        zipfile.ZipFile(whole) as source,
+        zipfile.ZipFile(tmp_path / "p.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for item in source.infolist():
+            packed.writestr(item.filename, source.read(item))
+    assert (tmp_path / "p.pt").stat().st_size < 2**16
+    monkeypatch.setattr(torch, "load", lambda *a, **k: pytest.fail("torch was asked"))
+    with pytest.raises(UsageError, match="at most 1,048,576 bytes when unpacked; found 2,1"):
+        found(tmp_path / "p.pt", network)
 
 
 def test_weights_without_a_number_are_refused(tmp_path: Path) -> None:
