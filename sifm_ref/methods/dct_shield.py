@@ -91,7 +91,7 @@ def dct_shield(
     Bala et al. 2025, Algorithm 1, as transcribed line by line in ``AUDIT_DCT_SHIELD.md`` of
     ``Nelson0314/Non-Additive-Adversarial-Image-Editing-Defense`` 74cce42; the paper's own text was not at hand, and its
     repository is empty. ``alpha``: the whole coefficients of the source. Signed steps from 0. At ``delta`` = 0 the image is a
-    JPEG of the source, no source; the paper's reach takes about ``--eps 0.25``.
+    JPEG of the source, no source; the paper's reach takes an ``--eps`` of 0.2 to 0.3.
     """
     shield = Shield(editor, scene, budget, config)
     scale = loss_scale(editor)
