@@ -173,8 +173,19 @@ def _thesis(bench: Bench, known: Mapping[Key, Immunization]) -> Thesis | None:
 def _definitions(bench: Bench) -> dict[str, str]:
     """What each conventional metric is, as the first judge's runs measured it."""
     first = bench.study.judges[0]
-    folders = [bench.out / s.folder for s in bench.plan.scorings if s.judge == first]
-    return {name: what for folder in folders for name, what in read_definitions(folder).items()}
+    runs = [(s.editing.editor.name, bench.out / s.folder) for s in bench.plan.scorings if s.judge == first]
+    return one_of_each({editor: read_definitions(folder) for editor, folder in runs})
+
+
+def one_of_each(definitions: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Definitions by metric from those by editor; where they differ, as after an unfinished scoring, each with its editor."""
+    out = {}
+    for name in dict.fromkeys(n for said in definitions.values() for n in said):
+        by_editor = {editor: said[name] for editor, said in definitions.items() if name in said}
+        texts = list(dict.fromkeys(by_editor.values()))
+        told = "; ".join(f"on {editor}: {text}" for editor, text in by_editor.items())
+        out[name] = texts[0] if len(texts) == 1 else f"NOT ONE QUANTITY, finish the scoring: {told}"
+    return out
 
 
 def write(bench: Bench, show: Show) -> Findings:

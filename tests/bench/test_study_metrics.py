@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("torch", reason="needs isr-eval[sifm]")
 pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
+from isr.bench.results import one_of_each
 from isr.bench.study import Study, read_study
 from isr.bench.study_metrics import measured_with, metric_options, require_measures
 from isr.errors import InputError, UsageError
@@ -117,3 +118,14 @@ def test_nothing_is_downloaded_where_it_is_only_said(
     monkeypatch.setattr(torch, "hub", SimpleNamespace())
     require_measures(study(folder, 'metrics = true\nlpips_weights = ["download"]\n'), folder, fetch=False)
     assert "a run would fetch about 530 MB from the network" in caplog.text
+
+
+def test_one_name_with_two_definitions_is_told() -> None:
+    """One editor's run was measured with other weights: their figures under one name are not one quantity."""
+    found = one_of_each(
+        {"A": {"edit:x": "by one", "edit:y": "same"}, "B": {"edit:x": "by two", "edit:y": "same"}, "C": {}}
+    )
+    assert found == {
+        "edit:x": "NOT ONE QUANTITY, finish the scoring: on A: by one; on B: by two",
+        "edit:y": "same",
+    }
