@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from isr.stats.rows import Interval
 
 _PATH = click.Path(path_type=Path)
+SHOWN_RATERS = 6
 
 
 @click.command(short_help="Agreement of judges with people and with each other.")
@@ -215,6 +216,7 @@ def _lines(found: AgreementStudy, level: float) -> Iterator[str]:
         f"{c['labels']} labels by {c['raters']} raters of {c['edits']} edits; {c['edits_judged']} of them, of "
         f"{c['images']} images, judged by {c['judges']} judges"
     )
+    yield from (f"judge: {judge}" for judge in found.judges)
     for question in found.questions.values():
         yield ""
         yield from _question(question)
@@ -251,8 +253,11 @@ def _question(q: Answers) -> Iterator[str]:
             yield f"  {'  on all grades':18}" + f"{_span(graded.fleiss):>22}"
     for p in q.rater_pairs:
         yield _pair(p)
+    if q.open:
+        yield f"  WARNING: {q.open}"
     for judge in q.judges:
         yield ""
+        yield from _each(judge)
         yield from _judge(judge)
     if q.judge_pairs:
         yield ""
@@ -270,9 +275,21 @@ def _question(q: Answers) -> Iterator[str]:
             )
 
 
-def _pair(p: Pair) -> str:
+def _pair(p: Pair, name: str = "") -> str:
     a = p.agreement
-    return f"  {p.first} - {p.second}: percent {_span(a.percent)}, kappa {_span(a.kappa)}, {a.n} edits"
+    return f"  {name or f'{p.first} - {p.second}'}: percent {_span(a.percent)}, kappa {_span(a.kappa)}, {a.n} edits"
+
+
+def _each(j: JudgeAgreement) -> Iterator[str]:
+    """A judge with single raters, those with most edits first."""
+    if not j.each:
+        return
+    yield f"  {j.judge} with each rater"
+    most = sorted(j.each, key=lambda p: (-p.agreement.n, p.second))
+    yield from (f"  {_pair(p, p.second)}" for p in most[:SHOWN_RATERS])
+    if more := most[SHOWN_RATERS:]:
+        values = [v for p in more if (v := p.agreement.percent.value) is not None]
+        yield f"    and {len(more)} more raters: percent {_number(min(values))} to {_number(max(values))} (--json has each)"
 
 
 def _judge(j: JudgeAgreement) -> Iterator[str]:

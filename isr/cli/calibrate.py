@@ -177,7 +177,8 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
             made["learnt"] = {q.value: d.model_dump(mode="json") for q, d in learnt.decisions.items()}
         click.echo(json.dumps(made, indent=1, allow_nan=False))
         return
-    lines = list(_lines(report, settings.level))
+    own = target if judged is None else judged
+    lines = [f"judge: {own.name} ({own.model})", *_lines(report, settings.level)]
     if learnt is not None and out is not None:
         lines += _learnt_lines(learnt, out)
     click.echo("\n".join(lines))
@@ -203,7 +204,7 @@ def _print_raw(judge: Judgements, level: float, *, as_json: bool) -> None:
         click.echo(
             f"note: {alone} edits name no image_id and stand alone: the intervals are too narrow if they share one"
         )
-    click.echo(f"judge: {judge.identity}")
+    click.echo(f"judge: {judge.name} ({judge.model}); {judge.identity}")
 
 
 def _one(found: list[Any], name: str, path: Path) -> Any:

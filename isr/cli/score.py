@@ -295,9 +295,12 @@ def _write_report(done: Run, directory: Path, as_json: bool) -> None:
 def _print_run(done: Run, as_json: bool) -> None:
     from isr.errors import RetiredError
     from isr.report.forest import text_forest
+    from isr.scoring.judge_words import answered_by
     from isr.scoring.text import left_open, nothing_decided, render
 
-    click.echo(done.result.to_json() if as_json else render(done.result), nl=False)
+    click.echo(
+        done.result.to_json() if as_json else render(done.result, answered_by(done.progress.served)), nl=False
+    )
     if not as_json:
         click.echo("\n" + text_forest(done.result))
         if done.measured is not None:
@@ -357,7 +360,7 @@ def _dry_line(t: DryRun) -> str:
         else "stay on this machine"
     )
     return (
-        f"{t.judge}: {t.requests:,} requests\n"
+        f"{t.judge} ({t.model}): {t.requests:,} requests\n"
         f"  pictures       {files} {to}\n"
         f"  input tokens   text about {t.text_tokens:,}, images {images}\n"
         f"  output tokens  at most {t.most_output_tokens:,}\n"

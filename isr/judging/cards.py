@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata, resources
@@ -38,7 +40,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
 class Card(Section):
-    """One judge. ``name`` is the file's; everything else is the file's content.
+    """One judge. ``name`` is the file's, with what was overridden of its identity; everything else is the file's content.
 
     ``serves``: the model names that the endpoint may report, each with or without a date, a build or a vendor
     (``isr.judging.served``); another name, or none, stops the run, since hosts have silently routed retired models to others.
@@ -64,6 +66,8 @@ class Card(Section):
     limits: Limits = Limits()
     price: Price = Price()
     folder: str = Field("", exclude=True)  # where the card's file lies: relative paths start there
+    file: str = Field("", exclude=True)  # the name of its file alone, where the name says more
+    overrides: tuple[str, ...] = Field((), exclude=True)  # as they were given
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -127,13 +131,19 @@ class Card(Section):
     @property
     def served_name(self) -> str:
         """The name under which a server offers this model: the card's own, where the model is a folder."""
-        return self.model if self.checkpoint is None else self.name
+        return self.model if self.checkpoint is None else self.stem
+
+    @property
+    def stem(self) -> str:
+        """The name of the card's file, whatever was overridden."""
+        return self.file or self.name
 
     @property
     def given(self) -> str:
-        """The card as it is named on a command line from here: by its name, its short form, or the path of its file."""
-        by_file = os.path.join(self.folder, f"{self.name}.toml")
-        return typed(self) or (os.path.relpath(by_file) if self.folder else self.name)
+        """The card as it is named on a command line from here: its name, its short form, or its path; with what was set."""
+        by_file = os.path.join(self.folder, f"{self.stem}.toml")
+        named = typed(self) or (os.path.relpath(by_file) if self.folder else self.stem)
+        return shlex.join([named, *(part for one in self.overrides for part in ("--set", one))])
 
     @property
     def policy(self) -> ImagePolicy:
@@ -186,7 +196,7 @@ def load_card(name_or_path: str, overrides: Sequence[str] = ()) -> Card:
     Raises ``CardError`` with every problem of the file at once.
     """
     raw, name, where = _read(name_or_path)
-    model = raw.get("model")
+    model, before = raw.get("model"), deepcopy(raw)
     folder = os.path.abspath(os.path.dirname(name_or_path)) if name_or_path.endswith(".toml") else ""
     for text in overrides:
         _override(raw, text)
@@ -196,7 +206,45 @@ def load_card(name_or_path: str, overrides: Sequence[str] = ()) -> Card:
         raw["endpoint"].pop("base_url", None)
     if raw.get("model") != model:
         _clear(raw, [text.partition("=")[0].strip() for text in overrides])
-    return _checked(raw, name, where, folder)
+    card = _checked(raw, name, where, folder)
+    if not overrides:
+        return card
+    try:
+        alone = _checked(before, name, where, folder)
+    except CardError:  # a card that needs what was set
+        alone = Card(name=name, backend=card.backend)
+    return card.model_copy(
+        update={"name": name + _set_otherwise(alone, card), "file": name, "overrides": tuple(overrides)}
+    )
+
+
+def _set_otherwise(before: Card, card: Card) -> str:
+    """What was overridden of a judge's identity, fit for a path: ``+model=llava-13b``; ``""`` where nothing was.
+
+    A file is its content, a model in a folder the folder's name: no name says where they lie.
+    """
+    was, now = (dict(_flat(one.as_written)) for one in (before, card))
+    other = {k: now.get(k) for k in {**was, **now} if was.get(k) != now.get(k)}
+    if before.model != card.model and not card.revision:
+        other.pop("revision", None)  # another model has none of the first one's
+    if "model" in other and card.checkpoint is not None:
+        other["model"] = os.path.basename(os.path.abspath(card.checkpoint))
+    for name in (f"engine.{field}" for field in (card.traits.files if card.engine else ())):
+        if other.get(name):
+            other[name] = _file_digest(card, other[name]).partition(":")[2][:12]
+    return "".join(f"+{k}={_fit(v)}" for k, v in other.items())
+
+
+def _flat(fields: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in fields.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _fit(value: object) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", str(value)).strip("-")[:40]
 
 
 def load_panel(name_or_path: str, overrides: Sequence[str] = (), *, complete: bool = True) -> Panel:
@@ -328,7 +376,7 @@ def _checked(raw: dict[str, Any], name: str, where: str, folder: str) -> Card:
         and "base_url" not in endpoint
     ):
         raw = {**raw, "endpoint": {**endpoint, "base_url": next(iter(endpoint["base_urls"]), "")}}
-    for own in {"name", "folder"} & set(raw):
+    for own in {"name", "folder", "file", "overrides"} & set(raw):
         problems.append(Problem(where, own, "no such field: a card is named by its file", "one", "remove it"))
     secret = {p.field for p in problems}
     try:

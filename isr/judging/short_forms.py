@@ -40,7 +40,7 @@ def typed(card: Card) -> str:
     """The short form by which a card was named, to be typed again; ``""`` for a card that has a file or a name of its own."""
     resource = card.endpoint.host.partition(".")[0]
     for model in (card.model, f"{resource}/{card.model}"):
-        if card.model and not card.folder and card.name == name_of(card.deployment, model):
+        if card.model and not card.folder and card.stem == name_of(card.deployment, model):
             return f"{card.deployment}:{model}"
     return ""
 

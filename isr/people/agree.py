@@ -33,12 +33,14 @@ from isr.people.chance import swapped_in
 from isr.people.judgements import QUESTIONS, Judgements
 from isr.people.labels import Labels, consensus, one_guideline, scale_parts
 from isr.people.meeting import meet, unmet, unmet_told
+from isr.people.single_raters import left_open, with_each
 from isr.people.study_file import check_pixels
 from isr.signature import Signature
 from isr.stats.multiplicity import HOLM, holm_family
 from isr.stats.paired import compare_methods
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
+from isr.text import plain
 from isr.types import Floats, Ints
 from isr.version import __version__
 
@@ -108,6 +110,7 @@ def agree(labels: Labels, judges: Sequence[Judgements], choices: Choices) -> Agr
     return AgreementStudy(
         signature=_signature(labels, judges, choices, guideline, digest),
         title=choices.title,
+        judges=tuple(f"{plain(j.name)} ({j.model})" for j in judges),
         counts=counts,
         questions=questions,
         disputed=tuple(_disputed(table)),
@@ -212,6 +215,7 @@ def _answers(table: _Table, question: str) -> Answers:
     return Answers(
         question=question,
         labelled={w: counted.get(w, 0) for w in words.values()},
+        open=left_open(votes, truth, len(table.labels.raters)) if names else "",
         raters=tuple(_raters(table, question)),
         rater_pairs=tuple(_pairs(table.labels.raters, votes, table.image, level)),
         judges=tuple(_judge(table, question, number) for number in range(len(names))),
@@ -282,6 +286,7 @@ def _judge(table: _Table, question: str, number: int) -> JudgeAgreement:
         spearman=spearman,
         kendall=kendall,
         by=tuple(_confusions(table, question, number)),
+        each=tuple(with_each(judge.name, j, table.labels.raters, votes, table.image, level)),
     )
 
 

@@ -77,6 +77,7 @@ class Baseline:
 class JudgeAgreement:
     """One judge against people. ``unusable``: share of the labelled edits whose answer was not decided.
 
+    ``each``: against each rater alone, on all that both decide: no edit is left out because raters differ about it.
     ``notes``: that its figures rest on next to nothing, or that it says the same of every edit.
     """
 
@@ -90,6 +91,7 @@ class JudgeAgreement:
     spearman: Interval | None
     kendall: Interval | None
     by: tuple[Confusion, ...]
+    each: tuple[Pair, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -121,6 +123,7 @@ class Answers:
     judge_pairs: tuple[Pair, ...]
     differences: tuple[JudgeDifference, ...]
     table_one: Mapping[str, Interval]
+    open: str = ""  # what it does to the judges' figures that edits are left open; "" where none is
 
 
 @dataclass(frozen=True)
@@ -142,9 +145,30 @@ class AgreementStudy:
     counts: Mapping[str, int]
     questions: Mapping[str, Answers]
     disputed: tuple[Disputed, ...]
+    judges: tuple[str, ...] = ()  # each by name and model
     notes: tuple[str, ...] = ()
     controls: AgreementStudy | None = None  # the same of the control edits, where they have labels
     errors: tuple[JudgeErrors, ...] = ()  # where each judge errs, where it was asked
+
+    @property
+    def each(self) -> list[tuple[str, Pair]]:
+        """(question, a judge with one rater), the raters with most edits first."""
+        return [
+            (q.question, pair)
+            for q in self.questions.values()
+            for j in q.judges
+            for pair in sorted(j.each, key=lambda p: (-p.agreement.n, p.second))
+        ]
+
+    @property
+    def ceilings(self) -> list[tuple[str, str, Ceiling]]:
+        """(question, judge, what a held-out rater reaches against the others, and what the judge does)."""
+        return [
+            (q.question, j.judge, j.ceiling)
+            for q in self.questions.values()
+            for j in q.judges
+            if j.ceiling is not None
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """The study for a JSON file; without labels of control edits it has no ``controls``, unasked no ``errors``."""

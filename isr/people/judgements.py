@@ -21,6 +21,7 @@ from isr.people.labels import ARM_FIX, ARMS
 from isr.people.meeting import plain_number
 from isr.reading import Unreadable, json_lines, read_bytes
 from isr.scoring.finished import EditRow, FinishedRun, of_stored
+from isr.scoring.judge_words import model_words, named
 from isr.scoring.outcomes import majority, repeats
 from isr.scoring.places import FILES
 from isr.scoring.result import Result
@@ -49,7 +50,8 @@ class Judgements:
     """All that one judge said. ``verdicts``: question -> edit_id -> verdict; empty for a panel as a whole.
 
     ``controls``: the same of the control edits, each by the ``edit_id`` of the edit that it is a control of.
-    ``judge`` is the digest of the judge's identity, ``rubrics`` the digest of the rubric of each question.
+    ``judge`` is the digest of the judge's identity, ``rubrics`` the digest of the rubric of each question. ``model``: whose
+    verdicts they are, in words.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Judgements:
     edits: Mapping[str, EditInfo]
     rule: str = "single"
     signature: str = ""
+    model: str = "model not recorded"
     controls: Judgements | None = None
 
     @property
@@ -176,6 +179,7 @@ def _of_rows(run: FinishedRun, result: Result, rows: Mapping[str, EditRow]) -> I
             outcomes=outcomes,
             edits=edits,
             signature=run.signature,
+            model=model_words(judge),
         )
     if several:
         digest = sha256_bytes("+".join(sorted(str(j["digest"]) for j in result.judges)).encode())
@@ -188,6 +192,7 @@ def _of_rows(run: FinishedRun, result: Result, rows: Mapping[str, EditRow]) -> I
             edits=edits,
             rule=result.rule,
             signature=run.signature,
+            model=" and ".join(map(named, result.judges)),
         )
 
 
@@ -263,6 +268,7 @@ def read_store(path: Path, pixels: Mapping[str, str], rubrics: Sequence[str] = (
     return [
         Judgements(
             name=names[j],
+            model=names[j],
             judge=j,
             rubrics=digests[j],
             verdicts=v,

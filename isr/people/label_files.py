@@ -49,7 +49,7 @@ def load_labels(files: Path | Sequence[Path], reading: Reading | None = None) ->
     _check_numbers(paths, prefixes, found)
     _check_once(paths, found)
     rows = tuple(r for one in found for r in one.rows)
-    return Labels(rows, dict(how.scales), tuple(n for one in found for n in one.notes))
+    return Labels(rows, dict(how.scales), tuple(dict.fromkeys(n for one in found for n in one.notes)))
 
 
 def _check_numbers(paths: Sequence[Path], prefixes: Sequence[str | None], found: Sequence[Labels]) -> None:

@@ -17,7 +17,7 @@ from isr.errors import InputError, Problem, UsageError
 from isr.files import write_text
 from isr.people.label_store import MAX_NOTE, RATER_NAME, LabelStore, Said
 from isr.people.labelling_plan import Item, Kind, Study
-from isr.people.labels import QUESTIONS, Label, Labels, Mark
+from isr.people.labels import ATTENTION, QUESTIONS, Label, Labels, Mark
 from isr.people.labels_file import write_labels
 from isr.people.labelstudio import export_labels
 from isr.people.meeting import meet
@@ -32,16 +32,27 @@ def labels_of(store: LabelStore, kind: Kind = "edit") -> Labels:
     rows = []
     for rater in store.raters():
         seen: set[int] = set()
-        for said in store.said(rater):
+        answers = store.said(rater)
+        passed = _checks(study, answers)
+        checks = f"{sum(passed)}/{len(passed)}" if passed else store.attention(rater)
+        for said in answers:
             item = study.items[said.item]
             if item.kind == kind and said.item not in seen:
-                rows.append(_label(study, rater, item, said))
+                rows.append(_label(study, rater, item, said, checks))
             seen.add(said.item)
     return Labels(tuple(rows))
 
 
-def _label(study: Study, rater: str, item: Item, said: Said) -> Label:
+def _checks(study: Study, answers: Sequence[Said]) -> list[bool]:
+    """Whether a rater passed each attention check that was answered."""
+    checks = [(study.items[s.item], s) for s in answers if study.items[s.item].kind == "attention"]
+    return [all(s.marks.get(q) == v for q, v in item.expected.items()) for item, s in checks]
+
+
+def _label(study: Study, rater: str, item: Item, said: Said, checks: str) -> Label:
     extra = {"seconds": f"{said.seconds:.1f}"} | ({"note": said.note} if said.note else {})
+    if checks:
+        extra[ATTENTION] = checks
     return Label(
         edit_id=item.edit_id,
         rater=rater,
@@ -73,8 +84,7 @@ def _report(study: Study, store: LabelStore, rater: str) -> dict[str, Any]:
         if one.item in first:
             twice.append((first[one.item], one))
         first.setdefault(one.item, one)
-    checks = [(study.items[s.item], s) for s in said if study.items[s.item].kind == "attention"]
-    passed = [all(s.marks.get(q) == v for q, v in item.expected.items()) for item, s in checks]
+    passed = _checks(study, said)
     return {
         "rater": rater,
         "done": len(said),

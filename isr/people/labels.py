@@ -33,6 +33,9 @@ KNOWN = (
     *REQUIRED, *QUESTIONS, "edit_sha256", "image_id", "pi", "stratum", "plan", "time", "guideline",
 )  # fmt: skip
 
+ATTENTION = "attention"
+"""A column of ``isr label``: how many of the attention checks that a rater answered were passed, as ``3/4``."""
+
 ARMS = {"": "", "protected": "", "control": "control"}
 """The words of a column ``arm``, and how labels keep them."""
 ARM_FIX = "write one of these, or give the column another name if it means something else"
@@ -221,6 +224,21 @@ class Labels:
             if row.edit_id in place and grade is not None:
                 out[place[row.edit_id], column[row.rater]] = grade
         return out
+
+
+def attention_told(rows: Iterable[Label]) -> Iterator[str]:
+    """Which raters failed attention checks, in one sentence; nothing where none did, or none were asked."""
+    found: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        passed, slash, of = row.extra.get(ATTENTION, "").partition("/")
+        if slash and passed.isdecimal() and of.isdecimal() and len(passed) < 6 and len(of) < 6:
+            found[row.rater] = (int(of) - int(passed), int(of))
+    failed = [f"{rater} {n} of {of}" for rater, (n, of) in sorted(found.items()) if n > 0]
+    if failed:
+        yield (
+            f"attention checks were failed: {', '.join(failed)}; these raters' labels count as the others', and whether they were "
+            "given with care is in doubt"
+        )
 
 
 def one_guideline(labels: Labels, *, pool: bool = False) -> str:

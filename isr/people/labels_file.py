@@ -26,6 +26,7 @@ from isr.people.labels import (
     Labels,
     Mark,
     Scale,
+    attention_told,
     cell_of,
     cells_of,
 )
@@ -83,8 +84,9 @@ def read_labels(
         raise InputError(
             f"{path}: expected at least one label; found none{left}; label some edits, export again"
         )
-    notes = tuple(f"{path.name}: {n} {_row(n)} {why} left out" for why, n in sorted(dropped.items()))
-    return Labels(tuple(label for _, label in kept), dict(scales or {}), notes)
+    notes = [f"{path.name}: {n} {_row(n)} {why} left out" for why, n in sorted(dropped.items())]
+    labels = tuple(label for _, label in kept)
+    return Labels(labels, dict(scales or {}), (*notes, *attention_told(labels)))
 
 
 def _row(count: int) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 from isr.judging.qualification import SCHEMA
 from isr.qualify.checks import DOUBTFUL, FAILED, LEVEL, NOT_TESTED, Found
+from isr.scoring.judge_words import named
+from isr.scoring.records import JudgeRecord
 
 FIT, RESERVED, UNFIT = "fit", "fit with reservations", "unfit"
 
@@ -18,7 +20,7 @@ class Qualification:
     """The verdict on a judge, with every probe behind it."""
 
     signature: str
-    judge: Mapping[str, Any]
+    judge: JudgeRecord
     rubrics: tuple[Mapping[str, str], ...]
     data: Mapping[str, Any]
     found: tuple[Found, ...]
@@ -62,7 +64,7 @@ def render(q: Qualification) -> str:
 
 
 def _lines(q: Qualification) -> Iterator[str]:
-    yield f"{q.judge['name']}: {q.verdict.upper()}"
+    yield f"{named(q.judge)}: {q.verdict.upper()}"
     yield f"{q.data['images']} images, {q.data['answers']} answers; marks and meanings: docs/qualify.md"
     yield ""
     yield f"  {'probe':16}{'status':16}{'value':>8}  {f'{LEVEL:.0%} interval':>17}{'mark':>6}{'n':>5}"

@@ -29,6 +29,7 @@ from isr.judging.store import Store
 from isr.qualify.checks import CHECKS, LEVEL, MARKS_VERSION, Answers, Given, evaluate
 from isr.qualify.probes import ASKED, PROBES_VERSION, write_probes
 from isr.qualify.record import Qualification
+from isr.scoring.judge_words import judge_record
 from isr.scoring.options import Options
 from isr.scoring.run import Watch, open_panel
 from isr.scoring.text import left_open
@@ -108,7 +109,7 @@ async def qualify(request: Request, watch: Watch | None = None) -> tuple[Qualifi
     found = tuple(evaluate(check, answers) for check in CHECKS)
     done = Qualification(
         _signature(request, card, rubrics, digest),
-        {"name": card.name, "digest": card.digest, **card.identity, "reported_models": _models(watch)},
+        judge_record(card, _models(watch)),
         tuple({"name": r.name, "question": r.question.value, "digest": r.digest} for r in rubrics.values()),
         {
             "probes": digest,

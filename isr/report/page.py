@@ -26,6 +26,7 @@ from isr.report.gallery import gallery, packed, script_json
 from isr.report.paper import estimates_csv, latex, methods
 from isr.report.people import People, find_labels, people
 from isr.report.runs import ReportRun, judge_codes, told_apart
+from isr.scoring.judge_words import details
 from isr.scoring.outcomes import Outcomes
 from isr.scoring.result import Part
 from isr.scoring.text import ROWS
@@ -271,7 +272,14 @@ def _judges(runs: Sequence[ReportRun]) -> Iterator[dict[str, Any]]:
             qualified = next(
                 (q for q in run.record.get("qualification", []) if q.get("judge") == key[0]), None
             )
-            yield {"judge": judge, "card": _card_words(*key), "probes": probes, "qualified": qualified}
+            said = list(details(judge, run.answered))
+            yield {
+                "judge": judge,
+                "details": said,
+                "card": _card_words(*key),
+                "probes": probes,
+                "qualified": qualified,
+            }
 
 
 def _card_words(name: str, digest: str) -> dict[str, str]:

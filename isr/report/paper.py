@@ -9,6 +9,7 @@ from isr.canonical import short
 from isr.report.forest import treatment_title
 from isr.report.population import population
 from isr.report.runs import ReportRun
+from isr.scoring.judge_words import described
 from isr.scoring.result import Part, Result
 from isr.scoring.sequenced import SEQUENCE
 from isr.scoring.text import ROWS
@@ -51,6 +52,7 @@ def latex(runs: Sequence[ReportRun]) -> str:
     lines = [
         "% " + r"\usepackage{booktabs}",
         *(f"% {r.name}: {r.result.signature}".replace("\n", " ") for r in runs),
+        *(f"% {r.name}: judged by {described(j, r.answered)}" for r in runs for j in r.result.judges),
         *(
             f"% {level.upper()}, {r.name}: {text}".replace("\n", " ")
             for r in runs
@@ -140,7 +142,7 @@ def estimates_csv(runs: Sequence[ReportRun]) -> str:
 def methods(run: ReportRun) -> str:
     """The sentences that a paper's methods section needs: judge, rubrics, rule, interval, n, images, whom it speaks of, undecided."""
     result, s = run.result, run.settings
-    judges = " and ".join(f"{j['name']} ({short(str(j['digest']))})" for j in result.judges)
+    judges = " and ".join(described(j, run.answered) for j in result.judges)
     rubrics = " and ".join(f"{r['name']} ({short(str(r['digest']))})" for r in result.rubrics)
     rule = f", joined by the rule '{result.rule}'" if len(result.judges) > 1 else ""
     repeats = (

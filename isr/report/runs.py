@@ -12,6 +12,7 @@ from isr.edits.metadata import metadata_file, read_rows
 from isr.errors import InputError
 from isr.judging.qualification import FILE, FOLDER, read_qualification
 from isr.scoring.estimates import Frame, Rates, Settings
+from isr.scoring.judge_words import Answered, named, recorded
 from isr.scoring.outcomes import Outcomes, majority, of_rows, repeats
 from isr.scoring.places import home_of
 from isr.scoring.result import Result
@@ -36,6 +37,17 @@ class ReportRun:
     @property
     def judges(self) -> list[str]:
         return [str(j["name"]) for j in self.result.judges]
+
+    @cached_property
+    def answered(self) -> list[Answered]:
+        """Who gave the answers, and when, as far as the run recorded it."""
+        return recorded(self.record)
+
+    @property
+    def judged_by(self) -> str:
+        """The judges by name and model, and the rule that joins them."""
+        joined = f" (rule: {self.result.rule})" if len(self.judges) > 1 else ""
+        return ", ".join(map(named, self.result.judges)) + joined
 
     @cached_property
     def settings(self) -> Signature:

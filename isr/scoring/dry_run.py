@@ -16,6 +16,7 @@ from isr.judging.keys import is_loopback
 from isr.judging.plan import missing_requests
 from isr.judging.prices import image_tokens, text_tokens, usd
 from isr.judging.store import Store
+from isr.scoring.judge_words import judge_record, model_words
 from isr.scoring.metrics import open_measures
 from isr.scoring.options import Options, check_options, default_judge
 from isr.scoring.run import Watch, prepare
@@ -26,6 +27,7 @@ class DryRun:
     """What a run would ask of one judge; token and price figures are estimates, ``None`` where no rule is known."""
 
     judge: str
+    model: str  # in words, with its revision
     requests: int
     text_tokens: int
     image_tokens: int | None
@@ -52,6 +54,7 @@ def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
     totals = {
         c.name: DryRun(
             judge=c.name,
+            model=model_words(judge_record(c)),
             requests=0,
             text_tokens=0,
             image_tokens=0,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isr.errors import InputError, UsageError
+from isr.scoring.judge_words import named
 from isr.scoring.places import RESULT, age, finished_at, home_at, run_folders
 from isr.scoring.result import Result
 from isr.scoring.stored import read_stored
@@ -63,7 +64,7 @@ def _listed(folder: Path) -> Listed:
     return Listed(
         folder=folder,
         finished_at=when,
-        judge=", ".join(str(j["name"]) for j in result.judges),
+        judge=", ".join(map(named, result.judges)),
         state=_state(result),
         isr=tuple(
             Rate(

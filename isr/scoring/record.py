@@ -14,6 +14,7 @@ from isr.judging.cards import Panel
 from isr.judging.progress import Progress
 from isr.judging.recorded_card import panel_record
 from isr.judging.thresholds import calibration_text
+from isr.scoring.judge_words import answered_by
 from isr.scoring.options import Options, metric_options
 from isr.version import __version__
 
@@ -57,6 +58,7 @@ def run_record(
             **({} if unused is None else {"for_later_images": unused}),
         },
         "unfinished": dict(unfinished),
+        "answered_by": [a._asdict() for a in answered_by(progress.served)],
         "usage": {
             "prompt_tokens": progress.prompt_tokens,
             "completion_tokens": progress.completion_tokens,

@@ -32,9 +32,10 @@ from isr.scoring.estimates import (
     treatment_estimates,
     with_refusals,
 )
+from isr.scoring.judge_words import judge_record
 from isr.scoring.means import mean_grade
 from isr.scoring.outcomes import QUESTIONS, Ballot, Outcomes, outcomes
-from isr.scoring.records import Counts, JudgeRecord, PictureRemark, Reliability, UndecidedCount
+from isr.scoring.records import Counts, PictureRemark, Reliability, UndecidedCount
 from isr.scoring.remarks import remarks
 from isr.scoring.result import GRADE_TOP, Part, Result, TreatmentPart
 from isr.scoring.sequenced import ORDER, RULE, SEQUENCE, without_interval
@@ -117,18 +118,7 @@ class Tally:
                 "images": len({e.cluster for e in self.plan.edits}),
                 "skipped": [{"edit_id": n, "field": f} for n, f in self.directory.skipped_names],
             },
-            judges=tuple(
-                cast(
-                    "JudgeRecord",
-                    {
-                        "name": c.name,
-                        "digest": c.digest,
-                        **c.identity,
-                        "reported_models": self._reported(c.name, progress),
-                    },
-                )
-                for c in self.plan.panel.members
-            ),
+            judges=tuple(judge_record(c, self._reported(c.name, progress)) for c in self.plan.panel.members),
             rubrics=tuple(
                 {"name": r.name, "question": r.question.value, "digest": r.digest}
                 for r in self.plan.rubrics.values()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from isr import text
-from isr.canonical import short
 from isr.edits.pictures import Level
 from isr.judging.stopping import TECHNICAL
 from isr.scoring.estimates import TIPPING
-from isr.scoring.records import JudgeRecord
+from isr.scoring.judge_words import Answered, judges_told
 from isr.scoring.result import Part, Result, TreatmentPart
 from isr.scoring.sequenced import METHOD, OUTSIDE
 from isr.stats.rows import UNEQUAL
@@ -34,9 +33,12 @@ ROWS = (
 )
 
 
-def render(result: Result) -> str:
-    """The whole result: one block for each treatment, one for the control edits, notes, the signature."""
-    lines = list(_lines(result))
+def render(result: Result, answers: Sequence[Answered] = ()) -> str:
+    """The whole result: one block for each treatment, one for the control edits, notes, the signature.
+
+    answers: who gave them, and when; with them each judge is described in full.
+    """
+    lines = list(_lines(result, answers))
     return "\n".join(lines) + "\n"
 
 
@@ -78,12 +80,11 @@ def nothing_decided(result: Result, store: Path) -> str:
     return f"not one edit is decided ({counted}); {again}"
 
 
-def _lines(result: Result) -> Iterator[str]:
+def _lines(result: Result, answers: Sequence[Answered]) -> Iterator[str]:
     data = result.data
-    judges = ", ".join(map(_judge, result.judges))
-    rule = f" ({result.rule})" if len(result.judges) > 1 else ""
     of = f" (of {result.until['of']})" if result.until else ""
-    yield f"{data['edits']} edits of {data['images']} images{of}, {data['controls']} control edits; judge: {judges}{rule}"
+    yield f"{data['edits']} edits of {data['images']} images{of}, {data['controls']} control edits"
+    yield from judges_told(result.judges, result.rule, answers)
     for seen in result.pictures:
         if seen["level"] != Level.NOTE:
             accepted = "accepted: " if seen["level"] == Level.REFUSAL else ""
@@ -111,13 +112,6 @@ def _lines(result: Result) -> Iterator[str]:
     for said in result.answered:
         yield f"{said['level']}: {text.plain(said['text'])}"
     yield f"signature: {result.signature}"
-
-
-def _judge(judge: JudgeRecord) -> str:
-    """A judge by the name of its card and by its model: a card's name alone is nobody."""
-    model = short(judge["model"]) if judge["model"].startswith("sha256:") else judge["model"]
-    pinned = f" at {judge['revision'][:12]}" if judge["revision"] else ""
-    return f"{judge['name']} ({model}{pinned})" if model else judge["name"]
 
 
 def _reliability(entry: Mapping[str, Any]) -> Iterator[str]:

@@ -53,6 +53,7 @@ CHANGES: tuple[tuple[str, str, str], ...] = (
     ("calibrate", r'.*\.identified: "\(absent\)" -> null', "no edit is undecided"),
     ("calibrate", r"\.signature:  -> estimates=2", "corrections for unequal images"),
     ("*", r'\.table: "\(absent\)" -> \{"edits\.csv": "sha256:[0-9a-f]{64}"\}', "a result holds its table's digest"),
+    ("agree", r'.*\.(each|open|judges): "\(absent\)" -> .*', "judges against single raters, by model; what open edits do"),
     ("agree", r"\.signature:  -> family=1:holm:missing=1\|least=10", "the policy is in the signature"),
 )  # fmt: skip
 
@@ -155,8 +156,15 @@ def test_a_later_command_says_the_same(name: str, scored: dict[str, str], place:
 def as_before(text: str) -> str:
     """A text without what rules 2 of estimates add: a part of the signature; in the CSV, empty columns where nothing is open.
 
-    And without what a methods section now says of whom its intervals speak.
+    And without what a methods section now says of whom its intervals speak, and with the judge named by its identity and not by its
+    program.
     """
+    text = re.sub(r"^% [^:\n]+: judged by .*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(
+        r"(?<=judged by )(shapes-oracle) \(the program shapes_oracle, revision 2\)",
+        r"\1 (sha256:c64282e50f4c)",
+        text,
+    )
     text = re.sub(r"The intervals speak of new source images .*? nor of what people would say\. ", "", text)
     text = text.replace(" (CR2, Kish's degrees of freedom where images have unequal numbers of edits)", "")
     text = text.replace(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -301,7 +303,8 @@ def test_digests_and_long_names_are_no_keys(tmp_path: Path) -> None:
 
 def test_an_ordinary_card_is_a_panel_of_itself() -> None:
     panel = load_panel("gpt-4o", ["decoding.temperature=0.7"])
-    assert (panel.name, [c.name for c in panel.members], panel.rule) == ("gpt-4o", ["gpt-4o"], "single")
+    name = "gpt-4o+decoding.temperature=0.7"
+    assert (panel.name, [c.name for c in panel.members], panel.rule) == (name, [name], "single")
     assert panel.members[0].decoding.temperature == 0.7
     assert panel.signature == panel.members[0].signature
 
@@ -403,8 +406,45 @@ def test_another_model_keeps_nothing_that_was_said_of_the_first() -> None:
         0.5,
         None,
     )
-    same = load_card("gpt-4.1", ["model=gpt-4.1-2025-04-14"])
-    assert same == load_card("gpt-4.1")
+    same, own = load_card("gpt-4.1", ["model=gpt-4.1-2025-04-14"]), load_card("gpt-4.1")
+    assert same.model_dump() == own.model_dump()
+    assert same.digest == own.digest
+
+
+@pytest.mark.parametrize(
+    ("sets", "name"),
+    [
+        (["model=llava:13b"], "qwen2.5-vl-7b+model=llava-13b"),
+        (["model=./weights/llava"], "qwen2.5-vl-7b+model=llava"),
+        (["model=x/y", "revision=abc"], "qwen2.5-vl-7b+model=x-y+revision=abc"),
+        (["decoding.temperature=0.7", "images.max_side=512"], "qwen2.5-vl-7b+decoding.temperature=0.7+images.max_side=512"),
+        (["decoding.temperature=0.0", "limits.concurrency=3", "endpoint.base_url=http://127.0.0.1:1/v1"], "qwen2.5-vl-7b"),
+    ],
+)  # fmt: skip
+def test_what_is_overridden_of_the_identity_shows_in_the_name(sets: list[str], name: str) -> None:
+    card, own = load_card("qwen2.5-vl-7b", sets), load_card("qwen2.5-vl-7b")
+    assert (card.name, card.stem) == (name, "qwen2.5-vl-7b")
+    assert shlex.split(card.given) == ["qwen2.5-vl-7b", *(part for one in sets for part in ("--set", one))]
+    if card.checkpoint is None:
+        assert (card.name == own.name) == (card.digest == own.digest)
+
+
+def test_a_file_that_is_overridden_is_named_by_its_content(tmp_path: Path) -> None:
+    """No path gets into a name that is published, and two files of one name are two judges."""
+    names = set()
+    for content in ("one", "other"):
+        (tmp_path / content).mkdir()
+        (tmp_path / content / "answers.jsonl").write_text(content)
+        names.add(load_card("replay", [f"engine.answers={tmp_path / content / 'answers.jsonl'}"]).name)
+    assert len(names) == 2
+    assert all(re.fullmatch(r"replay\+engine\.answers=[0-9a-f]{12}", n) for n in names)
+
+
+def test_a_card_that_cannot_stand_alone_can_be_made_whole_by_what_is_set(tmp_path: Path) -> None:
+    path = write_toml(tmp_path, 'model = "m"\n', "bare")
+    card = load_card(path, ["backend=openai_chat", "endpoint.base_url=http://127.0.0.1:1/v1"])
+    assert card.name.startswith("bare+")
+    assert "+model=m" in card.name
 
 
 @pytest.mark.parametrize("day", ["2026-13-01", "soon", "01.12.2026", "20261201"])

@@ -87,6 +87,8 @@ def test_exports_are_read_again_and_raters_are_reported(run: Path, tmp_path: Pat
         ]
         (report,) = rater_reports(store)
         assert report["attention"] == {"passed": 3, "of": 3}
+        assert {r.extra["attention"] for r in labels.rows} == {"3/3"}
+        assert labels.notes == ()
         assert report["self_consistency"]["perceptual"]["same"] == 1.0
         assert report["median_seconds"] == 2.5
         assert report["cannot_tell"]["semantic"] in (1, 0)

@@ -96,7 +96,7 @@ def test_every_combination_is_refused_or_told(
         wanted.append(f"note: judge: several hosts answered: 127.0.0.1:{port} (2), localhost:{port} (2)")
     assert len(levels) == len(wanted)
     printed = render(done.result)
-    assert "judge: judge (test-model)" in printed
+    assert "judge: judge (test-model, revision not pinned)" in printed
     for words in wanted:
         assert any(line.startswith(words) for line in levels), words
         assert words in printed

@@ -258,7 +258,7 @@ def test_the_list_of_runs(tmp_path: Path) -> None:
     assert [r["state"].partition(":")[0] for r in said["runs"]].count("finished") == 2
     printed = command("runs", tmp_path / "e.isr").stdout
     assert "begun and not finished" in printed
-    assert "shapes-oracle: finished" in printed
+    assert "shapes-oracle (the program shapes_oracle, revision 2): finished" in printed
 
 
 def test_metrics_of_other_edits_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
