@@ -298,18 +298,30 @@ def unmatched(prompts: Sequence[Prompt], stems: Mapping[str, set[str]]) -> list[
 
 
 def prompts_for(prompts: Sequence[Prompt], names: Mapping[str, str]) -> dict[str, str]:
-    """For each image id (with its file's stem) the first prompt that is meant for it, its own before ``*``.
+    """For each image id (with its file's stem) the one prompt that is meant for it, its own before ``*``.
 
-    Raises ``InputError`` that lists images without a prompt and prompts without an image.
+    A method sees one text for each image. Raises ``InputError`` that lists images without a prompt, prompts without an image, and
+    images with several texts: the first of them would be nobody's choice.
     """
     problems = unmatched(prompts, {image_id: {image_id, stem} for image_id, stem in names.items()})
+    texts: dict[str, dict[str, None]] = {}
+    for prompt in prompts:
+        texts.setdefault(prompt.name, {})[prompt.text] = None
+    found = {}
+    for image_id, stem in names.items():
+        own = [text for name in dict.fromkeys((image_id, stem)) for text in texts.get(name, {})]
+        found[image_id] = list(dict.fromkeys(own or texts.get("*", {})))
+    if several := {image_id: some for image_id, some in found.items() if len(some) > 1}:
+        image_id, some = next(iter(several.items()))
+        problems.append(
+            Problem(
+                "--prompts",
+                "prompt",
+                "one text for each image, which the method sees",
+                f"several for {len(several)} of {len(names)} images, e.g. {image_id}: {', '.join(map(repr, some[:3]))}",
+                "say which, e.g. --where prompt_id=ID or --where split=seen, or give a table with one row for each image",
+            )
+        )
     if problems:
         raise InputError("prompts and images: nothing was immunized", problems)
-    first: dict[str, str] = {}
-    for prompt in prompts:
-        first.setdefault(prompt.name, prompt.text)
-    order = {name: place for place, name in enumerate(first)}
-    return {
-        image_id: first[min((n for n in (image_id, stem) if n in first), key=order.__getitem__, default="*")]
-        for image_id, stem in names.items()
-    }
+    return {image_id: some[0] for image_id, some in found.items()}

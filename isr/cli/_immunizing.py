@@ -137,6 +137,29 @@ def prompts_in(path: Path) -> tuple[Prompt, ...]:
     )  # fmt: skip
 
 
+def _chosen(prompts: tuple[Prompt, ...], where: Sequence[str]) -> tuple[Prompt, ...]:
+    """The prompts whose columns have these values. Raises ``UsageError`` where a condition holds for none."""
+    for condition in where:
+        column, sign, value = condition.partition("=")
+        kept = tuple(p for p in prompts if _cell(p, column) == value)
+        if not sign or not kept:
+            there = "name, prompt_id, " + ", ".join(dict.fromkeys(c for p in prompts for c in p.columns))
+            has = sorted({_cell(p, column) for p in prompts} - {""})
+            found = (
+                f"values {', '.join(has[:6])}" if has else f"no such column; there are {there.rstrip(', ')}"
+            )
+            raise UsageError(
+                f"--where {condition}: expected COLUMN=VALUE of rows of --prompts; found {found}; correct it"
+            )
+        prompts = kept
+    return prompts
+
+
+def _cell(prompt: Prompt, column: str) -> str:
+    own = {"name": prompt.name, "prompt_id": prompt.id, "prompt": prompt.text}
+    return own.get(column, "") or prompt.columns.get(column, "")
+
+
 def reading(texts: Sequence[Prompt], column: str) -> tuple[Prompt, ...]:
     """The prompts, of which an editor reads ``column`` in place of what judges read. Raises ``UsageError``."""
     without = [t for t in texts if not t.columns.get(column)]
@@ -195,7 +218,9 @@ def run(o: immunize.Options, editor: str, out: Path) -> None:
     for path in passed_over(o.images, out):
         click.echo(f"isr: {path}: not taken: expected PNG, JPEG, WebP, BMP or TIFF; convert it", err=True)
     names = {p.image_id: p.path.stem for p in pictures}
-    texts = prompts_for(prompts_in(o.prompts), names) if o.prompts else {}
+    if o.where and not o.prompts:
+        raise UsageError("--where: expected --prompts, whose rows it chooses; found none; give both")
+    texts = prompts_for(_chosen(prompts_in(o.prompts), o.where), names) if o.prompts else {}
     share = shard_of(o.shard)
     if o.batch < 1:
         raise UsageError(f"--batch: expected at least 1; found {o.batch}")

@@ -29,6 +29,7 @@ class Options:
     steps: int | None
     step_size: float | None
     prompts: Path | None
+    where: tuple[str, ...]
     masks: Path | None
     resolution: int
     resize: Literal["fit", "crop", "keep"]
@@ -73,6 +74,12 @@ class Options:
 @click.option("--step-size", type=float, help="In [0, 1] pixel units. Default: the preset's.")
 @click.option(
     "--prompts", type=_PATH, metavar="CSV", help="name,prompt: the text c of each image (name * for all)."
+)
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="COLUMN=VALUE",
+    help="Rows of --prompts that are meant, e.g. split=seen, where an image has several.",
 )
 @click.option("--masks", type=_PATH, metavar="DIR", help="For inpainting: white where it repaints, by name.")
 @click.option("--resolution", default=512, show_default=True, metavar="PIXELS", help="Of the longer side.")

@@ -19,7 +19,7 @@ pytest.importorskip("torch", reason="needs isr-eval[sifm]")
 pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
 from isr.cli import cli
-from isr.errors import UsageError
+from isr.errors import InputError, UsageError
 from sifm_ref.registry import typed
 from tests import processes
 from tests.sifm_ref.photographs import write
@@ -295,3 +295,27 @@ def test_an_editor_of_captions_is_given_their_column(
     assert "none in 1 of 2 rows, e.g. * ('make it blue')" in str(lacking.exception)
     unknown = run(*arguments, tmp_path / "unknown", "--editor-prompt", "captions")
     assert "other columns there: caption" in str(unknown.exception)
+
+
+def test_several_prompts_of_an_image_are_never_chosen_from_silently(
+    photos: Path, checkpoint: Callable[[str], Path]
+) -> None:
+    root = photos.parent
+    (root / "prompts.csv").write_text(
+        "name,prompt,prompt_id,split\n*,a hat,hat,seen\n*,at night,night,unseen\n"
+    )
+    args = (
+        "immunize", photos, "--method", "noise", "--editor", checkpoint("instruct_pix2pix"), "--out", root / "noise",
+        "--resolution", 16, "--prompts", root / "prompts.csv", "--quiet",
+    )  # fmt: skip
+    refused = run(*args)
+    assert isinstance(refused.exception, InputError)
+    assert "several for 5 of 5 images" in str(refused.exception)
+    for wrong in ("split=never", "colour=red", "split"):
+        refused = run(*args, "--where", wrong)
+        assert isinstance(refused.exception, UsageError)
+        assert f"--where {wrong}: expected COLUMN=VALUE" in str(refused.exception)
+    assert not (root / "noise").exists()
+    assert run(*args, "--where", "split=seen").exit_code == 0
+    rows = [json.loads(line) for line in (root / "noise" / "metadata.jsonl").read_text().splitlines()]
+    assert {r["surrogate_prompt"] for r in rows} == {"a hat"}

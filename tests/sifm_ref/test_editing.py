@@ -201,11 +201,29 @@ def test_an_inpainting_editor_without_masks_repaints_the_middle(
 
 
 def test_prompts_of_the_surrogate() -> None:
-    prompts = (Prompt("*", "any"), Prompt("b", "own"), Prompt("b", "second"))
+    prompts = (Prompt("*", "any"), Prompt("b", "own"), Prompt("b", "own", "again"))
     assert prompts_for(prompts, {"x__a": "a", "x__b": "b"}) == {"x__a": "any", "x__b": "own"}
     with pytest.raises(InputError) as caught:
         prompts_for(prompts[1:], {"x__a": "a"})
     assert [p.where for p in caught.value.problems] == ["x__a", "prompt for b"]
+
+
+def test_an_image_with_several_texts_is_refused_and_counted_once() -> None:
+    """The first of them would be nobody's choice; texts for all images count where an image has none of its own."""
+    prompts = (
+        Prompt("a", "one"),
+        Prompt("x__a", "two"),
+        Prompt("b", "own"),
+        Prompt("*", "any"),
+        Prompt("*", "other"),
+    )
+    with pytest.raises(InputError) as caught:
+        prompts_for(prompts, {"x__a": "a", "x__b": "b", "x__c": "c"})
+    (problem,) = caught.value.problems
+    assert "several for 2 of 3 images, e.g. x__a: 'two', 'one'" in problem.found
+    assert prompts_for(prompts[:1] + prompts[2:4], {"x__a": "a", "x__b": "b", "x__c": "c"}) == {
+        "x__a": "one", "x__b": "own", "x__c": "any",
+    }  # fmt: skip
 
 
 def handmade(root: Path, *names: str, shade: int = 90, size: int = 16, **more: Any) -> Path:
