@@ -87,17 +87,26 @@ class PanelReason(StrEnum):
     TIE = "panel_tie"
 
 
+class PeopleReason(StrEnum):
+    """Why people's labels leave a question undecided."""
+
+    CANNOT_TELL = "cannot_tell"  # no rater answers it
+    RATERS_TIE = "raters_tie"  # as many say fails as say fine
+    NOT_LABELLED = "not_labelled"  # the edit has labels, and this question none
+
+
 class StoreReason(StrEnum):
     """Why an answer that was kept leaves a question undecided."""
 
     DAMAGED = "damaged"  # its digest does not hold, or it cannot be read
 
 
-Reason = AnswerReason | TransportReason | PanelReason | StoreReason
+Reason = AnswerReason | TransportReason | PanelReason | PeopleReason | StoreReason
 _REASONS: Mapping[str, Reason] = {
     **{r.value: r for r in AnswerReason},
     **{r.value: r for r in TransportReason},
     **{r.value: r for r in PanelReason},
+    **{r.value: r for r in PeopleReason},
     **{r.value: r for r in StoreReason},
 }
 

@@ -14,6 +14,8 @@ from isr.judging.progress import Served
 from isr.scoring.records import JudgeRecord
 from isr.text import plain
 
+PEOPLE = "people"
+"""Backend of the judge that is people alone: the consensus of their labels (``isr score --labels``)."""
 _REVISION = 12  # digits that are shown of one
 _SHOWN = 4  # hosts in one sentence
 
@@ -72,6 +74,8 @@ def model_words(judge: JudgeRecord) -> str:
     Weights in a folder are their content's digest. A backend without a model is a program, or repeats what others said.
     """
     model, revision = plain(judge["model"]), plain(judge["revision"])
+    if judge["backend"] == PEOPLE:
+        return model
     pinned = f", revision {revision[:_REVISION]}" if revision else ""
     if model.startswith("sha256:"):
         return f"weights {short(model)}{pinned}"
@@ -106,6 +110,8 @@ def details(judge: JudgeRecord, answers: Sequence[Answered] = ()) -> Iterator[st
         others = [plain(m) for m in judge["reported_models"] if m != judge["model"]]
         if others:
             yield f"answered as {', '.join(others)}"
+    if judge["backend"] == PEOPLE:
+        return
     if judge["model"]:
         yield f"backend {judge['backend']}"
         yield decoding_words(judge["decoding"])

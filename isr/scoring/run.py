@@ -192,12 +192,12 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
     check_options(options)
     measures = await asyncio.to_thread(open_measures, options) if options.metrics else None
     panel = open_panel(options)
-    home = _writable(options.home)
+    home = writable(options.home)
     clock.lap("loading")
     plan, directory, settings, by = await asyncio.to_thread(prepare, options, panel, watch)
     tally = Tally(plan, directory, settings, by)
     question = asked(tally)
-    out = _writable(folder_for(options, panel, question))
+    out = writable(folder_for(options, panel, question))
     qualified = qualifications(panel.members, list(plan.rubrics.values()), home, options.qualifications)
     clock.lap("checking")
     trouble: IsrError | None = None
@@ -288,7 +288,7 @@ def folder_for(options: Options, panel: Panel, question: Question) -> Path:
     return options.out
 
 
-def _writable(out: Path) -> Path:
+def writable(out: Path) -> Path:
     """The results' folder, made if need be. Raises ``UsageError`` before anything is spent if it cannot be written."""
     try:
         out.mkdir(parents=True, exist_ok=True)

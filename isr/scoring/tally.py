@@ -95,9 +95,9 @@ class Tally:
             if kept:
                 self.grades[arm][judge, row] = sum(kept) / len(kept)
             name = self.plan.panel.members[judge].name
-            rubric = self.plan.rubrics[question]
             self.read[name] += sum(not v.reason for v in verdicts)
-            self.disagreeing[name] += sum(disagrees(v, rubric) for v in verdicts)
+            if question in self.plan.rubrics:  # people answer without one
+                self.disagreeing[name] += sum(disagrees(v, self.plan.rubrics[question]) for v in verdicts)
             self.reasons[arm] += [(row, (question.value, name, v.reason)) for v in verdicts if v.reason]
 
     def result(self, progress: Progress | None = None) -> Result:
