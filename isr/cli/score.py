@@ -364,5 +364,15 @@ def _dry_line(t: DryRun) -> str:
         f"  pictures       {files} {to}\n"
         f"  input tokens   text about {t.text_tokens:,}, images {images}\n"
         f"  output tokens  at most {t.most_output_tokens:,}\n"
-        f"  USD            {price}"
+        f"  USD            {price}{_minutes(t)}"
+    )
+
+
+def _minutes(t: DryRun) -> str:
+    if t.minutes is None:
+        return ""
+    least, most = t.minutes
+    return (
+        f"\n  time           about {least:,.0f} to {most:,.0f} minutes for 100 edits on this machine's CPU alone, as busy as it is "
+        "now: computed from the model's size, not measured; --limit 2 measures it"
     )

@@ -57,6 +57,9 @@ class Card(Section):
     notes: str = ""
     needs: str = ""
     serves: tuple[str, ...] = ()
+    parameters: float = Field(
+        0, ge=0
+    )  # billions of weights, where known: from it the dry run computes minutes
     members: tuple[str, ...] = ()
     rule: Literal["strict", "majority", "any", "per_question"] = "strict"
     endpoint: Endpoint = Endpoint()
@@ -351,7 +354,7 @@ def _override(raw: dict[str, Any], text: str) -> None:
         target[last] = value  # a bare word is a string: --set model=my-model
 
 
-OF_THE_MODEL = ("revision", "serves", "verified_on", "retires_on", "price", "notes")
+OF_THE_MODEL = ("revision", "serves", "verified_on", "retires_on", "price", "parameters", "notes")
 """Fields of a card that are true of its model only: another model has none of them until it is given its own."""
 
 

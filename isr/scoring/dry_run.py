@@ -8,18 +8,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from isr.image_file import open_image, read_file
-from isr.judging.cards import Panel, load_panel
+from isr.judging.cards import Card, load_panel
 from isr.judging.keys import is_loopback
-from isr.judging.plan import missing_requests
+from isr.judging.local_time import seconds, speed
+from isr.judging.plan import arms_of, missing_requests
 from isr.judging.prices import image_tokens, text_tokens, usd
 from isr.judging.store import Store
 from isr.scoring.judge_words import judge_record, model_words
 from isr.scoring.metrics import open_measures
 from isr.scoring.options import Options, check_options, default_judge
 from isr.scoring.run import Watch, prepare
+
+SHORT = 100  # tokens of a short answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,9 @@ class DryRun:
     usd_low: float | None
     usd_high: float | None
     pictures: Mapping[str, int]  # files that would be sent, by role
+    minutes: (
+        tuple[float, float] | None
+    )  # for 100 edits on this machine's CPU alone, where the size of the model is known
     hosts: tuple[str, ...]  # to whom; none where everything stays on this machine
 
 
@@ -46,7 +51,7 @@ def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
     plan, *_ = prepare(options, load_panel(options.judge or default_judge(), options.sets), watch)
     sizes: dict[str, tuple[int, int]] = {}
 
-    def tokens(card: Any, path: str) -> int | None:
+    def tokens(card: Card, path: str) -> int | None:
         if path not in sizes:
             sizes[path] = open_image(read_file(plan.root / path)).size
         return image_tokens(card, *sizes[path])
@@ -62,6 +67,7 @@ def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
             usd_low=None,
             usd_high=None,
             pictures={},
+            minutes=None,
             hosts=tuple(p.host for p in c.endpoint.each if p.base_url and not is_loopback(p.host)),
         )
         for c in plan.panel.members
@@ -85,22 +91,41 @@ def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
                 image_tokens=total,
                 most_output_tokens=t.most_output_tokens + card.decoding.max_tokens,
             )
+    cards = {c.name: c for c in plan.panel.members}
+    arms = sum(1 for _ in arms_of(plan.edits))
+    asked = (
+        len(plan.rubrics) * plan.repeats * arms / max(len(plan.edits), 1)
+    )  # requests for each edit, its control edit's too
     return [
-        _priced(
-            plan.panel, replace(t, pictures={r: len(f) for (j, r), f in sorted(sent.items()) if j == t.judge})
+        _timed(
+            cards[t.judge],
+            _priced(
+                cards[t.judge],
+                replace(t, pictures={r: len(f) for (j, r), f in sorted(sent.items()) if j == t.judge}),
+            ),
+            asked,
         )
         for t in totals.values()
     ]
 
 
-def _priced(panel: Panel, total: DryRun) -> DryRun:
-    card = next(c for c in panel.members if c.name == total.judge)
+def _timed(card: Card, total: DryRun, asked: float) -> DryRun:
+    """With the minutes that 100 edits take here, for a model of known size that no other machine answers for."""
+    if not card.parameters or total.hosts or total.image_tokens is None or not total.requests:
+        return total
+    prompt = total.text_tokens + total.image_tokens
+    least, most = seconds(card.parameters, prompt, SHORT * total.requests, speed())
+    scale = 100 * asked / total.requests / 60
+    return replace(total, minutes=(least * scale, most * scale))
+
+
+def _priced(card: Card, total: DryRun) -> DryRun:
     if card.price.input is None or card.price.output is None or total.image_tokens is None:
         return total
     prompt = total.text_tokens + total.image_tokens
     return replace(
         total,
-        usd_low=usd(card, prompt, 100 * total.requests),
+        usd_low=usd(card, prompt, SHORT * total.requests),
         usd_high=usd(card, prompt, total.most_output_tokens),
     )
 

@@ -23,6 +23,7 @@ from isr.judging.cards import Panel, load_panel
 from isr.judging.edits import load_edits, rubrics_of
 from isr.judging.judged import judged_edits
 from isr.judging.keys import check_pair, endpoint_key
+from isr.judging.local_time import SMALL
 from isr.judging.loop import judge_all
 from isr.judging.plan import Plan, in_order
 from isr.judging.prices import require_prices
@@ -199,6 +200,12 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
     question = asked(tally)
     out = writable(folder_for(options, panel, question))
     qualified = qualifications(panel.members, list(plan.rubrics.values()), home, options.qualifications)
+    for card, known in zip(panel.members, qualified, strict=True):
+        if 0 < card.parameters <= SMALL and not known.verdict:
+            log.warning(
+                "%s: a model of %g billion weights can be an unfit judge; before you believe it: isr qualify %s %s",
+                card.name, card.parameters, card.given, options.directory,
+            )  # fmt: skip
     clock.lap("checking")
     trouble: IsrError | None = None
     with Store(options.store_path) as store:
