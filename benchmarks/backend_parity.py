@@ -42,8 +42,17 @@ class Said:
 def paint(root: Path, edits: int) -> Path:
     """An edit directory with at least so many edits and no control edits."""
     images = -(-edits // 3)
-    generate = ROOT / "examples" / "shapes" / "generate.py"
-    command = [sys.executable, generate, "--out", root, "--seed", str(SEED), "--images", str(images)]
+    command = [
+        sys.executable,
+        "-m",
+        "isr_shapes.painting",
+        "--out",
+        root,
+        "--seed",
+        str(SEED),
+        "--images",
+        str(images),
+    ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     table = root / "metadata.jsonl"
     rows = [json.loads(line) for line in table.read_text("utf-8").splitlines()]

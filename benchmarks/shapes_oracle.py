@@ -10,16 +10,13 @@ colours, sizes and textures beyond the bundled range.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from isr_shapes.painting import paint_images
 from isr_shapes.vision import NotAShapesScene, degradation, look
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples" / "shapes"))
 
 
 @dataclass(frozen=True)
@@ -39,8 +36,6 @@ class Judged:
 
 def judge_scenes(seed: int, images: int, jitter: bool) -> Iterator[Judged]:
     """Every edit of these scenes, both arms, judged."""
-    from generate import paint_images
-
     for image in paint_images(seed, images, jitter):
         source = Image.fromarray(image.source)
         for edit in image.edits:

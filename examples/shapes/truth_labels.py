@@ -37,7 +37,7 @@ def write(directory: Path, out: Path) -> int:
 def main(argv: list[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(description="The painter's truth as labels for isr agree.")
-    parser.add_argument("directory", type=Path, help="a directory that generate.py painted")
+    parser.add_argument("directory", type=Path, help="a directory that isr_shapes.painting painted")
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     args = parser.parse_args(argv)
     print(f"{args.out}: {write(args.directory, args.out)} labels", file=sys.stderr)

@@ -22,11 +22,9 @@ SHAPES = ROOT / "examples" / "shapes"
 
 
 @pytest.fixture(scope="module")
-def painter() -> Iterator[ModuleType]:
-    """The generator, imported from its folder."""
-    sys.path.insert(0, str(SHAPES))
-    yield importlib.import_module("generate")
-    sys.path.remove(str(SHAPES))
+def painter() -> ModuleType:
+    """The painter of the plug-in."""
+    return importlib.import_module("isr_shapes.painting")
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +87,7 @@ def test_protected_images_obey_the_budget() -> None:
 
 
 def test_the_cut_lies_in_a_gap(painter: ModuleType) -> None:
-    spoil = importlib.import_module("spoil")
+    spoil = importlib.import_module("isr_shapes.spoil")
     for way, cut in spoil.CUT.items():
         assert max(spoil.MILD[way]) * 1.07 < cut < min(spoil.SUBSTANTIAL[way]) * 0.93
         assert len(spoil.MILD[way]) >= 2

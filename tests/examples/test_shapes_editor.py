@@ -23,11 +23,10 @@ MODELS = ("model", "second")
 @pytest.fixture(scope="module")
 def editor() -> Iterator[SimpleNamespace]:
     """The modules of the editor that need no torch, imported from their folder."""
-    folders = [str(EDITOR), str(EDITOR.parent)]
-    sys.path[:0] = folders
-    yield SimpleNamespace(**{n: importlib.import_module(n) for n in ("ranges", "pairs", "scenes", "world")})
-    for folder in folders:
-        sys.path.remove(folder)
+    sys.path.insert(0, str(EDITOR))
+    modules = {n: importlib.import_module(n) for n in ("ranges", "pairs", "scenes")}
+    yield SimpleNamespace(**modules, world=importlib.import_module("isr_shapes.world"))
+    sys.path.remove(str(EDITOR))
 
 
 def seeds_of_the_judge() -> ModuleType:

@@ -22,17 +22,19 @@ from tests.samples import a_request
 
 JUDGE = Path(__file__).resolve().parents[2] / "examples" / "shapes" / "judge"
 MODEL = JUDGE / "model"
-NAMES = ("seeds", "data", "texts", "generate", "world")
+NAMES = ("seeds", "data", "texts")
 
 
 @pytest.fixture(scope="module")
 def judge() -> Iterator[SimpleNamespace]:
     """The modules of the judge that need no torch, imported from their folder."""
-    folders = [str(JUDGE), str(JUDGE.parent)]
-    sys.path[:0] = folders
-    yield SimpleNamespace(**{name: importlib.import_module(name) for name in NAMES})
-    for folder in folders:
-        sys.path.remove(folder)
+    sys.path.insert(0, str(JUDGE))
+    painted = {
+        name: importlib.import_module(f"isr_shapes.{module}")
+        for name, module in (("generate", "painting"), ("world", "world"))
+    }
+    yield SimpleNamespace(**{name: importlib.import_module(name) for name in NAMES}, **painted)
+    sys.path.remove(str(JUDGE))
 
 
 @pytest.fixture(scope="module")

@@ -15,17 +15,16 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import numpy as np
 import torch
-from generate import draw_tasks, to_pixels
+from isr_shapes.painting import draw_tasks, to_pixels
 from isr_shapes.vision import NotAShapesScene, degradation, look
+from isr_shapes.world import render
 from pairs import SPREAD, scene_of
 from PIL import Image, ImageDraw
 from scenes import RANGES
-from world import render
 
 from isr.stats.rate import rate_interval
 from sifm_ref.editor import Settings

@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from generate import MAKERS, Task, to_pixels
+from isr_shapes.painting import MAKERS, Task, to_pixels
+from isr_shapes.world import TUNING as SPREAD
+from isr_shapes.world import Scene, draw_scene, render
 from ranges import SIDE
-from world import TUNING as SPREAD
-from world import Scene, draw_scene, render
 
 COPIES = {"recolour": 1, "replace": 2, "remove": 1, "background": 1}
 """Edits of each task for each of a scene's two shapes (of the background: for each half of the draws)."""
@@ -45,7 +44,7 @@ def tasks_of(seed: int) -> tuple[Scene, list[Task]]:
 
 def prompts() -> list[str]:
     """Every prompt that there is, in a fixed order."""
-    from world import HUES, KINDS
+    from isr_shapes.world import HUES, KINDS
 
     recolour = [f"make the {kind} {hue}" for kind in KINDS for hue in HUES]
     change = [f"turn the {a} into a {b}" for a in KINDS for b in KINDS if a != b]

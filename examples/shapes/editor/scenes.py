@@ -13,14 +13,13 @@ import csv
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from generate import draw_tasks, to_pixels
+from isr_shapes.painting import draw_tasks, to_pixels
+from isr_shapes.world import render
 from pairs import SPREAD, scene_of
 from PIL import Image
 from ranges import HELD_OUT, QUICK, TEST, TUNING, VALIDATION
-from world import render
 
 RANGES = {"validation": VALIDATION, "test": TEST, "tuning": TUNING, "held-out": HELD_OUT, "quick": QUICK}
 

@@ -1,24 +1,18 @@
 """Scenes for training: sampled, painted, described, and kept at the size that the judge sees.
 
 Every edit is painted by ``generate.paint``; a copy of its random generator tells which scene it shows. Only the mix
-of plans differs from ``generate.py``: what is hard to tell apart comes more often. Needs numpy and pillow only.
+of plans differs from ``isr_shapes.painting``: what is hard to tell apart comes more often. Needs numpy and pillow only.
 """
 
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Iterable, Iterator
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from generate import (
+from isr_shapes.painting import (
     TASKS,
     Pixels,
     Task,
@@ -28,8 +22,8 @@ from generate import (
     wrong_object,
     wrong_result,
 )
-from spoil import CUT, WAYS
-from world import (
+from isr_shapes.spoil import CUT, WAYS
+from isr_shapes.world import (
     HUES,
     JITTERED,
     KINDS,
@@ -42,6 +36,8 @@ from world import (
     draw_scene,
     render,
 )
+from numpy.typing import NDArray
+from PIL import Image
 
 SIDE = 112
 """Side of the square, in pixels, to which the judge squashes every image."""

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import torch
 from data import Pixels
-from generate import Truth, paint_images
+from isr_shapes.painting import Truth, paint_images
 from PIL import Image
 from seeds import TEST
 from texts import RUBRICS, messages
@@ -43,7 +43,7 @@ class Case:
 
 
 def cases(seed: int, images: int, jitter: bool) -> list[Case]:
-    """Both arms of every edit of ``generate.py``'s images from a seed on."""
+    """Both arms of every edit of ``isr_shapes.painting``'s images from a seed on."""
     found = []
     for image in paint_images(seed, images, jitter):
         for edit in image.edits:

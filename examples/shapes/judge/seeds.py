@@ -1,4 +1,4 @@
-"""Which seeds of ``generate.py`` are for what; no two ranges share one, and so no two share a scene."""
+"""Which seeds of ``isr_shapes.painting`` are for what; no two ranges share one, and so no two share a scene."""
 
 from __future__ import annotations
 

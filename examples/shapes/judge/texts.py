@@ -37,7 +37,7 @@ class Asked:
         return cls(TASKS[int(row["task"])], int(row["index"]), GOALS[int(row["goal"])])
 
     def prompt(self, before: np.void) -> str:
-        """The prompt in the words of ``generate.py``."""
+        """The prompt in the words of ``isr_shapes.painting``."""
         kind = KINDS[int(before["kinds"][self.index])]
         return {
             "recolour": f"make the {kind} {self.goal}",
@@ -130,7 +130,7 @@ def messages(rubric: Rubric, prompt: str) -> list[dict[str, object]]:
 
 
 def every_prompt() -> Iterator[tuple[Asked, str]]:
-    """Each prompt that ``generate.py`` can write."""
+    """Each prompt that ``isr_shapes.painting`` can write."""
     for kind in range(len(KINDS)):
         before = np.array([((kind, kind), (0, 0), 0)], dtype=SCENE)[0]
         goals = {"recolour": COLOURS[:6], "replace": KINDS, "remove": ("",), "background": COLOURS[:6]}

@@ -1,6 +1,6 @@
 """Paint an edit directory: scenes, prompts, and edits whose truth is known because they were painted.
 
-    python examples/shapes/generate.py --out DIR --seed 0 --images 48 [--jitter]
+    python -m isr_shapes.painting --out DIR --seed 0 --images 48 [--jitter]
 
 Image number i is drawn from seed + i alone, so two ranges of seeds that do not overlap share nothing.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from spoil import CUT, MILD, SUBSTANTIAL, WAYS, spoil
-from world import (
+from isr_shapes.spoil import CUT, MILD, SUBSTANTIAL, WAYS, spoil
+from isr_shapes.world import (
     HUES,
     JITTERED,
     KINDS,
