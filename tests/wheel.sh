@@ -42,5 +42,8 @@ import json
 e = json.load(open('result.json'))['treatments'][0]['estimates']['isr']
 assert 0 < e['low'] < e['value'] < e['high'] < 1, e"
 test -s shapes.isr/runs/shapes-oracle-*/report.html
+venv/bin/isr tutorial try
+PATH="$away/venv/bin:$PATH" sh try/commands.sh > tutorial.txt
+grep -q "images with 6 edits each" tutorial.txt
 venv/bin/isr verify here.zip --rejudge 20 --judge shapes-oracle
 echo "the wheels install isr, sifm_ref and isr_shapes only, score examples/shapes from elsewhere, and verify a bundle"

@@ -289,7 +289,7 @@ def _paint_clean(
     return to_pixels(drift(image, spread, rng)), truth
 
 
-def _plan(rng: np.random.Generator, failing: float) -> str:
+def plan_of(rng: np.random.Generator, failing: float) -> str:
     """A kind of edit: failing with the given chance, then by weight."""
     weights: Mapping[str, float] = FAILING if rng.random() < failing else FINE
     return str(rng.choice(list(weights), p=list(weights.values())))
@@ -313,8 +313,8 @@ def paint_image(number: int, seed: int, jitter: bool = False) -> PaintedImage:
     edits = []
     for k, task in enumerate(draw_tasks(scene, spread, rng)):
         split = "seen" if (k + number) % 2 == 0 else "unseen"
-        plan = _plan(rng, PROTECTED_RATE[split] + swing)
-        control_plan = _plan(rng, CONTROL_RATE)
+        plan = plan_of(rng, PROTECTED_RATE[split] + swing)
+        control_plan = plan_of(rng, CONTROL_RATE)
         edit, truth = paint(scene, task, plan, spread, rng)
         control, control_truth = paint(scene, task, control_plan, spread, rng)
         edits.append(
