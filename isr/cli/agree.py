@@ -217,6 +217,8 @@ def _lines(found: AgreementStudy, level: float) -> Iterator[str]:
         f"{c['images']} images, judged by {c['judges']} judges"
     )
     yield from (f"judge: {judge}" for judge in found.judges)
+    if found.left_open:
+        yield f"WARNING: {found.left_open}"
     for question in found.questions.values():
         yield ""
         yield from _question(question)
@@ -253,8 +255,6 @@ def _question(q: Answers) -> Iterator[str]:
             yield f"  {'  on all grades':18}" + f"{_span(graded.fleiss):>22}"
     for p in q.rater_pairs:
         yield _pair(p)
-    if q.open:
-        yield f"  WARNING: {q.open}"
     for judge in q.judges:
         yield ""
         yield from _each(judge)

@@ -215,7 +215,7 @@ def _answers(table: _Table, question: str) -> Answers:
     return Answers(
         question=question,
         labelled={w: counted.get(w, 0) for w in words.values()},
-        open=left_open(votes, truth, len(table.labels.raters)) if names else "",
+        left_open=left_open(votes, truth),
         raters=tuple(_raters(table, question)),
         rater_pairs=tuple(_pairs(table.labels.raters, votes, table.image, level)),
         judges=tuple(_judge(table, question, number) for number in range(len(names))),

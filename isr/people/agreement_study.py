@@ -123,7 +123,7 @@ class Answers:
     judge_pairs: tuple[Pair, ...]
     differences: tuple[JudgeDifference, ...]
     table_one: Mapping[str, Interval]
-    open: str = ""  # what it does to the judges' figures that edits are left open; "" where none is
+    left_open: int = 0  # labelled edits without a consensus: with two raters, all on which they differ
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,27 @@ class AgreementStudy:
     notes: tuple[str, ...] = ()
     controls: AgreementStudy | None = None  # the same of the control edits, where they have labels
     errors: tuple[JudgeErrors, ...] = ()  # where each judge errs, where it was asked
+
+    @property
+    def left_open(self) -> str:
+        """That judges are compared with a consensus only where there is one, and what that does; ``""`` where all have one."""
+        found = [
+            (q.question, q.left_open, q.labelled["fails"] + q.labelled["fine"] + q.left_open)
+            for q in self.questions.values()
+            if q.left_open
+        ]
+        if not found or not self.judges:
+            return ""
+        counts = ", ".join(f"{question} {n} of {of}" for question, n, of in found)
+        why = (
+            "the two raters differ, or one cannot tell"
+            if self.counts["raters"] == 2
+            else "a tie, or cannot tell"
+        )
+        return (
+            f"labelled edits without a consensus ({why}): {counts}. A judge is compared with the consensus on the others alone, which "
+            "are likely the easier ones: read it against each rater, and beside the human ceiling"
+        )
 
     @property
     def each(self) -> list[tuple[str, Pair]]:

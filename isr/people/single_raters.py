@@ -10,20 +10,9 @@ from isr.people.agreement_study import Pair
 from isr.types import Ints
 
 
-def left_open(votes: Ints, truth: Ints, raters: int) -> str:
-    """What it does to a judge's figures that labelled edits have no consensus; ``""`` where all have one.
-
-    votes: codes (edits, raters); truth: the consensus (edits,). With two raters a consensus exists only where they agree.
-    """
-    labelled = (votes != MISSING).any(axis=1)
-    lost = int((truth[labelled] == MISSING).sum())
-    if not lost:
-        return ""
-    why = "the two raters differ, or one cannot tell" if raters == 2 else "a tie, or cannot tell"
-    return (
-        f"{lost} of {int(labelled.sum())} labelled edits have no consensus ({why}): the judge is compared with the consensus on "
-        "the others alone, which are likely the easier ones; read it against each rater, and beside the human ceiling"
-    )
+def left_open(votes: Ints, truth: Ints) -> int:
+    """How many labelled edits have no consensus. votes: codes (edits, raters); truth: the consensus (edits,)."""
+    return int(((votes != MISSING).any(axis=1) & (truth == MISSING)).sum())
 
 
 def with_each(
