@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from isr.bundle.archive import Bundle, image_name
 from isr.bundle.opened import Opened, Rejudged, file_state
 from isr.calibration.agreement.summary import two_rater_agreement
 from isr.canonical import sha256_bytes
@@ -22,6 +21,7 @@ from isr.judging.judged import Judged, judged_edits
 from isr.judging.loop import judge_all
 from isr.judging.store import Store
 from isr.reading import read_bytes
+from isr.scoring.bundle_file import Bundle
 from isr.scoring.finished import OUTCOME
 from isr.scoring.outcomes import Ballot, outcomes
 from isr.types import Arm, Edit, ImageRef, Question
@@ -72,8 +72,8 @@ def _placed(edit: Edit, bundle: Bundle, data: Path | None, folder: Path) -> Edit
         ref = getattr(edit, role)
         if ref is None:
             continue
-        if image_name(ref) in bundle.names:
-            content = bundle.read(image_name(ref))
+        if inside := bundle.images.get(ref.sha256):
+            content = bundle.read(inside)
         elif data is not None and not file_state(data, ref):
             content = read_bytes(data / ref.path)
         else:

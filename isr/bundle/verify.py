@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from isr.bundle.archive import MANIFEST, SCHEMA, Bundle, image_name, image_refs
 from isr.bundle.opened import Opened, Rejudged, Verification, file_state, open_bundle
 from isr.canonical import sha256_bytes
-from isr.errors import InputError, Problem
+from isr.errors import InputError
 from isr.judging.judged import Judged, judged_edits
 from isr.judging.progress import Progress
 from isr.judging.store import Store
+from isr.scoring.bundle_file import ANSWERS, IMAGES, MANIFEST, Bundle, image_refs
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.places import TABLE
 from isr.scoring.tally import Tally
@@ -52,13 +52,7 @@ def verify(bundle: Bundle, data: Path | None = None) -> tuple[Verification, Open
     Raises ``InputError`` where the bundle cannot be read at all; everything else is a fault in what is returned.
     """
     found = Verification(path=bundle.path)
-    manifest = bundle.json(MANIFEST)
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        problem = Problem(
-            str(bundle.path), MANIFEST, f"a bundle of version {SCHEMA}", "another", "make it again"
-        )
-        raise InputError("a bundle cannot be read", [problem])
-    _check_manifest(bundle, manifest)
+    manifest = bundle.manifest
     _check_files(bundle, manifest, found)
     with tempfile.TemporaryDirectory() as folder:
         opened = open_bundle(bundle, manifest, Path(folder), found)
@@ -75,25 +69,6 @@ def verify(bundle: Bundle, data: Path | None = None) -> tuple[Verification, Open
     return found, opened
 
 
-def _check_manifest(bundle: Bundle, manifest: Mapping[str, Any]) -> None:
-    """Raises ``InputError`` unless the manifest lists files with their digests and the columns of groups."""
-    files, by = manifest.get("files"), manifest.get("by")
-    listed = isinstance(files, dict) and all(isinstance(d, str) for d in files.values())
-    for name, good in (
-        ("files", listed),
-        ("by", isinstance(by, list) and all(isinstance(c, str) for c in by)),
-    ):
-        if not good:
-            raise InputError(
-                "a bundle cannot be read",
-                [
-                    Problem(
-                        str(bundle.path), f"{MANIFEST}: {name}", "a list of texts", "none", "make it again"
-                    )
-                ],
-            )
-
-
 def _check_files(bundle: Bundle, manifest: Mapping[str, Any], found: Verification) -> None:
     files: Mapping[str, str] = manifest["files"]
     missing = sorted(set(files) - set(bundle.names))
@@ -103,11 +78,11 @@ def _check_files(bundle: Bundle, manifest: Mapping[str, Any], found: Verificatio
     changed = [
         name
         for name in sorted(set(files) & set(bundle.names))
-        if not name.startswith("images/") and sha256_bytes(bundle.read(name)) != files[name]
+        if not name.startswith(IMAGES) and sha256_bytes(bundle.read(name)) != files[name]
     ]
     found.faults += [f"{name}: other bytes than when the bundle was made" for name in changed]
     if not missing and not extra and not changed:
-        own = sum(not name.startswith("images/") for name in files)
+        own = sum(not name.startswith(IMAGES) for name in files)
         found.proved.append(
             f"files: none of {len(files)} is missing or added, and the {own} that are no images have the bytes of the list"
         )
@@ -132,7 +107,7 @@ def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verif
     table = folder / "edits.csv"
     with Store(folder / "answers.db") as store:
         try:
-            count = store.import_rows(_counting(bundle.lines("answers.jsonl"), undigested))
+            count = store.import_rows(_counting(bundle.lines(ANSWERS), undigested))
         except InputError as error:
             found.faults += [f"answers.jsonl: {p}" for p in error.problems] or [str(error)]
             found.unproved.append("arithmetic: the answers cannot be read")
@@ -279,23 +254,24 @@ def agreeing_digits(a: float, b: float) -> int:
 
 
 def _check_images(bundle: Bundle, edits: Sequence[Edit], data: Path | None, found: Verification) -> None:
-    refs, names = image_refs(edits), set(bundle.names)
-    inside = {image_name(r) for r in refs} & names
-    unlisted = sorted(n for n in names if n.startswith("images/") and n not in inside)
+    refs, inside = image_refs(edits), bundle.images
+    wanted = {r.sha256 for r in refs}
+    known = {name for digest, name in inside.items() if digest in wanted}
+    unlisted = [n for n in bundle.names if n.startswith(IMAGES) and n not in known]
     found.faults += [f"{name}: is the image of no edit" for name in unlisted]
-    if not inside and data is None:
+    if not known and data is None:
         found.unproved.append(
             f"images: {len(refs)} digests are listed, but no image is here; give their folder with --data EDIT_DIR"
         )
         return
-    where = "the bundle" if inside else str(data)
+    where = "the bundle" if known else str(data)
     sound = 0
     good: dict[str, bool] = {}
     for ref in refs:
-        if inside:
-            name = image_name(ref)
-            state = "" if name in names else "is missing from the bundle"
-            if not state:
+        if known:
+            name = inside.get(ref.sha256, "")
+            state = "" if name else "is missing from the bundle"
+            if name:
                 if name not in good:
                     good[name] = sha256_bytes(bundle.read(name)) == ref.sha256
                 state = "" if good[name] else "other bytes than those that were judged"

@@ -46,10 +46,10 @@ def command(
     import json
     import secrets
 
-    from isr.bundle.archive import Bundle
     from isr.bundle.rejudge import rejudge as ask_again
     from isr.bundle.verify import lines, said_again, verify
     from isr.errors import UsageError
+    from isr.scoring.bundle_file import Bundle
 
     if (rejudge is None) != (not judge):
         raise UsageError("isr verify: expected --rejudge N and --judge CARD together; found one of them")
