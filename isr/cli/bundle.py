@@ -45,9 +45,13 @@ def command(
     """
     from isr.bundle.archive import write_bundle
     from isr.bundle.gather import gather
+    from isr.errors import UsageError
     from isr.report.people import labels_beside, with_controls
+    from isr.scoring.bundle_file import is_bundle
     from isr.scoring.places import find_run, store_of
 
+    if is_bundle(run):
+        raise UsageError(f"{run}: expected a run's folder; found a bundle already; give it as it is")
     folder = find_run(run)
     contents = gather(folder, data, judge)
     file = out or _beside(folder)

@@ -20,6 +20,7 @@ from isr.people.label_rows import content_of, flat
 from isr.people.labels import ARM_FIX, ARMS
 from isr.people.meeting import plain_number
 from isr.reading import Unreadable, json_lines, read_bytes
+from isr.scoring.bundle_file import is_bundle
 from isr.scoring.finished import EditRow, FinishedRun, of_stored
 from isr.scoring.outcomes import majority, repeats
 from isr.scoring.places import FILES
@@ -113,19 +114,20 @@ def read_source(
     words: Words | None = None,
     columns: Columns | None = None,
 ) -> list[Judgements]:
-    """The judges in a run's folder, an answer store (``.db``), recorded answers (``.jsonl``) or a table of verdicts.
+    """The judges in a run's folder or bundle, an answer store (``.db``), recorded answers (``.jsonl``) or a table of verdicts.
 
     name: for a source of one judge. rubrics: by which recorded answers are read. pixels: digest of an edit's
     file -> edit_id, by which the answers of a store find their edits. words, columns: what a table says (see
     ``read_table``). Raises ``InputError``.
     """
     declared = bool(words or columns) and not rubrics
+    packed = is_bundle(path)
     own = path.suffix == ".db" or path.name in FILES  # a store, or a file of a run, which means the run
-    if path.is_file() and not own and (declared or path.suffix in (".csv", ".tsv", ".txt")):
+    if path.is_file() and not own and not packed and (declared or path.suffix in (".csv", ".tsv", ".txt")):
         return [read_table(path, name=name or path.stem, words=words or {}, columns=columns or {})]
-    if path.suffix == ".jsonl":
+    if path.suffix == ".jsonl" and not packed:
         return [read_recorded(path, name=name or path.stem, rubrics=rubrics)]
-    if path.suffix == ".db":
+    if path.suffix == ".db" and not packed:
         found = read_store(path, pixels or {}, rubrics)
     else:
         stored = read_stored(path)

@@ -25,7 +25,8 @@ from isr.report.forest import Block, blocks, percent, treatment_title
 from isr.report.gallery import gallery, packed, script_json
 from isr.report.paper import estimates_csv, latex, methods
 from isr.report.people import People, find_labels, people
-from isr.report.runs import ReportRun, judge_codes, told_apart
+from isr.report.runs import ReportRun, judge_codes, picture_mode, told_apart, without_images
+from isr.scoring.bundled import NO_IMAGES, fill
 from isr.scoring.outcomes import Outcomes
 from isr.scoring.result import Part
 from isr.scoring.text import ROWS
@@ -55,7 +56,9 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
     """The HTML of a report that will lie in ``folder``."""
     file = options.labels or find_labels(runs)
     found = people(runs, file) if file is not None else None
-    assets = Assets(page=folder, mode=options.assets)
+    assets = Assets(page=folder, mode=picture_mode(runs, options.assets))
+    for run in runs:
+        fill(run.root)
     data = gallery(runs, assets, found.labels if found else None)
     rows = blocks(runs)
     level = runs[0].level
@@ -94,6 +97,7 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
         style=style,
         script=script,
         policy=policy(style, script),
+        bare=[f"{name}: {NO_IMAGES}" for name in without_images(runs)],
         span=_span,
         cell=_cell,
     )  # fmt: skip

@@ -11,13 +11,13 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import IO, Any
 
 from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem
-from isr.reading import Unreadable, json_lines, json_of, require_regular
+from isr.reading import Unreadable, first_bytes, json_lines, json_of, require_regular
 from isr.types import Edit, ImageRef, Treatment, Unit
 
 SCHEMA = "isr.bundle/1"
@@ -34,6 +34,7 @@ ALL_RATIO_FROM = 64 * 2**20
 MAX_RATIO = 200  # unpacked over packed, of a file above RATIO_FROM
 RATIO_FROM = 2**20
 IMAGES = "images/"
+METADATA = "metadata/"
 _IMAGE = re.compile(r"images/([0-9a-f]{64})(?:\.[a-z]{3,4})?")
 
 
@@ -76,6 +77,26 @@ def image_refs(edits: Iterable[Edit]) -> list[ImageRef]:
     """Every image of some edits once, by path."""
     found = {ref.path: ref for e in edits for role in ROLES if (ref := getattr(e, role)) is not None}
     return [found[path] for path in sorted(found)]
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a file is a zip with a bundle's own list in it, whatever it is called; it need not be a sound one."""
+    try:
+        state = path.stat()
+    except OSError:
+        return False
+    return stat.S_ISREG(state.st_mode) and _has_list(path, state.st_size, state.st_mtime_ns, state.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _has_list(path: Path, *state: int) -> bool:
+    try:
+        if first_bytes(path, 4) != b"PK\3\4":
+            return False
+        with zipfile.ZipFile(path) as archive:
+            return MANIFEST in archive.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, Unreadable):
+        return False
 
 
 class Bundle:

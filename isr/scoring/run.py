@@ -33,6 +33,7 @@ from isr.judging.rubrics import keep_rubrics
 from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration, require_match, uncalibrated
 from isr.reading import read_bytes
+from isr.scoring.bundled import edits_in
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
 from isr.scoring.metrics import Measured, annotate, open_measures, require_captions
@@ -134,8 +135,9 @@ def prepare(
 
     recalibrations = tuple(read_recalibration(path) for path in options.calibrations)
     watch.stage("reading and checking images")
+    root = edits_in(options.directory)
     directory = load_edits(
-        options.directory,
+        root,
         rubrics=options.rubrics or None,
         skip_invalid=options.skip_invalid,
         cache=options.home / CACHE,
@@ -143,7 +145,7 @@ def prepare(
     )
     require(directory.findings, options.accept, str(options.directory))
     accepted = frozenset(f.kind for f in directory.findings if f.level is Level.REFUSAL)
-    rubrics = rubrics_of(options.directory, options.rubrics)
+    rubrics = rubrics_of(root, options.rubrics)
     require_match(recalibrations, panel.members, rubrics)
     for line in uncalibrated(recalibrations, panel.members, rubrics):
         log.warning("%s", line)
@@ -167,7 +169,7 @@ def prepare(
         check_images(edits, ordered, settings)
         settings = replace(settings, family=len({e.treatment for e in edits}))
     plan = Plan(
-        root=options.directory,
+        root=root,
         edits=edits,
         rubrics=rubrics,
         panel=panel,
