@@ -174,13 +174,13 @@ def unpack_run(bundle: Bundle, folder: Path) -> None:
     for name in bundle.names:
         where, _, last = name.rpartition("/")
         if name in _RUN or (where == "labels" and last in _LABELS):
-            _put(folder / last, bundle.listed(name))
+            put(folder / last, bundle.listed(name))
         elif where == "labels":
-            _put(folder / "labels" / last, bundle.listed(name))
+            put(folder / "labels" / last, bundle.listed(name))
         elif name.startswith(f"{RUBRICS}/") and name not in own:
-            _put(folder / name, bundle.listed(name))
+            put(folder / name, bundle.listed(name))
         elif where == "qualify" and last.endswith(".json"):
-            _put(folder / where / last.removesuffix(".json") / "qualification.json", bundle.listed(name))
+            put(folder / where / last.removesuffix(".json") / "qualification.json", bundle.listed(name))
 
 
 def unpack_table(bundle: Bundle, root: Path) -> None:
@@ -190,40 +190,19 @@ def unpack_table(bundle: Bundle, root: Path) -> None:
         told = ", ".join(found) or "none"
         problem = Problem(str(bundle.path), METADATA, f"one of {', '.join(NAMES)}", told, "make it again")
         raise InputError("a bundle cannot be read", [problem])
-    _put(root / found[0].removeprefix(METADATA), bundle.listed(found[0]))
+    put(root / found[0].removeprefix(METADATA), bundle.listed(found[0]))
     if REFUSALS in bundle.names:
-        _put(root / REFUSALS, bundle.listed(REFUSALS))
-    _put(root / _SETTINGS, _settings(bundle.manifest).encode())
+        put(root / REFUSALS, bundle.listed(REFUSALS))
+    put(root / _SETTINGS, _settings(bundle.manifest).encode())
 
 
 def unpack_images(bundle: Bundle, root: Path) -> int:
     """Writes every image of a bundle that is there under the path that the metadata give it; returns their number.
 
-    Raises ``InputError`` with every path that leaves the directory, or meets another, and for other bytes than those
-    that were judged.
+    Raises ``InputError`` as ``image_paths`` does, and for other bytes than those that were judged.
     """
-    bundle.listed(EDITS)
-    try:
-        edits = [edit_of(fields) for _, fields in bundle.lines(EDITS)]
-        every = {ref for e in edits for role in ROLES if (ref := getattr(e, role)) is not None}
-        refs = sorted(every, key=lambda ref: (ref.path, ref.sha256))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        problem = Problem(
-            str(bundle.path), EDITS, "the edits of a bundle", repr(error)[:120], "make it again"
-        )
-        raise InputError("a bundle cannot be read", [problem]) from error
-    problems = []
-    taken: dict[str, str] = {}
-    for ref in refs:
-        if why := _unsafe(ref, taken):
-            where = f"{EDITS}: {ref.path[:200]!r}"
-            problems.append(
-                Problem(str(bundle.path), where, "a path of its own", why, "do not trust this file")
-            )
-    if problems:
-        raise InputError(f"{bundle.path}: refused, {len(problems)} problem(s)", problems[:50])
     count = 0
-    for ref in refs:
+    for ref in image_paths(bundle):
         if (name := bundle.images.get(ref.sha256)) is None:
             continue
         data = bundle.read(name)
@@ -231,9 +210,36 @@ def unpack_images(bundle: Bundle, root: Path) -> int:
             fix = f"isr verify {bundle.path} names all that was changed; fetch the bundle again"
             problem = Problem(str(bundle.path), name, "the image that was judged", "other bytes", fix)
             raise InputError("a bundle cannot be read", [problem])
-        _put(root / ref.path, data)
+        put(root / ref.path, data)
         count += 1
     return count
+
+
+def image_paths(bundle: Bundle) -> list[ImageRef]:
+    """Every image of a bundle's edits, each under a path at which it may be written below a folder.
+
+    Raises ``InputError`` with every path that leaves the directory, or meets another.
+    """
+    bundle.listed(EDITS)
+    try:
+        edits = [edit_of(fields) for _, fields in bundle.lines(EDITS)]
+        every = {ref for e in edits for role in ROLES if (ref := getattr(e, role)) is not None}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        problem = Problem(
+            str(bundle.path), EDITS, "the edits of a bundle", repr(error)[:120], "make it again"
+        )
+        raise InputError("a bundle cannot be read", [problem]) from error
+    problems = []
+    taken: dict[str, str] = {}
+    refs = sorted(every, key=lambda ref: (ref.path, ref.sha256))
+    for ref in refs:
+        if why := _unsafe(ref, taken):
+            where = f"{EDITS}: {ref.path[:200]!r}"
+            fix = "do not trust this file"
+            problems.append(Problem(str(bundle.path), where, "a path of its own", why, fix))
+    if problems:
+        raise InputError(f"{bundle.path}: refused, {len(problems)} problem(s)", problems[:50])
+    return refs
 
 
 def _unsafe(ref: ImageRef, taken: dict[str, str]) -> str:
@@ -276,7 +282,8 @@ def _settings(manifest: Mapping[str, object]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _put(file: Path, data: bytes) -> None:
+def put(file: Path, data: bytes) -> None:
+    """Writes one file of a folder that nobody reads before it is whole."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with naming(file):
         file.write_bytes(data)
