@@ -55,7 +55,8 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
         return
     from isr.report.page import Options, write_report
     from isr.report.paper import estimates_csv, latex, methods
-    from isr.report.runs import named_runs, read_report_run, report_file
+    from isr.report.runs import named_runs, read_report_run, report_file, without_images
+    from isr.scoring.bundled import NO_IMAGES
     from isr.spreadsheet import csv_safe
 
     found = named_runs([read_report_run(path, data) for path in runs])
@@ -71,6 +72,8 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
         return
     file = out or report_file(found[0])
     write_report(found, file, Options(options["assets"], options["labels"], options["title"]))
+    for name in without_images(found):
+        click.echo(f"{name}: {NO_IMAGES}", err=True)
     click.echo(f"report: {file} ({file.stat().st_size / 1e6:.1f} MB)")
 
 

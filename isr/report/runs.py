@@ -13,7 +13,7 @@ from isr.errors import InputError, UsageError
 from isr.judging.qualification import FILE, FOLDER, read_qualification
 from isr.report.assets import Mode
 from isr.scoring.bundle_file import is_bundle
-from isr.scoring.bundled import beside, is_bare, origin, table_in
+from isr.scoring.bundled import beside, bundle_of, is_bare, table_in
 from isr.scoring.estimates import Frame, Rates, Settings
 from isr.scoring.outcomes import Outcomes, majority, of_rows, repeats
 from isr.scoring.places import home_of
@@ -153,7 +153,7 @@ def named_runs(runs: Sequence[ReportRun]) -> list[ReportRun]:
 
 
 def _root(folder: Path, record: Mapping[str, Any]) -> Path | None:
-    if (bundle := origin(folder)) != folder:
+    if bundle := bundle_of(folder):
         return table_in(bundle)
     named = (record.get("options") or {}).get("directory")
     home = home_of(folder)
@@ -166,13 +166,13 @@ def _root(folder: Path, record: Mapping[str, Any]) -> Path | None:
 
 def report_file(run: ReportRun) -> Path:
     """Where the report of a run lies: in its folder; of a bundle, beside it."""
-    bundle = origin(run.folder)
-    return run.folder / "report.html" if bundle == run.folder else beside(bundle, ".report.html")
+    bundle = bundle_of(run.folder)
+    return run.folder / "report.html" if bundle is None else beside(bundle, ".report.html")
 
 
 def without_images(runs: Sequence[ReportRun]) -> list[str]:
     """The names of the bundles that hold no images, where no folder of them was given."""
-    return [origin(run.folder).name for run in runs if is_bare(run.root)]
+    return [bundle.name for run in runs if is_bare(run.root) and (bundle := bundle_of(run.root))]
 
 
 def picture_mode(runs: Sequence[ReportRun], mode: Mode) -> Mode:
@@ -180,7 +180,7 @@ def picture_mode(runs: Sequence[ReportRun], mode: Mode) -> Mode:
 
     Raises ``UsageError`` where links are asked for.
     """
-    bundles = [origin(run.folder) for run in runs if origin(run.folder) != run.folder]
+    bundles = [bundle for run in runs if (bundle := bundle_of(run.root))]
     if bundles and mode == "link":
         raise UsageError(
             f"--assets link: expected a folder to link to; found {bundles[0]}; unpack it with isr unbundle, or embed"

@@ -76,7 +76,13 @@ def remove() -> None:
 
 
 class released(ContextDecorator):  # noqa: N801 - used as ``with released():`` and ``@released()``
-    """While it lasts, unpacked bundles stay; when the outermost ends, they are removed, whatever happened."""
+    """While it lasts, unpacked bundles stay; when the outermost ends, they are removed, whatever happened.
+
+    keep: what is unpacked is left to whoever began before, or to the end of the process.
+    """
+
+    def __init__(self, *, keep: bool = False) -> None:
+        self._keep = keep
 
     def __enter__(self) -> None:
         with _lock:
@@ -85,7 +91,7 @@ class released(ContextDecorator):  # noqa: N801 - used as ``with released():`` a
     def __exit__(self, *error: object) -> None:
         with _lock:
             _all.scopes -= 1
-            if not _all.scopes:
+            if not _all.scopes and not self._keep:
                 remove()
 
 
@@ -106,7 +112,8 @@ def edits_in(path: Path) -> Path:
     root = table_in(path)
     if not fill(root) and root != path:
         raise UsageError(
-            f"{path}: expected a bundle with images; found none in it; give the edit directory itself"
+            f"{path}: expected a bundle with images; found none in it; give the edit directory itself, or make one with "
+            f"isr unbundle {path} DIR --data IMAGES"
         )
     return root
 
@@ -125,18 +132,24 @@ def fill(root: Path | None) -> bool:
         if one.images is None:
             with Bundle(one.path) as bundle:
                 one.images = unpack_images(bundle, one.edits)
-            log.info("%s: %s", one.path, f"{one.images} images are read from it" if one.images else NO_IMAGES)
+            if one.images:
+                log.info("%s: %s images are read from it", one.path, one.images)
         return bool(one.images)
 
 
 def is_bare(root: Path | None) -> bool:
     """Whether an edit directory is in a bundle that holds no images."""
-    return any(one.edits == root for one in _all.found.values()) and not fill(root)
+    return bundle_of(root) is not None and not fill(root)
+
+
+def bundle_of(folder: Path | None) -> Path | None:
+    """The bundle from which a run's folder or an edit directory was unpacked; ``None`` of any other."""
+    return next((one.path for one in _all.found.values() if folder in (one.home, one.edits)), None)
 
 
 def origin(folder: Path) -> Path:
     """The bundle from which a run's folder was unpacked; of any other, itself."""
-    return next((one.path for one in _all.found.values() if folder == one.home), folder)
+    return bundle_of(folder) or folder
 
 
 def beside(path: Path, end: str) -> Path:
@@ -149,7 +162,9 @@ def _unpacked(path: Path) -> _Unpacked:
     key = (os.path.realpath(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
     with _lock:
         if key not in _all.found:
-            one = _Unpacked(path=path, folder=tempfile.TemporaryDirectory(prefix="isr-bundle-"))
+            one = _Unpacked(
+                path=Path(os.path.normpath(path)), folder=tempfile.TemporaryDirectory(prefix="isr-bundle-")
+            )
             try:
                 with Bundle(path) as bundle:
                     unpack_run(bundle, one.home)

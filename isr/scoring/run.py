@@ -33,7 +33,7 @@ from isr.judging.rubrics import keep_rubrics
 from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration, require_match, uncalibrated
 from isr.reading import read_bytes
-from isr.scoring.bundled import edits_in
+from isr.scoring.bundled import edits_in, released
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
 from isr.scoring.metrics import Measured, annotate, open_measures, require_captions
@@ -189,7 +189,11 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
     Raises ``IsrError`` if nothing could be asked. A judge that fails later ends the asking: what was received is
     scored and written, and ``Run.trouble`` holds the error.
     """
-    watch = watch or Watch()
+    with released(keep=True):  # a bundle's images stay, whatever ends beside it
+        return await _run(options, watch or Watch())
+
+
+async def _run(options: Options, watch: Watch) -> Run:
     clock = Clock()
     check_options(options)
     measures = await asyncio.to_thread(open_measures, options) if options.metrics else None
