@@ -19,12 +19,14 @@ import isr
 from isr.bundle.archive import write_bundle
 from isr.bundle.gather import gather
 from isr.bundle.verify import agreeing_digits, verify
+from isr.cli import cli
 from isr.cli.bundle import command
 from isr.errors import InputError, UsageError
 from isr.judging.cards import load_card
 from isr.judging.rubrics import load_rubric
 from isr.judging.thresholds import Decision, Recalibration, write_recalibration
 from isr.scoring.bundle_file import MANIFEST, Bundle
+from isr.scoring.text import render
 from isr.types import Question
 from tests import processes
 from tests.bundle.bundles import found, rewritten
@@ -358,3 +360,28 @@ def test_agreeing_digits() -> None:
     assert agreeing_digits(0.625, 0.625) == 17
     assert agreeing_digits(0.625, 0.626) == 2  # 0.001 / 0.626 = 0.0016: the third digit differs
     assert agreeing_digits(1.0, 2.0) == 0
+
+
+def test_the_table_that_was_verified_is_printed_first(bundle: Path, run: Path) -> None:
+    table = render(isr.Result.load(run))
+    done = CliRunner().invoke(cli, ["verify", str(bundle)])
+    assert done.exit_code == 0
+    assert done.stdout.startswith(table)
+    assert f"{bundle}: consistent" in done.stdout[len(table) :]
+    said = json.loads(CliRunner().invoke(cli, ["verify", str(bundle), "--json"]).stdout)
+    raw = json.loads((run / "result.json").read_text("utf-8"))
+    assert said["estimates"] == {"treatments": raw["treatments"], "control": raw["control"]}
+
+    def change(name: str, data: bytes) -> bytes:
+        return data.replace(b'"value": 0.', b'"value": 0.9', 1) if name == "result.json" else data
+
+    done = CliRunner().invoke(cli, ["verify", str(rewritten(bundle, change, relist=True))])
+    assert done.exit_code == 2
+    assert done.stdout.startswith("AS THE BUNDLE REPORTS IT, which is not what was found")
+    odd = rewritten(
+        bundle, lambda n, d: d.replace(b'"n": 12', b'"n": [12]') if n == "result.json" else d, relist=True
+    )
+    done = CliRunner().invoke(cli, ["verify", str(odd)])
+    assert done.exit_code == 2
+    assert "no table can show" in done.stdout
+    assert "estimates.isr.n" in done.stdout

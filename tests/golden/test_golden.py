@@ -53,6 +53,7 @@ CHANGES: tuple[tuple[str, str, str], ...] = (
     ("calibrate", r'.*\.identified: "\(absent\)" -> null', "no edit is undecided"),
     ("calibrate", r"\.signature:  -> estimates=2", "corrections for unequal images"),
     ("*", r'\.table: "\(absent\)" -> \{"edits\.csv": "sha256:[0-9a-f]{64}"\}', "a result holds its table's digest"),
+    ("verify", r'\.estimates: "\(absent\)" -> \{"treatments": .*', "the numbers that were verified"),
     ("agree", r"\.signature:  -> family=1:holm:missing=1\|least=10", "the policy is in the signature"),
 )  # fmt: skip
 
