@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,16 +40,23 @@ from isr.scoring.places import RESULT, TABLE, home_of
 from isr.types import ImageRef
 from isr.version import __version__
 
+Page = Callable[[Mapping[str, str]], str]
 _PLACES = ("directory", "calibrations", "store", "qualifications")  # options that name places on one machine
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 _README = """A bundle of the isr toolkit: what a reviewer needs to recompute every number of one run offline.
 
     pip install isr-eval
-    isr verify {name}
-    isr verify {name} --rejudge 50 --judge JUDGE     (asks a judge of your own again; needs the images)
+    isr verify {name}                                recomputes every number and prints the table
+    isr report {name}                                a page with all pictures, made from what is in here
+    isr score {name} --judge JUDGE                   your own judge's ISR beside the author's; needs the images
+    isr verify {name} --rejudge 50 --judge JUDGE     the same of a sample
+    isr unbundle {name} DIR                          an edit directory, with the run and every answer
+
+Every command that takes a run takes this file. JUDGE is a name of `isr judges`, or a card of your own.
 
 bundle.json    settings, judges, the SHA-256 of every file here
+report.html    the author's page; unzip all of this to see its pictures, where images are included
 result.json    the result as it was reported
 edits.csv      every edit with its verdicts      metrics.csv    conventional metrics, if they were measured
 edits.jsonl    every edit with the SHA-256 of its images
@@ -65,15 +72,24 @@ images/        the images by their SHA-256, if they were included; edits.jsonl s
 
 
 def write_bundle(
-    contents: Contents, store_path: Path, out: Path, *, images: bool = False, labels: Sequence[Path] = ()
+    contents: Contents,
+    store_path: Path,
+    out: Path,
+    *,
+    images: bool = False,
+    labels: Sequence[Path] = (),
+    page: Page | None = None,
 ) -> dict[str, str]:
-    """Writes the zip, whole or not at all. Returns the SHA-256 of every file in it."""
+    """Writes the zip, whole or not at all. Returns the SHA-256 of every file in it.
+
+    page: what makes the report, if it can be made, of where each image lies in the zip, by its path in the metadata.
+    """
     partial = partial_name(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     digests: dict[str, str] = {}
     try:
         with naming(out), zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-            for name, data in _files(contents, store_path, out.name, images, labels):
+            for name, data in _files(contents, store_path, out.name, images, labels, page):
                 if name in digests:
                     raise UsageError(f"{name}: expected one file of that name; found two; rename one of them")
                 _add(archive, name, data)
@@ -106,7 +122,7 @@ def _text(value: Any) -> bytes:
 
 
 def _files(
-    contents: Contents, store_path: Path, name: str, images: bool, labels: Sequence[Path]
+    contents: Contents, store_path: Path, name: str, images: bool, labels: Sequence[Path], page: Page | None
 ) -> Iterator[tuple[str, bytes]]:
     plan, run = contents.plan, contents.run
     yield "README.txt", _README.format(name=name).encode()
@@ -139,10 +155,17 @@ def _files(
         yield f"qualify/{path.parent.name}.json", read_bytes(path)
     for path in labels:
         yield f"labels/{path.name}", read_bytes(path, MAX_TEXT)
+    links: dict[str, str] = {}
     if images:
-        for ref in {r.sha256: r for r in image_refs(contents.directory.edits)}.values():
+        ends: dict[str, str] = {}
+        refs = image_refs(contents.directory.edits)
+        for ref in {r.sha256: r for r in refs}.values():
             data = _image(plan.root, ref)
-            yield image_name(ref, file_end(data)), data
+            ends[ref.sha256] = file_end(data)
+            yield image_name(ref, ends[ref.sha256]), data
+        links = {r.path: image_name(r, ends[r.sha256]) for r in refs}
+    if text := page(links) if page is not None else "":
+        yield "report.html", text.encode("utf-8", "replace")
 
 
 def _card_fields(card: Card) -> dict[str, Any]:

@@ -61,12 +61,18 @@ def verify(bundle: Bundle, data: Path | None = None) -> tuple[Verification, Open
     found.unproved += [
         f"what was measured on images: {' and '.join(MEASURED)} of edits.csv are not computed again",
         "metadata, labels, qualifications, run.json and README.txt: they are only the files of the bundle's own list",
+        *_page_told(bundle),
         (
             "that the judge gave these answers: a bundle that was made up consistently would pass; --rejudge asks a "
             "judge of your own about a random sample"
         ),
     ]
     return found, opened
+
+
+def _page_told(bundle: Bundle) -> Iterator[str]:
+    if "report.html" in bundle.names:
+        yield f"report.html: it is the author's page; isr report {bundle.path} makes one of what is in here"
 
 
 def _check_files(bundle: Bundle, manifest: Mapping[str, Any], found: Verification) -> None:

@@ -309,7 +309,9 @@ def test_labels_are_found_where_isr_label_writes_them(run: Path, tmp_path: Path)
     assert "labels: none" in CliRunner().invoke(command, [str(copy), "--out", str(out)]).output
     file = copy.parent / "edits.labels" / "labels.csv"
     file.parent.mkdir()
-    file.write_text("edit_id,rater,semantic,perceptual\n")
+    file.write_text(
+        "edit_id,rater,semantic,perceptual\n"
+    )  # no label in it: no page is made, and no bundle is lost
     assert f"labels: {file}" in CliRunner().invoke(command, [str(copy), "--out", str(out)]).output
     with Bundle(out) as opened:
         assert "labels/labels.csv" in opened.names
