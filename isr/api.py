@@ -1,7 +1,7 @@
 """What the commands do after a run, as Python functions; each takes and returns typed values and prints nothing.
 
 They are names of ``isr`` itself: ``isr.compare(...)``, ``isr.agree(...)``, ``isr.calibrate(...)``, ``isr.plan(...)``,
-``isr.write_report(...)``. A run is its folder, ``DIR.isr`` for its newest run, or a ``result.json``.
+``isr.write_report(...)``. A run is its folder, ``DIR.isr`` for its newest run, a ``result.json``, or a bundle.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from isr.people.label_files import Reading, load_labels
 from isr.people.labels import Consensus, Labels
 from isr.people.pair_labels import LabelChoices, PairDesign
 from isr.people.study_file import guideline_version, named_apart, option_scales, pixels_of
+from isr.scoring.bundled import released
 from isr.scoring.compare import compare as compare_contenders
 from isr.scoring.comparison import Comparison
 from isr.scoring.finished import (
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 Place = str | Path
 
 
+@released()
 def compare(
     *runs: Place,
     baseline: str = "",
@@ -179,6 +181,7 @@ def _reading(
     )
 
 
+@released()
 def agree(
     labels: Place | Sequence[Place],
     judges: Sequence[Place],
@@ -221,6 +224,7 @@ def agree(
     return regress_errors(study, found, named, errors_on, choices) if errors_on else study
 
 
+@released()
 def calibrate(
     run: Place,
     labels: Place | Sequence[Place],
@@ -285,6 +289,7 @@ def calibrate(
     )
 
 
+@released()
 def plan(
     *,
     half_width: float | None = None,
@@ -322,6 +327,7 @@ def plan(
     )  # fmt: skip
 
 
+@released()
 def write_report(
     *runs: Place,
     out: Place | None = None,
@@ -332,14 +338,14 @@ def write_report(
 ) -> Path:
     """Writes one HTML report of one run or several and returns its path (``isr report``).
 
-    out: by default ``report.html`` in the first run's folder. data: where the images are, by default as recorded.
+    out: by default ``report.html`` in the first run's folder, or beside a bundle. data: where the images are, by default as recorded.
     """
     from isr.report.page import Options
     from isr.report.page import write_report as write
-    from isr.report.runs import named_runs, read_report_run
+    from isr.report.runs import named_runs, read_report_run, report_file
 
     if not runs:
         raise UsageError("isr.write_report: expected at least one run; found none")
     found = named_runs([read_report_run(Path(run), None if data is None else Path(data)) for run in runs])
-    file = Path(out) if out is not None else found[0].folder / "report.html"
+    file = Path(out) if out is not None else report_file(found[0])
     return write(found, file, Options(assets, None if labels is None else Path(labels), title))

@@ -22,6 +22,12 @@ MAX_PIXELS = 64_000_000
 MAX_BYTES = MAX_FILE  # of a file: 8-bit RGBA of the most pixels, uncompressed, fits
 
 _TIFF = (b"II*\0", b"MM\0*")
+_ENDS = (
+    (b"\x89PNG\r\n\x1a\n", ".png"),
+    (b"\xff\xd8\xff", ".jpg"),
+    (b"BM", ".bmp"),
+    *((start, ".tif") for start in _TIFF),
+)
 _RANGELESS = {"I": "32-bit or signed integer samples", "F": "floating-point samples"}  # by Pillow's mode
 _SAMPLES = "8-bit samples, or 16-bit grey ones without a sign"
 _AS_RGB = "save it as 8-bit RGB, with the range that is meant"
@@ -56,6 +62,13 @@ def read_file(path: Path) -> bytes:
         raise ImageProblem(
             "an image file", f"{path}, which cannot be read ({error.found})", "check the file"
         ) from error
+
+
+def file_end(data: bytes) -> str:
+    """The ending of a file's name by what is in it: ``.png``, ``.jpg``, ...; ``""`` for none of the known formats."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return ".webp"
+    return next((end for start, end in _ENDS if data.startswith(start)), "")
 
 
 def open_image(data: bytes) -> Image.Image:

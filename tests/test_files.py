@@ -209,6 +209,7 @@ WRITES_ITSELF = {
     "isr/files.py": "the replacement",
     "isr/bundle/opened.py": "a temporary folder",
     "isr/bundle/rejudge.py": "a temporary folder",
+    "isr/scoring/bundled.py": "a temporary folder, or one that is given its name when it is whole",
     "isr/bench/material/unseen.py": "a record that is appended to, line by line",
     "isr/scoring/metrics_cache.py": "a cache that is appended to, line by line",
     "isr/scoring/edits_csv.py": "under its partial name, as scoring.run gives it",

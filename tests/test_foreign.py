@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import isr
-from isr.bundle.archive import Bundle, write_bundle
+from isr.bundle.archive import write_bundle
 from isr.bundle.gather import gather
 from isr.bundle.verify import verify
 from isr.cli import cli
@@ -21,6 +21,7 @@ from isr.foreign import ForeignCodeError, loaded
 from isr.judging.backends import open_judge
 from isr.judging.cards import load_card
 from isr.judging.rubrics import load_rubric
+from isr.scoring.bundle_file import Bundle
 from isr.scoring.registered_metrics import registered_metrics
 from tests.directories import make_directory
 from tests.plugins import HEAD

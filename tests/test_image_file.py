@@ -19,7 +19,7 @@ from isr import image_file
 from isr.cli import cli
 from isr.edits.scan import Scanner
 from isr.errors import EditDirectoryError, InputError
-from isr.image_file import FORMATS, MAX_PIXELS, ImageProblem, decode, open_image, read_file
+from isr.image_file import FORMATS, MAX_PIXELS, ImageProblem, decode, file_end, open_image, read_file
 from sifm_ref.pictures import find_pictures, read_rgb
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -257,3 +257,13 @@ def test_paths_of_windows_are_told(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["validate", str(tmp_path)])
     assert isinstance(done.exception, EditDirectoryError)
     assert "write / in place of \\ in paths" in str(done.exception)
+
+
+def test_a_files_ending_is_that_of_its_content() -> None:
+    ends = []
+    for kind in FORMATS:
+        made = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(made, kind)
+        ends.append(file_end(made.getvalue()))
+    assert ends == [".png", ".jpg", ".webp", ".bmp", ".tif"]
+    assert [file_end(data) for data in (b"", EPS, b"GIF89a", b"RIFF\0\0\0\0WAVE")] == [""] * 4

@@ -67,10 +67,10 @@ OPENS_ITSELF = {
         "resources.files('isr.web').joinpath('templates', template).read_text('utf-8')": "templates of the package",
         "file.read_bytes()": "styles of the package",
     },
-    "isr/bundle/archive.py": {
+    "isr/bundle/archive.py": {"partial.open('rb')": "the archive that was just written"},
+    "isr/scoring/bundle_file.py": {
         "self._archive.open(self._infos[name])": "files in an archive of stated sizes",
         "self.open(name)": "files in an archive of stated sizes",
-        "partial.open('rb')": "the archive that was just written",
     },
     "isr/bundle/verify.py": {"table.read_text('utf-8')": "a table that was just written"},
     "isr/files.py": {"partial.open('wb')": "writes", "path.open('rb+')": "waits for what was just written"},
@@ -141,7 +141,9 @@ def test_what_a_library_opens_by_its_name_is_looked_at_before() -> None:
     """SQLite and zip files: a pipe in their place would be waited for."""
     for path, tree in sources():
         names = set(calls(tree))
-        if names & {"sqlite3.connect"} or ("zipfile.ZipFile" in names and "Bundle" in ast.dump(tree)):
+        if names & {"sqlite3.connect"} or (
+            "zipfile.ZipFile" in names and "ClassDef(name='Bundle'" in ast.dump(tree)
+        ):
             assert "isr.reading.require_regular" in names, path
 
 

@@ -16,6 +16,7 @@ from isr.judging.recorded_card import recorded_panel
 from isr.judging.rubrics import Rubric, load_rubric
 from isr.judging.thresholds import parse_recalibration
 from isr.reading import Unreadable, read_bytes
+from isr.scoring.bundled import edits_in
 from isr.scoring.estimates import Settings
 from isr.scoring.places import RECORD, cache_of, home_of
 from isr.scoring.result import Result
@@ -48,8 +49,9 @@ def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
     result, folder, record = run.result, run.folder, _record(run)
     options: Mapping[str, Any] = record.get("options") or {}
     home = home_of(folder)
-    root = data or folder / str(
-        options.get("directory") or os.path.relpath(str(home).removesuffix(".isr"), folder)
+    root = edits_in(
+        data
+        or folder / str(options.get("directory") or os.path.relpath(str(home).removesuffix(".isr"), folder))
     )
     panel = _panel(judge, record, folder)
     _same_judges(panel, result)

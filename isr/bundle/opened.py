@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isr.bundle.archive import Bundle, edit_of
 from isr.calibration.agreement.summary import Agreement
 from isr.edits.directory import EditDirectory
 from isr.edits.refusals import FILE as REFUSALS
@@ -21,7 +20,9 @@ from isr.judging.recorded_card import RecordedCard, digested, recorded_card
 from isr.judging.rubrics import Rubric, load_rubric, parse_rubric
 from isr.judging.thresholds import read_recalibration
 from isr.reading import Unreadable
+from isr.scoring.bundle_file import EDITS, Bundle, edit_of
 from isr.scoring.estimates import Settings
+from isr.scoring.judge_words import Answered
 from isr.scoring.result import Result
 from isr.scoring.sequenced import order_of
 from isr.signature import Signature
@@ -38,6 +39,7 @@ class Verification:
     unproved: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     rejudged: Rejudged | None = None
+    answered: list[Answered] = field(default_factory=list)  # who gave the answers, by the answers themselves
 
     @property
     def sound(self) -> bool:
@@ -81,7 +83,7 @@ def open_bundle(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found
     (folder / "result.json").write_bytes(bundle.read("result.json"))
     result = Result.load(folder / "result.json")
     try:
-        edits = tuple(edit_of(fields) for _, fields in bundle.lines("edits.jsonl"))
+        edits = tuple(edit_of(fields) for _, fields in bundle.lines(EDITS))
         lines = bundle.lines(REFUSALS) if REFUSALS in bundle.names else ()
         refusals = tuple(_refusal(fields, where) for where, fields in lines)
         skipped = tuple(Problem(f"row {i}", "", "", "", "") for i in range(int(manifest["skipped_rows"])))

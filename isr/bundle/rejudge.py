@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from isr.bundle.archive import Bundle, image_name
 from isr.bundle.opened import Opened, Rejudged, file_state
 from isr.calibration.agreement.summary import two_rater_agreement
 from isr.canonical import sha256_bytes
@@ -22,7 +21,9 @@ from isr.judging.judged import Judged, judged_edits
 from isr.judging.loop import judge_all
 from isr.judging.store import Store
 from isr.reading import read_bytes
+from isr.scoring.bundle_file import Bundle
 from isr.scoring.finished import OUTCOME
+from isr.scoring.judge_words import judge_record, named
 from isr.scoring.outcomes import Ballot, outcomes
 from isr.types import Arm, Edit, ImageRef, Question
 
@@ -72,8 +73,8 @@ def _placed(edit: Edit, bundle: Bundle, data: Path | None, folder: Path) -> Edit
         ref = getattr(edit, role)
         if ref is None:
             continue
-        if image_name(ref) in bundle.names:
-            content = bundle.read(image_name(ref))
+        if inside := bundle.images.get(ref.sha256):
+            content = bundle.read(inside)
         elif data is not None and not file_state(data, ref):
             content = read_bytes(data / ref.path)
         else:
@@ -116,7 +117,7 @@ def _compared(judged: Sequence[Judged], given: Mapping[str, Mapping[str, str]], 
                     (one.edit.cluster, int(before[0] == "fails"), int(now == "fails"))
                 )
     return Rejudged(
-        judge=panel.name,
+        judge=", ".join(named(judge_record(card)) for card in panel.members),
         asked=len(judged),
         undecided=len(judged) - len(ours),
         outcome=two_rater_agreement(ours, theirs, np.array(image, np.str_)),

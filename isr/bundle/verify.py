@@ -14,15 +14,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from isr.bundle.archive import MANIFEST, SCHEMA, Bundle, image_name, image_refs
 from isr.bundle.opened import Opened, Rejudged, Verification, file_state, open_bundle
 from isr.canonical import sha256_bytes
-from isr.errors import InputError, Problem
+from isr.errors import InputError
 from isr.judging.judged import Judged, judged_edits
 from isr.judging.progress import Progress
 from isr.judging.store import Store
+from isr.scoring.bundle_file import ANSWERS, IMAGES, MANIFEST, Bundle, image_refs
 from isr.scoring.edits_csv import EditsTable
-from isr.scoring.places import TABLE
+from isr.scoring.judge_words import Answered, answered_by, recorded
+from isr.scoring.places import RECORD, TABLE
 from isr.scoring.tally import Tally
 from isr.scoring.until import stop_of
 from isr.signature import Signature
@@ -52,13 +53,7 @@ def verify(bundle: Bundle, data: Path | None = None) -> tuple[Verification, Open
     Raises ``InputError`` where the bundle cannot be read at all; everything else is a fault in what is returned.
     """
     found = Verification(path=bundle.path)
-    manifest = bundle.json(MANIFEST)
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        problem = Problem(
-            str(bundle.path), MANIFEST, f"a bundle of version {SCHEMA}", "another", "make it again"
-        )
-        raise InputError("a bundle cannot be read", [problem])
-    _check_manifest(bundle, manifest)
+    manifest = bundle.manifest
     _check_files(bundle, manifest, found)
     with tempfile.TemporaryDirectory() as folder:
         opened = open_bundle(bundle, manifest, Path(folder), found)
@@ -67,6 +62,7 @@ def verify(bundle: Bundle, data: Path | None = None) -> tuple[Verification, Open
     found.unproved += [
         f"what was measured on images: {' and '.join(MEASURED)} of edits.csv are not computed again",
         "metadata, labels, qualifications, run.json and README.txt: they are only the files of the bundle's own list",
+        *_page_told(bundle),
         (
             "that the judge gave these answers: a bundle that was made up consistently would pass; --rejudge asks a "
             "judge of your own about a random sample"
@@ -75,23 +71,9 @@ def verify(bundle: Bundle, data: Path | None = None) -> tuple[Verification, Open
     return found, opened
 
 
-def _check_manifest(bundle: Bundle, manifest: Mapping[str, Any]) -> None:
-    """Raises ``InputError`` unless the manifest lists files with their digests and the columns of groups."""
-    files, by = manifest.get("files"), manifest.get("by")
-    listed = isinstance(files, dict) and all(isinstance(d, str) for d in files.values())
-    for name, good in (
-        ("files", listed),
-        ("by", isinstance(by, list) and all(isinstance(c, str) for c in by)),
-    ):
-        if not good:
-            raise InputError(
-                "a bundle cannot be read",
-                [
-                    Problem(
-                        str(bundle.path), f"{MANIFEST}: {name}", "a list of texts", "none", "make it again"
-                    )
-                ],
-            )
+def _page_told(bundle: Bundle) -> Iterator[str]:
+    if "report.html" in bundle.names:
+        yield f"report.html: it is the author's page; isr report {bundle.path} makes one of what is in here"
 
 
 def _check_files(bundle: Bundle, manifest: Mapping[str, Any], found: Verification) -> None:
@@ -103,11 +85,11 @@ def _check_files(bundle: Bundle, manifest: Mapping[str, Any], found: Verificatio
     changed = [
         name
         for name in sorted(set(files) & set(bundle.names))
-        if not name.startswith("images/") and sha256_bytes(bundle.read(name)) != files[name]
+        if not name.startswith(IMAGES) and sha256_bytes(bundle.read(name)) != files[name]
     ]
     found.faults += [f"{name}: other bytes than when the bundle was made" for name in changed]
     if not missing and not extra and not changed:
-        own = sum(not name.startswith("images/") for name in files)
+        own = sum(not name.startswith(IMAGES) for name in files)
         found.proved.append(
             f"files: none of {len(files)} is missing or added, and the {own} that are no images have the bytes of the list"
         )
@@ -132,7 +114,7 @@ def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verif
     table = folder / "edits.csv"
     with Store(folder / "answers.db") as store:
         try:
-            count = store.import_rows(_counting(bundle.lines("answers.jsonl"), undigested))
+            count = store.import_rows(_counting(bundle.lines(ANSWERS), undigested))
         except InputError as error:
             found.faults += [f"answers.jsonl: {p}" for p in error.problems] or [str(error)]
             found.unproved.append("arithmetic: the answers cannot be read")
@@ -148,6 +130,8 @@ def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verif
         finally:
             writer.close()
     again = tally.result(progress)
+    found.answered = answered_by(progress.served)
+    found.faults += _record_faults(bundle, found.answered)
     found.faults += list(
         _row_faults(bundle.read("edits.csv").decode("utf-8", "replace"), table.read_text("utf-8"))
     )
@@ -173,6 +157,13 @@ def _check_arithmetic(bundle: Bundle, opened: Opened, folder: Path, found: Verif
             f"arithmetic: {count:,} raw answers give the same verdicts for every edit and the same {n} estimates, "
             "intervals and bounds, to at least 13 digits"
         )
+
+
+def _record_faults(bundle: Bundle, answers: Sequence[Answered]) -> Iterator[str]:
+    """Where ``run.json`` says of hosts and dates, which a paper quotes, something else than the answers do."""
+    told = recorded(bundle.json(RECORD)) if RECORD in bundle.names else []
+    if told and told != answers:
+        yield f"{RECORD}: names other models, hosts or dates than the answers do"
 
 
 def _result_faults(given: Mapping[str, Any], made: Mapping[str, Any], found: Verification) -> Iterator[str]:
@@ -279,23 +270,24 @@ def agreeing_digits(a: float, b: float) -> int:
 
 
 def _check_images(bundle: Bundle, edits: Sequence[Edit], data: Path | None, found: Verification) -> None:
-    refs, names = image_refs(edits), set(bundle.names)
-    inside = {image_name(r) for r in refs} & names
-    unlisted = sorted(n for n in names if n.startswith("images/") and n not in inside)
+    refs, inside = image_refs(edits), bundle.images
+    wanted = {r.sha256 for r in refs}
+    known = {name for digest, name in inside.items() if digest in wanted}
+    unlisted = [n for n in bundle.names if n.startswith(IMAGES) and n not in known]
     found.faults += [f"{name}: is the image of no edit" for name in unlisted]
-    if not inside and data is None:
+    if not known and data is None:
         found.unproved.append(
             f"images: {len(refs)} digests are listed, but no image is here; give their folder with --data EDIT_DIR"
         )
         return
-    where = "the bundle" if inside else str(data)
+    where = "the bundle" if known else str(data)
     sound = 0
     good: dict[str, bool] = {}
     for ref in refs:
-        if inside:
-            name = image_name(ref)
-            state = "" if name in names else "is missing from the bundle"
-            if not state:
+        if known:
+            name = inside.get(ref.sha256, "")
+            state = "" if name else "is missing from the bundle"
+            if name:
                 if name not in good:
                     good[name] = sha256_bytes(bundle.read(name)) == ref.sha256
                 state = "" if good[name] else "other bytes than those that were judged"

@@ -94,7 +94,8 @@ def _unusable(name: str, why: str) -> click.Command:
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="isr")
 @click.option("-v", "--verbose", is_flag=True, help="Say more on stderr, such as every retry.")
-def cli(verbose: bool) -> None:
+@click.pass_context
+def cli(ctx: click.Context, verbose: bool) -> None:
     """Is an image really protected against diffusion editing? Measures the Immunization Success Rate.
 
     \b
@@ -106,6 +107,13 @@ def cli(verbose: bool) -> None:
     for handler in logging.getLogger().handlers:
         handler.addFilter(KeyFilter())
     logging.getLogger("isr").setLevel(logging.DEBUG if verbose else logging.INFO)
+    ctx.call_on_close(_remove_unpacked)
+
+
+def _remove_unpacked() -> None:
+    """Removes what the command unpacked of bundles, also where it failed."""
+    if bundled := sys.modules.get("isr.scoring.bundled"):
+        bundled.remove()
 
 
 def main() -> None:

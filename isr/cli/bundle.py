@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from isr.bundle.gather import Contents
 
 _PATH = click.Path(path_type=Path)
 
@@ -45,24 +51,46 @@ def command(
     """
     from isr.bundle.archive import write_bundle
     from isr.bundle.gather import gather
+    from isr.cli.score import REPORT_MOST
+    from isr.errors import UsageError
     from isr.report.people import labels_beside, with_controls
+    from isr.scoring.bundle_file import is_bundle
     from isr.scoring.places import find_run, store_of
 
+    if is_bundle(run):
+        raise UsageError(f"{run}: expected a run's folder; found a bundle already; give it as it is")
     folder = find_run(run)
     contents = gather(folder, data, judge)
     file = out or _beside(folder)
     beside = labels_beside(folder, contents.plan.root)
     put = labels or (tuple(with_controls(beside)) if beside else ())
+    edits = contents.result.data["edits"]
     digests = write_bundle(
         contents,
         store or store_of(folder, contents.record),
         file,
         images=images,
         labels=put,
+        page=None if edits > REPORT_MOST else partial(_page, contents, put),
     )
     click.echo(f"bundle: {file} ({file.stat().st_size / 1e6:.1f} MB, {len(digests)} files)")
     click.echo(f"labels: {', '.join(str(p) for p in put) or 'none'}")
     click.echo(f"to verify it: isr verify {file.name}")
+
+
+def _page(contents: Contents, labels: Sequence[Path], links: Mapping[str, str]) -> str:
+    """The report that lies in the bundle, with the bundle's pictures; ``""`` where it cannot be made, which is said."""
+    from isr.errors import IsrError
+    from isr.report.page import Options, render
+    from isr.report.runs import read_report_run
+
+    options = Options(labels=labels[0] if labels else None, links=links)
+    try:
+        run = read_report_run(contents.run.folder, contents.plan.root)
+        return render([run], contents.run.folder, options)
+    except IsrError as error:
+        click.echo(f"isr: no report is in the bundle: {error}", err=True)
+        return ""
 
 
 def _beside(run: Path) -> Path:

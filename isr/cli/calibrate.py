@@ -118,14 +118,14 @@ def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: An
     from isr.judging.thresholds import write_recalibration
     from isr.people.correct import correct, read_plan, where_edits
     from isr.people.correct_rows import Settings
-    from isr.people.judgements import read_source
+    from isr.people.judgements import is_export, read_source
     from isr.people.learn_threshold import learn
     from isr.people.study_file import pixels_of
 
-    if run.suffix == ".db":
+    if run.suffix == ".db" or (run.suffix == ".jsonl" and is_export(run)):
         raise UsageError(
-            f"{run}: expected a run's folder or recorded answers, which say what all the edits are; found a store, "
-            f"which would take the labelled edits for all of them"
+            f"{run}: expected a run's folder or recorded answers, which say what all the edits are; found a store "
+            f"or its answers, which would take the labelled edits for all of them"
         )
     if not options["labels_path"]:
         if options["design"] or out is not None:

@@ -62,21 +62,28 @@ def command(
     """Serve a labelling page for EDIT_DIR on 127.0.0.1; raters open the address that is printed.
 
     The study is planned at the first start and kept: started again, raters go on under their names. The page asks
-    the two questions of the rubrics and shows source, edit and prompt; never the method, nor what a judge said.
+    the two questions of the rubrics and shows source, edit and prompt; never the method, nor what a judge said. A bundle
+    with images may stand for EDIT_DIR; its labels are kept beside it.
 
     \b
     isr label edits/ --edits 150
     isr label edits/ --design within_verdict --judge edits.isr
     isr label edits/ --design units --edits 160
     isr label edits/ --design disagreement --judge a.isr --judge b.isr
+    isr label edits.bundle.zip
     isr label edits/ --export
     isr agree --labels edits.labels/labels.csv --labels edits.labels/labels-controls.csv --judge edits.isr
     """
 
     from isr.people.label_store import LabelStore
     from isr.people.labelling_export import export, import_into
+    from isr.scoring.bundle_file import is_bundle
+    from isr.scoring.bundled import edits_in
 
     folder = out or folder_beside(directory, ".labels")
+    if is_bundle(directory):
+        click.echo(f"labels of {directory} are kept in {folder}")
+        directory = edits_in(directory)
     if not exporting and imported is None:
         from isr.web.guard import require_extra
 

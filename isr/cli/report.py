@@ -13,7 +13,12 @@ _PATH = click.Path(path_type=Path)
 
 @click.command(short_help="One HTML file of one run or several; tables and sentences for a paper.")
 @click.argument("runs", nargs=-1, required=True, type=_PATH, metavar="RUN...")
-@click.option("--out", type=_PATH, metavar="FILE", help="Default: report.html in the first run's folder.")
+@click.option(
+    "--out",
+    type=_PATH,
+    metavar="FILE",
+    help="Default: report.html in the first run's folder; of a bundle, beside it.",
+)
 @click.option(
     "--data", type=_PATH, metavar="EDIT_DIR", help="Where the images are. Default: as recorded by the run."
 )
@@ -33,13 +38,14 @@ _PATH = click.Path(path_type=Path)
 @click.option("--serve", is_flag=True, help="Show the run in a browser while it goes on (extra: label).")
 @click.option("--port", default=0, help="Of --serve. Default: a free one.")
 def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **options: Any) -> None:
-    """Write report.html for one RUN, or one report for several.
+    """Write report.html for one RUN, or one report for several. A RUN may be a bundle.
 
     The file needs no network and opens from disk. Pictures are embedded up to 12 MB and linked beyond that.
 
     \b
     isr report edits.isr
     isr report sifm.isr photoguard.isr --out methods.html
+    isr report edits.bundle.zip
     isr report edits.isr --latex
     isr report edits.isr --methods
     isr report edits.isr --serve
@@ -49,7 +55,8 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
         return
     from isr.report.page import Options, write_report
     from isr.report.paper import estimates_csv, latex, methods
-    from isr.report.runs import named_runs, read_report_run
+    from isr.report.runs import named_runs, read_report_run, report_file, without_images
+    from isr.scoring.bundled import NO_IMAGES
     from isr.spreadsheet import csv_safe
 
     found = named_runs([read_report_run(path, data) for path in runs])
@@ -63,8 +70,10 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
             click.echo(text(), nl=False)
     if any(options[name] for name in printed):
         return
-    file = out or found[0].folder / "report.html"
+    file = out or report_file(found[0])
     write_report(found, file, Options(options["assets"], options["labels"], options["title"]))
+    for name in without_images(found):
+        click.echo(f"{name}: {NO_IMAGES}", err=True)
     click.echo(f"report: {file} ({file.stat().st_size / 1e6:.1f} MB)")
 
 

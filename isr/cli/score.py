@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from isr.scoring.dry_run import DryRun
     from isr.scoring.run import Run
+    from isr.scoring.second import BothJudges
 
 _PATH = click.Path(path_type=Path)
 REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to open
@@ -202,7 +203,8 @@ def command(
     (edits, judge, rubrics, settings) has a folder of its own, EDIT_DIR.isr/runs/JUDGE-DIGEST, so that no run replaces
     another; asked again, it is the same folder with the same bytes. isr runs EDIT_DIR lists them. Every answer is kept as
     it arrives: run the same command again to go on after an interruption; stored answers are never asked or paid for
-    twice.
+    twice. A bundle with images may stand for EDIT_DIR: your judge's ISR then stands beside the author's, and the run is kept
+    in a folder beside the bundle.
 
     \b
     Exit codes: 0 done; 2 bad input, nothing was spent; 3 some requests got no reply (run again to fill them);
@@ -214,6 +216,7 @@ def command(
     isr score edits/ --judge paper-2512.14320 --dry-run
     isr score edits/ --judge gpt-4.1 --budget-usd 5 --by editor,split --json
     isr score edits/ --judge gpt-4.1 --until half-width=0.05
+    isr score edits.bundle.zip --judge qwen3.5-9b
     """
     from isr.scoring.options import Options
 
@@ -233,11 +236,18 @@ def command(
         _print_dry_run(options, as_json, quiet)
         return
     done = _run(options, quiet, watch)
-    _print_run(done, as_json)
+    second = _second(done, directory)
+    if second is not None and as_json:
+        _print_json(second, done, directory)
+    _print_run(done, as_json, printed=second is not None and as_json)
     if csv_safe or (done.out / "edits-safe.csv").is_file():  # a copy never stays behind its table
         _write_csv_safe(done, as_json)
     if not no_report:
         _write_report(done, directory, as_json)
+    if second is not None and not as_json:
+        from isr.scoring.second import lines
+
+        click.echo("\n" + "\n".join(lines(second)))
     raise SystemExit(done.exit_code)
 
 
@@ -261,6 +271,26 @@ def _live(options: Any, watch: Any) -> AbstractContextManager[None]:
     from isr.web.live import watching_run
 
     return watching_run(options.home, options.store_path, options.directory, watch.progress, options.until)
+
+
+def _second(done: Run, directory: Path) -> BothJudges | None:
+    """The judge of a bundle beside the one that was asked now; ``None`` of an edit directory, or without a result."""
+    from isr.scoring.bundle_file import is_bundle
+    from isr.scoring.second import both_judges
+    from isr.scoring.stored import read_stored
+
+    if not is_bundle(directory) or not done.result.decided:
+        return None
+    return both_judges(read_stored(directory), read_stored(done.out))
+
+
+def _print_json(second: BothJudges, done: Run, directory: Path) -> None:
+    import json
+
+    from isr.scoring.second import second_dict
+    from isr.scoring.stored import read_stored
+
+    click.echo(json.dumps(second_dict(done.result, read_stored(directory).result, second), indent=1))
 
 
 def _write_csv_safe(done: Run, as_json: bool) -> None:
@@ -292,15 +322,15 @@ def _write_report(done: Run, directory: Path, as_json: bool) -> None:
         click.echo(f"report: {file}")
 
 
-def _print_run(done: Run, as_json: bool) -> None:
+def _print_run(done: Run, as_json: bool, *, printed: bool = False) -> None:
     from isr.errors import RetiredError
     from isr.report.forest import text_forest
     from isr.scoring.judge_words import answered_by
     from isr.scoring.text import left_open, nothing_decided, render
 
-    click.echo(
-        done.result.to_json() if as_json else render(done.result, answered_by(done.progress.served)), nl=False
-    )
+    if not printed:
+        answers = answered_by(done.progress.served)
+        click.echo(done.result.to_json() if as_json else render(done.result, answers), nl=False)
     if not as_json:
         click.echo("\n" + text_forest(done.result))
         if done.measured is not None:

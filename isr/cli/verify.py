@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from isr.scoring.judge_words import Answered
+    from isr.scoring.result import Result
 
 _PATH = click.Path(path_type=Path)
 
@@ -33,7 +39,7 @@ def command(
     seed: int | None,
     as_json: bool,
 ) -> None:
-    """Recompute the result from the raw answers in BUNDLE and say what was proved, and what was not.
+    """Recompute the result from the raw answers in BUNDLE; print its table, and say what was proved, and what was not.
 
     \b
     Exit codes: 0 everything is as it was reported; 2 something is not, and is named.
@@ -46,10 +52,10 @@ def command(
     import json
     import secrets
 
-    from isr.bundle.archive import Bundle
     from isr.bundle.rejudge import rejudge as ask_again
     from isr.bundle.verify import lines, said_again, verify
     from isr.errors import UsageError
+    from isr.scoring.bundle_file import Bundle
 
     if (rejudge is None) != (not judge):
         raise UsageError("isr verify: expected --rejudge N and --judge CARD together; found one of them")
@@ -71,8 +77,25 @@ def command(
             else:
                 found.unproved.append("a sample of the answers: the judge that was asked again decided none")
             found.unproved.append("the answers about the other edits")
-    click.echo(json.dumps(_plain(found), indent=1) if as_json else "\n".join(lines(found)))
+    if as_json:
+        estimates = {name: parts.raw[name] for name in ("treatments", "control")}
+        click.echo(json.dumps({**_plain(found), "estimates": estimates}, indent=1))
+    else:
+        if not found.sound:
+            click.echo("AS THE BUNDLE REPORTS IT, which is not what was found; the faults stand below\n")
+        click.echo(_table(parts.result, found.answered))
+        click.echo("\n".join(lines(found)))
     raise SystemExit(0 if found.sound else 2)
+
+
+def _table(result: Result, answered: Sequence[Answered]) -> str:
+    """The table of a result; of one that nobody could have made, a line."""
+    from isr.scoring.text import render
+
+    try:
+        return render(result, answered)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, StopIteration):
+        return "the result holds values that no table can show\n"
 
 
 def _plain(found: Any) -> dict[str, Any]:

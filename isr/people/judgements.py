@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,8 @@ from isr.people.declared import ASKED, TARGETS, Columns, Words, views, word_of
 from isr.people.label_rows import content_of, flat
 from isr.people.labels import ARM_FIX, ARMS
 from isr.people.meeting import plain_number
-from isr.reading import Unreadable, json_lines, read_bytes
+from isr.reading import Unreadable, byte_lines, json_lines, read_bytes
+from isr.scoring.bundle_file import is_bundle
 from isr.scoring.finished import EditRow, FinishedRun, of_stored
 from isr.scoring.judge_words import model_words, named
 from isr.scoring.outcomes import majority, repeats
@@ -116,19 +118,23 @@ def read_source(
     words: Words | None = None,
     columns: Columns | None = None,
 ) -> list[Judgements]:
-    """The judges in a run's folder, an answer store (``.db``), recorded answers (``.jsonl``) or a table of verdicts.
+    """The judges in a run's folder or bundle, an answer store (``.db``) or its export, recorded answers (``.jsonl``) or a
+    table of verdicts.
 
     name: for a source of one judge. rubrics: by which recorded answers are read. pixels: digest of an edit's
     file -> edit_id, by which the answers of a store find their edits. words, columns: what a table says (see
     ``read_table``). Raises ``InputError``.
     """
     declared = bool(words or columns) and not rubrics
+    packed = is_bundle(path)
     own = path.suffix == ".db" or path.name in FILES  # a store, or a file of a run, which means the run
-    if path.is_file() and not own and (declared or path.suffix in (".csv", ".tsv", ".txt")):
+    if path.is_file() and not own and not packed and (declared or path.suffix in (".csv", ".tsv", ".txt")):
         return [read_table(path, name=name or path.stem, words=words or {}, columns=columns or {})]
-    if path.suffix == ".jsonl":
+    if path.suffix == ".jsonl" and not packed and is_export(path):
+        return read_export(path, pixels or {}, rubrics)
+    if path.suffix == ".jsonl" and not packed:
         return [read_recorded(path, name=name or path.stem, rubrics=rubrics)]
-    if path.suffix == ".db":
+    if path.suffix == ".db" and not packed:
         found = read_store(path, pixels or {}, rubrics)
     else:
         stored = read_stored(path)
@@ -233,6 +239,30 @@ def read_store(path: Path, pixels: Mapping[str, str], rubrics: Sequence[str] = (
     An answer belongs to the label of the same pixels; others are left out. Raises ``InputError`` where a store
     holds answers of a judge to several rubrics of one question, or to several instructions about one edit.
     """
+    with Store(path, read_only=True) as store:
+        return _of_answers(path, store, pixels, rubrics)
+
+
+def read_export(path: Path, pixels: Mapping[str, str], rubrics: Sequence[str] = ()) -> list[Judgements]:
+    """As ``read_store``, from the rows of ``isr store export``, such as ``answers.jsonl`` of a bundle; digests are checked."""
+    rows = ((f"{path.name}:{number}", row) for number, _, row in json_lines(io.BytesIO(_bytes(path))))
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "answers.db") as store:
+        store.import_rows(rows)
+        return _of_answers(path, store, pixels, rubrics)
+
+
+def is_export(path: Path) -> bool:
+    """Whether a file's first line is one of an answer store's export."""
+    try:
+        _, _, row = next(json_lines(byte_lines(path)), (0, 0, None))
+    except Unreadable:
+        return False  # its reader says why
+    return isinstance(row, dict) and ("part" in row or {"key", "request", "answer"} <= set(row))
+
+
+def _of_answers(
+    path: Path, store: Store, pixels: Mapping[str, str], rubrics: Sequence[str]
+) -> list[Judgements]:
     if not pixels:
         problem = Problem(
             str(path), "edit_sha256", "labels with the digest of each edit", "none", "give the run"
@@ -245,24 +275,23 @@ def read_store(path: Path, pixels: Mapping[str, str], rubrics: Sequence[str] = (
     backends: dict[str, str] = {}
     prompts: dict[tuple[str, str, str], str] = {}
     problems: list[Problem] = []
-    with Store(path, read_only=True) as store:
-        for row in store.export():
-            if "part" in row:
-                backends[row["part"]] = str(row["body"].get("backend", ""))
-                continue
-            body = row["request"]
-            edit = pixels.get(body["images"].get("edit", ""))
-            if edit is None or body["repeat"] or row["ask"]:
-                continue
-            rubric = given.get(row["rubric"]) or load_rubric(row["rubric"])
-            question, judge = rubric.question.value, body["judge"]
-            names[judge] = row["model"] or backends[judge]
-            if digests.setdefault(judge, {}).setdefault(question, rubric.digest) != rubric.digest:
-                problems.append(_several(path, f"rubrics of {question} by {names[judge]}"))
-            if prompts.setdefault((judge, question, edit), body["prompt"]) != body["prompt"]:
-                problems.append(_several(path, f"instructions about {edit} by {names[judge]}"))
-            verdicts = by_judge.setdefault(judge, {}).setdefault(question, {})
-            verdicts.setdefault(edit, parse(Answer.recorded(row["answer"]), rubric))
+    for row in store.export():
+        if "part" in row:
+            backends[row["part"]] = str(row["body"].get("backend", ""))
+            continue
+        body = row["request"]
+        edit = pixels.get(body["images"].get("edit", ""))
+        if edit is None or body["repeat"] or row["ask"]:
+            continue
+        rubric = given.get(row["rubric"]) or load_rubric(row["rubric"])
+        question, judge = rubric.question.value, body["judge"]
+        names[judge] = row["model"] or backends[judge]
+        if digests.setdefault(judge, {}).setdefault(question, rubric.digest) != rubric.digest:
+            problems.append(_several(path, f"rubrics of {question} by {names[judge]}"))
+        if prompts.setdefault((judge, question, edit), body["prompt"]) != body["prompt"]:
+            problems.append(_several(path, f"instructions about {edit} by {names[judge]}"))
+        verdicts = by_judge.setdefault(judge, {}).setdefault(question, {})
+        verdicts.setdefault(edit, parse(Answer.recorded(row["answer"]), rubric))
     if problems:
         raise InputError(f"{path}: {len(problems)} problem(s)", list(dict.fromkeys(problems)))
     return [
@@ -293,9 +322,9 @@ def read_recorded(path: Path, *, name: str, rubrics: Sequence[str]) -> Judgement
     Scores stand in the order of the grades in the rubric's decision. Other shapes are undecided, never repaired.
     """
     if not rubrics:
-        fix = 'rubrics = ["viescore-sc/v1", "viescore-pq/v1"]'
         raise InputError(
-            f"{path}: expected the rubrics by which to read recorded answers; found none; say {fix}"
+            f"{path}: expected the rubrics by which to read recorded answers; found none; name one for each question: "
+            '--rubric NAME/vN --rubric NAME/vN (in a study file rubrics = ["NAME/vN", "NAME/vN"]); isr prompts lists them'
         )
     pair = load_pair(tuple(rubrics))
     verdicts: dict[str, dict[str, Verdict]] = {q: {} for q in QUESTIONS}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -28,7 +29,8 @@ _TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 class Assets:
     """The pictures of a report by number; ``urls[0]`` is no picture. ``page``: the folder of the report.
 
-    auto: embedded while they fit into ``most`` bytes, linked after that.
+    auto: embedded while they fit into ``most`` bytes, linked after that. links: where else each picture lies, by its path;
+    then no other is shown.
     """
 
     page: Path
@@ -37,6 +39,7 @@ class Assets:
     urls: list[str] = field(default_factory=lambda: [""])
     spent: int = 0
     full: bool = False
+    links: Mapping[str, str] | None = None
     _known: dict[str, int] = field(default_factory=dict)
 
     def add(self, root: Path | None, path: str) -> int:
@@ -45,7 +48,8 @@ class Assets:
             return 0
         key = f"{root}\0{path}"
         if key not in self._known:
-            self._known[key] = self._number(self._url(root, path))
+            url = self._url(root, path) if self.links is None else quote(self.links.get(path, ""))
+            self._known[key] = self._number(url)
         return self._known[key]
 
     def difference(self, root: Path | None, source: str, protected: str) -> int:
@@ -54,6 +58,8 @@ class Assets:
         Files that are shown as they are need none: the page makes it of their own pixels.
         """
         if root is None or not source or not protected or self.mode in ("none", "link") or self.full:
+            return 0
+        if self.links is not None:
             return 0
         files = [_inside(root, source), _inside(root, protected)]
         if any(f is None for f in files) or all(f.stat().st_size <= AS_IT_IS for f in files if f):

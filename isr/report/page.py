@@ -25,7 +25,8 @@ from isr.report.forest import Block, blocks, percent, treatment_title
 from isr.report.gallery import gallery, packed, script_json
 from isr.report.paper import estimates_csv, latex, methods
 from isr.report.people import People, find_labels, people
-from isr.report.runs import ReportRun, judge_codes, told_apart
+from isr.report.runs import ReportRun, judge_codes, picture_mode, told_apart, without_images
+from isr.scoring.bundled import NO_IMAGES, fill
 from isr.scoring.judge_words import details
 from isr.scoring.outcomes import Outcomes
 from isr.scoring.result import Part
@@ -37,11 +38,15 @@ PARTS = tuple(figures.TONES)
 
 @dataclass(frozen=True)
 class Options:
-    """How a report is made. ``labels``: a file; by default the one beside the run."""
+    """How a report is made. ``labels``: a file; by default the one beside the run.
+
+    ``links``: of a page that lies in a bundle, where each image lies there, by its path in the metadata.
+    """
 
     assets: Mode = "auto"
     labels: Path | None = None
     title: str = ""
+    links: Mapping[str, str] | None = None
 
 
 def write_report(runs: Sequence[ReportRun], out: Path, options: Options | None = None) -> Path:
@@ -56,7 +61,10 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
     """The HTML of a report that will lie in ``folder``."""
     file = options.labels or find_labels(runs)
     found = people(runs, file) if file is not None else None
-    assets = Assets(page=folder, mode=options.assets)
+    assets = Assets(page=folder, mode=picture_mode(runs, options.assets), links=options.links)
+    for run in runs:
+        fill(run.root)
+    bare = [f"{name}: {NO_IMAGES}" for name in without_images(runs)]
     data = gallery(runs, assets, found.labels if found else None)
     rows = blocks(runs)
     level = runs[0].level
@@ -95,6 +103,7 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
         style=style,
         script=script,
         policy=policy(style, script),
+        bare=["This page lies in a bundle without images; isr report BUNDLE --data EDIT_DIR shows them"] if options.links == {} else bare,
         span=_span,
         cell=_cell,
     )  # fmt: skip

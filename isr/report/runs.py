@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from isr.edits.metadata import metadata_file, read_rows
-from isr.errors import InputError
+from isr.errors import InputError, UsageError
 from isr.judging.qualification import FILE, FOLDER, read_qualification
+from isr.report.assets import Mode
+from isr.scoring.bundle_file import is_bundle
+from isr.scoring.bundled import beside, bundle_of, is_bare, table_in
 from isr.scoring.estimates import Frame, Rates, Settings
 from isr.scoring.judge_words import Answered, named, recorded
 from isr.scoring.outcomes import Outcomes, majority, of_rows, repeats
@@ -134,12 +137,12 @@ def _spelt(text: str) -> str:
 def read_report_run(path: Path, data: Path | None = None) -> ReportRun:
     """The run at a path (see ``find_run``). Raises ``InputError`` if its files are not those of one run.
 
-    data: the edit directory; by default that of the run's record, else the folder's name without ``.isr``.
+    data: the edit directory, or a bundle with images; by default that of the run's record, else the folder's name without ``.isr``.
     """
     stored = read_stored(path)
     folder, result = stored.folder, stored.result
-    root = data if data is not None else _root(folder, stored.record)
-    if data is not None and not data.is_dir():
+    root = table_in(data) if data is not None else _root(folder, stored.record)
+    if data is not None and root is not None and not root.is_dir():
         raise InputError(f"--data {data}: expected the edit directory; found no folder; check the path")
     return ReportRun(
         folder=folder,
@@ -162,13 +165,39 @@ def named_runs(runs: Sequence[ReportRun]) -> list[ReportRun]:
 
 
 def _root(folder: Path, record: Mapping[str, Any]) -> Path | None:
+    if bundle := bundle_of(folder):
+        return table_in(bundle)
     named = (record.get("options") or {}).get("directory")
     home = home_of(folder)
     beside = home.parent / home.name.removesuffix(".isr") if home.name.endswith(".isr") else None
     for root in (folder / named if isinstance(named, str) and named else None, beside):
-        if root is not None and root.is_dir():
-            return root
+        if root is not None and (root.is_dir() or is_bundle(root)):
+            return table_in(root)
     return None
+
+
+def report_file(run: ReportRun) -> Path:
+    """Where the report of a run lies: in its folder; of a bundle, beside it."""
+    bundle = bundle_of(run.folder)
+    return run.folder / "report.html" if bundle is None else beside(bundle, ".report.html")
+
+
+def without_images(runs: Sequence[ReportRun]) -> list[str]:
+    """The names of the bundles that hold no images, where no folder of them was given."""
+    return [bundle.name for run in runs if is_bare(run.root) and (bundle := bundle_of(run.root))]
+
+
+def picture_mode(runs: Sequence[ReportRun], mode: Mode) -> Mode:
+    """How pictures are shown: those of a bundle are embedded, since no link leads into a zip.
+
+    Raises ``UsageError`` where links are asked for.
+    """
+    bundles = [bundle for run in runs if (bundle := bundle_of(run.root))]
+    if bundles and mode == "link":
+        raise UsageError(
+            f"--assets link: expected a folder to link to; found {bundles[0]}; unpack it with isr unbundle, or embed"
+        )
+    return "embed" if bundles and mode == "auto" else mode
 
 
 def _probes(folder: Path, result: Result) -> dict[str, Mapping[str, Any]]:

@@ -95,7 +95,7 @@ def of_stored(stored: StoredRun) -> FinishedRun:
     signature = stored.result.signature
     said = tuple(f"{level}: {plain(text)}" for level, text in stored.result.told)
     return FinishedRun(
-        path=stored.folder.resolve(),
+        path=stored.place.resolve(),
         digest=stored.digest,
         signature=signature,
         treatments=treatments,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isr.errors import InputError, UsageError
+from isr.scoring.bundled import origin
 from isr.scoring.judge_words import named
 from isr.scoring.places import RESULT, age, finished_at, home_at, run_folders
 from isr.scoring.result import Result
@@ -62,7 +63,7 @@ def _listed(folder: Path) -> Listed:
     except InputError as error:
         return Listed(folder=folder, finished_at=when, judge="", state=str(error))
     return Listed(
-        folder=folder,
+        folder=origin(folder),
         finished_at=when,
         judge=", ".join(map(named, result.judges)),
         state=_state(result),

@@ -16,6 +16,8 @@ from typing import Any
 
 from isr.files import clear_partials, file_digest
 from isr.reading import Unreadable, read_json
+from isr.scoring.bundle_file import is_bundle
+from isr.scoring.bundled import beside, run_in
 
 log = logging.getLogger("isr")
 RUNS = "runs"
@@ -57,7 +59,9 @@ def run_folders(home: Path) -> list[Path]:
 
 
 def home_at(path: Path) -> Path:
-    """The home that a path means: itself, or ``DIR.isr`` beside the edit directory ``DIR``."""
+    """The home that a path means: itself, ``DIR.isr`` beside the edit directory ``DIR``, or what is in a bundle."""
+    if is_bundle(path):
+        return run_in(path)
     beside = folder_beside(path)
     runs = (
         path.absolute().name.endswith(HOME_END) and (path / RUNS).is_dir()
@@ -67,10 +71,12 @@ def home_at(path: Path) -> Path:
 
 
 def folder_beside(path: Path, end: str = HOME_END) -> Path:
-    """The folder of results beside an edit directory: its own name with ``end``, whatever path leads to it.
+    """The folder of results beside an edit directory: its own name with ``end``, whatever path leads to it; of a bundle, without ``.zip``.
 
     ``.`` and a link mean what they lead to. A folder that 0.1.0 made beside a link is used further.
     """
+    if is_bundle(path):
+        return beside(path, end)
     plain = Path(os.path.normpath(path))
     named = Path(f"{plain}{end}")
     if ".." not in path.parts and plain.name and not plain.is_symlink():
@@ -89,10 +95,13 @@ def clear_killed(home: Path) -> None:
 
 
 def find_run(path: Path) -> Path:
-    """The folder of the run that a path means: its own, or of a home the newest run, which is said in the log.
+    """The folder of the run that a path means: its own, or of a home the newest run, which is said in the log; or
+    what is in a bundle, for the time that ``bundled.released`` lasts.
 
     A path without any run comes back as it is: its reader says what is missing.
     """
+    if is_bundle(path):
+        return run_in(path)
     if path.name in FILES and (path.is_file() or (path.name == RESULT and not path.exists())):
         return path.parent
     home = home_at(path)

@@ -34,6 +34,7 @@ from isr.judging.rubrics import keep_rubrics
 from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration, require_match, uncalibrated
 from isr.reading import read_bytes
+from isr.scoring.bundled import edits_in, released
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
 from isr.scoring.metrics import Measured, annotate, open_measures, require_captions
@@ -135,8 +136,9 @@ def prepare(
 
     recalibrations = tuple(read_recalibration(path) for path in options.calibrations)
     watch.stage("reading and checking images")
+    root = edits_in(options.directory)
     directory = load_edits(
-        options.directory,
+        root,
         rubrics=options.rubrics or None,
         skip_invalid=options.skip_invalid,
         cache=options.home / CACHE,
@@ -144,7 +146,7 @@ def prepare(
     )
     require(directory.findings, options.accept, str(options.directory))
     accepted = frozenset(f.kind for f in directory.findings if f.level is Level.REFUSAL)
-    rubrics = rubrics_of(options.directory, options.rubrics)
+    rubrics = rubrics_of(root, options.rubrics)
     require_match(recalibrations, panel.members, rubrics)
     for line in uncalibrated(recalibrations, panel.members, rubrics):
         log.warning("%s", line)
@@ -168,7 +170,7 @@ def prepare(
         check_images(edits, ordered, settings)
         settings = replace(settings, family=len({e.treatment for e in edits}))
     plan = Plan(
-        root=options.directory,
+        root=root,
         edits=edits,
         rubrics=rubrics,
         panel=panel,
@@ -188,7 +190,11 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
     Raises ``IsrError`` if nothing could be asked. A judge that fails later ends the asking: what was received is
     scored and written, and ``Run.trouble`` holds the error.
     """
-    watch = watch or Watch()
+    with released(keep=True):  # a bundle's images stay, whatever ends beside it
+        return await _run(options, watch or Watch())
+
+
+async def _run(options: Options, watch: Watch) -> Run:
     clock = Clock()
     check_options(options)
     measures = await asyncio.to_thread(open_measures, options) if options.metrics else None

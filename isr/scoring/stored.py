@@ -15,6 +15,7 @@ from isr.canonical import sha256_bytes, sha256_json
 from isr.errors import InputError, Problem
 from isr.files import write_text
 from isr.reading import MAX_TABLE, Unreadable, read_bytes
+from isr.scoring.bundled import origin
 from isr.scoring.edits_csv import rows_of
 from isr.scoring.metrics_csv import METRICS, read_metrics
 from isr.scoring.places import RESULT, TABLE, find_run, read_record
@@ -34,6 +35,11 @@ class StoredRun:
     result: Result
     result_bytes: bytes
     table_bytes: bytes
+
+    @property
+    def place(self) -> Path:
+        """Where people find it: its folder, or the bundle that it was read from."""
+        return origin(self.folder)
 
     @property
     def digest(self) -> str:
@@ -81,8 +87,8 @@ def read_stored(path: Path) -> StoredRun:
         result_bytes = read_bytes(folder / RESULT)
     except Unreadable as error:
         if folder.is_file():
-            fix = "give the folder of the run; of a bundle, isr verify computes every number again"
-            problem = Problem(str(folder), "", "the folder of a run", "a file", fix)
+            fix = "give the folder of the run, or a bundle of it"
+            problem = Problem(str(folder), "", "the folder of a run, or a bundle", "another file", fix)
         else:
             why = error.found
             problem = Problem(str(folder / RESULT), "", "the folder of a run", why, "run isr score")

@@ -7,10 +7,10 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from isr.bundle.archive import MANIFEST, Bundle
 from isr.bundle.opened import Verification
 from isr.bundle.verify import verify
 from isr.canonical import sha256_bytes
+from isr.scoring.bundle_file import MANIFEST, Bundle
 
 
 def rewritten(path: Path, change: Callable[[str, bytes], bytes | None], *, relist: bool = False) -> Path:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from isr.bundle.archive import MANIFEST
 from isr.bundle.verify import lines
 from isr.judging.store_format import answer_digest, fields_of, text_of
+from isr.scoring.bundle_file import MANIFEST
 from isr.types import Answer
 from tests.bundle.bundles import found, rewritten
 

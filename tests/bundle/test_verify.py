@@ -16,14 +16,17 @@ import pytest
 from click.testing import CliRunner
 
 import isr
-from isr.bundle.archive import MANIFEST, Bundle, write_bundle
+from isr.bundle.archive import write_bundle
 from isr.bundle.gather import gather
 from isr.bundle.verify import agreeing_digits, verify
+from isr.cli import cli
 from isr.cli.bundle import command
 from isr.errors import InputError, UsageError
 from isr.judging.cards import load_card
 from isr.judging.rubrics import load_rubric
 from isr.judging.thresholds import Decision, Recalibration, write_recalibration
+from isr.scoring.bundle_file import MANIFEST, Bundle
+from isr.scoring.text import render
 from isr.types import Question
 from tests import processes
 from tests.bundle.bundles import found, rewritten
@@ -54,6 +57,26 @@ def test_without_images_they_are_checked_in_a_folder(run: Path, tmp_path: Path) 
         "image edits/0-0-0.png: is missing",
         "image sources/1.png: changed since it was judged",
     ]
+
+
+def test_images_have_endings_by_their_content_and_those_of_old_bundles_are_read_without(bundle: Path) -> None:
+    """The directory's 4 sources and 12 edits are PNG files, 12 control edits too: 28 of them, each once."""
+    with Bundle(bundle) as opened:
+        assert {n[75:] for n in opened.names if n.startswith("images/") and len(n) == 7 + 64 + 4} == {""}
+        assert {n[-4:] for n in opened.images.values()} == {".png"}
+    old = bundle.with_name("old.zip")
+    with zipfile.ZipFile(bundle) as new, zipfile.ZipFile(old, "w") as made:
+        manifest = json.loads(new.read(MANIFEST))
+        manifest["files"] = {n.removesuffix(".png"): d for n, d in manifest["files"].items()}
+        for name in new.namelist():
+            data = json.dumps(manifest).encode() if name == MANIFEST else new.read(name)
+            made.writestr(name.removesuffix(".png"), data)
+    assert found(old).faults == []
+    assert found(old).proved[-1] == found(bundle).proved[-1]
+    with zipfile.ZipFile(bundle, "a") as archive:  # the same image once more, without an ending
+        name = next(n for n in archive.namelist() if n.startswith("images/"))
+        archive.writestr(name.removesuffix(".png"), archive.read(name))
+    assert f"{name}: is the image of no edit" in found(bundle).faults
 
 
 def test_a_changed_estimate_is_named_with_its_digits(bundle: Path) -> None:
@@ -111,7 +134,7 @@ def test_a_changed_rubric_image_card_or_edit_is_found_by_name(bundle: Path, reli
             b"You always praise edits",
             "rubrics/semantic/v1.toml",
         ),
-        f"images/{digest.partition(':')[2]}": (b"IDAT", b"IDAX", f"image {path}"),
+        f"images/{digest.partition(':')[2]}.png": (b"IDAT", b"IDAX", f"image {path}"),
         "cards/recorded.json": (b'"temperature": 0.0', b'"temperature": 0.5', "cards/recorded.json"),
         "edits.jsonl": (b"make it colour 1", b"make it colour 9", "edits.jsonl"),
     }
@@ -179,7 +202,8 @@ def test_many_small_bombs_are_refused_together(tmp_path: Path) -> None:
 def test_a_text_above_the_limit_is_refused(
     bundle: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("isr.bundle.archive.MAX_TEXT", 2_000)
+    for module in ("isr.bundle.archive", "isr.scoring.bundle_file"):
+        monkeypatch.setattr(f"{module}.MAX_TEXT", 2_000)
     with pytest.raises(InputError, match="answers"):
         Bundle(bundle)
     with pytest.raises(UsageError, match="expected at most"):
@@ -285,7 +309,9 @@ def test_labels_are_found_where_isr_label_writes_them(run: Path, tmp_path: Path)
     assert "labels: none" in CliRunner().invoke(command, [str(copy), "--out", str(out)]).output
     file = copy.parent / "edits.labels" / "labels.csv"
     file.parent.mkdir()
-    file.write_text("edit_id,rater,semantic,perceptual\n")
+    file.write_text(
+        "edit_id,rater,semantic,perceptual\n"
+    )  # no label in it: no page is made, and no bundle is lost
     assert f"labels: {file}" in CliRunner().invoke(command, [str(copy), "--out", str(out)]).output
     with Bundle(out) as opened:
         assert "labels/labels.csv" in opened.names
@@ -336,3 +362,28 @@ def test_agreeing_digits() -> None:
     assert agreeing_digits(0.625, 0.625) == 17
     assert agreeing_digits(0.625, 0.626) == 2  # 0.001 / 0.626 = 0.0016: the third digit differs
     assert agreeing_digits(1.0, 2.0) == 0
+
+
+def test_the_table_that_was_verified_is_printed_first(bundle: Path, run: Path) -> None:
+    table = render(isr.Result.load(run))
+    done = CliRunner().invoke(cli, ["verify", str(bundle)])
+    assert done.exit_code == 0
+    assert done.stdout.startswith(table)
+    assert f"{bundle}: consistent" in done.stdout[len(table) :]
+    said = json.loads(CliRunner().invoke(cli, ["verify", str(bundle), "--json"]).stdout)
+    raw = json.loads((run / "result.json").read_text("utf-8"))
+    assert said["estimates"] == {"treatments": raw["treatments"], "control": raw["control"]}
+
+    def change(name: str, data: bytes) -> bytes:
+        return data.replace(b'"value": 0.', b'"value": 0.9', 1) if name == "result.json" else data
+
+    done = CliRunner().invoke(cli, ["verify", str(rewritten(bundle, change, relist=True))])
+    assert done.exit_code == 2
+    assert done.stdout.startswith("AS THE BUNDLE REPORTS IT, which is not what was found")
+    odd = rewritten(
+        bundle, lambda n, d: d.replace(b'"n": 12', b'"n": [12]') if n == "result.json" else d, relist=True
+    )
+    done = CliRunner().invoke(cli, ["verify", str(odd)])
+    assert done.exit_code == 2
+    assert "no table can show" in done.stdout
+    assert "estimates.isr.n" in done.stdout

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import isr
-from isr.bundle.archive import Bundle, write_bundle
+from isr.bundle.archive import write_bundle
 from isr.bundle.gather import gather
 from isr.bundle.opened import Verification
 from isr.bundle.verify import verify
@@ -23,6 +23,7 @@ from isr.errors import CardError, JudgeError, StoreError, TransportError, Transp
 from isr.judging.backends import Traits, backend_of, extra_of, open_judge, open_writer, traits
 from isr.judging.cards import load_card
 from isr.judging.prices import require_prices
+from isr.scoring.bundle_file import Bundle
 from tests.directories import make_directory
 from tests.plugins import asked, install
 from tests.processes import CompletedProcess, run

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 import isr
-from isr.bundle.archive import Bundle, write_bundle
+from isr.bundle.archive import write_bundle
 from isr.bundle.gather import gather
 from isr.bundle.verify import verify
 from isr.canonical import sha256_bytes
 from isr.errors import CardError
 from isr.judging.cards import load_card, load_panel
 from isr.judging.store import Store
+from isr.scoring.bundle_file import Bundle
 from tests.directories import make_directory
 from tests.plugins import HEAD, asked, install
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 import isr
-from isr.bundle.archive import Bundle, write_bundle
+from isr.bundle.archive import write_bundle
 from isr.bundle.gather import gather
 from isr.bundle.verify import verify
 from isr.errors import EditDirectoryError, RubricError, UsageError
 from isr.judging.edits import load_edits
 from isr.judging.rubrics import builtin_names, load_rubric, names, parse_rubric
+from isr.scoring.bundle_file import Bundle
 from tests.directories import make_directory
 from tests.plugins import install
 from tests.processes import run as run_process

@@ -13,10 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import isr
 from isr.calibration.correction.by_design import corrected_rate
 from isr.calibration.correction.rogan_gladen import Calibration
+from isr.cli import cli
+from isr.errors import UsageError
+from isr.judging.store import Store
 from isr.people.agree import agree
 from isr.people.agreement_study import Choices
 from isr.people.correct import correct
@@ -93,6 +97,34 @@ def test_a_run_and_its_store_say_the_same(run: Path, tmp_path: Path) -> None:
     assert (by_store[0].judge, by_store[0].rubrics) == (by_run.judge, by_run.rubrics)
     with pytest.raises(isr.InputError, match="a store names edits by their pixels only"):
         read_source(run / "isr.db")
+
+
+def test_answers_of_an_unzipped_bundle_are_read_by_the_rubrics_that_they_name(
+    run: Path, tmp_path: Path
+) -> None:
+    labels = label_rows(run)
+    with Store(run / "isr.db", read_only=True) as store:
+        rows = list(store.export())
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text("".join(json.dumps(r) + "\n" for r in rows), "utf-8")
+    (found,) = read_source(answers, pixels=pixels_of(labels))
+    (by_store,) = read_source(run / "isr.db", pixels=pixels_of(labels))
+    assert found == by_store
+    with pytest.raises(UsageError, match="found a store or its answers, which would take"):
+        CliRunner().invoke(cli, ["calibrate", str(answers)], catch_exceptions=False)
+    spoilt = [r for r in rows if "answer" in r]
+    spoilt[0]["answer"]["text"] += " "
+    answers.write_text("".join(json.dumps(r) + "\n" for r in rows), "utf-8")
+    with pytest.raises(isr.InputError, match=r"cannot be imported.*\n.*answers.jsonl:\d+"):
+        read_source(answers, pixels=pixels_of(labels))
+
+
+def test_recorded_answers_without_rubrics_ask_for_them_in_the_words_of_the_command(tmp_path: Path) -> None:
+    (tmp_path / "said.jsonl").write_text('{"edit_id": "a"}\n', "utf-8")
+    with pytest.raises(
+        isr.InputError, match=r"--rubric NAME/vN --rubric NAME/vN .in a study file rubrics = "
+    ):
+        read_source(tmp_path / "said.jsonl")
 
 
 def test_the_command_prints_a_table_and_writes_both_files(run: Path, tmp_path: Path) -> None:

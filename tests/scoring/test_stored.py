@@ -207,8 +207,9 @@ def test_a_home_reads_its_newest_run_and_says_which(tmp_path: Path, caplog: pyte
 def test_a_file_that_is_no_run_is_told_as_one(tmp_path: Path) -> None:
     (tmp_path / "a.bundle.zip").write_bytes(b"")
     refused = command("compare", tmp_path / "a.bundle.zip", tmp_path)
-    assert "a.bundle.zip: expected the folder of a run; found a file; give the folder" in str(
-        refused.exception
+    assert (
+        "a.bundle.zip: expected the folder of a run, or a bundle; found another file; give the folder"
+        in str(refused.exception)
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import isr
-from isr.bundle.archive import Bundle, write_bundle
+from isr.bundle.archive import write_bundle
 from isr.bundle.gather import gather
 from isr.bundle.verify import verify
 from isr.errors import InputError, UsageError
@@ -24,6 +24,7 @@ from isr.people.correct import correct
 from isr.people.judgements import read_source
 from isr.report.paper import methods
 from isr.report.runs import read_report_run
+from isr.scoring.bundle_file import Bundle
 from isr.scoring.estimates import Settings
 from isr.scoring.listing import runs_of
 from isr.scoring.options import Options, check_options
