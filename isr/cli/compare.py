@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of the sign-flip test where sums of images are no whole numbers.",
 )
+@click.option("--latex", "as_latex", is_flag=True, help="Print the table of all pairs for a paper.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     runs: tuple[Path, ...],
@@ -89,6 +90,7 @@ def command(
     level: float,
     seed: int,
     as_json: bool,
+    as_latex: bool,
     **options: Any,
 ) -> None:
     """Compare every treatment in the results' folders RUN... with every other.
@@ -101,6 +103,7 @@ def command(
     isr compare sifm.isr photoguard.isr
     isr compare all_methods.isr --baseline noise --by editor
     isr compare all_methods.isr --choose
+    isr compare all_methods.isr --latex
     isr compare all_methods.isr --labels labels.csv --design random
     """
     import json
@@ -128,7 +131,14 @@ def command(
         runs, labels_of(options, files) if files else None, baseline=baseline, by=columns, choose=choose, level=level,
         seed=seed, **{name: options[name] for name in names},
     )  # fmt: skip
-    if as_json:
+    if as_json and as_latex:
+        raise UsageError("isr compare: expected --json or --latex; found both; give one")
+    if as_latex:
+        from isr.report.comparison import of_comparison
+        from isr.report.comparison_paper import latex_pairs
+
+        click.echo(latex_pairs(of_comparison(found, level)), nl=False)
+    elif as_json:
         click.echo(json.dumps(_finite(found.as_dict()), indent=1, allow_nan=False))
     else:
         click.echo("\n".join(_lines(found, level)))

@@ -47,16 +47,18 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
     if options["serve"]:
         _serve(runs, options["port"])
         return
+    from isr.report.comparison import compared
     from isr.report.page import Options, write_report
     from isr.report.paper import estimates_csv, latex, methods
     from isr.report.runs import named_runs, read_report_run
     from isr.spreadsheet import csv_safe
 
     found = named_runs([read_report_run(path, data) for path in runs])
+    pairs = compared(found) if any(options[n] for n in ("as_latex", "as_csv", "as_methods")) else ()
     printed: dict[str, Callable[[], str]] = {
-        "as_latex": lambda: latex(found),
-        "as_csv": lambda: (csv_safe if options["csv_safe"] else str)(estimates_csv(found)),
-        "as_methods": lambda: "\n\n".join(methods(run) for run in found) + "\n",
+        "as_latex": lambda: latex(found, pairs),
+        "as_csv": lambda: (csv_safe if options["csv_safe"] else str)(estimates_csv(found, pairs)),
+        "as_methods": lambda: "\n\n".join(methods(found, pairs)) + "\n",
     }
     for name, text in printed.items():
         if options[name]:

@@ -20,12 +20,14 @@ from isr.judging.cards import load_card
 from isr.judging.rubrics import Rubric, load_rubric
 from isr.report import figures
 from isr.report.assets import Assets, Mode
+from isr.report.comparison import Compared, compared
 from isr.report.figures import Figure
-from isr.report.forest import Block, blocks, percent, treatment_title
+from isr.report.forest import Block, blocks, percent
 from isr.report.gallery import gallery, packed, script_json
+from isr.report.names import full_names, row_names
 from isr.report.paper import estimates_csv, latex, methods
 from isr.report.people import People, find_labels, people
-from isr.report.runs import ReportRun, judge_codes, told_apart
+from isr.report.runs import ReportRun, judge_codes, spelt, told_apart
 from isr.scoring.outcomes import Outcomes
 from isr.scoring.result import Part
 from isr.scoring.text import ROWS
@@ -41,6 +43,7 @@ class Options:
     assets: Mode = "auto"
     labels: Path | None = None
     title: str = ""
+    comparisons: tuple[Compared, ...] | None = None  # by default every treatment against every other
 
 
 def write_report(runs: Sequence[ReportRun], out: Path, options: Options | None = None) -> Path:
@@ -58,6 +61,7 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
     assets = Assets(page=folder, mode=options.assets)
     data = gallery(runs, assets, found.labels if found else None)
     rows = blocks(runs)
+    pairs = compared(runs) if options.comparisons is None else options.comparisons
     level = runs[0].level
     bars = list(_decompositions(runs))
     drawn = [
@@ -86,9 +90,11 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
         packed=packed(data),
         images=script_json(assets.urls),
         entries=len(data["entries"]),
-        downloads=script_json({f.name: {"svg": f.svg, "csv": f.csv} for f in drawn} | _tables(runs)),
-        methods=[methods(run) for run in runs],
-        latex=latex(runs),
+        downloads=script_json({f.name: {"svg": f.svg, "csv": f.csv} for f in drawn} | _tables(runs, pairs)),
+        methods=methods(runs, pairs),
+        latex=latex(runs, pairs),
+        comparisons=pairs,
+        full=full_names(runs),
         pinned=any(r.result.control is None for r in runs),
         stopped=all(r.result.until for r in runs),
         style=style,
@@ -100,8 +106,8 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
     return page
 
 
-def _tables(runs: Sequence[ReportRun]) -> dict[str, dict[str, str]]:
-    return {"estimates": {"csv": estimates_csv(runs)}}
+def _tables(runs: Sequence[ReportRun], pairs: Sequence[Compared]) -> dict[str, dict[str, str]]:
+    return {"estimates": {"csv": estimates_csv(runs, pairs)}}
 
 
 def policy(style: str, script: str) -> str:
@@ -136,8 +142,10 @@ def _environment() -> Any:
     made.filters["percent"] = percent
     made.filters["own"] = Markup  # text of this package, not of the data
     made.filters["at"] = lambda value: f"{100 * min(max(value, 0.0), 1.0):.2f}%"
-    made.filters["reason"] = lambda text: text.replace("_", " ")
-    made.filters["title_of"] = treatment_title
+    made.filters["p"] = text.p_value
+    made.filters["points"] = text.difference
+    made.filters["points_span"] = text.difference_interval
+    made.filters["reason"] = lambda word: word.replace("_", " ")
     return made
 
 
@@ -160,10 +168,10 @@ def _cell(i: Any) -> str:
 
 
 def _decompositions(runs: Sequence[ReportRun]) -> Iterator[tuple[str, dict[str, int]]]:
-    for run in runs:
+    for run, names in zip(runs, row_names(runs), strict=True):
         prefix = f"{run.name}: " if len(runs) > 1 else ""
         for part in run.result.treatments:
-            yield prefix + treatment_title(part.treatment), _counted(run.outcomes(run.of(part.treatment)))
+            yield prefix + names[spelt(part.treatment)], _counted(run.outcomes(run.of(part.treatment)))
         if run.result.control is not None:
             yield f"{prefix}control edits", _counted(run.outcomes(run.controls))
 
@@ -211,9 +219,9 @@ class Line:
 
 
 def _estimates(runs: Sequence[ReportRun]) -> Iterator[tuple[str, list[Line]]]:
-    for run in runs:
+    for run, names in zip(runs, row_names(runs), strict=True):
         prefix = f"{run.name}: " if len(runs) > 1 else ""
-        parts: list[tuple[str, Part]] = [(treatment_title(t.treatment), t) for t in run.result.treatments]
+        parts: list[tuple[str, Part]] = [(names[spelt(t.treatment)], t) for t in run.result.treatments]
         if run.result.control is not None:
             parts.append(("control edits (made without protection)", run.result.control))
         for title, part in parts:
@@ -224,9 +232,9 @@ def _estimates(runs: Sequence[ReportRun]) -> Iterator[tuple[str, list[Line]]]:
 
 
 def _undecided(runs: Sequence[ReportRun]) -> Iterator[tuple[str, str, int, int, list[Mapping[str, Any]]]]:
-    for run in runs:
+    for run, names in zip(runs, row_names(runs), strict=True):
         prefix = f"{run.name}: " if len(runs) > 1 else ""
-        parts: list[tuple[str, Part]] = [(treatment_title(t.treatment), t) for t in run.result.treatments]
+        parts: list[tuple[str, Part]] = [(names[spelt(t.treatment)], t) for t in run.result.treatments]
         if run.result.control is not None:
             parts.append(("control edits", run.result.control))
         for title, part in parts:
