@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from isr import text
 from isr.errors import IsrError
 from isr.people.compared import compare_finished
+from isr.people.confirm_text import details
+from isr.report.corrected import LabelsGiven
 from isr.report.names import Names, pair_names
 from isr.report.runs import ReportRun, spelt
 from isr.scoring.comparison import Comparison, Confirmed
 from isr.scoring.finished import SHARED, contenders, require_fixed
 from isr.signature import Signature
 from isr.stats.paired import PairedComparison
+from isr.stats.rows import Prompts
 
 MOST_PAIRS = 120
 """Pairs of methods that a page has room for; of more, those who wrote it name the baseline."""
@@ -69,6 +72,11 @@ class Compared:
         return f"{100 * share * self.reach:+g}" if share else "0"
 
     @property
+    def confirmed(self) -> bool:
+        """Whether a difference is corrected by people's labels."""
+        return any(row.people is not None and row.people.corrected is not None for row in self.rows)
+
+    @property
     def several(self) -> bool:
         """Whether there are pairs to be adjusted together."""
         return len(self.rows) > 1
@@ -98,6 +106,8 @@ class Compared:
 def _drawn(row: PairRow) -> Iterator[float | None]:
     yield from (row.found.difference.value, row.found.difference.low, row.found.difference.high)
     yield from (row.found.simultaneous.low, row.found.simultaneous.high)
+    if row.people is not None and row.people.corrected is not None:
+        yield from (row.people.corrected.value, row.people.corrected.low, row.people.corrected.high)
 
 
 def _said(row: PairRow, level: float) -> Iterator[str]:
@@ -106,6 +116,10 @@ def _said(row: PairRow, level: float) -> Iterator[str]:
         yield from row.found.difference.notes
     if row.found.open is not None:
         yield text.left_open(row.found.open, level)
+    if row.people is not None:
+        if row.people.corrected is None:
+            yield f"not corrected by people's labels: {row.people.refused}"
+        yield from details(row.people, level)
 
 
 def _whose(rows: Sequence[PairRow], every: int) -> str:
@@ -114,10 +128,10 @@ def _whose(rows: Sequence[PairRow], every: int) -> str:
     return f"{rows[0].first} - {rows[0].second}: " if len(rows) == 1 else f"{len(rows)} pairs: "
 
 
-def compared(runs: Sequence[ReportRun]) -> tuple[Compared, ...]:
+def compared(runs: Sequence[ReportRun], given: LabelsGiven | None = None) -> tuple[Compared, ...]:
     """Every treatment against every other, one family for each instrument that judged; nothing of a single treatment.
 
-    Never raises for runs that cannot be compared: ``reason`` says why in a sentence.
+    given: people's labels, by which each difference is corrected too; where they cannot, a warning says why. Never raises for runs that cannot be compared: ``reason`` says why in a sentence.
     """
     if sum(len(run.treatments) for run in runs) < 2:
         return ()
@@ -126,14 +140,16 @@ def compared(runs: Sequence[ReportRun]) -> tuple[Compared, ...]:
         groups.setdefault(str(run.settings.only(SHARED)), []).append(number)
     names = pair_names(runs)
     found = [
-        _family([runs[i] for i in group], [names[i] for i in group], len(groups) > 1)
+        _family([runs[i] for i in group], [names[i] for i in group], len(groups) > 1, given)
         for group in groups.values()
     ]
     apart = [_apart(runs[a[0]], runs[b[0]]) for a, b in pairwise(groups.values())]
     return (*(f for f in found if f is not None), *apart)
 
 
-def _family(runs: Sequence[ReportRun], names: Sequence[Names], of_several: bool) -> Compared | None:
+def _family(
+    runs: Sequence[ReportRun], names: Sequence[Names], of_several: bool, given: LabelsGiven | None
+) -> Compared | None:
     called = ", ".join(dict.fromkeys(run.name for run in runs)) if of_several else ""
     size = sum(len(run.treatments) for run in runs)
     if size < 2:
@@ -147,8 +163,8 @@ def _family(runs: Sequence[ReportRun], names: Sequence[Names], of_several: bool)
     finished = [run.finished for run in runs]
     try:
         require_fixed("a comparison", {run.name: run.result.signature for run in runs})
-        prompts = "random" if runs[0].settings.get("prompts") == "random" else "fixed"
-        found = compare_finished(finished, prompts=prompts, level=runs[0].level)  # type: ignore[arg-type]
+        plain = compare_finished(finished, prompts=_prompts(runs), level=runs[0].level)
+        found = _confirmed(plain, runs, given)
     except IsrError as error:
         return Compared(runs=called, reason=_sentence(error))
     held = [(some, t) for run, some in zip(finished, names, strict=True) for t in sorted(run.treatments)]
@@ -156,6 +172,27 @@ def _family(runs: Sequence[ReportRun], names: Sequence[Names], of_several: bool)
         c.name: some.get(spelt(t), c.name) for c, (some, t) in zip(contenders(finished), held, strict=True)
     }
     return of_comparison(found, runs[0].level, shown, called)
+
+
+def _prompts(runs: Sequence[ReportRun]) -> Prompts:
+    """Whether the first run's intervals take prompts as a sample: so do its differences."""
+    return "random" if runs[0].settings.get("prompts") == "random" else "fixed"
+
+
+def _confirmed(plain: Comparison, runs: Sequence[ReportRun], given: LabelsGiven | None) -> Comparison:
+    """The comparison with the differences that people would see, or with a warning that says why there are none."""
+    if given is None:
+        return plain
+    try:
+        if (choices := given.choices(runs)) is None:
+            return plain
+        finished = [run.finished for run in runs]
+        return compare_finished(finished, given.labels, choices, prompts=_prompts(runs), level=runs[0].level)
+    except IsrError as error:
+        why = str(error).removeprefix("isr compare --labels: ")
+        return replace(
+            plain, warnings=(*plain.warnings, f"people's labels do not correct the differences: {why}")
+        )
 
 
 def of_comparison(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from isr import text
 from isr.report.comparison import Compared, PairRow
+from isr.scoring.comparison import Confirmed
 from isr.signature import Signature
 from isr.tables import tex, tex_cell, tex_points
 from isr.types import Estimate
@@ -33,6 +34,8 @@ def latex_pairs(found: Compared) -> str:
             place = row.place
             lines.append(rf"\multicolumn{{{len(head)}}}{{l}}{{\textit{{{tex(place)}}}}} \\")
         lines.append(" & ".join(_cells(row, joint=found.several)) + r" \\")
+        if row.people is not None and row.people.corrected is not None:
+            lines.append(" & ".join(_people_cells(row.people, joint=found.several)) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     return "\n".join([*lines, _note(found)]) + "\n"
 
@@ -48,10 +51,23 @@ def _cells(row: PairRow, *, joint: bool) -> Iterator[str]:
     yield from (text.p_value(p).replace("<", "$<$") for p in (row.found.p_value, row.found.p_holm))
 
 
+def _people_cells(people: Confirmed, *, joint: bool) -> Iterator[str]:
+    d, every = people.corrected, people.simultaneous
+    assert d is not None
+    yield r"\quad to people"
+    yield tex_points(d.value, d.low, d.high)
+    if joint:
+        yield "--" if every is None else tex_points(None, every.low, every.high)
+    yield from (str(d.n), str(d.clusters), rf"\multicolumn{{2}}{{r}}{{{people.labels} labels}}")
+    yield from (text.p_value(p).replace("<", "$<$") for p in (people.p_value, people.p_holm))
+
+
 def _note(found: Compared) -> str:
     said = "Won, lost: units immunized under the first only, under the second only."
     if found.several:
         said += f" All hold: these intervals hold together at {found.level:.0%}. Holm: adjusted over {found.family}."
+    if found.confirmed:
+        said += " To people: corrected by their labels of these units."
     return tex_note(said)
 
 
@@ -60,8 +76,12 @@ def tex_note(said: str) -> str:
     return rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize {tex(said)}}}"
 
 
-def pair_rows(found: Compared) -> Iterator[tuple[Estimate, PairRow, str]]:
-    """Each pair as an estimate for the CSV, with the words of its test."""
+Tested = tuple[Estimate, PairRow, str, tuple[object, ...]]
+"""An estimate of the CSV, its pair, its name, and the cells p, p_holm, wins, losses."""
+
+
+def pair_rows(found: Compared) -> Iterator[Tested]:
+    """Each pair as an estimate for the CSV, and as people would see it where labels correct it."""
     for row in found.rows:
         one = row.found
         made = Estimate(
@@ -76,7 +96,21 @@ def pair_rows(found: Compared) -> Iterator[tuple[Estimate, PairRow, str]]:
             identified=None if one.open is None else one.open.identified,
             notes=tuple(dict.fromkeys([*one.difference.notes, *one.notes])),
         )
-        yield made, row, "difference"
+        yield made, row, "difference", (one.p_value, one.p_holm, row.wins, row.losses)
+        people = row.people
+        if people is not None and people.corrected is not None:
+            yield (
+                _estimate(people, found.level), row, "difference_corrected", (people.p_value, people.p_holm, None, None),
+            )  # fmt: skip
+
+
+def _estimate(people: Confirmed, level: float) -> Estimate:
+    d = people.corrected
+    assert d is not None
+    return Estimate(
+        value=d.value, low=d.low, high=d.high, level=level, method=f"{d.method}; {people.labels} labelled units", n=d.n,
+        clusters=d.clusters, bounds=None, identified=people.identified, notes=(*d.notes, *people.notes),
+    )  # fmt: skip
 
 
 def sentences(found: Sequence[Compared]) -> str:
@@ -92,10 +126,16 @@ def _told(found: Compared) -> str:
     parts = Signature.parse(found.signature)
     test = "t-tests" if parts.get("test") == "t" else f"sign-flip tests of whole {found.clusters}"
     prompts = "prompts taken as a sample" if parts.get("prompts") == "random" else "about these prompts"
+    design = parts.get("design")
+    basis = (
+        f"Corrected differences rest on people's labels of both methods' edits (design {design})."
+        if found.confirmed
+        else "These are differences of the judge's verdicts."
+    )
     return (
         f"Methods were compared{where} on the same units (image, prompt, editor, seed, purifier), first minus second, {prompts}, with "
         f"{found.level:.0%} intervals ({kinds}) and p-values by {test}, adjusted by Holm's method over a family of "
-        f"{found.family}: {'; '.join(map(_pair, found.rows))}. These are differences of the judge's verdicts."
+        f"{found.family}: {'; '.join(map(_pair, found.rows))}. {basis}"
     )
 
 
@@ -108,7 +148,17 @@ def _pair(row: PairRow) -> str:
     undecided = f", {row.found.undecided} undecided" if row.found.undecided else ""
     return (
         f"{name}: {text.difference(d.value)} ({text.difference_interval(d)}; p = {text.p_value(row.found.p_value)}, Holm "
-        f"{text.p_value(row.found.p_holm)}; n = {d.n} units of {counted(d.clusters, 'image')}{won}{undecided})"
+        f"{text.p_value(row.found.p_holm)}; n = {d.n} units of {counted(d.clusters, 'image')}{won}{undecided}){_people(row.people)}"
+    )
+
+
+def _people(people: Confirmed | None) -> str:
+    if people is None or people.corrected is None:
+        return ""
+    d = people.corrected
+    return (
+        f", corrected by {counted(people.labels, 'labelled unit')} {text.difference(d.value)} ({text.difference_interval(d)}; "
+        f"p = {text.p_value(people.p_value)}, Holm {text.p_value(people.p_holm)})"
     )
 
 

@@ -21,6 +21,7 @@ from isr.judging.rubrics import Rubric, load_rubric
 from isr.report import figures
 from isr.report.assets import Assets, Mode
 from isr.report.comparison import Compared, compared
+from isr.report.corrected import Corrected, corrected
 from isr.report.figures import Figure
 from isr.report.forest import Block, blocks, percent
 from isr.report.gallery import gallery, packed, script_json
@@ -44,6 +45,9 @@ class Options:
     labels: Path | None = None
     title: str = ""
     comparisons: tuple[Compared, ...] | None = None  # by default every treatment against every other
+    people: Corrected | None = (
+        None  # rates corrected by labels; by default those beside the run, where their plan says how
+    )
 
 
 def write_report(runs: Sequence[ReportRun], out: Path, options: Options | None = None) -> Path:
@@ -61,7 +65,10 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
     assets = Assets(page=folder, mode=options.assets)
     data = gallery(runs, assets, found.labels if found else None)
     rows = blocks(runs)
-    pairs = compared(runs) if options.comparisons is None else options.comparisons
+    confirmed = options.people or corrected(runs, options.labels)
+    pairs = options.comparisons
+    if pairs is None:
+        pairs = compared(runs, confirmed.given if confirmed else None)
     level = runs[0].level
     bars = list(_decompositions(runs))
     drawn = [
@@ -90,10 +97,11 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
         packed=packed(data),
         images=script_json(assets.urls),
         entries=len(data["entries"]),
-        downloads=script_json({f.name: {"svg": f.svg, "csv": f.csv} for f in drawn} | _tables(runs, pairs)),
-        methods=methods(runs, pairs),
-        latex=latex(runs, pairs),
+        downloads=script_json({f.name: {"svg": f.svg, "csv": f.csv} for f in drawn} | _tables(runs, pairs, confirmed)),
+        methods=methods(runs, pairs, confirmed),
+        latex=latex(runs, pairs, confirmed),
         comparisons=pairs,
+        confirmed=confirmed,
         full=full_names(runs),
         pinned=any(r.result.control is None for r in runs),
         stopped=all(r.result.until for r in runs),
@@ -106,8 +114,10 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
     return page
 
 
-def _tables(runs: Sequence[ReportRun], pairs: Sequence[Compared]) -> dict[str, dict[str, str]]:
-    return {"estimates": {"csv": estimates_csv(runs, pairs)}}
+def _tables(
+    runs: Sequence[ReportRun], pairs: Sequence[Compared], people: Corrected | None
+) -> dict[str, dict[str, str]]:
+    return {"estimates": {"csv": estimates_csv(runs, pairs, people)}}
 
 
 def policy(style: str, script: str) -> str:
@@ -143,6 +153,7 @@ def _environment() -> Any:
     made.filters["own"] = Markup  # text of this package, not of the data
     made.filters["at"] = lambda value: f"{100 * min(max(value, 0.0), 1.0):.2f}%"
     made.filters["p"] = text.p_value
+    made.filters["rate_span"] = text.rate_interval
     made.filters["points"] = text.difference
     made.filters["points_span"] = text.difference_interval
     made.filters["reason"] = lambda word: word.replace("_", " ")

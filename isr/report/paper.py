@@ -10,15 +10,16 @@ from isr.canonical import short
 from isr.report.comparison import Compared
 from isr.report.comparison_paper import counted, latex_pairs, pair_rows, tex_note
 from isr.report.comparison_paper import sentences as comparison_sentences
+from isr.report.corrected import Corrected
 from isr.report.names import full_names, row_names, said_name
 from isr.report.population import population
 from isr.report.runs import ReportRun, spelt
-from isr.scoring.result import Part, Result
+from isr.scoring.result import Part, Result, TreatmentPart
 from isr.scoring.row_names import full_name
 from isr.scoring.sequenced import SEQUENCE
 from isr.scoring.text import ROWS
 from isr.tables import csv_table, tex_cell, tex_points
-from isr.types import Estimate, Question
+from isr.types import Estimate, Question, Treatment
 
 CONTROL = "control (no protection)"
 _LABELS = {
@@ -39,13 +40,20 @@ def _parts(runs: Sequence[ReportRun]) -> Iterator[tuple[ReportRun, str, Part]]:
             yield run, CONTROL, run.result.control
 
 
-def latex(runs: Sequence[ReportRun], comparisons: Sequence[Compared] = ()) -> str:
-    """A table with booktabs' rules: rate, interval, decomposition, uplift, n, images, undecided; beneath, each comparison."""
+def latex(
+    runs: Sequence[ReportRun], comparisons: Sequence[Compared] = (), people: Corrected | None = None
+) -> str:
+    """A table with booktabs' rules: rate, interval, decomposition, uplift, n, images, undecided; beneath, each comparison.
+
+    people: where their labels correct a rate, it stands beside that of verdicts.
+    """
+    confirmed = people is not None and any(r.found is not None for r in people.rates)
     several = len(runs) > 1
     head = ["run"] if several else []
     head += [
         "method",
         "ISR (\\%)",
+        *(["to people (\\%)"] if confirmed else []),
         "semantic",
         "perceptual",
         "both",
@@ -62,34 +70,57 @@ def latex(runs: Sequence[ReportRun], comparisons: Sequence[Compared] = ()) -> st
             for r in runs
             for level, text in r.result.told
         ),
-        r"\begin{tabular}{" + "l" * (1 + several) + "rrrrrrrr" + "}",
+        r"\begin{tabular}{" + "l" * (1 + several) + "r" * (8 + confirmed) + "}",
         r"\toprule",
         " & ".join(head) + r" \\",
         r"\midrule",
     ]
-    for run, title, part in _rows(runs):
-        lines.append(" & ".join([tex_cell(run)] * several + [tex_cell(title), *_cells(part)]) + r" \\")
+    for run, called, title, part in _rows(runs):
+        first, *others = _cells(part)
+        beside = [_tex_people(people, run, part)] if confirmed else []
+        cells = [tex_cell(called)] * several + [tex_cell(title), first, *beside, *others]
+        lines.append(" & ".join(cells) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     if full := full_names(runs):
         lines.append(tex_note("; ".join(f"{short}: {said}" for short, said in full.items()) + "."))
+    if people is not None and (said := corrected_note(people)):
+        lines.append(tex_note(said) if confirmed else f"% {text.plain(said)}")
     return "\n".join(["\n".join(lines) + "\n", *(latex_pairs(found) for found in comparisons)])
 
 
-def _rows(runs: Sequence[ReportRun]) -> Iterator[tuple[str, str, Part]]:
-    """Run, short name and part of each row; control edits that are the same in several runs are one row, the last."""
+def _tex_people(people: Corrected | None, run: ReportRun, part: Part) -> str:
+    """The rate that people's labels make of a treatment's, with its interval and how many labels it rests on."""
+    found = people.of(run, part.treatment) if people is not None and isinstance(part, TreatmentPart) else None
+    if found is None or found.found is None or (c := found.found.corrected) is None or c.value is None:
+        return "--"
+    span = "" if c.low is None or c.high is None else f" [{100 * c.low:.1f}, {100 * c.high:.1f}]"
+    return f"{100 * c.value:.1f}{span}, {found.found.labels} labels"
+
+
+def corrected_note(people: Corrected) -> str:
+    """On what corrected rates rest, and why others are not corrected; ``""`` where nothing is to be said."""
+    if people.reason:
+        return f"{people.reason[0].upper()}{people.reason[1:]}."
+    design = people.given.design if people.given is not None else ""
+    said = f"To people: corrected by people's labels, design {design}." if design else ""
+    return " ".join(filter(None, (said, *(f"Not corrected: {why}." for why in people.refusals))))
+
+
+def _rows(runs: Sequence[ReportRun]) -> Iterator[tuple[ReportRun, str, str, Part]]:
+    """Run, its name, short name and part of each row; control edits that are the same in several runs are one row, the last."""
     shared = _shared_controls(runs)
     later = []
     for number, (run, names) in enumerate(zip(runs, row_names(runs), strict=True)):
         for part in run.result.treatments:
-            yield run.name, names[spelt(part.treatment)], part
+            yield run, run.name, names[spelt(part.treatment)], part
         if (control := run.result.control) is None:
             continue
         of = shared[number]
         if len(of) == 1:
-            yield run.name, CONTROL, control
+            yield run, run.name, CONTROL, control
         elif number == of[-1]:
             every = len(of) == len(runs)
-            later.append(("all" if every else ", ".join(runs[i].name for i in of), CONTROL, control))
+            later.append((run, "all" if every else ", ".join(runs[i].name for i in of), CONTROL, control))
     yield from later
 
 
@@ -165,7 +196,9 @@ def _tex_uplift(e: Estimate | None) -> str:
     return f"{own} ({low} to {high} {tex_points(None, *e.identified)})"
 
 
-def estimates_csv(runs: Sequence[ReportRun], comparisons: Sequence[Compared] = ()) -> str:
+def estimates_csv(
+    runs: Sequence[ReportRun], comparisons: Sequence[Compared] = (), people: Corrected | None = None
+) -> str:
     """Every estimate of every run with its interval, bounds, n and signature, unrounded; then every pair of methods.
 
     Of a pair ``part`` is the pair, ``estimate`` is ``difference``, and the last columns hold its test and the units that
@@ -181,16 +214,34 @@ def estimates_csv(runs: Sequence[ReportRun], comparisons: Sequence[Compared] = (
         for name, _ in ROWS
         if (e := part.estimates.get(name)) is not None
     ]
+    for run in runs if people is not None else ():
+        for part in run.result.treatments:
+            if (made := _corrected_estimate(people, run, part.treatment)) is not None:
+                counts = (part.counts["edits"], part.counts["decided"])
+                rows.append(_csv_row(run.name, full_name(part.treatment), "isr_corrected", made, *counts, run.result.signature))  # fmt: skip
     every = ", ".join(dict.fromkeys(run.name for run in runs))
     for found in comparisons:
-        for e, row, name in pair_rows(found):
+        for e, row, name, tested in pair_rows(found):
             place = f"{row.place}: " if row.place else ""
             head = _csv_row(
                 found.runs or every, f"{place}{row.first} - {row.second}", name, e, e.n + row.found.undecided, e.n,
                 found.signature,
             )  # fmt: skip
-            rows.append((*head[:-4], row.found.p_value, row.found.p_holm, row.wins, row.losses))
+            rows.append((*head[:-4], *tested))
     return csv_table(header, rows)
+
+
+def _corrected_estimate(people: Corrected | None, run: ReportRun, treatment: Treatment) -> Estimate | None:
+    """The rate to people as a row of the CSV: on how many labels of which design it rests stands in its method."""
+    found = None if people is None else people.of(run, treatment)
+    if people is None or people.given is None or found is None or found.found is None:
+        return None
+    c = found.found.corrected
+    assert c is not None
+    return Estimate(
+        value=c.value, low=c.low, high=c.high, level=run.level, method=f"{c.method}; {found.found.labels} labels, design {people.given.design}",
+        n=c.n, clusters=c.clusters, bounds=None, identified=found.found.identified, notes=c.notes,
+    )  # fmt: skip
 
 
 def _csv_row(
@@ -202,7 +253,9 @@ def _csv_row(
     )  # fmt: skip
 
 
-def methods(runs: Sequence[ReportRun], comparisons: Sequence[Compared] = ()) -> list[str]:
+def methods(
+    runs: Sequence[ReportRun], comparisons: Sequence[Compared] = (), people: Corrected | None = None
+) -> list[str]:
     """The paragraphs that a paper's methods section needs: what all runs share, each run's own, and the comparisons.
 
     judge, rubrics, rule, interval, n, images, whom it speaks of, undecided. Of a single run it is one paragraph.
@@ -213,7 +266,23 @@ def methods(runs: Sequence[ReportRun], comparisons: Sequence[Compared] = ()) -> 
     for run, some in zip(runs, told, strict=True):
         if own := "".join(s for s in some if s not in shared):
             paragraphs.append(f"{run.name}: {own}")
-    return [p.strip() for p in (*paragraphs, comparison_sentences(comparisons)) if p.strip()]
+    paragraphs += [
+        _corrected_sentences(people) if people is not None else "",
+        comparison_sentences(comparisons),
+    ]
+    return [p.strip() for p in paragraphs if p.strip()]
+
+
+def _corrected_sentences(people: Corrected) -> str:
+    """The rates that people's labels make of the judge's, or why there are none."""
+    told = []
+    for rate in people.rates:
+        if rate.found is not None and (c := rate.found.corrected) is not None:
+            told.append(f"{rate.name}: {text.rate(c.value)} ({text.rate_interval(c)}; {counted(rate.found.labels, 'label')})")  # fmt: skip
+    if not told or people.given is None:
+        return corrected_note(people)
+    refused = "".join(f" Not corrected: {why}." for why in people.refusals)
+    return f"Corrected by people's labels (design {people.given.design}) the rates are {'; '.join(told)}.{refused}"
 
 
 def _sentences(run: ReportRun, *, alone: bool) -> Iterator[str]:
