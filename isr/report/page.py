@@ -117,7 +117,10 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
 def _tables(
     runs: Sequence[ReportRun], pairs: Sequence[Compared], people: Corrected | None
 ) -> dict[str, dict[str, str]]:
-    return {"estimates": {"csv": estimates_csv(runs, pairs, people)}}
+    return {
+        "estimates": {"csv": estimates_csv(runs, pairs, people)},
+        "comparison": {"csv": estimates_csv((), pairs)},
+    }
 
 
 def policy(style: str, script: str) -> str:

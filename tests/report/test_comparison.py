@@ -147,6 +147,15 @@ def test_equal_names_of_two_runs_are_told_apart(run: ReportRun) -> None:
     ]  # fmt: skip
 
 
+def test_a_studys_own_names_stand_for_methods_and_the_full_ones_beneath(run: ReportRun) -> None:
+    called = replace(run, called={t: "checker" for t in run.treatments if t.method == "sifm"})
+    table = latex([called], compared([called]))
+    assert "\nchecker & " in table
+    assert "checker $-$" in table or "$-$ checker" in table
+    assert r"\footnotesize noise: eps 0.03; checker: sifm, eps 0.03.}" in table
+    assert "checker (sifm, eps 0.03): " in methods([called])[0]
+
+
 def test_what_cannot_be_compared_says_why_and_the_report_is_written(
     run: ReportRun, alone: list[ReportRun], tmp_path: Path
 ) -> None:
