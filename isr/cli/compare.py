@@ -169,6 +169,7 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
         told += [*one.notes, f"p: {one.p_method}", *_margin(found, one, pair), *_people(one, pair, level)]
         printed |= {note.removeprefix("WARNING: ") for note in told}
         yield from (f"    {note}" for note in told)
+    yield from text.footnotes((n for one in found.family for n in one.notes), level, len(found.family))
     if "|prompts=fixed|" in found.signature:
         yield "about these prompts alone; --prompts random makes it a claim about prompts like these"
     if uncorrected := [one for one in found.family if not _is_corrected(_confirmed(found, one, {}))]:
@@ -189,7 +190,7 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
         yield "within groups, by verdicts (exploratory; the last column is adjusted by Benjamini-Hochberg)"
         for part in found.slices:
             one, pair = part.comparison, _confirmed(found, part.comparison, part.by)
-            group = ", ".join(f"{k} {v or '(empty)'}" for k, v in part.by.items())
+            group = ", ".join(f"{k} {text.value_in_words(k, v)}" for k, v in part.by.items())
             yield f"{group}: {one.first} - {one.second}"
             yield _row(one, "", part.p_bh)
             if one.open is not None:
@@ -269,8 +270,12 @@ def _choice_lines(choices: tuple[Choice, ...], level: float, *, corrected: bool)
         cells = "".join(f"{text.rate_with_interval(i, none='none'):>24}" for i in shown)
         psnr = "-" if c.psnr is None else f"{c.psnr:.1f}"
         linf = "-" if c.linf is None else f"{c.linf:.4f}"
-        costs = ", ".join(f"{v:.3g} {k.removeprefix('immunize_')}" for k, v in c.costs.items()) or "not known"
+        costs = (
+            ", ".join(f"{v:.3g} {k.removeprefix('immunize_')}" for k, v in c.costs.items()) or "not known (1)"
+        )
         yield f"  {c.name:{width}}{cells}{c.isr.n:>7}{c.undecided:>11}{psnr:>9}{linf:>8}  {costs}"
+    if any(not c.costs for c in choices):
+        yield "  (1) cost per image: the metadata have no column immunize_seconds or immunize_usd"
     for c in choices:
         reasons = [*c.notes, *(c.isr.notes if c.isr.low is None else ())]
         yield from (f"  {c.name}: {reason}" for reason in reasons)

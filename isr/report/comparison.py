@@ -92,6 +92,12 @@ class Compared:
         return "clusters" if "cluster" in Signature.parse(self.signature) else "images"
 
     @property
+    def footnotes(self) -> tuple[str, ...]:
+        """What the table's words mean."""
+        said = (n for row in self.rows for n in row.found.notes)
+        return tuple(text.footnotes(said, self.level, len(self.rows)))
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the pairs say of themselves, each sentence once."""
         said: dict[str, list[PairRow]] = {}

@@ -9,6 +9,7 @@ from isr.report.comparison import Compared, PairRow
 from isr.scoring.comparison import Confirmed
 from isr.signature import Signature
 from isr.tables import tex, tex_cell, tex_points
+from isr.text import counted
 from isr.types import Estimate
 
 
@@ -160,8 +161,3 @@ def _people(people: Confirmed | None) -> str:
         f", corrected by {counted(people.labels, 'labelled unit')} {text.difference(d.value)} ({text.difference_interval(d)}; "
         f"p = {text.p_value(people.p_value)}, Holm {text.p_value(people.p_holm)})"
     )
-
-
-def counted(count: int, word: str) -> str:
-    """``1 image``, ``2 images``."""
-    return f"{count} {word}{'' if count == 1 else 's'}"

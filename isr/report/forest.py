@@ -123,7 +123,7 @@ def _groups(run: ReportRun, part: Part, rows: Sequence[Mapping[str, str]], kind:
         if not 1 < len(values) <= MOST_VALUES:
             continue
         for value in values:
-            label = f"{column} {value or '(empty)'}"
+            label = f"{column} {text.value_in_words(column, value)}"
             if value in held:
                 yield row_of(kind, label, held[value].estimates[name], held[value].headline)
             else:

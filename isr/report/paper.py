@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from isr import text
 from isr.canonical import short
 from isr.report.comparison import Compared
-from isr.report.comparison_paper import counted, latex_pairs, pair_rows, tex_note
+from isr.report.comparison_paper import latex_pairs, pair_rows, tex_note
 from isr.report.comparison_paper import sentences as comparison_sentences
 from isr.report.corrected import Corrected
 from isr.report.names import full_names, row_names, said_name
@@ -19,6 +19,7 @@ from isr.scoring.row_names import full_name
 from isr.scoring.sequenced import SEQUENCE
 from isr.scoring.text import ROWS
 from isr.tables import csv_table, tex_cell, tex_points
+from isr.text import counted
 from isr.types import Estimate, Question, Treatment
 
 CONTROL = "control (no protection)"

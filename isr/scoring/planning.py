@@ -35,6 +35,7 @@ from isr.stats.planning import (
     variance_components,
 )
 from isr.stats.rows import codes
+from isr.text import counted
 
 SIMULATED = 200  # runs of a planned size
 MARGIN_ALPHA = 0.05  # of each of the two one-sided tests
@@ -66,7 +67,7 @@ def _guess(pilot: Contender | None, o: Wanted) -> Guess:
     sizes = np.bincount(image)
     found = variance_components(y, image).icc
     rate = min(max(float(y.mean()), 0.5 / len(y)), 1 - 0.5 / len(y))
-    source = f"pilot {o.pilot}, {pilot.name}, {len(rows)} edits of {len(sizes)} images"
+    source = f"pilot {o.pilot}, {pilot.name}, {counted(len(rows), 'edit')} of {counted(len(sizes), 'image')}"
     source += "" if found is not None else "; ICC guessed: it cannot be estimated from this pilot"
     source += stopped_told(o.pilot) if o.pilot else ""
     known = 0.3 if found is None else found

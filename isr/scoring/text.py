@@ -83,7 +83,9 @@ def _lines(result: Result) -> Iterator[str]:
     judges = ", ".join(map(_judge, result.judges))
     rule = f" ({result.rule})" if len(result.judges) > 1 else ""
     of = f" (of {result.until['of']})" if result.until else ""
-    yield f"{data['edits']} edits of {data['images']} images{of}, {data['controls']} control edits; judge: {judges}{rule}"
+    edits, images = text.counted(data["edits"], "edit"), text.counted(data["images"], "image")
+    controls = text.counted(data["controls"], "control edit")
+    yield f"{edits} of {images}{of}, {controls}; judge: {judges}{rule}"
     for seen in result.pictures:
         if seen["level"] != Level.NOTE:
             accepted = "accepted: " if seen["level"] == Level.REFUSAL else ""
@@ -148,7 +150,11 @@ def _block(part: Part) -> Iterator[str]:
     for name, label in ROWS:
         if name in part.estimates:
             yield _row(name, label, part.estimates[name])
-            yield from (f"    {n}" for n in part.estimates[name].notes if _is_told(n, part.estimates[name]))
+            yield from (
+                f"    {text.note_in_words(n)}"
+                for n in part.estimates[name].notes
+                if _is_told(n, part.estimates[name])
+            )
     if kept := part.estimates.get("source_kept"):
         low, high = kept.low, kept.high
         interval = "" if low is None or high is None else f"{low:.2f} to {high:.2f}"
@@ -156,7 +162,7 @@ def _block(part: Part) -> Iterator[str]:
         yield f"  {'source kept (0 to 4)':22}{value:>10}  {interval:>18}{kept.n:>8}{kept.clusters:>8}"
     yield from _undecided(part.counts)
     for group in part.groups:
-        name = text.plain(", ".join(f"{k} {v or '(empty)'}" for k, v in group.by.items()))
+        name = text.plain(", ".join(f"{k} {text.value_in_words(k, v)}" for k, v in group.by.items()))
         yield f"  by {name}"
         for estimate, label in (("isr", "ISR"), ("uplift", "uplift over control"), ("control", "control")):
             if estimate in group.estimates:
