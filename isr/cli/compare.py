@@ -200,6 +200,9 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
     if found.choices:
         yield ""
         yield from _choice_lines(found.choices, level, corrected=bool(found.confirmed))
+    if found.conclusion is not None:
+        yield ""
+        yield from (f"conclusion: {line}" for line in found.conclusion.text)
     yield ""
     yield from (f"warning: {w}" for w in found.warnings if w not in printed)
     yield f"signature: {found.signature}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from isr.errors import UsageError
 from isr.people.confirm import confirm
@@ -10,6 +11,7 @@ from isr.people.labels import Labels
 from isr.people.pair_labels import LabelChoices
 from isr.scoring.compare import compare
 from isr.scoring.comparison import Comparison
+from isr.scoring.conclusion import conclude
 from isr.scoring.finished import (
     FinishedRun,
     contenders,
@@ -68,7 +70,7 @@ def compare_finished(
     )
     if by:
         found = pool(found, held, by, drawn, level)
-    if labels is None or choices is None:
-        return found
-    controls = frozenset(c for run in runs for c in run.control_pixels)
-    return confirm(found, held, labels, choices, drawn=drawn, level=level, controls=controls)
+    if labels is not None and choices is not None:
+        controls = frozenset(c for run in runs for c in run.control_pixels)
+        found = confirm(found, held, labels, choices, drawn=drawn, level=level, controls=controls)
+    return replace(found, conclusion=conclude(found, held, level)) if choose else found

@@ -50,6 +50,7 @@ CHANGES: tuple[tuple[str, str, str], ...] = (
     ("compare*|agree", r'.*\.within: "\(absent\)" -> null', "no margin was asked for"),
     ("compare*|agree", r'.*\.open: "\(absent\)" -> .*', "what undecided pairs leave open"),
     ("compare-by", r'\.pooled: "\(absent\)" -> \[.*', "over groups like these; here why there is no such claim"),
+    ("compare-by", r'\.conclusion: "\(absent\)" -> \{.*', "what the table for choosing comes to"),
     ("calibrate", r'.*\.identified: "\(absent\)" -> null', "no edit is undecided"),
     ("calibrate", r"\.signature:  -> estimates=2", "corrections for unequal images"),
     ("*", r'\.table: "\(absent\)" -> \{"edits\.csv": "sha256:[0-9a-f]{64}"\}', "a result holds its table's digest"),
