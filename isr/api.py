@@ -17,7 +17,7 @@ from isr.errors import UsageError
 from isr.people.agree import agree as agree_on
 from isr.people.agree import require_judges
 from isr.people.agreement_study import AgreementStudy, Choices
-from isr.people.confirm import confirm
+from isr.people.compared import compare_finished
 from isr.people.correct import correct, read_plan, where_edits
 from isr.people.correct_rows import CorrectionReport, Design, Settings
 from isr.people.declared import Columns, Words, parse_columns, parse_words
@@ -28,22 +28,11 @@ from isr.people.labels import Consensus, Labels
 from isr.people.pair_labels import LabelChoices, PairDesign
 from isr.people.study_file import guideline_version, named_apart, option_scales, pixels_of
 from isr.scoring.bundled import released
-from isr.scoring.compare import compare as compare_contenders
 from isr.scoring.comparison import Comparison
-from isr.scoring.finished import (
-    contenders,
-    read_run,
-    require_fixed,
-    require_one_instrument,
-    results_told,
-    settings_told,
-    shared_instrument,
-    versions_told,
-)
+from isr.scoring.finished import read_run
 from isr.scoring.planned import Planned, Wanted
 from isr.scoring.planning import plan as plan_for
-from isr.scoring.pooled import pool
-from isr.scoring.sampling import RESERVED, Sampling
+from isr.scoring.sampling import RESERVED
 from isr.stats.rows import Prompts
 
 if TYPE_CHECKING:
@@ -111,8 +100,6 @@ def compare_read(
     finished = [read_run(Path(run)) for run in runs]
     if not finished:
         raise UsageError("isr.compare: expected at least one run; found none")
-    require_fixed("isr compare", {str(run.path): run.signature for run in finished})
-    require_one_instrument(finished)
     if reserved := sorted(set(by) & RESERVED):
         raise UsageError(f"--by: expected columns that describe edits; found {', '.join(reserved)}")
     if (labels is None) != (design is None):
@@ -124,39 +111,22 @@ def compare_read(
         raise UsageError(
             "isr compare: --plan, --pool-guidelines and --allow-unmatched are of labels: expected --labels"
         )
-    if labels is not None and prompts == "random":
-        raise UsageError(
-            "isr compare --labels: expected --prompts fixed; found random; a corrected difference takes the prompts as they are"
+    choices = (
+        None
+        if design is None
+        else LabelChoices(
+            design=design,
+            consensus=consensus,
+            pool_guidelines=pool_guidelines,
+            allow_unmatched=allow_unmatched,
+            plan=None if plan is None else read_plan(Path(plan)),
+            instruments=[] if plan is None else [read_source(one.path)[-1].instrument for one in finished],
         )
-    held = contenders(finished)
-    drawn = Sampling.of(held, prompts, cluster, margin)
-    found = compare_contenders(
-        held,
-        shared_instrument(finished),
-        baseline=baseline,
-        by=list(by),
-        choose=choose,
-        prompts=prompts,
-        cluster=cluster,
-        margin=margin,
-        level=level,
-        seed=seed,
-        told=[*versions_told(finished), *settings_told(finished, prompts), *results_told(finished)],
     )
-    if by:
-        found = pool(found, held, by, drawn, level)
-    if labels is None or design is None:
-        return found
-    choices = LabelChoices(
-        design=design,
-        consensus=consensus,
-        pool_guidelines=pool_guidelines,
-        allow_unmatched=allow_unmatched,
-        plan=None if plan is None else read_plan(Path(plan)),
-        instruments=[] if plan is None else [read_source(one.path)[-1].instrument for one in finished],
-    )
-    controls = frozenset(c for one in finished for c in one.control_pixels)
-    return confirm(found, held, labels, choices, drawn=drawn, level=level, controls=controls)
+    return compare_finished(
+        finished, labels, choices, baseline=baseline, by=list(by), choose=choose, prompts=prompts, cluster=cluster,
+        margin=margin, level=level, seed=seed,
+    )  # fmt: skip
 
 
 def _files(labels: Place | Sequence[Place]) -> list[Path]:
@@ -348,4 +318,6 @@ def write_report(
         raise UsageError("isr.write_report: expected at least one run; found none")
     found = named_runs([read_report_run(Path(run), None if data is None else Path(data)) for run in runs])
     file = Path(out) if out is not None else report_file(found[0])
-    return write(found, file, Options(assets, None if labels is None else Path(labels), title))
+    return write(
+        found, file, Options(assets=assets, labels=None if labels is None else Path(labels), title=title)
+    )

@@ -230,7 +230,7 @@ class Table:
 
     def latex(self) -> str:
         """A tabular with booktabs' rules; the lines of a cell stand beneath each other."""
-        head = [_tex(h) for h in self.columns.values()]
+        head = [tex_cell(h) for h in self.columns.values()]
         said = [
             "% " + r"\usepackage{booktabs}",
             *(f"% {plain(n)}" for n in [self.title, *self.notes]),
@@ -243,10 +243,10 @@ class Table:
         for section, lines in self.physical():
             if section != last:
                 rule = [r"\midrule"] if last else []
-                said += [*rule, rf"\multicolumn{{{len(head)}}}{{l}}{{\textit{{{_tex(section)}}}}} \\"]
+                said += [*rule, rf"\multicolumn{{{len(head)}}}{{l}}{{\textit{{{tex_cell(section)}}}}} \\"]
                 last = section
             for i, line in enumerate(lines):
-                small = [rf"{{\scriptsize {_tex(c)}}}" if c and i else _tex(c) for c in line]
+                small = [rf"{{\scriptsize {tex_cell(c)}}}" if c and i else tex_cell(c) for c in line]
                 said.append(" & ".join(small) + r" \\")
         return "\n".join([*said, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
@@ -267,7 +267,8 @@ def markdown(text: str) -> str:
     return plain(text).strip().translate(_MARKDOWN)
 
 
-def _tex(text: str) -> str:
+def tex_cell(text: str) -> str:
+    """A text that may begin a row of a tabular."""
     escaped = tex(text.strip())
     for sign, command in _TEX_ARROWS.items():
         escaped = escaped.replace(sign, command)
@@ -299,3 +300,10 @@ _SPECIAL = {
 def tex(text: str) -> str:
     """Text with LaTeX's special characters escaped."""
     return "".join(_SPECIAL.get(c, c) for c in text if c.isprintable())
+
+
+def tex_points(value: float | None, low: float | None, high: float | None) -> str:
+    """Percentage points in LaTeX, each number with its sign in math mode: ``$+50.0$ [$+39.5$, $+60.5$]``."""
+    span = "" if low is None or high is None else f"[${100 * low:+.1f}$, ${100 * high:+.1f}$]"
+    said = "" if value is None else f"${100 * value:+.1f}$"
+    return " ".join(filter(None, (said, span))) or "--"

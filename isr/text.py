@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 NOTHING = "-"
@@ -130,6 +131,36 @@ def within_margin(adjusted: tuple[float, float] | None, margin: float, what: str
         f"{head}{said}: adjusted p no worse {p_value(worse)}, equivalent {p_value(same)} (two one-sided tests at "
         f"{MARGIN_ALPHA:.0%})"
     )
+
+
+def counted(count: int, word: str) -> str:
+    """``1 image``, ``2 images``."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def value_in_words(column: str, value: str) -> str:
+    """A cell of a column as it is printed: no purifier is ``none``, any other empty cell ``(empty)``."""
+    return value or ("none" if column == "purifier" else "(empty)")
+
+
+def note_in_words(note: str) -> str:
+    """A result's note as it is printed: ``2 attacks on each unit`` for ``2 to 2 attacks on each unit``."""
+    return _EQUAL_ENDS.sub(lambda found: counted(int(found[1]), "attack"), note)
+
+
+_EQUAL_ENDS = re.compile(r"\b(\d+) to \1 attacks")
+SUPPOSED = "supposed design effect"
+
+
+def footnotes(notes: Iterable[str], level: float, pairs: int) -> Iterator[str]:
+    """What the words of a table of pairs mean, where it has them. notes: of its pairs. pairs: how many are adjusted together."""
+    if pairs > 1:
+        yield f"all hold at {level:.0%}: these intervals hold together, over all {pairs} comparisons (Bonferroni)"
+    if any(SUPPOSED in note for note in notes):
+        yield (
+            f"{SUPPOSED}: where no images differ, or all alike, the data cannot tell how alike edits of one image are; the width takes "
+            "a value on the safe side (docs/statistics.md)"
+        )
 
 
 def plain(text: str) -> str:

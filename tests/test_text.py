@@ -44,3 +44,21 @@ def test_differences() -> None:
 )
 def test_p_values(p: float | None, said: str) -> None:
     assert text.p_value(p) == said
+
+
+def test_words_of_tables() -> None:
+    assert [text.counted(n, "image") for n in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+    assert [text.value_in_words(c, "") for c in ("purifier", "split")] == ["none", "(empty)"]
+    assert text.value_in_words("purifier", "jpeg") == "jpeg"
+    said = ("2 to 2 attacks on each unit", "1 to 1 attacks on each unit", "1 to 12 attacks on each unit")
+    assert [text.note_in_words(n) for n in said] == [
+        "2 attacks on each unit", "1 attack on each unit", "1 to 12 attacks on each unit",
+    ]  # fmt: skip
+
+
+def test_a_footnote_stands_where_its_word_does() -> None:
+    assert list(text.footnotes(["design effect 1.2"], 0.95, 1)) == []
+    (one,) = text.footnotes([], 0.9, 3)
+    assert one.startswith("all hold at 90%: these intervals hold together, over all 3 comparisons")
+    (two,) = text.footnotes(["no pair is discordant: the width rests on a supposed design effect"], 0.95, 1)
+    assert two.startswith("supposed design effect: ")

@@ -268,6 +268,12 @@ def lines(family: Family) -> Iterator[str]:
         yield f"  {VERDICTS}"
     if untested := sum(m.found.p_value is None for m in family.members):
         yield f"  Holm: over all {len(family.members)} declared; {untested} of them without a p-value count as p = 1"
+    yield from (
+        f"  {n}"
+        for n in text.footnotes(
+            (n for m in family.members for n in m.found.notes), level, len(family.members)
+        )
+    )
     yield from _notes(family)
 
 

@@ -14,6 +14,7 @@ from isr.bench.cells import Immunization, Scoring, named
 from isr.bench.comparisons import Family, compared, declared, lines
 from isr.bench.contact_sheet import contact_sheet
 from isr.bench.general_table import general
+from isr.bench.page import Key, write_page
 from isr.bench.paper_tables import LAYOUTS
 from isr.bench.published import Published
 from isr.bench.rows import Row
@@ -25,8 +26,6 @@ from isr.errors import InputError, IsrError
 from isr.files import write_text
 from isr.people.judgements import read_source
 from isr.reading import byte_lines, json_of, why
-from isr.report.page import Options, write_report
-from isr.report.runs import read_report_run
 from isr.scoring.estimates import as_dicts
 from isr.scoring.finished import Contender, FinishedRun, read_run
 from isr.scoring.metrics_csv import read_definitions
@@ -38,7 +37,6 @@ SCHEMA = "isr.bench/1"
 
 SHEET = "disagreements.png"
 REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to open
-Key = tuple[str, str, float, str]  # method, config, eps, surrogate
 
 
 def collect(bench: Bench) -> Findings:
@@ -199,7 +197,7 @@ def write(bench: Bench, show: Show) -> Findings:
         write_text(folder / f"{name}.tex", table.latex())
     if found.thesis and found.thesis.units:
         contact_sheet(found.thesis.units, bench.out / SHEET)
-    _report(bench, show)
+    _report(bench, found.families, show)
     write_text(bench.out / "results.md", markdown(bench, found))
     write_text(
         bench.out / "results.json",
@@ -290,7 +288,7 @@ def _row(row: Row) -> dict[str, Any]:
     }
 
 
-def _report(bench: Bench, show: Show) -> None:
+def _report(bench: Bench, families: Sequence[Family], show: Show) -> None:
     """Writes report.html of all scores; results are never lost to a report that cannot be written."""
     edits = sum(bench.plan.edits(s.editing, bench.pairs) for s in bench.plan.scorings)
     if edits > REPORT_MOST:
@@ -298,8 +296,7 @@ def _report(bench: Bench, show: Show) -> None:
         show.say(f"no report for {edits:,} edits unasked; make one of some: isr report {folders}")
         return
     try:
-        runs = [replace(read_report_run(bench.out / s.folder), name=s.title) for s in bench.plan.scorings]
-        write_report(runs, bench.out / "report.html", Options(title=bench.study.name))
+        write_page(bench, families, _treatments(bench))
     except (IsrError, OSError) as error:
         show.say(f"no report was written: {error}")
 

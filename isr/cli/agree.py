@@ -295,7 +295,7 @@ def _each(j: JudgeAgreement) -> Iterator[str]:
 def _judge(j: JudgeAgreement) -> Iterator[str]:
     a = j.agreement
     reasons = ", ".join(f"{n} {r}" for r, n in j.reasons.items())
-    yield f"  {j.judge} against the consensus: {a.n} edits of {a.clusters} images"
+    yield f"  {j.judge} against the consensus: {text.counted(a.n, 'edit')} of {text.counted(a.clusters, 'image')}"
     yield from (f"    WARNING: {note}" for note in j.notes)
     yield f"    {'unusable answers':26}{_span(j.unusable):>22}  {reasons}"
     if j.unanswered:

@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of the sign-flip test where sums of images are no whole numbers.",
 )
+@click.option("--latex", "as_latex", is_flag=True, help="Print the table of all pairs for a paper.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     runs: tuple[Path, ...],
@@ -89,6 +90,7 @@ def command(
     level: float,
     seed: int,
     as_json: bool,
+    as_latex: bool,
     **options: Any,
 ) -> None:
     """Compare every treatment in the results' folders RUN... with every other.
@@ -101,6 +103,7 @@ def command(
     isr compare sifm.isr photoguard.isr
     isr compare all_methods.isr --baseline noise --by editor
     isr compare all_methods.isr --choose
+    isr compare all_methods.isr --latex
     isr compare all_methods.isr --labels labels.csv --design random
     """
     import json
@@ -128,7 +131,14 @@ def command(
         runs, labels_of(options, files) if files else None, baseline=baseline, by=columns, choose=choose, level=level,
         seed=seed, **{name: options[name] for name in names},
     )  # fmt: skip
-    if as_json:
+    if as_json and as_latex:
+        raise UsageError("isr compare: expected --json or --latex; found both; give one")
+    if as_latex:
+        from isr.report.comparison import of_comparison
+        from isr.report.comparison_paper import latex_pairs
+
+        click.echo(latex_pairs(of_comparison(found, level)), nl=False)
+    elif as_json:
         click.echo(json.dumps(_finite(found.as_dict()), indent=1, allow_nan=False))
     else:
         click.echo("\n".join(_lines(found, level)))
@@ -159,6 +169,7 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
         told += [*one.notes, f"p: {one.p_method}", *_margin(found, one, pair), *_people(one, pair, level)]
         printed |= {note.removeprefix("WARNING: ") for note in told}
         yield from (f"    {note}" for note in told)
+    yield from text.footnotes((n for one in found.family for n in one.notes), level, len(found.family))
     if "|prompts=fixed|" in found.signature:
         yield "about these prompts alone; --prompts random makes it a claim about prompts like these"
     if uncorrected := [one for one in found.family if not _is_corrected(_confirmed(found, one, {}))]:
@@ -179,7 +190,7 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
         yield "within groups, by verdicts (exploratory; the last column is adjusted by Benjamini-Hochberg)"
         for part in found.slices:
             one, pair = part.comparison, _confirmed(found, part.comparison, part.by)
-            group = ", ".join(f"{k} {v or '(empty)'}" for k, v in part.by.items())
+            group = ", ".join(f"{k} {text.value_in_words(k, v)}" for k, v in part.by.items())
             yield f"{group}: {one.first} - {one.second}"
             yield _row(one, "", part.p_bh)
             if one.open is not None:
@@ -189,6 +200,9 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
     if found.choices:
         yield ""
         yield from _choice_lines(found.choices, level, corrected=bool(found.confirmed))
+    if found.conclusion is not None:
+        yield ""
+        yield from (f"conclusion: {line}" for line in found.conclusion.text)
     yield ""
     yield from (f"warning: {w}" for w in found.warnings if w not in printed)
     yield f"signature: {found.signature}"
@@ -259,8 +273,12 @@ def _choice_lines(choices: tuple[Choice, ...], level: float, *, corrected: bool)
         cells = "".join(f"{text.rate_with_interval(i, none='none'):>24}" for i in shown)
         psnr = "-" if c.psnr is None else f"{c.psnr:.1f}"
         linf = "-" if c.linf is None else f"{c.linf:.4f}"
-        costs = ", ".join(f"{v:.3g} {k.removeprefix('immunize_')}" for k, v in c.costs.items()) or "not known"
+        costs = (
+            ", ".join(f"{v:.3g} {k.removeprefix('immunize_')}" for k, v in c.costs.items()) or "not known (1)"
+        )
         yield f"  {c.name:{width}}{cells}{c.isr.n:>7}{c.undecided:>11}{psnr:>9}{linf:>8}  {costs}"
+    if any(not c.costs for c in choices):
+        yield "  (1) cost per image: the metadata have no column immunize_seconds or immunize_usd"
     for c in choices:
         reasons = [*c.notes, *(c.isr.notes if c.isr.low is None else ())]
         yield from (f"  {c.name}: {reason}" for reason in reasons)

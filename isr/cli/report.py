@@ -24,6 +24,11 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--labels", type=_PATH, help="Labels of people. Default: labels.csv beside the run.")
 @click.option(
+    "--design", type=click.Choice(["random", "within_verdict"]),
+    help="How the labelled edits were chosen; then rates and differences stand corrected too. Default: as the plan says.",
+)  # fmt: skip
+@click.option("--plan", type=_PATH, help="The plan.json of the labels. Default: the one beside them.")
+@click.option(
     "--assets",
     default="auto",
     show_default=True,
@@ -48,11 +53,14 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
     isr report edits.bundle.zip
     isr report edits.isr --latex
     isr report edits.isr --methods
+    isr report edits.isr --labels labels.csv --design random --latex
     isr report edits.isr --serve
     """
     if options["serve"]:
         _serve(runs, options["port"])
         return
+    from isr.report.comparison import compared
+    from isr.report.corrected import corrected
     from isr.report.page import Options, write_report
     from isr.report.paper import estimates_csv, latex, methods
     from isr.report.runs import named_runs, read_report_run, report_file, without_images
@@ -60,10 +68,12 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
     from isr.spreadsheet import csv_safe
 
     found = named_runs([read_report_run(path, data) for path in runs])
+    people = corrected(found, options["labels"], options["design"] or "", options["plan"])
+    pairs = compared(found, people.given if people else None)
     printed: dict[str, Callable[[], str]] = {
-        "as_latex": lambda: latex(found),
-        "as_csv": lambda: (csv_safe if options["csv_safe"] else str)(estimates_csv(found)),
-        "as_methods": lambda: "\n\n".join(methods(run) for run in found) + "\n",
+        "as_latex": lambda: latex(found, pairs, people),
+        "as_csv": lambda: (csv_safe if options["csv_safe"] else str)(estimates_csv(found, pairs, people)),
+        "as_methods": lambda: "\n\n".join(methods(found, pairs, people)) + "\n",
     }
     for name, text in printed.items():
         if options[name]:
@@ -71,7 +81,17 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
     if any(options[name] for name in printed):
         return
     file = out or report_file(found[0])
-    write_report(found, file, Options(options["assets"], options["labels"], options["title"]))
+    write_report(
+        found,
+        file,
+        Options(
+            assets=options["assets"],
+            labels=options["labels"],
+            title=options["title"],
+            comparisons=pairs,
+            people=people,
+        ),
+    )
     for name in without_images(found):
         click.echo(f"{name}: {NO_IMAGES}", err=True)
     click.echo(f"report: {file} ({file.stat().st_size / 1e6:.1f} MB)")

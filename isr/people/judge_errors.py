@@ -82,7 +82,7 @@ def lines(found: Sequence[JudgeErrors], level: float) -> Iterator[str]:
 
 
 def _model(model: ErrorModel, level: float) -> Iterator[str]:
-    yield f"  {TITLES[model.kind]}: {model.errors} of {model.n} edits of {model.images} images ({text.rate(model.share)})"
+    yield f"  {TITLES[model.kind]}: {model.errors} of {text.counted(model.n, 'edit')} of {text.counted(model.images, 'image')} ({text.rate(model.share)})"
     yield from (f"    {note}" for note in model.notes)
     if model.refused:
         yield f"    refused: {model.refused}"

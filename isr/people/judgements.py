@@ -407,9 +407,7 @@ def read_table(path: Path, *, name: str, words: Words, columns: Columns) -> Judg
             twice = f"{edit} with other verdicts in {first}"
             problems.append(Problem(row.where, "edit_id", "one row per edit", twice, "drop one of them"))
     if problems:
-        kinds = {
-            (p.field, p.found): p for p in reversed(problems)
-        }  # one for each cause: the first of its kind
+        kinds = {(p.field, p.found): p for p in reversed(problems)}  # the first of each cause
         raise InputError(f"{path}: {len(problems)} problem(s)", list(reversed(kinds.values())))
     if not found:
         raise InputError(f"{path}: expected at least one verdict; found none; export it again")

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from isr import text
-from isr.report.runs import ReportRun
+from isr.report.names import row_names
+from isr.report.runs import ReportRun, spelt
 from isr.scoring.estimates import UNDECIDED_SHARE
 from isr.scoring.result import Part, Result, TreatmentPart
-from isr.types import Estimate, Treatment
+from isr.scoring.row_names import short_names
+from isr.types import Estimate
 
 Kind = Literal["isr", "control", "group", "judge", "control group"]
 GROUPS = ("split", "editor", "purifier")
@@ -70,23 +72,11 @@ class Block:
     rows: tuple[Row, ...]
 
 
-def plain(text: str) -> str:
-    """Text of a data directory without control characters."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def treatment_title(treatment: Treatment) -> str:
-    """``sifm, eps 0.03``: the method and whatever else the directory says about it."""
-    t = treatment
-    rest = [f"{k} {v}" for k, v in (("eps", t.eps), ("config", t.config), ("surrogate", t.surrogate)) if v]
-    return plain(", ".join([t.method or "(no method named)", *rest]))
-
-
 def row_of(kind: Kind, label: str, e: Estimate, headline: str = "value") -> Row:
     note = "; ".join(e.notes) if e.value is None else ""
     return Row(
         kind=kind,
-        label=plain(label),
+        label=text.plain(label),
         value=e.value,
         low=e.low,
         high=e.high,
@@ -102,10 +92,10 @@ def row_of(kind: Kind, label: str, e: Estimate, headline: str = "value") -> Row:
 def blocks(runs: Sequence[ReportRun]) -> list[Block]:
     """One block for each treatment of each run, one for the control edits of each run."""
     out = []
-    for run in runs:
+    for run, names in zip(runs, row_names(runs), strict=True):
         prefix = f"{run.name}: " if len(runs) > 1 else ""
         for part in run.result.treatments:
-            out.append(Block(prefix + treatment_title(part.treatment), tuple(_treatment(run, part))))
+            out.append(Block(prefix + names[spelt(part.treatment)], tuple(_treatment(run, part))))
         if run.result.control is not None:
             control = run.result.control
             rows = [row_of("control", "Control edits", control.estimates["control"], control.headline)]
@@ -133,7 +123,7 @@ def _groups(run: ReportRun, part: Part, rows: Sequence[Mapping[str, str]], kind:
         if not 1 < len(values) <= MOST_VALUES:
             continue
         for value in values:
-            label = f"{column} {value or '(empty)'}"
+            label = f"{column} {text.value_in_words(column, value)}"
             if value in held:
                 yield row_of(kind, label, held[value].estimates[name], held[value].headline)
             else:
@@ -162,8 +152,10 @@ def percent(value: float | None) -> str:
 
 def text_forest(result: Result, width: int = 41) -> str:
     """A small forest plot of a result for a terminal: one line for each treatment and the control edits."""
+    names = short_names([p.treatment for p in result.treatments])
     rows = [
-        row_of("isr", treatment_title(p.treatment), p.estimates["isr"], p.headline) for p in result.treatments
+        row_of("isr", name, p.estimates["isr"], p.headline)
+        for name, p in zip(names, result.treatments, strict=True)
     ]
     if result.control is not None:
         control = result.control

@@ -13,8 +13,9 @@ from typing import Any
 
 from isr.people.labels import Labels
 from isr.report.assets import Assets
-from isr.report.forest import treatment_title
-from isr.report.runs import ReportRun, told_apart, verdict
+from isr.report.names import Names, row_names
+from isr.report.runs import ReportRun, spelt, told_apart, verdict
+from isr.scoring.row_names import full_name
 from isr.types import Treatment, Unit, Value
 
 OUTCOMES = ("immunized", "not_immunized", "undecided")
@@ -40,15 +41,14 @@ def gallery(runs: Sequence[ReportRun], assets: Assets, labels: Labels | None = N
     offsets = [sum(len(n) for n in names[:i]) for i in range(len(runs))]
     said = _labels(labels)
     entries: dict[tuple[str, ...], dict[str, Any]] = {}
-    for number, run in enumerate(runs):
+    for number, (run, called) in enumerate(zip(runs, row_names(runs), strict=True)):
         controls = {tuple(r[c] for c in Unit._fields): r for r in run.controls}
-        titles = {t: treatment_title(t) for t in run.treatments}
         for row in (r for r in run.rows if r["arm"] == "protected"):
             key = (row["edit_id"], row.get("edit_sha256", ""))
             entry = entries.get(key)
             if entry is None:
                 control = controls.get(tuple(row[c] for c in Unit._fields))
-                entry = _entry(run, row, control, titles, text, assets, said)
+                entry = _entry(run, row, control, called, text, assets, said)
                 entry["o"] = [None] * len(runs)
                 entry["v"] = [None] * len(judges)
                 entries[key] = entry
@@ -75,14 +75,14 @@ def _entry(
     run: ReportRun,
     row: Mapping[str, str],
     control: Mapping[str, str] | None,
-    titles: Mapping[Treatment, str],
+    called: Names,
     text: Texts,
     assets: Assets,
     said: Mapping[tuple[str, str], list[list[str]]],
 ) -> dict[str, Any]:
     source = row.get("source_file_name", "")
     protected = run.protected_images.get(row["edit_id"], "")
-    own = treatment_title(Treatment(*(row[c] for c in Treatment._fields)))
+    treatment = Treatment(*(row[c] for c in Treatment._fields))
     images = [
         assets.add(run.root, p)
         for p in (source, protected, control["file_name"] if control else "", row["file_name"])
@@ -93,7 +93,7 @@ def _entry(
     return {
         "id": name,
         "p": text(row["prompt"]),
-        "m": text(own),
+        "m": text(called.get(spelt(treatment)) or full_name(treatment)),
         "e": text(row.get("editor", "")),
         "s": text(row.get("split", "")),
         "img": [*images, assets.difference(run.root, source, protected)],

@@ -20,12 +20,15 @@ from isr.judging.cards import load_card
 from isr.judging.rubrics import Rubric, load_rubric
 from isr.report import figures
 from isr.report.assets import Assets, Mode
+from isr.report.comparison import Compared, compared
+from isr.report.corrected import Corrected, corrected
 from isr.report.figures import Figure
-from isr.report.forest import Block, blocks, percent, treatment_title
+from isr.report.forest import Block, blocks, percent
 from isr.report.gallery import gallery, packed, script_json
+from isr.report.names import full_names, row_names
 from isr.report.paper import estimates_csv, latex, methods
 from isr.report.people import People, find_labels, people
-from isr.report.runs import ReportRun, judge_codes, picture_mode, told_apart, without_images
+from isr.report.runs import ReportRun, judge_codes, picture_mode, spelt, told_apart, without_images
 from isr.scoring.bundled import NO_IMAGES, fill
 from isr.scoring.judge_words import details
 from isr.scoring.outcomes import Outcomes
@@ -36,7 +39,7 @@ from isr.types import Estimate
 PARTS = tuple(figures.TONES)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """How a report is made. ``labels``: a file; by default the one beside the run.
 
@@ -47,6 +50,10 @@ class Options:
     labels: Path | None = None
     title: str = ""
     links: Mapping[str, str] | None = None
+    comparisons: tuple[Compared, ...] | None = None  # by default every treatment against every other
+    people: Corrected | None = (
+        None  # rates corrected by labels; by default those beside the run, where their plan says how
+    )
 
 
 def write_report(runs: Sequence[ReportRun], out: Path, options: Options | None = None) -> Path:
@@ -67,6 +74,10 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
     bare = [f"{name}: {NO_IMAGES}" for name in without_images(runs)]
     data = gallery(runs, assets, found.labels if found else None)
     rows = blocks(runs)
+    confirmed = options.people or corrected(runs, options.labels)
+    pairs = options.comparisons
+    if pairs is None:
+        pairs = compared(runs, confirmed.given if confirmed else None)
     level = runs[0].level
     bars = list(_decompositions(runs))
     drawn = [
@@ -95,9 +106,12 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
         packed=packed(data),
         images=script_json(assets.urls),
         entries=len(data["entries"]),
-        downloads=script_json({f.name: {"svg": f.svg, "csv": f.csv} for f in drawn} | _tables(runs)),
-        methods=[methods(run) for run in runs],
-        latex=latex(runs),
+        downloads=script_json({f.name: {"svg": f.svg, "csv": f.csv} for f in drawn} | _tables(runs, pairs, confirmed)),
+        methods=methods(runs, pairs, confirmed),
+        latex=latex(runs, pairs, confirmed),
+        comparisons=pairs,
+        confirmed=confirmed,
+        full=full_names(runs),
         pinned=any(r.result.control is None for r in runs),
         stopped=all(r.result.until for r in runs),
         style=style,
@@ -110,8 +124,13 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
     return page
 
 
-def _tables(runs: Sequence[ReportRun]) -> dict[str, dict[str, str]]:
-    return {"estimates": {"csv": estimates_csv(runs)}}
+def _tables(
+    runs: Sequence[ReportRun], pairs: Sequence[Compared], people: Corrected | None
+) -> dict[str, dict[str, str]]:
+    return {
+        "estimates": {"csv": estimates_csv(runs, pairs, people)},
+        "comparison": {"csv": estimates_csv((), pairs)},
+    }
 
 
 def policy(style: str, script: str) -> str:
@@ -146,8 +165,11 @@ def _environment() -> Any:
     made.filters["percent"] = percent
     made.filters["own"] = Markup  # text of this package, not of the data
     made.filters["at"] = lambda value: f"{100 * min(max(value, 0.0), 1.0):.2f}%"
-    made.filters["reason"] = lambda text: text.replace("_", " ")
-    made.filters["title_of"] = treatment_title
+    made.filters["p"] = text.p_value
+    made.filters["rate_span"] = text.rate_interval
+    made.filters["points"] = text.difference
+    made.filters["points_span"] = text.difference_interval
+    made.filters["reason"] = lambda word: word.replace("_", " ")
     return made
 
 
@@ -170,10 +192,10 @@ def _cell(i: Any) -> str:
 
 
 def _decompositions(runs: Sequence[ReportRun]) -> Iterator[tuple[str, dict[str, int]]]:
-    for run in runs:
+    for run, names in zip(runs, row_names(runs), strict=True):
         prefix = f"{run.name}: " if len(runs) > 1 else ""
         for part in run.result.treatments:
-            yield prefix + treatment_title(part.treatment), _counted(run.outcomes(run.of(part.treatment)))
+            yield prefix + names[spelt(part.treatment)], _counted(run.outcomes(run.of(part.treatment)))
         if run.result.control is not None:
             yield f"{prefix}control edits", _counted(run.outcomes(run.controls))
 
@@ -221,9 +243,9 @@ class Line:
 
 
 def _estimates(runs: Sequence[ReportRun]) -> Iterator[tuple[str, list[Line]]]:
-    for run in runs:
+    for run, names in zip(runs, row_names(runs), strict=True):
         prefix = f"{run.name}: " if len(runs) > 1 else ""
-        parts: list[tuple[str, Part]] = [(treatment_title(t.treatment), t) for t in run.result.treatments]
+        parts: list[tuple[str, Part]] = [(names[spelt(t.treatment)], t) for t in run.result.treatments]
         if run.result.control is not None:
             parts.append(("control edits (made without protection)", run.result.control))
         for title, part in parts:
@@ -234,9 +256,9 @@ def _estimates(runs: Sequence[ReportRun]) -> Iterator[tuple[str, list[Line]]]:
 
 
 def _undecided(runs: Sequence[ReportRun]) -> Iterator[tuple[str, str, int, int, list[Mapping[str, Any]]]]:
-    for run in runs:
+    for run, names in zip(runs, row_names(runs), strict=True):
         prefix = f"{run.name}: " if len(runs) > 1 else ""
-        parts: list[tuple[str, Part]] = [(treatment_title(t.treatment), t) for t in run.result.treatments]
+        parts: list[tuple[str, Part]] = [(names[spelt(t.treatment)], t) for t in run.result.treatments]
         if run.result.control is not None:
             parts.append(("control edits", run.result.control))
         for title, part in parts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from isr.report.assets import Mode
 from isr.scoring.bundle_file import is_bundle
 from isr.scoring.bundled import beside, bundle_of, is_bare, table_in
 from isr.scoring.estimates import Frame, Rates, Settings
+from isr.scoring.finished import FinishedRun, of_stored
 from isr.scoring.judge_words import Answered, named, recorded
 from isr.scoring.outcomes import Outcomes, majority, of_rows, repeats
 from isr.scoring.places import home_of
 from isr.scoring.result import Result
-from isr.scoring.stored import read_stored
+from isr.scoring.stored import StoredRun, read_stored
 from isr.scoring.until import told
 from isr.signature import Signature
 from isr.types import Arm, Estimate, Question, Treatment, Unit, Value
@@ -36,6 +37,13 @@ class ReportRun:
     record: Mapping[str, Any]
     root: Path | None
     probes: Mapping[str, Mapping[str, Any]]  # judge -> qualification.json
+    stored: StoredRun = field(repr=False)
+    called: Mapping[Treatment, str] = field(default_factory=dict)  # what a study calls its treatments
+
+    @cached_property
+    def finished(self) -> FinishedRun:
+        """The run as a comparison needs it."""
+        return of_stored(self.stored)
 
     @property
     def judges(self) -> list[str]:
@@ -76,11 +84,11 @@ class ReportRun:
 
     def of(self, treatment: Treatment) -> list[Mapping[str, str]]:
         """The rows of the protected edits of one treatment."""
-        wanted = _key(treatment)
+        wanted = spelt(treatment)
         return [
             r
             for r in self.rows
-            if r["arm"] == Arm.PROTECTED and _key(r[c] for c in Treatment._fields) == wanted
+            if r["arm"] == Arm.PROTECTED and spelt([r[c] for c in Treatment._fields]) == wanted
         ]
 
     @property
@@ -122,12 +130,12 @@ class ReportRun:
         return Settings.signed(self.settings)
 
 
-def _key(values: Any) -> tuple[str, ...]:
+def spelt(values: Sequence[str]) -> tuple[str, ...]:
     """A treatment's fields with numbers in one spelling: ``result.json`` holds 0.03 as a number."""
-    return tuple(_spelt(str(v)) for v in values)
+    return tuple(_number(str(v)) for v in values)
 
 
-def _spelt(text: str) -> str:
+def _number(text: str) -> str:
     try:
         return repr(float(text))
     except ValueError:
@@ -152,6 +160,7 @@ def read_report_run(path: Path, data: Path | None = None) -> ReportRun:
         record=stored.record,
         root=root,
         probes=_probes(folder, result),
+        stored=stored,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from isr.calibration.correction.quality import Quality
@@ -84,6 +84,41 @@ class Confirmed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Needed:
+    """How many images it would take to tell two methods apart whose difference is the one seen; or why no number is known."""
+
+    first: str
+    second: str
+    difference: float | None
+    images: int | None = None
+    per_image: float | None = None
+    reason: str = ""
+    assumes: tuple[str, ...] = ()
+
+    def without(self, reason: str) -> Needed:
+        """No number, for this reason."""
+        return replace(self, reason=reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """What the table for choosing comes to. ``best``: the highest rate, more than one where they are equal.
+
+    ``told_from``, ``not_told_from``: the methods that the first of the best was tested against. ``told``: every pair told
+    apart, the better one first. ``needed``: for methods that it is not told from.
+    """
+
+    best: tuple[str, ...]
+    told_from: tuple[str, ...]
+    not_told_from: tuple[str, ...]
+    told: tuple[tuple[str, str], ...]
+    images: int
+    needed: tuple[Needed, ...]
+    by_people: bool
+    text: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Everything that ``isr compare`` says. Without ``confirmed`` its differences are of verdicts."""
 
@@ -95,9 +130,11 @@ class Comparison:
     warnings: tuple[str, ...] = ()
     confirmed: tuple[Confirmed, ...] = ()
     pooled: tuple[PooledPair, ...] = ()
+    conclusion: Conclusion | None = None  # of the choices
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values; without labels no ``confirmed`` and no ``corrected`` of a choice, without groups no ``pooled``."""
+        """Plain JSON values; without labels no ``confirmed`` and no ``corrected`` of a choice, without groups no ``pooled``, without choices no
+        ``conclusion``."""
         made = {"schema": "isr.comparison/1", **_named(asdict(self))}
         if not self.confirmed:
             del made["confirmed"]
@@ -105,6 +142,8 @@ class Comparison:
                 del choice["corrected"]
         if not self.pooled:
             del made["pooled"]
+        if self.conclusion is None:
+            del made["conclusion"]
         return made
 
 

@@ -129,17 +129,24 @@ def paired(pilot: Contender, o: Wanted) -> tuple[str, Floats, Ints]:
     other: Mapping[Unit, EditRow] = read_run(o.pilot).controls
     if o.against:
         other = chosen(o.pilot, "--against", o.against).edits
-    both = [(u, pilot.edits[u].outcome, other[u].outcome) for u in pilot.edits if u in other]
-    both = [x for x in both if x[1] == x[1] and x[2] == x[2]]
     name = o.against or "control edits"
+    return name, *paired_units(pilot.edits, other, name)
+
+
+def paired_units(
+    first: Mapping[Unit, EditRow], other: Mapping[Unit, EditRow], name: str
+) -> tuple[Floats, Ints]:
+    """(2, n) outcomes of the units that the judge decided on both sides, and their images. Raises ``UsageError`` below two."""
+    both = [(u, first[u].outcome, other[u].outcome) for u in first if u in other]
+    both = [x for x in both if x[1] == x[1] and x[2] == x[2]]
     if len(both) < 2:
         raise UsageError(f"--against: expected units shared with {name}; found {len(both)} decided pairs")
-    return name, np.array([x[1:] for x in both]).T, codes([u.image_id for u, *_ in both])
+    return np.array([x[1:] for x in both]).T, codes([u.image_id for u, *_ in both])
 
 
 def raised(factor: float, o: Wanted) -> list[str]:
     """That a pilot's variance was raised, where it was."""
-    if factor <= 1 or o.pilot is None:
+    if factor <= 1:
         return []
     return [
         f"the pilot's variance counts {factor:.2f}-fold: the true one is no larger after {o.assurance:.0%} of such pilots"

@@ -17,6 +17,7 @@ from isr.scoring.planned import (
     Wanted,
     chosen,
     paired,
+    paired_units,
     raised,
     stopped_told,
 )
@@ -35,6 +36,8 @@ from isr.stats.planning import (
     variance_components,
 )
 from isr.stats.rows import codes
+from isr.text import counted
+from isr.types import Floats, Ints
 
 SIMULATED = 200  # runs of a planned size
 MARGIN_ALPHA = 0.05  # of each of the two one-sided tests
@@ -58,17 +61,22 @@ def _guess(pilot: Contender | None, o: Wanted) -> Guess:
         return Guess(
             rate=o.rate or 0.5, icc=icc, per_image=o.per_image or 5.0, cv=0.0, source="guesses; a pilot run is better"
         )  # fmt: skip
+    return _guess_from(pilot, o, f"pilot {o.pilot}", stopped_told(o.pilot) if o.pilot else "")
+
+
+def _guess_from(pilot: Contender, o: Wanted, where: str, told: str = "") -> Guess:
+    """What a pilot's method says; where: what the pilot is called. told: what is to be said of it."""
     rows = [r for r in pilot.edits.values() if r.outcome == r.outcome]
     if not rows:
-        raise UsageError(f"--pilot {o.pilot}: expected decided edits; found none")
+        raise UsageError(f"--pilot {o.pilot or pilot.name}: expected decided edits; found none")
     y = np.array([r.outcome for r in rows])
     image = codes([r.unit.image_id for r in rows])
     sizes = np.bincount(image)
     found = variance_components(y, image).icc
     rate = min(max(float(y.mean()), 0.5 / len(y)), 1 - 0.5 / len(y))
-    source = f"pilot {o.pilot}, {pilot.name}, {len(rows)} edits of {len(sizes)} images"
+    source = f"{where}, {pilot.name}, {counted(len(rows), 'edit')} of {counted(len(sizes), 'image')}"
     source += "" if found is not None else "; ICC guessed: it cannot be estimated from this pilot"
-    source += stopped_told(o.pilot) if o.pilot else ""
+    source += told
     known = 0.3 if found is None else found
     cv = 0.0 if o.per_image else float(sizes.std() / sizes.mean())
     per_image = o.per_image or float(sizes.mean())
@@ -136,7 +144,27 @@ def _images_near_the_edge(guess: Guess, half: float, level: float, start: int) -
 
 def _for_difference(pilot: Contender | None, guess: Guess, o: Wanted) -> ImagesNeeded:
     assert o.difference is not None
-    between, within, source, factor = _spread(pilot, guess, o, least=o.difference)
+    return _images_apart(guess, o, _spread(pilot, guess, o, least=o.difference))
+
+
+def plan_pair(one: Contender, other: Contender, o: Wanted) -> ImagesNeeded:
+    """Images for ``o.difference`` between two methods whose runs are the pilot: what ``isr plan`` says of these.
+
+    Raises ``UsageError`` where their pairs cannot tell how such differences spread.
+    """
+    assert o.difference is not None
+    y, image = paired_units(one.edits, other.edits, other.name)
+    guess = _guess_from(one, o, "these runs")
+    return _images_apart(guess, o, _spread_of(y, image, other.name, o))
+
+
+Spread = tuple[float, float, str, float]
+"""Variance of the paired differences between images and within, where it comes from, and by what it is raised."""
+
+
+def _images_apart(guess: Guess, o: Wanted, spread: Spread) -> ImagesNeeded:
+    assert o.difference is not None
+    between, within, source, factor = spread
     wanted = (
         f"a difference of {100 * o.difference:g} percentage points on the same edits, power {o.power:.0%}"
     )
@@ -188,10 +216,8 @@ def _for_margin(pilot: Contender | None, guess: Guess, o: Wanted) -> ImagesNeede
     return ImagesNeeded(wanted, answer, same.needed, guess.per_image, notes)
 
 
-def _spread(
-    pilot: Contender | None, guess: Guess, o: Wanted, least: float
-) -> tuple[float, float, str, float]:
-    """Variance of the paired differences between images and within, where it comes from, and by what it is raised.
+def _spread(pilot: Contender | None, guess: Guess, o: Wanted, least: float) -> Spread:
+    """The spread of a pilot's paired differences, or the one that is guessed.
 
     least: the difference that is planned for; as many edits are discordant.
     """
@@ -206,6 +232,10 @@ def _spread(
         source = f"guessed from {discordant:.0%} discordant edits and the ICC"
         return guess.icc * total, (1 - guess.icc) * total, source, 1.0
     name, y, image = paired(pilot, o)
+    return _spread_of(y, image, name, o)
+
+
+def _spread_of(y: Floats, image: Ints, name: str, o: Wanted) -> Spread:
     d = y[0] - y[1]
     found = variance_components(d, image)
     if found.between is None or found.within is None or found.between + found.within == 0:

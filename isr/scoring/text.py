@@ -83,7 +83,8 @@ def nothing_decided(result: Result, store: Path) -> str:
 def _lines(result: Result, answers: Sequence[Answered]) -> Iterator[str]:
     data = result.data
     of = f" (of {result.until['of']})" if result.until else ""
-    yield f"{data['edits']} edits of {data['images']} images{of}, {data['controls']} control edits"
+    edits, images = text.counted(data["edits"], "edit"), text.counted(data["images"], "image")
+    yield f"{edits} of {images}{of}, {text.counted(data['controls'], 'control edit')}"
     yield from judges_told(result.judges, result.rule, answers)
     for seen in result.pictures:
         if seen["level"] != Level.NOTE:
@@ -142,7 +143,11 @@ def _block(part: Part) -> Iterator[str]:
     for name, label in ROWS:
         if name in part.estimates:
             yield _row(name, label, part.estimates[name])
-            yield from (f"    {n}" for n in part.estimates[name].notes if _is_told(n, part.estimates[name]))
+            yield from (
+                f"    {text.note_in_words(n)}"
+                for n in part.estimates[name].notes
+                if _is_told(n, part.estimates[name])
+            )
     if kept := part.estimates.get("source_kept"):
         low, high = kept.low, kept.high
         interval = "" if low is None or high is None else f"{low:.2f} to {high:.2f}"
@@ -150,7 +155,7 @@ def _block(part: Part) -> Iterator[str]:
         yield f"  {'source kept (0 to 4)':22}{value:>10}  {interval:>18}{kept.n:>8}{kept.clusters:>8}"
     yield from _undecided(part.counts)
     for group in part.groups:
-        name = text.plain(", ".join(f"{k} {v or '(empty)'}" for k, v in group.by.items()))
+        name = text.plain(", ".join(f"{k} {text.value_in_words(k, v)}" for k, v in group.by.items()))
         yield f"  by {name}"
         for estimate, label in (("isr", "ISR"), ("uplift", "uplift over control"), ("control", "control")):
             if estimate in group.estimates:

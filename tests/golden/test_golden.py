@@ -50,6 +50,7 @@ CHANGES: tuple[tuple[str, str, str], ...] = (
     ("compare*|agree", r'.*\.within: "\(absent\)" -> null', "no margin was asked for"),
     ("compare*|agree", r'.*\.open: "\(absent\)" -> .*', "what undecided pairs leave open"),
     ("compare-by", r'\.pooled: "\(absent\)" -> \[.*', "over groups like these; here why there is no such claim"),
+    ("compare-by", r'\.conclusion: "\(absent\)" -> \{.*', "what the table for choosing comes to"),
     ("calibrate", r'.*\.identified: "\(absent\)" -> null', "no edit is undecided"),
     ("calibrate", r"\.signature:  -> estimates=2", "corrections for unequal images"),
     ("*", r'\.table: "\(absent\)" -> \{"edits\.csv": "sha256:[0-9a-f]{64}"\}', "a result holds its table's digest"),
@@ -168,6 +169,7 @@ def as_before(text: str) -> str:
         r"\1 (sha256:c64282e50f4c)",
         text,
     )
+    text = _without_comparison(text)
     text = re.sub(r"The intervals speak of new source images .*? nor of what people would say\. ", "", text)
     text = text.replace(" (CR2, Kish's degrees of freedom where images have unequal numbers of edits)", "")
     text = text.replace(
@@ -180,9 +182,26 @@ def as_before(text: str) -> str:
         return "".join(lines)
     rows = list(csv.reader(lines))
     at = [rows[0].index(f"identified_{end}") for end in ("low", "high")]
+    at += [rows[0].index(name) for name in ("p", "p_holm", "wins", "losses")]
+    rows = [r for r in rows if r[2] != "difference"]  # the pair's own row, which 0.1.0 had not
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([c for i, c in enumerate(r) if i not in at] for r in rows)
     return out.getvalue()
+
+
+def _without_comparison(text: str) -> str:
+    """A table or a methods text without what stands under it since: the methods compared, and what short names leave out.
+
+    In LaTeX every number of a difference is now in math mode, and a row is called by what tells it from the others.
+    """
+    table, end, beneath = text.partition("\\end{tabular}\n")
+    if not end:
+        return re.sub(r"\n\nMethods were compared .*\n", "\n", text)
+    table = re.sub(r"\[\$([-+.\d]+)\$, \$([-+.\d]+)\$\]", r"[\1, \2]", table)
+    note = beneath.partition("\\footnotesize ")[2].partition(".}\n")[0]
+    for short, _, rest in (one.partition(": ") for one in note.split("; ")):
+        table = table.replace(f"\n{short} & ", f"\n{short}, {rest} & ")
+    return table + end
 
 
 def test_what_was_written_before_is_read(scored: dict[str, str], place: Path) -> None:

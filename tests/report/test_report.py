@@ -147,7 +147,7 @@ def test_the_table_and_the_sentence_for_a_paper(run: ReportRun) -> None:
     rows = list(csv.DictReader(io.StringIO(estimates_csv([run]))))
     assert float(rows[0]["value"]) == isr.value
     assert all(r["signature"] == run.result.signature and r["n"] for r in rows)
-    sentence = methods(run)
+    sentence = "".join(methods([run]))
     for word in (
         "recorded",
         "semantic/v1 (sha256:",

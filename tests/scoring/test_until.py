@@ -213,7 +213,7 @@ def test_a_stopped_run_is_read_reported_bundled_and_verified(world: Path, tmp_pa
     assert "images (of 60), 0 control edits" in text
     assert "95% sequence" in text
     assert f"is known to within 20 points after {n} of 60 images" in text
-    sentence = methods(read_report_run(out, world / "e"))
+    sentence = "".join(methods([read_report_run(out, world / "e")]))
     assert "95% betting confidence sequences of image means" in sentence
     assert (
         f"stopped as soon as the half-width of the ISR of every treatment was at most 20 percentage points, after {n} of 60"
@@ -278,7 +278,9 @@ def test_the_rule_may_not_be_met_by_all_images(world: Path, tmp_path: Path) -> N
     assert (result.until["met"], result.until["images"], result.until["of"]) == (False, 10, 10)
     assert not result.unfinished
     assert "is not met by all 10 images" in render(result)
-    assert "which all 10 images do not reach" in methods(read_report_run(tmp_path / "o", world / "e"))
+    assert "which all 10 images do not reach" in "".join(
+        methods([read_report_run(tmp_path / "o", world / "e")])
+    )
     (listed,) = runs_of(tmp_path / "o")
     assert listed.state == "finished, its rule not met by 10 of 10 images"
     with pytest.raises(UsageError, match=r"--limit 42: expected whole images.*choose 40 or 44"):
