@@ -12,6 +12,7 @@ from typing import Any
 from isr.errors import InputError, UsageError
 from isr.files import files_below
 from isr.reading import Unreadable, read_json
+from isr.text import did_you_mean
 from sifm_ref.checkpoints import checkpoint_value, fingerprint, shown_place
 from sifm_ref.editor import Editor, Settings, WhiteBox
 from sifm_ref.failures import first_line, memory
@@ -73,7 +74,8 @@ def class_of(place: str, revision: str | None = None) -> str:
         raise InputError(f"editor {place}: expected a folder; found none there; check the path")
     if "/" not in place:
         raise UsageError(
-            f"editor: expected one of {', '.join(names('editors'))}, a folder or a hub id; found {place!r}"
+            f"editor: expected one of {', '.join(names('editors'))}, a folder or a hub id; found {place!r}; "
+            f"{did_you_mean(place, names('editors'), 'isr immunize . --list shows what there is')}"
         )
     return _class_on_hub(place, revision)
 

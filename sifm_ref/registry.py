@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import inspect
 import math
@@ -18,6 +17,7 @@ from typing import Any, Literal
 from isr.canonical import sha256_json
 from isr.errors import MissingExtraError, UsageError
 from isr.files import file_digest
+from isr.text import did_you_mean
 from sifm_ref.checkpoints import shown_place
 
 Kind = Literal["methods", "editors", "purifiers"]
@@ -93,8 +93,7 @@ def names(kind: Kind) -> list[str]:
 def module_of(kind: Kind, name: str) -> ModuleType:
     """The module behind a name. Raises ``UsageError`` with the nearest names there are."""
     if name not in names(kind):
-        near = difflib.get_close_matches(name, names(kind), 1)
-        hint = f"did you mean {near[0]}?" if near else "choose one of them"
+        hint = did_you_mean(name, names(kind), "choose one of them")
         raise UsageError(f"{kind[:-1]}: expected one of {', '.join(names(kind))}; found {name!r}; {hint}")
     for entry in metadata.entry_points(group=f"sifm_ref.{kind}", name=name):
         return import_module(entry.value.partition(":")[0])
@@ -120,7 +119,8 @@ def method(spec: str, preset: str = "", settings: Mapping[str, str] | None = Non
     presets: Mapping[str, Any] = getattr(module, "PRESETS", {})
     if preset and preset not in presets:
         raise UsageError(
-            f"preset: method {name} has {', '.join(presets) or 'no presets'}; found {preset!r}; choose one"
+            f"preset: method {name} has {', '.join(presets) or 'no presets'}; found {preset!r}; "
+            f"{did_you_mean(preset, presets, 'choose one')}"
         )
     chosen = preset or next(iter(presets), "")
     config = changed(presets.get(chosen), settings or {}, f"method {name}")
@@ -191,7 +191,10 @@ def changed(config: Any, settings: Mapping[str, str], where: str) -> Any:
 def _with(config: Any, path: list[str], text: str) -> Any:
     known = [f.name for f in fields(config)] if is_dataclass(config) else []
     if path[0] not in known:
-        raise KeyError(f"expected a field out of {', '.join(known) or '(it has none)'}; found {path[0]!r}")
+        hint = did_you_mean(path[0], known)
+        raise KeyError(
+            f"expected a field out of {', '.join(known) or '(it has none)'}; found {path[0]!r}{f'; {hint}' if hint else ''}"
+        )
     assert not isinstance(config, type)
     now = getattr(config, path[0])
     if len(path) > 1:
@@ -240,7 +243,10 @@ def typed(said: Mapping[str, Any], defaults: Mapping[str, Any], where: str, what
     faults, out = [], {}
     for key, value in said.items():
         if key not in defaults:
-            faults.append(f"  {key}: expected one of {', '.join(defaults) or '(it has none)'}")
+            hint = did_you_mean(key, defaults)
+            faults.append(
+                f"  {key}: expected one of {', '.join(defaults) or '(it has none)'}{f'; {hint}' if hint else ''}"
+            )
             continue
         try:
             out[key] = like(defaults[key], value) if isinstance(value, str) else value

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from isr.redaction import without_keys
+from isr.text import did_you_mean
 
 QUIET = "isr.quiet"
 VERBOSE = "isr.verbose"
@@ -94,6 +95,19 @@ class Careful(click.Command):
 
 class CarefulGroup(Careful, click.Group):
     """A group whose commands are careful, and which knows the nearest names of one that it does not have."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name[:1] not in ("", "-") and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
+            known = self.list_commands(ctx)
+            otherwise = f"{ctx.command_path} --help lists all"
+            raise click.UsageError(
+                f"expected a command; found {without_keys(name)!r}; {did_you_mean(name, known, otherwise)}",
+                ctx,
+            )
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         found = super().get_command(ctx, cmd_name)

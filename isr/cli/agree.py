@@ -171,6 +171,7 @@ def _template(out: Path | None, options: Mapping[str, Any]) -> None:
     from isr.people.sampling import draw, write_sample
     from isr.people.study_file import guideline_version
     from isr.scoring.finished import read_run
+    from isr.text import did_you_mean
 
     if out is None or len(options["judges"]) != 1:
         raise UsageError(
@@ -182,7 +183,10 @@ def _template(out: Path | None, options: Mapping[str, Any]) -> None:
     strata = [c.strip() for c in options["strata"].split(",") if c.strip()]
     known = {"verdict", *next(iter(rows.values()))} if rows else {"verdict"}
     if missing := [c for c in strata if c not in known]:
-        raise UsageError(f"--strata: expected columns of edits.csv, or verdict; found {', '.join(missing)}")
+        raise UsageError(
+            f"--strata: expected columns of edits.csv, or verdict; found {', '.join(missing)}; "
+            f"{did_you_mean(missing, known, 'correct it')}"
+        )
     judged = read_source(path)[-1]
     sample = draw(
         judged,

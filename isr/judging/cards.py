@@ -29,6 +29,7 @@ from isr.judging.card_sections import Decoding, Endpoint, Images, Limits, Price,
 from isr.judging.checkpoints import checkpoint_digest
 from isr.judging.short_forms import filled, name_of, parted, require_model, typed
 from isr.reading import MAX_TOML, TooDeep, Unreadable, read_text, toml_of
+from isr.text import did_you_mean
 
 PANEL = "panel"
 RULES = ("strict", "majority", "any", "per_question")
@@ -276,8 +277,8 @@ def _builtin_text(name: str) -> str:
                 ) from error
     given = name if _NAME.match(name) else shown(name)
     raise CardError(
-        f"--judge {given}: expected the name of a card or a path ending in .toml; "
-        f"found neither; the cards are: {', '.join(builtin_names())}"
+        f"--judge {given}: expected the name of a card or a path ending in .toml; found neither; "
+        f"{f'{near} ' if (near := did_you_mean(name, builtin_names())) else ''}isr judges lists all"
     )
 
 

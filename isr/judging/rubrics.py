@@ -23,6 +23,7 @@ from isr.errors import Problem, RubricError
 from isr.files import write_text
 from isr.foreign import ForeignCodeError, loaded
 from isr.reading import MAX_TOML, Unreadable, read_text, toml_of
+from isr.text import did_you_mean
 from isr.types import Question
 
 DEFAULTS = ("semantic/v1", "perceptual/v1")
@@ -217,7 +218,7 @@ def _published(name: str) -> Rubric:
     if file is None or not built_in:
         raise RubricError(
             f"rubric {name!r}: expected one of {', '.join(names())}, or the path of a .toml file; "
-            f"found no such version"
+            f"found no such version; {did_you_mean(name, names(), 'isr prompts lists all')}"
         )
     return parse_rubric(name, file.read_text("utf-8"))
 

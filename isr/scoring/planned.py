@@ -13,6 +13,7 @@ from isr.errors import UsageError
 from isr.scoring.finished import Contender, EditRow, contenders, read_run
 from isr.signature import Signature
 from isr.stats.rows import codes
+from isr.text import did_you_mean
 from isr.types import Floats, Ints, Unit
 
 
@@ -120,7 +121,10 @@ def chosen(pilot: Path, option: str, name: str) -> Contender:
             return contender
     if not found:
         raise UsageError(f"--pilot {pilot}: expected judged edits; found none; choose another run")
-    raise UsageError(f"{option} {name}: expected one of {'; '.join(c.name for c in found)}")
+    names = [c.name for c in found]
+    raise UsageError(
+        f"{option} {name}: expected one of {'; '.join(names)}; {did_you_mean(name, names, 'choose one')}"
+    )
 
 
 def paired(pilot: Contender, o: Wanted) -> tuple[str, Floats, Ints]:

@@ -177,6 +177,26 @@ def test_q_and_v_mean_the_same_wherever_they_stand(
     assert seen == [(quiet, level)]
 
 
+# ---------------------------------------------------------------------- names that are not known
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("scor", "found 'scor'; did you mean score"),
+        ("zzzz", "found 'zzzz'; cli --help lists all"),
+        ("judges shw", "found 'shw'; did you mean show?"),
+        ("plan --rat 3", "--rate"),
+        ("score x --judge gpt-4.l", "found neither; did you mean gpt-4.1 or gpt-4o? isr judges lists all"),
+        ("score x --judge zzzz", "found neither; isr judges lists all"),
+        ("prompts show semantik/v1", "found no such version; did you mean semantic/v1"),
+    ],
+)
+def test_the_nearest_names_are_said(arguments: str, expected: str) -> None:
+    done = CliRunner().invoke(cli, arguments.split())
+    assert expected in f"{done.output}{done.exception}"
+
+
 # ---------------------------------------------------------------------- groups
 
 
