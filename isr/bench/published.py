@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from isr.errors import InputError, Problem
-from isr.judging.card_secrets import shown
+from isr.judging.field_errors import field_errors
 from isr.reading import Unreadable, read_toml
 
 
@@ -58,12 +58,10 @@ class Published(_Strict):
     def load(cls, path: Path) -> Published:
         """The figures in a TOML file. Raises ``InputError`` with all that is wrong in it."""
         try:
-            return cls.model_validate(read_toml(path))
+            raw = read_toml(path)
+            return cls.model_validate(raw)
         except ValidationError as error:
-            problems = [
-                Problem(str(path), ".".join(map(str, e["loc"])), e["msg"], shown(e["input"]), "correct it")
-                for e in error.errors()
-            ]
+            problems = field_errors(error, raw, cls, str(path))
             raise InputError("published figures cannot be read", problems) from error
         except Unreadable as error:
             problem = Problem(str(path), "", "a TOML file of published figures", error.found, "correct it")

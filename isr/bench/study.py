@@ -17,8 +17,9 @@ from isr.bench.study_labels import StudyLabels, label_problems
 from isr.bench.study_metrics import FIELDS, metric_problems
 from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError, Problem, UsageError
-from isr.judging.card_secrets import shown, shown_setting
+from isr.judging.card_secrets import shown
 from isr.judging.cards import load_panel
+from isr.judging.field_errors import field_errors
 from isr.judging.rubrics import load_pair
 from isr.reading import Unreadable, read_toml
 from isr.redaction import SECRET_FROM
@@ -197,29 +198,8 @@ def _validated(raw: Mapping[str, Any], where: str) -> tuple[Study | None, list[P
     try:
         return Study.model_validate(raw), []
     except ValidationError as error:
-        return None, [_problem(where, dict(e)) for e in error.errors()]
-
-
-def _problem(where: str, error: Mapping[str, Any]) -> Problem:
-    place = ".".join(map(str, error["loc"]))
-    if error["type"] == "missing":
-        return Problem(where, place, "a value", "none", "add it")
-    if error["type"] == "extra_forbidden":
-        return Problem(where, place, "no such key here", _found(error), "correct or remove it")
-    return Problem(where, place, str(error["msg"]), _found(error), "correct it")
-
-
-def _found(error: Mapping[str, Any]) -> str:
-    """What a message may show of a value: of a list or a table no values, nor any of ``set``."""
-    place, value = error["loc"], error["input"]
-    if isinstance(value, Mapping):
-        return f"a table with {shown(list(value))}" if value else "an empty table"
-    some = value if isinstance(value, list | tuple) else None
-    if "set" in place:
-        return f"{', '.join(shown_setting(str(v)) for v in (some or [value]))[:80]}"
-    if some is not None:
-        return f"a list of {len(some)}"
-    return shown(value, str(place[-1]) if place else "")
+        judged = {**raw, "judges": _judges(raw["judges"])} if "judges" in raw else raw
+        return None, field_errors(error, judged, Study, where)
 
 
 Said = tuple[str, str, str, str]  # field, expected, found, what to do

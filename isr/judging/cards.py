@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata, resources
 from pathlib import Path
@@ -27,6 +27,7 @@ from isr.judging.card_problems import field_problems
 from isr.judging.card_secrets import not_finite, secrets, shown, shown_setting
 from isr.judging.card_sections import Decoding, Endpoint, Images, Limits, Price, Section
 from isr.judging.checkpoints import checkpoint_digest
+from isr.judging.field_errors import NO_FIELD, field_errors, fields_of
 from isr.judging.short_forms import filled, name_of, parted, require_model, typed
 from isr.reading import MAX_TOML, TooDeep, Unreadable, read_text, toml_of
 from isr.text import did_you_mean
@@ -197,7 +198,7 @@ def load_card(name_or_path: str, overrides: Sequence[str] = ()) -> Card:
         raw["endpoint"].pop("base_url", None)
     if raw.get("model") != model:
         _clear(raw, [text.partition("=")[0].strip() for text in overrides])
-    return _checked(raw, name, where, folder)
+    return _checked(raw, name, where, folder, [text.partition("=")[0].strip() for text in overrides])
 
 
 def load_panel(name_or_path: str, overrides: Sequence[str] = (), *, complete: bool = True) -> Panel:
@@ -320,7 +321,21 @@ def _clear(raw: dict[str, Any], given: Sequence[str]) -> None:
             raw[name] = kept
 
 
-def _checked(raw: dict[str, Any], name: str, where: str, folder: str) -> Card:
+def _as_set(problem: Problem, sets: Sequence[str]) -> Problem:
+    """The problem of a field that ``--set`` gave, told of that option."""
+    field = problem.field
+    for key in sets:
+        if field == key or key.startswith(f"{field}.") or field.startswith(f"{key}."):
+            if problem.found != NO_FIELD:
+                return replace(problem, where="--set", fix="correct the option")
+            hint = did_you_mean(
+                key, sorted({*fields_of(Card)} - {"name", "folder"}), "isr judges show CARD names them"
+            )
+            return Problem("--set", key, "a field of a card", NO_FIELD, hint)
+    return problem
+
+
+def _checked(raw: dict[str, Any], name: str, where: str, folder: str, sets: Sequence[str] = ()) -> Card:
     problems = [*secrets(raw, where), *not_finite(raw, where)]
     endpoint = raw.get("endpoint")
     if (
@@ -335,11 +350,9 @@ def _checked(raw: dict[str, Any], name: str, where: str, folder: str) -> Card:
     try:
         card = Card.model_validate_json(_as_json({**raw, "name": name, "folder": folder}), strict=True)
     except ValidationError as error:
-        for e in error.errors():
-            field = ".".join(str(p) for p in e["loc"])
-            if field not in secret:
-                found = "none" if e["type"] == "missing" else shown(e.get("input"))
-                problems.append(Problem(where, field, e["msg"], found, "edit the card"))
+        whole = {**raw, "name": name, "folder": folder}
+        more = field_errors(error, whole, Card, where, "edit the card", own=("name", "folder"))
+        problems += [_as_set(p, sets) for p in more if p.field not in secret]
         raise CardError(f"{where}: {len(problems)} problem(s)", problems) from None
     problems += field_problems(card, where)
     if by_path(card.backend) and not folder:

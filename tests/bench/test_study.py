@@ -219,7 +219,7 @@ def test_code_is_only_run_when_allowed(folder: Path) -> None:
         (('name = "s"', 'name = "s"\ntables = ["IX"]'), "'IX'"),
         (('name = "s"', 'name = "s"\npublished = "../none.toml"'), "a file beside"),
         (('name = "s"', 'name = ""'), "at least 1 character"),
-        (('name = "ip2p"', 'name = "ip2p\\u001b[2J"'), "match pattern"),
+        (('name = "ip2p"', 'name = "ip2p\\u001b[2J"'), "of one line"),
     ],
 )  # fmt: skip
 def test_one_problem(folder: Path, change: tuple[str, str], said: str) -> None:
