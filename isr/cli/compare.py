@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isr import text
+from isr.cli._command import grouped
 from isr.cli._labels import labels_of, meaning_options
 from isr.signature import Signature
 
@@ -19,6 +20,22 @@ if TYPE_CHECKING:
     from isr.stats.paired import PairedComparison
 
 
+@grouped(
+    comparison=("baseline", "by", "choose", "margin"),
+    statistics=("prompts", "cluster", "level", "seed"),
+    label=(
+        "label_files",
+        "design",
+        "consensus",
+        "plan",
+        "pool_guidelines",
+        "allow_unmatched",
+        "words",
+        "columns",
+        "prefixes",
+    ),
+    output=("as_json",),
+)
 @click.command(short_help="Compare methods on the same units, with intervals and tests.")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from isr.cli._command import grouped
 from isr.cli._options import gathered
 
 _PATH = click.Path(path_type=Path)
@@ -36,6 +37,13 @@ class Options:
     quiet: bool
 
 
+@grouped(
+    editor=("editor", "sets", "name", "editor_prompt", "dtype", "device", "revision", "variant"),
+    attack=("purifiers",),
+    edit=("prompts", "seeds", "partial"),
+    work=("shard", "resume"),
+    output=("out", "as_json"),
+)
 @click.command(short_help="Edit protected images and their sources; writes an edit directory for isr score.")
 @click.argument("directories", nargs=-1, required=True, metavar="DIR...", type=_PATH)
 @click.option("--editor", required=True, metavar="NAME[=CHECKPOINT]|CHECKPOINT", help="What makes the edits.")

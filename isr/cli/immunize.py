@@ -8,6 +8,7 @@ from typing import Literal
 
 import click
 
+from isr.cli._command import grouped
 from isr.cli._options import gathered
 
 _PATH = click.Path(path_type=Path)
@@ -47,6 +48,14 @@ class Options:
     quiet: bool
 
 
+@grouped(
+    method=("method", "preset", "sets", "steps", "step_size"),
+    budget=("eps", "norm"),
+    surrogate=("editor", "editor_sets", "dtype", "device", "revision", "variant"),
+    picture=("prompts", "masks", "resolution", "resize", "seed"),
+    work=("batch", "timestep_batch", "checkpoint_activations", "shard", "resume"),
+    output=("out", "listing", "as_json"),
+)
 @click.command(short_help="Protect a folder of images with SIFM, a baseline, or a method of one's own.")
 @click.argument("images", type=_PATH)
 @click.option(

@@ -7,11 +7,19 @@ from typing import Any
 
 import click
 
+from isr.cli._command import grouped
 from isr.errors import UsageError
 
 _RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
+@grouped(
+    wanted=("half_width", "difference", "images", "label_half_width", "labels", "margin", "label_difference"),
+    pilot=("pilot", "method", "against"),
+    guess=("rate", "icc", "per_image", "discordant", "human_rates", "quality"),
+    promise=("assurance", "family", "power", "level"),
+    output=("as_json",),
+)
 @click.command(short_help="How many images, prompts and labels a wanted precision needs.")
 @click.option("--half-width", type=_RATE, metavar="H", help="Wanted: an ISR known to within plus or minus H.")
 @click.option(

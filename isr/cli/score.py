@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from isr.cli._command import grouped
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -17,6 +19,24 @@ _PATH = click.Path(path_type=Path)
 REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to open
 
 
+@grouped(
+    judge=(
+        "judge",
+        "sets",
+        "rubrics",
+        "repeats",
+        "reask",
+        "allow_retired",
+        "keep_going",
+        "calibrations",
+        "qualifications",
+    ),
+    selection=("limit", "skip_invalid", "accept"),
+    statistics=("by", "level", "interval", "prompts", "estimand", "until", "order_seed"),
+    metric=("metrics", "lpips_weights", "dists_weights", "metric_models", "caption", "source_caption"),
+    cost=("budget_usd", "dry_run"),
+    output=("out", "replace", "store", "csv_safe", "no_report", "watch", "as_json"),
+)
 @click.command(short_help="Judge an edit directory and print its ISR with intervals.")
 @click.argument("directory", metavar="EDIT_DIR", type=_PATH)
 @click.option(

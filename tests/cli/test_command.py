@@ -221,3 +221,16 @@ def test_options_stand_under_headings_and_what_is_named_nowhere_comes_last() -> 
     ]
     assert [text.index(p) for p in parts] == sorted(text.index(p) for p in parts)
     assert "gone" not in text
+
+
+def test_where_options_are_grouped_all_are_and_all_that_are_named_are_there() -> None:
+    seen = 0
+    for path, ctx in commands():
+        groups = getattr(ctx.command, "option_groups", {})
+        named = [name for names in groups.values() for name in names]
+        options = [p for p in ctx.command.get_params(ctx) if isinstance(p, click.Option) and p.expose_value]
+        there = [p.name for p in options if p.name != "quiet"]
+        if groups:
+            seen += 1
+            assert sorted(named) == sorted(map(str, there)), path
+    assert seen >= 7
