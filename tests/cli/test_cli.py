@@ -18,7 +18,7 @@ from tests.processes import CompletedProcess, run
 from tests.runs import the_run
 
 COMMANDS = [
-    "bundle", "doctor", "init", "judges", "label", "prompts", "qualify", "report", "score", "store", "validate", "verify",
+    "bundle", "config", "doctor", "init", "judges", "label", "prompts", "qualify", "report", "score", "store", "validate", "verify",
 ]  # fmt: skip
 
 
