@@ -10,6 +10,7 @@ import click
 
 from isr import text
 from isr.cli._labels import labels_of, meaning_options, verdict_options, verdicts_of
+from isr.cli._types import RUBRIC
 
 if TYPE_CHECKING:
     from isr.people.agreement_study import AgreementStudy, Answers, Choices, JudgeAgreement, Pair
@@ -36,6 +37,7 @@ _PATH = click.Path(path_type=Path)
     "--rubric",
     "rubrics",
     multiple=True,
+    type=RUBRIC,
     metavar="NAME/vN|FILE.toml",
     help="By which recorded answers are read.",
 )

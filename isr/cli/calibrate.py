@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isr.cli._labels import labels_of, meaning_options, verdict_options, verdicts_of
+from isr.cli._types import RUBRIC
 
 if TYPE_CHECKING:
     from isr.judging.thresholds import Decision, Recalibration
@@ -48,6 +49,7 @@ _PATH = click.Path(path_type=Path)
     "--rubric",
     "rubrics",
     multiple=True,
+    type=RUBRIC,
     metavar="NAME/vN|FILE.toml",
     help="By which recorded answers are read.",
 )

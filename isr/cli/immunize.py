@@ -10,6 +10,7 @@ import click
 
 from isr.cli._command import grouped
 from isr.cli._options import gathered
+from isr.cli._types import EDITOR, METHOD
 
 _PATH = click.Path(path_type=Path)
 
@@ -59,9 +60,19 @@ class Options:
 @click.command(short_help="Protect a folder of images with SIFM, a baseline, or a method of one's own.")
 @click.argument("images", type=_PATH)
 @click.option(
-    "--method", default="sifm", show_default=True, metavar="NAME|path.py:FUNCTION", help="See --list."
+    "--method",
+    default="sifm",
+    show_default=True,
+    type=METHOD,
+    metavar="NAME|path.py:FUNCTION",
+    help="See --list.",
 )
-@click.option("--editor", metavar="NAME[=CHECKPOINT]|CHECKPOINT", help="The surrogate: what is optimised on.")
+@click.option(
+    "--editor",
+    type=EDITOR,
+    metavar="NAME[=CHECKPOINT]|CHECKPOINT",
+    help="The surrogate: what is optimised on.",
+)
 @click.option("--out", type=_PATH, help="Folder for sources/, protected/ and metadata.jsonl.")
 @click.option(
     "--preset", default="", metavar="NAME", help="A set of choices of the method. Default: its first."

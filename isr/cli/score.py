@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isr.cli._command import grouped
+from isr.cli._types import CARD, RUBRIC
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -42,6 +43,7 @@ REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to op
 @click.option(
     "--judge",
     default="",
+    type=CARD,
     metavar="CARD",
     help="A judge card: a name (see isr judges) or a path to a .toml file.",
 )
@@ -67,6 +69,7 @@ REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to op
     "--rubric",
     "rubrics",
     multiple=True,
+    type=RUBRIC,
     metavar="NAME/vN|FILE.toml",
     help="Rubrics, one for each question. Default: semantic/v1 and perceptual/v1.",
 )
