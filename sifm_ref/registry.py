@@ -18,6 +18,7 @@ from isr.canonical import sha256_json
 from isr.errors import MissingExtraError, UsageError
 from isr.files import file_digest
 from isr.text import did_you_mean
+from sifm_ref.budget import number_of
 from sifm_ref.checkpoints import shown_place
 
 Kind = Literal["methods", "editors", "purifiers"]
@@ -217,7 +218,7 @@ def like(now: Any, text: str) -> Any:
     for kind in (int, float):
         if isinstance(now, kind):
             try:
-                value = kind(text)
+                value = int(text) if kind is int else number_of(text)
             except ValueError:
                 raise ValueError(f"expected a number ({kind.__name__}); found {text[:40]!r}") from None
             _require_finite(value)

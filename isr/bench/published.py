@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from isr.bench.radius import Radius
 from isr.errors import InputError, Problem
 from isr.judging.field_errors import field_errors
 from isr.reading import Unreadable, read_toml
@@ -49,7 +50,7 @@ class Published(_Strict):
 
     paper: str
     source: str
-    eps: float | None = None  # the budget of all of them; a row of ours at another one stands by itself
+    eps: Radius | None = None  # the budget of all of them; a row of ours at another one stands by itself
     n: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     not_implemented: Mapping[str, str] = Field(default_factory=dict)  # method -> why no row of ours
     tables: Mapping[str, PublishedTable] = Field(default_factory=dict)

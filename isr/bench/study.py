@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from isr.bench.material.source import DatasetPart
 from isr.bench.material.unseen import UnseenPart
+from isr.bench.radius import Radius
 from isr.bench.study_columns import column_problems
 from isr.bench.study_labels import StudyLabels, label_problems
 from isr.bench.study_metrics import FIELDS, metric_problems
@@ -31,6 +32,8 @@ from sifm_ref.loading import adapter, check_class, parse
 from sifm_ref.units import SEEDS
 
 Value = bool | int | float | str | tuple[bool | int | float | str, ...]
+
+
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Role = Literal["ours", "baseline", "ablation"]
 NONE = "none"  # the control edits' name beside methods
@@ -86,7 +89,7 @@ class MethodPart(Part):
     method: str = Field(min_length=1)
     preset: str = ""
     set: dict[str, Value] = {}
-    eps: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(default=(0.03,), min_length=1)
+    eps: tuple[Radius, ...] = Field(default=(0.03,), min_length=1)
     norm: Literal["linf", "l2"] = "linf"
     seed: int = Field(default=0, ge=0)
     text: str = ""  # a column of the prompts; else what its surrogate is given of the seen one

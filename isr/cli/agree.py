@@ -10,7 +10,7 @@ import click
 
 from isr import text
 from isr.cli._labels import labels_of, meaning_options, verdict_options, verdicts_of
-from isr.cli._types import RUBRIC
+from isr.cli._types import LEVEL, RUBRIC
 
 if TYPE_CHECKING:
     from isr.people.agreement_study import AgreementStudy, Answers, Choices, JudgeAgreement, Pair
@@ -60,7 +60,7 @@ _PATH = click.Path(path_type=Path)
     "--primary", default="kappa", show_default=True, type=click.Choice(["kappa", "ac1", "mcc"]),
     help="Coefficient by which judges are compared in pairs.",
 )  # fmt: skip
-@click.option("--level", default=0.95, show_default=True, type=click.FloatRange(0.5, 1, max_open=True))
+@click.option("--level", default=0.95, show_default=True, type=LEVEL)
 @click.option(
     "--least", default=10, show_default=True, type=click.IntRange(1),
     help="Edits that two judges must both decide to be a comparison of the family.",

@@ -10,7 +10,7 @@ import click
 
 from isr.cli._command import grouped
 from isr.cli._options import gathered
-from isr.cli._types import EDITOR, METHOD
+from isr.cli._types import EDITOR, METHOD, RADIUS
 
 _PATH = click.Path(path_type=Path)
 
@@ -87,10 +87,18 @@ class Options:
 @click.option(
     "--editor-set", "editor_sets", multiple=True, metavar="KEY=VALUE", help="One setting of the editor."
 )
-@click.option("--eps", default=0.03, show_default=True, help="Radius of the budget, in [0, 1] pixel units.")
+@click.option(
+    "--eps", default=0.03, show_default=True, type=RADIUS, metavar="RADIUS",
+    help="Of the budget, in [0, 1] pixel units: 0.03, 8/255.",
+)  # fmt: skip
 @click.option("--norm", default="linf", show_default=True, type=click.Choice(["linf", "l2"]))
 @click.option("--steps", type=int, help="Iterations. Default: the preset's (100 under the shared budget).")
-@click.option("--step-size", type=float, help="In [0, 1] pixel units. Default: the preset's.")
+@click.option(
+    "--step-size",
+    type=RADIUS,
+    metavar="NUMBER",
+    help="In [0, 1] pixel units: 0.001, 1/255. Default: the preset's.",
+)
 @click.option(
     "--prompts", type=_PATH, metavar="CSV", help="name,prompt: the text c of each image (name * for all)."
 )

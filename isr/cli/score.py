@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isr.cli._command import grouped
-from isr.cli._types import CARD, RUBRIC
+from isr.cli._types import CARD, LEVEL, RUBRIC
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -76,7 +76,7 @@ REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to op
 @click.option(
     "--by", default="", metavar="COLUMNS", help="Also estimate by groups of these columns, e.g. editor,split."
 )
-@click.option("--level", type=float, help="Confidence level. Default: 0.95.")
+@click.option("--level", type=LEVEL, help="Confidence level. Default: 0.95.")
 @click.option(
     "--interval",
     default="logit-t",

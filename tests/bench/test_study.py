@@ -227,6 +227,21 @@ def test_one_problem(folder: Path, change: tuple[str, str], said: str) -> None:
     assert any(said in one for one in found), found
 
 
+def test_a_fraction_is_its_own_number(folder: Path) -> None:
+    """8/255 is 0.03137..., no 0.0314: another treatment; and the same one as its number, written out."""
+
+    def read(eps: str) -> Study:
+        (folder / "study.toml").write_text(GOOD.replace("[0.03, 0.06]", eps))
+        return read_study(folder / "study.toml")
+
+    fraction = read('["8/255", 0.06]')
+    assert fraction.methods[0].eps == (8 / 255, 0.06)
+    assert fraction.digest == read(f"[{8 / 255!r}, 0.06]").digest
+    assert fraction.digest != read("[0.0314, 0.06]").digest
+    wrong = GOOD.replace("[0.03, 0.06]", '["8/0"]')
+    assert any("such as 0.03 or '8/255'" in said for said in problems(folder, wrong))
+
+
 def test_edits_are_grouped_by_columns_of_the_prompts(folder: Path) -> None:
     text = GOOD.replace('name = "s"', 'name = "s"\nby = ["kind", "split", "seed"]', 1)
     assert any("by: 'kind'" in said for said in problems(folder, text))
