@@ -33,7 +33,7 @@ from isr.errors import UsageError
     "--images",
     type=click.IntRange(min=2),
     metavar="G",
-    help="With --difference: images at hand; plans prompts for each instead of images.",
+    help="At hand: says how precise they make the ISR; with --difference how many prompts each of them needs.",
 )
 @click.option(
     "--label-half-width",
@@ -82,8 +82,10 @@ from isr.errors import UsageError
 )
 @click.option(
     "--per-image",
+    "--prompts",
+    "per_image",
     type=click.FloatRange(min=1),
-    help="Edits (prompts) for each image. Default: the pilot's, else 5.",
+    help="Prompts, or edits, for each image. Default: the pilot's, else 5.",
 )
 @click.option(
     "--discordant",
@@ -115,6 +117,7 @@ def command(as_json: bool, human_rates: str, quality: str, **given: Any) -> None
     \b
     isr plan --half-width 0.05
     isr plan --half-width 0.05 --pilot edits.isr
+    isr plan --images 12 --prompts 3
     isr plan --difference 0.1 --pilot edits.isr --method sifm --against noise
     isr plan --difference 0.1 --pilot edits.isr --images 60
     isr plan --label-half-width 0.08 --pilot edits.isr

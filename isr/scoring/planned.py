@@ -21,8 +21,8 @@ from isr.types import Floats, Ints, Unit
 class Wanted:
     """A precision, and what is known of the data. ``None``: not asked for, or not known.
 
-    ``half_width`` of the ISR; ``difference`` of two methods on the same edits, to be detected with ``power``: images,
-    or with ``images`` at hand prompts for each; ``label_half_width`` of a judge-corrected ISR; ``labels`` to be shared
+    ``half_width`` of the ISR; ``images`` at hand: the half-width that they give; ``difference`` of two methods on the same
+    edits, to be detected with ``power``: images, or with ``images`` at hand prompts for each; ``label_half_width`` of a judge-corrected ISR; ``labels`` to be shared
     out; ``margin`` within which two methods without a difference are to be shown to lie; ``label_difference`` of two methods to
     people, by labels of the pilot's units on both. ``pilot``: a finished run; ``method`` and ``against``: its treatments. ``human_rates``: share of edits that
     people call immunized where the judge says not immunized, and where it says immunized. ``quality``: the judge's sensitivity
@@ -76,6 +76,18 @@ class ImagesNeeded:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Precision:
+    """The half-width of the ISR that images at hand give; ``None``: half a rate's range or more."""
+
+    wanted: str
+    answer: str
+    images: int
+    per_image: float
+    half_width: float | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabelsNeeded:
     """How many labels a wish needs by the judge's verdict; ``half_width`` of the corrected ISR that they give."""
 
@@ -102,7 +114,7 @@ class Planned:
     """An answer to each wish, and what all rest on."""
 
     guess: Guess
-    answers: tuple[ImagesNeeded | LabelsNeeded | UnitsNeeded, ...]
+    answers: tuple[ImagesNeeded | Precision | LabelsNeeded | UnitsNeeded, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
