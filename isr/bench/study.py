@@ -25,7 +25,7 @@ from isr.judging.rubrics import load_pair
 from isr.reading import Unreadable, read_toml
 from isr.redaction import SECRET_FROM
 from isr.stats.rows import Prompts
-from sifm_ref import registry
+from sifm_ref import own_editor, registry
 from sifm_ref.budget import Budget
 from sifm_ref.editor import WhiteBox
 from sifm_ref.loading import adapter, check_class, parse
@@ -80,6 +80,11 @@ class EditorPart(Part):
     batch: int = Field(default=1, ge=1)
     timestep_batch: int = Field(default=0, ge=0)
     checkpoint_activations: bool = False
+
+    @property
+    def is_code(self) -> bool:
+        """Whether it names a file's class or function, which is code to be run."""
+        return own_editor.is_code(self.editor.partition("=")[0])
 
 
 class MethodPart(Part):
@@ -328,7 +333,11 @@ def _methods(raw: Mapping[str, Any], root: Path, allow_code: bool) -> Iterator[S
             f"methods.{place}", partial(_try_method, method, editors, root, treatments), method.set
         )
     for place, editor in _sound(raw.get("editors"), EditorPart):
-        yield from _tried(f"editors.{place}", partial(_try_editor, editor, root), editor.set)
+        if editor.is_code and not allow_code:
+            found = f"{editor.editor!r}, which is code to be run"
+            yield f"editors.{place}.editor", "an editor's name", found, "read it, then give --allow-code"
+        else:
+            yield from _tried(f"editors.{place}", partial(_try_editor, editor, root), editor.set)
         yield from _purifier_problems(f"editors.{place}.purifiers", editor.purifiers or ())
     yield from _purifier_problems("purifiers", raw.get("purifiers"))
     for place, judge in _sound(_judges(raw.get("judges")), JudgePart):
@@ -373,6 +382,9 @@ def editor_spec(editor: EditorPart, root: Path) -> str:
     """The editor as ``isr edit --editor`` takes it; a folder is looked for beside the study file."""
     if editor.editor in registry.names("editors"):
         return editor.editor
+    if editor.is_code:
+        name, sign, place = editor.editor.partition("=")
+        return f"{root / name}{sign}{root / place if sign and (root / place).is_dir() else place}"
     name, sign, place = editor.editor.rpartition("=")
     folder = root / place
     return f"{name}{sign}{folder}" if folder.is_dir() else editor.editor
@@ -382,11 +394,11 @@ def _try_editor(editor: EditorPart, root: Path) -> None:
     spec = editor_spec(editor, root)
     name, _, place = spec.rpartition("=")
     known = registry.names("editors")
-    if not (spec in known or name in known or Path(place).is_dir()):
+    if not editor.is_code and not (spec in known or name in known or Path(place).is_dir()):
         if spec.startswith((".", "/")) or "/" not in spec:
             raise UsageError(f"an editor's name, a folder or a hub id; there is no {editor.editor!r}")
         return  # a hub id: the hub knows
-    found, _ = parse(spec)
+    found, _ = parse(spec, code=True)
     cls = adapter(found)
     if Path(place).is_dir():
         check_class(cls, found, place)

@@ -51,7 +51,7 @@ class Options:
     "--editor",
     required=True,
     type=EDITOR,
-    metavar="NAME[=CHECKPOINT]|CHECKPOINT",
+    metavar="NAME[=CHECKPOINT]|CHECKPOINT|path.py:NAME",
     help="What makes the edits.",
 )
 @click.option(

@@ -24,6 +24,7 @@ class Options:
     editor: str | None
     out: Path | None
     preset: str
+    name: str
     sets: tuple[str, ...]
     editor_sets: tuple[str, ...]
     eps: float
@@ -50,7 +51,7 @@ class Options:
 
 
 @grouped(
-    method=("method", "preset", "sets", "steps", "step_size"),
+    method=("method", "name", "preset", "sets", "steps", "step_size"),
     budget=("eps", "norm"),
     surrogate=("editor", "editor_sets", "dtype", "device", "revision", "variant"),
     picture=("prompts", "masks", "resolution", "resize", "seed"),
@@ -70,10 +71,16 @@ class Options:
 @click.option(
     "--editor",
     type=EDITOR,
-    metavar="NAME[=CHECKPOINT]|CHECKPOINT",
+    metavar="NAME[=CHECKPOINT]|CHECKPOINT|path.py:CLASS=CHECKPOINT",
     help="The surrogate: what is optimised on.",
 )
 @click.option("--out", type=_PATH, help="Folder for sources/, protected/ and metadata.jsonl.")
+@click.option(
+    "--name",
+    default="",
+    metavar="NAME",
+    help="What tables call a method of a file. Default: its function's name.",
+)
 @click.option(
     "--preset", default="", metavar="NAME", help="A set of choices of the method. Default: its first."
 )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 pytest.importorskip("torch", reason="needs isr-eval[sifm]")
 pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
+from isr.bench.opening import marks
 from isr.bench.study import EditorPart, MethodPart, Study, pairs_of, read_study, text_of
 from isr.errors import InputError
 
@@ -225,6 +226,26 @@ def test_code_is_only_run_when_allowed(folder: Path) -> None:
 def test_one_problem(folder: Path, change: tuple[str, str], said: str) -> None:
     found = problems(folder, GOOD.replace(*change, 1))
     assert any(said in one for one in found), found
+
+
+def test_an_editor_of_a_file_needs_leave(folder: Path) -> None:
+    (folder / "my.py").write_text("def edit(image, prompt, seed, *, share=0.5): return image\n")
+    text = (
+        GOOD + '[[editors]]\nname = "own"\neditor = "my.py:edit"\nsurrogate = false\nset = { share = 0.2 }\n'
+    )
+    (found,) = problems(folder, text)
+    assert found.startswith("editors.1.editor: 'my.py:edit', which is code to be run")
+    (folder / "study.toml").write_text(text)
+    study = read_study(folder / "study.toml", allow_code=True)
+    assert study.editors[1].is_code
+    one = marks(study, folder).editors["own"]
+    (folder / "my.py").write_text("def edit(image, prompt, seed, *, share=0.5): return image.copy()\n")
+    assert marks(study, folder).editors["own"] not in ("", one)
+    assert any(
+        "share: expected" in said for said in problems(folder, text.replace("0.2", '"x"'), allow_code=True)
+    )
+    (said,) = problems(folder, text.replace("surrogate = false", ""), allow_code=True)
+    assert "only edits" in said
 
 
 def test_a_fraction_is_its_own_number(folder: Path) -> None:
