@@ -163,6 +163,30 @@ def footnotes(notes: Iterable[str], level: float, pairs: int) -> Iterator[str]:
         )
 
 
+NEAREST = 3
+
+
+def nearest(found: str, known: Iterable[str]) -> list[str]:
+    """Up to ``NEAREST`` of the known names that somebody may have meant: spelt alike, or with these letters at the start."""
+    from difflib import get_close_matches
+
+    names = {name.lower(): name for name in reversed(list(known))}
+    word = found.strip().lower()[:100]
+    close = get_close_matches(word, names, NEAREST)
+    starts = sorted(n for n in names if word and n.startswith(word) and n not in close)
+    return [names[n] for n in [*close, *starts][:NEAREST]]
+
+
+def did_you_mean(found: str | Iterable[str], known: Iterable[str], otherwise: str = "") -> str:
+    """``did you mean gpt-4o or gpt-4.1?`` for a name, or several, that are not known; ``otherwise`` where none is near."""
+    names = list(known)
+    near = dict.fromkeys(
+        n for one in ([found] if isinstance(found, str) else found) for n in nearest(one, names)
+    )
+    *most, last = near or [""]
+    return f"did you mean {', '.join(most)}{' or ' if most else ''}{last}?" if last else otherwise
+
+
 def plain(text: str) -> str:
     """Text that a stranger wrote, without control characters: it must not break a table or the terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)

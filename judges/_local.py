@@ -7,13 +7,14 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from isr.errors import CardError, JudgeError, MissingExtraError, Problem
 from isr.judging.card_sections import Decoding
+from isr.judging.field_errors import field_errors
 from isr.judging.requests import arranged
 from isr.judging.thinking import MARKS, template_fields
 
@@ -49,13 +50,8 @@ def engine_options(card: Card, kind: type[Options]) -> Options:
     try:
         options = kind.model_validate(dict(card.engine))
     except ValidationError as error:
-        known = ", ".join(kind.model_fields)
-        for e in error.errors():
-            field = "engine." + ".".join(map(str, e["loc"]))
-            unknown = e["type"] == "extra_forbidden"
-            expected = f"one of {known}" if unknown else e["msg"]
-            found = "another field" if unknown else repr(e["input"])[:80]
-            problems.append(Problem(card.name, field, expected, found, "edit the card"))
+        found = field_errors(error, dict(card.engine), kind, card.name, "edit the card")
+        problems += [replace(p, field=f"engine.{p.field}") for p in found]
     if options is None or problems:
         raise CardError(f"{card.name}: {len(problems)} problem(s)", problems)
     if options.trust_remote_code:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -16,7 +18,26 @@ if TYPE_CHECKING:
 
 LEVELS = 255
 WINDOW = 11  # of SSIM
+_PART = r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*"
+_FRACTION = re.compile(f"{_PART}/{_PART}", re.ASCII)
 _SLACK = 1e-3  # of one 8-bit level: floating-point dust that must not cost a level
+
+
+def number_of(text: str) -> float:
+    """``0.03``, or ``8/255`` as the float nearest to it, which is what every file keeps: reading it back gives the same.
+
+    Raises ``ValueError`` for any other text.
+
+    >>> number_of("8/255") == 8 / 255
+    True
+    """
+    parts = _FRACTION.fullmatch(text)
+    if parts is None:
+        return float(text)
+    below = Fraction(parts[2])
+    if not below:
+        raise ValueError(f"expected a number below the line; found {text!r}")
+    return float(Fraction(parts[1]) / below)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +55,10 @@ class Budget:
         if self.norm not in ("linf", "l2"):
             raise UsageError(f"norm: expected linf or l2; found {self.norm!r}")
         if not (math.isfinite(self.eps) and self.eps > 0 and (self.norm == "l2" or self.eps <= 1)):
+            levels = f"{self.eps:g}" if 1 < self.eps <= LEVELS else "8"
             raise UsageError(
-                f"eps: expected a radius in [0, 1] pixel units, above 0; found {self.eps!r}; "
-                "8/255 is written 0.0314, and a budget given on [-1, 1] tensors must be halved"
+                f"eps: expected a radius in [0, 1] pixel units, above 0; found {self.eps!r}; {levels} levels of {LEVELS} are "
+                f"written {levels}/{LEVELS}, and a budget given on [-1, 1] tensors must be halved"
             )
 
         if self.norm == "linf" and self.levels < 1:

@@ -275,7 +275,7 @@ def at_timestep(t: float, like: Tensor) -> Tensor:
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """How an editor is loaded. ``dtype``: fp32, fp16 or bf16. ``settings``: its own, for an edit. ``variant``: of files
-    that are there in several, such as fp16."""
+    that are there in several, such as fp16. ``code``: whether the code of a file of one's own may be run (``path.py:NAME``)."""
 
     dtype: str = "fp32"
     device: str = "auto"
@@ -284,3 +284,4 @@ class Settings:
     variant: str | None = None
     memory: Memory = field(default_factory=Memory)
     name: str = ""
+    code: bool = False

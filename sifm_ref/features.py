@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from isr.errors import UsageError
+from isr.text import nearest
 
 HALF_SCALE = 1024.0
 
@@ -47,7 +47,7 @@ def layer_names(network: Any, patterns: Sequence[str]) -> tuple[str, ...]:
         found = [f for f in found if f.count(".") == pattern.count(".")]
         wanted.update(found)
         if not found:
-            near = difflib.get_close_matches(pattern, known, 3, 0.5) or known[:3]
+            near = nearest(pattern, known) or known[:3]
             faults.append(f"  {pattern!r}: no such layer; near it: {', '.join(near)}")
     if faults or not wanted:
         raise UsageError(

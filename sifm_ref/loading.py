@@ -12,9 +12,11 @@ from typing import Any
 from isr.errors import InputError, UsageError
 from isr.files import files_below
 from isr.reading import Unreadable, read_json
+from isr.text import did_you_mean
 from sifm_ref.checkpoints import checkpoint_value, fingerprint, shown_place
 from sifm_ref.editor import Editor, Settings, WhiteBox
 from sifm_ref.failures import first_line, memory
+from sifm_ref.own_editor import FunctionEditor, code_of, is_code, own_adapter, shown_code
 from sifm_ref.registry import module_of, names, require_torch, typed
 
 SINGLE = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
@@ -26,13 +28,20 @@ DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "fp64": "flo
 def adapter(name: str) -> type[Editor]:
     """The adapter behind a name. Raises ``UsageError`` if there is none."""
     require_torch()
+    if is_code(name):
+        return own_adapter(name)
     found: type[Editor] = module_of("editors", name).Adapter
     return found
 
 
-def parse(spec: str, revision: str | None = None) -> tuple[str, str]:
-    """(adapter, folder or hub id) of ``name``, ``name=place``, or a place whose files (at ``revision``) say what it is."""
+def parse(spec: str, revision: str | None = None, *, code: bool = False) -> tuple[str, str]:
+    """(adapter, folder or hub id) of ``name``, ``name=place``, or a place whose files (at ``revision``) say what it is.
+
+    code: whether the name may be that of a file's class or function (``path.py:NAME``), which is code to be run.
+    """
     name, sign, place = spec.partition("=")
+    if is_code(name):
+        return _own(name, place, code)
     if sign and place:
         return name, place
     if spec in names("editors"):
@@ -46,6 +55,19 @@ def parse(spec: str, revision: str | None = None) -> tuple[str, str]:
         f"editor {spec}: expected a pipeline that an adapter knows ({', '.join(there)}); found {cls!r}; write an adapter "
         "for it (docs/extending.md)"
     )
+
+
+def _own(name: str, place: str, code: bool) -> tuple[str, str]:
+    if not code:
+        raise UsageError(
+            f"editor {name}: expected an editor's name, a folder or a hub id; found code of a file, which only --editor on the "
+            "command line may name, or a study with --allow-code"
+        )
+    cls = own_adapter(name)
+    place = place or getattr(cls, "default", "")
+    if not place and not issubclass(cls, FunctionEditor):
+        raise UsageError(f"editor {name}: expected a checkpoint behind it; found none; give {name}=FOLDER")
+    return name, place
 
 
 def class_of(place: str, revision: str | None = None) -> str:
@@ -73,7 +95,8 @@ def class_of(place: str, revision: str | None = None) -> str:
         raise InputError(f"editor {place}: expected a folder; found none there; check the path")
     if "/" not in place:
         raise UsageError(
-            f"editor: expected one of {', '.join(names('editors'))}, a folder or a hub id; found {place!r}"
+            f"editor: expected one of {', '.join(names('editors'))}, a folder or a hub id; found {place!r}; "
+            f"{did_you_mean(place, names('editors'), 'isr immunize . --list shows what there is')}"
         )
     return _class_on_hub(place, revision)
 
@@ -112,14 +135,16 @@ def load(spec: str, settings: Settings | None = None) -> Editor:
     import torch
 
     settings = settings or Settings()
-    name, place = parse(spec, settings.revision)
+    name, place = parse(spec, settings.revision, code=settings.code)
     cls = adapter(name)
     if settings.dtype not in DTYPES:
         raise UsageError(f"dtype: expected one of {', '.join(DTYPES)}; found {settings.dtype!r}")
     chosen = typed(settings.settings, cls.defaults, f"editor {name}", "setting")
     cls.check_settings({**cls.defaults, **chosen}, f"editor {name}")
+    if issubclass(cls, FunctionEditor):
+        return _of_function(cls, name, settings, chosen)
     pipeline = getattr(cls, "loads", None) or cls.pipelines[0]
-    if place != cls.default:
+    if place != getattr(cls, "default", ""):
         check_class(cls, name, place, settings.revision)
     nothing = dict.fromkeys(cls.dropped)
     if "safety_checker" in nothing:
@@ -141,6 +166,17 @@ def load(spec: str, settings: Settings | None = None) -> Editor:
             f"editor {spec}: expected a checkpoint for {pipeline} with safetensors; {_no_weights(place, error)}"
         ) from error
     return wrap(cls, pipe, settings, adapter_name=name, place=place)
+
+
+def _of_function(
+    cls: type[FunctionEditor], name: str, settings: Settings, chosen: Mapping[str, Any]
+) -> Editor:
+    """The editor that a function is: its weights are whatever its file says."""
+    shown = settings.name or shown_name(cls, name, "", chosen)
+    editor = cls(None, name=shown, settings=chosen)
+    editor.checkpoint = code_of(name)
+    editor.identity = {"adapter": name.rpartition(":")[2], "code": editor.checkpoint, "dtype": settings.dtype}
+    return editor
 
 
 def check_class(cls: type[Editor], name: str, place: str, revision: str | None = None) -> None:
@@ -224,8 +260,10 @@ def wrap(cls: type[Editor], pipe: Any, settings: Settings, *, adapter_name: str,
     editor = cls(pipe, name=name, settings=chosen)
     found = fingerprint(place, pipe)
     variant = {"variant": settings.variant} if settings.variant else {}
+    own = {"code": code_of(adapter_name)} if is_code(adapter_name) else {}
     editor.identity = {
-        "adapter": adapter_name,
+        "adapter": adapter_name.rpartition(":")[2] if own else adapter_name,
+        **own,
         "pipeline": type(pipe).__name__,
         "diffusers": metadata.version("diffusers"),
         "dtype": settings.dtype,
@@ -257,11 +295,12 @@ def shown_name(
         changed["dtype"] = dtype
     changed |= {k: v for k, v in (("revision", revision), ("variant", variant)) if v}
     said = ",".join(f"{k}={v}" for k, v in sorted(changed.items()))
-    return _called(name, place, cls.default) + (f"[{said}]" if said else "")
+    return _called(name, place, getattr(cls, "default", "")) + (f"[{said}]" if said else "")
 
 
 def _called(name: str, place: str, default: str) -> str:
-    if place == default:
+    name = shown_code(name) if is_code(name) else name
+    if place == default or not place:
         return name
     shown = shown_place(place)
     return shown if shown.partition("@")[0] == name else f"{name}={shown}"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import inspect
 import math
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
@@ -15,9 +13,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from isr.canonical import sha256_json
+from isr.canonical import sha256_bytes, sha256_json
 from isr.errors import MissingExtraError, UsageError
-from isr.files import file_digest
+from isr.foreign import ForeignCodeError, module_of_bytes
+from isr.reading import Unreadable, read_bytes
+from isr.text import did_you_mean
+from sifm_ref.budget import number_of
 from sifm_ref.checkpoints import shown_place
 
 Kind = Literal["methods", "editors", "purifiers"]
@@ -93,20 +94,28 @@ def names(kind: Kind) -> list[str]:
 def module_of(kind: Kind, name: str) -> ModuleType:
     """The module behind a name. Raises ``UsageError`` with the nearest names there are."""
     if name not in names(kind):
-        near = difflib.get_close_matches(name, names(kind), 1)
-        hint = f"did you mean {near[0]}?" if near else "choose one of them"
+        hint = did_you_mean(name, names(kind), "choose one of them")
         raise UsageError(f"{kind[:-1]}: expected one of {', '.join(names(kind))}; found {name!r}; {hint}")
     for entry in metadata.entry_points(group=f"sifm_ref.{kind}", name=name):
         return import_module(entry.value.partition(":")[0])
     return import_module(f"sifm_ref.{kind}.{name}")
 
 
-def method(spec: str, preset: str = "", settings: Mapping[str, str] | None = None) -> Method:
-    """The method that ``spec`` names (``sifm``, or ``path.py:function``), with a preset and changed fields."""
+def method(
+    spec: str, preset: str = "", settings: Mapping[str, str] | None = None, *, called: str = ""
+) -> Method:
+    """The method that ``spec`` names (``sifm``, or ``path.py:function``), with a preset and changed fields.
+
+    called: what tables call one of a file; its digest still tells two of one name apart.
+    """
+    if called and ":" not in spec:
+        raise UsageError(
+            f"--name {called}: expected a method of a file (path.py:FUNCTION); found {spec!r}, which has a name"
+        )
     if ":" in spec:
         path, _, function = spec.rpartition(":")
-        module, code = _loaded(Path(path)), file_digest(Path(path))
-        name = function
+        module, code = of_file(Path(path), "method")
+        name = called or function
     else:
         require_torch()
         module, name, code = module_of("methods", spec), spec, ""
@@ -116,11 +125,15 @@ def method(spec: str, preset: str = "", settings: Mapping[str, str] | None = Non
         )
     found = getattr(module, function or name, None)
     if not callable(found):
-        raise UsageError(f"method {spec}: expected a function {function or name}; found none; check the name")
+        raise UsageError(
+            f"method {spec}: expected a function {function or name}; found none; "
+            f"{did_you_mean(function or name, [n for n in vars(module) if not n.startswith('_')], 'check the name')}"
+        )
     presets: Mapping[str, Any] = getattr(module, "PRESETS", {})
     if preset and preset not in presets:
         raise UsageError(
-            f"preset: method {name} has {', '.join(presets) or 'no presets'}; found {preset!r}; choose one"
+            f"preset: method {name} has {', '.join(presets) or 'no presets'}; found {preset!r}; "
+            f"{did_you_mean(preset, presets, 'choose one')}"
         )
     chosen = preset or next(iter(presets), "")
     config = changed(presets.get(chosen), settings or {}, f"method {name}")
@@ -138,16 +151,21 @@ def method(spec: str, preset: str = "", settings: Mapping[str, str] | None = Non
     )
 
 
-def _loaded(path: Path) -> ModuleType:
-    if path.suffix != ".py" or not path.is_file():
-        raise UsageError(f"method: expected path.py:function; found {str(path)!r}, which is no Python file")
-    spec = importlib.util.spec_from_file_location(f"sifm_ref_own_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+def of_file(path: Path, what: str) -> tuple[ModuleType, str]:
+    """The module in a file of one's own, and the digest of its bytes. Raises ``UsageError``. what: a method or an editor."""
+    try:
+        source = read_bytes(path) if path.suffix == ".py" else None
+    except Unreadable:
+        source = None
+    if source is None:
+        raise UsageError(f"{what}: expected path.py:NAME; found {str(path)!r}, which is no Python file")
+    mark = sha256_bytes(f"{path.resolve()}\0".encode() + source)[7:23]
+    try:
+        return module_of_bytes(f"sifm_ref_own_{path.stem}_{mark}", path, source), sha256_bytes(source)
+    except ForeignCodeError as error:
+        raise UsageError(
+            f"{what}: expected a file that can be imported; found {path} ({error}); install what it needs, or correct it"
+        ) from error
 
 
 def differences(config: Any, base: Any, where: str = "") -> list[str]:
@@ -191,7 +209,10 @@ def changed(config: Any, settings: Mapping[str, str], where: str) -> Any:
 def _with(config: Any, path: list[str], text: str) -> Any:
     known = [f.name for f in fields(config)] if is_dataclass(config) else []
     if path[0] not in known:
-        raise KeyError(f"expected a field out of {', '.join(known) or '(it has none)'}; found {path[0]!r}")
+        hint = did_you_mean(path[0], known)
+        raise KeyError(
+            f"expected a field out of {', '.join(known) or '(it has none)'}; found {path[0]!r}{f'; {hint}' if hint else ''}"
+        )
     assert not isinstance(config, type)
     now = getattr(config, path[0])
     if len(path) > 1:
@@ -214,7 +235,7 @@ def like(now: Any, text: str) -> Any:
     for kind in (int, float):
         if isinstance(now, kind):
             try:
-                value = kind(text)
+                value = int(text) if kind is int else number_of(text)
             except ValueError:
                 raise ValueError(f"expected a number ({kind.__name__}); found {text[:40]!r}") from None
             _require_finite(value)
@@ -240,7 +261,10 @@ def typed(said: Mapping[str, Any], defaults: Mapping[str, Any], where: str, what
     faults, out = [], {}
     for key, value in said.items():
         if key not in defaults:
-            faults.append(f"  {key}: expected one of {', '.join(defaults) or '(it has none)'}")
+            hint = did_you_mean(key, defaults)
+            faults.append(
+                f"  {key}: expected one of {', '.join(defaults) or '(it has none)'}{f'; {hint}' if hint else ''}"
+            )
             continue
         try:
             out[key] = like(defaults[key], value) if isinstance(value, str) else value

@@ -54,13 +54,12 @@ class Kind:
     command: Callable[[Path, Path], list[Any]]  # folder with everything else, the file -> arguments
 
 
-def _score(folder: Path, *more: Any) -> list[Any]:
-    card = folder / "recorded.toml"
+def _score(folder: Path, *more: Any, card: Path | None = None) -> list[Any]:
     return [
         "score",
         folder / "edits",
         "--judge",
-        card,
+        card or folder / "recorded.toml",
         "--out",
         folder / "out",
         "--quiet",
@@ -92,7 +91,7 @@ def _in_run(folder: Path, file: Path) -> list[Any]:
 def _recorded(folder: Path, file: Path) -> list[Any]:
     card = file.parent / "card.toml"
     card.write_text(f'backend = "replay"\n[engine]\nanswers = {json.dumps(str(file))}\n', "utf-8")
-    return [*_score(folder)[:-1], "--judge", card]
+    return _score(folder, card=card)[:-1]
 
 
 def _agree(folder: Path, file: Path) -> list[Any]:
@@ -111,7 +110,7 @@ def _bundled(folder: Path, file: Path) -> list[Any]:
 
 TOML = (
     Kind("isr.toml", _in_directory),
-    Kind("card.toml", lambda folder, file: [*_score(folder), "--judge", file]),
+    Kind("card.toml", lambda folder, file: _score(folder, card=file)),
     Kind("rubric.toml", lambda folder, file: _score(folder, "--rubric", file, "--rubric", "perceptual/v1")),
     Kind("calibration.toml", lambda folder, file: _score(folder, "--calibration", file)),
     Kind("study.toml", lambda folder, file: ["bench", file, "--dry-run"]),

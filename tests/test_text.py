@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from isr import text
+from isr.text import did_you_mean, nearest
 
 
 @dataclass(frozen=True)
@@ -62,3 +65,28 @@ def test_a_footnote_stands_where_its_word_does() -> None:
     assert one.startswith("all hold at 90%: these intervals hold together, over all 3 comparisons")
     (two,) = text.footnotes(["no pair is discordant: the width rests on a supposed design effect"], 0.95, 1)
     assert two.startswith("supposed design effect: ")
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ("gpt-4.l", "did you mean gpt-4.1 or gpt-4o?"),
+        ("GPT-4.1", "did you mean gpt-4.1 or gpt-4o?"),
+        ("qwen", "did you mean qwen2.5-vl-7b or qwen3.5-9b?"),  # far from both in letters, and how both begin
+        ("zzz", "isr judges lists all"),
+        ("", "isr judges lists all"),
+        (["zzz", "replya"], "did you mean replay?"),
+        (["replya", "gpt-4"], "did you mean replay, gpt-4o or gpt-4.1?"),
+    ],
+)
+def test_nearest_names(found: str | list[str], expected: str) -> None:
+    known = ["gpt-4.1", "gpt-4o", "replay", "qwen2.5-vl-7b", "qwen3.5-9b"]
+    assert did_you_mean(found, known, "isr judges lists all") == expected
+    assert did_you_mean(found, []) == ""
+
+
+@given(st.text(), st.lists(st.text(), max_size=5))
+def test_what_is_near_is_known_and_is_found_whatever_the_words_are(found: str, known: list[str]) -> None:
+    assert set(nearest(found, known)) <= set(known)
+    assert len(nearest(found, known)) <= 3
+    assert nearest("sifm", [*known, "sifm"])[0].lower() == "sifm"

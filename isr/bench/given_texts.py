@@ -68,6 +68,8 @@ def _reads(editor: EditorPart, root: Path) -> str:
     """``instruction`` or ``caption``; ``""`` where only a hub could say."""
     spec = editor_spec(editor, root)
     name, _, place = spec.rpartition("=")
+    if editor.is_code:
+        return adapter(parse(spec, code=True)[0]).reads
     known = next((n for n in (spec, name) if n in names("editors")), "")
     if not known and Path(place).is_dir():
         known = parse(spec)[0]

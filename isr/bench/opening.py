@@ -22,6 +22,7 @@ from isr.judging.keys import check_pair, endpoint_key
 from isr.judging.prices import require_prices
 from isr.reading import read_json, why
 from sifm_ref.checkpoints import fingerprint
+from sifm_ref.own_editor import code_of
 from sifm_ref.pictures import slug
 from sifm_ref.registry import method, purifier, require_torch
 
@@ -52,8 +53,11 @@ def marks(study: Study, root: Path) -> Marks:
     """What the study's names mean on this disk."""
     editors = {}
     for editor in study.editors:
-        place = editor_spec(editor, root).rpartition("=")[2]
-        editors[editor.name] = fingerprint(place)["fingerprint"] if Path(place).is_dir() else ""
+        spec = editor_spec(editor, root)
+        place = spec.rpartition("=")[2]
+        found = fingerprint(place)["fingerprint"] if Path(place).is_dir() else ""
+        own = code_of(spec.partition("=")[0]) if editor.is_code else ""
+        editors[editor.name] = sha256_json([own, found]) if own else found
     code = {
         m.name: file_digest(Path(method_spec(m, root).rpartition(":")[0])) for m in study.methods if m.is_code
     }

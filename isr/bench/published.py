@@ -8,8 +8,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from isr.bench.radius import Radius
 from isr.errors import InputError, Problem
-from isr.judging.card_secrets import shown
+from isr.judging.field_errors import field_errors
 from isr.reading import Unreadable, read_toml
 
 
@@ -49,7 +50,7 @@ class Published(_Strict):
 
     paper: str
     source: str
-    eps: float | None = None  # the budget of all of them; a row of ours at another one stands by itself
+    eps: Radius | None = None  # the budget of all of them; a row of ours at another one stands by itself
     n: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     not_implemented: Mapping[str, str] = Field(default_factory=dict)  # method -> why no row of ours
     tables: Mapping[str, PublishedTable] = Field(default_factory=dict)
@@ -58,12 +59,10 @@ class Published(_Strict):
     def load(cls, path: Path) -> Published:
         """The figures in a TOML file. Raises ``InputError`` with all that is wrong in it."""
         try:
-            return cls.model_validate(read_toml(path))
+            raw = read_toml(path)
+            return cls.model_validate(raw)
         except ValidationError as error:
-            problems = [
-                Problem(str(path), ".".join(map(str, e["loc"])), e["msg"], shown(e["input"]), "correct it")
-                for e in error.errors()
-            ]
+            problems = field_errors(error, raw, cls, str(path))
             raise InputError("published figures cannot be read", problems) from error
         except Unreadable as error:
             problem = Problem(str(path), "", "a TOML file of published figures", error.found, "correct it")

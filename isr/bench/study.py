@@ -12,24 +12,28 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from isr.bench.material.source import DatasetPart
 from isr.bench.material.unseen import UnseenPart
+from isr.bench.radius import Radius
 from isr.bench.study_columns import column_problems
 from isr.bench.study_labels import StudyLabels, label_problems
 from isr.bench.study_metrics import FIELDS, metric_problems
 from isr.canonical import sha256_json
 from isr.errors import InputError, IsrError, Problem, UsageError
-from isr.judging.card_secrets import shown, shown_setting
+from isr.judging.card_secrets import shown
 from isr.judging.cards import load_panel
+from isr.judging.field_errors import field_errors
 from isr.judging.rubrics import load_pair
 from isr.reading import Unreadable, read_toml
 from isr.redaction import SECRET_FROM
 from isr.stats.rows import Prompts
-from sifm_ref import registry
+from sifm_ref import own_editor, registry
 from sifm_ref.budget import Budget
 from sifm_ref.editor import WhiteBox
 from sifm_ref.loading import adapter, check_class, parse
 from sifm_ref.units import SEEDS
 
 Value = bool | int | float | str | tuple[bool | int | float | str, ...]
+
+
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Role = Literal["ours", "baseline", "ablation"]
 NONE = "none"  # the control edits' name beside methods
@@ -77,6 +81,11 @@ class EditorPart(Part):
     timestep_batch: int = Field(default=0, ge=0)
     checkpoint_activations: bool = False
 
+    @property
+    def is_code(self) -> bool:
+        """Whether it names a file's class or function, which is code to be run."""
+        return own_editor.is_code(self.editor.partition("=")[0])
+
 
 class MethodPart(Part):
     """A method at one budget or several: each is a treatment for each surrogate."""
@@ -85,7 +94,7 @@ class MethodPart(Part):
     method: str = Field(min_length=1)
     preset: str = ""
     set: dict[str, Value] = {}
-    eps: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(default=(0.03,), min_length=1)
+    eps: tuple[Radius, ...] = Field(default=(0.03,), min_length=1)
     norm: Literal["linf", "l2"] = "linf"
     seed: int = Field(default=0, ge=0)
     text: str = ""  # a column of the prompts; else what its surrogate is given of the seen one
@@ -197,29 +206,8 @@ def _validated(raw: Mapping[str, Any], where: str) -> tuple[Study | None, list[P
     try:
         return Study.model_validate(raw), []
     except ValidationError as error:
-        return None, [_problem(where, dict(e)) for e in error.errors()]
-
-
-def _problem(where: str, error: Mapping[str, Any]) -> Problem:
-    place = ".".join(map(str, error["loc"]))
-    if error["type"] == "missing":
-        return Problem(where, place, "a value", "none", "add it")
-    if error["type"] == "extra_forbidden":
-        return Problem(where, place, "no such key here", _found(error), "correct or remove it")
-    return Problem(where, place, str(error["msg"]), _found(error), "correct it")
-
-
-def _found(error: Mapping[str, Any]) -> str:
-    """What a message may show of a value: of a list or a table no values, nor any of ``set``."""
-    place, value = error["loc"], error["input"]
-    if isinstance(value, Mapping):
-        return f"a table with {shown(list(value))}" if value else "an empty table"
-    some = value if isinstance(value, list | tuple) else None
-    if "set" in place:
-        return f"{', '.join(shown_setting(str(v)) for v in (some or [value]))[:80]}"
-    if some is not None:
-        return f"a list of {len(some)}"
-    return shown(value, str(place[-1]) if place else "")
+        judged = {**raw, "judges": _judges(raw["judges"])} if "judges" in raw else raw
+        return None, field_errors(error, judged, Study, where)
 
 
 Said = tuple[str, str, str, str]  # field, expected, found, what to do
@@ -345,7 +333,11 @@ def _methods(raw: Mapping[str, Any], root: Path, allow_code: bool) -> Iterator[S
             f"methods.{place}", partial(_try_method, method, editors, root, treatments), method.set
         )
     for place, editor in _sound(raw.get("editors"), EditorPart):
-        yield from _tried(f"editors.{place}", partial(_try_editor, editor, root), editor.set)
+        if editor.is_code and not allow_code:
+            found = f"{editor.editor!r}, which is code to be run"
+            yield f"editors.{place}.editor", "an editor's name", found, "read it, then give --allow-code"
+        else:
+            yield from _tried(f"editors.{place}", partial(_try_editor, editor, root), editor.set)
         yield from _purifier_problems(f"editors.{place}.purifiers", editor.purifiers or ())
     yield from _purifier_problems("purifiers", raw.get("purifiers"))
     for place, judge in _sound(_judges(raw.get("judges")), JudgePart):
@@ -390,6 +382,9 @@ def editor_spec(editor: EditorPart, root: Path) -> str:
     """The editor as ``isr edit --editor`` takes it; a folder is looked for beside the study file."""
     if editor.editor in registry.names("editors"):
         return editor.editor
+    if editor.is_code:
+        name, sign, place = editor.editor.partition("=")
+        return f"{root / name}{sign}{root / place if sign and (root / place).is_dir() else place}"
     name, sign, place = editor.editor.rpartition("=")
     folder = root / place
     return f"{name}{sign}{folder}" if folder.is_dir() else editor.editor
@@ -399,11 +394,11 @@ def _try_editor(editor: EditorPart, root: Path) -> None:
     spec = editor_spec(editor, root)
     name, _, place = spec.rpartition("=")
     known = registry.names("editors")
-    if not (spec in known or name in known or Path(place).is_dir()):
+    if not editor.is_code and not (spec in known or name in known or Path(place).is_dir()):
         if spec.startswith((".", "/")) or "/" not in spec:
             raise UsageError(f"an editor's name, a folder or a hub id; there is no {editor.editor!r}")
         return  # a hub id: the hub knows
-    found, _ = parse(spec)
+    found, _ = parse(spec, code=True)
     cls = adapter(found)
     if Path(place).is_dir():
         check_class(cls, found, place)

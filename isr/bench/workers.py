@@ -182,6 +182,7 @@ class _Editors:
             revision=wanted.revision or None,
             memory=memory,
             name=wanted.name,
+            code=True,  # a study that names a file was read with --allow-code
         )
         return load(wanted.spec, settings)
 

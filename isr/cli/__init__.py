@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from isr.cli._command import VERBOSE, CarefulGroup, adopted
 from isr.errors import InputError, IsrError, UsageError
 from isr.foreign import ForeignCodeError, loaded
 from isr.reading import database_advice
@@ -26,7 +27,7 @@ from isr.version import __version__
 ENTRY_POINTS = "isr.commands"
 
 
-class _Commands(click.Group):
+class _Commands(CarefulGroup):
     """Finds commands by the names of the modules in this package, then among those of installed packages."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -46,8 +47,8 @@ class _Commands(click.Group):
             if points and not ctx.resilient_parsing:
                 self._refuse(cmd_name)
             command: click.Command = import_module(f"{__name__}.{cmd_name}").command
-            return command
-        return _outside(cmd_name, points) if points else None
+            return adopted(command)
+        return adopted(_outside(cmd_name, points)) if points else None
 
     def _own(self) -> list[str]:
         files = (f.name for f in resources.files(__name__).iterdir())
@@ -93,9 +94,8 @@ def _unusable(name: str, why: str) -> click.Command:
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="isr")
-@click.option("-v", "--verbose", is_flag=True, help="Say more on stderr, such as every retry.")
 @click.pass_context
-def cli(ctx: click.Context, verbose: bool) -> None:
+def cli(ctx: click.Context) -> None:
     """Is an image really protected against diffusion editing? Measures the Immunization Success Rate.
 
     \b
@@ -106,7 +106,7 @@ def cli(ctx: click.Context, verbose: bool) -> None:
     logging.basicConfig(stream=sys.stderr, format="isr: %(message)s", level=logging.ERROR)
     for handler in logging.getLogger().handlers:
         handler.addFilter(KeyFilter())
-    logging.getLogger("isr").setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.getLogger("isr").setLevel(logging.DEBUG if ctx.meta.get(VERBOSE) else logging.INFO)
     ctx.call_on_close(_remove_unpacked)
 
 

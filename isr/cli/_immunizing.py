@@ -181,7 +181,7 @@ def open_editor(spec: str, sets: Sequence[str], meter: Meter, option: str, **set
 
     meter.stage(f"loading {spec}")
     with telling(meter.step):
-        return load(spec, Settings(settings=pairs(sets, option), **settings))
+        return load(spec, Settings(settings=pairs(sets, option), code=True, **settings))
 
 
 def list_methods() -> str:
@@ -267,7 +267,7 @@ def _method(o: immunize.Options) -> Method:
     settings = pairs(o.sets, "--set")
     settings |= {} if o.steps is None else {"descent.steps": str(o.steps)}
     settings |= {} if o.step_size is None else {"descent.step_size": repr(o.step_size)}
-    return method(o.method, o.preset, _applicable(o.method, settings, o.sets))
+    return method(o.method, o.preset, _applicable(o.method, settings, o.sets), called=o.name)
 
 
 def _surrogate(o: immunize.Options, spec: str, meter: Meter) -> Editor:

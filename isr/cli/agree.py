@@ -10,6 +10,7 @@ import click
 
 from isr import text
 from isr.cli._labels import labels_of, meaning_options, verdict_options, verdicts_of
+from isr.cli._types import LEVEL, RUBRIC
 
 if TYPE_CHECKING:
     from isr.people.agreement_study import AgreementStudy, Answers, Choices, JudgeAgreement, Pair
@@ -37,6 +38,7 @@ SHOWN_RATERS = 6
     "--rubric",
     "rubrics",
     multiple=True,
+    type=RUBRIC,
     metavar="NAME/vN|FILE.toml",
     help="By which recorded answers are read.",
 )
@@ -59,7 +61,7 @@ SHOWN_RATERS = 6
     "--primary", default="kappa", show_default=True, type=click.Choice(["kappa", "ac1", "mcc"]),
     help="Coefficient by which judges are compared in pairs.",
 )  # fmt: skip
-@click.option("--level", default=0.95, show_default=True, type=click.FloatRange(0.5, 1, max_open=True))
+@click.option("--level", default=0.95, show_default=True, type=LEVEL)
 @click.option(
     "--least", default=10, show_default=True, type=click.IntRange(1),
     help="Edits that two judges must both decide to be a comparison of the family.",
@@ -172,6 +174,7 @@ def _template(out: Path | None, options: Mapping[str, Any]) -> None:
     from isr.people.sampling import draw, write_sample
     from isr.people.study_file import guideline_version
     from isr.scoring.finished import read_run
+    from isr.text import did_you_mean
 
     if out is None or len(options["judges"]) != 1:
         raise UsageError(
@@ -183,7 +186,10 @@ def _template(out: Path | None, options: Mapping[str, Any]) -> None:
     strata = [c.strip() for c in options["strata"].split(",") if c.strip()]
     known = {"verdict", *next(iter(rows.values()))} if rows else {"verdict"}
     if missing := [c for c in strata if c not in known]:
-        raise UsageError(f"--strata: expected columns of edits.csv, or verdict; found {', '.join(missing)}")
+        raise UsageError(
+            f"--strata: expected columns of edits.csv, or verdict; found {', '.join(missing)}; "
+            f"{did_you_mean(missing, known, 'correct it')}"
+        )
     judged = read_source(path)[-1]
     sample = draw(
         judged,

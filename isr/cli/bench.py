@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from isr.cli._command import grouped
+
 if TYPE_CHECKING:
     from isr.bench.progress import Board
     from isr.bench.state import Bench, Findings
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 
 
+@grouped(
+    work=("only", "jobs", "allow_code", "dry_run"),
+    cost=("budget_usd",),
+    output=("out", "as_json"),
+)
 @click.command(short_help="Run a whole study: immunize, edit, score, compare.")
 @click.argument("study", metavar="STUDY.toml", type=_PATH)
 @click.option("--out", type=_PATH, help="Folder of the bench. Default: NAME.bench beside the study file.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isr.cli._labels import labels_of, meaning_options, verdict_options, verdicts_of
+from isr.cli._types import LEVEL, RUBRIC
 
 if TYPE_CHECKING:
     from isr.judging.thresholds import Decision, Recalibration
@@ -48,6 +49,7 @@ _PATH = click.Path(path_type=Path)
     "--rubric",
     "rubrics",
     multiple=True,
+    type=RUBRIC,
     metavar="NAME/vN|FILE.toml",
     help="By which recorded answers are read.",
 )
@@ -86,7 +88,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--by", default="editor", show_default=True, metavar="COLUMN", help="Groups of the homogeneity test."
 )
-@click.option("--level", default=0.95, show_default=True, type=click.FloatRange(0.5, 1, max_open=True))
+@click.option("--level", default=0.95, show_default=True, type=LEVEL)
 @click.option("--seed", default=0, show_default=True, help="Of folds and of the permutation test.")
 @click.option(
     "--out",

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isr import text
+from isr.cli._command import grouped
 from isr.cli._labels import labels_of, meaning_options
+from isr.cli._types import LEVEL, POINTS
 from isr.signature import Signature
 
 OF_LABELS = ("words", "columns", "prefixes")
@@ -19,6 +21,22 @@ if TYPE_CHECKING:
     from isr.stats.paired import PairedComparison
 
 
+@grouped(
+    comparison=("baseline", "by", "choose", "margin"),
+    statistics=("prompts", "cluster", "level", "seed"),
+    label=(
+        "label_files",
+        "design",
+        "consensus",
+        "plan",
+        "pool_guidelines",
+        "allow_unmatched",
+        "words",
+        "columns",
+        "prefixes",
+    ),
+    output=("as_json",),
+)
 @click.command(short_help="Compare methods on the same units, with intervals and tests.")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
@@ -42,7 +60,7 @@ if TYPE_CHECKING:
     help="Images of one value are one cluster: several of one person, of one scene. Default: every image its own.",
 )  # fmt: skip
 @click.option(
-    "--margin", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="M",
+    "--margin", type=POINTS, metavar="M",
     help="Also: is the first no worse by more than M, are both equivalent within M? Two one-sided tests at 5 %, Holm.",
 )  # fmt: skip
 @click.option(
@@ -71,7 +89,7 @@ if TYPE_CHECKING:
     "--level",
     default=0.95,
     show_default=True,
-    type=click.FloatRange(0.5, 1, max_open=True),
+    type=LEVEL,
     help="Confidence level.",
 )
 @click.option(

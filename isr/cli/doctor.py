@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from isr.cli._types import CARD
+
 _PATH = click.Path(path_type=Path)
 
 
@@ -15,6 +17,7 @@ _PATH = click.Path(path_type=Path)
     "--judge",
     "judges",
     multiple=True,
+    type=CARD,
     metavar="CARD",
     help="Look at this card only: a name, HOST:MODEL or a path. Default: all that isr judges lists.",
 )

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
+from isr.cli._command import grouped
 from isr.cli._options import gathered
+from isr.cli._types import EDITOR, PURIFIER
 
 _PATH = click.Path(path_type=Path)
 
@@ -36,9 +38,22 @@ class Options:
     quiet: bool
 
 
+@grouped(
+    editor=("editor", "sets", "name", "editor_prompt", "dtype", "device", "revision", "variant"),
+    attack=("purifiers",),
+    edit=("prompts", "seeds", "partial"),
+    work=("shard", "resume"),
+    output=("out", "as_json"),
+)
 @click.command(short_help="Edit protected images and their sources; writes an edit directory for isr score.")
 @click.argument("directories", nargs=-1, required=True, metavar="DIR...", type=_PATH)
-@click.option("--editor", required=True, metavar="NAME[=CHECKPOINT]|CHECKPOINT", help="What makes the edits.")
+@click.option(
+    "--editor",
+    required=True,
+    type=EDITOR,
+    metavar="NAME[=CHECKPOINT]|CHECKPOINT|path.py:NAME",
+    help="What makes the edits.",
+)
 @click.option(
     "--prompts",
     required=True,
@@ -60,6 +75,7 @@ class Options:
 @click.option(
     "--purifier",
     "purifiers",
+    type=PURIFIER,
     multiple=True,
     metavar="NAME[:KEY=VALUE,...]",
     help="Attack the protection first, e.g. jpeg:quality=75; repeat for several; none: as it is (the default).",

@@ -8,7 +8,9 @@ from typing import Literal
 
 import click
 
+from isr.cli._command import grouped
 from isr.cli._options import gathered
+from isr.cli._types import EDITOR, METHOD, RADIUS
 
 _PATH = click.Path(path_type=Path)
 
@@ -22,6 +24,7 @@ class Options:
     editor: str | None
     out: Path | None
     preset: str
+    name: str
     sets: tuple[str, ...]
     editor_sets: tuple[str, ...]
     eps: float
@@ -48,13 +51,37 @@ class Options:
     quiet: bool
 
 
+@grouped(
+    method=("method", "name", "preset", "sets", "steps", "step_size"),
+    budget=("eps", "norm"),
+    surrogate=("editor", "editor_sets", "dtype", "device", "revision", "variant"),
+    picture=("prompts", "masks", "resolution", "resize", "seed"),
+    work=("batch", "timestep_batch", "checkpoint_activations", "shard", "resume"),
+    output=("out", "listing", "as_json"),
+)
 @click.command(short_help="Protect a folder of images with SIFM, a baseline, or a method of one's own.")
 @click.argument("images", type=_PATH)
 @click.option(
-    "--method", default="sifm", show_default=True, metavar="NAME|path.py:FUNCTION", help="See --list."
+    "--method",
+    default="sifm",
+    show_default=True,
+    type=METHOD,
+    metavar="NAME|path.py:FUNCTION",
+    help="See --list.",
 )
-@click.option("--editor", metavar="NAME[=CHECKPOINT]|CHECKPOINT", help="The surrogate: what is optimised on.")
+@click.option(
+    "--editor",
+    type=EDITOR,
+    metavar="NAME[=CHECKPOINT]|CHECKPOINT|path.py:CLASS=CHECKPOINT",
+    help="The surrogate: what is optimised on.",
+)
 @click.option("--out", type=_PATH, help="Folder for sources/, protected/ and metadata.jsonl.")
+@click.option(
+    "--name",
+    default="",
+    metavar="NAME",
+    help="What tables call a method of a file. Default: its function's name.",
+)
 @click.option(
     "--preset", default="", metavar="NAME", help="A set of choices of the method. Default: its first."
 )
@@ -68,10 +95,18 @@ class Options:
 @click.option(
     "--editor-set", "editor_sets", multiple=True, metavar="KEY=VALUE", help="One setting of the editor."
 )
-@click.option("--eps", default=0.03, show_default=True, help="Radius of the budget, in [0, 1] pixel units.")
+@click.option(
+    "--eps", default=0.03, show_default=True, type=RADIUS, metavar="RADIUS",
+    help="Of the budget, in [0, 1] pixel units: 0.03, 8/255.",
+)  # fmt: skip
 @click.option("--norm", default="linf", show_default=True, type=click.Choice(["linf", "l2"]))
 @click.option("--steps", type=int, help="Iterations. Default: the preset's (100 under the shared budget).")
-@click.option("--step-size", type=float, help="In [0, 1] pixel units. Default: the preset's.")
+@click.option(
+    "--step-size",
+    type=RADIUS,
+    metavar="NUMBER",
+    help="In [0, 1] pixel units: 0.001, 1/255. Default: the preset's.",
+)
 @click.option(
     "--prompts", type=_PATH, metavar="CSV", help="name,prompt: the text c of each image (name * for all)."
 )

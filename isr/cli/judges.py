@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from isr.cli._types import CARD
+
 if TYPE_CHECKING:
     from isr.judging.cards import Card
 
@@ -34,7 +36,7 @@ def command(ctx: click.Context) -> None:
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", type=CARD)
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override one field of the card.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(name: str, sets: tuple[str, ...], as_json: bool) -> None:
@@ -69,7 +71,7 @@ def _shown(card: Card) -> str:
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", type=CARD)
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override one field of the card.")
 @click.option("--allow-retired", is_flag=True, help="Ask a judge whose model is retired by its card.")
 def check(name: str, sets: tuple[str, ...], allow_retired: bool) -> None:
@@ -111,7 +113,7 @@ def allow(host: str, variable: str) -> None:
 
 
 @command.command(context_settings={"ignore_unknown_options": True})
-@click.argument("name")
+@click.argument("name", type=CARD)
 @click.argument("then", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override one field of the card.")
 @click.option("--run", "start", is_flag=True, help="Start the server, wait for it, stop it in the end.")

@@ -7,12 +7,19 @@ from typing import Any
 
 import click
 
+from isr.cli._command import grouped
 from isr.cli._labels import labels_of, words_options
 from isr.scoring.places import folder_beside
 
 _PATH = click.Path(path_type=Path)
 
 
+@grouped(
+    study=("out", "design", "judges", "rubrics", "edits", "strata", "controls", "disputed", "seed"),
+    check=("repeat", "attention"),
+    page=("port",),
+    file=("exporting", "csv_safe", "imported", "words", "columns"),
+)
 @click.command(short_help="A local page on which people label edits, blinded, with nothing lost.")
 @click.argument("directory", metavar="EDIT_DIR", type=_PATH)
 @click.option("--out", type=_PATH, help="The study's folder. Default: EDIT_DIR.labels beside the data.")

@@ -7,16 +7,25 @@ from typing import Any
 
 import click
 
+from isr.cli._command import grouped
+from isr.cli._types import CORRELATION, LEVEL, POINTS, SHARE
 from isr.errors import UsageError
 
-_RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
-
+@grouped(
+    wanted=("half_width", "difference", "images", "label_half_width", "labels", "margin", "label_difference"),
+    pilot=("pilot", "method", "against"),
+    guess=("rate", "icc", "per_image", "discordant", "human_rates", "quality"),
+    promise=("assurance", "family", "power", "level"),
+    output=("as_json",),
+)
 @click.command(short_help="How many images, prompts and labels a wanted precision needs.")
-@click.option("--half-width", type=_RATE, metavar="H", help="Wanted: an ISR known to within plus or minus H.")
+@click.option(
+    "--half-width", type=POINTS, metavar="H", help="Wanted: an ISR known to within plus or minus H."
+)
 @click.option(
     "--difference",
-    type=_RATE,
+    type=POINTS,
     metavar="D",
     help="Wanted: to detect that two methods differ by D on the same edits.",
 )
@@ -24,11 +33,11 @@ _RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
     "--images",
     type=click.IntRange(min=2),
     metavar="G",
-    help="With --difference: images at hand; plans prompts for each instead of images.",
+    help="At hand: says how precise they make the ISR; with --difference how many prompts each of them needs.",
 )
 @click.option(
     "--label-half-width",
-    type=_RATE,
+    type=POINTS,
     metavar="H",
     help="Wanted: a judge-corrected ISR to within plus or minus H; plans human labels on the pilot's edits.",
 )
@@ -39,11 +48,11 @@ _RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
     help="To share out: N human labels over the judge's verdicts in the pilot.",
 )
 @click.option(
-    "--margin", type=_RATE, metavar="M",
+    "--margin", type=POINTS, metavar="M",
     help="Wanted: to show that two methods that do not differ lie within M (isr compare --margin).",
 )  # fmt: skip
 @click.option(
-    "--label-difference", type=_RATE, metavar="D",
+    "--label-difference", type=POINTS, metavar="D",
     help="Wanted: to see that two methods differ by D to people (isr compare --labels); plans units to label on both.",
 )  # fmt: skip
 @click.option(
@@ -65,20 +74,22 @@ _RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
     metavar="NAME",
     help="Second treatment, for differences. Default: the pilot's control edits.",
 )
-@click.option("--rate", type=_RATE, help="Expected ISR, without a pilot. Default: 0.5, the worst case.")
+@click.option("--rate", type=SHARE, help="Expected ISR, without a pilot. Default: 0.5, the worst case.")
 @click.option(
     "--icc",
-    type=click.FloatRange(0, 1),
+    type=CORRELATION,
     help="Correlation of edits of one image, without a pilot. Default: 0.3.",
 )
 @click.option(
     "--per-image",
+    "--prompts",
+    "per_image",
     type=click.FloatRange(min=1),
-    help="Edits (prompts) for each image. Default: the pilot's, else 5.",
+    help="Prompts, or edits, for each image. Default: the pilot's, else 5.",
 )
 @click.option(
     "--discordant",
-    type=_RATE,
+    type=SHARE,
     help="Share of edits on which the two methods differ, without a pilot. Default: 0.3, or D if that is more.",
 )
 @click.option(
@@ -90,15 +101,15 @@ _RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
     "and where it says immunized.",
 )
 @click.option(
-    "--assurance", default=0.8, show_default=True, type=click.FloatRange(0.5, 1, max_open=True),
+    "--assurance", default=0.8, show_default=True, type=LEVEL,
     help="Share of such pilots after which a half-width or a power is what the plan promises.",
 )  # fmt: skip
 @click.option(
     "--family", default=1, show_default=True, type=click.IntRange(min=1), metavar="K",
     help="With differences: comparisons that are declared together (Holm).",
 )  # fmt: skip
-@click.option("--power", default=0.8, show_default=True, type=_RATE)
-@click.option("--level", default=0.95, show_default=True, type=click.FloatRange(0.5, 1, max_open=True))
+@click.option("--power", default=0.8, show_default=True, type=SHARE)
+@click.option("--level", default=0.95, show_default=True, type=LEVEL)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool, human_rates: str, quality: str, **given: Any) -> None:
     """How many images, prompts and labels are needed. Edits of one image are alike, so images count most.
@@ -106,6 +117,7 @@ def command(as_json: bool, human_rates: str, quality: str, **given: Any) -> None
     \b
     isr plan --half-width 0.05
     isr plan --half-width 0.05 --pilot edits.isr
+    isr plan --images 12 --prompts 3
     isr plan --difference 0.1 --pilot edits.isr --method sifm --against noise
     isr plan --difference 0.1 --pilot edits.isr --images 60
     isr plan --label-half-width 0.08 --pilot edits.isr

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from isr.cli._types import RUBRIC
+
 
 @click.group(invoke_without_command=True, short_help="List, show and compare the judging prompts (rubrics).")
 @click.pass_context
@@ -25,15 +27,15 @@ def command(ctx: click.Context) -> None:
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", type=RUBRIC)
 def show(name: str) -> None:
     """Print one rubric as the judge reads it, and its answer schema."""
     click.echo(_text(name))
 
 
 @command.command()
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", type=RUBRIC)
+@click.argument("b", type=RUBRIC)
 def diff(a: str, b: str) -> None:
     """Print the differences between two rubrics."""
     import difflib

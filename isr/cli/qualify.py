@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from isr.cli._types import CARD, RUBRIC
+
 if TYPE_CHECKING:
     from isr.qualify.drift import Drift
     from isr.qualify.record import Qualification
@@ -16,7 +18,7 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command(short_help="Find out with probes whether a judge is awake.")
-@click.argument("judge", metavar="JUDGE")
+@click.argument("judge", metavar="JUDGE", type=CARD)
 @click.argument("directory", metavar="EDIT_DIR", type=_PATH, required=False)
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override one field of the card.")
 @click.option("--out", type=_PATH, help="Folder for the result. Default: EDIT_DIR.isr/qualify/JUDGE.")
@@ -27,6 +29,7 @@ _PATH = click.Path(path_type=Path)
     "--rubric",
     "rubrics",
     multiple=True,
+    type=RUBRIC,
     metavar="NAME/vN|FILE.toml",
     help="Rubrics, one for each question. Default: semantic/v1 and perceptual/v1.",
 )

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from isr.cli._command import grouped
+from isr.cli._types import CARD, LEVEL, RUBRIC
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -18,11 +21,30 @@ _PATH = click.Path(path_type=Path)
 REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to open
 
 
+@grouped(
+    judge=(
+        "judge",
+        "sets",
+        "rubrics",
+        "repeats",
+        "reask",
+        "allow_retired",
+        "keep_going",
+        "calibrations",
+        "qualifications",
+    ),
+    selection=("limit", "skip_invalid", "accept"),
+    statistics=("by", "level", "interval", "prompts", "estimand", "until", "order_seed"),
+    metric=("metrics", "lpips_weights", "dists_weights", "metric_models", "caption", "source_caption"),
+    cost=("budget_usd", "dry_run"),
+    output=("out", "replace", "store", "csv_safe", "no_report", "watch", "as_json"),
+)
 @click.command(short_help="Judge an edit directory and print its ISR with intervals.")
 @click.argument("directory", metavar="EDIT_DIR", type=_PATH)
 @click.option(
     "--judge",
     default="",
+    type=CARD,
     metavar="CARD",
     help="A judge card: a name (see isr judges) or a path to a .toml file.",
 )
@@ -48,13 +70,14 @@ REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to op
     "--rubric",
     "rubrics",
     multiple=True,
+    type=RUBRIC,
     metavar="NAME/vN|FILE.toml",
     help="Rubrics, one for each question. Default: semantic/v1 and perceptual/v1.",
 )
 @click.option(
     "--by", default="", metavar="COLUMNS", help="Also estimate by groups of these columns, e.g. editor,split."
 )
-@click.option("--level", type=float, help="Confidence level. Default: 0.95.")
+@click.option("--level", type=LEVEL, help="Confidence level. Default: 0.95.")
 @click.option(
     "--interval",
     default="logit-t",

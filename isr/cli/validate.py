@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from isr.cli._types import RUBRIC
+
 SHOWN = 10  # pictures of one colour that are named
 
 
@@ -15,6 +17,7 @@ SHOWN = 10  # pictures of one colour that are named
     "--rubric",
     "rubrics",
     multiple=True,
+    type=RUBRIC,
     metavar="NAME/vN|FILE.toml",
     help="Rubrics that will be used; they decide whether sources are needed.",
 )

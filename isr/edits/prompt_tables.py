@@ -22,6 +22,7 @@ from isr.reading import (
     parquet_rows,
     read_json,
 )
+from isr.text import did_you_mean
 
 SEPARATORS = "_-. "
 _ENDINGS = {
@@ -125,7 +126,8 @@ def read_table(pattern: str, maps: Sequence[str]) -> list[TableRow]:
             raise UsageError(f"--map {text}: expected THEIRS=OURS, e.g. key=edit_id")
         if theirs not in there:
             raise UsageError(
-                f"--map {text}: expected a column of {pattern}; found {', '.join(sorted(there))}; correct the name"
+                f"--map {text}: expected a column of {pattern}; found {', '.join(sorted(there))}; "
+                f"{did_you_mean(theirs, there, 'correct the name')}"
             )
         if not is_template(ours) and ours in there and ours not in {m.partition("=")[0] for m in maps}:
             raise UsageError(

@@ -12,21 +12,19 @@ that its module declares, are part of its judges' identity (``plugin_identity``)
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module, metadata
-from importlib.abc import SourceLoader
-from importlib.util import find_spec, module_from_spec, spec_from_loader
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from isr.canonical import sha256_bytes
 from isr.errors import CardError, FilteredError, IsrError, JudgeError
-from isr.foreign import ForeignCodeError, loaded
+from isr.foreign import ForeignCodeError, loaded, module_of_bytes
 from isr.judging.retirement import require_served, utc_today
 from isr.reading import Unreadable, read_bytes
 from isr.types import Answer, Finish
@@ -253,35 +251,14 @@ def _of_file(backend: str, folder: str) -> _Found:
         ) from None
     digest = sha256_bytes(source)
     name = f"isr_backend_{digest.partition(':')[2][:16]}"
-    module = sys.modules.get(name)
-    if module is None:
-        spec = spec_from_loader(name, _Source(str(path), source))
-        assert spec is not None
-        assert spec.loader is not None
-        module = sys.modules[name] = module_from_spec(spec)
-        loader = spec.loader
-        try:
-            loaded(lambda: loader.exec_module(module))
-        except ForeignCodeError as error:
-            del sys.modules[name]  # half of it ran: it is not loaded
-            raise CardError(
-                f"'backend' expected a file that can be imported; found {path} ({error}); install what it needs, or "
-                f"correct it"
-            ) from error
+    try:
+        module = module_of_bytes(name, path, source)
+    except ForeignCodeError as error:
+        raise CardError(
+            f"'backend' expected a file that can be imported; found {path} ({error}); install what it needs, or "
+            f"correct it"
+        ) from error
     return _Found(module=module, function=_function(backend, module, function, str(path)), digest=digest)
-
-
-class _Source(SourceLoader):
-    """Loads a module from bytes that were read already; nothing is cached on the disk."""
-
-    def __init__(self, path: str, source: bytes) -> None:
-        self._path, self._source = path, source
-
-    def get_filename(self, fullname: str) -> str:
-        return self._path
-
-    def get_data(self, path: str | bytes) -> bytes:
-        return self._source
 
 
 def _owner(point: metadata.EntryPoint) -> str:

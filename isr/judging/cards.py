@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata, resources
 from pathlib import Path
@@ -29,8 +29,10 @@ from isr.judging.card_problems import field_problems
 from isr.judging.card_secrets import not_finite, secrets, shown, shown_setting
 from isr.judging.card_sections import Decoding, Endpoint, Images, Limits, Price, Section
 from isr.judging.checkpoints import checkpoint_digest
+from isr.judging.field_errors import NO_FIELD, field_errors, fields_of
 from isr.judging.short_forms import filled, name_of, parted, require_model, typed
 from isr.reading import MAX_TOML, TooDeep, Unreadable, read_text, toml_of
+from isr.text import did_you_mean
 
 PANEL = "panel"
 RULES = ("strict", "majority", "any", "per_question")
@@ -209,7 +211,7 @@ def load_card(name_or_path: str, overrides: Sequence[str] = ()) -> Card:
         raw["endpoint"].pop("base_url", None)
     if raw.get("model") != model:
         _clear(raw, [text.partition("=")[0].strip() for text in overrides])
-    card = _checked(raw, name, where, folder)
+    card = _checked(raw, name, where, folder, [text.partition("=")[0].strip() for text in overrides])
     if not overrides:
         return card
     try:
@@ -327,8 +329,8 @@ def _builtin_text(name: str) -> str:
                 ) from error
     given = name if _NAME.match(name) else shown(name)
     raise CardError(
-        f"--judge {given}: expected the name of a card or a path ending in .toml; "
-        f"found neither; the cards are: {', '.join(builtin_names())}"
+        f"--judge {given}: expected the name of a card or a path ending in .toml; found neither; "
+        f"{f'{near} ' if (near := did_you_mean(name, builtin_names())) else ''}isr judges lists all"
     )
 
 
@@ -370,7 +372,21 @@ def _clear(raw: dict[str, Any], given: Sequence[str]) -> None:
             raw[name] = kept
 
 
-def _checked(raw: dict[str, Any], name: str, where: str, folder: str) -> Card:
+def _as_set(problem: Problem, sets: Sequence[str]) -> Problem:
+    """The problem of a field that ``--set`` gave, told of that option."""
+    field = problem.field
+    for key in sets:
+        if field == key or key.startswith(f"{field}.") or field.startswith(f"{key}."):
+            if problem.found != NO_FIELD:
+                return replace(problem, where="--set", fix="correct the option")
+            hint = did_you_mean(
+                key, sorted({*fields_of(Card)} - {"name", "folder"}), "isr judges show CARD names them"
+            )
+            return Problem("--set", key, "a field of a card", NO_FIELD, hint)
+    return problem
+
+
+def _checked(raw: dict[str, Any], name: str, where: str, folder: str, sets: Sequence[str] = ()) -> Card:
     problems = [*secrets(raw, where), *not_finite(raw, where)]
     endpoint = raw.get("endpoint")
     if (
@@ -385,11 +401,9 @@ def _checked(raw: dict[str, Any], name: str, where: str, folder: str) -> Card:
     try:
         card = Card.model_validate_json(_as_json({**raw, "name": name, "folder": folder}), strict=True)
     except ValidationError as error:
-        for e in error.errors():
-            field = ".".join(str(p) for p in e["loc"])
-            if field not in secret:
-                found = "none" if e["type"] == "missing" else shown(e.get("input"))
-                problems.append(Problem(where, field, e["msg"], found, "edit the card"))
+        whole = {**raw, "name": name, "folder": folder}
+        more = field_errors(error, whole, Card, where, "edit the card", own=("name", "folder"))
+        problems += [_as_set(p, sets) for p in more if p.field not in secret]
         raise CardError(f"{where}: {len(problems)} problem(s)", problems) from None
     problems += field_problems(card, where)
     if by_path(card.backend) and not folder:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from isr.errors import AuthenticationError, SecretError, UsageError
+from isr.errors import AuthenticationError, InputError, Problem, SecretError, UsageError
 from isr.files import write_text
-from isr.judging.card_secrets import KEY_PREFIX, could_be_key
+from isr.judging.card_secrets import KEY_PREFIX, could_be_key, shown
 from isr.judging.short_forms import RESOURCE
-from isr.reading import Unreadable, read_toml, toml_of
+from isr.reading import MAX_TOML, Unreadable, read_text, toml_of
+from isr.text import did_you_mean
 
 if TYPE_CHECKING:
     from isr.judging.card_sections import Endpoint
@@ -34,30 +36,47 @@ def config_file() -> Path:
     return Path(base) / "isr" / "config.toml"
 
 
+CONFIG = ("judge", "allow")
+
+
 def read_config() -> dict[str, Any]:
-    """The user's configuration: ``judge`` (the default judge) and ``allow`` (host -> variables)."""
+    """The user's configuration: ``judge`` (the default judge) and ``allow`` (host -> variables).
+
+    Raises ``InputError`` with everything that is wrong in the file, by its lines.
+    """
     path = config_file()
     try:
-        config = read_toml(path)
+        text = read_text(path, MAX_TOML)
+        config = toml_of(text, path)
     except Unreadable as error:
         if error.missing:
             return {}
-        raise UsageError(f"{path}: expected TOML; found {error.found}; correct or remove the file") from error
-    unknown = sorted(set(config) - {"judge", "allow"})
-    if unknown:
-        raise UsageError(
-            f"{path}: expected the keys judge and allow; found {', '.join(unknown)}; remove them"
-        )
-    if not isinstance(config.get("judge", ""), str):
-        raise UsageError(
-            f"{path}: 'judge': expected the name of a card; found {config['judge']!r}; correct it"
-        )
-    allowed = config.get("allow", {})
-    if not isinstance(allowed, dict) or not all(_are_names(names) for names in allowed.values()):
-        raise UsageError(
-            f"{path}: 'allow': expected HOST = [VARIABLE, ...] in each line; correct or remove it"
-        )
+        raise InputError(f"{path}: expected TOML; found {error.found}; correct or remove the file") from error
+    if problems := list(_config_problems(config, text, path)):
+        raise InputError(f"{path}: {len(problems)} problem(s)", problems)
     return config
+
+
+def _config_problems(config: Mapping[str, Any], text: str, path: Path) -> Iterator[Problem]:
+    def where(key: str) -> str:
+        line = re.search(rf"""^[ \t]*\[?[ \t]*["']?{re.escape(key)}["']?[ \t]*[]=.]""", text, re.MULTILINE)
+        return f"{path}:{text.count(chr(10), 0, line.start()) + 1}" if line else str(path)
+
+    for key in sorted(set(config) - set(CONFIG)):
+        hint = did_you_mean(key, CONFIG, "remove it")
+        yield Problem(where(key), key, f"the keys {' and '.join(CONFIG)}", "another one", hint)
+    judge, allowed = config.get("judge", ""), config.get("allow", {})
+    if not isinstance(judge, str):
+        yield Problem(where("judge"), "judge", "the name of a card", shown(judge), "correct it")
+    if not isinstance(allowed, dict):
+        yield Problem(
+            where("allow"), "allow", "a table of HOST = [VARIABLE, ...]", shown(allowed), "correct it"
+        )
+        return
+    for host, names in allowed.items():
+        if not _are_names(names):
+            expected = "[VARIABLE, ...], names of environment variables"
+            yield Problem(where(host), f"allow.{host}", expected, shown(names), "correct or remove it")
 
 
 def _are_names(value: object) -> bool:

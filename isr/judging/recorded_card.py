@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from isr.errors import InputError, Problem
 from isr.judging.backends import Traits, by_path
 from isr.judging.cards import Card, Panel
+from isr.judging.field_errors import field_errors
 
 
 class RecordedCard(Card):
@@ -38,13 +39,16 @@ class RecordedCard(Card):
 
 
 def recorded_card(card: Mapping[str, Any], identity: Mapping[str, Any]) -> RecordedCard:
-    """The card with these fields and this identity. Raises pydantic's ``ValidationError``, which is a ``ValueError``.
+    """The card with these fields and this identity. Raises ``ValueError`` that says what is wrong in it.
 
     It lies in no folder, whatever is on record: what a card names by a path is looked for nowhere.
     """
-    return RecordedCard.model_validate_json(
-        json.dumps({**card, "folder": "", "recorded": identity}), strict=True
-    )
+    raw = {**card, "folder": "", "recorded": identity}
+    try:
+        return RecordedCard.model_validate_json(json.dumps(raw), strict=True)
+    except ValidationError as error:
+        problems = field_errors(error, raw, RecordedCard, "a card on record", "take another copy of it")
+        raise ValueError("; ".join(map(str, problems))) from None
 
 
 def digested(identity: Mapping[str, Any]) -> frozenset[str]:
@@ -65,8 +69,7 @@ def recorded_panel(record: Mapping[str, Any], where: str) -> Panel:
         members: Sequence[Mapping[str, Any]] = record["members"]
         cards = tuple(recorded_card(m["card"], m["identity"]) for m in members)
         return Panel(str(record["name"]), cards, str(record["rule"]))
-    except (KeyError, TypeError, ValidationError) as error:
-        problem = Problem(
-            where, "panel", "the judges of a run", repr(error)[:120], "give the card: --judge CARD"
-        )
+    except (KeyError, TypeError, ValueError) as error:
+        found = str(error) if isinstance(error, ValueError) else repr(error)
+        problem = Problem(where, "panel", "the judges of a run", found[:300], "give the card: --judge CARD")
         raise InputError("a run cannot be read", [problem]) from error

@@ -22,7 +22,9 @@ from isr.canonical import sha256_json, short
 from isr.errors import Problem, RubricError
 from isr.files import write_text
 from isr.foreign import ForeignCodeError, loaded
+from isr.judging.field_errors import field_errors
 from isr.reading import MAX_TOML, Unreadable, read_text, toml_of
+from isr.text import did_you_mean
 from isr.types import Question
 
 DEFAULTS = ("semantic/v1", "perceptual/v1")
@@ -217,7 +219,7 @@ def _published(name: str) -> Rubric:
     if file is None or not built_in:
         raise RubricError(
             f"rubric {name!r}: expected one of {', '.join(names())}, or the path of a .toml file; "
-            f"found no such version"
+            f"found no such version; {did_you_mean(name, names(), 'isr prompts lists all')}"
         )
     return parse_rubric(name, file.read_text("utf-8"))
 
@@ -258,16 +260,8 @@ def parse_rubric(name: str, text: str) -> Rubric:
     except Unreadable as error:
         raise RubricError(f"rubric {name}: expected TOML; found {error.found}; correct the file") from error
     except ValidationError as error:
-        problems = [
-            Problem(
-                f"rubric {name}",
-                ".".join(map(str, e["loc"])),
-                e["msg"],
-                repr(e["input"])[:80],
-                "edit the file",
-            )
-            for e in error.errors()
-        ]
+        whole = {**raw, "name": name, "text": text}
+        problems = field_errors(error, whole, Rubric, f"rubric {name}", "edit the file", own=("name", "text"))
         raise RubricError(f"rubric {name}: {len(problems)} problem(s)", problems) from None
     problems = []
     for own, fix in (("name", "the file's place is its name"), ("text", "remove it")):

@@ -17,9 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from isr.calibration.scores import Isotonic, Platt
 from isr.canonical import sha256_json, short
-from isr.errors import InputError, Problem, UsageError
+from isr.errors import InputError, UsageError
 from isr.files import write_text
 from isr.judging.cards import Card
+from isr.judging.field_errors import field_errors
 from isr.judging.rubrics import Rubric
 from isr.reading import MAX_TOML, Unreadable, read_text, toml_of
 from isr.types import AnswerReason, Question, Value, Verdict
@@ -52,9 +53,9 @@ class Decision(_Part):
     @model_validator(mode="after")
     def _whole(self) -> Decision:
         if self.map == "isotonic" and not 0 < len(self.scores) == len(self.probabilities):
-            raise ValueError("an isotonic map needs as many probabilities as scores")
+            raise ValueError("as many probabilities as scores, and one at least, of an isotonic map")
         if list(self.scores) != sorted(set(self.scores)):
-            raise ValueError("scores must rise")
+            raise ValueError("scores that rise")
         return self
 
     def probability(self, score: float) -> float:
@@ -121,22 +122,14 @@ def calibration_text(path: Path) -> str:
 def parse_recalibration(text: str, path: str) -> Recalibration:
     """The calibration in a text; ``path`` says where it is from. Raises ``InputError`` with every problem at once."""
     try:
-        raw = _File.model_validate(toml_of(text))
+        content = toml_of(text)
+        raw = _File.model_validate(content)
     except Unreadable as error:
         raise InputError(
             f"{path}: expected a calibration file; found {error.found}; make it with isr calibrate --out"
         ) from error
     except ValidationError as error:
-        problems = [
-            Problem(
-                Path(path).name,
-                ".".join(map(str, e["loc"])),
-                e["msg"],
-                repr(e["input"])[:60],
-                "make it again",
-            )
-            for e in error.errors()
-        ]
+        problems = field_errors(error, content, _File, Path(path).name, "make it again")
         raise InputError(f"{path}: {len(problems)} problem(s)", problems) from None
     decisions = {q: d for q in Question if (d := getattr(raw, q.value)) is not None}
     if raw.schema_ != SCHEMA or not decisions:

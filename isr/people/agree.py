@@ -40,7 +40,7 @@ from isr.stats.multiplicity import HOLM, holm_family
 from isr.stats.paired import compare_methods
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
-from isr.text import plain
+from isr.text import did_you_mean, plain
 from isr.types import Floats, Ints
 from isr.version import __version__
 
@@ -149,6 +149,18 @@ def _signature(
     return str(made)
 
 
+def require_column(option: str, column: str, labels: Labels, judges: Sequence[Judgements]) -> None:
+    """Raises ``UsageError`` where a column is neither one of a judged edit nor one of a label; nobody has to have ``editor``."""
+    known = {c for j in judges for e in j.edits.values() for c in e.columns}
+    known |= {c for label in labels.first.values() for c in label.extra}
+    if column and column != "editor" and column not in known:
+        there = f"there are {', '.join(sorted(known)) or 'none'}"
+        raise UsageError(
+            f"{option} {column}: expected a column of the run's edits or of the labels; found none; "
+            f"{did_you_mean(column, known, there)}"
+        )
+
+
 def _table(labels: Labels, judges: Sequence[Judgements], choices: Choices) -> _Table:
     first = labels.first
     answered: set[str] = set().union(*(j.edits for j in judges)) if judges else set(first)
@@ -159,6 +171,7 @@ def _table(labels: Labels, judges: Sequence[Judgements], choices: Choices) -> _T
             f"labels and judges: expected edits in common, by edit_id; found none (a label of {one!r}, an answer "
             f"about {other!r}); use the same edit_id in both"
         )
+    require_column("--by", choices.by, labels, judges)
     image = [image_of(e, labels, judges) for e in edits]
     codes = {name: i for i, name in enumerate(dict.fromkeys(image))}
     votes = {q: labels.codes(edits, q) for q in ASKED}

@@ -21,7 +21,7 @@ from isr.calibration.correction.rogan_gladen import Calibration
 from isr.calibration.transport import Homogeneity, homogeneity
 from isr.canonical import sha256_json, short
 from isr.errors import DesignError, InputError, UsageError
-from isr.people.agree import column_of
+from isr.people.agree import column_of, require_column
 from isr.people.arms import with_arms
 from isr.people.chance import swapped
 from isr.people.correct_rows import Correction, CorrectionReport, Rows, Settings, rows_of
@@ -436,6 +436,8 @@ def where_edits(judgements: Judgements, labels: Labels, conditions: Sequence[str
         return None
     labels = meet(labels, judgements.edits)
     pairs = [c.partition("=") for c in conditions]
+    for column, _, _ in pairs:
+        require_column("--where", column, labels, [judgements])
     chosen = tuple(
         e
         for e in sorted(judgements.edits)
@@ -443,6 +445,6 @@ def where_edits(judgements: Judgements, labels: Labels, conditions: Sequence[str
     )
     if not chosen:
         raise UsageError(
-            f"--where {' '.join(conditions)}: expected at least one edit; found none; check the column"
+            f"--where {' '.join(conditions)}: expected at least one edit; found none; check the value"
         )
     return chosen

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from isr.errors import InputError, UsageError
 from isr.people.labels import KNOWN, QUESTIONS, WORDS
 from isr.people.meeting import plain_number
+from isr.text import did_you_mean
 
 Words = Mapping[str, Mapping[str, str]]
 """By question: a word as people wrote it, folded -> ``fails``, ``fine`` or ``cannot_tell``."""
@@ -145,7 +146,7 @@ def views(wanted: Columns, declared: Columns, present: Sequence[str], name: str)
                 there = ", ".join(present[:30])
                 raise InputError(
                     f"{name}: --columns {target}: expected a column of the file ({there}); found "
-                    f"{declared[target][0]!r}; correct the name"
+                    f"{declared[target][0]!r}; {did_you_mean(declared[target][0], present, 'correct the name')}"
                 )
     return list(_views(chosen, fixed, patterns, present))
 

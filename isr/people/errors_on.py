@@ -22,6 +22,7 @@ from isr.people.meeting import meet
 from isr.signature import Signature
 from isr.stats.multiplicity import holm_family
 from isr.stats.regression import clustered_fit, coefficients, independent_columns
+from isr.text import did_you_mean
 from isr.types import Bools, Floats
 
 LEAST_ERRORS = 10
@@ -175,7 +176,7 @@ def _column(asked: str, edits: Sequence[str], labels: Labels, judge: Judgements)
         known = sorted({c for e in edits for c, v in judge.edits[e].columns.items() if v})
         raise UsageError(
             f"--errors-on {asked}: expected a column of the run's edits or of the labels; found none with a value; there are "
-            f"{', '.join(known) or 'none'}, and {WORDS}"
+            f"{', '.join(known) or 'none'}, and {WORDS}; {did_you_mean(name, [*known, WORDS], 'correct the name')}"
         )
     numbers = _numbers(texts) if not asked.endswith(LEVELS) else None
     if numbers is not None:

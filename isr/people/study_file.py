@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from isr.canonical import sha256_json
 from isr.errors import InputError, Problem
+from isr.judging.field_errors import field_errors
 from isr.judging.rubrics import load_rubric, names
 from isr.people.declared import parse_columns, parse_words
 from isr.people.judgements import Judgements, read_source
@@ -98,16 +99,14 @@ class Study(_Part):
 def read_study(path: Path) -> Study:
     """The study in a file. Raises ``InputError`` with every problem at once."""
     try:
-        study = Study.model_validate(read_toml(path))
+        raw = read_toml(path)
+        study = Study.model_validate(raw)
     except Unreadable as error:
         raise InputError(
             f"{path}: expected a study file in TOML; found {error.found}; correct the file"
         ) from error
     except ValidationError as error:
-        problems = [
-            Problem(path.name, ".".join(map(str, e["loc"])), e["msg"], repr(e["input"])[:60], "edit the file")
-            for e in error.errors()
-        ]
+        problems = field_errors(error, raw, Study, path.name, "edit the file")
         raise InputError(f"{path}: {len(problems)} problem(s)", problems) from None
     problems = [
         Problem(

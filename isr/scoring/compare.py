@@ -23,6 +23,7 @@ from isr.stats.multiplicity import HOLM, benjamini_hochberg, simultaneous_level
 from isr.stats.paired import LEFT_OUT, PairedComparison, compare_methods
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval, Prompts
+from isr.text import did_you_mean
 from isr.types import Floats, Unit
 
 PSNR_GAP_DB = 1.0  # above it methods count as compared at different distortion
@@ -102,7 +103,9 @@ def _pairs(found: Sequence[Contender], baseline: str) -> list[tuple[str, str]]:
     if not baseline:
         return [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
     if baseline not in names:
-        raise UsageError(f"--baseline {baseline}: expected one of {'; '.join(names)}")
+        raise UsageError(
+            f"--baseline {baseline}: expected one of {'; '.join(names)}; {did_you_mean(baseline, names, 'choose one')}"
+        )
     return [(a, baseline) for a in names if a != baseline]
 
 
@@ -193,7 +196,11 @@ def _slices(
     for contender in found:
         for unit, row in contender.edits.items():
             if missing := [c for c in by if c not in row.columns]:
-                raise UsageError(f"--by: expected columns of edits.csv; found {', '.join(missing)}")
+                there = f"it has {', '.join(row.columns)}"
+                raise UsageError(
+                    f"--by: expected columns of edits.csv; found {', '.join(missing)}; "
+                    f"{did_you_mean(missing, row.columns, there)}"
+                )
             groups.setdefault(tuple(row.columns[c] for c in by), set()).add(unit)
     parts: list[tuple[dict[str, str], PairedComparison]] = []
     for values in sorted(groups):

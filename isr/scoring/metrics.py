@@ -28,6 +28,7 @@ from isr.scoring.metrics_csv import write_metrics
 from isr.scoring.options import Options
 from isr.scoring.registered_metrics import registered_metrics
 from isr.scoring.stored import read_stored
+from isr.text import did_you_mean
 from isr.types import Arm, Edit, Estimate, Floats
 
 log = logging.getLogger("isr")
@@ -132,7 +133,7 @@ def require_captions(options: Options, columns: Collection[str]) -> None:
         if column and column not in known:
             raise UsageError(
                 f"{option}: expected a column of the metadata ({', '.join(sorted(known))}); found {column!r}; "
-                "an instruction is no caption, so none is taken in its place"
+                f"{f'{near} ' if (near := did_you_mean(column, known)) else ''}an instruction is no caption, so none is taken in its place"
             )
 
 

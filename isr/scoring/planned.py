@@ -13,6 +13,7 @@ from isr.errors import UsageError
 from isr.scoring.finished import Contender, EditRow, contenders, read_run
 from isr.signature import Signature
 from isr.stats.rows import codes
+from isr.text import did_you_mean
 from isr.types import Floats, Ints, Unit
 
 
@@ -20,8 +21,8 @@ from isr.types import Floats, Ints, Unit
 class Wanted:
     """A precision, and what is known of the data. ``None``: not asked for, or not known.
 
-    ``half_width`` of the ISR; ``difference`` of two methods on the same edits, to be detected with ``power``: images,
-    or with ``images`` at hand prompts for each; ``label_half_width`` of a judge-corrected ISR; ``labels`` to be shared
+    ``half_width`` of the ISR; ``images`` at hand: the half-width that they give; ``difference`` of two methods on the same
+    edits, to be detected with ``power``: images, or with ``images`` at hand prompts for each; ``label_half_width`` of a judge-corrected ISR; ``labels`` to be shared
     out; ``margin`` within which two methods without a difference are to be shown to lie; ``label_difference`` of two methods to
     people, by labels of the pilot's units on both. ``pilot``: a finished run; ``method`` and ``against``: its treatments. ``human_rates``: share of edits that
     people call immunized where the judge says not immunized, and where it says immunized. ``quality``: the judge's sensitivity
@@ -75,6 +76,18 @@ class ImagesNeeded:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Precision:
+    """The half-width of the ISR that images at hand give; ``None``: half a rate's range or more."""
+
+    wanted: str
+    answer: str
+    images: int
+    per_image: float
+    half_width: float | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabelsNeeded:
     """How many labels a wish needs by the judge's verdict; ``half_width`` of the corrected ISR that they give."""
 
@@ -101,7 +114,7 @@ class Planned:
     """An answer to each wish, and what all rest on."""
 
     guess: Guess
-    answers: tuple[ImagesNeeded | LabelsNeeded | UnitsNeeded, ...]
+    answers: tuple[ImagesNeeded | Precision | LabelsNeeded | UnitsNeeded, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -120,7 +133,10 @@ def chosen(pilot: Path, option: str, name: str) -> Contender:
             return contender
     if not found:
         raise UsageError(f"--pilot {pilot}: expected judged edits; found none; choose another run")
-    raise UsageError(f"{option} {name}: expected one of {'; '.join(c.name for c in found)}")
+    names = [c.name for c in found]
+    raise UsageError(
+        f"{option} {name}: expected one of {'; '.join(names)}; {did_you_mean(name, names, 'choose one')}"
+    )
 
 
 def paired(pilot: Contender, o: Wanted) -> tuple[str, Floats, Ints]:

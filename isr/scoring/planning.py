@@ -13,6 +13,7 @@ from isr.scoring.planned import (
     ImagesNeeded,
     LabelsNeeded,
     Planned,
+    Precision,
     UnitsNeeded,
     Wanted,
     chosen,
@@ -28,6 +29,7 @@ from isr.stats.multiplicity import simultaneous_level
 from isr.stats.planning import (
     MAX_IMAGES,
     assured_factor,
+    half_width_of_images,
     images_for_difference,
     images_for_half_width,
     images_within_margin,
@@ -39,6 +41,10 @@ from isr.stats.rows import codes
 from isr.text import counted
 from isr.types import Floats, Ints
 
+MOST_HALF = 0.5  # a half-width of this is no knowledge
+CLOSE = (
+    1e-3  # of a half-width that is looked for; with many images less, so that it means one number of images
+)
 SIMULATED = 200  # runs of a planned size
 MARGIN_ALPHA = 0.05  # of each of the two one-sided tests
 MOST_SIMULATED = 4_000_000  # edits in all of them, beyond which the normal theory is taken
@@ -46,13 +52,33 @@ MOST_SIMULATED = 4_000_000  # edits in all of them, beyond which the normal theo
 
 def plan(wanted: Wanted) -> Planned:
     """The answer to everything that is wanted. Raises ``UsageError`` where nothing is, or the pilot cannot tell."""
-    wishes = [(name, answer) for name, answer in ANSWERS.items() if getattr(wanted, name)]
+    _require_shares(wanted)
+    wishes = [
+        (name, answer)
+        for name, answer in ANSWERS.items()
+        if getattr(wanted, name) and not (name == "images" and wanted.difference)
+    ]
     if not wishes:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in ANSWERS)
         raise UsageError(f"isr plan: expected at least one of {options}; found none")
     pilot = chosen(wanted.pilot, "--method", wanted.method) if wanted.pilot else None
     guess = _guess(pilot, wanted)
     return Planned(guess, tuple(answer(pilot, guess, wanted) for _, answer in wishes))
+
+
+SHARES = ("half_width", "difference", "label_half_width", "margin", "label_difference")
+
+
+def _require_shares(o: Wanted) -> None:
+    """Raises ``UsageError`` for a wish that is no share, such as one in percentage points."""
+    for name in SHARES:
+        value = getattr(o, name)
+        if value is not None and not 0 < value < 1:
+            hint = f"; for {value:g} percentage points write {value / 100:g}" if 1 <= value < 100 else ""
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option}: expected a number between 0 and 1; found {value!r}{hint}")
+    if o.images is not None and o.images < 2:
+        raise UsageError(f"--images: expected at least 2; found {o.images!r}")
 
 
 def _guess(pilot: Contender | None, o: Wanted) -> Guess:
@@ -88,38 +114,73 @@ def _guess_from(pilot: Contender, o: Wanted, where: str, told: str = "") -> Gues
 
 def _for_half_width(pilot: Contender | None, guess: Guess, o: Wanted) -> ImagesNeeded:
     assert o.half_width is not None
+    needed, notes = _needed(guess, o.half_width, o)
+    if needed is None:
+        notes.append(f"more than {MAX_IMAGES:,} images: not attainable")
+    wanted = f"ISR to within {100 * o.half_width:g} percentage points ({o.level:.0%} interval)"
+    return ImagesNeeded(wanted, _images(needed, guess), needed, guess.per_image, tuple(notes))
+
+
+def _needed(guess: Guess, half: float, o: Wanted, most: int = MAX_IMAGES) -> tuple[int | None, list[str]]:
+    """Images for a half-width, or ``None``, and what that rests on. most: beyond it nobody wants to know how many."""
     found = images_for_half_width(
-        guess.rate, o.half_width, guess.per_image, guess.icc, cv=guess.cv, level=o.level, factor=guess.factor
+        guess.rate, half, guess.per_image, guess.icc, cv=guess.cv, level=o.level, factor=guess.factor
     )
     needed, notes = found.needed, [*found.notes, *raised(guess.factor, o)]
-    exact = _images_near_the_edge(guess, o.half_width, o.level, needed or 2)
+    exact = _images_near_the_edge(guess, half, o.level, needed or 2)
     if needed is not None and exact is not None and exact > needed:
         notes.append(
             f"near 0 % or 100 % the interval is wider than the normal theory's {needed} images assume"
         )
         needed = exact
-    if needed is not None and (shipped := _shipped(guess, o.half_width, o.level, needed)) > needed:
+    if needed is not None and (shipped := _shipped(guess, half, o.level, needed, most)) > needed:
         notes.append(
             f"{needed} images would do for the normal theory; the interval of isr score is wider there"
         )
         needed = shipped
-    if needed is None or needed >= MAX_IMAGES:
-        needed = None
-        notes.append(f"more than {MAX_IMAGES:,} images: not attainable")
-    wanted = f"ISR to within {100 * o.half_width:g} percentage points ({o.level:.0%} interval)"
-    return ImagesNeeded(wanted, _images(needed, guess), needed, guess.per_image, tuple(notes))
+    return (None if needed is None or needed >= MAX_IMAGES else needed), notes
+
+
+def _for_images(pilot: Contender | None, guess: Guess, o: Wanted) -> Precision:
+    """The narrowest half-width for which a plan needs no more images than there are."""
+    assert o.images is not None
+    g, level = guess, o.level
+    low = high = half_width_of_images(
+        g.rate, o.images, g.per_image, g.icc, cv=g.cv, level=level, factor=g.factor
+    )
+    while high < MOST_HALF and not _enough(guess, high, o):
+        low, high = high, high * 1.25
+    while high < MOST_HALF and high - low > high * min(CLOSE, 0.25 / o.images):
+        middle = (low + high) / 2
+        low, high = (low, middle) if _enough(guess, middle, o) else (middle, high)
+    half = high * (1 + 1e-9) if high < MOST_HALF else None
+    wanted = f"the precision of {o.images} images with {g.per_image:g} edits each"
+    if half is None:
+        answer = f"none to speak of: the {level:.0%} interval is as wide as the whole range"
+    else:
+        answer = f"ISR to within {100 * half:.1f} percentage points ({level:.0%} interval)"
+    notes = (f"design effect {planned_design_effect(g.per_image, g.icc, g.cv):.2f}", *raised(g.factor, o))
+    return Precision(
+        wanted=wanted, answer=answer, images=o.images, per_image=g.per_image, half_width=half, notes=notes
+    )
+
+
+def _enough(guess: Guess, half: float, o: Wanted) -> bool:
+    most = o.images or 0
+    needed, _ = _needed(guess, half * (1 + 1e-9), o, most)
+    return needed is not None and needed <= most
 
 
 def _images(needed: int | None, guess: Guess) -> str:
     return "no number of images" if needed is None else f"{needed} images with {guess.per_image:g} edits each"
 
 
-def _shipped(guess: Guess, half: float, level: float, images: int) -> int:
+def _shipped(guess: Guess, half: float, level: float, images: int, most: int) -> int:
     """Images from which the interval of ``isr score`` itself is as narrow as wanted, on average over simulated runs."""
     m, rate = max(round(guess.per_image), 1), guess.rate
     deff = planned_design_effect(m, guess.icc, guess.cv) * guess.factor
     icc = min(max((deff - 1) / max(m - 1, 1), 0.0), 0.95)
-    while images * m * SIMULATED <= MOST_SIMULATED:
+    while images <= most and images * m * SIMULATED <= MOST_SIMULATED:
         rng = np.random.default_rng(images)
         whole = (1 - icc) / icc if icc > 0 else 0.0
         rates = rng.beta(rate * whole, (1 - rate) * whole, (SIMULATED, images)) if icc > 0 else rate
@@ -247,9 +308,10 @@ def _spread_of(y: Floats, image: Ints, name: str, o: Wanted) -> Spread:
     return found.between, found.within, source, assured_factor(d, image, o.assurance)
 
 
-Answer = Callable[[Contender | None, Guess, Wanted], ImagesNeeded | LabelsNeeded | UnitsNeeded]
+Answer = Callable[[Contender | None, Guess, Wanted], ImagesNeeded | Precision | LabelsNeeded | UnitsNeeded]
 ANSWERS: Mapping[str, Answer] = {
     "half_width": _for_half_width,
+    "images": _for_images,
     "difference": _for_difference,
     "label_half_width": for_label_half_width,
     "labels": for_labels,

@@ -45,7 +45,7 @@ class _Verdicts:
 def _verdicts(pilot: Contender | None, o: Wanted) -> _Verdicts:
     if pilot is None:
         raise UsageError(
-            "isr plan: labels expected a --pilot run, whose verdicts they are shared over; found none"
+            "isr plan --labels, --label-half-width: expected a --pilot run, over whose verdicts labels are shared; found none"
         )
     known = [(u.image_id, r.outcome) for u, r in pilot.edits.items() if r.outcome == r.outcome]
     outcomes = [outcome for _, outcome in known]

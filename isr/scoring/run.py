@@ -46,6 +46,7 @@ from isr.scoring.result import Result
 from isr.scoring.tally import Tally
 from isr.scoring.until import can_be_looked_at, check_images, looking, rule_of, stop_of, unused
 from isr.signature import Signature
+from isr.text import did_you_mean
 from isr.version import __version__
 
 log = logging.getLogger("isr")
@@ -154,7 +155,10 @@ def prepare(
     unknown = sorted(set(by) - columns(directory.edits))
     if unknown:
         known = ", ".join(sorted(columns(directory.edits)))
-        raise UsageError(f"--by: expected columns of the metadata ({known}); found {', '.join(unknown)}")
+        raise UsageError(
+            f"--by: expected columns of the metadata ({known}); found {', '.join(unknown)}; "
+            f"{did_you_mean(unknown, columns(directory.edits), 'correct it')}"
+        )
     require_captions(options, columns(directory.edits))
     settings = Settings(
         options.level or directory.settings.level,

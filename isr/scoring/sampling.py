@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from isr.errors import UsageError
 from isr.scoring.finished import Contender
 from isr.stats.rows import Interval, Prompts, codes
+from isr.text import did_you_mean
 from isr.types import Ints, Unit
 
 RESERVED = {"arm", "outcome"}  # columns of edits.csv that say nothing of an edit itself
@@ -78,7 +79,7 @@ class Sampling:
                 if value is None:
                     raise UsageError(
                         f"--cluster {column}: expected a column of every run's edits.csv; found none in that of {contender.name}; "
-                        "add it to metadata and score again, or leave --cluster out"
+                        f"{did_you_mean(column, row.columns, 'add it to metadata and score again, or leave --cluster out')}"
                     )
                 by_image.add(run, unit.image_id, value)
                 by_prompt.add(run, unit.prompt_id, value)

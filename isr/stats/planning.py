@@ -181,6 +181,27 @@ def images_for_half_width(
     return Plan(_ceil(exact), exact, notes)
 
 
+def half_width_of_images(
+    p: float,
+    images: int,
+    per_image: float,
+    icc: float,
+    *,
+    cv: float = 0.0,
+    level: float = 0.95,
+    factor: float = 1.0,
+) -> float:
+    """The half-width that images of ``per_image`` edits give: what :func:`images_for_half_width` is solved for.
+
+    >>> round(half_width_of_images(0.5, 401, 1, 0.0), 3)  # t_400 sqrt(.25 / 401) = 1.966 x .02497
+    0.049
+    """
+    rates("half_width_of_images", p=p, level=level)
+    positive("half_width_of_images", images=images - 1, per_image=per_image)
+    variance = factor * planned_design_effect(per_image, icc, cv) * p * (1 - p) / (per_image * images)
+    return _t(images, level) * math.sqrt(variance)
+
+
 # --------------------------------------------------------------------------- two methods
 
 

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from isr.canonical import sha256_bytes
 from isr.errors import UsageError
 from isr.image_file import ImageProblem, decode, read_file
+from isr.judging.field_errors import expected_by
 from isr.judging.rubrics import Rubric
 from isr.people.label_store import LabelStore, State
 from isr.people.labelling_plan import Item
@@ -104,7 +105,7 @@ def make_app(store: LabelStore, root: Path, rubrics: Sequence[Rubric]) -> FastAP
 def _not_valid(request: Request, error: Exception) -> Response:
     """What is wrong with a request, field by field; the values are left out, since not every value can be written."""
     assert isinstance(error, RequestValidationError)
-    said = [f"{_field(e['loc'][1:])}: {e['msg']}" for e in error.errors()[:10]]
+    said = [f"{_field(e['loc'][1:])}: expected {expected_by(e)}" for e in error.errors()[:10]]
     return JSONResponse({"error": "; ".join(said)}, status_code=422)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 pytest.importorskip("torch", reason="needs isr-eval[sifm]")
 pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
+from isr.bench.opening import marks
 from isr.bench.study import EditorPart, MethodPart, Study, pairs_of, read_study, text_of
 from isr.errors import InputError
 
@@ -219,12 +220,47 @@ def test_code_is_only_run_when_allowed(folder: Path) -> None:
         (('name = "s"', 'name = "s"\ntables = ["IX"]'), "'IX'"),
         (('name = "s"', 'name = "s"\npublished = "../none.toml"'), "a file beside"),
         (('name = "s"', 'name = ""'), "at least 1 character"),
-        (('name = "ip2p"', 'name = "ip2p\\u001b[2J"'), "match pattern"),
+        (('name = "ip2p"', 'name = "ip2p\\u001b[2J"'), "of one line"),
     ],
 )  # fmt: skip
 def test_one_problem(folder: Path, change: tuple[str, str], said: str) -> None:
     found = problems(folder, GOOD.replace(*change, 1))
     assert any(said in one for one in found), found
+
+
+def test_an_editor_of_a_file_needs_leave(folder: Path) -> None:
+    (folder / "my.py").write_text("def edit(image, prompt, seed, *, share=0.5): return image\n")
+    text = (
+        GOOD + '[[editors]]\nname = "own"\neditor = "my.py:edit"\nsurrogate = false\nset = { share = 0.2 }\n'
+    )
+    (found,) = problems(folder, text)
+    assert found.startswith("editors.1.editor: 'my.py:edit', which is code to be run")
+    (folder / "study.toml").write_text(text)
+    study = read_study(folder / "study.toml", allow_code=True)
+    assert study.editors[1].is_code
+    one = marks(study, folder).editors["own"]
+    (folder / "my.py").write_text("def edit(image, prompt, seed, *, share=0.5): return image.copy()\n")
+    assert marks(study, folder).editors["own"] not in ("", one)
+    assert any(
+        "share: expected" in said for said in problems(folder, text.replace("0.2", '"x"'), allow_code=True)
+    )
+    (said,) = problems(folder, text.replace("surrogate = false", ""), allow_code=True)
+    assert "only edits" in said
+
+
+def test_a_fraction_is_its_own_number(folder: Path) -> None:
+    """8/255 is 0.03137..., no 0.0314: another treatment; and the same one as its number, written out."""
+
+    def read(eps: str) -> Study:
+        (folder / "study.toml").write_text(GOOD.replace("[0.03, 0.06]", eps))
+        return read_study(folder / "study.toml")
+
+    fraction = read('["8/255", 0.06]')
+    assert fraction.methods[0].eps == (8 / 255, 0.06)
+    assert fraction.digest == read(f"[{8 / 255!r}, 0.06]").digest
+    assert fraction.digest != read("[0.0314, 0.06]").digest
+    wrong = GOOD.replace("[0.03, 0.06]", '["8/0"]')
+    assert any("such as 0.03 or '8/255'" in said for said in problems(folder, wrong))
 
 
 def test_edits_are_grouped_by_columns_of_the_prompts(folder: Path) -> None:

@@ -18,7 +18,7 @@ from tests.processes import CompletedProcess, run
 from tests.runs import the_run
 
 COMMANDS = [
-    "bundle", "doctor", "init", "judges", "label", "prompts", "qualify", "report", "score", "store", "validate", "verify",
+    "bundle", "config", "doctor", "init", "judges", "label", "prompts", "qualify", "report", "score", "store", "validate", "verify",
 ]  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def test_a_bad_option_ends_with_2_and_a_sentence() -> None:
         (["--rubric", "semantic/v9", "--rubric", "perceptual/v1"], "no such version"),
         (["--set", "decoding.warmth=1"], "decoding.warmth"),
         (["--set", "nonsense"], "expected key=value"),
-        (["--judge", "no-such-judge"], "the cards are"),
+        (["--judge", "no-such-judge"], "isr judges lists all"),
     ],
 )
 def test_bad_values_are_named_before_anything_is_spent(

@@ -248,10 +248,9 @@ def test_files_that_are_no_cards(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nobody", "", "../judges/gpt-4o", "gpt-4o/", "__init__", ".", "gpt-4o\0"])
-def test_unknown_names_list_the_cards(name: str) -> None:
-    with pytest.raises(CardError, match="the cards are:") as caught:
+def test_unknown_names_say_what_lists_the_cards(name: str) -> None:
+    with pytest.raises(CardError, match="isr judges lists all"):
         load_card(name)
-    assert "qwen3-vl-8b" in str(caught.value)
 
 
 # Keys

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from isr.errors import AuthenticationError, SecretError, UsageError
+from isr.errors import AuthenticationError, InputError, SecretError, UsageError
 from isr.judging.card_secrets import could_be_key
 from isr.judging.card_sections import Endpoint
 from isr.judging.cards import Card, load_card
@@ -216,11 +216,23 @@ def test_where_the_configuration_is(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_configuration_that_is_none(text: str, config: Path) -> None:
     config.parent.mkdir()
     config.write_text(text)
-    with pytest.raises(UsageError, match=r"config\.toml"):
+    with pytest.raises(InputError, match=r"config\.toml"):
         check_pair(card("https://my.example/v1", "OPENAI_API_KEY"))
-    with pytest.raises(UsageError, match=r"config\.toml"):
+    with pytest.raises(InputError, match=r"config\.toml"):
         allow("x", "Y")
     assert config.read_text() == text
+
+
+def test_everything_that_is_wrong_in_it_is_told_by_its_line(config: Path) -> None:
+    config.parent.mkdir()
+    config.write_text('# mine\njudg = "x"\njudge = 3\n\n[allow]\n"my.example" = "K"\n')
+    with pytest.raises(InputError) as caught:
+        read_config()
+    assert [str(p).removeprefix(f"{config}:") for p in caught.value.problems] == [
+        "2: 'judg': expected the keys judge and allow; found another one; did you mean judge?",
+        "3: 'judge': expected the name of a card; found 3; correct it",
+        "6: 'allow.my.example': expected [VARIABLE, ...], names of environment variables; found 'K'; correct or remove it",
+    ]
 
 
 def test_a_configuration_that_is_a_link_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +253,7 @@ def test_a_configuration_that_is_a_pipe_is_not_waited_for(
 ) -> None:
     os.mkfifo(tmp_path / "config.toml")
     monkeypatch.setenv("ISR_CONFIG", str(tmp_path / "config.toml"))
-    with pytest.raises(UsageError, match="a pipe, which is no regular file; correct or remove the file"):
+    with pytest.raises(InputError, match="a pipe, which is no regular file; correct or remove the file"):
         read_config()
 
 

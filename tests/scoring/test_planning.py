@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from isr.errors import UsageError
-from isr.scoring.planned import ImagesNeeded, LabelsNeeded, UnitsNeeded, Wanted
+from isr.scoring.planned import ImagesNeeded, LabelsNeeded, Precision, UnitsNeeded, Wanted
 from isr.scoring.planning import plan
 from isr.stats.endpoints import rate_core
 from isr.stats.planning import images_within_margin
@@ -45,7 +45,7 @@ def test_guesses_are_enough_for_images_and_not_for_labels() -> None:
     assert 385 <= answer.images <= 390
     with pytest.raises(UsageError, match="expected a --pilot run"):
         plan(Wanted(labels=10))
-    with pytest.raises(UsageError, match="at least one of --half-width, --difference"):
+    with pytest.raises(UsageError, match="at least one of --half-width, --images, --difference"):
         plan(Wanted())
 
 
@@ -116,3 +116,61 @@ def test_images_for_a_margin() -> None:
     (family,) = plan(Wanted(margin=0.1, discordant=0.3, icc=0.2, per_image=5, family=5)).answers
     assert isinstance(family, ImagesNeeded)
     assert (family.images or 0) > (found.images or 0)
+
+
+@pytest.mark.parametrize("images", [6, 12, 40])
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"rate": 0.5, "icc": 0.3, "per_image": 3.0},
+        {"rate": 0.9, "icc": 0.0, "per_image": 2.0},
+        {"rate": 0.97, "per_image": 5.0},
+    ],
+)
+def test_images_at_hand_give_the_half_width_for_which_they_are_needed(
+    images: int, known: dict[str, float]
+) -> None:
+    (found,) = plan(Wanted(images=images, **known)).answers  # type: ignore[arg-type]
+    assert isinstance(found, Precision)
+    assert found.half_width is not None
+    (back,) = plan(Wanted(half_width=found.half_width, **known)).answers  # type: ignore[arg-type]
+    assert isinstance(back, ImagesNeeded)
+    assert back.images == images
+
+
+def test_what_twelve_images_with_three_prompts_give() -> None:
+    """t_11 sqrt(1.6 x .25 / 36) = 2.201 x .1054 = .2320: design effect 1 + 2 x .3."""
+    (found,) = plan(Wanted(images=12, per_image=3.0)).answers
+    assert isinstance(found, Precision)
+    assert found.half_width == pytest.approx(0.2320, abs=5e-4)
+    assert found.answer == "ISR to within 23.2 percentage points (95% interval)"
+    (none,) = plan(Wanted(images=2)).answers
+    assert isinstance(none, Precision)
+    assert none.half_width is None
+    assert "none to speak of" in none.answer
+
+
+def test_images_are_planned_with_a_pilot_and_beside_a_difference_mean_what_they_did() -> None:
+    (found,) = plan(Wanted(images=12, pilot=RUN)).answers
+    assert isinstance(found, Precision)
+    (back,) = plan(Wanted(half_width=found.half_width, pilot=RUN)).answers
+    assert isinstance(back, ImagesNeeded)
+    assert back.images == 12
+    assert [type(a) for a in plan(Wanted(images=60, difference=0.1)).answers] == [ImagesNeeded]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (
+            Wanted(half_width=5),
+            "--half-width: expected a number between 0 and 1; found 5; for 5 percentage points write 0.05",
+        ),
+        (Wanted(margin=-0.1), "--margin: expected a number between 0 and 1; found -0.1$"),
+        (Wanted(images=1), "--images: expected at least 2; found 1"),
+        (Wanted(labels=10), "isr plan --labels, --label-half-width: expected a --pilot run"),
+    ],
+)
+def test_wishes_that_are_none(wanted: Wanted, expected: str) -> None:
+    with pytest.raises(UsageError, match=expected):
+        plan(wanted)

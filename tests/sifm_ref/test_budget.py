@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from isr.errors import UsageError
-from sifm_ref.budget import Budget, measure, obeying, ssim, to_8bit
+from sifm_ref.budget import Budget, measure, number_of, obeying, ssim, to_8bit
 
 torch = pytest.importorskip("torch", reason="needs isr-eval[sifm]")
 
@@ -123,3 +123,15 @@ def test_a_budget_in_other_units_is_refused(eps: float) -> None:
         Budget(eps)
     with pytest.raises(UsageError, match="linf or l2"):
         Budget(0.1, "l1")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("levels", range(1, 256))
+def test_a_fraction_of_levels_allows_as_many_levels(levels: int) -> None:
+    assert Budget(number_of(f"{levels}/255")).levels == levels
+
+
+def test_levels_are_told_how_they_are_written() -> None:
+    with pytest.raises(UsageError, match="found 16; 16 levels of 255 are written 16/255"):
+        Budget(16)
+    with pytest.raises(UsageError, match="8 levels of 255 are written 8/255"):
+        Budget(0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import bdtrc, stdtrit
 
 from isr.errors import StatisticsError
@@ -137,3 +139,14 @@ def test_planned_equivalence_comes_true() -> None:
     found = [margin_p_values(x.ravel(), image, margin) for x in d]
     shown = sum(f is not None and f.equivalent < 0.05 for f in found)
     assert 0.76 * runs < shown < 0.88 * runs
+
+
+@given(
+    st.integers(2, 400), st.floats(0.02, 0.98), st.floats(1, 20), st.floats(0, 1), st.floats(0, 2), st.floats(1, 3)
+)  # fmt: skip
+def test_images_give_the_half_width_that_is_solved_for(
+    images: int, p: float, per_image: float, icc: float, cv: float, factor: float
+) -> None:
+    half = pl.half_width_of_images(p, images, per_image, icc, cv=cv, factor=factor)
+    back = pl.images_for_half_width(p, half * (1 + 1e-9), per_image, icc, cv=cv, factor=factor)
+    assert back.needed == images

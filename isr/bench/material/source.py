@@ -58,7 +58,9 @@ class DatasetPart(BaseModel):
     def _known(cls, value: dict[str, int]) -> dict[str, int]:
         unknown = sorted(set(value) - set(KEYWORDS))
         if unknown:
-            raise ValueError(f"strata of the rule {RULE}: {', '.join(KEYWORDS)}; not {', '.join(unknown)}")
+            raise ValueError(
+                f"strata of the rule {RULE} ({', '.join(KEYWORDS)}), of which {', '.join(unknown)} is none"
+            )
         return value
 
     def rule(self) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class UnseenPart(BaseModel):
     @model_validator(mode="after")
     def _one(self) -> UnseenPart:
         if bool(self.file) == bool(self.writer):
-            raise ValueError("give either file or writer")
+            raise ValueError("file or writer, and not both")
         return self
 
 
