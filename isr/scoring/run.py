@@ -236,7 +236,7 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
     clock.lap("estimating")
     reported = {j["name"]: j["reported_models"] for j in result.judges}
     done = Run(
-        result=result,
+        result=replace(result, folder=out),
         progress=watch.progress,
         out=out,
         store=options.store_path,
