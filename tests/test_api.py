@@ -62,7 +62,7 @@ def test_agree_and_calibrate_say_what_the_commands_say(run: Path, tmp_path: Path
     )
     with pytest.raises(InputError, match=r"expected the plan\.json of a sample"):
         isr.calibrate(run, labels, design="within_verdict", plan_file=labels)
-    with pytest.raises(UsageError, match="judge_name 'nobody'"):
+    with pytest.raises(UsageError, match="judge_name='nobody'"):
         isr.calibrate(run, labels, design="random", judge_name="nobody")
 
 
