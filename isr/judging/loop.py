@@ -77,7 +77,7 @@ async def judge_all(
             return progress
     if not plan.allow_retired:
         await _require_served(plan, store, today(), prefix)
-    progress.total += plan.size()
+    progress.total += plan.size
     budget = Budget(budget_usd)
     runs = [
         _JudgeRun(
@@ -147,7 +147,7 @@ class _JudgeRun:
         self.stored = 0
         self.answered: Request | None = None  # a question that the judge answered, in this run or before
         self.encoder = Encoder(plan.root, card.policy)
-        self.in_flight: set[bytes] = set()
+        self.seen: set[bytes] = set()  # requests that were looked up: one that comes again is the same
         self.proof = Proof(card)
         self.judge: Judge | None = None
         self.error: JudgeError | SecretError | None = None
@@ -192,7 +192,7 @@ class _JudgeRun:
 
     def _left(self) -> int:
         """How many of this judge's requests are not answered, at most."""
-        return self.plan.size() // len(self.plan.panel.members) - self.stopping.answered - self.stored
+        return self.plan.size // len(self.plan.panel.members) - self.stopping.answered - self.stored
 
     async def _end_when_interrupted(self, workers: Sequence[asyncio.Task[None]]) -> None:
         """After an interrupt nothing new is asked, and what is in flight has a moment to arrive."""
@@ -204,7 +204,9 @@ class _JudgeRun:
     async def missing(self) -> AsyncIterator[tuple[Request, int]]:
         """(request, ask number) for everything that is still to be asked, looked up a chunk at a time."""
         async for chunk in self._chunks():
-            requests = list({r.key: r for r in self.plan.requests(self.card, chunk)}.values())
+            requests = [r for r in self.plan.requests(self.card, chunk) if r.key not in self.seen]
+            requests = list({r.key: r for r in requests}.values())
+            self.seen.update(r.key for r in requests)
             asked = await asyncio.to_thread(asks_left, self.plan, self.store, requests)
             self.stopping.known |= bool(asked)
             self.stored += len(asked)
@@ -212,7 +214,7 @@ class _JudgeRun:
                 self.store.complete(requests)
             for request in requests:
                 ask = asked.get(request.key, 0)
-                if ask == 0 and request.key not in self.in_flight and self.store.asks([request.key]):
+                if ask == 0 and self.store.asks([request.key]):
                     ask = asks_left(self.plan, self.store, [request]).get(
                         request.key, 0
                     )  # another process was faster
@@ -220,8 +222,7 @@ class _JudgeRun:
                     self.answered = self.answered or request
                     self.progress.stored += 1
                     self._settled(request)
-                elif request.key not in self.in_flight:
-                    self.in_flight.add(request.key)
+                else:
                     yield request, ask
 
     async def _chunks(self) -> AsyncIterator[list[tuple[Edit, Arm]]]:
@@ -275,10 +276,10 @@ class _JudgeRun:
                 again = await self._keep(request, ask, answer, cost)
         finally:
             self.budget.settle(worst, cost)
-            self.in_flight.discard(request.key)
             if self.prefix is not None:
                 self.prefix.landed()
         if again and not self._is_over():
+            self.progress.total += 1
             await self._one(request, ask + 1)
 
     async def _keep(self, request: Request, ask: int, answer: Answer, cost: float) -> bool:
@@ -314,6 +315,7 @@ class _JudgeRun:
                 self._settled(one.request)
         for request in again:  # an image waits for its second asks
             if not self._is_over():
+                self.progress.total += 1
                 await self._one(request, 1)
 
     def _has_usable(self) -> bool:

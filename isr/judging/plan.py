@@ -50,10 +50,21 @@ class Plan:
             for template in templates:
                 yield from requests_for(edit, arm, template, self.repeats)
 
+    @cached_property
     def size(self) -> int:
-        """Number of requests of the whole run, those that the store has included."""
-        arms = sum(1 for _ in arms_of(self.edits))
-        return arms * len(self.rubrics) * len(self.panel.members) * self.repeats
+        """Number of different requests of the whole run, those that the store has included.
+
+        Questions about the same pixels by the same instruction are one request.
+        """
+        different = 0
+        for rubric in self.rubrics.values():
+            seen = set()
+            for edit, arm in arms_of(self.edits):
+                judged = edit.edited if arm is Arm.PROTECTED else edit.control
+                shown = {"edit": judged, "source": edit.source}
+                seen.add((edit.prompt, *(ref and ref.sha256 for ref in map(shown.get, rubric.images))))
+            different += len(seen)
+        return different * len(self.panel.members) * self.repeats
 
 
 def arms_of(edits: Iterable[Edit]) -> Iterator[tuple[Edit, Arm]]:

@@ -339,14 +339,14 @@ def test_a_full_store_needs_no_key(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"budget_usd": float("nan")}, "--budget-usd: expected a number of at least 0; found nan"),
-        ({"budget_usd": -1}, "--budget-usd"),
-        ({"interval": "bogus"}, "--interval: expected one of logit-t"),
-        ({"prompts": "some"}, "--prompts: expected one of fixed, random"),
-        ({"estimand": "median"}, "--estimand"),
-        ({"level": "0.9"}, "--level"),
-        ({"limit": 2.5}, "--limit"),
-        ({"repeats": 1.0}, "--repeats"),
+        ({"budget_usd": float("nan")}, "budget_usd=: expected a number or None; found nan"),
+        ({"budget_usd": -1}, "budget_usd=: expected a number of at least 0"),
+        ({"interval": "bogus"}, "interval=: expected one of logit-t"),
+        ({"prompts": "some"}, "prompts=: expected one of fixed, random"),
+        ({"estimand": "median"}, "estimand="),
+        ({"level": "0.9"}, "level="),
+        ({"limit": 2.5}, "limit="),
+        ({"repeats": 1.0}, "repeats="),
         ({"interval": "wilson", "prompts": "random"}, "takes edits as independent"),
     ],
 )
