@@ -29,7 +29,9 @@ def line(progress: Progress, seconds: float, final: bool = False) -> str:
     if progress.stored:
         parts.append(f"{progress.stored} from the store")
     if progress.retries:
-        parts.append(f"{progress.retries} retries")
+        parts.append(
+            f"{progress.retries} {'retry' if progress.retries == 1 else 'retries'}: {plain(progress.most_failed)}"
+        )
     undecided = sum(progress.undecided.values())
     if undecided:
         parts.append(f"{undecided} undecided")

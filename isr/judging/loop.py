@@ -39,9 +39,9 @@ from isr.judging.progress import Progress
 from isr.judging.refused import Refused, terminal_answer
 from isr.judging.requests import Request
 from isr.judging.retirement import is_past, require_served, utc_today
-from isr.judging.retry import Throttle, nobody_listens, with_retries
+from isr.judging.retry import Over, Throttle, with_retries
 from isr.judging.sending import Encoder, Prepared
-from isr.judging.stopping import TECHNICAL, Stopping
+from isr.judging.stopping import TECHNICAL, Stopping, alike, dead
 from isr.judging.store import Store
 from isr.judging.thinking import Proof
 from isr.types import Answer, Arm, Edit
@@ -79,17 +79,9 @@ async def judge_all(
         await _require_served(plan, store, today(), prefix)
     progress.total += plan.size
     budget = Budget(budget_usd)
+    interrupt = interrupt or asyncio.Event()
     runs = [
-        _JudgeRun(
-            card,
-            plan,
-            store,
-            budget,
-            progress,
-            interrupt or asyncio.Event(),
-            keep_going=keep_going,
-            prefix=prefix,
-        )
+        _JudgeRun(card, plan, store, budget, progress, interrupt, keep_going=keep_going, prefix=prefix)
         for card in plan.panel.members
     ]
     for fault in store.describe(t for some in plan.templates.values() for t in some):
@@ -371,12 +363,20 @@ class _JudgeRun:
     async def _answer(self, request: Request, ask: int) -> Answer | None:
         judge = self._opened()
         prepared = self._prepared(request)
+
+        async def ask_unless_over() -> Answer:
+            if (
+                self.progress.stopped and not self.stopping.has_answered
+            ):  # it waited while the host turned out dead
+                raise Over
+            return await judge.ask(request, prepared)
+
         try:
-            answer = await with_retries(
-                lambda: judge.ask(request, prepared), self.card.limits, self.gate, self._retried
-            )
+            answer = await with_retries(ask_unless_over, self.card.limits, self.gate, self._retried)
             self.stopping.known = True  # before it is committed: others are refused meanwhile
             return answer
+        except Over:
+            return None
         except TransportError as error:
             self._failed(request, ask, error)
             return None
@@ -387,24 +387,21 @@ class _JudgeRun:
             ) from error
 
     def _retried(self, error: TransportError) -> None:
-        self.progress.retries += 1
+        self.progress.retried(error)
         log.debug("%s: %s; trying again", self.card.name, error)
         if (stops := self.error or self.stopping.on_retry(error)) is not None:
             raise stops
 
     def _failed(self, request: Request, ask: int, error: TransportError) -> None:
         """What becomes of a request that got no reply: refused for good by the host, or to be asked again by a later run."""
-        if not self.gate.heard and nobody_listens(error):
+        if self.gate.is_dead(error):
             self._give_up(request, error)
-            at = self.card.endpoint.base_url or "its address"
-            self.progress.stopped = self.progress.stopped or (
-                f"{self.card.name}: nothing was ever answered at {at}: start the server or correct the address, then "
-                f"run the same command again ({error})"
-            )
+            self.progress.stopped = self.progress.stopped or dead(self.card, error)
             return
         level = logging.DEBUG if error.reason is TransportReason.NOT_ASKED else logging.WARNING
-        self.warned[f"{error.reason}: {error}"] += 1
-        if self.warned[f"{error.reason}: {error}"] == 1:
+        kind = alike(f"{error.reason}: {error}")
+        self.warned[kind] += 1
+        if self.warned[kind] == 1:
             what = "refused" if error.terminal else "given up"
             log.log(level, "%s: a request was %s (%s: %s)", self.card.name, what, error.reason, error)
         if error.terminal:

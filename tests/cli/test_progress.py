@@ -12,6 +12,7 @@ import pytest
 
 from isr.cli import _progress
 from isr.cli._progress import NowAndThen, line, watching
+from isr.errors import TransportError
 from isr.judging.progress import Progress
 from isr.scoring.run import Watch
 from tests.chat_server import serving
@@ -89,3 +90,38 @@ def test_lines_come_now_and_then_and_the_last_one_always(
     lines.flush()
     lines.flush()
     assert capsys.readouterr().err.splitlines() == ["isr: at 15", "isr: at 30", "isr: at 40"]
+
+
+def test_retries_are_told_with_what_failed_most() -> None:
+    progress = Progress(total=9)
+    for words in ("refused", "500\n(a page)", "refused"):
+        progress.retried(TransportError("connection", words))
+    assert line(progress, 1.0) == "0/9, 0.0/s, 3 retries: refused"
+    for n in range(500):
+        progress.retried(TransportError("connection", f"{n} " + "x" * 1000))
+    assert len(progress.why) <= 50
+    assert len(line(progress, 1.0)) < 200
+
+
+def test_a_dead_server_is_told_once_at_first_contact(tmp_path: Path, card: Callable[..., str]) -> None:
+    make_directory(tmp_path / "e", images=3, prompts=2)
+    with serving(faults="down") as server:
+        judge = card(server, max_attempts=3)
+        done = run(
+            [sys.executable, "-m", "isr", "score", str(tmp_path / "e"), "--judge", judge, "--no-report"]
+        )
+        assert server.stats()["calls"] == 6  # it is busy at most: as many as for other errors of a server
+    assert done.returncode == 3
+    said = done.stderr.splitlines()
+    assert (
+        len(
+            [
+                one
+                for one in said
+                if "isr: judged " in one and " retries: " in one and "503 (upstream is down)" in one
+            ]
+        )
+        == 1
+    )
+    assert len([one for one in said if f"nothing was ever answered at {server.base_url}" in one]) == 1
+    assert len(said) < 12  # not a line for every request

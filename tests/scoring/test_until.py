@@ -248,7 +248,8 @@ def test_a_stopped_run_is_read_reported_bundled_and_verified(world: Path, tmp_pa
         lambda: correct(read_source(out)[-1], nobody, nobody),
     ):
         with pytest.raises(
-            UsageError, match=r"expected a fixed number of images.*score the directory without until="
+            UsageError,
+            match=r"expected a fixed number of images.*score the directory without (--until|until=)",
         ):
             refused()
 
