@@ -38,6 +38,10 @@ class Plan:
         None  # the edits stand image by image, in an order by this seed, and are asked so
     )
 
+    in_turn: bool = (
+        False  # of a directory with more edits, these were taken image by image in turn, not the first
+    )
+
     @cached_property
     def templates(self) -> dict[str, list[Template]]:
         """The rubrics in the dialect of each judge, by the judge's name."""

@@ -35,6 +35,7 @@ from isr.judging.thresholds import read_recalibration, require_match, uncalibrat
 from isr.reading import read_bytes
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
+from isr.scoring.limit import in_turn
 from isr.scoring.metrics import Measured, annotate, open_measures, require_captions
 from isr.scoring.options import Options, check_options, default_judge
 from isr.scoring.places import CACHE, RECORD, RESULT, TABLE, clear_killed, run_folder
@@ -162,7 +163,9 @@ def prepare(
     )
     seed = options.order_seed if options.until else None
     ordered = in_order(directory.edits, seed)
-    edits = tuple(ordered[: options.limit] if options.limit else ordered)
+    edits = tuple(ordered)
+    if options.limit:
+        edits = edits[: options.limit] if options.until else in_turn(ordered, options.limit)
     if options.until:
         check_images(edits, ordered, settings)
         settings = replace(settings, family=len({e.treatment for e in edits}))
@@ -177,6 +180,7 @@ def prepare(
         accepted=accepted,
         recalibrations=recalibrations,
         order_seed=seed,
+        in_turn=not options.until,
     )
     return plan, directory, settings, by
 

@@ -53,6 +53,11 @@ CHANGES: tuple[tuple[str, str, str], ...] = (
     ("calibrate", r'.*\.identified: "\(absent\)" -> null', "no edit is undecided"),
     ("calibrate", r"\.signature:  -> estimates=2", "corrections for unequal images"),
     ("*", r'\.table: "\(absent\)" -> \{"edits\.csv": "sha256:[0-9a-f]{64}"\}', "a result holds its table's digest"),
+    ("random", r"\..*", "a limited run takes images in turn: it is of other edits (those of before, by its rule: below)"),
+    (
+        "first-rows", r"\.signature: limit=20\|parser=1 -> estimates=2\|limit=20:in-turn\|parser=2|\.notes\[\d\]: .*",
+        "how the edits were taken is in the signature and in a note",
+    ),
     ("agree", r"\.signature:  -> family=1:holm:missing=1\|least=10", "the policy is in the signature"),
 )  # fmt: skip
 
@@ -110,6 +115,15 @@ def scored(place: Path) -> dict[str, str]:
 def test_a_score_is_the_same(name: str, scored: dict[str, str]) -> None:
     old = json.loads((OLD / "printed" / f"{name}.json").read_text("utf-8"))
     assert unnamed(name, changed(old, json.loads(scored[name]))) == []
+
+
+def test_a_limited_score_of_the_same_edits_is_the_same(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``random`` by the rule of 0.1.0: the first rows."""
+    monkeypatch.setattr("isr.scoring.run.in_turn", lambda edits, most: tuple(edits[:most]))
+    old = json.loads((OLD / "printed" / "random.json").read_text("utf-8"))
+    command = ["first-rows" if word == "random" and before == "--out" else word
+               for before, word in zip(("", *SCORES["random"]), SCORES["random"], strict=False)]  # fmt: skip
+    assert unnamed("first-rows", changed(old, json.loads(isr(*command).stdout))) == []
 
 
 @pytest.mark.parametrize("name", ["oracle", "recorded"])
