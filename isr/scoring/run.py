@@ -38,7 +38,15 @@ from isr.scoring.estimates import Settings
 from isr.scoring.limit import in_turn
 from isr.scoring.metrics import Measured, annotate, open_measures, require_captions
 from isr.scoring.options import Options, check_options, default_judge
-from isr.scoring.places import CACHE, RECORD, RESULT, TABLE, clear_killed, run_folder
+from isr.scoring.places import (
+    RECORD,
+    RESULT,
+    TABLE,
+    cache_if_there,
+    clear_killed,
+    run_folder,
+    unless_refused,
+)
 from isr.scoring.question import Question, answered, asked
 from isr.scoring.record import run_record
 from isr.scoring.result import Result
@@ -139,7 +147,7 @@ def prepare(
         options.directory,
         rubrics=options.rubrics or None,
         skip_invalid=options.skip_invalid,
-        cache=options.home / CACHE,
+        cache=cache_if_there(options.home),
         on_progress=on_progress,
     )
     require(directory.findings, options.accept, str(options.directory))
@@ -196,13 +204,15 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
     check_options(options)
     measures = await asyncio.to_thread(open_measures, options) if options.metrics else None
     panel = open_panel(options)
-    home = _writable(options.home)
-    clock.lap("loading")
-    plan, directory, settings, by = await asyncio.to_thread(prepare, options, panel, watch)
-    tally = Tally(plan, directory, settings, by)
-    question = asked(tally)
-    out = _writable(folder_for(options, panel, question))
-    qualified = qualifications(panel.members, list(plan.rubrics.values()), home, options.qualifications)
+    with unless_refused(options.home):
+        home = _writable(options.home)
+        clock.lap("loading")
+        plan, directory, settings, by = await asyncio.to_thread(prepare, options, panel, watch)
+        tally = Tally(plan, directory, settings, by)
+        question = asked(tally)
+        where = folder_for(options, panel, question)
+        qualified = qualifications(panel.members, list(plan.rubrics.values()), home, options.qualifications)
+    out = _writable(where)
     clock.lap("checking")
     trouble: IsrError | None = None
     with Store(options.store_path) as store:
