@@ -101,7 +101,7 @@ async def through_isr(judge: Any, plan: Plan, folder: Path) -> None:
     try:
         with Store(folder / f"{time.monotonic_ns()}.db") as store:
             done = await judge_all(plan, store)
-            assert done.answered == plan.size(), done
+            assert done.answered == plan.size, done
     finally:
         loop.open_judge = real
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from isr.version import __version__
 
 if TYPE_CHECKING:
-    from isr.api import agree, calibrate, compare, plan, write_report
+    from isr.api import agree, calibrate, compare, load_edits, plan, write_report
     from isr.edits.directory import EditDirectory
     from isr.errors import (
         AuthenticationError,
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         TransportError,
         UsageError,
     )
-    from isr.judging.edits import load_edits
     from isr.scoring.from_python import ascore, score
     from isr.scoring.metric import ISR
     from isr.scoring.result import Result
@@ -42,9 +41,8 @@ if TYPE_CHECKING:
     from isr.types import Answer, Arm, Edit, Estimate, Question, Treatment, Unit, Verdict
 
 _HOME = {
-    "isr.api": ("agree", "calibrate", "compare", "plan", "write_report"),
+    "isr.api": ("agree", "calibrate", "compare", "load_edits", "plan", "write_report"),
     "isr.edits.directory": ("EditDirectory",),
-    "isr.judging.edits": ("load_edits",),
     "isr.errors": (
         "AuthenticationError",
         "CardError",

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from isr.calibration.correction.by_design import Estimator
 from isr.calibration.correction.rogan_gladen import CalibrationDesign
 from isr.calibration.ranking import Coefficient
 from isr.errors import UsageError
+from isr.judging.edits import load_edits as load_directory
 from isr.people.agree import agree as agree_on
 from isr.people.agree import require_judges
 from isr.people.agreement_study import AgreementStudy, Choices
@@ -27,6 +27,8 @@ from isr.people.label_files import Reading, load_labels
 from isr.people.labels import Consensus, Labels
 from isr.people.pair_labels import LabelChoices, PairDesign
 from isr.people.study_file import guideline_version, named_apart, option_scales, pixels_of
+from isr.python_words import at_least, from_python, level, share
+from isr.report.assets import Mode
 from isr.scoring.bundled import released
 from isr.scoring.comparison import Comparison
 from isr.scoring.finished import read_run
@@ -35,12 +37,20 @@ from isr.scoring.planning import plan as plan_for
 from isr.scoring.sampling import RESERVED
 from isr.stats.rows import Prompts
 
-if TYPE_CHECKING:
-    from isr.report.assets import Mode
-
 Place = str | Path
+LEVEL = {"level": level, "seed": at_least(0)}
+PLANNED = {
+    **dict.fromkeys(("half_width", "difference", "label_half_width", "label_difference", "margin", "rate", "discordant", "power"), share),
+    "level": level, "assurance": level, "images": at_least(2), "labels": at_least(1), "per_image": at_least(1), "family": at_least(1),
+    "icc": lambda value: "" if 0 <= value <= 1 else "a number from 0 to 1",
+    "human_rates": lambda pair: "" if all(0 <= p <= 1 for p in pair) else "two numbers from 0 to 1",
+    "quality": lambda pair: "" if all(0 <= p <= 1 for p in pair) else "two numbers from 0 to 1",
+}  # fmt: skip
+
+load_edits = from_python()(load_directory)
 
 
+@from_python(LEVEL | {"margin": share})
 @released()
 def compare(
     *runs: Place,
@@ -151,6 +161,7 @@ def _reading(
     )
 
 
+@from_python(LEVEL)
 @released()
 def agree(
     labels: Place | Sequence[Place],
@@ -194,6 +205,7 @@ def agree(
     return regress_errors(study, found, named, errors_on, choices) if errors_on else study
 
 
+@from_python(LEVEL)
 @released()
 def calibrate(
     run: Place,
@@ -240,7 +252,7 @@ def calibrate(
         chosen = [j for j in said if j.name == judge_name] if judge_name else said
         if not chosen:
             names = ", ".join(j.name for j in said)
-            raise UsageError(f"judge_name {judge_name!r}: expected one of {names} ({place})")
+            raise UsageError(f"--judge-name {judge_name!r}: expected one of {names} ({place})")
         return chosen[-1]
 
     settings = Settings(
@@ -259,6 +271,7 @@ def calibrate(
     )
 
 
+@from_python(PLANNED)
 @released()
 def plan(
     *,
@@ -297,6 +310,7 @@ def plan(
     )  # fmt: skip
 
 
+@from_python()
 @released()
 def write_report(
     *runs: Place,

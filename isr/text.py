@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 NOTHING = "-"
@@ -190,3 +190,20 @@ def did_you_mean(found: str | Iterable[str], known: Iterable[str], otherwise: st
 def plain(text: str) -> str:
     """Text that a stranger wrote, without control characters: it must not break a table or the terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+SUMMARY_LINES = 10
+SUMMARY_WIDTH = 400
+
+
+def summary(name: str, lines: Sequence[str]) -> str:
+    """The ``repr`` of a value that holds much: its class and what it says, in at most ten lines of bounded width."""
+    said = [f"{name}: {lines[0]}" if lines else name, *lines[1:]]
+    shown = (
+        said
+        if len(said) <= SUMMARY_LINES
+        else [*said[: SUMMARY_LINES - 1], f"  and {len(said) - SUMMARY_LINES + 1} more"]
+    )
+    return "\n".join(
+        s if len(s) <= SUMMARY_WIDTH else f"{s[: SUMMARY_WIDTH - 1]}…" for s in map(plain, shown)
+    )

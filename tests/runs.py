@@ -58,7 +58,8 @@ def recorded_run(
     card.write_text(f'backend = "replay"\n[engine]\nanswers = {json.dumps(str(answers))}\n', "utf-8")
     directory = load_edits(edits)
     panel = load_panel(str(card))
-    plan = Plan(root=edits, edits=directory.edits, rubrics=load_pair(), panel=panel)
+    repeats = options.get("repeats", 1)
+    plan = Plan(root=edits, edits=directory.edits, rubrics=load_pair(), panel=panel, repeats=repeats)
     lines = []
     for number, request in enumerate(plan.requests(panel.members[0], arms_of(plan.edits))):
         said = dict(say(number) if say else answer(number))

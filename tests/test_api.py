@@ -62,7 +62,7 @@ def test_agree_and_calibrate_say_what_the_commands_say(run: Path, tmp_path: Path
     )
     with pytest.raises(InputError, match=r"expected the plan\.json of a sample"):
         isr.calibrate(run, labels, design="within_verdict", plan_file=labels)
-    with pytest.raises(UsageError, match="judge_name 'nobody'"):
+    with pytest.raises(UsageError, match="judge_name='nobody'"):
         isr.calibrate(run, labels, design="random", judge_name="nobody")
 
 
@@ -89,6 +89,7 @@ def test_every_estimate_of_a_result_carries_its_signature(run: Path) -> None:
 def test_a_result_as_a_frame_and_as_html(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = isr.Result.load(run)
     said = list(rows(result))
+    assert said == result.to_dicts()
     assert {r["arm"] for r in said} == {"protected", "control"}
     assert {r.get("by:editor") for r in said} == {None, "painter"}
     one = next(r for r in said if r["estimate"] == "isr" and r["method"] == "sifm" and not r.get("by:editor"))
@@ -109,6 +110,51 @@ def test_a_result_as_a_frame_and_as_html(run: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("isr.scoring.frames.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="pip install pandas"):
         result.to_frame()
+
+
+def test_no_public_value_is_longer_than_a_screen(run: Path, tmp_path: Path) -> None:
+    """A repr says what a value is; the whole of it is ``as_dict``, ``to_frame`` or the command's text."""
+    labels = tmp_path / "labels.csv"
+    ids = [f"edits/{i}-{p}-0.png" for i in range(6) for p in range(3)]
+    lines = [f"{e},ann,image-{e[6:7]:0>4},{'fails' if n % 3 else 'fine'},fine" for n, e in enumerate(ids)]
+    labels.write_text("\n".join(["edit_id,rater,image_id,semantic,perceptual", *lines]) + "\n", "utf-8")
+    result = isr.Result.load(run)
+    every = {
+        "Result": result,
+        "part": result.treatments[0],
+        "control": result.control,
+        "group": result.treatments[0].groups[0],
+        "Estimate": result.treatments[0].estimates["isr"],
+        "Signature": isr.Signature.parse(result.signature),
+        "Comparison": isr.compare(run, by=["editor"]),
+        "Planned": isr.plan(half_width=0.1, pilot=run),
+        "AgreementStudy": isr.agree(labels, [run]),
+        "CorrectionReport": isr.calibrate(run, labels, design="random"),
+        "EditDirectory": isr.load_edits(run.parent / "edits"),
+        "ISR": isr.ISR(),
+    }
+    for name, value in every.items():
+        said = repr(value)
+        assert len(said) < 2000, (name, said)
+        assert len(said.splitlines()) <= 10, (name, said)
+        assert str(value) == said or name == "Signature"
+    # 6 images x 3 prompts, two methods; the numbers are those of the table
+    e = result.treatments[0].estimates["isr"]
+    assert f"ISR {e.value:.1%} ({e.low:.1%}-{e.high:.1%}), n {e.n}, 6 images" in repr(result)
+    assert result.signature in repr(result)
+    assert "sifm" in repr(result)
+    assert "noise" in repr(result)
+    assert "sifm" in repr(every["Comparison"])
+    assert "36 edits of 6 images" in repr(every["EditDirectory"])
+
+
+def test_a_repr_has_ten_lines_however_much_there_is(tmp_path: Path) -> None:
+    methods = tuple(f"method {n}\x1b[2J" for n in range(9))
+    result = isr.Result.load(recorded_run(tmp_path, images=2, prompts=1, methods=methods))
+    said = repr(result)
+    assert len(said.splitlines()) <= 10
+    assert "and 4 more treatments" in said
+    assert "\x1b" not in said + "".join(map(repr, result.treatments))
 
 
 def test_names_from_data_are_text_in_html(tmp_path: Path) -> None:

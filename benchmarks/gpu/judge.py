@@ -312,7 +312,7 @@ class Bench:
         async def run() -> int:
             with Store(self.folder / f"{time.monotonic_ns()}.db") as store:
                 done = await judge_all(plan, store)
-            assert done.answered == plan.size(), done
+            assert done.answered == plan.size, done
             return done.completion_tokens
 
         with kept(self.loaded):
@@ -328,7 +328,7 @@ class Bench:
         new: list[int] = []
         took = seconds_of(lambda: new.append(self.through_isr(plan)))
         words = self.record.fields["batches"][str(size)]
-        rate = plan.size() / took
+        rate = plan.size / took
         return {
             "batch": size,
             "requests_per_s": rounded(rate),

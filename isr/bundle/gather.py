@@ -18,6 +18,7 @@ from isr.judging.thresholds import parse_recalibration
 from isr.reading import Unreadable, read_bytes
 from isr.scoring.bundled import edits_in
 from isr.scoring.estimates import Settings
+from isr.scoring.limit import chosen, is_in_turn
 from isr.scoring.places import RECORD, cache_of, home_of
 from isr.scoring.result import Result
 from isr.scoring.sequenced import order_of
@@ -70,13 +71,13 @@ def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
     settings = Signature.parse(result.signature)
     Settings.signed(settings)  # or it says what is wrong with it
     seed = order_of(settings)
-    edits = in_order(directory.edits, seed)
-    edits = edits[: int(settings["limit"])] if "limit" in settings else edits
+    edits = chosen(in_order(directory.edits, seed), settings)
     reask = frozenset(settings["reask"].split(",")) if "reask" in settings else frozenset[str]()
     calibrations = _calibrations(record)
     plan = Plan(
         root=root,
-        edits=tuple(edits),
+        edits=edits,
+        in_turn=is_in_turn(settings),
         rubrics={r.question: r for r in rubrics},
         panel=panel,
         repeats=int(settings.get("repeats", "1")),

@@ -23,6 +23,7 @@ from isr.reading import Unreadable
 from isr.scoring.bundle_file import EDITS, Bundle, edit_of
 from isr.scoring.estimates import Settings
 from isr.scoring.judge_words import Answered
+from isr.scoring.limit import chosen, is_in_turn
 from isr.scoring.result import Result
 from isr.scoring.sequenced import order_of
 from isr.signature import Signature
@@ -100,12 +101,11 @@ def open_bundle(bundle: Bundle, manifest: Mapping[str, Any], folder: Path, found
             calibrations.append(read_recalibration(file))
         directory = EditDirectory(folder, edits, skipped=skipped, skipped_names=names, refusals=refusals)
         seed = order_of(s)
-        ordered = in_order(edits, seed)
-        chosen = tuple(ordered[: int(s["limit"])] if "limit" in s else ordered)
         reask = frozenset(s["reask"].split(",")) if "reask" in s else frozenset[str]()
         plan = Plan(
             root=folder,
-            edits=chosen,
+            edits=chosen(in_order(edits, seed), s),
+            in_turn=is_in_turn(s),
             rubrics={q: rubrics[q] for q in Question},
             panel=panel,
             repeats=int(s["repeats"]),

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 LINE_EVERY_S = 15.0
 
 
-def line(progress: Progress, seconds: float) -> str:
-    """One line: done, rate, retries, undecided, tokens, cost, time left."""
+def line(progress: Progress, seconds: float, final: bool = False) -> str:
+    """One line: done, rate, retries, undecided, tokens, cost, time left (of a run that goes on)."""
     fresh = progress.answered + progress.failures
     rate = fresh / seconds if seconds > 0 else 0.0
     left = max(progress.total - progress.done, 0)
@@ -29,7 +29,9 @@ def line(progress: Progress, seconds: float) -> str:
     if progress.stored:
         parts.append(f"{progress.stored} from the store")
     if progress.retries:
-        parts.append(f"{progress.retries} retries")
+        parts.append(
+            f"{progress.retries} {'retry' if progress.retries == 1 else 'retries'}: {plain(progress.most_failed)}"
+        )
     undecided = sum(progress.undecided.values())
     if undecided:
         parts.append(f"{undecided} undecided")
@@ -39,7 +41,7 @@ def line(progress: Progress, seconds: float) -> str:
     if progress.priced:
         parts.append(f"{progress.usd:.3f} USD")
     parts += map(look, progress.looks)
-    if rate and left:
+    if rate and left and not final:
         parts.append(f"{_duration(left / rate)} left")
     return ", ".join(parts)
 
@@ -77,67 +79,112 @@ def interruptible(watch: Watch) -> None:
 
 @contextmanager
 def watching(watch: Watch, quiet: bool = False) -> Iterator[None]:
-    """Shows what ``watch`` sees until the block ends."""
+    """Shows what ``watch`` sees until the block ends; the last line is the final one."""
     if quiet:
         yield
         return
-    show = _Bar() if sys.stderr.isatty() else _Lines()
+    show = _Bar(watch.progress) if sys.stderr.isatty() else _Lines(watch.progress)
     watch.stage = show.stage
     watch.rows = show.rows
     end = threading.Event()
-    thread = threading.Thread(target=_loop, args=(show, watch, end), daemon=True)
+    thread = threading.Thread(target=_loop, args=(show, end), daemon=True)
     thread.start()
     try:
         yield
     finally:
         end.set()
         thread.join()
-        show.close(watch.progress)
+        show.close()
 
 
-def _loop(show: _Bar | _Lines, watch: Watch, end: threading.Event) -> None:
+def _loop(show: _Lines, end: threading.Event) -> None:
     while not end.wait(0.2):
-        show.update(watch.progress)
+        show.update()
+
+
+class NowAndThen:
+    """For logs: lines as they are said, and between them one at most every ``LINE_EVERY_S``."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+        self._kept = ""
+
+    def say(self, text: str) -> None:
+        """A line, whenever the last one was."""
+        self._said = time.monotonic()
+        self._kept = ""
+        click.echo(f"isr: {text}", err=True)
+
+    def now_and_then(self, text: str) -> None:
+        """A line where the last one was long ago; else it is kept for ``flush``."""
+        if time.monotonic() - self._said >= LINE_EVERY_S:
+            self.say(text)
+        else:
+            self._kept = text
+
+    def flush(self) -> None:
+        """Says the line that is kept: the last line is the final one."""
+        if self._kept:
+            self.say(self._kept)
 
 
 class _Lines:
     """For logs: a line when a stage begins and every quarter of a minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._lines = NowAndThen()
         self._stage = ""
-        self._rows = 0
-        self._began = self._said = time.monotonic()
-        self._seconds = 0.0
+        self._rows = self._done = 0
+        self._began = time.monotonic()
+        self._seconds = 0.0  # of the asking
 
     def stage(self, text: str) -> None:
+        self._measure()
         self._stage = text
-        self._began = self._said = time.monotonic()
-        click.echo(f"isr: {text}", err=True)
+        self._began = time.monotonic()
+        self._show_stage()
 
     def rows(self, rows: int) -> None:
         self._rows += rows
 
-    def update(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if now - self._said >= LINE_EVERY_S:
-            self._said = now
-            detail = line(progress, now - self._began) if progress.total else f"{self._rows} rows"
-            click.echo(f"isr: {self._stage}: {detail}", err=True)
-        if self._stage == "judging":
-            self._seconds = now - self._began
+    def update(self) -> None:
+        self._measure()
+        self._show()
 
-    def close(self, progress: Progress) -> None:
-        if progress.answered or progress.failures:
-            click.echo(f"isr: judged {line(progress, self._seconds)}", err=True)
+    def close(self) -> None:
+        """What was judged in all, if anybody was asked."""
+        self._measure()
+        if self._progress.answered or self._progress.failures:
+            self._lines.say(f"judged {line(self._progress, self._seconds, final=True)}")
+
+    def _measure(self) -> None:
+        """Seconds are counted to the last request that was settled, whatever stage comes after."""
+        if self._progress.done != self._done:
+            self._done = self._progress.done
+            self._seconds = time.monotonic() - self._began
+
+    def _detail(self) -> str:
+        if not self._progress.total:
+            return f"{self._rows} rows"
+        asking = self._progress.total > self._progress.done
+        return line(self._progress, time.monotonic() - self._began) if asking else ""
+
+    def _show_stage(self) -> None:
+        self._lines.say(self._stage)
+
+    def _show(self) -> None:
+        self._lines.now_and_then(f"{self._stage}: {self._detail()}".rstrip(": "))
 
 
-class _Bar:
+class _Bar(_Lines):
     """For terminals."""
 
-    def __init__(self) -> None:
+    def __init__(self, progress: Progress) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
+        super().__init__(progress)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -147,21 +194,14 @@ class _Bar:
         )
         self._bar.start()
         self._task = self._bar.add_task("", total=None, detail="")
-        self._rows = 0
-        self._began = time.monotonic()
 
-    def stage(self, text: str) -> None:
-        self._began = time.monotonic()
-        self._bar.update(self._task, description=text, detail="")
-
-    def rows(self, rows: int) -> None:
-        self._rows += rows
-        self._bar.update(self._task, detail=f"{self._rows} rows")
-
-    def update(self, progress: Progress) -> None:
-        if progress.total:
-            detail = line(progress, time.monotonic() - self._began)
-            self._bar.update(self._task, total=progress.total, completed=progress.done, detail=detail)
-
-    def close(self, progress: Progress) -> None:
+    def close(self) -> None:
         self._bar.stop()
+        super().close()
+
+    def _show_stage(self) -> None:
+        self._bar.update(self._task, description=self._stage, detail="")
+
+    def _show(self) -> None:
+        p = self._progress
+        self._bar.update(self._task, total=p.total or None, completed=p.done, detail=self._detail())

@@ -130,7 +130,12 @@ REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to op
     metavar="FILE",
     help="Decide by the threshold on scores in this file (isr calibrate --out); refused for another judge or rubric.",
 )
-@click.option("--limit", type=int, metavar="N", help="Score only the first N edits.")
+@click.option(
+    "--limit",
+    type=int,
+    metavar="N",
+    help="Score at most N edits: one unit of each image with all its methods, then another of each, and so on.",
+)
 @click.option(
     "--until",
     default="",

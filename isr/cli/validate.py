@@ -42,15 +42,13 @@ def command(directory: Path, rubrics: tuple[str, ...], accept: tuple[str, ...], 
     from isr.errors import EditDirectoryError
     from isr.files import files_below
     from isr.judging.edits import load_edits
-    from isr.scoring.options import Options
+    from isr.scoring.places import cache_if_there, folder_beside
     from isr.scoring.remarks import remarks
     from isr.text import plain
 
     known_kinds(accept)
     try:
-        found = load_edits(
-            directory, rubrics=rubrics or None, cache=Options(directory=directory).home / "cache.db"
-        )
+        found = load_edits(directory, rubrics=rubrics or None, cache=cache_if_there(folder_beside(directory)))
         require(found.findings, accept, str(directory))
     except EditDirectoryError as error:
         if not as_json:

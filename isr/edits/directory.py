@@ -34,6 +34,7 @@ from isr.errors import EditDirectoryError, Problem
 from isr.files import file_digest
 from isr.image_file import ImageProblem
 from isr.reading import Unreadable, json_of, read_toml
+from isr.text import summary
 from isr.types import Edit, ImageRef, Treatment, Unit
 
 SETTINGS = ("rubrics", "by", "level")
@@ -65,6 +66,22 @@ class EditDirectory:
     colours: Mapping[str, str] = field(
         default_factory=dict
     )  # of edits and control edits that have but one: #rrggbb
+
+    def __repr__(self) -> str:
+        images = len({e.cluster for e in self.edits})
+        controls = len({e.unit for e in self.edits if e.control is not None})
+        methods = sorted({e.treatment.method or "(no method)" for e in self.edits})
+        lines = [
+            f"{self.root}: {len(self.edits)} edits of {images} images, {controls} control edits",
+            f"  methods: {', '.join(methods)}",
+        ]
+        told = {
+            "rows skipped": self.skipped,
+            "edits refused by their editor": self.refusals,
+            "findings": self.findings,
+        }
+        lines += [f"  {len(said)} {what}" for what, said in told.items() if said]
+        return summary("EditDirectory", lines)
 
     @property
     def digest(self) -> str:

@@ -39,9 +39,9 @@ from isr.judging.progress import Progress
 from isr.judging.refused import Refused, terminal_answer
 from isr.judging.requests import Request
 from isr.judging.retirement import is_past, require_served, utc_today
-from isr.judging.retry import Throttle, nobody_listens, with_retries
+from isr.judging.retry import Over, Throttle, with_retries
 from isr.judging.sending import Encoder, Prepared
-from isr.judging.stopping import TECHNICAL, Stopping
+from isr.judging.stopping import TECHNICAL, Stopping, alike, dead
 from isr.judging.store import Store
 from isr.judging.thinking import Proof
 from isr.types import Answer, Arm, Edit
@@ -77,19 +77,11 @@ async def judge_all(
             return progress
     if not plan.allow_retired:
         await _require_served(plan, store, today(), prefix)
-    progress.total += plan.size()
+    progress.total += plan.size
     budget = Budget(budget_usd)
+    interrupt = interrupt or asyncio.Event()
     runs = [
-        _JudgeRun(
-            card,
-            plan,
-            store,
-            budget,
-            progress,
-            interrupt or asyncio.Event(),
-            keep_going=keep_going,
-            prefix=prefix,
-        )
+        _JudgeRun(card, plan, store, budget, progress, interrupt, keep_going=keep_going, prefix=prefix)
         for card in plan.panel.members
     ]
     for fault in store.describe(t for some in plan.templates.values() for t in some):
@@ -147,7 +139,7 @@ class _JudgeRun:
         self.stored = 0
         self.answered: Request | None = None  # a question that the judge answered, in this run or before
         self.encoder = Encoder(plan.root, card.policy)
-        self.in_flight: set[bytes] = set()
+        self.seen: set[bytes] = set()  # requests that were looked up: one that comes again is the same
         self.proof = Proof(card)
         self.judge: Judge | None = None
         self.error: JudgeError | SecretError | None = None
@@ -192,7 +184,7 @@ class _JudgeRun:
 
     def _left(self) -> int:
         """How many of this judge's requests are not answered, at most."""
-        return self.plan.size() // len(self.plan.panel.members) - self.stopping.answered - self.stored
+        return self.plan.size // len(self.plan.panel.members) - self.stopping.answered - self.stored
 
     async def _end_when_interrupted(self, workers: Sequence[asyncio.Task[None]]) -> None:
         """After an interrupt nothing new is asked, and what is in flight has a moment to arrive."""
@@ -204,7 +196,9 @@ class _JudgeRun:
     async def missing(self) -> AsyncIterator[tuple[Request, int]]:
         """(request, ask number) for everything that is still to be asked, looked up a chunk at a time."""
         async for chunk in self._chunks():
-            requests = list({r.key: r for r in self.plan.requests(self.card, chunk)}.values())
+            requests = [r for r in self.plan.requests(self.card, chunk) if r.key not in self.seen]
+            requests = list({r.key: r for r in requests}.values())
+            self.seen.update(r.key for r in requests)
             asked = await asyncio.to_thread(asks_left, self.plan, self.store, requests)
             self.stopping.known |= bool(asked)
             self.stored += len(asked)
@@ -212,7 +206,7 @@ class _JudgeRun:
                 self.store.complete(requests)
             for request in requests:
                 ask = asked.get(request.key, 0)
-                if ask == 0 and request.key not in self.in_flight and self.store.asks([request.key]):
+                if ask == 0 and self.store.asks([request.key]):
                     ask = asks_left(self.plan, self.store, [request]).get(
                         request.key, 0
                     )  # another process was faster
@@ -220,8 +214,7 @@ class _JudgeRun:
                     self.answered = self.answered or request
                     self.progress.stored += 1
                     self._settled(request)
-                elif request.key not in self.in_flight:
-                    self.in_flight.add(request.key)
+                else:
                     yield request, ask
 
     async def _chunks(self) -> AsyncIterator[list[tuple[Edit, Arm]]]:
@@ -275,10 +268,10 @@ class _JudgeRun:
                 again = await self._keep(request, ask, answer, cost)
         finally:
             self.budget.settle(worst, cost)
-            self.in_flight.discard(request.key)
             if self.prefix is not None:
                 self.prefix.landed()
         if again and not self._is_over():
+            self.progress.total += 1
             await self._one(request, ask + 1)
 
     async def _keep(self, request: Request, ask: int, answer: Answer, cost: float) -> bool:
@@ -314,6 +307,7 @@ class _JudgeRun:
                 self._settled(one.request)
         for request in again:  # an image waits for its second asks
             if not self._is_over():
+                self.progress.total += 1
                 await self._one(request, 1)
 
     def _has_usable(self) -> bool:
@@ -369,12 +363,20 @@ class _JudgeRun:
     async def _answer(self, request: Request, ask: int) -> Answer | None:
         judge = self._opened()
         prepared = self._prepared(request)
+
+        async def ask_unless_over() -> Answer:
+            if (
+                self.progress.stopped and not self.stopping.has_answered
+            ):  # it waited while the host turned out dead
+                raise Over
+            return await judge.ask(request, prepared)
+
         try:
-            answer = await with_retries(
-                lambda: judge.ask(request, prepared), self.card.limits, self.gate, self._retried
-            )
+            answer = await with_retries(ask_unless_over, self.card.limits, self.gate, self._retried)
             self.stopping.known = True  # before it is committed: others are refused meanwhile
             return answer
+        except Over:
+            return None
         except TransportError as error:
             self._failed(request, ask, error)
             return None
@@ -385,24 +387,21 @@ class _JudgeRun:
             ) from error
 
     def _retried(self, error: TransportError) -> None:
-        self.progress.retries += 1
+        self.progress.retried(error)
         log.debug("%s: %s; trying again", self.card.name, error)
         if (stops := self.error or self.stopping.on_retry(error)) is not None:
             raise stops
 
     def _failed(self, request: Request, ask: int, error: TransportError) -> None:
         """What becomes of a request that got no reply: refused for good by the host, or to be asked again by a later run."""
-        if not self.gate.heard and nobody_listens(error):
+        if self.gate.is_dead(error):
             self._give_up(request, error)
-            at = self.card.endpoint.base_url or "its address"
-            self.progress.stopped = self.progress.stopped or (
-                f"{self.card.name}: nothing was ever answered at {at}: start the server or correct the address, then "
-                f"run the same command again ({error})"
-            )
+            self.progress.stopped = self.progress.stopped or dead(self.card, error)
             return
         level = logging.DEBUG if error.reason is TransportReason.NOT_ASKED else logging.WARNING
-        self.warned[f"{error.reason}: {error}"] += 1
-        if self.warned[f"{error.reason}: {error}"] == 1:
+        kind = alike(f"{error.reason}: {error}")
+        self.warned[kind] += 1
+        if self.warned[kind] == 1:
             what = "refused" if error.terminal else "given up"
             log.log(level, "%s: a request was %s (%s: %s)", self.card.name, what, error.reason, error)
         if error.terminal:

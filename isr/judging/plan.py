@@ -38,6 +38,10 @@ class Plan:
         None  # the edits stand image by image, in an order by this seed, and are asked so
     )
 
+    in_turn: bool = (
+        False  # of a directory with more edits, these were taken image by image in turn, not the first
+    )
+
     @cached_property
     def templates(self) -> dict[str, list[Template]]:
         """The rubrics in the dialect of each judge, by the judge's name."""
@@ -50,10 +54,21 @@ class Plan:
             for template in templates:
                 yield from requests_for(edit, arm, template, self.repeats)
 
+    @cached_property
     def size(self) -> int:
-        """Number of requests of the whole run, those that the store has included."""
-        arms = sum(1 for _ in arms_of(self.edits))
-        return arms * len(self.rubrics) * len(self.panel.members) * self.repeats
+        """Number of different requests of the whole run, those that the store has included.
+
+        Questions about the same pixels by the same instruction are one request.
+        """
+        different = 0
+        for rubric in self.rubrics.values():
+            seen = set()
+            for edit, arm in arms_of(self.edits):
+                judged = edit.edited if arm is Arm.PROTECTED else edit.control
+                shown = {"edit": judged, "source": edit.source}
+                seen.add((edit.prompt, *(ref and ref.sha256 for ref in map(shown.get, rubric.images))))
+            different += len(seen)
+        return different * len(self.panel.members) * self.repeats
 
 
 def arms_of(edits: Iterable[Edit]) -> Iterator[tuple[Edit, Arm]]:

@@ -193,10 +193,9 @@ class Pool:
 
     # the gate of the retries
 
-    @property
-    def heard(self) -> bool:
-        """Whether any of the servers was ever there to answer, or has not been tried yet."""
-        return any(m.throttle.heard or not m.tried for m in self.members)
+    def is_dead(self, error: BaseException | None) -> bool:
+        """Whether none of the servers ever answered, and each failed often enough; one that was not tried may yet."""
+        return all(m.tried and m.throttle.is_dead(error) for m in self.members)
 
     @property
     def allowed(self) -> int:

@@ -6,9 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from isr.errors import TransportReason
+from isr.errors import TransportError, TransportReason
 from isr.judging.thinking import shows_thoughts
 from isr.types import Answer
+
+WHY_LENGTH = 100  # characters
+WHYS = 50  # different ones, as a host may say another thing each time
 
 
 class Served(NamedTuple):
@@ -52,6 +55,7 @@ class Progress:
     stored: int = 0
     answered: int = 0
     retries: int = 0
+    why: dict[str, int] = field(default_factory=dict)  # retries by what failed, in few words
     undecided: Counter[str] = field(default_factory=Counter)
     failed: dict[bytes, TransportReason] = field(default_factory=dict)  # by request key
     failures: int = 0
@@ -62,6 +66,18 @@ class Progress:
     served: Counter[Served] = field(default_factory=Counter)  # who gave the answers that were used
     stopped: str = ""
     looks: tuple[Look, ...] = ()  # one for each treatment, where the run is looked at while it goes on
+
+    def retried(self, error: TransportError) -> None:
+        """A request is tried again."""
+        self.retries += 1
+        words = " ".join(str(error).split())[:WHY_LENGTH]
+        if words in self.why or len(self.why) < WHYS:
+            self.why[words] = self.why.get(words, 0) + 1
+
+    @property
+    def most_failed(self) -> str:
+        """What failed most often, in few words; ``""`` where nothing was tried again."""
+        return max(self.why, key=self.why.__getitem__, default="")
 
     @property
     def done(self) -> int:

@@ -6,8 +6,10 @@ import asyncio
 import errno
 import socket
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from math import ceil
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -25,8 +27,19 @@ T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
 TRIES_AT_A_CLOSED_DOOR = 2
+TRIES_AT_FIRST = {
+    TransportReason.CONNECTION: 3,  # reset, ended early, no TLS
+    TransportReason.TIMEOUT: 3,
+    TransportReason.SERVER_ERROR: 6,
+}
+"""Attempts that failed so, of all requests together, by which a host that never answered counts as dead."""
+SILENT_S = 180.0  # so long a host must have been silent
 CALM = 10  # times as many successes as requests are allowed, before one more than a slow host took is tried
 BACKOFF = wait_random_exponential(multiplier=0.5, max=60)
+
+
+class Over(Exception):
+    """Raised in place of asking where a run has ended meanwhile: no failure, and never tried again."""
 
 
 class Throttle:
@@ -42,6 +55,7 @@ class Throttle:
 
     def __init__(self, limits: Limits, sleep: Sleep = asyncio.sleep, *, alone_first: bool = False) -> None:
         self._full = limits.concurrency
+        self._limits = limits
         self.most = limits.concurrency
         self.allowed = 1 if alone_first else limits.concurrency
         self._alone = alone_first
@@ -55,6 +69,8 @@ class Throttle:
         self._epoch = 0
         self._free = asyncio.Condition()
         self.heard = False  # whether anything was ever there to answer, if only with an error
+        self._answered = False  # whether a request was ever answered, or refused
+        self._failures: Counter[TransportReason] = Counter()  # before that
 
     async def start(self) -> int:
         """Waits for a free place and for the rate; returns the epoch to hand to ``end``."""
@@ -119,6 +135,40 @@ class Throttle:
         """How many requests at once the host bore, where it was too busy or too slow for more; else ``None``."""
         return self.most if self.most < self._full else None
 
+    def saw(self, error: BaseException | None) -> None:
+        """Counts how a request ended: the first one that is answered, or refused for good, shows that a host is there."""
+        if error is None or (isinstance(error, IsrError) and not nobody_listens(error)):
+            self.heard = True
+        passing = isinstance(error, TransportError) and error.retryable
+        if error is None or (isinstance(error, IsrError) and not passing):
+            self._answered = True
+        elif (
+            isinstance(error, TransportError)
+            and error.reason in TRIES_AT_FIRST
+            and error.retry_after_s is None
+        ):
+            self._failures[error.reason] += 1
+
+    def is_dead(self, error: BaseException | None) -> bool:
+        """Whether nothing was ever answered, and enough failed to say that nothing will be.
+
+        A host that says why (``worded``) is judged by its words (``Stopping``); one that is busy, or says when to come again, is waited for
+        as long as the card says.
+        """
+        if self._answered or not isinstance(error, TransportError) or error.reason not in TRIES_AT_FIRST:
+            return False
+        failures = self._failures[error.reason]
+        if nobody_listens(error):
+            return not self.heard and failures >= TRIES_AT_A_CLOSED_DOOR
+        if error.retry_after_s is not None or (error.worded and not error.overloaded):
+            return False
+        tries = TRIES_AT_FIRST[error.reason]
+        if error.overloaded:
+            tries = max(tries, self._limits.max_attempts)
+        if error.reason is TransportReason.TIMEOUT:
+            tries = max(tries, ceil(SILENT_S / self._limits.timeout_s))
+        return failures >= tries
+
     def place(self, on_arrival: Callable[[], None] = lambda: None) -> _Place:
         """A place among the requests in flight, as an async context manager. on_arrival: called once it is taken, or not."""
         return _Place(self, on_arrival)
@@ -143,8 +193,7 @@ class _Place:
             error.overloaded or error.reason is TransportReason.TIMEOUT
         )
         limited = isinstance(error, TransportError) and (late or error.reason is TransportReason.RATE_LIMITED)
-        if error is None or (isinstance(error, IsrError) and not nobody_listens(error)):
-            self._throttle.heard = True
+        self._throttle.saw(error)
         await self._throttle.end(self._epoch, limited, succeeded=error is None, late=late)
 
 
@@ -163,8 +212,7 @@ class Gate(Protocol):
     @property
     def allowed(self) -> int: ...
 
-    @property
-    def heard(self) -> bool: ...
+    def is_dead(self, error: BaseException | None) -> bool: ...
 
     def place(self) -> AbstractAsyncContextManager[None]: ...
 
@@ -185,8 +233,8 @@ async def with_retries(
     Exponential backoff with full jitter (Brooker, 2015); ``Retry-After`` is honoured up to
     ``limits.max_retry_after_s``, beyond which the request is given up. A 429 is no failed attempt: it is waited
     out, for ``limits.max_wait_s`` seconds of waiting in all; a second one for the same request holds all others
-    back as well. Anything else is given up after ``limits.max_attempts``; where nothing has ever answered and nobody
-    listens, after ``TRIES_AT_A_CLOSED_DOOR``. Where another host of the same judge is there, it is asked at once. Raises
+    back as well. Anything else is given up after ``limits.max_attempts``, and as soon as a host that never answered counts as
+    dead (``Throttle.is_dead``). Where another host of the same judge is there, it is asked at once. Raises
     the last ``TransportError``.
     """
     failed = 0
@@ -207,9 +255,8 @@ async def with_retries(
         nonlocal failed
         error = state.outcome.exception() if state.outcome else None
         failed += not (isinstance(error, TransportError) and error.reason is TransportReason.RATE_LIMITED)
-        closed = not throttle.heard and nobody_listens(error) and failed >= TRIES_AT_A_CLOSED_DOOR
         return (
-            closed
+            throttle.is_dead(error)
             or failed >= limits.max_attempts
             or state.idle_for + state.upcoming_sleep > limits.max_wait_s
         )

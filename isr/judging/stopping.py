@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from isr.errors import IsrError, RejectedError, TransportError, TransportReason, UselessJudgeError
 from isr.judging.cards import Card
 from isr.judging.remedies import advice, remedy
+from isr.judging.retry import nobody_listens
 from isr.types import Answer, AnswerReason
 
 REJECTIONS_BEFORE_STOP = 5  # of a judge that never answered
@@ -32,6 +34,22 @@ TECHNICAL = (
     AnswerReason.OFF_SCALE,
     AnswerReason.ABORTED,
 )
+
+
+def alike(words: str) -> str:
+    """Words of a failure without what differs from request to request: numbers, and the ids of requests."""
+    return re.sub(r"\b(?=[\w-]*\d)[\w-]{8,}\b|\d{4,}", "...", words)
+
+
+def dead(card: Card, error: TransportError) -> str:
+    """Why a run ends whose judge never answered anything."""
+    at = card.endpoint.base_url or "its address"
+    do = (
+        "start the server or correct the address"
+        if nobody_listens(error)
+        else "check the server and the address"
+    )
+    return f"{card.name}: nothing was ever answered at {at}: {do}, then run the same command again ({error})"
 
 
 @dataclass(kw_only=True)

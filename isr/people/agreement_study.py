@@ -16,8 +16,10 @@ from isr.people.judge_errors import JudgeErrors
 from isr.people.labels import Consensus
 from isr.stats.paired import PairedComparison
 from isr.stats.rows import Interval
+from isr.text import rate_with_interval, summary
 
 SCHEMA = "isr.agreement/1"
+JUDGES_SHOWN = 6  # in a repr, which has ten lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +151,22 @@ class AgreementStudy:
     notes: tuple[str, ...] = ()
     controls: AgreementStudy | None = None  # the same of the control edits, where they have labels
     errors: tuple[JudgeErrors, ...] = ()  # where each judge errs, where it was asked
+
+    def __repr__(self) -> str:
+        lines = [", ".join(f"{n} {what}" for what, n in self.counts.items())]
+        judges = [(question, judge) for question, said in self.questions.items() for judge in said.judges]
+        shown = judges[:JUDGES_SHOWN]
+        for question, j in shown:
+            a = j.agreement
+            kappa = "-" if a.kappa.value is None else f"{a.kappa.value:.2f}"
+            lines.append(
+                f"  {j.judge}, {question}: agrees on {rate_with_interval(a.percent)} of {a.n}, kappa {kappa}"
+            )
+        if more := len(judges) - len(shown):
+            lines.append(f"  and {more} more judges and questions: questions")
+        if self.notes:
+            lines.append(f"  {len(self.notes)} note(s): notes")
+        return summary("AgreementStudy", [*lines, f"  {self.signature}"])
 
     @property
     def left_open(self) -> str:

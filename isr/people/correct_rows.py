@@ -16,6 +16,7 @@ from isr.people.agree import column_of, image_of
 from isr.people.judgements import Judgements
 from isr.people.labels import Consensus, Labels, consensus
 from isr.stats.rows import Interval
+from isr.text import rate_with_interval, summary
 from isr.types import Bools, Floats, Ints
 
 Design = Literal["random", "within_verdict", "external"]
@@ -69,6 +70,17 @@ class CorrectionReport:
     controls: Mapping[str, Correction] = field(
         default_factory=dict
     )  # of the control edits, where they have labels
+
+    def __repr__(self) -> str:
+        lines = ["the judge's rates and what people would have said"]
+        for c in self.rates.values():
+            people = f"refused: {c.refused}" if c.corrected is None else rate_with_interval(c.corrected)
+            lines.append(f"  {c.rate}: {rate_with_interval(c.raw)}; corrected by {c.labels} labels: {people}")
+        if self.controls:
+            lines.append(f"  of the control edits too: controls ({', '.join(self.controls)})")
+        if self.warnings:
+            lines.append(f"  {len(self.warnings)} warning(s): warnings")
+        return summary("CorrectionReport", [*lines, f"  {self.signature}"])
 
     def as_dict(self) -> dict[str, Any]:
         """The report for JSON; without labels of control edits it has no ``controls``."""

@@ -11,6 +11,9 @@ from isr.scoring.pooled import PooledPair
 from isr.stats.difference import WithinMargin
 from isr.stats.paired import PairedComparison
 from isr.stats.rows import Interval
+from isr.text import difference, difference_interval, p_value, summary
+
+PAIRS_SHOWN = 6  # in a repr, which has ten lines
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,20 @@ class Comparison:
     confirmed: tuple[Confirmed, ...] = ()
     pooled: tuple[PooledPair, ...] = ()
     conclusion: Conclusion | None = None  # of the choices
+
+    def __repr__(self) -> str:
+        lines = [f"{len(self.family)} pair(s) of methods, differences in points"]
+        shown = self.family[:PAIRS_SHOWN]
+        for p in shown:
+            said = f"{difference(p.difference.value)} ({difference_interval(p.difference)})"
+            lines.append(
+                f"  {p.first} - {p.second}: {said}, n {p.difference.n}, p (Holm) {p_value(p.p_holm)}"
+            )
+        if more := len(self.family) - len(shown):
+            lines.append(f"  and {more} more pairs: family")
+        if self.warnings:
+            lines.append(f"  {len(self.warnings)} warning(s): warnings")
+        return summary("Comparison", [*lines, f"  {self.signature}"])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; without labels no ``confirmed`` and no ``corrected`` of a choice, without groups no ``pooled``, without choices no

@@ -1,14 +1,15 @@
-"""A result as a table of data and as a piece of HTML, for notebooks."""
+"""A result as tables of data and as a piece of HTML, for notebooks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from isr import text
-from isr.errors import MissingExtraError
+from isr.errors import MissingExtraError, UsageError
+from isr.scoring import by_edit
 from isr.types import Estimate
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from isr.scoring.result import Part, Result, TreatmentPart
 
+Table = Literal["estimates", "edits", "verdicts", "answers"]
+TREATMENTS_IN_HTML = 20
 DIFFERENCES = ("uplift",)  # in percentage points; all else that lies in [0, 1] is a rate
 
 
@@ -39,18 +42,31 @@ def _cells(e: Estimate) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def to_frame(result: Result) -> pandas.DataFrame:
-    """``rows`` as a pandas table. Raises ``MissingExtraError`` where pandas is not installed."""
+def rows_of(result: Result, table: Table) -> Iterator[dict[str, Any]]:
+    """The rows of one of the tables. Raises ``UsageError`` for another name, ``InputError`` where the run is not there."""
+    if table not in get_args(Table):
+        raise UsageError(f"table: expected one of {', '.join(get_args(Table))}; found {table!r}")
+    if table == "estimates":
+        return rows(result)
+    of = {"edits": by_edit.edits, "verdicts": by_edit.verdicts, "answers": by_edit.answers}
+    return of[table](by_edit.table_of(result))
+
+
+def to_frame(result: Result, table: Table = "estimates") -> pandas.DataFrame:
+    """``rows_of`` as a pandas table. Raises ``MissingExtraError`` where pandas is not installed."""
     if find_spec("pandas") is None:
-        raise MissingExtraError("Result.to_frame: expected pandas; found none; pip install pandas")
+        raise MissingExtraError(
+            "Result.to_frame: expected pandas; found none; pip install pandas, or take Result.to_dicts, which needs none"
+        )
     import pandas
 
-    return pandas.DataFrame(list(rows(result)))
+    return pandas.DataFrame(list(rows_of(result, table)))
 
 
 def to_html(result: Result) -> str:
     """The estimates of every treatment and of the control edits with interval, n and bounds, and the signature."""
-    parts: list[tuple[str, Part]] = [(_title(t), t) for t in result.treatments]
+    shown = result.treatments[:TREATMENTS_IN_HTML]
+    parts: list[tuple[str, Part]] = [(_title(t), t) for t in shown]
     if result.control is not None:
         parts.append(("control edits", result.control))
     lines = [
@@ -59,8 +75,10 @@ def to_html(result: Result) -> str:
         for i, (name, e) in enumerate(part.estimates.items())
     ]
     head = "".join(f"<th>{h}</th>" for h in ("", "estimate", "value", "interval", "n", "images", "bounds"))
+    left = len(result.treatments) - len(shown)
+    more = f"<p>and {left} more treatments: to_frame() has all</p>" if left else ""
     return (
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>{more}"
         f"<p><small>{escape(result.signature)}</small></p>"
     )
 

@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
+from isr.python_words import from_python
 from isr.scoring.options import Options, options_of
 from isr.scoring.result import Result
 from isr.scoring.run import Watch, run
-from isr.stats.rate import Method
 from isr.stats.rows import Estimand, Prompts
 
 T = TypeVar("T")
+Interval = Literal["logit-t", "korn-graubard", "wilson", "clopper-pearson", "jeffreys"]
 
 
 def run_anywhere(work: Callable[[Watch], Coroutine[Any, Any, T]]) -> T:
@@ -43,6 +44,7 @@ def run_anywhere(work: Callable[[Watch], Coroutine[Any, Any, T]]) -> T:
             raise
 
 
+@from_python()
 async def ascore(
     directory: str | Path,
     *,
@@ -53,7 +55,7 @@ async def ascore(
     rubrics: str | Sequence[str] = (),
     by: str | Sequence[str] = (),
     level: float | None = None,
-    interval: Method = "logit-t",
+    interval: Interval = "logit-t",
     prompts: Prompts = "fixed",
     estimand: Estimand = "edit-mean",
     repeats: int = 1,
@@ -76,13 +78,7 @@ async def ascore(
     source_caption: str = "",
     replace: bool = False,
 ) -> Result:
-    """Scores an edit directory and returns its ``Result``; for code that runs in an event loop.
-
-    Every keyword has the meaning of the option of ``isr score`` with its name; one name may stand for several. Raises
-    ``IsrError``; what was received is kept and written. Edits left undecided by transport are counted in the result;
-    a further call asks for them again. The run lies in ``Result``'s folder as ``isr score`` leaves it: nothing that
-    another question found is replaced.
-    """
+    """``score`` for code that runs in an event loop; its keywords are those of ``score``."""
     return await _score(
         options_of(
             directory,
@@ -120,6 +116,7 @@ async def ascore(
     )
 
 
+@from_python()
 def score(
     directory: str | Path,
     *,
@@ -130,7 +127,7 @@ def score(
     rubrics: str | Sequence[str] = (),
     by: str | Sequence[str] = (),
     level: float | None = None,
-    interval: Method = "logit-t",
+    interval: Interval = "logit-t",
     prompts: Prompts = "fixed",
     estimand: Estimand = "edit-mean",
     repeats: int = 1,
@@ -153,7 +150,26 @@ def score(
     source_caption: str = "",
     replace: bool = False,
 ) -> Result:
-    """Scores an edit directory and returns its ``Result``; see ``ascore``. Works inside a running event loop."""
+    """Scores an edit directory and returns its ``Result``. Works inside a running event loop too.
+
+    judge: a judge card: a name, or a path to a .toml file. sets: ``KEY=VALUE``, fields of the card that are others here. out:
+    folder for this run; by default every question has one of its own in ``DIR.isr``. store: the answer store to use or
+    share. rubrics: one for each question, names or paths. by: columns to estimate by groups of, too. level: confidence
+    level, 0.95 by default. interval: of rates; the last three take edits as independent. prompts: all there are, or a
+    sample of a wider set. estimand: mean over edits, or over images of their means. repeats: asks every question so often (odd)
+    and takes the majority. reask: reasons for which undecided answers are asked once more. allow_retired: ask a
+    model that its card calls retired. keep_going: go on where the first answers are all undecided for one technical
+    reason. limit: score so many edits only. until: ``half-width=H``, stop when every ISR is known to +-H. order_seed: of
+    the order of images then. budget_usd: stop before it costs more. skip_invalid: go on without rows that are invalid.
+    accept: kinds of findings about the pictures that are meant. calibrations: files of thresholds on scores.
+    qualifications: qualification.json files to tell with the result. metrics: also PSNR, SSIM and others. lpips_weights:
+    files with its weights, or ``download``. dists_weights: a file. metric_models: folders of checkpoints of CLIP, SigLIP,
+    DINO. caption: the column of what each edit should show. source_caption: of what the source shows. replace: with
+    ``out``, replace another question's result.
+
+    One name may stand where several may. Raises ``IsrError`` whose message names the keyword; what was received
+    is kept and written. Edits that transport left undecided are counted in the result; a further call asks for them again.
+    """
     asked = options_of(
         directory,
         judge=judge,

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from isr.errors import Interrupted, IsrError
 from isr.files import clear_partials, file_digest
 from isr.reading import Unreadable, read_json
 from isr.scoring.bundle_file import is_bundle
@@ -92,6 +94,34 @@ def clear_killed(home: Path) -> None:
     """Removes what processes that were killed left half written in a home, and in the folders of its runs."""
     for folder in (home, *(home / RUNS).glob("*")):
         clear_partials(folder)
+
+
+@contextmanager
+def unless_refused(home: Path) -> Iterator[None]:
+    """Takes away a home that was made within the block if the block is refused, with the cache in it; nothing else of it.
+
+    An interruption is no refusal: what was digested is not digested again.
+    """
+    made = next((p for p in (*reversed(home.parents), home) if not p.exists()), None)
+    try:
+        yield
+    except Interrupted:
+        raise
+    except IsrError:
+        if made is not None and home.is_dir():
+            for file in (CACHE, *(f"{CACHE}{end}" for end in ("-wal", "-shm", "-journal"))):
+                (home / file).unlink(missing_ok=True)
+            with suppress(OSError):  # somebody has put something there meanwhile
+                for folder in (home, *home.parents):
+                    folder.rmdir()
+                    if folder == made:
+                        break
+        raise
+
+
+def cache_if_there(home: Path) -> Path | None:
+    """The cache of a home that exists: who only looks makes no folder."""
+    return home / CACHE if home.is_dir() else None
 
 
 def find_run(path: Path) -> Path:

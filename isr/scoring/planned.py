@@ -13,7 +13,7 @@ from isr.errors import UsageError
 from isr.scoring.finished import Contender, EditRow, contenders, read_run
 from isr.signature import Signature
 from isr.stats.rows import codes
-from isr.text import did_you_mean
+from isr.text import did_you_mean, summary
 from isr.types import Floats, Ints, Unit
 
 
@@ -115,6 +115,10 @@ class Planned:
 
     guess: Guess
     answers: tuple[ImagesNeeded | Precision | LabelsNeeded | UnitsNeeded, ...]
+
+    def __repr__(self) -> str:
+        lines = [f"{len(self.answers)} answer(s); they rest on {self.guess.source}"]
+        return summary("Planned", [*lines, *(f"  {a.wanted}: {a.answer}" for a in self.answers)])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

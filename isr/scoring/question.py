@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from isr.canonical import sha256_json, short
-from isr.scoring.result import Result
-from isr.scoring.tally import Tally
+from isr.canonical import sha256_bytes, sha256_json, short
 from isr.signature import Signature
+
+if TYPE_CHECKING:
+    from isr.scoring.result import Result
+    from isr.scoring.tally import Tally
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,3 +84,8 @@ def answered(result: Result) -> Question:
 
 def _named(digests: Mapping[str, str]) -> str:
     return ", ".join(f"{name}:{short(digest)}" for name, digest in digests.items())
+
+
+def run_digest(result: Result, table: bytes) -> str:
+    """Of question and table: the same run under another path, or scored by another version, is the same run."""
+    return sha256_json([answered(result).digest, sha256_bytes(table)])

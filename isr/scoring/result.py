@@ -28,13 +28,17 @@ from isr.scoring.records import (
     UntilRecord,
 )
 from isr.signature import Signature
+from isr.text import plain, rate_with_interval, summary
 from isr.types import Estimate, StoreReason, Treatment, reason_of
 
 if TYPE_CHECKING:
     import pandas
 
+    from isr.scoring.frames import Table
+
 SCHEMA = "isr.result/1"
 GRADE_TOP = 4
+TREATMENTS_SHOWN = 5  # in a repr, which has ten lines
 
 NO_TREATMENT = Treatment("", "", "", "")
 
@@ -52,6 +56,22 @@ class Part:
         """The same with the signature on every estimate, its groups' too."""
         estimates = {name: replace(e, signature=signature) for name, e in self.estimates.items()}
         return replace(self, estimates=estimates, groups=tuple(g.signed(signature) for g in self.groups))
+
+    def __repr__(self) -> str:
+        name = plain(", ".join(f"{k} {v or '(empty)'}" for k, v in self.by.items()))
+        return f"<{type(self).__name__} {name}{': ' if name else ''}{self._told()}>"
+
+    def _told(self) -> str:
+        """The main estimate in one line, with the edits that are undecided."""
+        name = next((n for n in ("isr", "control") if n in self.estimates), "")
+        if not name:
+            return f"{self.counts['edits']} edits"
+        e = self.estimates[name]
+        said = f"{rate_with_interval(e, none='no interval')}, n {e.n}, {e.clusters} images"
+        if undecided := self.counts["edits"] - self.counts["decided"]:
+            bounds = "" if e.bounds is None else f", between {e.bounds[0]:.1%} and {e.bounds[1]:.1%}"
+            said += f"; {undecided} of {self.counts['edits']} edits undecided{bounds}"
+        return f"ISR {said}" if name == "isr" else said
 
     @property
     def headline(self) -> str:
@@ -71,6 +91,14 @@ class TreatmentPart(Part):
     """The part of one treatment."""
 
     treatment: Treatment = NO_TREATMENT
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._told()}>"
+
+    def _told(self) -> str:
+        named = ((k, v) for k, v in self.treatment._asdict().items() if v)
+        name = plain(", ".join(v if k == "method" else f"{k} {v}" for k, v in named))
+        return f"{name or 'no method named'}: {Part._told(self)}"
 
     def as_dict(self) -> dict[str, Any]:
         named: dict[str, Any] = dict(self.treatment._asdict())
@@ -96,6 +124,9 @@ class Result:
     pictures: tuple[PictureRemark, ...] = ()  # what they say against their roles and ids
     answered: tuple[AnsweredRemark, ...] = ()  # what the answers say about who gave them
     until: UntilRecord | None = None  # what became of the rule to stop, where there was one
+    folder: Path | None = field(
+        default=None, compare=False
+    )  # where it lies with its table; no part of what it says
 
     def __post_init__(self) -> None:
         by = Signature.parse(self.signature)
@@ -130,14 +161,38 @@ class Result:
         """The bytes of ``result.json``."""
         return json.dumps(self.as_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
-    def to_frame(self) -> pandas.DataFrame:
-        """Every estimate as a row of a pandas table: treatment, group, name, value, interval, n, bounds, signature.
+    def __repr__(self) -> str:
+        data = self.data
+        judges = ", ".join(f"{j['name']} ({j['model'] or j['digest'][:19]})" for j in self.judges)
+        lines = [
+            f"{data['edits']} edits of {data['images']} images, {data['controls']} control edits; judge: {judges}"
+        ]
+        shown = self.treatments[:TREATMENTS_SHOWN]
+        lines += [f"  {t._told()}" for t in shown]
+        if more := len(self.treatments) - len(shown):
+            lines.append(f"  and {more} more treatments: to_frame() has all")
+        lines.append(f"  control edits: {self.control._told()}" if self.control else "  no control edits")
+        if warned := len(self.told):
+            lines.append(f"  {warned} warning(s) about its pictures or who answered: told")
+        return summary("Result", [*lines, f"  {self.signature}"])
 
-        Raises ``MissingExtraError`` where pandas is not installed.
+    def to_frame(self, table: Table = "estimates") -> pandas.DataFrame:
+        """The result as a pandas table.
+
+        ``estimates``: every estimate with treatment, group, interval, n, bounds, signature. ``edits``: one row for each edit
+        and arm, as in ``edits.csv``. ``verdicts``: one for each judge, question and repeat. ``answers``: these with the
+        judge's reply, word for word, from the answer store. Raises ``MissingExtraError`` where pandas is not installed, and
+        ``InputError`` where the run's folder is gone or holds another result.
         """
         from isr.scoring.frames import to_frame
 
-        return to_frame(self)
+        return to_frame(self, table)
+
+    def to_dicts(self, table: Table = "estimates") -> list[dict[str, Any]]:
+        """The rows of ``to_frame`` as plain dictionaries; needs no pandas."""
+        from isr.scoring.frames import rows_of
+
+        return list(rows_of(self, table))
 
     def _repr_html_(self) -> str:
         """The result as a small table, for notebooks."""
@@ -199,7 +254,7 @@ class Result:
                 result.require_table(file_digest(table), table)
         except Unreadable as error:
             raise _unreadable(file, error.found) from error
-        return result
+        return replace(result, folder=file.parent)
 
     @classmethod
     def parse(cls, data: bytes, where: Path) -> Result:

@@ -37,9 +37,18 @@ from isr.reading import read_bytes
 from isr.scoring.bundled import edits_in, released
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
+from isr.scoring.limit import in_turn
 from isr.scoring.metrics import Measured, annotate, open_measures, require_captions
 from isr.scoring.options import Options, check_options, default_judge
-from isr.scoring.places import CACHE, RECORD, RESULT, TABLE, clear_killed, run_folder
+from isr.scoring.places import (
+    RECORD,
+    RESULT,
+    TABLE,
+    cache_if_there,
+    clear_killed,
+    run_folder,
+    unless_refused,
+)
 from isr.scoring.question import Question, answered, asked
 from isr.scoring.record import run_record
 from isr.scoring.result import Result
@@ -142,7 +151,7 @@ def prepare(
         root,
         rubrics=options.rubrics or None,
         skip_invalid=options.skip_invalid,
-        cache=options.home / CACHE,
+        cache=cache_if_there(options.home),
         on_progress=on_progress,
     )
     require(directory.findings, options.accept, str(options.directory))
@@ -169,7 +178,9 @@ def prepare(
     )
     seed = options.order_seed if options.until else None
     ordered = in_order(directory.edits, seed)
-    edits = tuple(ordered[: options.limit] if options.limit else ordered)
+    edits = tuple(ordered)
+    if options.limit:
+        edits = edits[: options.limit] if options.until else in_turn(ordered, options.limit)
     if options.until:
         check_images(edits, ordered, settings)
         settings = replace(settings, family=len({e.treatment for e in edits}))
@@ -184,6 +195,7 @@ def prepare(
         accepted=accepted,
         recalibrations=recalibrations,
         order_seed=seed,
+        in_turn=not options.until,
     )
     return plan, directory, settings, by
 
@@ -203,19 +215,21 @@ async def _run(options: Options, watch: Watch) -> Run:
     check_options(options)
     measures = await asyncio.to_thread(open_measures, options) if options.metrics else None
     panel = open_panel(options)
-    home = writable(options.home)
-    clock.lap("loading")
-    plan, directory, settings, by = await asyncio.to_thread(prepare, options, panel, watch)
-    tally = Tally(plan, directory, settings, by)
-    question = asked(tally)
-    out = writable(folder_for(options, panel, question))
-    qualified = qualifications(panel.members, list(plan.rubrics.values()), home, options.qualifications)
+    with unless_refused(options.home):
+        home = writable(options.home)
+        clock.lap("loading")
+        plan, directory, settings, by = await asyncio.to_thread(prepare, options, panel, watch)
+        tally = Tally(plan, directory, settings, by)
+        question = asked(tally)
+        where = folder_for(options, panel, question)
+        qualified = qualifications(panel.members, list(plan.rubrics.values()), home, options.qualifications)
     for card, known in zip(panel.members, qualified, strict=True):
         if 0 < card.parameters <= SMALL and not known.verdict:
             log.warning(
                 "%s: a model of %g billion weights can be an unfit judge; before you believe it: isr qualify %s %s",
                 card.name, card.parameters, card.given, options.directory,
             )  # fmt: skip
+    out = writable(where)
     clock.lap("checking")
     trouble: IsrError | None = None
     with Store(options.store_path) as store:
@@ -253,7 +267,7 @@ async def _run(options: Options, watch: Watch) -> Run:
     clock.lap("estimating")
     reported = {j["name"]: j["reported_models"] for j in result.judges}
     done = Run(
-        result=result,
+        result=replace(result, folder=out),
         progress=watch.progress,
         out=out,
         store=options.store_path,

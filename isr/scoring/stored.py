@@ -6,12 +6,12 @@ import csv
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from isr.canonical import sha256_bytes, sha256_json
+from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem
 from isr.files import write_text
 from isr.reading import MAX_TABLE, Unreadable, read_bytes
@@ -19,7 +19,7 @@ from isr.scoring.bundled import origin
 from isr.scoring.edits_csv import rows_of
 from isr.scoring.metrics_csv import METRICS, read_metrics
 from isr.scoring.places import RESULT, TABLE, find_run, read_record
-from isr.scoring.question import answered
+from isr.scoring.question import run_digest
 from isr.scoring.result import Result
 from isr.spreadsheet import csv_safe
 from isr.types import Arm, Question, Treatment
@@ -43,8 +43,8 @@ class StoredRun:
 
     @property
     def digest(self) -> str:
-        """Of question and table: the same run under another path, or scored by another version, is the same run."""
-        return sha256_json([answered(self.result).digest, sha256_bytes(self.table_bytes)])
+        """``run_digest`` of the two."""
+        return run_digest(self.result, self.table_bytes)
 
     @cached_property
     def record(self) -> Mapping[str, Any]:
@@ -93,7 +93,7 @@ def read_stored(path: Path) -> StoredRun:
             why = error.found
             problem = Problem(str(folder / RESULT), "", "the folder of a run", why, "run isr score")
         raise InputError("a result cannot be read", [problem]) from error
-    result = Result.parse(result_bytes, folder / RESULT)
+    result = replace(Result.parse(result_bytes, folder / RESULT), folder=folder)
     try:
         table_bytes = read_bytes(folder / TABLE, MAX_TABLE)
     except Unreadable as error:

@@ -33,6 +33,7 @@ from isr.scoring.estimates import (
     with_refusals,
 )
 from isr.scoring.judge_words import judge_record
+from isr.scoring.limit import part_of
 from isr.scoring.means import mean_grade
 from isr.scoring.outcomes import QUESTIONS, Ballot, Outcomes, outcomes
 from isr.scoring.records import Counts, PictureRemark, Reliability, UndecidedCount
@@ -153,7 +154,7 @@ class Tally:
             ("estimates", settings.rules) if settings.rules > 1 else None,
             ("reask", ",".join(sorted(plan.reask))) if plan.reask else None,
             ("calibration", learnt) if learnt else None,
-            ("limit", self.limit) if self.limited else None,
+            ("limit", part_of(self.limit, plan.in_turn)) if self.limit is not None else None,
             *self._rule(),
             ("accepted", ",".join(sorted(plan.accepted))) if plan.accepted else None,
             ("retired", "allowed") if plan.allow_retired else None,
@@ -315,7 +316,8 @@ class Tally:
         if self.until:
             notes.append(until_told(self.until))
         if self.limited:
-            notes.append(f"only the first {self.limit} of {len(self.directory.edits)} edits were scored")
+            of = f"{self.limit} of {len(self.directory.edits)} edits were scored"
+            notes.append(f"only {of}, images in turn" if self.plan.in_turn else f"only the first {of}")
         if refused := refusals_told(self.directory.refusals):
             beside = "a limit" if self.limited else "--until" if self.settings.until is not None else ""
             where = f"not counted beside {beside}" if beside else "in none of the other numbers"

@@ -58,6 +58,11 @@ CHANGES: tuple[tuple[str, str, str], ...] = (
     ("verify", r"\.(unproved|unproved\[\d\]): .*", "the author's page lies in a bundle and is not made again"),
     ("verify", r'\.proved\[0\]: "files: none of 58 .* -> "files: none of 59 .*"', "with the author's page"),
     ("verify", r'\.estimates: "\(absent\)" -> \{"treatments": .*', "the numbers that were verified"),
+    ("random", r"\..*", "a limited run takes images in turn: it is of other edits (those of before, by its rule: below)"),
+    (
+        "first-rows", r"\.signature: limit=20\|parser=1 -> estimates=2\|limit=20:in-turn\|parser=2|\.notes\[\d\]: .*",
+        "how the edits were taken is in the signature and in a note",
+    ),
     ("agree", r"\.signature:  -> family=1:holm:missing=1\|least=10", "the policy is in the signature"),
 )  # fmt: skip
 
@@ -115,6 +120,15 @@ def scored(place: Path) -> dict[str, str]:
 def test_a_score_is_the_same(name: str, scored: dict[str, str]) -> None:
     old = json.loads((OLD / "printed" / f"{name}.json").read_text("utf-8"))
     assert unnamed(name, changed(old, json.loads(scored[name]))) == []
+
+
+def test_a_limited_score_of_the_same_edits_is_the_same(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``random`` by the rule of 0.1.0: the first rows."""
+    monkeypatch.setattr("isr.scoring.run.in_turn", lambda edits, most: tuple(edits[:most]))
+    old = json.loads((OLD / "printed" / "random.json").read_text("utf-8"))
+    command = ["first-rows" if word == "random" and before == "--out" else word
+               for before, word in zip(("", *SCORES["random"]), SCORES["random"], strict=False)]  # fmt: skip
+    assert unnamed("first-rows", changed(old, json.loads(isr(*command).stdout))) == []
 
 
 @pytest.mark.parametrize("name", ["oracle", "recorded"])

@@ -57,6 +57,9 @@ def tried(
 
 
 FAULT = TransportError("server_error", "500")
+LATER_SAID = TransportError(
+    "server_error", "500 (oops)", worded=True
+)  # whose words decide how often in a row
 
 
 def test_a_call_that_succeeds_is_made_once() -> None:
@@ -91,7 +94,7 @@ def test_backoff_is_exponential_with_full_jitter_and_bounded() -> None:
     # 0.5 * 2^0 = 0.5, then 1, 2, ... at most 60 s; the pause is drawn between 0 and that
     most = [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
     limits = Limits(max_attempts=len(most) + 1)
-    runs = [tried(*[FAULT] * len(most), None, limits=limits)[1] for _ in range(60)]
+    runs = [tried(*[LATER_SAID] * len(most), None, limits=limits)[1] for _ in range(60)]
     for pauses in runs:
         assert all(0 <= p <= m for p, m in zip(pauses, most, strict=True))
     for column, m in zip(zip(*runs, strict=True), most, strict=True):
@@ -355,7 +358,57 @@ def test_a_door_that_closes_later_is_tried_as_often_as_the_card_says(error: Tran
 def test_other_failures_of_a_connection_are_no_closed_door() -> None:
     ended = at_a_closed_door(ConnectionResetError(errno.ECONNRESET, "reset"))
     assert not nobody_listens(ended)
-    assert len(tried(*[ended] * 9, limits=Limits(max_attempts=9))[1]) == 8
+    answered = tried(None, limits=Limits(max_attempts=9))
+    assert answered[0] == "answer"
+
+
+BUSY = TransportError("server_error", "503 (down)", worded=True, overloaded=True)
+LATER = TransportError("server_error", "503", retry_after_s=0.5)
+FIRST = [
+    (at_a_closed_door(ConnectionResetError(errno.ECONNRESET, "reset")), 3),
+    (TransportError("connection", "it ended early"), 3),
+    (TransportError("timeout", "no reply"), 3),
+    (FAULT, 6),
+    (BUSY, 20),  # it may be starting: as long as the card says
+    (LATER, 20),  # it says when
+    (TransportError("server_error", "500 (oops)", worded=True), 20),  # which its words decide
+    (TransportError("rate_limited", "429"), 60),
+]
+
+
+@pytest.mark.parametrize(("error", "tries"), FIRST)
+def test_a_host_that_never_answered_is_given_up_soon(error: TransportError, tries: int) -> None:
+    result, pauses, _ = tried(*[error] * 50, None, limits=Limits(max_attempts=20, max_wait_s=1e9))
+    assert len(pauses) + 1 == min(tries, 51)
+    assert (result == "answer") == (tries > 50)
+
+
+@pytest.mark.parametrize("error", [error for error, tries in FIRST if tries < 20])
+def test_one_that_answered_is_tried_as_often_as_the_card_says(error: TransportError) -> None:
+    limits, pauses = Limits(max_attempts=9), Pauses()
+    throttle = Throttle(limits, Pauses())
+
+    async def work() -> None:
+        await with_retries(failing(None), limits, throttle, sleep=pauses)
+        with pytest.raises(TransportError):
+            await with_retries(failing(*[error] * 9), limits, throttle, sleep=pauses)
+
+    asyncio.run(work())
+    assert len(pauses.asked) == 8
+
+
+def test_failures_of_several_requests_count_together() -> None:
+    limits, throttle = Limits(max_attempts=1), Throttle(Limits(max_attempts=1), Pauses())
+
+    async def work() -> list[bool]:
+        dead = []
+        for _ in range(7):
+            with pytest.raises(TransportError):
+                await with_retries(failing(FAULT), limits, throttle, sleep=Pauses())
+            dead.append(throttle.is_dead(FAULT))
+        return dead
+
+    assert asyncio.run(work()) == [False] * 5 + [True, True]
 
 
 async def _through(throttle: Throttle, error: BaseException | None, times: int) -> None:

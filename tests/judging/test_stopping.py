@@ -17,6 +17,7 @@ from isr.judging.stopping import (
     SAME_FAILURES,
     TECHNICAL,
     Stopping,
+    alike,
 )
 from isr.types import AnswerReason
 from tests.samples import a_card, an_answer
@@ -120,3 +121,11 @@ def test_what_passes_by_waiting_is_waited_for(error: TransportError) -> None:
 def test_a_judge_that_has_answered_may_fail_as_often_as_it_likes_in_the_same_words() -> None:
     judge = a_judge(known=True)
     assert {judge.on_retry(WORDED) for _ in range(5 * SAME_FAILURES)} == {None}
+
+
+def test_words_that_differ_by_an_id_are_alike() -> None:
+    one = "server_error: host: 500 (failed, request req_0a1b2c3d4e, at 1732741)"
+    other = "server_error: host: 500 (failed, request req_ffff2c3d41, at 1732999)"
+    assert alike(one) == alike(other)
+    assert "500" in alike(one)  # a status is a reason
+    assert alike("timeout: no reply") != alike("timeout: other")

@@ -6,11 +6,11 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import isr
-from isr.errors import StatisticsError
+from isr.errors import MissingExtraError, StatisticsError
 from isr.types import Estimate
 
 WORDS = {True: "immunized", False: "not_immunized", None: "undecided"}
@@ -42,6 +42,97 @@ def test_words_bools_and_none_are_the_same() -> None:
     kept = [c for o, c in zip(outcomes, clusters, strict=True) if o is not None]
     numpy = computed(list(np.array(decided)), list(np.array(kept)))
     assert (numpy.value, numpy.low, numpy.high) == (expected.value, expected.low, expected.high)
+
+
+class Tensor:
+    """What torch's tensors and all arrays have; torch itself is not needed."""
+
+    def __init__(self, values: list[float]) -> None:
+        self._values = values
+
+    def tolist(self) -> list[float]:
+        return self._values
+
+
+def test_arrays_and_tensors_of_zeros_and_ones() -> None:
+    expected = computed([True, False, None, True, True, False], [0, 0, 1, 1, 2, 2])
+    nan = float("nan")
+    clusters = [0, 0, 1, 1, 2, 2]
+    for outcomes in (
+        [1, 0, None, 1, 1, 0],
+        [1.0, 0.0, nan, 1.0, 1.0, 0.0],
+        np.array([1, 0, nan, 1, 1, 0]),
+        np.array([1, 0, nan, 1, 1, 0], np.float32),
+        [np.int64(1), np.bool_(False), np.float64(nan), np.uint8(1), True, "not_immunized"],
+        Tensor([1.0, 0.0, nan, 1.0, 1.0, 0.0]),
+    ):
+        assert computed(outcomes, clusters) == expected  # type: ignore[arg-type]
+        assert computed(outcomes, np.array(clusters)) == expected  # type: ignore[arg-type]
+        assert computed(outcomes, Tensor(clusters)) == expected  # type: ignore[arg-type]
+
+
+def test_what_is_wrong_is_told_with_its_place() -> None:
+    with pytest.raises(
+        StatisticsError, match=r"ISR\.update: outcomes\[1\]: expected .*; found 0\.7 \(2 of 4 are none"
+    ):
+        computed([1, 0.7, 0, 2], [0, 1, 2, 3])
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.sampled_from([True, False, None]), st.integers(0, 5)), max_size=24), st.data())
+def test_parts_merged_are_the_whole(rows: list[tuple[bool | None, int]], data: st.DataObject) -> None:
+    whole = computed([o for o, _ in rows], [c for _, c in rows])
+    cut = data.draw(st.integers(0, len(rows)))
+    parts = []
+    for some in (rows[:cut], rows[cut:]):
+        part = isr.ISR()
+        part.update([o for o, _ in some], [c for _, c in some])
+        parts.append(part)
+    before = [p.compute() for p in parts]
+    assert (parts[0] + parts[1]).compute() == whole
+    assert [p.compute() for p in parts] == before  # a sum is a new one
+    assert parts[0].merge(parts[1]) is parts[0]
+    assert parts[0].compute() == whole
+
+
+def test_only_what_is_alike_is_merged() -> None:
+    with pytest.raises(StatisticsError, match=r"ISR\.merge: expected the same level and interval"):
+        isr.ISR().merge(isr.ISR(level=0.9))
+    with pytest.raises(TypeError):
+        isr.ISR() + 1  # type: ignore[operator]
+
+
+def test_a_call_gives_the_batch_and_adds_it() -> None:
+    metric = isr.ISR()
+    assert metric([1, 0], ["a", "b"]) == computed([1, 0], ["a", "b"])
+    assert metric.forward([1, 1, 1], ["c", "d", "e"]).value == 1
+    assert metric.compute() == computed([1, 0, 1, 1, 1], list("abcde"))  # 4 of 5
+    with pytest.raises(StatisticsError):
+        metric([3], ["x"])
+    assert metric.compute().n == 5
+    assert repr(metric) == "ISR(level=0.95, interval='logit-t'): 5 edits of 5 images, 0 undecided"
+
+
+def test_a_plot_has_the_value_the_interval_and_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    metric = isr.ISR()
+    batches = [metric([1, 0, 1, None], list("abcd")), metric([1, 1, 0], list("efg"))]
+    _, axes = metric.plot()
+    e = metric.compute()
+    drawn = [tuple(line.get_xdata()) for line in axes.lines]
+    assert drawn == [e.bounds, (e.low, e.high), (e.value,)]
+    assert "95%" in axes.get_xlabel()
+    _, again = metric.plot(batches, ax=axes)
+    assert again is axes
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["n 3, 3 images", "n 3, 3 images"]
+    isr.ISR().plot()  # nothing to draw is an empty picture
+    pyplot.close("all")
+    monkeypatch.setattr("isr.scoring.metric.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"isr-eval\[figures\]"):
+        metric.plot()
 
 
 def test_in_pieces_and_in_any_order() -> None:
@@ -118,7 +209,16 @@ def test_a_higher_level_is_wider() -> None:
     ("outcomes", "clusters"),
     [
         (["immunised"], [0]),
-        ([1], [0]),
+        ([2], [0]),
+        ([-1], [0]),
+        ([1j], [0]),
+        ("immunized", [0]),
+        (1, [0]),
+        (np.ones((2, 2)), [0, 1]),
+        (np.array(1), [0]),
+        ([True, False], [0, float("nan")]),
+        ([True, False], [0, [1]]),
+        ([True], 3),
         ([0.7], [0]),
         ([["immunized"]], [0]),
         (["fails"], [0]),

@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from isr.canonical import sha256_bytes
-from isr.cli import main
+from isr.cli import cli, main
+from isr.errors import Interrupted, IsrError, UsageError
 from isr.scoring.options import Options
 from isr.scoring.places import (
     age,
@@ -23,7 +25,9 @@ from isr.scoring.places import (
     run_folder,
     run_folders,
     store_of,
+    unless_refused,
 )
+from tests.directories import make_directory, write_metadata
 from tests.runs import recorded_run
 
 DIGEST = "sha256:0123456789abcdef" + 48 * "0"
@@ -145,3 +149,59 @@ def test_scoring_the_folder_in_which_one_stands_writes_nothing_into_it(
     assert sorted(p.name for p in data.iterdir()) == before
     assert len(run_folders(tmp_path / "w" / "edits.isr")) == 2
     assert find_run(Path()) == find_run(data)
+
+
+def score(*args: object) -> Result:
+    return CliRunner().invoke(cli, ["score", *map(str, args), "--quiet", "--no-report"])
+
+
+def test_who_is_refused_or_only_looks_leaves_no_folder(tmp_path: Path) -> None:
+    edits = tmp_path / "edits"
+    rows = make_directory(edits, images=2, prompts=1)
+    before = sorted(tmp_path.rglob("*"))
+    assert CliRunner().invoke(cli, ["validate", str(edits)]).exit_code == 0
+    assert score(edits, "--judge", "shapes-oracle", "--dry-run").exit_code == 0
+    for refused in (
+        ("--by", "nothing"),
+        ("--out", tmp_path / "a" / "b", "--by", "nothing"),
+        ("--qualification", "none"),
+    ):
+        assert isinstance(score(edits, "--judge", "shapes-oracle", *refused).exception, IsrError)
+    assert sorted(tmp_path.rglob("*")) == before
+    write_metadata(edits, [{**rows[0], "prompt": ""}, rows[1]])
+    assert isinstance(CliRunner().invoke(cli, ["validate", str(edits)]).exception, IsrError)
+    assert isinstance(score(edits, "--judge", "shapes-oracle").exception, IsrError)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_was_there_before_a_refusal_stays_and_is_used(tmp_path: Path) -> None:
+    edits, home = tmp_path / "edits", tmp_path / "edits.isr"
+    make_directory(edits, images=2, prompts=1)
+    home.mkdir()
+    assert CliRunner().invoke(cli, ["validate", str(edits)]).exit_code == 0
+    assert (home / "cache.db").is_file()
+    assert isinstance(score(edits, "--judge", "shapes-oracle", "--by", "nothing").exception, UsageError)
+    assert (home / "cache.db").is_file()
+
+
+def end(home: Path, file: str, error: BaseException) -> None:
+    """A block that makes a home with a file in it, and ends so."""
+    with unless_refused(home):
+        home.mkdir(parents=True, exist_ok=True)
+        (home / file).touch()
+        raise error
+
+
+def test_an_interruption_keeps_what_was_digested(tmp_path: Path) -> None:
+    home = tmp_path / "a" / "b"
+    for error in (Interrupted("stopped"), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            end(home, "cache.db", error)
+        assert (home / "cache.db").is_file()
+    other = tmp_path / "c" / "d"
+    with pytest.raises(UsageError):
+        end(other, "cache.db", UsageError("refused"))
+    assert not other.parent.exists()
+    with pytest.raises(UsageError):
+        end(other, "mine.txt", UsageError("refused"))
+    assert (other / "mine.txt").is_file()

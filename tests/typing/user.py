@@ -40,7 +40,10 @@ def compared(one: Path, other: Path) -> Path:
 def metric() -> isr.Estimate:
     found = isr.ISR(level=0.9, interval="korn-graubard")
     found.update(["immunized", None, True], ["a", "a", "b"])
-    return found.compute()
+    other = isr.ISR(level=0.9, interval="korn-graubard")
+    assert_type(other([1, 0.0, float("nan")], [1, 1, 2]), isr.Estimate)
+    assert_type(found + other, isr.ISR)
+    return found.merge(other).compute()
 
 
 class Mine:
