@@ -230,10 +230,15 @@ def of_comparison(
 
 def _apart(one: ReportRun, other: ReportRun) -> Compared:
     """That runs of two instruments are not compared, and in what these differ."""
+    for run in (one, other):
+        if rule := run.settings.get("until"):
+            return Compared(
+                reason=f"{run.name} stops by {rule}, and tests of a fixed number of images do not hold for it; score it without --until"
+            )
     parts = ", ".join(d.name for d in one.settings.only(SHARED).difference(other.settings.only(SHARED)))
     return Compared(
-        reason=f"{one.name} and {other.name} were not judged by one instrument (they differ in {parts}): a difference between "
-        "them could be one of judges"
+        reason=f"{one.name} and {other.name} were not scored alike (they differ in {parts}), and a difference between them could "
+        "come from that; score both with the same judge, rubrics and settings"
     )
 
 
