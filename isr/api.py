@@ -318,12 +318,17 @@ def write_report(
     data: Place | None = None,
     assets: Mode = "auto",
     labels: Place | None = None,
+    design: PairDesign | None = None,
+    plan_file: Place | None = None,
     title: str = "",
 ) -> Path:
     """Writes one HTML report of one run or several and returns its path (``isr report``).
 
-    out: by default ``report.html`` in the first run's folder, or beside a bundle. data: where the images are, by default as recorded.
+    out: by default ``report.html`` in the first run's folder, or beside a bundle. data: where the images are, by default as recorded. labels: of people;
+    by default those beside a run. design: how the labelled edits were chosen; rates and differences then stand corrected too.
+    plan_file: the labels' plan.json; by default the one beside them, which also says the design.
     """
+    from isr.report.corrected import corrected
     from isr.report.page import Options
     from isr.report.page import write_report as write
     from isr.report.runs import named_runs, read_report_run, report_file
@@ -332,6 +337,6 @@ def write_report(
         raise UsageError("isr.write_report: expected at least one run; found none")
     found = named_runs([read_report_run(Path(run), None if data is None else Path(data)) for run in runs])
     file = Path(out) if out is not None else report_file(found[0])
-    return write(
-        found, file, Options(assets=assets, labels=None if labels is None else Path(labels), title=title)
-    )
+    given = None if labels is None else Path(labels)
+    people = corrected(found, given, design or "", None if plan_file is None else Path(plan_file))
+    return write(found, file, Options(assets=assets, labels=given, title=title, people=people))

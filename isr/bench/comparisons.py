@@ -238,7 +238,8 @@ def _told(
     told = in_words(with_undecided(one, first, second, level, drawn), drawn)
     apart = len(first.keys() ^ second.keys())
     more = (f"{apart} units are on one side only",) if apart else ()
-    return replace(told, first=pair.first, second=pair.second, notes=(*told.notes, *more))
+    notes = (n.replace(one.first, pair.first).replace(one.second, pair.second) for n in told.notes)
+    return replace(told, first=pair.first, second=pair.second, notes=(*notes, *more))
 
 
 def lines(family: Family) -> Iterator[str]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isr.cli._command import grouped
+from isr.cli._labels import meaning_options
 from isr.cli._types import CARD, LEVEL, RUBRIC
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from isr.scoring.dry_run import DryRun
     from isr.scoring.run import Run
     from isr.scoring.second import BothJudges
 
@@ -34,6 +34,7 @@ REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to op
         "qualifications",
     ),
     selection=("limit", "skip_invalid", "accept"),
+    people=("labels", "consensus", "pool_guidelines", "words", "columns", "prefixes"),
     statistics=("by", "level", "interval", "prompts", "estimand", "until", "order_seed"),
     metric=("metrics", "lpips_weights", "dists_weights", "metric_models", "caption", "source_caption"),
     cost=("budget_usd", "dry_run"),
@@ -48,6 +49,18 @@ REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to op
     metavar="CARD",
     help="A judge card: a name (see isr judges) or a path to a .toml file.",
 )
+@click.option(
+    "--labels", multiple=True, type=_PATH, metavar="FILE",
+    help="People as the only judge: the human ISR of the labelled edits. Beside labels.csv, labels-controls.csv is read too.",
+)  # fmt: skip
+@click.option(
+    "--consensus", default="majority", show_default=True, type=click.Choice(["majority", "strict", "dawid-skene"]),
+    help="With --labels: how several raters become one verdict.",
+)  # fmt: skip
+@click.option(
+    "--pool-guidelines", is_flag=True, help="With --labels: take several guidelines together, and say so."
+)
+@meaning_options
 @click.option(
     "--set",
     "sets",
@@ -245,8 +258,13 @@ def command(
     isr score edits/ --judge gpt-4.1 --budget-usd 5 --by editor,split --json
     isr score edits/ --judge gpt-4.1 --until half-width=0.05
     isr score edits.bundle.zip --judge qwen3.5-9b
+    isr score edits/ --labels labels.csv
     """
+    from isr.cli._people import OPTIONS, require_labels, score_people
     from isr.scoring.options import Options
+
+    given = {name: fields.pop(name) for name in OPTIONS}
+    require_labels(given)
 
     for key in (
         "sets",
@@ -260,18 +278,30 @@ def command(
     ):
         fields[key] = tuple(fields[key])
     options = Options(directory=directory, by=tuple(c.strip() for c in by.split(",") if c.strip()), **fields)
+    if given["labels"]:
+        people = score_people(options, given, {"dry_run": dry_run, "watch": watch}, as_json=as_json)
+        _copies(
+            people.out,
+            directory,
+            as_json,
+            edits=people.result.data["edits"],
+            csv_safe=csv_safe,
+            report=not no_report,
+        )
+        raise SystemExit(0 if people.result.decided else 3)
     if dry_run:
-        _print_dry_run(options, as_json, quiet)
+        from isr.cli._dry_run import print_dry_run
+
+        print_dry_run(options, as_json, quiet)
         return
     done = _run(options, quiet, watch)
     second = _second(done, directory)
     if second is not None and as_json:
         _print_json(second, done, directory)
     _print_run(done, as_json, printed=second is not None and as_json)
-    if csv_safe or (done.out / "edits-safe.csv").is_file():  # a copy never stays behind its table
-        _write_csv_safe(done, as_json)
-    if not no_report:
-        _write_report(done, directory, as_json)
+    _copies(
+        done.out, directory, as_json, edits=done.result.data["edits"], csv_safe=csv_safe, report=not no_report
+    )
     if second is not None and not as_json:
         from isr.scoring.second import lines
 
@@ -321,28 +351,29 @@ def _print_json(second: BothJudges, done: Run, directory: Path) -> None:
     click.echo(json.dumps(second_dict(done.result, read_stored(directory).result, second), indent=1))
 
 
-def _write_csv_safe(done: Run, as_json: bool) -> None:
-    from isr.scoring.stored import write_csv_safe
+def _copies(out: Path, directory: Path, as_json: bool, *, edits: int, csv_safe: bool, report: bool) -> None:
+    """The tables for a spreadsheet, where they are wanted or there are some that must not stay behind; and the report."""
+    if csv_safe or (out / "edits-safe.csv").is_file():
+        from isr.scoring.stored import write_csv_safe
 
-    for file in write_csv_safe(done.out):
-        if not as_json:
-            click.echo(f"for a spreadsheet: {file}")
+        for file in write_csv_safe(out):
+            if not as_json:
+                click.echo(f"for a spreadsheet: {file}")
+    if report:
+        _write_report(out, directory, as_json, edits)
 
 
-def _write_report(done: Run, directory: Path, as_json: bool) -> None:
+def _write_report(out: Path, directory: Path, as_json: bool, edits: int) -> None:
     """Writes report.html beside the result; a result is never lost to a report that cannot be written."""
-    edits = done.result.data["edits"]
     if edits > REPORT_MOST:
-        click.echo(
-            f"isr: no report for {edits:,} edits unasked; make it with: isr report {done.out}", err=True
-        )
+        click.echo(f"isr: no report for {edits:,} edits unasked; make it with: isr report {out}", err=True)
         return
     from isr.errors import IsrError
     from isr.report.page import write_report
     from isr.report.runs import read_report_run
 
     try:
-        file = write_report([read_report_run(done.out, directory)], done.out / "report.html")
+        file = write_report([read_report_run(out, directory)], out / "report.html")
     except (IsrError, OSError) as error:
         click.echo(f"isr: no report was written: {error}", err=True)
         return
@@ -383,54 +414,3 @@ def _print_run(done: Run, as_json: bool, *, printed: bool = False) -> None:
         click.echo(f"isr: {nothing}", err=True)
     for line in left_open(done.unfinished, done.store, *advice):
         click.echo(f"isr: {line}", err=True)
-
-
-def _print_dry_run(options: Any, as_json: bool, quiet: bool) -> None:
-    import json
-    from dataclasses import asdict
-
-    from isr.cli._progress import watching
-    from isr.scoring.dry_run import dry_run
-    from isr.scoring.run import Watch
-
-    watch = Watch()
-    with watching(watch, quiet):
-        totals = dry_run(options, watch)
-    if as_json:
-        click.echo(json.dumps([asdict(t) for t in totals], indent=1))
-        return
-    for total in totals:
-        click.echo(_dry_line(total))
-    if options.until:
-        click.echo("at most so: --until stops as soon as the rule is met")
-
-
-def _dry_line(t: DryRun) -> str:
-    images = "unknown (no published rule)" if t.image_tokens is None else f"about {t.image_tokens:,}"
-    if t.usd_low is None or t.usd_high is None:
-        price = "unknown (no price in the card, or no rule for image tokens)"
-    else:
-        price = f"{t.usd_low:.2f} (short answers) to {t.usd_high:.2f} (every output token used)"
-    files = ", ".join(f"{n:,} {role} pictures" for role, n in t.pictures.items()) or "none"
-    to = (
-        f"would go to {', '.join(t.hosts)}: faces included, and what their owners agreed to"
-        if t.hosts
-        else "stay on this machine"
-    )
-    return (
-        f"{t.judge} ({t.model}): {t.requests:,} requests\n"
-        f"  pictures       {files} {to}\n"
-        f"  input tokens   text about {t.text_tokens:,}, images {images}\n"
-        f"  output tokens  at most {t.most_output_tokens:,}\n"
-        f"  USD            {price}{_minutes(t)}"
-    )
-
-
-def _minutes(t: DryRun) -> str:
-    if t.minutes is None:
-        return ""
-    least, most = t.minutes
-    return (
-        f"\n  time           about {least:,.0f} to {most:,.0f} minutes for 100 edits on this machine's CPU alone, as busy as it is "
-        "now: computed from the model's size, not measured; --limit 2 measures it"
-    )

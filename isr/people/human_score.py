@@ -37,7 +37,7 @@ from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
 from isr.scoring.judge_words import PEOPLE
 from isr.scoring.options import Options, check_options
-from isr.scoring.places import RECORD, RESULT, TABLE
+from isr.scoring.places import RECORD, RESULT, TABLE, cache_if_there
 from isr.scoring.question import asked
 from isr.scoring.record import run_record
 from isr.scoring.result import Result
@@ -46,7 +46,7 @@ from isr.scoring.tally import Tally
 from isr.signature import Signature
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
-from isr.types import Arm, Edit, Ints, PeopleReason, Question, Reason, Value, Verdict
+from isr.types import Arm, Edit, Ints, PeopleReason, Question, Reason, Treatment, Value, Verdict
 
 RULE = "single"
 
@@ -66,7 +66,7 @@ class HumanScore:
 
     result: Result
     out: Path
-    by_rater: Mapping[str, Interval]
+    by_rater: Mapping[tuple[Treatment, str], Interval]  # of each treatment, by each rater alone
     agreement: tuple[HumanAgreement, ...]
 
 
@@ -105,7 +105,12 @@ def score_labels(
     pixels, ``UsageError`` where edits were drawn with unequal probabilities: their plain mean is of no population.
     """
     check_options(options)
-    directory = load_edits(options.directory, needs_source=False, skip_invalid=options.skip_invalid)
+    directory = load_edits(
+        options.directory,
+        needs_source=False,
+        skip_invalid=options.skip_invalid,
+        cache=cache_if_there(options.home),
+    )
     require(directory.findings, options.accept, str(options.directory))
     labels, told = _met(labels, directory)
     guideline = one_guideline(labels, pool=pool_guidelines)
@@ -284,15 +289,18 @@ def _commit(options: Options, panel: Panel, tally: Tally, votes: Votes, rule: Co
     return result
 
 
-def _by_rater(own: Labels, edits: Sequence[Edit], level: float) -> Iterator[tuple[str, Interval]]:
-    """The ISR that each rater alone gives, over the edits that the rater decided."""
-    ids = [e.edit_id for e in edits]
-    codes = own.codes(ids, "outcome")
-    image = np.array([e.cluster for e in edits], np.str_)
-    for column, rater in enumerate(own.raters):
-        use = codes[:, column] != MISSING
-        if use.any():
-            yield rater, rate_interval(codes[use, column] == 1, image[use], level=level)
+def _by_rater(
+    own: Labels, edits: Sequence[Edit], level: float
+) -> Iterator[tuple[tuple[Treatment, str], Interval]]:
+    """The ISR of each treatment that each rater alone gives, over the edits that the rater decided."""
+    for treatment in sorted({e.treatment for e in edits}):
+        some = [e for e in edits if e.treatment == treatment]
+        codes = own.codes([e.edit_id for e in some], "outcome")
+        image = np.array([e.cluster for e in some], np.str_)
+        for column, rater in enumerate(own.raters):
+            use = codes[:, column] != MISSING
+            if use.any():
+                yield (treatment, rater), rate_interval(codes[use, column] == 1, image[use], level=level)
 
 
 def _agreement(own: Labels, edits: Sequence[Edit], rule: Consensus, level: float) -> Iterator[HumanAgreement]:

@@ -11,7 +11,7 @@ from isr.errors import IsrError
 from isr.people.compared import compare_finished
 from isr.people.confirm_text import details
 from isr.report.corrected import LabelsGiven
-from isr.report.names import Names, pair_names
+from isr.report.names import pair_names
 from isr.report.runs import ReportRun, spelt
 from isr.scoring.comparison import Comparison, Confirmed
 from isr.scoring.finished import SHARED, contenders, require_fixed
@@ -144,18 +144,12 @@ def compared(runs: Sequence[ReportRun], given: LabelsGiven | None = None) -> tup
     groups: dict[str, list[int]] = {}
     for number, run in enumerate(runs):
         groups.setdefault(str(run.settings.only(SHARED)), []).append(number)
-    names = pair_names(runs)
-    found = [
-        _family([runs[i] for i in group], [names[i] for i in group], len(groups) > 1, given)
-        for group in groups.values()
-    ]
+    found = [_family([runs[i] for i in group], len(groups) > 1, given) for group in groups.values()]
     apart = [_apart(runs[a[0]], runs[b[0]]) for a, b in pairwise(groups.values())]
     return (*(f for f in found if f is not None), *apart)
 
 
-def _family(
-    runs: Sequence[ReportRun], names: Sequence[Names], of_several: bool, given: LabelsGiven | None
-) -> Compared | None:
+def _family(runs: Sequence[ReportRun], of_several: bool, given: LabelsGiven | None) -> Compared | None:
     called = ", ".join(dict.fromkeys(run.name for run in runs)) if of_several else ""
     size = sum(len(run.treatments) for run in runs)
     if size < 2:
@@ -173,7 +167,11 @@ def _family(
         found = _confirmed(plain, runs, given)
     except IsrError as error:
         return Compared(runs=called, reason=_sentence(error))
-    held = [(some, t) for run, some in zip(finished, names, strict=True) for t in sorted(run.treatments)]
+    held = [
+        (some, t)
+        for run, some in zip(finished, pair_names(runs), strict=True)
+        for t in sorted(run.treatments)
+    ]
     shown = {
         c.name: some.get(spelt(t), c.name) for c, (some, t) in zip(contenders(finished), held, strict=True)
     }
@@ -232,10 +230,15 @@ def of_comparison(
 
 def _apart(one: ReportRun, other: ReportRun) -> Compared:
     """That runs of two instruments are not compared, and in what these differ."""
+    for run in (one, other):
+        if rule := run.settings.get("until"):
+            return Compared(
+                reason=f"{run.name} stops by {rule}, and tests of a fixed number of images do not hold for it; score it without --until"
+            )
     parts = ", ".join(d.name for d in one.settings.only(SHARED).difference(other.settings.only(SHARED)))
     return Compared(
-        reason=f"{one.name} and {other.name} were not judged by one instrument (they differ in {parts}): a difference between "
-        "them could be one of judges"
+        reason=f"{one.name} and {other.name} were not scored alike (they differ in {parts}), and a difference between them could "
+        "come from that; score both with the same judge, rubrics and settings"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from isr import text
 from isr.report.comparison import Compared, PairRow
@@ -22,6 +22,7 @@ def latex_pairs(found: Compared) -> str:
         "first $-$ second", f"difference (pp) [{level}]", *(["all hold"] if found.several else []), "$n$", found.clusters, "won", "lost", "$p$", "$p$ (Holm)",
     ]  # fmt: skip
     lines = [
+        *([f"% {text.plain(found.runs)}"] if found.runs else []),
         f"% {text.plain(found.signature)}",
         *(f"% {text.plain(note)}" for note in (*found.warnings, *found.notes)),
         r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}",
@@ -64,7 +65,8 @@ def _people_cells(people: Confirmed, *, joint: bool) -> Iterator[str]:
 
 
 def _note(found: Compared) -> str:
-    said = "Won, lost: units immunized under the first only, under the second only."
+    said = f"{found.runs}. " if found.runs else ""
+    said += "Won, lost: units immunized under the first only, under the second only."
     if found.several:
         said += f" All hold: these intervals hold together at {found.level:.0%}. Holm: adjusted over {found.family}."
     if found.confirmed:
@@ -114,12 +116,8 @@ def _estimate(people: Confirmed, level: float) -> Estimate:
     )  # fmt: skip
 
 
-def sentences(found: Sequence[Compared]) -> str:
-    """What a methods section says of the comparisons: test, correction, family, every difference; or why there is none."""
-    return " ".join(filter(None, (_told(one) for one in found)))
-
-
-def _told(found: Compared) -> str:
+def sentences(found: Compared) -> str:
+    """What a methods section says of a family: test, correction, size, every difference; or why there is none."""
     where = f" ({found.runs})" if found.runs else ""
     if found.reason:
         return f"Methods are not compared{where}: {found.reason}."

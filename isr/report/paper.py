@@ -269,10 +269,8 @@ def methods(
     for run, some in zip(runs, told, strict=True):
         if own := "".join(s for s in some if s not in shared):
             paragraphs.append(f"{run.name}: {own}")
-    paragraphs += [
-        _corrected_sentences(people) if people is not None else "",
-        comparison_sentences(comparisons),
-    ]
+    paragraphs += [_corrected_sentences(people)] if people is not None else []
+    paragraphs += map(comparison_sentences, comparisons)
     return [p.strip() for p in paragraphs if p.strip()]
 
 

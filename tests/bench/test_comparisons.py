@@ -182,3 +182,11 @@ def test_only_the_first_judges_family_is_the_claim() -> None:
         found = compared(MAIN, "oracle", [pair("none")], runs, LABELS, level=0.95, claim=claim)
         assert found.as_dict()["claim"] is claim
         assert said in next(lines(found))
+
+
+def test_a_note_calls_methods_by_the_studys_names() -> None:
+    """SIFM fails by whole images, noise by single edits."""
+    whole, single = [float(i // 2 % 2) for i in range(24)], [float(i % 2) for i in range(24)]
+    found = compared(MAIN, "oracle", [pair("noise")], [run({SIFM: whole, NOISE: single})], LABELS, level=0.95)
+    (note,) = [n for n in found.members[0].found.notes if "different patterns" in n]
+    assert note.startswith("SIFM and noise fail in different patterns")

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 import isr
+from isr.cli import cli
 from isr.edits.directory import load_edits
 from isr.errors import InputError, UsageError
 from isr.people.human_score import HumanScore, score_labels
 from isr.people.labels import Consensus, Label, Labels, Mark
+from isr.people.labels_file import write_labels
 from isr.scoring.options import Options
 from isr.scoring.text import render
 from isr.stats.rate import rate_interval
@@ -70,7 +73,7 @@ def test_the_rate_is_that_of_the_consensus_with_the_same_interval_as_any_judge(
     plain = rate_interval([n % 3 == 0 or n % 5 == 0 for n in range(20)], images)
     assert (part.estimates["isr"].low, part.estimates["isr"].high) == pytest.approx((plain.low, plain.high))
     assert done.result.control is None  # nobody labelled one
-    assert {name: i.value for name, i in done.by_rater.items()} == {"a": 0.45, "b": 0.45}
+    assert {rater: i.value for (_, rater), i in done.by_rater.items()} == {"a": 0.45, "b": 0.45}
     assert [a.ceiling.value for a in done.agreement if a.ceiling] == [1, 1, 1]
 
 
@@ -153,3 +156,33 @@ def test_labels_of_other_pixels_and_of_unequal_draws_are_refused(place: Path, tm
     with pytest.raises(InputError, match="none of the judged ones"):
         score(place, Labels((stranger,)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def isr_score(*args: object) -> Result:
+    return CliRunner().invoke(cli, ["score", *map(str, args)])
+
+
+def test_the_command_prints_people_and_refuses_what_is_of_judges(place: Path, tmp_path: Path) -> None:
+    labels = labelled(
+        place, lambda n: (FAILS if n % 2 else FINE, FINE), lambda n: (FAILS if n % 4 else FINE, FINE)
+    )
+    write_labels(tmp_path / "labels.csv", labels)
+    done = isr_score(place, "--labels", tmp_path / "labels.csv", "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    for said in (
+        "judge: people (2 raters, joined by majority, guideline (none named))", "ISR by each rater alone", "held-out rater with the rest",
+        "raters_tie", f"results: {tmp_path / 'run'}",
+    ):  # fmt: skip
+        assert said in done.stdout
+    page = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert "people (2 raters, joined by majority" in page
+    for wrong, named in (
+        (("--judge", "gpt-4o"), "--judge"), (("--repeats", 3), "--repeats"), (("--dry-run",), "--dry-run"), (("--limit", 3), "--limit"),
+        (("--set", "model=x"), "--set"),
+    ):  # fmt: skip
+        refused = isr_score(place, "--labels", tmp_path / "labels.csv", *wrong)
+        assert isinstance(refused.exception, UsageError)
+        assert f"found {named} beside it" in str(refused.exception)
+    alone = isr_score(place, "--consensus", "strict", "--judge", "shapes-oracle")
+    assert isinstance(alone.exception, UsageError)
+    assert "--consensus: expected --labels beside it" in str(alone.exception)

@@ -167,10 +167,14 @@ def test_what_cannot_be_compared_says_why_and_the_report_is_written(
 
     other = by(alone[1], "rule=single", "rule=all")
     (reason,) = compared([alone[0], other])
-    assert "one instrument (they differ in rule)" in reason.reason
+    assert "not scored alike (they differ in rule)" in reason.reason
     stopped = by(run, "|level=", "|until=half-width:0.1|level=")
     (reason,) = compared([stopped])
     assert "expected a fixed number of images" in reason.reason
+    (reason,) = compared(
+        [alone[0], by(alone[1], "interval=logit-t", "until=half-width:0.1|interval=betting")]
+    )
+    assert "theirs stops by half-width:0.1" in reason.reason
     moved = replace(
         alone[1].finished,
         treatments={
@@ -193,3 +197,15 @@ def test_more_pairs_than_fit_are_not_made(alone: list[ReportRun]) -> None:
     (found,) = compared(many)
     assert MOST_PAIRS < 17 * 16 // 2
     assert "17 methods make 136 pairs" in found.reason
+
+
+def test_two_judges_are_two_families_under_plain_names(run: ReportRun) -> None:
+    """Names need no run where each family is of one."""
+    signature = run.result.signature.replace("rule=single", "rule=all")
+    other = replace(run, name="again", result=replace(run.result, signature=signature))
+    other.__dict__["finished"] = replace(run.finished, signature=signature)
+    found = compared([run, other])
+    assert [f.runs for f in found] == ["edits", "again", ""]
+    assert [{f.rows[0].first, f.rows[0].second} for f in found[:2]] == [{"sifm", "noise"}] * 2
+    assert "they differ in rule" in found[2].reason
+    assert "edits and again were not scored alike" in methods([run, other], found)[-1]
