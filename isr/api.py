@@ -22,6 +22,8 @@ from isr.people.correct import correct, read_plan, where_edits
 from isr.people.correct_rows import CorrectionReport, Design, Settings
 from isr.people.declared import Columns, Words, parse_columns, parse_words
 from isr.people.errors_on import errors_on as regress_errors
+from isr.people.human_score import HumanScore
+from isr.people.human_score import score_labels as score_people
 from isr.people.judgements import Judgements, read_source
 from isr.people.label_files import Reading, load_labels
 from isr.people.labels import Consensus, Labels
@@ -32,6 +34,7 @@ from isr.report.assets import Mode
 from isr.scoring.bundled import released
 from isr.scoring.comparison import Comparison
 from isr.scoring.finished import read_run
+from isr.scoring.options import Options
 from isr.scoring.planned import Planned, Wanted
 from isr.scoring.planning import plan as plan_for
 from isr.scoring.sampling import RESERVED
@@ -203,6 +206,34 @@ def agree(
     )
     study = agree_on(found, named, choices)
     return regress_errors(study, found, named, errors_on, choices) if errors_on else study
+
+
+@from_python(LEVEL)
+def score_labels(
+    directory: Place,
+    labels: Place | Sequence[Place],
+    *,
+    out: Place | None = None,
+    by: Sequence[str] = (),
+    level: float | None = None,
+    consensus: Consensus = "majority",
+    pool_guidelines: bool = False,
+    words: str = "",
+    columns: str = "",
+    rater_prefixes: Mapping[str, str] | None = None,
+) -> HumanScore:
+    """The human ISR: people as the only judge of the labelled edits of a directory (``isr score --labels``).
+
+    out: a folder for the run; by default one of its own beside the data. by: also groups of these columns. consensus: how several
+    raters become one verdict. words, columns, rater_prefixes: what the files say, as in ``agree``. Returns the result, the rate by
+    each rater, and how far people agree. Raises ``InputError`` where labels meet no edit or are of other pictures,
+    ``UsageError`` where edits were drawn with unequal probabilities.
+    """
+    given = load_labels(_files(labels), _reading((), words, columns, rater_prefixes, ""))
+    options = Options(
+        directory=Path(directory), out=None if out is None else Path(out), by=tuple(by), level=level
+    )
+    return score_people(options, given, rule=consensus, pool_guidelines=pool_guidelines)
 
 
 @from_python(LEVEL)

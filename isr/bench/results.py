@@ -28,8 +28,10 @@ from isr.people.judgements import read_source
 from isr.reading import byte_lines, json_of, why
 from isr.scoring.estimates import as_dicts
 from isr.scoring.finished import Contender, FinishedRun, read_run
+from isr.scoring.judge_words import panel_words
 from isr.scoring.metrics_csv import read_definitions
 from isr.scoring.sampling import Sampling
+from isr.signature import Signature
 from isr.types import Treatment
 from sifm_ref.registry import purifier
 
@@ -112,6 +114,7 @@ def _families(bench: Bench, known: Mapping[Key, Immunization]) -> Iterator[Famil
     for scorings in _by_judge(bench.plan.scorings):
         runs = [read_run(bench.out / s.folder) for s in scorings]
         claim = scorings[0].judge == bench.study.judges[0]
+        judge = panel_words(runs[0].judges, Signature.parse(runs[0].signature).get("rule", "single"))
         study = bench.study
         sides = [
             Contender("", "", t, rows)
@@ -122,7 +125,7 @@ def _families(bench: Bench, known: Mapping[Key, Immunization]) -> Iterator[Famil
         people = None if labelled is None else _for_runs(labelled, runs, claim=claim)
         for name, some in pairs.items():
             yield compared(
-                name, scorings[0].name, some, runs, _labels(runs, known), level=bench.study.level,
+                name, judge, some, runs, _labels(runs, known), level=bench.study.level,
                 claim=claim, labelled=people, drawn=drawn,
             )  # fmt: skip
 

@@ -23,6 +23,7 @@ from isr.scoring.estimates import (
     control_estimate,
     treatment_estimates,
 )
+from isr.scoring.judge_words import named, panel_words
 from isr.scoring.means import mean_estimate
 from isr.scoring.metrics_csv import EARLIER, Shown, read_shown
 from isr.scoring.outcomes import Outcomes
@@ -113,8 +114,8 @@ def read(folders: Sequence[Path], level: float | None = None) -> list[Row]:
 
 
 def judge_name(run: ReportRun) -> str:
-    """The judge, or the members of the panel with their rule."""
-    return run.judges[0] if len(run.judges) == 1 else f"{' + '.join(run.judges)} ({run.result.rule})"
+    """The judge by name and model, or the members of the panel with their rule."""
+    return panel_words(tuple(map(named, run.result.judges)), run.result.rule)
 
 
 def settings_of(run: ReportRun, level: float | None = None) -> Settings:

@@ -176,6 +176,7 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
 
     clusters = "clusters" if "|cluster=" in found.signature else "images"
     printed: set[str] = set()  # beside the pairs that they are of
+    yield from (f"judge: {judge}" for judge in found.judges)
     yield "ISR, first minus second, on shared units" + (", by verdicts" if found.confirmed else "")
     heads = (f"{level:.0%} interval", f"all hold at {level:.0%}")
     yield f"  {'difference':>10}  {heads[0]:>20}  {heads[1]:>20}{'n':>7}{clusters:>9}{'p':>8}{'Holm':>8}"

@@ -73,4 +73,5 @@ def compare_finished(
     if labels is not None and choices is not None:
         controls = frozenset(c for run in runs for c in run.control_pixels)
         found = confirm(found, held, labels, choices, drawn=drawn, level=level, controls=controls)
+    found = replace(found, judges=tuple(dict.fromkeys(j for run in runs for j in run.judges)))
     return replace(found, conclusion=conclude(found, held, level)) if choose else found

@@ -56,6 +56,7 @@ class Compared:
     runs: str = ""  # of which runs, where a report has others too
     warnings: tuple[str, ...] = ()
     reason: str = ""
+    judges: tuple[str, ...] = ()  # each by name and model
 
     @property
     def reach(self) -> float:
@@ -223,6 +224,7 @@ def of_comparison(
         ),
         level=level,
         signature=found.signature,
+        judges=found.judges,
         runs=runs,
         warnings=found.warnings,
     )

@@ -24,6 +24,7 @@ def latex_pairs(found: Compared) -> str:
     lines = [
         *([f"% {text.plain(found.runs)}"] if found.runs else []),
         f"% {text.plain(found.signature)}",
+        *(f"% judged by {text.plain(judge)}" for judge in found.judges),
         *(f"% {text.plain(note)}" for note in (*found.warnings, *found.notes)),
         r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}",
         r"\toprule",

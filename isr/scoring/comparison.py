@@ -134,6 +134,7 @@ class Comparison:
     confirmed: tuple[Confirmed, ...] = ()
     pooled: tuple[PooledPair, ...] = ()
     conclusion: Conclusion | None = None  # of the choices
+    judges: tuple[str, ...] = ()  # by whom the edits were judged, each by name and model
 
     def __repr__(self) -> str:
         lines = [f"{len(self.family)} pair(s) of methods, differences in points"]

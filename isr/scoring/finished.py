@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from isr.errors import InputError, Problem, UsageError
+from isr.scoring.judge_words import named
 from isr.scoring.outcomes import of_rows
 from isr.scoring.places import TABLE
 from isr.scoring.stored import StoredRun, read_stored
@@ -65,6 +66,7 @@ class FinishedRun:
     signature: str
     treatments: Mapping[Treatment, Mapping[Unit, EditRow]]
     controls: Mapping[Unit, EditRow] = field(default_factory=dict)
+    judges: tuple[str, ...] = ()  # each by name and model
     told: tuple[str, ...] = ()  # what its pictures and its answers say against it
 
     @property
@@ -100,6 +102,7 @@ def of_stored(stored: StoredRun) -> FinishedRun:
         signature=signature,
         treatments=treatments,
         controls=controls,
+        judges=tuple(map(named, stored.result.judges)),
         told=said,
     )
 

@@ -90,6 +90,11 @@ def named(judge: JudgeRecord) -> str:
     return f"{plain(judge['name'])} ({model_words(judge)})"
 
 
+def panel_words(judges: Sequence[str], rule: str) -> str:
+    """Judges in words as one: joined, with the rule of a panel."""
+    return judges[0] if len(judges) == 1 else f"{' + '.join(judges)} ({rule})"
+
+
 def described(judge: JudgeRecord, answers: Sequence[Answered] = ()) -> str:
     """A judge for a paper: its card's name, model, revision, decoding, and who answered when."""
     return f"{plain(judge['name'])} ({'; '.join(details(judge, answers))})"

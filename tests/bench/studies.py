@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -72,19 +70,11 @@ def write(
 
 def scene(path: Path, seed: int) -> list[str]:
     """Paints a scene; two prompts that the oracle knows."""
-    world = _world()
+    from isr_shapes import world
+
     drawn = world.draw_scene(np.random.default_rng(seed), world.TUNING)
     levels = np.rint(np.clip(world.render(drawn), 0, 1) * 255).astype(np.uint8)
     Image.fromarray(levels).save(path)
     kind = drawn.shape(0).kind
     hue = next(h for h in world.HUES if world.hue_gap(h, drawn.shape(0).paint.name) > world.MIN_CHANGE)
     return [f"make the {kind} {hue}", f"remove the {kind}"]
-
-
-def _world() -> Any:
-    import importlib
-
-    folder = str(ROOT / "examples" / "shapes")
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    return importlib.import_module("world")

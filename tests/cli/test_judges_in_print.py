@@ -76,6 +76,10 @@ TEXTS: dict[str, Callable[[Path], str]] = {
     "page": _page,
     "runs": lambda r: isr("runs", r / "e"),
     "agree": lambda r: isr("agree", "--labels", r / "labels.csv", "--judge", r / "e.isr"),
+    "compare": lambda r: isr("compare", r / "e.isr"),
+    "verify": lambda r: isr("verify", r / "e.zip"),
+    "report of a bundle": lambda r: isr("report", r / "e.zip", "--methods"),
+    "comparison in LaTeX": lambda r: isr("compare", r / "e.isr", "--latex"),
     "calibrate": lambda r: isr("calibrate", r / "e.isr", "--labels", r / "labels.csv", "--design", "random"),
 }
 

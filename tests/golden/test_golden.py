@@ -47,6 +47,7 @@ CHANGES: tuple[tuple[str, str, str], ...] = (
         "plan", r"\.(rests_on\.factor|plans\[\d\]\.(images|answer|half_width|notes|notes\[\d\])): .*",
         "a pilot's variance is taken at an upper bound, and the interval is the shipped one",
     ),
+    ("compare*", r'\.judges: "\(absent\)" -> .*', "by whom the edits were judged"),
     ("compare*|agree", r'.*\.within: "\(absent\)" -> null', "no margin was asked for"),
     ("compare*|agree", r'.*\.open: "\(absent\)" -> .*', "what undecided pairs leave open"),
     ("compare-by", r'\.pooled: "\(absent\)" -> \[.*', "over groups like these; here why there is no such claim"),
