@@ -92,13 +92,17 @@ def names(kind: Kind) -> list[str]:
 
 def module_of(kind: Kind, name: str) -> ModuleType:
     """The module behind a name. Raises ``UsageError`` with the nearest names there are."""
+    _require_known(kind, name)
+    for entry in metadata.entry_points(group=f"sifm_ref.{kind}", name=name):
+        return import_module(entry.value.partition(":")[0])
+    return import_module(f"sifm_ref.{kind}.{name}")
+
+
+def _require_known(kind: Kind, name: str) -> None:
     if name not in names(kind):
         near = difflib.get_close_matches(name, names(kind), 1)
         hint = f"did you mean {near[0]}?" if near else "choose one of them"
         raise UsageError(f"{kind[:-1]}: expected one of {', '.join(names(kind))}; found {name!r}; {hint}")
-    for entry in metadata.entry_points(group=f"sifm_ref.{kind}", name=name):
-        return import_module(entry.value.partition(":")[0])
-    return import_module(f"sifm_ref.{kind}.{name}")
 
 
 def method(spec: str, preset: str = "", settings: Mapping[str, str] | None = None) -> Method:
@@ -108,6 +112,7 @@ def method(spec: str, preset: str = "", settings: Mapping[str, str] | None = Non
         module, code = _loaded(Path(path)), file_digest(Path(path))
         name = function
     else:
+        _require_known("methods", spec)  # which can be said on any machine
         require_torch()
         module, name, code = module_of("methods", spec), spec, ""
         function = next(
