@@ -22,9 +22,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 _AT_START = re.compile(r"^--([a-z][a-z0-9-]*)(?: ([^\n:]{1,200}))?(?=: |$)")
 _SHELL = r"\bisr [a-z]+(?: [A-Za-z_./]+)?(?: --[a-z][a-z0-9-]*)+"  # a command that is advised stays one
-_OPTION = re.compile(rf"({_SHELL})|(?<![\w'\"-])--([a-z][a-z0-9-]*)(?:[ =]([^\s,;)]+?)(?=[\s,;:)]|$))?")
+_OPTION = re.compile(
+    rf"({_SHELL})|(?<![\w'\"-])--([a-z][a-z0-9-]*)(?:[ =]([^\s,;)]+?)(?=[\s,;)]|:(?:\s|$)|$))?"
+)
 _VALUE = re.compile(
-    r"[A-Z][A-Z_=.]+|.*[0-9:/].*"
+    r"[A-Z][A-Z_=.]+|.*[0-9:/=].*"
 )  # after an option: a placeholder, a number, a path; no further word
 _ENDS = ("", "s", "es", "_file")
 _OTHERWISE = {"set": "sets", "json": "problems"}

@@ -25,6 +25,25 @@ _VARIANT = re.compile(r"\.([a-z0-9_]+)(-\d+-of-\d+)?\.safetensors$")
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "fp64": "float64"}
 
 
+SMALL = 128  # pixels: on pictures no larger, threads wait for each other longer than they work
+
+
+def bound_threads(threads: int) -> None:
+    """Lets torch use so many threads in this process; 0: as many as it takes by itself."""
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def threads_for(side: int, said: str | None) -> int:
+    """How many threads work on pictures whose longer side is ``side``: one on small ones, else torch's own choice (0).
+
+    said: ``OMP_NUM_THREADS``, which is the user's word and stands.
+    """
+    return 1 if side <= SMALL and not said else 0
+
+
 def adapter(name: str) -> type[Editor]:
     """The adapter behind a name. Raises ``UsageError`` if there is none."""
     require_torch()

@@ -93,12 +93,16 @@ def names(kind: Kind) -> list[str]:
 
 def module_of(kind: Kind, name: str) -> ModuleType:
     """The module behind a name. Raises ``UsageError`` with the nearest names there are."""
-    if name not in names(kind):
-        hint = did_you_mean(name, names(kind), "choose one of them")
-        raise UsageError(f"{kind[:-1]}: expected one of {', '.join(names(kind))}; found {name!r}; {hint}")
+    _require_known(kind, name)
     for entry in metadata.entry_points(group=f"sifm_ref.{kind}", name=name):
         return import_module(entry.value.partition(":")[0])
     return import_module(f"sifm_ref.{kind}.{name}")
+
+
+def _require_known(kind: Kind, name: str) -> None:
+    if name not in names(kind):
+        hint = did_you_mean(name, names(kind), "choose one of them")
+        raise UsageError(f"{kind[:-1]}: expected one of {', '.join(names(kind))}; found {name!r}; {hint}")
 
 
 def method(
@@ -117,6 +121,7 @@ def method(
         module, code = of_file(Path(path), "method")
         name = called or function
     else:
+        _require_known("methods", spec)  # which can be said on any machine
         require_torch()
         module, name, code = module_of("methods", spec), spec, ""
         function = next(

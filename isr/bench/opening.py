@@ -33,8 +33,8 @@ def default_out(file: Path, study: Study) -> Path:
 
 def open_bench(file: Path, out: Path | None, **asked: Any) -> Bench:
     """The study with its cells; nothing is computed or written. Raises ``IsrError`` with every problem of the file."""
-    require_torch()
     study = read_study(file, allow_code=bool(asked.get("allow_code")))
+    require_torch()  # the study's own errors first: they can be mended on any machine
     order = Order(file=file, out=out or default_out(file, study), **asked)
     marked = marks(study, order.root)
     found = plan(study, marked)

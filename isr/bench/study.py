@@ -17,7 +17,7 @@ from isr.bench.study_columns import column_problems
 from isr.bench.study_labels import StudyLabels, label_problems
 from isr.bench.study_metrics import FIELDS, metric_problems
 from isr.canonical import sha256_json
-from isr.errors import InputError, IsrError, Problem, UsageError
+from isr.errors import InputError, IsrError, MissingExtraError, Problem, UsageError
 from isr.judging.card_secrets import shown
 from isr.judging.cards import load_panel
 from isr.judging.field_errors import field_errors
@@ -186,7 +186,7 @@ def texts(values: Mapping[str, Value]) -> dict[str, str]:
 
 
 def read_study(path: Path, *, allow_code: bool = False) -> Study:
-    """The study in a file. Raises ``InputError`` with every problem of the file at once."""
+    """The study in a file. Raises ``InputError`` with all problems at once, then ``MissingExtraError`` for what this machine lacks."""
     try:
         raw = read_toml(path)
     except Unreadable as error:
@@ -196,9 +196,12 @@ def read_study(path: Path, *, allow_code: bool = False) -> Study:
     study, problems = _validated(raw, path.name)
     problems += [Problem(path.name, *said) for said in _crossed(raw, path.parent)]
     problems += [Problem(path.name, *said) for said in label_problems(raw.get("labels"), path.parent)]
-    problems += [Problem(path.name, *said) for said in _methods(raw, path.parent, allow_code)]
+    told = list(_methods(raw, path.parent, allow_code))
+    problems += [Problem(path.name, *said) for said in told if not isinstance(said, MissingExtraError)]
     if problems or study is None:
         raise InputError(f"{path}: {len(problems)} problem(s); nothing was done", problems)
+    if lacking := [said for said in told if isinstance(said, MissingExtraError)]:
+        raise lacking[0]  # no fault of the study
     return study
 
 
@@ -320,7 +323,7 @@ def _image_problems(raw: Any, root: Path) -> Iterator[Said]:
         yield "images.prompts", "a file", shown(prompts), "correct the path (from the study file)"
 
 
-def _methods(raw: Mapping[str, Any], root: Path, allow_code: bool) -> Iterator[Said]:
+def _methods(raw: Mapping[str, Any], root: Path, allow_code: bool) -> Iterator[Said | MissingExtraError]:
     """What ``sifm_ref`` and the judges say to names and settings; nothing is loaded but their modules."""
     treatments: dict[tuple[str, ...], str] = {}
     editors = [e for _, e in _sound(raw.get("editors"), EditorPart)]
@@ -344,10 +347,14 @@ def _methods(raw: Mapping[str, Any], root: Path, allow_code: bool) -> Iterator[S
         yield from _tried(f"judges.{place}", partial(_try_judge, judge, root), judge.set)
 
 
-def _tried(field: str, attempt: Callable[[], None], settings: Mapping[str, Value] = {}) -> Iterator[Said]:
+def _tried(
+    field: str, attempt: Callable[[], None], settings: Mapping[str, Value] = {}
+) -> Iterator[Said | MissingExtraError]:
     """``settings``: whose values, which may be keys, are not repeated."""
     try:
         attempt()
+    except MissingExtraError as error:
+        yield error
     except IsrError as error:
         said = " ".join(str(error).split())
         for value in sorted(texts(settings).values(), key=len, reverse=True):
@@ -408,7 +415,7 @@ def _try_editor(editor: EditorPart, root: Path) -> None:
         raise UsageError(f"{found} only edits: its steps cannot be differentiated; give surrogate = false")
 
 
-def _purifier_problems(where: str, specs: Any) -> Iterator[Said]:
+def _purifier_problems(where: str, specs: Any) -> Iterator[Said | MissingExtraError]:
     """What cannot be carried out, and what is the same purifier in two spellings: its edits would be one file."""
     seen: dict[str, str] = {}
     for spec in specs if isinstance(specs, list | tuple) else ():

@@ -27,7 +27,7 @@ from isr.errors import InputError, IsrError
 from sifm_ref import editing, immunizing
 from sifm_ref.budget import Budget
 from sifm_ref.editor import Editor, Memory, Settings, WhiteBox
-from sifm_ref.loading import load
+from sifm_ref.loading import bound_threads, load
 from sifm_ref.pictures import Picture, Resize
 from sifm_ref.registry import method, purifier
 from sifm_ref.units import Prompt
@@ -171,8 +171,7 @@ class _Editors:
     def _load(self, wanted: Loading) -> Editor:
         import torch
 
-        if self._threads:
-            torch.set_num_threads(self._threads)
+        bound_threads(self._threads)
         memory = Memory(wanted.timestep_batch, wanted.checkpoint)
         device = place(wanted.device, self._number, torch.cuda.device_count())
         settings = Settings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isr.cli._progress import LINE_EVERY_S, _duration
+from isr.cli._progress import NowAndThen, _duration
 from isr.edits.columns import splits
 from isr.errors import UsageError
 from isr.files import files_below
+from isr.text import plain
 
 if TYPE_CHECKING:
     from isr.cli import edit, immunize
@@ -24,32 +26,37 @@ if TYPE_CHECKING:
     from sifm_ref.registry import Method
     from sifm_ref.units import Prompt
 
+STEP_EVERY_S = 0.2
 MAX_DIGITS = 100  # of a whole number on the command line; seeds have up to 20, and their own bound
 
 
 class Meter:
-    """Progress of images or edits: done, rate, time left, memory. On a terminal one line that is written over."""
+    """Progress of images or edits: done, rate, time left, memory.
+
+    On a terminal one line that is written over; elsewhere a line now and then. The last line is the final one.
+    """
 
     def __init__(self, what: str, quiet: bool) -> None:
         self._what, self._quiet = what, quiet
         self._tty = sys.stderr.isatty()
-        self._began = self._said = time.monotonic()
+        self._lines = NowAndThen()
+        self._began = self._drawn = time.monotonic()
+        self._open = False  # whether a line on the terminal waits to be written over
         self.fresh = self.there = 0
         self.seconds: list[float] = []
         self.peak = 0
-        self._step = ""
 
     def stage(self, text: str) -> None:
         """Says what begins."""
+        self.close()
         if not self._quiet:
-            click.echo(f"isr: {text}", err=True)
-        self._began = self._said = time.monotonic()
+            self._lines.say(text)
+        self._began = time.monotonic()
 
     def step(self, text: str) -> None:
-        """What happens within one result; shown now and then."""
-        self._step = text
-        if time.monotonic() - self._said > (0.2 if self._tty else LINE_EVERY_S):
-            self._show(text)
+        """What happens within one result; shown now and then, and never last."""
+        if time.monotonic() - self._drawn > STEP_EVERY_S:
+            self._show(text, passing=True)
 
     def done(self, name: str, number: int, total: int, seconds: float, peak: int, fresh: bool) -> None:
         """One result is there. Images say their time and memory each; ``total`` is this process's."""
@@ -63,17 +70,25 @@ class Meter:
         rate = self.fresh / max(time.monotonic() - self._began, 1e-9)
         text = f"{number}/{total} {name}: {seconds:.1f} s"
         text += f", {peak / 2**30:.2f} GiB" if peak else ""
-        text += f"; {rate:.2f} {self._what}/s, {_duration(left)} left"
-        self._show(text, last=True)
+        text += f"; {rate:.2f} {self._what}/s"
+        self._show(f"{text}, {_duration(left)} left" if number < total else text)
 
-    def _show(self, text: str, last: bool = False) -> None:
-        self._said = time.monotonic()
+    def close(self) -> None:
+        """Ends the line that is shown; elsewhere says the last one, if it is not said yet."""
+        if self._open:
+            click.echo(err=True)
+        self._open = False
+        self._lines.flush()
+
+    def _show(self, text: str, passing: bool = False) -> None:
+        self._drawn = time.monotonic()
         if self._quiet:
             return
         if self._tty:
-            click.echo(f"\r\x1b[Kisr: {text}", err=True, nl=last)
+            self._open = True
+            click.echo(f"\r\x1b[Kisr: {plain(text)}", err=True, nl=False)
         else:
-            click.echo(f"isr: {text}", err=True)
+            self._lines.now_and_then(text, keep=not passing)
 
 
 def warn(text: str) -> None:
@@ -82,8 +97,8 @@ def warn(text: str) -> None:
 
 
 @contextmanager
-def interruptible(out: Path) -> Iterator[None]:
-    """Says how to go on if the block is interrupted; a request to terminate is an interruption."""
+def interruptible(out: Path, meter: Meter) -> Iterator[None]:
+    """Says how to go on if the block is interrupted; a request to terminate is an interruption. Ends what ``meter`` shows."""
     import signal
 
     def stop(number: int, frame: object) -> None:
@@ -100,6 +115,7 @@ def interruptible(out: Path) -> Iterator[None]:
         raise SystemExit(130) from None
     finally:
         signal.signal(signal.SIGTERM, before)
+        meter.close()
 
 
 def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
@@ -207,6 +223,7 @@ def run(o: immunize.Options, editor: str, out: Path) -> None:
     from sifm_ref.editor import WhiteBox
     from sifm_ref.immunizing import Done, Job, Step
     from sifm_ref.immunizing import immunize as protect
+    from sifm_ref.loading import bound_threads, threads_for
     from sifm_ref.pictures import Resize, find_pictures, passed_over
     from sifm_ref.registry import require_torch
     from sifm_ref.units import prompts_for
@@ -225,6 +242,8 @@ def run(o: immunize.Options, editor: str, out: Path) -> None:
     if o.batch < 1:
         raise UsageError(f"--batch: expected at least 1; found {o.batch}")
     meter = Meter("images", o.quiet)
+    longest = o.resolution if o.resize != "keep" else max(max(p.size) for p in pictures)
+    bound_threads(threads_for(longest, os.environ.get("OMP_NUM_THREADS")))
     opened = _surrogate(o, editor, meter)
     if not isinstance(opened, WhiteBox):
         raise UsageError(f"--editor {editor}: expected one whose steps can be differentiated; it only edits")
@@ -255,7 +274,7 @@ def run(o: immunize.Options, editor: str, out: Path) -> None:
             str(done.row["image_id"]), done.number, done.total, done.seconds, done.peak_bytes, done.fresh
         )
 
-    with interruptible(out):
+    with interruptible(out, meter):
         there = protect(job, opened, on_image=on_image, on_step=on_step, on_note=warn)
     _say(out, there, meter, o.as_json, f"isr edit {out} --editor ... --prompts prompts.csv --out edits/")
 
@@ -346,7 +365,7 @@ def run_edit(o: edit.Options) -> None:
     def on_edit(done: Done) -> None:
         meter.done(str(done.row["edit_id"]), done.number, done.total, done.seconds, 0, done.fresh)
 
-    with interruptible(o.out):
+    with interruptible(o.out, meter):
         there = make(job, opened, on_edit=on_edit, on_note=warn)
     whole = (o.out / "metadata.jsonl").is_file()
     then = (

@@ -115,11 +115,13 @@ class NowAndThen:
         self._kept = ""
         click.echo(f"isr: {text}", err=True)
 
-    def now_and_then(self, text: str) -> None:
-        """A line where the last one was long ago; else it is kept for ``flush``."""
+    def now_and_then(self, text: str, *, keep: bool = True) -> None:
+        """A line where the last one was long ago; else it is kept for ``flush``, unless it says nothing of the end."""
         if time.monotonic() - self._said >= LINE_EVERY_S:
+            kept = "" if keep else self._kept
             self.say(text)
-        else:
+            self._kept = kept
+        elif keep:
             self._kept = text
 
     def flush(self) -> None:

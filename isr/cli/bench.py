@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -198,17 +197,15 @@ class _Lines(_Nothing):
     """For logs: a line when something begins and every quarter of a minute."""
 
     def __init__(self) -> None:
-        self._said = time.monotonic()
+        from isr.cli._progress import NowAndThen
+
+        self._lines = NowAndThen()
 
     def say(self, text: str) -> None:
-        click.echo(f"isr: {text}", err=True)
-        self._said = time.monotonic()
+        self._lines.say(text)
 
     def now_and_then(self, text: str) -> None:
-        from isr.cli._progress import LINE_EVERY_S
-
-        if time.monotonic() - self._said >= LINE_EVERY_S:
-            self.say(text)
+        self._lines.now_and_then(text)
 
     def update(self, board: Board) -> None:
         self.now_and_then(f"{line(board)}; {board.detail}".rstrip("; "))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 pytest.importorskip("torch", reason="needs isr-eval[sifm]")
 pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
 
-from isr.bench.opening import marks
+from isr.bench.opening import marks, open_bench
 from isr.bench.study import EditorPart, MethodPart, Study, pairs_of, read_study, text_of
-from isr.errors import InputError
+from isr.errors import InputError, MissingExtraError
 
 GOOD = """
 name = "s"
@@ -55,6 +55,31 @@ def test_a_good_study(folder: Path) -> None:
     before = study.digest
     (folder / "study.toml").write_text("# a remark\n" + GOOD)
     assert read_study(folder / "study.toml").digest == before
+
+
+def test_a_studys_own_errors_come_before_what_the_machine_lacks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where torch is missing a study can still be mended; a whole one is then told of the extra, once."""
+
+    def lacking() -> None:
+        raise MissingExtraError("sifm_ref: expected torch; found none; pip install 'isr-eval[sifm]'")
+
+    monkeypatch.setattr("sifm_ref.registry.require_torch", lacking)
+    monkeypatch.setattr("isr.bench.opening.require_torch", lacking)
+    text = GOOD.replace('method = "noise"', 'method = "noize"').replace(
+        "resolution = 64", "resolution = 64\nfoldr = 1"
+    )
+    (key, method) = problems(folder, text)
+    assert key.startswith("images.foldr: ")
+    assert method.startswith("methods.0: ")
+    assert "did you mean noise?" in method
+    assert "torch" not in key + method
+    with pytest.raises(InputError, match="2 problem"):
+        open_bench(folder / "study.toml", None)
+    (folder / "study.toml").write_text(GOOD)
+    with pytest.raises(MissingExtraError, match=r"isr-eval\[sifm\]"):
+        open_bench(folder / "study.toml", None)
 
 
 KEY = "CANARY0123456789abcdef0123456789ab"  # of no host's form, and shorter than a digest

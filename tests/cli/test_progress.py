@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from isr.cli import _progress
+from isr.cli._immunizing import Meter
 from isr.cli._progress import NowAndThen, line, watching
 from isr.errors import TransportError
 from isr.judging.progress import Progress
@@ -125,3 +126,43 @@ def test_a_dead_server_is_told_once_at_first_contact(tmp_path: Path, card: Calla
     )
     assert len([one for one in said if f"nothing was ever answered at {server.base_url}" in one]) == 1
     assert len(said) < 12  # not a line for every request
+
+
+def metered(monkeypatch: pytest.MonkeyPatch, results: int, quiet: bool = False, fresh: int = 0) -> None:
+    """A meter that is told of results, of which one comes every second after two steps; the first ``fresh`` were there."""
+    clock = [0.0]
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: clock[0])
+    meter = Meter("edits", quiet)
+    meter.stage("editing with painter")
+    for n in range(1, results + 1):
+        for step in (1, 2):
+            clock[0] += 0.5
+            meter.step(f"step {step}")
+        meter.done(f"e{n}", n, results, 1.0, 0, fresh=n > fresh)
+    meter.close()
+    meter.close()
+
+
+def test_a_meter_says_a_line_now_and_then_and_the_last_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metered(monkeypatch, 40)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "isr: editing with painter"
+    assert len(said) <= 1 + 40 // 15 + 1  # 40 seconds, not 40 lines
+    assert said[-1] == "isr: 40/40 e40: 1.0 s; 1.00 edits/s"
+    metered(monkeypatch, 3)
+    assert capsys.readouterr().err.splitlines()[1:] == ["isr: 3/3 e3: 1.0 s; 1.00 edits/s"]
+    metered(monkeypatch, 3, quiet=True)
+    metered(monkeypatch, 3, fresh=3)  # nothing was made
+    assert capsys.readouterr().err == "isr: editing with painter\n"
+
+
+def test_a_meter_on_a_terminal_writes_one_line_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    metered(monkeypatch, 40)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 2  # what begins, and the end of the line
+    assert said.rstrip("\n").split("\r\x1b[K")[-1] == "isr: 40/40 e40: 1.0 s; 1.00 edits/s"

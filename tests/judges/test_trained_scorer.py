@@ -230,7 +230,7 @@ def test_a_checkpoint_that_is_no_such_scorer(
 )
 def test_other_rubrics_are_refused(model: Path, tmp_path: Path, rubrics: tuple[str, str]) -> None:
     make_directory(tmp_path / "edits", images=1, prompts=1, size=40, controls=False)
-    with pytest.raises(JudgeError, match="use --rubric scorer-semantic/v1 --rubric scorer-perceptual/v1"):
+    with pytest.raises(JudgeError, match="use rubrics=scorer-semantic/v1 rubrics=scorer-perceptual/v1"):
         isr.score(
             tmp_path / "edits", judge=write_card(tmp_path, model), rubrics=rubrics, out=tmp_path / "out"
         )

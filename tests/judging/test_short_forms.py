@@ -214,6 +214,6 @@ def test_a_dry_run_counts_for_a_short_form(tmp_path: Path) -> None:
 
 
 def test_a_bare_host_spends_nothing_and_reads_nothing(tmp_path: Path) -> None:
-    with pytest.raises(CardError, match="--judge ollama:MODEL"):
+    with pytest.raises(CardError, match="judge=ollama:MODEL"):
         asyncio.run(isr.ascore(tmp_path / "none", judge="ollama"))
     assert not list(tmp_path.iterdir())
