@@ -12,7 +12,7 @@ from isr import text
 from isr.cli._labels import labels_of, meaning_options
 from isr.signature import Signature
 
-OF_LABELS = ("words", "columns", "prefixes")
+OF_LABELS = ("words", "columns", "prefixes", "key")
 
 if TYPE_CHECKING:
     from isr.scoring.comparison import Choice, Comparison, Confirmed
@@ -112,7 +112,7 @@ def command(
     files = options["label_files"]
     if not files and any(options[name] for name in OF_LABELS):
         raise UsageError(
-            "isr compare: --words, --columns and --rater-prefix are of labels: expected --labels; found none"
+            "isr compare: --words, --columns, --rater-prefix and --key are of labels: expected --labels; found none"
         )
     names = (
         "design",
