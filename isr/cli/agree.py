@@ -30,7 +30,7 @@ _PATH = click.Path(path_type=Path)
 @verdict_options
 @click.option(
     "--judge", "judges", multiple=True, type=_PATH, metavar="PATH",
-    help="A run's folder, an answer store (.db), recorded answers (.jsonl), or a table of verdicts (.csv).",
+    help="A run's folder or bundle, an answer store (.db) or its export, recorded answers (.jsonl), or a table of verdicts.",
 )  # fmt: skip
 @click.option(
     "--rubric",

@@ -91,7 +91,7 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Compare every treatment in the results' folders RUN... with every other.
+    """Compare every treatment in the results' folders, or bundles, RUN... with every other.
 
     Differences are paired on units (image, prompt, editor, seed, purifier), never on file names; intervals and
     tests are clustered on the image; p-values are adjusted by Holm over the family of pairs. The runs must have
