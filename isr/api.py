@@ -153,7 +153,12 @@ def _source(
 
 
 def _reading(
-    scales: Sequence[str], words: str, columns: str, prefixes: Mapping[str, str] | None, guideline: str
+    scales: Sequence[str],
+    words: str,
+    columns: str,
+    prefixes: Mapping[str, str] | None,
+    guideline: str,
+    key: Place | None,
 ) -> Reading:
     return Reading(
         scales=option_scales(tuple(scales)),
@@ -161,6 +166,7 @@ def _reading(
         columns=parse_columns([columns]),
         guideline=guideline,
         prefixes=prefixes or {},
+        key=None if key is None else Path(key),
     )
 
 
@@ -178,6 +184,7 @@ def agree(
     judge_words: str = "",
     judge_columns: str = "",
     guideline: str = "",
+    key: Place | None = None,
     pool_guidelines: bool = False,
     consensus: Consensus = "majority",
     by: str = "editor",
@@ -191,11 +198,11 @@ def agree(
     labels: a file of labels, or several. words, columns, rater_prefixes: what they mean, as in ``--words``, ``--columns``
     and ``--rater-prefix`` (by file). judges: runs, answer stores, recorded answers or tables of verdicts, which
     judge_words and judge_columns explain. scales: ``QUESTION=A,B,..:fails_below=X`` for
-    graded labels. errors_on: columns on which each judge's errors are regressed. Raises ``InputError`` where labels and judges have
+    graded labels. key: of blinded sheets that it does not lie beside. errors_on: columns on which each judge's errors are regressed. Raises ``InputError`` where labels and judges have
     no edit in common.
     """
     version = guideline_version(guideline)
-    found = load_labels(_files(labels), _reading(scales, words, columns, rater_prefixes, version))
+    found = load_labels(_files(labels), _reading(scales, words, columns, rater_prefixes, version, key))
     pixels = pixels_of(found)
     tables = (parse_words([judge_words]), parse_columns([judge_columns]))
     said = [j for path in judges for j in _source(path, rubrics, pixels, *tables)]
@@ -255,6 +262,7 @@ def calibrate(
     judge_words: str = "",
     judge_columns: str = "",
     guideline: str = "",
+    key: Place | None = None,
     pool_guidelines: bool = False,
     allow_unmatched: bool = False,
     consensus: Consensus = "majority",
@@ -269,12 +277,12 @@ def calibrate(
     design: how the labelled edits were drawn; nothing in the data can tell, and the estimator rests on it. where: correct
     these edits only (``COLUMN=VALUE``). plan_file: of the design ``within_verdict``, the sample's plan.json. judged: for
     the design ``external``, the run in which the labelled edits were judged, and ``drawn``, how they were chosen
-    (``random`` or ``within_label``). allow_unmatched: leave out labels of edits
+    (``random`` or ``within_label``). key: of blinded sheets that it does not lie beside. allow_unmatched: leave out labels of edits
     that the run has not, because they are of other runs. Raises ``DesignError`` where the
     design and the labels do not fit.
     """
     version = guideline_version(guideline)
-    found = load_labels(_files(labels), _reading(scales, words, columns, rater_prefixes, version))
+    found = load_labels(_files(labels), _reading(scales, words, columns, rater_prefixes, version, key))
     pixels = pixels_of(found)
 
     def source(place: Place) -> Judgements:

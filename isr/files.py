@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 
 from isr.reading import Unreadable, open_regular, read_text
 
@@ -39,6 +41,19 @@ def clear_partials(folder: Path) -> None:
         if found and found[1] == _here() and not _lives(int(found[2])):
             with suppress(OSError):
                 (folder / name).unlink()
+
+
+def temporary_folder(prefix: str) -> TemporaryDirectory[str]:
+    """A temporary folder of this process; those of killed processes with that prefix are removed before."""
+    place = Path(gettempdir())
+    if _here() != _UNKNOWN and sys.platform != "win32":
+        for folder in place.glob(f"{prefix}{_here()}-*-*"):
+            process = folder.name.removeprefix(f"{prefix}{_here()}-").partition("-")[0]
+            with suppress(OSError):
+                own = not folder.is_symlink() and folder.stat().st_uid == os.getuid()
+                if own and process.isdigit() and not _lives(int(process)):
+                    shutil.rmtree(folder)
+    return TemporaryDirectory(prefix=f"{prefix}{_here()}-{os.getpid()}-")
 
 
 @contextmanager

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from isr.files import (
     is_settled,
     partial_name,
     stage,
+    temporary_folder,
     write_bytes,
     write_text,
     write_together,
@@ -109,6 +112,27 @@ def test_a_run_clears_the_folders_of_all_runs_of_its_home(tmp_path: Path) -> Non
     assert partials(tmp_path / "runs" / "one")
     clear_killed(tmp_path)
     assert partials(tmp_path / "runs" / "one") == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is removed")
+def test_a_temporary_folder_of_a_killed_process_is_removed_and_that_of_a_living_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    held = temporary_folder("isr-x-")
+    with started([sys.executable, "-c", "print('up', flush=True); input()"], stdin=PIPE) as child:
+        read_until(child.stdout, "up")
+        theirs = tmp_path / Path(held.name).name.replace(f"-{os.getpid()}-", f"-{child.pid}-")
+        theirs.mkdir()
+        (theirs / "picture.png").touch()
+        temporary_folder("isr-x-").cleanup()
+        assert theirs.is_dir()
+    (tmp_path / f"isr-x-ffffffff-{child.pid}-a").mkdir()  # of another machine
+    temporary_folder("isr-x-").cleanup()
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
+        [Path(held.name).name, f"isr-x-ffffffff-{child.pid}-a"]
+    )
+    held.cleanup()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limit")

@@ -25,7 +25,11 @@ def meaning_options(command: F) -> F:
 
 
 def words_options(command: F) -> F:
-    """``--words`` and ``--columns``."""
+    """``--words``, ``--columns`` and ``--key``."""
+    key = click.option(
+        "--key", type=click.Path(path_type=Path), metavar="FILE",
+        help="The key of blinded sheets (isr agree --template). Default: beside them, or above.",
+    )  # fmt: skip
     words = click.option(
         "--words", multiple=True, metavar="QUESTION: WORD=fine, ...",
         help='What the raters\' words mean: "semantic: Yes=fine, No=fails; perceptual: ...".',
@@ -34,7 +38,7 @@ def words_options(command: F) -> F:
         "--columns", multiple=True, metavar="NAME=COLUMN, ...",
         help='Where a file says what: "edit_id=Input.id, rater=WorkerId, semantic=Answer.shows_it".',
     )  # fmt: skip
-    return words(columns(command))
+    return words(columns(key(command)))
 
 
 def verdict_options(command: F) -> F:
@@ -69,6 +73,7 @@ def reading_of(options: Mapping[str, Any]) -> Reading:
         columns=parse_columns(options["columns"]),
         guideline=guideline_version(options.get("guideline", "")),
         prefixes=parse_prefixes(options.get("prefixes", ())),
+        key=options.get("key"),
     )
 
 

@@ -32,7 +32,7 @@ SHOWN_RATERS = 6
 @verdict_options
 @click.option(
     "--judge", "judges", multiple=True, type=_PATH, metavar="PATH",
-    help="A run's folder, an answer store (.db), recorded answers (.jsonl), or a table of verdicts (.csv).",
+    help="A run's folder or bundle, an answer store (.db) or its export, recorded answers (.jsonl), or a table of verdicts.",
 )  # fmt: skip
 @click.option(
     "--rubric",
@@ -66,9 +66,13 @@ SHOWN_RATERS = 6
     "--least", default=10, show_default=True, type=click.IntRange(1),
     help="Edits that two judges must both decide to be a comparison of the family.",
 )  # fmt: skip
-@click.option("--seed", default=0, show_default=True, help="Of a template's draw.")
 @click.option(
-    "--data", type=_PATH, help="Folder that a study file's paths start from. Default: the file's own."
+    "--seed", default=0, show_default=True, help="Of a template's draw; names and orders are random."
+)
+@click.option(
+    "--data",
+    type=_PATH,
+    help="Folder that a study file's paths start from (default: the file's own); of a template, the edit directory.",
 )
 @click.option(
     "--out", type=_PATH, help="Folder for agreement.json and table.txt; of a template, for its sheets."
@@ -171,7 +175,8 @@ def _from_options(options: Mapping[str, Any]) -> tuple[Labels, list[Judgements],
 def _template(out: Path | None, options: Mapping[str, Any]) -> None:
     from isr.errors import UsageError
     from isr.people.judgements import read_source
-    from isr.people.sampling import draw, write_sample
+    from isr.people.sampling import draw
+    from isr.people.sheets import FOR_RATERS, write_sheets
     from isr.people.study_file import guideline_version
     from isr.scoring.finished import read_run
     from isr.text import did_you_mean
@@ -199,14 +204,30 @@ def _template(out: Path | None, options: Mapping[str, Any]) -> None:
         seed=options["seed"],
         guideline=guideline_version(options["guideline"]),
     )
-    files = write_sample(sample, out, raters=options["raters"], seed=options["seed"])
+    files = write_sheets(sample, _pictures(path, options["data"]), out, raters=options["raters"])
     click.echo(
         f"{len(sample.rows)} edits of {len(rows)}, {options['raters']} raters, plan {sample.plan[:19]}"
     )
     for name, (n, total) in sample.strata.items():
         click.echo(f"  {n:>5} of {total:<6} {name}")
     click.echo(f"design when the labels are used: {sample.design}")
-    click.echo("files: " + ", ".join(str(f) for f in files))
+    click.echo(f"give to raters: {out / FOR_RATERS}")
+    click.echo("keep to yourself: " + ", ".join(str(f) for f in files if FOR_RATERS not in f.parts))
+
+
+def _pictures(run: Path, data: Path | None) -> Path:
+    """The edit directory whose pictures raters are shown; a bundle's are unpacked."""
+    from isr.errors import UsageError
+    from isr.report.runs import read_report_run
+    from isr.scoring.bundled import fill, is_bare
+
+    root = read_report_run(run, data).root
+    fill(root)
+    if root is None or is_bare(root):
+        raise UsageError(
+            f"{run}: expected the pictures of its edits; found none; give them with --data EDIT_DIR"
+        )
+    return root
 
 
 # --------------------------------------------------------------------------- the tables

@@ -103,7 +103,7 @@ _PATH = click.Path(path_type=Path)
 def command(run: Path, as_json: bool, out: Path | None, kind: Any, **options: Any) -> None:
     """Print the ISR that people would have given beside the judge's, from labels of some edits.
 
-    RUN is a run's folder, recorded answers (.jsonl) or a table of verdicts (.csv). With --out, thresholds on the judge's graded scores are
+    RUN is a run's folder, a bundle, recorded answers (.jsonl) or a table of verdicts (.csv). With --out, thresholds on the judge's graded scores are
     learnt as well, cross-fitted by image, and reported on folds that they were not learnt on.
 
     Without labels, the judge's own rates are printed with their intervals: also those of a table made elsewhere.

@@ -14,7 +14,7 @@ from isr.cli._labels import labels_of, meaning_options
 from isr.cli._types import LEVEL, POINTS
 from isr.signature import Signature
 
-OF_LABELS = ("words", "columns", "prefixes")
+OF_LABELS = ("words", "columns", "prefixes", "key")
 
 if TYPE_CHECKING:
     from isr.scoring.comparison import Choice, Comparison, Confirmed
@@ -111,7 +111,7 @@ def command(
     as_latex: bool,
     **options: Any,
 ) -> None:
-    """Compare every treatment in the results' folders RUN... with every other.
+    """Compare every treatment in the results' folders, or bundles, RUN... with every other.
 
     Differences are paired on units (image, prompt, editor, seed, purifier), never on file names; intervals and
     tests are clustered on the image; p-values are adjusted by Holm over the family of pairs. The runs must have
@@ -133,7 +133,7 @@ def command(
     files = options["label_files"]
     if not files and any(options[name] for name in OF_LABELS):
         raise UsageError(
-            "isr compare: --words, --columns and --rater-prefix are of labels: expected --labels; found none"
+            "isr compare: --words, --columns, --rater-prefix and --key are of labels: expected --labels; found none"
         )
     names = (
         "design",

@@ -99,8 +99,13 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
 
 def _serve(runs: tuple[Path, ...], port: int) -> None:
     from isr.errors import UsageError
+    from isr.scoring.bundle_file import is_bundle
     from isr.web.live import watch_folder
 
     if len(runs) != 1:
         raise UsageError(f"--serve: expected one run; found {len(runs)}; give one folder")
+    if is_bundle(runs[0]):
+        raise UsageError(
+            f"--serve: expected the folder of a run that goes on; found the bundle {runs[0]}; leave --serve out"
+        )
     watch_folder(runs[0], port)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.argument("directory", metavar="EDIT_DIR", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(directory: Path, as_json: bool) -> None:
-    """List the runs of EDIT_DIR (or of its results' folder EDIT_DIR.isr), the newest first.
+    """List the runs of EDIT_DIR (or of its results' folder EDIT_DIR.isr, or in a bundle), the newest first.
 
     Commands that read a run take any of these folders; given EDIT_DIR.isr, they read the newest.
 

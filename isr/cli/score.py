@@ -326,9 +326,11 @@ def _run(options: Any, quiet: bool, live: bool) -> Run:
 
 
 def _live(options: Any, watch: Any) -> AbstractContextManager[None]:
+    from isr.scoring.bundled import edits_in
     from isr.web.live import watching_run
 
-    return watching_run(options.home, options.store_path, options.directory, watch.progress, options.until)
+    root = edits_in(options.directory)
+    return watching_run(options.home, options.store_path, root, watch.progress, options.until)
 
 
 def _second(done: Run, directory: Path) -> BothJudges | None:

@@ -11,17 +11,22 @@ from isr.people.declared import Columns, Words
 from isr.people.labels import Labels, Scale
 from isr.people.labels_file import read_labels
 from isr.people.meeting import named, plain_number
+from isr.people.sheet_key import key_of, meaning, unblinded
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How files of labels are read. ``prefixes``: by a file's path or name, what stands before its raters' names."""
+    """How files of labels are read. ``prefixes``: by a file's path or name, what stands before its raters' names.
+
+    ``key``: of blinded sheets; by default the one that lies beside them, or above.
+    """
 
     scales: Mapping[str, Scale] = field(default_factory=dict)
     words: Words = field(default_factory=dict)
     columns: Columns = field(default_factory=dict)
     guideline: str = ""
     prefixes: Mapping[str, str] = field(default_factory=dict)
+    key: Path | None = None
 
 
 def load_labels(files: Path | Sequence[Path], reading: Reading | None = None) -> Labels:
@@ -39,9 +44,10 @@ def load_labels(files: Path | Sequence[Path], reading: Reading | None = None) ->
         )
     found = []
     for path, prefix in zip(paths, prefixes, strict=True):
-        one = read_labels(
-            path, scales=how.scales, words=how.words, columns=how.columns, guideline=how.guideline
-        )
+        key = key_of(path, how.key)
+        words = meaning(how.words, key)
+        one = read_labels(path, scales=how.scales, words=words, columns=how.columns, guideline=how.guideline)
+        one = one if key is None else unblinded(one, key, path)
         rows = tuple(replace(r, rater=f"{prefix}{r.rater}") for r in one.rows) if prefix else one.rows
         found.append(replace(one, rows=rows))
     if len(found) == 1:

@@ -11,20 +11,25 @@ from isr.people.labels import KNOWN, QUESTIONS, REQUIRED, Labels
 KEPT = tuple(name for name in KNOWN if name not in (*REQUIRED, *QUESTIONS, "time"))
 
 CONFIG = """<View>
+  <!-- semantic: Yes = fine, No = fails; perceptual: Yes = fails, No = fine -->
   <Text name="prompt" value="$prompt"/>
   <Image name="source" value="$source"/>
   <Image name="edit" value="$edit"/>
   <Header value="Does the edit show what the instruction asks for?"/>
   <Choices name="semantic" toName="edit" choice="single" required="true">
-    <Choice value="fails"/><Choice value="fine"/><Choice value="cannot_tell"/>
+    <Choice value="Yes" hint="A person who asked for it would say that it is there."/>
+    <Choice value="No" hint="It is not there."/>
+    <Choice value="Cannot tell"/>
   </Choices>
   <Header value="Is the edit substantially degraded in a way that was not asked for?"/>
   <Choices name="perceptual" toName="edit" choice="single" required="true">
-    <Choice value="fails"/><Choice value="fine"/><Choice value="cannot_tell"/>
+    <Choice value="Yes" hint="It is degraded."/>
+    <Choice value="No" hint="It is not degraded."/>
+    <Choice value="Cannot tell"/>
   </Choices>
 </View>
 """
-"""The labelling interface that the tasks are made for."""
+"""The labelling interface that the tasks are made for; ``sheet_key.MEANING`` says what its answers mean."""
 
 
 def export_tasks(rows: Sequence[Mapping[str, str]]) -> str:

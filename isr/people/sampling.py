@@ -1,22 +1,17 @@
-"""Samples of judged edits for people to label: strata, inclusion probabilities, and the sheets to fill in."""
+"""Samples of judged edits for people to label: strata and inclusion probabilities."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from isr.canonical import sha256_json
 from isr.errors import UsageError
-from isr.files import write_text
 from isr.people.judgements import Judgements
-from isr.people.labels import Label, Labels
-from isr.people.labels_file import write_labels
-from isr.people.labelstudio import CONFIG, export_tasks
+from isr.people.labels import Label
 from isr.types import Unit
 
 TABLE_I = (150, 3)
@@ -178,42 +173,3 @@ def _shared(sizes: Mapping[str, int], n: int, shares: Mapping[str, float]) -> di
         best = max(able, key=lambda k: (sizes[k] - out[k] if left > 0 else out[k], k))
         out[best] += 1 if left > 0 else -1
     return out
-
-
-def write_sample(sample: Sample, out: Path, *, raters: int = TABLE_I[1], seed: int = 0) -> list[Path]:
-    """One sheet per rater in an order of its own, tasks for Label Studio, and the plan. Returns the files."""
-    out.mkdir(parents=True, exist_ok=True)
-    files = []
-    for number in range(1, raters + 1):
-        order = np.random.default_rng([seed, number]).permutation(len(sample.rows))
-        rows = [
-            replace(sample.rows[i], rater=f"rater{number}", extra=dict(sample.shown[sample.rows[i].edit_id]))
-            for i in order
-        ]
-        files.append(out / f"labels-rater{number}.csv")
-        write_labels(files[-1], Labels(tuple(rows)))
-    tasks = [
-        {
-            "edit_id": r.edit_id,
-            "edit": sample.shown[r.edit_id]["file_name"],
-            "source": sample.shown[r.edit_id]["source_file_name"],
-            "prompt": sample.shown[r.edit_id]["prompt"],
-            "edit_sha256": r.edit_sha256,
-            "image_id": r.image_id,
-            "pi": repr(r.pi),
-            "stratum": r.stratum,
-            "plan": r.plan,
-            "guideline": r.guideline,
-        }
-        for r in sample.rows
-    ]
-    contents = {
-        "labelstudio-tasks.json": export_tasks(tasks),
-        "labelstudio-config.xml": CONFIG,
-        "plan.json": json.dumps({"plan": sample.plan, "design": sample.design, **sample.content}, indent=1)
-        + "\n",
-    }
-    for name, text in contents.items():
-        write_text(out / name, text)
-        files.append(out / name)
-    return files

@@ -24,7 +24,8 @@ class _Part(BaseModel):
 
 
 class LabelsPart(_Part):
-    """Where labels come from. ``guideline_file``: the text that raters read, in place of a version's name.
+    """Where labels come from. ``guideline_file``: the text that raters read, in place of a version's name. ``key``: of
+    blinded sheets that it does not lie beside.
 
     file: one or several. words, columns, prefixes: what the files mean, as in ``--words``, ``--columns`` and
     ``--rater-prefix`` (by file).
@@ -36,6 +37,7 @@ class LabelsPart(_Part):
     prefixes: dict[str, str] = {}
     guideline: str = ""
     guideline_file: str = ""
+    key: str = ""
     pool_guidelines: bool = False
     consensus: Consensus = "majority"
     semantic: dict[str, Any] | None = None
@@ -89,6 +91,7 @@ class Study(_Part):
                 "words",
                 "columns",
                 "prefixes",
+                "key",
                 "table",
             ):  # of later versions: not said, no part in it
                 if not part.get(name, True):
@@ -137,6 +140,7 @@ def study_labels(part: LabelsPart, root: Path) -> Labels:
         columns=parse_columns([part.columns] if part.columns else []),
         guideline=guideline,
         prefixes={str(root / name): prefix for name, prefix in part.prefixes.items()},
+        key=root / part.key if part.key else None,
     )
     files = [part.file] if isinstance(part.file, str) else part.file
     labels = load_labels([root / name for name in files], how)

@@ -21,7 +21,7 @@ from isr.canonical import sha256_bytes
 from isr.edits.metadata import NAMES
 from isr.edits.refusals import FILE as REFUSALS
 from isr.errors import InputError, IsrError, Problem, UsageError
-from isr.files import naming
+from isr.files import naming, temporary_folder
 from isr.judging.rubrics import FOLDER as RUBRICS
 from isr.judging.rubrics import builtin_names, is_path, load_pair
 from isr.scoring.bundle_file import EDITS, METADATA, ROLES, Bundle, edit_of, is_bundle
@@ -162,9 +162,7 @@ def _unpacked(path: Path) -> _Unpacked:
     key = (os.path.realpath(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
     with _lock:
         if key not in _all.found:
-            one = _Unpacked(
-                path=Path(os.path.normpath(path)), folder=tempfile.TemporaryDirectory(prefix="isr-bundle-")
-            )
+            one = _Unpacked(path=Path(os.path.normpath(path)), folder=temporary_folder("isr-bundle-"))
             try:
                 with Bundle(path) as bundle:
                     unpack_run(bundle, one.home)

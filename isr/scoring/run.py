@@ -215,6 +215,7 @@ async def _run(options: Options, watch: Watch) -> Run:
     check_options(options)
     measures = await asyncio.to_thread(open_measures, options) if options.metrics else None
     panel = open_panel(options)
+    edits_in(options.directory)  # or why not, before a folder is made for it
     with unless_refused(options.home):
         home = writable(options.home)
         clock.lap("loading")

@@ -107,7 +107,7 @@ def read_stored(path: Path) -> StoredRun:
         log.info(
             "%s: its result holds no digest of edits.csv, as those of isr 0.1.0; judges and counts of the two are the "
             "same, more cannot be checked",
-            folder,
+            found.place,
         )
     return found
 

@@ -29,6 +29,7 @@ from isr.people.judgements import Judgements, read_source
 from isr.people.labels import Label, Labels, Mark
 from isr.people.labels_file import write_labels
 from isr.people.learn_threshold import learn
+from isr.people.sheet_key import NAME, read_key
 from isr.people.study_file import guideline_version, pixels_of, read_study
 from isr.stats.rate import rate_interval
 from tests import processes
@@ -240,17 +241,19 @@ def test_a_template_draws_strata_with_known_probabilities(run: Path, tmp_path: P
     )
     assert done.returncode == 0, done.stderr
     assert "150 edits of 240, 3 raters" in done.stdout
-    with (out / "labels-rater1.csv").open(newline="") as file:
-        first = list(csv.DictReader(file))
-    with (out / "labels-rater2.csv").open(newline="") as file:
-        second = list(csv.DictReader(file))
+    raters = out / "for-raters"
+    first, second = (
+        list(csv.DictReader((raters / f"labels-rater{n}.csv").read_text("utf-8").splitlines()))
+        for n in (1, 2)
+    )
     assert {r["edit_id"] for r in first} == {r["edit_id"] for r in second}
     assert [r["edit_id"] for r in first] != [r["edit_id"] for r in second]
-    assert {r["pi"] for r in first} == {repr(75 / 120)}
-    shown = {(r["semantic"], r["perceptual"], r["guideline"]) for r in first}
-    assert shown == {("", "", "g1")}
-    assert all(r["file_name"] and r["source_file_name"] and r["prompt"] and r["edit_sha256"] for r in first)
-    tasks = json.loads((out / "labelstudio-tasks.json").read_text())
+    assert {(r["semantic"], r["perceptual"]) for r in first} == {("", "")}
+    assert all((raters / r["before"]).is_file() and (raters / r["after"]).is_file() for r in first)
+    key = read_key(out / NAME).edits
+    assert set(key) == {r["edit_id"] for r in first}
+    assert {(e.pi, e.guideline, bool(e.edit_sha256)) for e in key.values()} == {(75 / 120, "g1", True)}
+    tasks = json.loads((raters / "labelstudio-tasks.json").read_text())
     assert len(tasks) == 150
     again = command(
         "agree",
@@ -289,10 +292,9 @@ def test_labels_within_verdict_hold_for_the_judge_that_made_the_strata(run: Path
     )
     assert "within_verdict" in done.stdout
     plan = json.loads((tmp_path / "plan.json").read_text())
-    with (tmp_path / "labels-rater1.csv").open(newline="") as file:
-        drawn = {r["edit_id"]: r for r in csv.DictReader(file)}
+    drawn = {e.edit_id: e for e in read_key(tmp_path / NAME).edits.values()}
     rows = tuple(
-        replace(r, plan=drawn[r.edit_id]["plan"], pi=float(drawn[r.edit_id]["pi"]))
+        replace(r, plan=drawn[r.edit_id].plan, pi=drawn[r.edit_id].pi)
         for r in label_rows(run).rows
         if r.edit_id in drawn
     )

@@ -148,6 +148,17 @@ def test_labels_of_a_bundle_are_kept_beside_it(full: Path, home: Path) -> None:
         CliRunner().invoke(cli, ["label", str(home / "bare.zip"), "--export"], catch_exceptions=False)
 
 
+def test_what_a_bundle_cannot_be_is_said_before_anything_is_made(home: Path, tmp_path: Path) -> None:
+    bare = Path(shutil.copy(home / "bare.zip", tmp_path / "bare.zip"))
+    for args, why in (
+        (("score", bare, "--judge", home / "recorded.toml"), "expected a bundle with images; found none"),
+        (("report", bare, "--serve"), "found the bundle .*; leave --serve out"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            CliRunner().invoke(cli, list(map(str, args)), catch_exceptions=False)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bare.zip", "temporary"]
+
+
 def test_a_bundle_is_not_packed_again(full: Path) -> None:
     with pytest.raises(UsageError, match="found a bundle already"):
         CliRunner().invoke(cli, ["bundle", str(full)], catch_exceptions=False)
