@@ -236,7 +236,7 @@ def score_labels(
     each rater, and how far people agree. Raises ``InputError`` where labels meet no edit or are of other pictures,
     ``UsageError`` where edits were drawn with unequal probabilities.
     """
-    given = load_labels(_files(labels), _reading((), words, columns, rater_prefixes, ""))
+    given = load_labels(_files(labels), _reading((), words, columns, rater_prefixes, "", None))
     options = Options(
         directory=Path(directory), out=None if out is None else Path(out), by=tuple(by), level=level
     )

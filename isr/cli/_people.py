@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from isr.scoring.options import Options
     from isr.stats.rows import Interval
 
-OPTIONS = ("labels", "consensus", "pool_guidelines", "words", "columns", "prefixes")
+OPTIONS = ("labels", "consensus", "pool_guidelines", "words", "columns", "prefixes", "key")
 TAKEN = (
     "directory",
     "out",

@@ -34,7 +34,7 @@ REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to op
         "qualifications",
     ),
     selection=("limit", "skip_invalid", "accept"),
-    people=("labels", "consensus", "pool_guidelines", "words", "columns", "prefixes"),
+    people=("labels", "consensus", "pool_guidelines", "words", "columns", "prefixes", "key"),
     statistics=("by", "level", "interval", "prompts", "estimand", "until", "order_seed"),
     metric=("metrics", "lpips_weights", "dists_weights", "metric_models", "caption", "source_caption"),
     cost=("budget_usd", "dry_run"),

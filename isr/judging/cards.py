@@ -37,6 +37,7 @@ from isr.text import did_you_mean
 PANEL = "panel"
 RULES = ("strict", "majority", "any", "per_question")
 ENTRY_POINTS = "isr.judges"
+EXAMPLE = "ollama"  # a host, for messages
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
@@ -306,7 +307,7 @@ def _read(name_or_path: str) -> tuple[dict[str, Any], str, str]:
             ) from error
     else:
         host, model = parted(name_or_path)
-        text, name, where = _builtin_text(host), name_of(host, model), f"judge card {name_or_path}"
+        text, name, where = _builtin_text(host, model), name_of(host, model), f"judge card {name_or_path}"
     try:
         raw = toml_of(text, where)
         return filled(raw, host, model) if model else raw, name, where
@@ -314,7 +315,7 @@ def _read(name_or_path: str) -> tuple[dict[str, Any], str, str]:
         raise CardError(str(error)) from error
 
 
-def _builtin_text(name: str) -> str:
+def _builtin_text(name: str, model: str = "") -> str:
     if _NAME.match(name):
         file = resources.files("isr.judges").joinpath(f"{name}.toml")
         if file.is_file():
@@ -328,9 +329,12 @@ def _builtin_text(name: str) -> str:
                     f"the package"
                 ) from error
     given = name if _NAME.match(name) else shown(name)
+    near = did_you_mean(name, builtin_names())
+    hints = [f"before the colon stands a host, as in {EXAMPLE}:MODEL;"] if model else []
+    hints += [near] if near else []
     raise CardError(
         f"--judge {given}: expected the name of a card or a path ending in .toml; found neither; "
-        f"{f'{near} ' if (near := did_you_mean(name, builtin_names())) else ''}isr judges lists all"
+        f"{' '.join([*hints, 'isr judges lists all'])}"
     )
 
 

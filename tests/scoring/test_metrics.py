@@ -30,8 +30,18 @@ SHAPES = ROOT / "examples" / "shapes"
 COLUMNS = [f"{p}:{m}" for p in ("edit", "protected") for m in ("psnr", "ssim", "ssim_full", "vifp", "fsim")]
 
 
-def score(out: Path, *options: str) -> Any:
-    args = ["score", str(SHAPES), "--judge", "shapes-oracle", "--out", str(out), "--limit", "12", "--quiet"]
+def score(out: Path, *options: str, limit: int = 12) -> Any:
+    args = [
+        "score",
+        str(SHAPES),
+        "--judge",
+        "shapes-oracle",
+        "--out",
+        str(out),
+        "--limit",
+        str(limit),
+        "--quiet",
+    ]
     return CliRunner().invoke(cli, [*args, *options])
 
 
@@ -175,7 +185,7 @@ def test_two_ssims_have_two_names_at_512() -> None:
 
 
 def measured(out: Path, *options: str) -> dict[str, Any]:
-    done = score(out, "--metrics", "--limit", "4", *options)
+    done = score(out, "--metrics", *options, limit=4)
     assert done.exit_code == 0, done.output
     return {"text": done.output, **json.loads((out / "metrics.json").read_text())}
 

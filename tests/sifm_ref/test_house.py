@@ -16,9 +16,11 @@ TAKEN = (
     "canonical",
     "digests",
     "files",
+    "foreign",
     "image_file",
     "locks",
     "reading",
+    "text",
 )  # modules of isr that know nothing of judges
 
 

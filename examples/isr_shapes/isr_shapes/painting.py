@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from isr.files import write_bytes, write_text
 from isr_shapes.spoil import CUT, MILD, SUBSTANTIAL, WAYS, spoil
 from isr_shapes.world import (
     HUES,
@@ -371,25 +373,30 @@ def write(out: Path, seed: int, images: int, jitter: bool = False) -> int:
     rows: list[dict[str, str]] = []
     truths: list[list[str]] = []
     for image in paint_images(seed, images, jitter):
-        _save(out / "sources" / f"{image.image_id}.png", image.source)
-        _save(out / "protected" / f"{image.image_id}.png", image.protected)
+        save(out / "sources" / f"{image.image_id}.png", image.source)
+        save(out / "protected" / f"{image.image_id}.png", image.protected)
         for edit in image.edits:
-            _save(out / "edits" / f"{edit.edit_id}.png", edit.protected)
-            _save(out / "controls" / f"{edit.edit_id}.png", edit.control)
+            save(out / "edits" / f"{edit.edit_id}.png", edit.protected)
+            save(out / "controls" / f"{edit.edit_id}.png", edit.control)
             rows.append(_row(image, edit))
             truths.append(_truth_row(edit, "protected", edit.protected_truth))
             truths.append(_truth_row(edit, "control", edit.control_truth))
     lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (out / "metadata.jsonl").write_text(lines, encoding="utf-8", newline="\n")
-    with (out / "truth.csv").open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["edit_id", "arm", "kind", "strength", "semantic", "perceptual"])
-        writer.writerows(truths)
+    write_text(out / "metadata.jsonl", lines)
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["edit_id", "arm", "kind", "strength", "semantic", "perceptual"])
+    writer.writerows(truths)
+    write_text(out / "truth.csv", stream.getvalue())
     return len(rows)
 
 
-def _save(path: Path, pixels: Pixels) -> None:
-    Image.fromarray(pixels).save(path, optimize=True)
+def save(path: Path, pixels: Pixels) -> None:
+    """Writes a picture as PNG, with the folders above it."""
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "PNG", optimize=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, data.getvalue())
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,6 +7,7 @@ unprotected photographs, labels of two raters, and the commands that go from the
 from __future__ import annotations
 
 import csv
+import io
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from pathlib import Path
 
 import click
 import numpy as np
-from PIL import Image
 
 from isr.errors import UsageError
+from isr.files import write_text
 from isr_shapes.painting import (
     IMAGE_SWING,
     Pixels,
@@ -25,6 +26,7 @@ from isr_shapes.painting import (
     paint,
     plan_of,
     protect,
+    save,
     to_pixels,
 )
 from isr_shapes.world import TUNING, draw_scene, render
@@ -126,18 +128,18 @@ def write(folder: Path, seed: int = 0) -> int:
     prompts: list[tuple[str, str, str]] = []
     truths: dict[str, Truth] = {}
     for image in _images(seed):
-        _save(folder / "images" / f"{image.name}.png", image.source)
+        save(folder / "images" / f"{image.name}.png", image.source)
         for method, pixels in image.protected.items():
-            _save(folder / "protected" / method / f"{image.name}.png", pixels)
+            save(folder / "protected" / method / f"{image.name}.png", pixels)
         for edit in image.edits:
-            _save(folder / "out" / edit.place, edit.pixels)
+            save(folder / "out" / edit.place, edit.pixels)
             truths[edit.place] = edit.truth
         prompts += [(image.name, *prompt) for prompt in image.prompts]
     _table(folder / "prompts.csv", ("image", "prompt_id", "prompt"), prompts)
     _table(folder / "labels.csv", ("edit_id", "rater", "semantic", "perceptual"), _labels(truths, seed))
-    (folder / "README.md").write_text(README.format(images=IMAGES), "utf-8")
+    write_text(folder / "README.md", README.format(images=IMAGES))
     script = folder / "commands.sh"
-    script.write_text(COMMANDS, "utf-8", newline="\n")
+    write_text(script, COMMANDS)
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     return len(truths)
 
@@ -154,15 +156,11 @@ def _labels(truths: dict[str, Truth], seed: int) -> Iterator[tuple[str, ...]]:
 
 
 def _table(path: Path, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
-def _save(path: Path, pixels: Pixels) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, stream.getvalue())
 
 
 @click.command(short_help="Write a small painted study to try every command on: no GPU, no key, no download.")
