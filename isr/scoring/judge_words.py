@@ -5,6 +5,7 @@ A card's name alone is nobody: the file may be called after one model and ask an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -16,6 +17,9 @@ from isr.text import plain
 
 PEOPLE = "people"
 """Backend of the judge that is people alone: the consensus of their labels (``isr score --labels``)."""
+_WEIGHTS = re.compile(
+    r"(?:checkpoint:)?(sha256:[0-9a-f]{64})"
+)  # a model in a folder, as an identity names it
 _REVISION = 12  # digits that are shown of one
 _SHOWN = 4  # hosts in one sentence
 
@@ -77,8 +81,8 @@ def model_words(judge: JudgeRecord) -> str:
     if judge["backend"] == PEOPLE:
         return model
     pinned = f", revision {revision[:_REVISION]}" if revision else ""
-    if model.startswith("sha256:"):
-        return f"weights {short(model)}{pinned}"
+    if weights := _WEIGHTS.fullmatch(model):
+        return f"weights {short(weights[1])}{pinned}"
     if model:
         return f"{model}{pinned or ', revision not pinned'}"
     said = [plain(m) for m in judge["reported_models"] if m != judge["name"]]
@@ -111,7 +115,7 @@ def judges_told(judges: Sequence[JudgeRecord], rule: str, answers: Sequence[Answ
 def details(judge: JudgeRecord, answers: Sequence[Answered] = ()) -> Iterator[str]:
     """What a judge was, part by part: model and revision, what answered in its name, decoding, hosts and dates."""
     yield model_words(judge)
-    if judge["model"] and not judge["model"].startswith("sha256:"):
+    if judge["model"] and not _WEIGHTS.fullmatch(judge["model"]):
         others = [plain(m) for m in judge["reported_models"] if m != judge["model"]]
         if others:
             yield f"answered as {', '.join(others)}"

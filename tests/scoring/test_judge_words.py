@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from isr.judging.cards import load_card
@@ -55,6 +58,13 @@ def test_a_model_in_words(card: str, sets: list[str], words: str) -> None:
     record = judge_record(load_card(card, sets))
     assert model_words(record) == words
     assert named(record).endswith(f" ({words})")
+
+
+def test_a_model_in_a_folder_is_its_weights() -> None:
+    """As an identity names it: the checkpoint's digest, whatever the folder is called."""
+    card = Path(__file__).resolve().parents[2] / "examples" / "shapes" / "judge" / "shapes-mllm.toml"
+    words = model_words(judge_record(load_card(str(card))))
+    assert re.fullmatch(r"weights sha256:[0-9a-f]{12}", words)
 
 
 def test_recorded_answers_are_of_whom_they_name() -> None:

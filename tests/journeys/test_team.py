@@ -1,0 +1,46 @@
+"""The team that ships a protection: which method, against which attack, and with how many images that can be said."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.conftest import INIT, at
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_method_is_chosen_or_the_images_that_it_would_take(study: Path, tmp_path: Path) -> None:
+    shutil.copytree(study, tmp_path / "work")
+    isr = at(tmp_path / "work")
+    isr(*INIT)
+    isr("qualify", "shapes-oracle", "edits/", "--images", 6, "--quiet")
+    scored = isr("score", "edits/", "--judge", "shapes-oracle", "--quiet", "--no-report").stdout
+    assert re.search(r"judge shapes-oracle: (fit|fit with reservations), \d+ of \d+ probes", scored)
+    said = isr("compare", "edits.isr", "--choose").stdout
+    found = json.loads(isr("compare", "edits.isr", "--choose", "--json").stdout)
+    assert found["conclusion"]["best"] == ["ours"]
+    assert "ours" in said.splitlines()[-3] or "best" in said
+    # with two images nothing can be told, and the number that it would take is said
+    isr(
+        "score",
+        "edits/",
+        "--judge",
+        "shapes-oracle",
+        "--limit",
+        12,
+        "--out",
+        "few",
+        "--store",
+        "edits.isr/isr.db",
+        "--quiet",
+        "--no-report",
+    )
+    few = isr("compare", "few", "--choose").stdout
+    assert re.search(r"isr plan says [\d,]+ images", few) or "told from" in few
+    plan = isr("plan", "--images", 12, "--prompts", 3, "--pilot", "edits.isr").stdout
+    assert "percentage points" in plan
