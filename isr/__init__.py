@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from isr.version import __version__
 
 if TYPE_CHECKING:
-    from isr.api import agree, calibrate, compare, plan, write_report
+    from isr.api import agree, calibrate, compare, plan, write_figures, write_report
     from isr.edits.directory import EditDirectory
     from isr.errors import (
         AuthenticationError,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from isr.types import Answer, Arm, Edit, Estimate, Question, Treatment, Unit, Verdict
 
 _HOME = {
-    "isr.api": ("agree", "calibrate", "compare", "plan", "write_report"),
+    "isr.api": ("agree", "calibrate", "compare", "plan", "write_figures", "write_report"),
     "isr.edits.directory": ("EditDirectory",),
     "isr.judging.edits": ("load_edits",),
     "isr.errors": (
@@ -112,6 +112,7 @@ __all__ = [
     "load_edits",
     "plan",
     "score",
+    "write_figures",
     "write_report",
 ]
 

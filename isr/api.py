@@ -1,7 +1,7 @@
 """What the commands do after a run, as Python functions; each takes and returns typed values and prints nothing.
 
 They are names of ``isr`` itself: ``isr.compare(...)``, ``isr.agree(...)``, ``isr.calibrate(...)``, ``isr.plan(...)``,
-``isr.write_report(...)``. A run is its folder, ``DIR.isr`` for its newest run, or a ``result.json``.
+``isr.write_report(...)``, ``isr.write_figures(...)``. A run is its folder, ``DIR.isr`` for its newest run, or a ``result.json``.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from isr.stats.rows import Prompts
 
 if TYPE_CHECKING:
     from isr.report.assets import Mode
+    from isr.report.plots.writing import Figures
 
 Place = str | Path
 
@@ -313,3 +314,18 @@ def write_report(
     found = named_runs([read_report_run(Path(run), None if data is None else Path(data)) for run in runs])
     file = Path(out) if out is not None else found[0].folder / "report.html"
     return write(found, file, Options(assets, None if labels is None else Path(labels), title))
+
+
+def write_figures(*runs: Place, out: Place, labels: Place | None = None) -> Figures:
+    """Writes figures of one run or several into the folder ``out`` as SVG, PDF and PNG (``isr report --figures``).
+
+    Returns the files, and why each figure that these runs do not allow is ``missing``. labels: by default those beside a
+    run. Raises ``MissingExtraError`` without the extra ``figures``.
+    """
+    from isr.report.plots.writing import write_figures as write
+    from isr.report.runs import named_runs, read_report_run
+
+    if not runs:
+        raise UsageError("isr.write_figures: expected at least one run; found none")
+    found = named_runs([read_report_run(Path(run)) for run in runs])
+    return write(found, Path(out), None if labels is None else Path(labels))

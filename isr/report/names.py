@@ -18,7 +18,7 @@ def row_names(runs: Sequence[ReportRun]) -> list[Names]:
 
     A study's own name of a treatment stands for its method.
     """
-    shown = [[_as_called(run, t) for t in run.treatments] for run in runs]
+    shown = [[as_called(run, t) for t in run.treatments] for run in runs]
     names = iter(short_names([t for some in shown for t in some]))
     return [{spelt(t): next(names) for t in run.treatments} for run in runs]
 
@@ -48,10 +48,10 @@ def full_names(runs: Sequence[ReportRun]) -> dict[str, str]:
 
 def said_name(run: ReportRun, treatment: Treatment) -> str:
     """A treatment in a sentence: its full name, behind that of the study where there is one."""
-    called, full = _as_called(run, treatment).method, full_name(treatment)
+    called, full = as_called(run, treatment).method, full_name(treatment)
     return full if called == treatment.method else f"{plain(called)} ({full})"
 
 
-def _as_called(run: ReportRun, treatment: Treatment) -> Treatment:
+def as_called(run: ReportRun, treatment: Treatment) -> Treatment:
     called = next((name for t, name in run.called.items() if spelt(t) == spelt(treatment)), "")
     return treatment._replace(method=called) if called else treatment

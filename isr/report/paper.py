@@ -21,7 +21,7 @@ from isr.tables import csv_table, tex_cell, tex_points
 from isr.types import Estimate, Question
 
 CONTROL = "control (no protection)"
-_LABELS = {
+INTERVALS = {
     "logit-t": "logit-t intervals with standard errors clustered by source image",
     "korn-graubard": "Korn-Graubard intervals clustered by source image",
     "wilson": "Wilson intervals, edits taken as independent",
@@ -77,7 +77,7 @@ def latex(runs: Sequence[ReportRun], comparisons: Sequence[Compared] = ()) -> st
 
 def _rows(runs: Sequence[ReportRun]) -> Iterator[tuple[str, str, Part]]:
     """Run, short name and part of each row; control edits that are the same in several runs are one row, the last."""
-    shared = _shared_controls(runs)
+    shared = shared_controls(runs)
     later = []
     for number, (run, names) in enumerate(zip(runs, row_names(runs), strict=True)):
         for part in run.result.treatments:
@@ -93,7 +93,7 @@ def _rows(runs: Sequence[ReportRun]) -> Iterator[tuple[str, str, Part]]:
     yield from later
 
 
-def _shared_controls(runs: Sequence[ReportRun]) -> dict[int, list[int]]:
+def shared_controls(runs: Sequence[ReportRun]) -> dict[int, list[int]]:
     """For each run the runs with its control edits: the same pixels, verdicts and estimates, whatever they are called."""
     found: dict[object, list[int]] = {}
     for number, run in enumerate(runs):
@@ -227,7 +227,7 @@ def _sentences(run: ReportRun, *, alone: bool) -> Iterator[str]:
         if s.get("repeats", "1") != "1"
         else ""
     )
-    interval = _LABELS.get(s.get("interval", ""), s.get("interval", ""))
+    interval = INTERVALS.get(s.get("interval", ""), s.get("interval", ""))
     if s.get("interval") == "logit-t" and s.get("estimates", "1") != "1":
         interval += " (CR2, Kish's degrees of freedom where images have unequal numbers of edits)"
     parts = [f"{said_name(run, p.treatment)}: {_said(p.estimates['isr'], p)}" for p in result.treatments]
