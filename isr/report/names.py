@@ -23,15 +23,19 @@ def row_names(runs: Sequence[ReportRun]) -> list[Names]:
     return [{spelt(t): next(names) for t in run.treatments} for run in runs]
 
 
+def run_names(runs: Sequence[ReportRun]) -> list[str]:
+    """The names of the runs, with a number behind one that several have."""
+    called = [run.name for run in runs]
+    return [n if called.count(n) == 1 else f"{n}, {i}" for i, n in enumerate(called, 1)]
+
+
 def pair_names(runs: Sequence[ReportRun]) -> list[Names]:
     """As ``row_names``, and no name in two runs: the run stands behind a name that several have."""
     names = row_names(runs)
-    called = [run.name for run in runs]
-    places = [n if called.count(n) == 1 else f"{n}, {i}" for i, n in enumerate(called, 1)]
     held = [set(some.values()) for some in names]
     return [
         {k: f"{n} [{place}]" if sum(n in other for other in held) > 1 else n for k, n in some.items()}
-        for some, place in zip(names, places, strict=True)
+        for some, place in zip(names, run_names(runs), strict=True)
     ]
 
 

@@ -100,7 +100,8 @@ def shared_controls(runs: Sequence[ReportRun]) -> dict[int, list[int]]:
         rows = run.controls
         told = Counter((r.get("edit_sha256", ""), r["outcome"], *_verdicts(r, run.judges)) for r in rows)
         judges = tuple(str(j["digest"]) for j in run.result.judges)
-        estimates = repr(run.result.control.estimates) if run.result.control else ""
+        control = run.result.control
+        estimates = repr({n: e.as_dict() for n, e in control.estimates.items()}) if control else ""
         known = bool(rows) and all(r.get("edit_sha256") for r in rows)
         key = (judges, estimates, frozenset(told.items())) if known else number
         found.setdefault(key, []).append(number)

@@ -21,6 +21,8 @@ from isr.errors import MissingExtraError
 from isr.report.forest import Row
 from isr.report.plots import agreement, budget, comparison, decomposition, distortion, forest
 from isr.report.plots.canvas import NoFigure, fitted, rendered, settings, text_width
+from isr.report.plots.curves import budget as curve_budget
+from isr.report.plots.curves import series_of
 from isr.report.plots.instruments import Labels, instruments
 from isr.report.plots.intervals import MOST_ROWS, Line, Mark, interval_figure, percent_axis
 from isr.report.plots.writing import FIGURES, write_figures
@@ -155,6 +157,32 @@ def test_a_run_stands_behind_a_name_that_two_runs_of_one_judge_have(run: ReportR
     named = Labels(runs, instruments(runs))
     treatment = run.result.treatments[0].treatment
     assert [named.of(i, treatment) for i in (0, 1)] == ["noise, eps 0.03 [first]", "noise, eps 0.03 [again]"]
+    assert [named.controls(i) for i in (0, 1)] == ["control edits"] * 2  # the same pixels and verdicts
+    changed = replace(run, rows=[{**r, "edit_sha256": "sha256:other"} for r in run.rows])
+    runs = [run, run, changed]
+    named, name = Labels(runs, instruments(runs)), run.name
+    assert [named.controls(i) for i in range(3)] == [
+        *[f"control edits [{name}, 1, {name}, 2]"] * 2, f"control edits [{name}, 3]",
+    ]  # fmt: skip
+
+
+def test_runs_with_one_budget_each_make_one_series(run: ReportRun) -> None:
+    """And two runs that have the same budget two."""
+    first, weak, strong = run.result.treatments
+    parts = [
+        replace(run, name=n, result=replace(run.result, treatments=(p,)))
+        for n, p in (("a", weak), ("b", strong))
+    ]
+    (series,) = series_of(parts)
+    assert (series.label, series.budgets) == ("sifm", [0.0314, 0.0627])
+    assert [s.label for s in series_of([parts[0], replace(parts[0], name="c")])] == ["sifm [a]", "sifm [c]"]
+    assert [s.label for s in series_of([run])] == ["noise", "sifm"]
+    assert first.treatment.method == "noise"
+
+
+@pytest.mark.parametrize(("eps", "value"), [("0.03", 0.03), ("8/255", None), ("nan", None), ("1e308", None), ("-1", None), ("", None)])  # fmt: skip
+def test_a_budget_is_a_number_that_pictures_can_have(eps: str, value: float | None) -> None:
+    assert curve_budget(Treatment("m", "", eps, "")) == value
 
 
 ROW = Row(kind="isr", label="", value=0.5, low=0.4, high=0.6, bounds=(0.4, 0.7), n=9, clusters=3, identified=(0.3, 0.8))  # fmt: skip
@@ -266,8 +294,8 @@ def stored(values: list[str]) -> Any:
 
 
 def test_infinite_and_missing_distortions_are_counted_and_not_averaged() -> None:
-    found = distortion.distortion(*stored(["30.0", "40.0", "inf", "", "inf"]))
-    assert (found.mean, found.finite, found.same, found.missing) == (35.0, 2, 2, 1)
+    found = distortion.distortion(*stored(["30.0", "40.0", "inf", "", "inf", "1e308"]))
+    assert (found.mean, found.finite, found.same, found.missing) == (35.0, 2, 2, 2)
     found = distortion.distortion(*stored(["inf"]))
     assert (found.mean, found.finite, found.same, found.missing) == (None, 0, 1, 0)
 

@@ -45,7 +45,7 @@ def draw(runs: Sequence[ReportRun], labels: Path | None = None) -> Drawn:
     file = labels or find_labels(runs)
     if file is None:
         raise NoFigure("there are no labels beside the runs; --labels FILE gives them")
-    pairs = list(pairs_of(runs, file))
+    pairs = sorted(pairs_of(runs, file), key=lambda p: p.people)
     if not pairs:
         raise NoFigure(f"no edit of these runs is labelled in {file.name}")
     every = [q for q in TITLES if any(p.question == q for p in pairs)]

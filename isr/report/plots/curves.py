@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from isr.report.forest import Row, row_of
-from isr.report.names import as_called
+from isr.report.names import as_called, run_names
+from isr.report.paper import shared_controls
 from isr.report.plots.canvas import (
     COLUMN,
     LEGEND_ROW,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 MOST_SERIES, MOST_PANELS = 14, 9
 TALL, LOW = 2.1, 1.7  # inches of the axes: of a single panel, of several
+MOST_BUDGET = 1e6  # beyond which a number is no budget
 BY_RUN = 2  # the last way to take a series apart
 LINES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (4, 1.2, 1, 1.2)))
 DASHED = (0, (5, 2))
@@ -47,7 +48,7 @@ DODGE = 3.2  # points between marks at one place
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Point:
-    """One treatment of a series: its budget (``None`` where it is no number), its rate, and where to read more of it."""
+    """One treatment of a series: its budget (``None`` where it is none), its rate, and where to read more of it."""
 
     eps: float | None
     word: str
@@ -93,10 +94,10 @@ def series_of(runs: Sequence[ReportRun]) -> list[Series]:
         )
         for level, group in groups
     ]
-    out = []
+    places, out = run_names(runs), []
     for name, (level, group) in zip(short_names(shown), groups, strict=True):
         i = group[0][0]
-        label = f"{name} [{runs[i].name}]" if level == BY_RUN else name
+        label = f"{name} [{places[i]}]" if level == BY_RUN else name
         points = [_point(runs[number], part) for number, part in group]
         in_order = tuple(sorted(points, key=lambda p: (p.eps is None, p.eps or 0.0)))
         out.append(Series(label, in_order, of[i]))
@@ -128,7 +129,7 @@ def budget(treatment: Treatment) -> float | None:
         value = float(treatment.eps)
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if 0 <= value <= MOST_BUDGET else None
 
 
 def _point(run: ReportRun, part: TreatmentPart) -> Point:
@@ -175,12 +176,14 @@ def panels_of(
 
 
 def _control(runs: Sequence[ReportRun]) -> Estimate | None:
-    """The rate of control edits where a single run has them, and a value for them."""
-    parts = [run.result.control for run in runs]
-    if len(parts) != 1 or parts[0] is None or parts[0].headline != "value":
+    """The rate of control edits where these runs have the same ones, and a value for them."""
+    shared = shared_controls(runs)
+    kinds = {tuple(shared[i]): run.result.control for i, run in enumerate(runs) if run.result.control}
+    if len(kinds) != 1:
         return None
-    found = parts[0].estimates["control"]
-    return found if found.value is not None else None
+    (part,) = kinds.values()
+    found = part.estimates["control"]
+    return found if part.headline == "value" and found.value is not None else None
 
 
 def curve_figure(panels: Sequence[Panel], label: str, *, dodge: bool) -> tuple[Figure, list[Axes]]:

@@ -75,11 +75,13 @@ def bars(rows: Sequence[tuple[str, Mapping[str, int]]]) -> Figure:
         y, at = 0.02 + ROW * (number + 0.5), 0.0
         for part in used:
             share = 100 * counts.get(part, 0) / total if total else 0.0
+            if not share:
+                continue
             colour, hatch, ink = PARTS[part]
             drawn.barh(y, share, left=at, height=ROW * 0.72, color=colour, hatch=hatch, edgecolor=SOFT if hatch else "white",
                        linewidth=0.4, gid=part)  # fmt: skip
             word = f"{share:.0f}"
-            if share and share * inch > text_width(word, SMALL) + 0.05:
+            if share * inch > text_width(word, SMALL) + 0.05:
                 box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8} if hatch else None
                 drawn.text(at + share / 2, y, word, size=SMALL, color=ink, ha="center", va="center_baseline", bbox=box)  # fmt: skip
             at += share

@@ -15,6 +15,7 @@ from isr.report.runs import ReportRun, spelt
 from isr.scoring.finished import contenders
 
 COLUMN = "protected_psnr"
+MOST_DB = 1000.0  # beyond which a number is no PSNR of pictures
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,10 @@ def distortion(run: ReportRun, treatment: tuple[str, ...]) -> Distortion:
         if spelt(one.treatment) == treatment:
             found = one.measured(COLUMN)
             images = len({unit.image_id for unit in one.edits})
-            finite = [x for x in found if math.isfinite(x)]
+            finite = [x for x in found if abs(x) <= MOST_DB]
             mean = math.fsum(finite) / len(finite) if finite else None
-            return Distortion(mean, len(finite), len(found) - len(finite), images - len(found))
+            same = found.count(math.inf)
+            return Distortion(mean, len(finite), same, images - len(finite) - same)
     return Distortion(None, 0, 0, 0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from isr.report.names import row_names
+from isr.report.names import row_names, run_names
 from isr.report.paper import shared_controls
 from isr.report.runs import ReportRun, spelt
 from isr.scoring.finished import SHARED
@@ -27,10 +27,11 @@ def instruments(runs: Sequence[ReportRun]) -> list[Instrument]:
     groups: dict[str, list[int]] = {}
     for number, run in enumerate(runs):
         groups.setdefault(str(run.settings.only(SHARED)), []).append(number)
+    called = run_names(runs)
     names = [_judges(runs[group[0]]) for group in groups.values()]
     return [
         Instrument(
-            name if names.count(name) == 1 else f"{name} ({', '.join(runs[i].name for i in group)})", tuple(group)
+            name if names.count(name) == 1 else f"{name} ({', '.join(called[i] for i in group)})", tuple(group)
         )
         for name, group in zip(names, groups.values(), strict=True)
     ]  # fmt: skip
@@ -50,14 +51,16 @@ class Labels:
     def __init__(self, runs: Sequence[ReportRun], found: Sequence[Instrument]) -> None:
         self._names = row_names(runs)
         self._controls = dict.fromkeys(range(len(runs)), CONTROLS)
-        shared = shared_controls(runs)
+        shared, called = shared_controls(runs), run_names(runs)
         for one in found:
             own = {i: dict(self._names[i]) for i in one.runs}
             for i in one.runs:
                 others = {n for j in one.runs if j != i for n in own[j].values()}
-                self._names[i] = {k: f"{n} [{runs[i].name}]" if n in others else n for k, n in own[i].items()}
-            if len({tuple(shared[i]) for i in one.runs if runs[i].result.control is not None}) > 1:
-                self._controls |= {i: f"{CONTROLS} [{runs[i].name}]" for i in one.runs}
+                self._names[i] = {k: f"{n} [{called[i]}]" if n in others else n for k, n in own[i].items()}
+            kinds = {i: shared[i] for i in one.runs if runs[i].result.control is not None}
+            if len({tuple(of) for of in kinds.values()}) > 1:
+                for i, of in kinds.items():
+                    self._controls[i] = f"{CONTROLS} [{', '.join(called[j] for j in of if j in one.runs)}]"
 
     def of(self, run: int, treatment: Treatment) -> str:
         """The name of a treatment of a run."""
