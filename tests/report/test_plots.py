@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -107,7 +108,7 @@ def share(run: ReportRun, method: str, eps: str = "") -> float:
 
 def marks(axes: Any, kind: str = "value") -> list[list[tuple[float, float]]]:
     """The points of every line that is one of the kind, in data units."""
-    found = [line for line in axes.get_lines() if line.get_gid() == kind]
+    found = [line for line in axes.get_lines() if line.get_label() == kind]
     return [[(float(x), float(y)) for x, y in zip(*line.get_data(), strict=True)] for line in found]
 
 
@@ -207,7 +208,7 @@ def test_bounds_take_the_place_of_the_interval_where_they_are_the_headline() -> 
     (band,) = axes.collections
     xs = band.get_paths()[0].vertices[:, 0]
     assert (xs.min(), xs.max()) == (40, 70)
-    (mark,) = [line for line in axes.get_lines() if line.get_gid() == "value"]
+    (mark,) = [line for line in axes.get_lines() if line.get_label() == "value"]
     assert mark.get_markerfacecolor() == "white"
 
 
@@ -215,7 +216,7 @@ def test_the_shares_of_the_questions_fill_their_bars() -> None:
     """Of 8 edits 4, 2, 1 and 1: 50, 25, 12.5 and 12.5 percent, one after the other."""
     figure = decomposition.bars([("sifm", {"semantic only": 4, "both": 2, "perceptual only": 1, "neither": 1, "undecided": 0})])  # fmt: skip
     (axes,) = figure.axes
-    bars = [(p.get_gid(), p.get_x(), p.get_width()) for p in axes.patches]
+    bars = [(c.get_label(), p.get_x(), p.get_width()) for c in axes.containers for p in c]
     assert bars == [
         ("semantic only", 0, 50), ("both", 50, 25), ("perceptual only", 75, 12.5), ("neither", 87.5, 12.5),
     ]  # fmt: skip
@@ -226,7 +227,7 @@ def test_the_shares_of_the_questions_fill_their_bars() -> None:
 def test_the_shares_are_those_of_the_run(run: ReportRun) -> None:
     figure = decomposition.draw([run]).figure
     (axes,) = figure.axes
-    neither = [p.get_width() for p in axes.patches if p.get_gid() == "neither"]
+    neither = [p.get_width() for c in axes.containers if c.get_label() == "neither" for p in c]
     assert neither[:3] == pytest.approx(
         [100 - share(run, t.method, t.eps) for t in (p.treatment for p in run.result.treatments)]
     )
@@ -383,7 +384,9 @@ def test_the_command_writes_what_it_can_and_says_the_rest(
     assert pdf.startswith(b"%PDF")
     assert b"/CIDFontType2" in pdf  # fonts of type 42: their text can be searched and edited
     assert b"Date" not in pdf + svg
-    assert b'id="semantic only"' in svg
+    assert svg.startswith(b"<?xml")
+    ids = re.findall(rb' id="([^"]+)"', svg)
+    assert len(ids) == len(set(ids))
     assert png[16:20] in (int(3.35 * 300).to_bytes(4, "big"), int(6.9 * 300).to_bytes(4, "big"))  # its width
     assert (out / "captions.txt").read_text("utf-8").startswith("decomposition: Which question fails")
 

@@ -247,9 +247,9 @@ def _look(number: int, *, line: bool = True) -> dict[str, Any]:
 def _level(drawn: Axes, control: Estimate) -> None:
     """The rate without protection, over the whole width."""
     if control.low is not None and control.high is not None:
-        drawn.axhspan(100 * control.low, 100 * control.high, color=SOFT, alpha=0.1, linewidth=0, gid="control")  # fmt: skip
+        drawn.axhspan(100 * control.low, 100 * control.high, color=SOFT, alpha=0.1, linewidth=0, label="control")  # fmt: skip
     if control.value is not None:
-        drawn.axhline(100 * control.value, color=SOFT, linestyle=DASHED, linewidth=0.8, gid="control")
+        drawn.axhline(100 * control.value, color=SOFT, linestyle=DASHED, linewidth=0.8, label="control")
 
 
 def _curve(drawn: Axes, curve: Curve, look: dict[str, Any], aside: float) -> None:
@@ -261,19 +261,21 @@ def _curve(drawn: Axes, curve: Curve, look: dict[str, Any], aside: float) -> Non
     colour = look["color"]
     marks = [(x, mark(row)) for x, row in curve.points]
     path = [(x, m.value) for x, m in marks if m.value is not None]
-    drawn.plot([x for x, _ in path], [y for _, y in path], transform=at, gid="line", **{**look, "marker": ""})
+    drawn.plot(
+        [x for x, _ in path], [y for _, y in path], transform=at, label="line", **{**look, "marker": ""}
+    )
     for x, m in marks:
         if m.band is not None:
             drawn.plot([x, x], m.band, color=colour, alpha=0.22, linewidth=6, solid_capstyle="butt", transform=at)  # fmt: skip
         if m.outer is not None:
-            drawn.plot([x, x], m.outer, color=colour, linewidth=0.8, linestyle=(0, (2, 1.5)), transform=at, gid="outer")  # fmt: skip
+            drawn.plot([x, x], m.outer, color=colour, linewidth=0.8, linestyle=(0, (2, 1.5)), transform=at, label="outer")  # fmt: skip
         if m.interval is not None:
-            drawn.plot([x, x], m.interval, color=colour, linewidth=1.1, solid_capstyle="butt", transform=at, gid="interval")  # fmt: skip
+            drawn.plot([x, x], m.interval, color=colour, linewidth=1.1, solid_capstyle="butt", transform=at, label="interval")  # fmt: skip
         if m.value is not None:
             shown = {**look, "linestyle": "", "markerfacecolor": "white" if m.hollow else colour}
             if m.hollow:
                 shown |= {"markeredgecolor": colour, "markeredgewidth": 1.0}
-            drawn.plot([x], [m.value], transform=at, clip_on=False, zorder=4, gid="value", **shown)
+            drawn.plot([x], [m.value], transform=at, clip_on=False, zorder=4, label="value", **shown)
 
 
 def named_sizes(series: Sequence[Series]) -> Iterator[tuple[str, int, int]]:

@@ -79,7 +79,7 @@ def bars(rows: Sequence[tuple[str, Mapping[str, int]]]) -> Figure:
                 continue
             colour, hatch, ink = PARTS[part]
             drawn.barh(y, share, left=at, height=ROW * 0.72, color=colour, hatch=hatch, edgecolor=SOFT if hatch else "white",
-                       linewidth=0.4, gid=part)  # fmt: skip
+                       linewidth=0.4, label=part)  # fmt: skip
             word = f"{share:.0f}"
             if share * inch > text_width(word, SMALL) + 0.05:
                 box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8} if hatch else None

@@ -173,11 +173,11 @@ def _marks(drawn: Axes, marks: Sequence[Mark], y: float) -> None:
         if mark.outer is not None:
             dashed = mark.band is not None
             drawn.plot(mark.outer, [at, at], color=colour, linewidth=0.7, linestyle=(0, (2, 1.5)) if dashed else "-",
-                       solid_capstyle="butt", gid="outer")  # fmt: skip
+                       solid_capstyle="butt", label="outer")  # fmt: skip
         if mark.interval is not None:
             thick = 2.0 if mark.outer is not None and mark.band is None else 1.3
-            drawn.plot(mark.interval, [at, at], color=colour, linewidth=thick, solid_capstyle="butt", gid="interval")  # fmt: skip
+            drawn.plot(mark.interval, [at, at], color=colour, linewidth=thick, solid_capstyle="butt", label="interval")  # fmt: skip
         if mark.value is not None:
-            drawn.plot([mark.value], [at], linestyle="", gid="value", clip_on=False, zorder=4, **look,
+            drawn.plot([mark.value], [at], linestyle="", label="value", clip_on=False, zorder=4, **look,
                        markerfacecolor="white" if mark.hollow else colour, markeredgecolor=colour if mark.hollow else "white",
                        markeredgewidth=1.0 if mark.hollow else 0.4)  # fmt: skip
