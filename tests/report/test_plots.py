@@ -22,6 +22,7 @@ from isr.errors import MissingExtraError
 from isr.report.forest import Row
 from isr.report.plots import agreement, budget, comparison, decomposition, distortion, forest
 from isr.report.plots.canvas import NoFigure, fitted, rendered, settings, text_width
+from isr.report.plots.captions import sizes
 from isr.report.plots.curves import budget as curve_budget
 from isr.report.plots.curves import series_of
 from isr.report.plots.instruments import Labels, instruments
@@ -150,6 +151,16 @@ def test_several_judges_are_marks_of_one_row(run: ReportRun, other: ReportRun) -
     assert 0.1 < two[0][1] - one[0][1] < 0.15  # inches: beside each other in one row
     assert sum(w.startswith("noise") for w in words(figure)) == 1
     assert [w for w in words(figure) if w.startswith("recorded")] == [one.name for one in held]
+
+
+def test_a_caption_says_n_once_by_name_or_as_a_range() -> None:
+    assert sizes([("a", 9, 3), ("b", 9, 3)]) == "n = 9 edits of 3 images in each row."
+    assert (
+        sizes([("a", 9, 3), ("b", 8, 3), ("c", 9, 3)])
+        == "n = 9 edits of 3 images (a; c) and 8 edits of 3 images (b)."
+    )
+    assert sizes([("a", 9, 3), ("a", 8, 2)]) == "n = 8 to 9 edits of 2 to 3 images."
+    assert sizes((f"{i}", 10 + i, 3) for i in range(9)) == "n = 10 to 18 edits of 3 images."
 
 
 def test_a_run_stands_behind_a_name_that_two_runs_of_one_judge_have(run: ReportRun) -> None:

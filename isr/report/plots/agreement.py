@@ -45,7 +45,9 @@ def draw(runs: Sequence[ReportRun], labels: Path | None = None) -> Drawn:
     file = labels or find_labels(runs)
     if file is None:
         raise NoFigure("there are no labels beside the runs; --labels FILE gives them")
-    pairs = sorted(pairs_of(runs, file), key=lambda p: p.people)
+    found = list(pairs_of(runs, file))
+    judges = list(dict.fromkeys(p.first for p in found if not p.people))
+    pairs = sorted(found, key=lambda p: (p.people, 0 if p.people else judges.index(p.first)))
     if not pairs:
         raise NoFigure(f"no edit of these runs is labelled in {file.name}")
     every = [q for q in TITLES if any(p.question == q for p in pairs)]
@@ -66,7 +68,7 @@ def draw(runs: Sequence[ReportRun], labels: Path | None = None) -> Drawn:
     if questions != every:
         shown += " Only the outcome is shown."
     counts = ((p.name, p.agreement.n, p.agreement.clusters) for p in kept if p.question == questions[0])
-    of = "" if len(questions) == 1 else f" Of {TITLES[questions[0]].lower()}:"
+    of = "" if len(questions) == 1 else f" Of the {TITLES[questions[0]].lower()}:"
     return Drawn(figure, " ".join([shown + of, sizes(counts), judged(runs), signatures(runs)]))
 
 

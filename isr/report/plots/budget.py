@@ -32,7 +32,7 @@ def draw(runs: Sequence[ReportRun]) -> Drawn:
         f"stand a little beside each other. Vertical lines: {intervals(runs)}."
     )
     if any(p.control for p in panels):
-        shown += " Dashed, with its interval as a band: the rate of the same edits without protection."
+        shown += " Dashed, with its interval as a grey band: the rate of the same edits without protection."
     rows = (p.row for s in series for p in s.points)
     return Drawn(figure, caption(runs, shown + told_open(rows), sizes(named_sizes(series))))
 

@@ -11,6 +11,7 @@ from isr.report.runs import ReportRun
 from isr.scoring.records import JudgeRecord
 from isr.text import plain
 
+MOST_NAMES = 8  # rows that a caption names
 Counts = Iterable[tuple[str, int, int]]
 """Name, edits and images of each row."""
 
@@ -34,19 +35,29 @@ def percent_level(level: float) -> str:
 
 
 def sizes(rows: Counts) -> str:
-    """``n: 124 edits of 48 images (noise), 144 edits of 48 images (sifm).``; said once where all are alike."""
+    """``n = 124 edits of 48 images (noise) and 144 edits of 48 images (sifm; spin).``
+
+    Said once where all are alike; as a range where there are many rows, or rows of one name differ (by several judges).
+    """
     found: dict[tuple[int, int], list[str]] = {}
     for name, edits, images in rows:
         names = found.setdefault((edits, images), [])
         if name not in names:
             names.append(name)
-    said = [
-        (f"{counted(edits, 'edit')} of {counted(images, 'image')}", names)
-        for (edits, images), names in found.items()
-    ]
-    if len(said) == 1:
-        return f"n = {said[0][0]}{' in each row' if len(said[0][1]) > 1 else ''}."
-    return "n = " + "; ".join(f"{text} ({', '.join(names)})" for text, names in said) + "."
+    every = [name for names in found.values() for name in names]
+    if len(found) == 1:
+        ((edits, images),) = found
+        said = f"{counted(edits, 'edit')} of {counted(images, 'image')}{' in each row' if len(every) > 1 else ''}"
+    elif len(every) > MOST_NAMES or len(set(every)) < len(every):
+        (fewest, most), (least, greatest) = ((min(ns), max(ns)) for ns in zip(*found, strict=True))
+        of = f"{least} to {greatest}" if least < greatest else f"{least}"
+        said = f"{fewest} to {most} edits of {of} images" if fewest < most else f"{most} edits of {of} images"
+    else:
+        said = " and ".join(
+            f"{counted(edits, 'edit')} of {counted(images, 'image')} ({'; '.join(names)})"
+            for (edits, images), names in found.items()
+        )
+    return f"n = {said}."
 
 
 def judged(runs: Sequence[ReportRun]) -> str:

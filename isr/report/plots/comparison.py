@@ -80,7 +80,7 @@ def _sentences(runs: Sequence[ReportRun], families: Sequence[Compared]) -> Itera
     level = percent_level(families[0].level)
     together = ""
     if any(f.several for f in families):
-        pairs = " and ".join(counted(len(f.rows), "pair") for f in families if f.several)
+        pairs = counted(len(families[0].rows), "pair") if len(families) == 1 else "pairs of its judge"
         together = f"; thin line: the interval that holds together with those of all {pairs} (Bonferroni)"
     yield (
         "Differences of the Immunization Success Rate on the same units, first minus second. Mark: difference; "

@@ -67,7 +67,7 @@ def draw(runs: Sequence[ReportRun]) -> Drawn:
     if any(len(c.points) > 1 for c in curves):
         shown += " A line joins the budgets of one method."
     if any(p.control for p in panels):
-        shown += " Dashed, with its interval as a band: the rate of the same edits without protection."
+        shown += " Dashed, with its interval as a grey band: the rate of the same edits without protection."
     rows = [row for c in curves for _, row in c.points]
     told = dict.fromkeys(_left_out(s.label, p, measured[p]) for s in every for p in s.points)
     kept = [s for s in every if any(measured[p].mean is not None for p in s.points)]

@@ -38,7 +38,7 @@ def instruments(runs: Sequence[ReportRun]) -> list[Instrument]:
 
 
 def _judges(run: ReportRun) -> str:
-    return f"panel, {run.result.rule}" if len(run.judges) > 1 else run.judges[0]
+    return f"panel ({run.result.rule})" if len(run.judges) > 1 else run.judges[0]
 
 
 class Labels:
