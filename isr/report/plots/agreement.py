@@ -22,6 +22,7 @@ from isr.report.runs import ReportRun, told_apart
 from isr.stats.rows import Interval
 from isr.text import plain
 
+KINDS = ("judge – rater", "rater – rater")
 TITLES = {"outcome": "Outcome of both questions", "semantic": "Semantic question", "perceptual": "Perceptual question"}  # fmt: skip
 
 
@@ -58,7 +59,7 @@ def draw(runs: Sequence[ReportRun], labels: Path | None = None) -> Drawn:
         lines += [_line(p) for p in pairs if p.question == question]
     kept = [p for p in pairs if p.question in questions]
     low = min((x for p in kept for x in (p.agreement.kappa.low, p.agreement.kappa.value) if x is not None), default=0.0)  # fmt: skip
-    series = ["judge – rater", "rater – rater"] if any(p.people for p in kept) else ["judge – rater"]
+    series = KINDS if len({p.people for p in kept}) > 1 else ()
     figure = interval_figure(lines, [percent_axis("agreement (%)"), _kappa_axis(low)], series=series)
     level = " and ".join(dict.fromkeys(percent_level(r.level) for r in runs))
     shown = (

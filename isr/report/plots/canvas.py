@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COLUMN, WIDE = 3.35, 6.9
 """Widths in inches: a column of a paper, and its text."""
 SIZE, SMALL = 8.0, 7.0
+MOST_LETTERS = 200  # of a name, whatever room there is
 INK, SOFT, RULE = "#1a1a1a", "#595959", "#d0d0d0"
 SERIES = (
     ("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#000000", "X"),
@@ -126,12 +127,20 @@ def text_width(text: str, size: float = SIZE, *, bold: bool = False) -> float:
 
 
 def fitted(text: str, width: float, size: float = SIZE) -> str:
-    """A stranger's text as one line of at most so many inches; what is cut off ends in an ellipsis."""
-    text = plain(text)[:200]
-    if text_width(text, size) <= width:
+    """A stranger's text as one line of at most so many inches.
+
+    What is too long loses its middle: rows of one method differ at their ends.
+    """
+    text = plain(text)
+    if len(text) <= MOST_LETTERS and text_width(text, size) <= width:
         return text
-    kept = bisect_left(range(1, len(text)), True, key=lambda n: text_width(f"{text[:n]}…", size) > width)
-    return f"{text[:kept].rstrip()}…"
+
+    def cut(n: int) -> str:
+        tail = n * 2 // 5
+        return f"{text[: n - tail].rstrip()}…{text[len(text) - tail :].lstrip()}"
+
+    most = min(len(text), MOST_LETTERS)
+    return cut(bisect_left(range(1, most), True, key=lambda n: text_width(cut(n), size) > width))
 
 
 def style(number: int) -> dict[str, Any]:

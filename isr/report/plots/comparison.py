@@ -28,6 +28,8 @@ def draw(runs: Sequence[ReportRun]) -> Drawn:
     if not families:
         reasons = [f.reason for f in found if f.reason]
         raise NoFigure("; ".join(reasons) or "there is a single treatment, and nothing to compare it with")
+    if all(row.found.difference.value is None for f in families for row in f.rows):
+        raise NoFigure("no pair has a unit that is decided on both sides")
     return Drawn(figure_of(families), _caption(runs, families))
 
 
