@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from isr.version import __version__
 
 if TYPE_CHECKING:
-    from isr.api import agree, calibrate, compare, load_edits, plan, score_labels, write_report
+    from isr.api import agree, calibrate, compare, load_edits, plan, score_labels, write_figures, write_report
     from isr.edits.directory import EditDirectory
     from isr.errors import (
         AuthenticationError,
@@ -41,7 +41,16 @@ if TYPE_CHECKING:
     from isr.types import Answer, Arm, Edit, Estimate, Question, Treatment, Unit, Verdict
 
 _HOME = {
-    "isr.api": ("agree", "calibrate", "compare", "load_edits", "plan", "score_labels", "write_report"),
+    "isr.api": (
+        "agree",
+        "calibrate",
+        "compare",
+        "load_edits",
+        "plan",
+        "score_labels",
+        "write_figures",
+        "write_report",
+    ),
     "isr.edits.directory": ("EditDirectory",),
     "isr.errors": (
         "AuthenticationError",
@@ -111,6 +120,7 @@ __all__ = [
     "plan",
     "score",
     "score_labels",
+    "write_figures",
     "write_report",
 ]
 

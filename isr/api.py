@@ -1,7 +1,7 @@
 """What the commands do after a run, as Python functions; each takes and returns typed values and prints nothing.
 
 They are names of ``isr`` itself: ``isr.compare(...)``, ``isr.agree(...)``, ``isr.calibrate(...)``, ``isr.plan(...)``,
-``isr.write_report(...)``. A run is its folder, ``DIR.isr`` for its newest run, a ``result.json``, or a bundle.
+``isr.write_report(...)``, ``isr.write_figures(...)``. A run is its folder, ``DIR.isr`` for its newest run, a ``result.json``, or a bundle.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from isr.people.pair_labels import LabelChoices, PairDesign
 from isr.people.study_file import guideline_version, named_apart, option_scales, pixels_of
 from isr.python_words import at_least, from_python, level, share
 from isr.report.assets import Mode
+from isr.report.plots.writing import Figures
 from isr.scoring.bundled import released
 from isr.scoring.comparison import Comparison
 from isr.scoring.finished import read_run
@@ -379,3 +380,20 @@ def write_report(
     given = None if labels is None else Path(labels)
     people = corrected(found, given, design or "", None if plan_file is None else Path(plan_file))
     return write(found, file, Options(assets=assets, labels=given, title=title, people=people))
+
+
+@from_python()
+@released()
+def write_figures(*runs: Place, out: Place, labels: Place | None = None) -> Figures:
+    """Writes figures of one run or several into the folder ``out`` as SVG, PDF and PNG (``isr report --figures``).
+
+    Returns the files, and why each figure that these runs do not allow is ``missing``. labels: by default those beside a
+    run. Raises ``MissingExtraError`` without the extra ``figures``.
+    """
+    from isr.report.plots.writing import write_figures as write
+    from isr.report.runs import named_runs, read_report_run
+
+    if not runs:
+        raise UsageError("isr.write_figures: expected at least one run; found none")
+    found = named_runs([read_report_run(Path(run)) for run in runs])
+    return write(found, Path(out), None if labels is None else Path(labels))

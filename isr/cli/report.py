@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from isr.report.runs import ReportRun
 
 _PATH = click.Path(path_type=Path)
 
@@ -40,6 +43,12 @@ _PATH = click.Path(path_type=Path)
 @click.option("--csv", "as_csv", is_flag=True, help="Print every estimate as CSV, and write nothing.")
 @click.option("--csv-safe", is_flag=True, help="Of --csv: no cell is a formula in a spreadsheet.")
 @click.option("--methods", "as_methods", is_flag=True, help="Print the methods sentence, and write nothing.")
+@click.option(
+    "--figures",
+    type=_PATH,
+    metavar="DIR",
+    help="Write figures for a paper into DIR as SVG, PDF and PNG with captions.txt, and no page (extra: figures).",
+)
 @click.option("--serve", is_flag=True, help="Show the run in a browser while it goes on (extra: label).")
 @click.option("--port", default=0, help="Of --serve. Default: a free one.")
 def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **options: Any) -> None:
@@ -54,6 +63,7 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
     isr report edits.isr --latex
     isr report edits.isr --methods
     isr report edits.isr --labels labels.csv --design random --latex
+    isr report edits.isr --figures figures/
     isr report edits.isr --serve
     """
     if options["serve"]:
@@ -78,7 +88,11 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
     for name, text in printed.items():
         if options[name]:
             click.echo(text(), nl=False)
-    if any(options[name] for name in printed):
+    is_printed = any(options[name] for name in printed)
+    if options["figures"] is not None:
+        _figures(found, options["figures"], options["labels"], is_printed=is_printed)
+        return
+    if is_printed:
         return
     file = out or report_file(found[0])
     write_report(
@@ -95,6 +109,18 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
     for name in without_images(found):
         click.echo(f"{name}: {NO_IMAGES}", err=True)
     click.echo(f"report: {file} ({file.stat().st_size / 1e6:.1f} MB)")
+
+
+def _figures(runs: list[ReportRun], out: Path, labels: Path | None, *, is_printed: bool) -> None:
+    from isr.errors import InputError
+    from isr.report.plots.writing import write_figures
+
+    made = write_figures(runs, out, labels)
+    for name, reason in made.missing.items():
+        click.echo(f"no figure {name}: {reason}", err=True)
+    if not made.files:
+        raise InputError("--figures: no figure can be made of these runs; each reason stands above")
+    click.echo(f"figures: {', '.join(made.names)} in {out} (SVG, PDF, PNG; captions.txt)", err=is_printed)
 
 
 def _serve(runs: tuple[Path, ...], port: int) -> None:

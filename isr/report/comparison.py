@@ -61,7 +61,7 @@ class Compared:
     @property
     def reach(self) -> float:
         """The end of the axis to both sides: the first step that holds every interval."""
-        ends = [abs(x) for row in self.rows for x in _drawn(row) if x is not None]
+        ends = [abs(x) for row in self.rows for x in drawn_ends(row) if x is not None]
         return next((step for step in STEPS if step >= max(ends, default=0.0)), STEPS[-1])
 
     def at(self, difference: float) -> float:
@@ -110,7 +110,8 @@ class Compared:
         return (*told[:MOST_NOTES], *((f"{left} more notes: isr compare prints them",) if left > 0 else ()))
 
 
-def _drawn(row: PairRow) -> Iterator[float | None]:
+def drawn_ends(row: PairRow) -> Iterator[float | None]:
+    """The difference and the ends of its intervals."""
     yield from (row.found.difference.value, row.found.difference.low, row.found.difference.high)
     yield from (row.found.simultaneous.low, row.found.simultaneous.high)
     if row.people is not None and row.people.corrected is not None:

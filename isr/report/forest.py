@@ -12,7 +12,7 @@ from isr.report.runs import ReportRun, spelt
 from isr.scoring.estimates import UNDECIDED_SHARE
 from isr.scoring.result import Part, Result, TreatmentPart
 from isr.scoring.row_names import short_names
-from isr.types import Estimate
+from isr.types import Estimate, Treatment
 
 Kind = Literal["isr", "control", "group", "judge", "control group"]
 GROUPS = ("split", "editor", "purifier")
@@ -66,10 +66,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows under one title: a treatment, or the control edits of a run."""
+    """Rows under one title: a treatment of a run, or its control edits (no ``treatment``)."""
 
     title: str
     rows: tuple[Row, ...]
+    run: ReportRun
+    treatment: Treatment | None = None
 
 
 def row_of(kind: Kind, label: str, e: Estimate, headline: str = "value") -> Row:
@@ -95,12 +97,13 @@ def blocks(runs: Sequence[ReportRun]) -> list[Block]:
     for run, names in zip(runs, row_names(runs), strict=True):
         prefix = f"{run.name}: " if len(runs) > 1 else ""
         for part in run.result.treatments:
-            out.append(Block(prefix + names[spelt(part.treatment)], tuple(_treatment(run, part))))
+            title = prefix + names[spelt(part.treatment)]
+            out.append(Block(title, tuple(_treatment(run, part)), run, part.treatment))
         if run.result.control is not None:
             control = run.result.control
             rows = [row_of("control", "Control edits", control.estimates["control"], control.headline)]
             rows += _groups(run, control, run.controls, "control group")
-            out.append(Block(prefix + "no protection", tuple(rows)))
+            out.append(Block(f"{prefix}no protection", tuple(rows), run))
     return out
 
 

@@ -18,20 +18,24 @@ def row_names(runs: Sequence[ReportRun]) -> list[Names]:
 
     A study's own name of a treatment stands for its method.
     """
-    shown = [[_as_called(run, t) for t in run.treatments] for run in runs]
+    shown = [[as_called(run, t) for t in run.treatments] for run in runs]
     names = iter(short_names([t for some in shown for t in some]))
     return [{spelt(t): next(names) for t in run.treatments} for run in runs]
+
+
+def run_names(runs: Sequence[ReportRun]) -> list[str]:
+    """The names of the runs, with a number behind one that several have."""
+    called = [run.name for run in runs]
+    return [n if called.count(n) == 1 else f"{n}, {i}" for i, n in enumerate(called, 1)]
 
 
 def pair_names(runs: Sequence[ReportRun]) -> list[Names]:
     """As ``row_names``, and no name in two runs: the run stands behind a name that several have."""
     names = row_names(runs)
-    called = [run.name for run in runs]
-    places = [n if called.count(n) == 1 else f"{n}, {i}" for i, n in enumerate(called, 1)]
     held = [set(some.values()) for some in names]
     return [
         {k: f"{n} [{place}]" if sum(n in other for other in held) > 1 else n for k, n in some.items()}
-        for some, place in zip(names, places, strict=True)
+        for some, place in zip(names, run_names(runs), strict=True)
     ]
 
 
@@ -48,10 +52,10 @@ def full_names(runs: Sequence[ReportRun]) -> dict[str, str]:
 
 def said_name(run: ReportRun, treatment: Treatment) -> str:
     """A treatment in a sentence: its full name, behind that of the study where there is one."""
-    called, full = _as_called(run, treatment).method, full_name(treatment)
+    called, full = as_called(run, treatment).method, full_name(treatment)
     return full if called == treatment.method else f"{plain(called)} ({full})"
 
 
-def _as_called(run: ReportRun, treatment: Treatment) -> Treatment:
+def as_called(run: ReportRun, treatment: Treatment) -> Treatment:
     called = next((name for t, name in run.called.items() if spelt(t) == spelt(treatment)), "")
     return treatment._replace(method=called) if called else treatment

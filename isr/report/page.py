@@ -22,6 +22,7 @@ from isr.report import figures
 from isr.report.assets import Assets, Mode
 from isr.report.comparison import Compared, compared
 from isr.report.corrected import Corrected, corrected
+from isr.report.decompositions import decompositions
 from isr.report.figures import Figure
 from isr.report.forest import Block, blocks, percent
 from isr.report.gallery import gallery, packed, script_json
@@ -31,7 +32,6 @@ from isr.report.people import People, find_labels, people
 from isr.report.runs import ReportRun, judge_codes, picture_mode, spelt, told_apart, without_images
 from isr.scoring.bundled import NO_IMAGES, fill
 from isr.scoring.judge_words import details
-from isr.scoring.outcomes import Outcomes
 from isr.scoring.result import Part
 from isr.scoring.text import ROWS
 from isr.types import Estimate
@@ -79,7 +79,7 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
     if pairs is None:
         pairs = compared(runs, confirmed.given if confirmed else None)
     level = runs[0].level
-    bars = list(_decompositions(runs))
+    bars = list(decompositions(runs))
     drawn = [
         figures.forest(rows, level, " ; ".join(r.result.signature for r in runs)),
         figures.decomposition(bars),
@@ -189,28 +189,6 @@ def _cell(i: Any) -> str:
     if i is None or i.value is None:
         return "–"
     return f"{i.value:.2f}" + ("" if i.low is None or i.high is None else f" ({i.low:.2f} to {i.high:.2f})")
-
-
-def _decompositions(runs: Sequence[ReportRun]) -> Iterator[tuple[str, dict[str, int]]]:
-    for run, names in zip(runs, row_names(runs), strict=True):
-        prefix = f"{run.name}: " if len(runs) > 1 else ""
-        for part in run.result.treatments:
-            yield prefix + names[spelt(part.treatment)], _counted(run.outcomes(run.of(part.treatment)))
-        if run.result.control is not None:
-            yield f"{prefix}control edits", _counted(run.outcomes(run.controls))
-
-
-def _counted(found: Outcomes) -> dict[str, int]:
-    """Edits by which question fails, counted on those that are decided."""
-    known, semantic, perceptual = found.decided, found.semantic_low, found.perceptual_low
-    sets = {
-        "semantic only": semantic & ~perceptual,
-        "perceptual only": perceptual & ~semantic,
-        "both": semantic & perceptual,
-        "neither": ~semantic & ~perceptual,
-    }
-    counts = {name: int((known & rows).sum()) for name, rows in sets.items()}
-    return counts | {"undecided": int((~known).sum())}
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from isr.text import counted
 from isr.types import Estimate, Question, Treatment
 
 CONTROL = "control (no protection)"
-_LABELS = {
+INTERVALS = {
     "logit-t": "logit-t intervals with standard errors clustered by source image",
     "korn-graubard": "Korn-Graubard intervals clustered by source image",
     "wilson": "Wilson intervals, edits taken as independent",
@@ -111,7 +111,7 @@ def corrected_note(people: Corrected) -> str:
 
 def _rows(runs: Sequence[ReportRun]) -> Iterator[tuple[ReportRun, str, str, Part]]:
     """Run, its name, short name and part of each row; control edits that are the same in several runs are one row, the last."""
-    shared = _shared_controls(runs)
+    shared = shared_controls(runs)
     later = []
     for number, (run, names) in enumerate(zip(runs, row_names(runs), strict=True)):
         for part in run.result.treatments:
@@ -127,14 +127,15 @@ def _rows(runs: Sequence[ReportRun]) -> Iterator[tuple[ReportRun, str, str, Part
     yield from later
 
 
-def _shared_controls(runs: Sequence[ReportRun]) -> dict[int, list[int]]:
+def shared_controls(runs: Sequence[ReportRun]) -> dict[int, list[int]]:
     """For each run the runs with its control edits: the same pixels, verdicts and estimates, whatever they are called."""
     found: dict[object, list[int]] = {}
     for number, run in enumerate(runs):
         rows = run.controls
         told = Counter((r.get("edit_sha256", ""), r["outcome"], *_verdicts(r, run.judges)) for r in rows)
         judges = tuple(str(j["digest"]) for j in run.result.judges)
-        estimates = repr(run.result.control.estimates) if run.result.control else ""
+        control = run.result.control
+        estimates = repr({n: e.as_dict() for n, e in control.estimates.items()}) if control else ""
         known = bool(rows) and all(r.get("edit_sha256") for r in rows)
         key = (judges, estimates, frozenset(told.items())) if known else number
         found.setdefault(key, []).append(number)
@@ -297,7 +298,7 @@ def _sentences(run: ReportRun, *, alone: bool) -> Iterator[str]:
         if s.get("repeats", "1") != "1"
         else ""
     )
-    interval = _LABELS.get(s.get("interval", ""), s.get("interval", ""))
+    interval = INTERVALS.get(s.get("interval", ""), s.get("interval", ""))
     if s.get("interval") == "logit-t" and s.get("estimates", "1") != "1":
         interval += " (CR2, Kish's degrees of freedom where images have unequal numbers of edits)"
     parts = [f"{said_name(run, p.treatment)}: {_said(p.estimates['isr'], p)}" for p in result.treatments]

@@ -18,10 +18,11 @@ from PIL import Image
 from isr.people.labels import Label, Labels, Mark
 from isr.people.labels_file import write_labels
 from isr.report.assets import Assets
+from isr.report.decompositions import decompositions
 from isr.report.figures import forest
 from isr.report.forest import blocks, text_forest
 from isr.report.gallery import gallery, packed, script_json
-from isr.report.page import Options, _decompositions, write_report
+from isr.report.page import Options, write_report
 from isr.report.paper import estimates_csv, latex, methods
 from isr.report.people import people
 from isr.report.runs import ReportRun, read_report_run
@@ -94,7 +95,7 @@ def test_undecided_edits_count_as_the_result_counts_them(tmp_path: Path, estiman
                 isr.value, isr.low, isr.high, isr.bounds, isr.n,
             )  # fmt: skip
         assert row.headline == group.headline
-    (_, counts), *_ = _decompositions([run])
+    (_, counts), *_ = decompositions([run])
     assert sum(counts.values()) == part.counts["edits"]
     assert counts["undecided"] == part.counts["edits"] - part.counts["decided"]
     decided = [r for r in rows if r["outcome"] != "undecided"]

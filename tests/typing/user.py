@@ -34,6 +34,8 @@ def compared(one: Path, other: Path) -> Path:
     isr.agree("labels.csv", [one, other], consensus="strict")
     isr.calibrate(one, "labels.csv", design="random")
     isr.calibrate(one, "labels.csv")  # type: ignore[call-arg]  # the design must be said
+    isr.write_figures(one, other, out="figures", labels="labels.csv")
+    isr.write_figures(one)  # type: ignore[call-arg]  # the folder must be said
     return isr.write_report(one, other, out="both.html")
 
 
