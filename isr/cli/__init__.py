@@ -25,6 +25,8 @@ from isr.redaction import KeyFilter
 from isr.version import __version__
 
 ENTRY_POINTS = "isr.commands"
+ELSEWHERE = {"tutorial": "of the plug-in isr-shapes; in a checkout of isr: pip install ./examples/isr_shapes"}
+"""Commands of plug-ins that the documents name: whoever lacks one is told where it comes from."""
 
 
 class _Commands(CarefulGroup):
@@ -48,7 +50,14 @@ class _Commands(CarefulGroup):
                 self._refuse(cmd_name)
             command: click.Command = import_module(f"{__name__}.{cmd_name}").command
             return adopted(command)
-        return adopted(_outside(cmd_name, points)) if points else None
+        if points:
+            return adopted(_outside(cmd_name, points))
+        where = ELSEWHERE.get(cmd_name)
+        return (
+            _unusable(cmd_name, f"expected a command that is installed; found none: it is {where}")
+            if where
+            else None
+        )
 
     def _own(self) -> list[str]:
         files = (f.name for f in resources.files(__name__).iterdir())
@@ -86,7 +95,8 @@ def _outside(name: str, points: metadata.EntryPoints) -> click.Command:
 
 def _unusable(name: str, why: str) -> click.Command:
     def refuse(**_: object) -> None:
-        raise UsageError(f"isr {name}: {why}; correct or uninstall it")
+        fix = "" if name in ELSEWHERE else "; correct or uninstall it"
+        raise UsageError(f"isr {name}: {why}{fix}")
 
     anything = {"ignore_unknown_options": True, "allow_extra_args": True}
     return click.Command(name, callback=refuse, short_help=f"(unusable: {why})", context_settings=anything)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -357,4 +358,6 @@ def _number_or_text(text: str) -> float | int | str:
         value = float(text)
     except ValueError:
         return text
+    if not math.isfinite(value):
+        return text  # JSON has no such number
     return value if repr(value) == text else int(text) if text.lstrip("-").isdigit() else text

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.metadata import EntryPoints
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from isr.cli import cli
+from isr.errors import UsageError
 from tests.plugins import register
 from tests.processes import CompletedProcess, run
 
@@ -52,3 +56,13 @@ def test_what_is_no_command_is_one_line(tmp_path: Path, value: str, expected: st
     listed = isr(tmp_path, "--help")
     assert listed.returncode == 0
     assert "(unusable: " in listed.stdout
+
+
+def test_a_command_of_a_plug_in_that_is_not_here_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a mere install of isr: `isr tutorial` is named in the README."""
+    nothing = EntryPoints(())
+    monkeypatch.setattr("isr.cli.metadata.entry_points", lambda **_: nothing)
+    done = CliRunner().invoke(cli, ["tutorial", "somewhere"])
+    assert isinstance(done.exception, UsageError)
+    assert str(done.exception).endswith("in a checkout of isr: pip install ./examples/isr_shapes")
+    assert "tutorial" not in CliRunner().invoke(cli, ["--help"]).stdout

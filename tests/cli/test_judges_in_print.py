@@ -67,6 +67,12 @@ def _page(root: Path) -> str:
     return html.unescape(re.sub(r"<(script|style)\b.*?</\1>|<[^>]+>", " ", text, flags=re.DOTALL))
 
 
+def _captions(root: Path) -> str:
+    pytest.importorskip("matplotlib", reason="needs isr-eval[figures]")
+    isr("report", root / "e.isr", "--figures", root / "figures")
+    return (root / "figures" / "captions.txt").read_text("utf-8")
+
+
 TEXTS: dict[str, Callable[[Path], str]] = {
     "score": lambda r: (r / "score.txt").read_text(),
     "dry run": lambda r: (r / "dry.txt").read_text(),
@@ -80,6 +86,7 @@ TEXTS: dict[str, Callable[[Path], str]] = {
     "verify": lambda r: isr("verify", r / "e.zip"),
     "report of a bundle": lambda r: isr("report", r / "e.zip", "--methods"),
     "comparison in LaTeX": lambda r: isr("compare", r / "e.isr", "--latex"),
+    "captions of figures": lambda r: _captions(r),
     "calibrate": lambda r: isr("calibrate", r / "e.isr", "--labels", r / "labels.csv", "--design", "random"),
 }
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from isr.canonical import short
 from isr.report.paper import INTERVALS
 from isr.report.runs import ReportRun
-from isr.scoring.records import JudgeRecord
+from isr.scoring.judge_words import described
 from isr.text import counted, plain
 
 MOST_NAMES = 8  # rows that a caption names
@@ -60,20 +59,13 @@ def sizes(rows: Counts) -> str:
 
 
 def judged(runs: Sequence[ReportRun]) -> str:
-    """``Judged by second (replayed-second-7b).``"""
+    """``Judged by second (replayed-second-7b, revision not pinned; ...).``"""
     said = dict.fromkeys(
-        " and ".join(map(_judge, r.result.judges))
+        " and ".join(described(j, r.answered) for j in r.result.judges)
         + (f", joined by the rule '{r.result.rule}'" if len(r.judges) > 1 else "")
         for r in runs
     )
     return f"Judged by {'; by '.join(said)}."
-
-
-def _judge(judge: JudgeRecord) -> str:
-    """A judge by the name of its card and by its model: a card's name alone is nobody."""
-    model = short(judge["model"]) if judge["model"].startswith("sha256:") else judge["model"]
-    pinned = f" at {judge['revision'][:12]}" if judge["revision"] else ""
-    return plain(f"{judge['name']} ({model}{pinned})" if model else judge["name"])
 
 
 def signatures(runs: Sequence[ReportRun]) -> str:
