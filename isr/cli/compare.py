@@ -34,8 +34,12 @@ if TYPE_CHECKING:
         "words",
         "columns",
         "prefixes",
+        "key",
     ),
-    output=("as_json",),
+    output=(
+        "as_json",
+        "as_latex",
+    ),
 )
 @click.command(short_help="Compare methods on the same units, with intervals and tests.")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))

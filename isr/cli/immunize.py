@@ -55,7 +55,7 @@ class Options:
     method=("method", "name", "preset", "sets", "steps", "step_size"),
     budget=("eps", "norm"),
     surrogate=("editor", "editor_sets", "dtype", "device", "revision", "variant"),
-    picture=("prompts", "masks", "resolution", "resize", "seed"),
+    picture=("prompts", "where", "masks", "resolution", "resize", "seed"),
     work=("batch", "timestep_batch", "checkpoint_activations", "shard", "resume"),
     output=("out", "listing", "as_json"),
 )

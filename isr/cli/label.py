@@ -18,7 +18,7 @@ _PATH = click.Path(path_type=Path)
     study=("out", "design", "judges", "rubrics", "edits", "strata", "controls", "disputed", "seed"),
     check=("repeat", "attention"),
     page=("port",),
-    file=("exporting", "csv_safe", "imported", "words", "columns"),
+    file=("exporting", "csv_safe", "imported", "words", "columns", "key"),
 )
 @click.command(short_help="A local page on which people label edits, blinded, with nothing lost.")
 @click.argument("directory", metavar="EDIT_DIR", type=_PATH)

@@ -108,6 +108,7 @@ def test_a_part_runs_in_a_process_of_its_own_and_is_kept(tmp_path: Path) -> None
     assert sorted(p.name for p in tmp_path.iterdir()) == ["gpu.json", "gpu.log", "machine.json"]
 
 
+@pytest.mark.slow
 def test_what_a_part_found_before_its_time_was_up_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -317,6 +317,7 @@ def test_labels_are_found_where_isr_label_writes_them(run: Path, tmp_path: Path)
         assert "labels/labels.csv" in opened.names
 
 
+@pytest.mark.slow
 def test_the_commands_and_a_sample_asked_again(run: Path, tmp_path: Path) -> None:
     def isr(*arguments: str) -> processes.CompletedProcess[str]:
         return processes.run([sys.executable, "-m", "isr", *arguments])

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from isr.judging.store_format import pack, unpack
 from tests.chat_server import serving
 from tests.cli.test_cli import isr_command
@@ -31,6 +33,7 @@ def edited(path: Path) -> int:
     return len(some)
 
 
+@pytest.mark.slow
 def test_answers_that_were_edited_are_not_used_and_a_recovered_store_goes_on(
     tmp_path: Path, card: Callable[..., str]
 ) -> None:

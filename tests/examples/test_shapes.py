@@ -94,6 +94,7 @@ def test_the_cut_lies_in_a_gap(painter: ModuleType) -> None:
         assert len(spoil.SUBSTANTIAL[way]) >= 2
 
 
+@pytest.mark.slow
 def test_the_oracle_agrees_with_the_truth_on_scenes_that_are_new_to_it(agreement: ModuleType) -> None:
     # seeds that nothing was tuned on, with jittered colours, sizes and textures; refusals count as wrong
     found = list(agreement.judge_scenes(30_000, 60, jitter=True))

@@ -521,6 +521,7 @@ WITHOUT_TORCHVISION = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
 def test_without_torchvision(family: str, checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
     """LLaVA works without it; a family that needs it is told so by name."""

@@ -66,6 +66,7 @@ def rewards(out: Path) -> dict[tuple[str, str], float]:
     }
 
 
+@pytest.mark.slow
 def test_from_scores_to_verdicts(model: Path, tmp_path: Path) -> None:
     make_directory(tmp_path / "edits", images=8, prompts=3, size=40, controls=False)
     card = write_card(tmp_path, model)

@@ -119,6 +119,9 @@ OTHER: dict[str, dict[str, Any]] = {
     "notes": {"notes": "words"},
     "needs": {"needs": "a GPU"},
     "serves": {"serves": ("test",)},
+    "parameters": {"parameters": 2.1},
+    "file": {"file": "another"},
+    "overrides": {"overrides": ("limits.concurrency=3",)},
 }
 
 

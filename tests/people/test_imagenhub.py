@@ -96,6 +96,7 @@ def test_unusable_answers_are_counted(found: AgreementStudy) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_command_runs_the_study_and_writes_the_same_bytes_twice(tmp_path: Path) -> None:
     texts = []
     for out in ("a", "b"):

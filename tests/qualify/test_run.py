@@ -81,7 +81,7 @@ def test_a_bad_judge_is_found_out_by_the_probe_meant_for_it(
     server.change(behaviour=behaviour)
     done = qualify(card(server), scenes, "--out", str(tmp_path / "q"), "--store", str(tmp_path / "isr.db"))
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "judge: UNFIT" in done.stdout
+    assert "judge (test-model, revision not pinned): UNFIT" in done.stdout
     found = statuses(tmp_path / "q")
     assert {found[name] for name in meant} == {"failed"}, done.stdout
     if behaviour == "obedient":
@@ -111,6 +111,7 @@ def test_a_sound_judge_is_fit_and_is_asked_nothing_twice(
     assert (tmp_path / "q" / "qualification.json").read_bytes() == first
 
 
+@pytest.mark.slow
 def test_a_frozen_anchor_raises_an_alarm_when_the_judge_changes(
     tmp_path: Path, scenes: Path, server: Running, card: Callable[..., str]
 ) -> None:

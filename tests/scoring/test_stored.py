@@ -180,8 +180,10 @@ def test_a_named_folder_keeps_the_result_of_another_question(tmp_path: Path) -> 
     kept = (out / "result.json").read_bytes()
     with pytest.raises(UsageError) as refused:
         isr.score(SHAPES, judge="shapes-oracle", limit=4, level=0.9, out=out)
-    assert "found the result of another (level: 0.95 and 0.9; limit: 6 and 4)" in str(refused.value)
-    assert "choose another --out" in str(refused.value)
+    assert "found the result of another (level: 0.95 and 0.9; limit: 6:in-turn and 4:in-turn)" in str(
+        refused.value
+    )
+    assert "choose another out=" in str(refused.value)
     assert (out / "result.json").read_bytes() == kept
     isr.score(SHAPES, judge="shapes-oracle", limit=6, out=out)
     assert (out / "result.json").read_bytes() == kept

@@ -289,6 +289,7 @@ for spec in specs:
 """
 
 
+@pytest.mark.slow
 def test_a_hub_id_without_a_network(tmp_path: Path) -> None:
     """``HF_HUB_OFFLINE`` is read when the hub's client is imported: a process of its own, one for all."""
     (tmp_path / "p.csv").write_text("name,prompt\n*,x\n")

@@ -8,7 +8,6 @@ Image number i is drawn from seed + i alone, so two ranges of seeds that do not 
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from isr.files import write_bytes, write_text
+from isr.spreadsheet import Writer
 from isr_shapes.spoil import CUT, MILD, SUBSTANTIAL, WAYS, spoil
 from isr_shapes.world import (
     HUES,
@@ -384,7 +384,7 @@ def write(out: Path, seed: int, images: int, jitter: bool = False) -> int:
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     write_text(out / "metadata.jsonl", lines)
     stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = Writer(stream)
     writer.writerow(["edit_id", "arm", "kind", "strength", "semantic", "perceptual"])
     writer.writerows(truths)
     write_text(out / "truth.csv", stream.getvalue())

@@ -6,7 +6,6 @@ unprotected photographs, labels of two raters, and the commands that go from the
 
 from __future__ import annotations
 
-import csv
 import io
 import stat
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ import numpy as np
 
 from isr.errors import UsageError
 from isr.files import write_text
+from isr.spreadsheet import Writer
 from isr_shapes.painting import (
     IMAGE_SWING,
     Pixels,
@@ -157,7 +157,7 @@ def _labels(truths: dict[str, Truth], seed: int) -> Iterator[tuple[str, ...]]:
 
 def _table(path: Path, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
     stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = Writer(stream)
     writer.writerow(header)
     writer.writerows(rows)
     write_text(path, stream.getvalue())

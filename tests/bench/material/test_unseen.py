@@ -59,7 +59,7 @@ def test_everything_wrong_with_a_file_is_said_at_once(tmp_path: Path) -> None:
 
 def test_either_a_file_or_a_writer() -> None:
     for wrong in ({}, {"file": "a", "writer": "b"}):
-        with pytest.raises(ValidationError, match="either file or writer"):
+        with pytest.raises(ValidationError, match="file or writer, and not both"):
             UnseenPart(**wrong)
 
 
