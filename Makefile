@@ -59,7 +59,7 @@ pyright:
 	  npm install --no-save --no-audit --no-fund --silent --prefix build/pyright pyright@1.1.400
 
 slow: .venv/dev axe pyright
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -n $(CORES) --dist loadscope -m slow
 
 # axe-core, with which the browser tests look for barriers; without npm they skip that part
 axe:

@@ -24,6 +24,12 @@ FUNCTIONS = ("score", "ascore", "compare", "agree", "calibrate", "plan", "write_
 WORDS = ("wrong", 95, -1, 0, 1.5, float("nan"), ("wrong",), {"wrong": "wrong"})
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a wrong value writes, such as a folder of that name, lies in no checkout."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("words")
