@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -154,6 +155,12 @@ def test_results_are_made_again_of_the_same_study(root: Path) -> None:
     run(opened(root, "results"), Quiet())
     assert (root / "little.bench" / "results.json").read_bytes() == before
     assert results(root)["notes"] == []
+    tables = (root / "little.bench" / "results.md").read_text("utf-8")
+    named = re.findall(r"(?:judged by|comparisons? by) recorded\b.{0,16}", tables)
+    assert named
+    assert all("recorded (the program" in said for said in named), (
+        named
+    )  # no table names a judge without its model
 
 
 def test_results_of_another_study_are_refused(root: Path) -> None:
