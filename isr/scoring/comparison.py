@@ -118,6 +118,9 @@ class Conclusion:
     images: int
     needed: tuple[Needed, ...]
     by_people: bool
+    left_open: tuple[
+        tuple[str, str], ...
+    ] = ()  # told apart by the decided edits alone: undecided ones can turn the order
     text: tuple[str, ...] = ()
 
 

@@ -19,15 +19,23 @@ MOST_PLANNED = 5  # rivals for which images are planned, the closest first
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A tested pair: its difference and its p-value adjusted over the family; by people where labels correct it."""
+    """A tested pair: its difference and its p-value adjusted over the family; by people where labels correct all of them.
+
+    ``open``: the interval that holds whatever the undecided edits are has both signs: which is better is not known.
+    """
 
     first: str
     second: str
     value: float | None
     p: float | None
+    open: bool = False
+
+    def apart(self, level: float) -> bool:
+        """Whether the decided edits alone tell them apart."""
+        return bool(self.value) and self.p is not None and self.p <= 1 - level
 
     def told(self, level: float) -> bool:
-        return bool(self.value) and self.p is not None and self.p <= 1 - level
+        return self.apart(level) and not self.open
 
     @property
     def better(self) -> tuple[str, str]:
@@ -42,8 +50,9 @@ def conclude(found: Comparison, contenders: Sequence[Contender], level: float) -
     images is planned for each rival that it cannot be told from, if the difference is truly the one seen; where planning gives
     none, its reason stands there.
     """
-    pairs = list(_pairs(found))
-    rates = _rates(found)
+    by_people = _is_by_people(found)
+    pairs = list(_pairs(found, by_people=by_people))
+    rates = _rates(found, by_people=by_people)
     highest = max((r for r in rates.values() if r is not None), default=None)
     best = tuple(name for name, rate in rates.items() if rate is not None and rate == highest)
     told = tuple(p.better for p in pairs if p.told(level))
@@ -53,7 +62,12 @@ def conclude(found: Comparison, contenders: Sequence[Contender], level: float) -
     open_ = tuple(name for name in tested if name not in beaten)
     by_name = {c.name: c for c in contenders}
     closest = sorted(open_, key=lambda name: abs(tested[name].value or 0))[:MOST_PLANNED]
-    needed = tuple(_needed(found, by_name[lead], by_name[name], tested[name], level) for name in closest)
+    unknown = tuple(p.better for p in pairs if p.apart(level) and p.open)
+    closest = [name for name in closest if not tested[name].open]
+    needed = tuple(
+        _needed(found, by_name[lead], by_name[name], tested[name], level, by_people=by_people)
+        for name in closest
+    )
     made = Conclusion(
         best=best,
         told_from=beaten,
@@ -61,33 +75,48 @@ def conclude(found: Comparison, contenders: Sequence[Contender], level: float) -
         told=told,
         images=max((one.difference.clusters for one in found.family), default=0),
         needed=needed,
-        by_people=bool(found.confirmed),
+        by_people=by_people,
+        left_open=unknown,
     )
     others = [name for name in rates if name not in tested and name != lead]
     return _in_words(made, found, others, level)
 
 
-def _pairs(found: Comparison) -> Iterator[_Pair]:
+def _is_by_people(found: Comparison) -> bool:
+    """Whether labels correct every pair and every rate: a conclusion rests on people or on verdicts, never on some of each."""
+    whole = [c for c in found.confirmed if not c.by]
+    corrected = len(whole) == len(found.family) and all(c.corrected is not None for c in whole)
+    return bool(whole) and corrected and all(c.corrected is not None for c in found.choices)
+
+
+def _pairs(found: Comparison, *, by_people: bool) -> Iterator[_Pair]:
     people = {(c.first, c.second): c for c in found.confirmed if not c.by}
     for one in found.family:
-        if not found.confirmed:
-            yield _Pair(one.first, one.second, one.difference.value, one.p_holm)
+        if not by_people:
+            held = None if one.open is None else one.open.identified or one.open.bounds
+            yield _Pair(one.first, one.second, one.difference.value, one.p_holm, _has_both_signs(held))
             continue
-        said = people.get((one.first, one.second))
-        value = said.corrected.value if said is not None and said.corrected is not None else None
-        yield _Pair(one.first, one.second, value, said.p_holm if said is not None else None)
+        said = people[one.first, one.second]
+        value = said.corrected.value if said.corrected is not None else None
+        yield _Pair(one.first, one.second, value, said.p_holm, _has_both_signs(said.identified))
 
 
-def _rates(found: Comparison) -> Mapping[str, float | None]:
-    if found.confirmed and all(c.corrected is not None for c in found.choices):
+def _has_both_signs(held: tuple[float, float] | None) -> bool:
+    return held is not None and held[0] <= 0 <= held[1]
+
+
+def _rates(found: Comparison, *, by_people: bool) -> Mapping[str, float | None]:
+    if by_people:
         return {c.name: c.corrected.value if c.corrected else None for c in found.choices}
     return {c.name: c.isr.value for c in found.choices}
 
 
-def _needed(found: Comparison, one: Contender, other: Contender, pair: _Pair, level: float) -> Needed:
+def _needed(
+    found: Comparison, one: Contender, other: Contender, pair: _Pair, level: float, *, by_people: bool
+) -> Needed:
     parts = Signature.parse(found.signature)
     made = Needed(first=one.name, second=other.name, difference=pair.value)
-    if found.confirmed:
+    if by_people:
         return made.without("this rests on people's labels, which isr plan --label-difference plans")
     if parts.get("prompts") == "random" or parts.get("cluster") or parts.get("prompt-cluster"):
         return made.without(
@@ -125,6 +154,13 @@ def _sentences(made: Conclusion, found: Comparison, others: Sequence[str], level
         yield "no method has a rate: nothing can be chosen"
         return
     lead = made.best[0]
+    if found.confirmed and not made.by_people:
+        yield "people's labels do not correct every comparison and every rate: what follows is by verdicts"
+    for better, worse in made.left_open:
+        yield (
+            f"{better} and {worse}: the decided edits tell them apart, and the undecided ones leave open which is better: nothing can be "
+            "concluded of them"
+        )
     if not made.told:
         yield f"no method can be told from another with {images}, {basis}, {at}"
     elif made.told_from and not made.not_told_from and not others:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import isr
 from isr.cli import cli
 from isr.scoring.compare import compare
-from isr.scoring.comparison import Conclusion
+from isr.scoring.comparison import Conclusion, Confirmed
 from isr.scoring.conclusion import conclude
 from isr.scoring.finished import Contender
 from isr.types import Unit
@@ -121,3 +121,27 @@ def test_the_number_is_what_plan_says_of_this_run_as_pilot(run: Path) -> None:
     assert "conclusion: no method can be told from another with 4 images" in done.stdout
     assert f"conclusion: isr plan says {planned[0].images} images" in done.stdout
     assert "conclusion" not in isr.compare(run).as_dict()
+
+
+def test_nothing_is_concluded_of_what_the_undecided_edits_leave_open() -> None:
+    """a: 6 of its 24 edits decided, all immunized; b: none immunized. Decided alone they differ by 100 points; if the undecided
+    are all not immunized, by 25 at most: here half of the images would show no difference at all."""
+    nan = float("nan")
+    few = [[1, nan]] * 6 + [[nan, nan]] * 18
+    found = methods({"a": few, "b": [[0, 0]] * 6 + [[1, 1]] * 9 + [[0, 0]] * 9})  # type: ignore[dict-item]
+    made = concluded(found)
+    assert (made.told, made.told_from) == ((), ())
+    assert made.left_open == (("a", "b"),)
+    assert any("the undecided ones leave open which is better" in line for line in made.text)
+    assert not any("is best" in line for line in made.text)
+
+
+def test_labels_that_correct_a_part_leave_the_conclusion_to_verdicts() -> None:
+    found = compare(pair := methods({"a": [[1, 1]] * 12, "b": [[0, 0]] * 12}), {"isr": "0"}, choose=True)
+    refused = Confirmed(
+        first=found.family[0].first, second=found.family[0].second, refused="no unit is labelled on both"
+    )
+    made = conclude(replace(found, confirmed=(refused,)), pair, 0.95)
+    assert made.by_people is False
+    assert made.told == (("a", "b"),)
+    assert made.text[0].startswith("people's labels do not correct every comparison")
