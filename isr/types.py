@@ -92,7 +92,6 @@ class PeopleReason(StrEnum):
 
     CANNOT_TELL = "cannot_tell"  # no rater answers it
     RATERS_TIE = "raters_tie"  # as many say fails as say fine
-    NOT_LABELLED = "not_labelled"  # the edit has labels, and this question none
 
 
 class StoreReason(StrEnum):

@@ -19,7 +19,7 @@ from isr.reading import Unreadable, read_bytes
 from isr.scoring.bundled import edits_in
 from isr.scoring.estimates import Settings
 from isr.scoring.limit import chosen, is_in_turn
-from isr.scoring.places import RECORD, cache_of, home_of
+from isr.scoring.places import PEOPLE, RECORD, cache_of, home_of
 from isr.scoring.result import Result
 from isr.scoring.sequenced import order_of
 from isr.scoring.stored import StoredRun, read_stored
@@ -48,6 +48,11 @@ def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
     """
     run = read_stored(folder)
     result, folder, record = run.result, run.folder, _record(run)
+    if any(j["backend"] == PEOPLE for j in result.judges):
+        raise UsageError(
+            f"{folder}: expected a run of a judge, whose answers a bundle holds; found one of people's labels, which has none: publish "
+            "the labels beside the edits (isr score EDIT_DIR --labels makes its numbers again), or in the bundle of a judge's run (--labels)"
+        )
     options: Mapping[str, Any] = record.get("options") or {}
     home = home_of(folder)
     root = edits_in(

@@ -35,6 +35,7 @@ from isr.people.labels import Labels, consensus, one_guideline, scale_parts
 from isr.people.meeting import meet, unmet, unmet_told
 from isr.people.single_raters import left_open, with_each
 from isr.people.study_file import check_pixels
+from isr.people.themselves import require_no_people
 from isr.signature import Signature
 from isr.stats.multiplicity import HOLM, holm_family
 from isr.stats.paired import compare_methods
@@ -438,7 +439,8 @@ def _disputed(table: _Table) -> Iterator[Disputed]:
 
 
 def require_judges(judges: Sequence[Judgements]) -> None:
-    """Raises ``UsageError`` without a judge."""
+    """Raises ``UsageError`` without a judge, and for one that is people's labels."""
+    require_no_people(judges)
     if not judges:
         raise UsageError(
             "isr agree: expected at least one judge; found none; give --judge RUN, or a study file"

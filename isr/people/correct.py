@@ -29,6 +29,7 @@ from isr.people.judgements import QUESTIONS, Judgements
 from isr.people.labels import Label, Labels, cell_of, one_guideline, scale_parts
 from isr.people.meeting import meet, unmet, unmet_told
 from isr.people.study_file import check_pixels
+from isr.people.themselves import require_no_people
 from isr.reading import Unreadable, read_json
 from isr.scoring.estimates import RULES
 from isr.scoring.finished import require_fixed
@@ -55,12 +56,11 @@ def correct(
 ) -> CorrectionReport:
     """The corrected rates of a judge's edits (of ``edits`` only, if given).
 
-    where: the conditions that chose them (``where_edits``); labels that say themselves that they are of others meet no
-    edit rightly.
-
+    where: the conditions that chose them (``where_edits``); labels that say that they are of others meet no edit rightly.
     judged: where the judge's answers about the labelled edits of another experiment are (design ``external``).
     plan: the sampling plan that labels within verdict name. Raises ``InputError``, ``DesignError``.
     """
+    require_no_people([target, *([judged] if judged else [])])
     require_fixed("isr calibrate", {target.name: target.signature})
     if settings.design == "external" and settings.drawn is None:
         raise DesignError(

@@ -35,9 +35,8 @@ from isr.people.labels import Consensus, Labels, consensus, one_guideline
 from isr.people.meeting import meet, named, unmet, unmet_told
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
-from isr.scoring.judge_words import PEOPLE
 from isr.scoring.options import Options, check_options
-from isr.scoring.places import RECORD, RESULT, TABLE, cache_if_there
+from isr.scoring.places import PEOPLE, RECORD, RESULT, TABLE, cache_if_there
 from isr.scoring.question import asked
 from isr.scoring.record import run_record
 from isr.scoring.result import Result
@@ -46,7 +45,7 @@ from isr.scoring.tally import Tally
 from isr.signature import Signature
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
-from isr.types import Arm, Edit, Ints, PeopleReason, Question, Reason, Treatment, Value, Verdict
+from isr.types import Arm, Edit, Ints, PeopleReason, Question, Reason, Treatment, Unit, Value, Verdict
 
 RULE = "single"
 
@@ -218,16 +217,19 @@ def _labelled(directory: EditDirectory, labels: Labels) -> tuple[tuple[Edit, ...
     votes: dict[tuple[str, Arm], Mapping[Question, Ints]] = {}
     for arm in Arm:
         own = labels.of_arm(control=arm is Arm.CONTROL)
-        codes = {q: own.codes(own.edits, q.value) for q in Question}
+        codes = {q: _codes(own, q.value, labels.raters) for q in Question}
         for place, edit_id in enumerate(own.edits):
             votes[edit_id, arm] = {q: codes[q][place] for q in Question}
-    units = {e.unit: e.edit_id for e in directory.edits if (e.edit_id, Arm.CONTROL) in votes}
+    units: dict[Unit, Mapping[Question, Ints]] = {}
+    for edit in directory.edits:
+        if (said := votes.get((edit.edit_id, Arm.CONTROL))) is not None:
+            units[edit.unit] = _together(units.get(edit.unit), said, edit.edit_id, labels.raters)
     kept = []
     for edit in directory.edits:
         if (edit.edit_id, Arm.PROTECTED) in votes:
             labelled = units.get(edit.unit)
             if labelled is not None:
-                votes[edit.edit_id, Arm.CONTROL] = votes[labelled, Arm.CONTROL]
+                votes[edit.edit_id, Arm.CONTROL] = labelled
             kept.append(edit if labelled is not None else replace(edit, control=None))
     if not kept:
         raise InputError(
@@ -236,15 +238,48 @@ def _labelled(directory: EditDirectory, labels: Labels) -> tuple[tuple[Edit, ...
     return tuple(kept), votes
 
 
-def _judged(plan: Plan, votes: Votes, labels_rule: Consensus) -> Iterator[Judged]:
-    for edit, arm in arms_of(plan.edits):
-        said = votes[edit.edit_id, arm]
-        yield Judged(edit, arm, {(0, q): (_verdict(said[q], labels_rule),) for q in Question})
+def _codes(own: Labels, question: str, raters: Sequence[str]) -> Ints:
+    """Codes (edits, raters) with a column for each of all raters, those of the other arm too."""
+    out = np.full((len(own.edits), len(raters)), MISSING, np.int64)
+    places = [raters.index(r) for r in own.raters]
+    out[:, places] = own.codes(own.edits, question)
+    return out
 
 
-def _verdict(votes: Ints, rule: Consensus) -> Verdict:
-    """The consensus of one question; undecided where raters tie, or nobody can tell."""
-    code = int(consensus(votes[None, :], rule)[0])
+def _together(
+    before: Mapping[Question, Ints] | None, now: Mapping[Question, Ints], edit_id: str, raters: Sequence[str]
+) -> Mapping[Question, Ints]:
+    """The votes on one control edit that labels name by several edits of its unit. Raises ``InputError`` where a rater contradicts."""
+    if before is None:
+        return now
+    for question in Question:
+        a, b = before[question], now[question]
+        if (clash := (a != MISSING) & (b != MISSING) & (a != b)).any():
+            rater = raters[int(np.flatnonzero(clash)[0])]
+            found = f"two that differ, one under {edit_id!r}"
+            raise InputError(
+                "labels of one rater contradict each other",
+                [
+                    Problem(
+                        rater, question.value, "one label for each control edit", found, "drop one of them"
+                    )
+                ],
+            )
+    return {q: np.where(before[q] != MISSING, before[q], now[q]) for q in Question}
+
+
+def _judged(plan: Plan, votes: Votes, rule: Consensus) -> Iterator[Judged]:
+    """Each edit in each arm with the consensus of its raters; the rule sees all of them at once, as Dawid and Skene's must."""
+    arms = list(arms_of(plan.edits))
+    tables = {q: np.stack([votes[edit.edit_id, arm][q] for edit, arm in arms]) for q in Question}
+    codes = {q: consensus(table, rule) for q, table in tables.items()}
+    for row, (edit, arm) in enumerate(arms):
+        said = {(0, q): (_verdict(int(codes[q][row]), tables[q][row]),) for q in Question}
+        yield Judged(edit, arm, said)
+
+
+def _verdict(code: int, votes: Ints) -> Verdict:
+    """A consensus as a verdict; undecided where raters tie, or nobody can tell."""
     if code != MISSING:
         return Verdict(value=Value.FAILS if code else Value.FINE)
     reason: Reason = PeopleReason.RATERS_TIE if (votes != MISSING).any() else PeopleReason.CANNOT_TELL
@@ -277,7 +312,7 @@ def _commit(options: Options, panel: Panel, tally: Tally, votes: Votes, rule: Co
         result = replace(tally.result(), table={TABLE: file_digest(partial)})
         text = result.to_json().encode()
         record = run_record(
-            options, panel, out, question=question.digest, result=sha256_bytes(text), exit_code=0 if result.decided else 3,
+            replace(options, judge=PEOPLE), panel, out, question=question.digest, result=sha256_bytes(text), exit_code=0 if result.decided else 3,
             stopped="", seconds={}, progress=Progress(), unfinished={}, qualification=[],
         )  # fmt: skip
         stage(out / RECORD, (json.dumps(record, indent=1) + "\n").encode())

@@ -25,7 +25,7 @@ from isr.scoring.bundle_file import is_bundle
 from isr.scoring.finished import EditRow, FinishedRun, of_stored
 from isr.scoring.judge_words import model_words, named
 from isr.scoring.outcomes import majority, repeats
-from isr.scoring.places import FILES
+from isr.scoring.places import FILES, PEOPLE
 from isr.scoring.result import Result
 from isr.scoring.stored import read_stored
 from isr.signature import Signature
@@ -65,6 +65,7 @@ class Judgements:
     rule: str = "single"
     signature: str = ""
     model: str = "model not recorded"
+    is_people: bool = False  # the consensus of labels: it agrees with nobody but itself
     controls: Judgements | None = None
 
     @property
@@ -186,6 +187,7 @@ def _of_rows(run: FinishedRun, result: Result, rows: Mapping[str, EditRow]) -> I
             edits=edits,
             signature=run.signature,
             model=model_words(judge),
+            is_people=judge["backend"] == PEOPLE,
         )
     if several:
         digest = sha256_bytes("+".join(sorted(str(j["digest"]) for j in result.judges)).encode())
@@ -418,11 +420,8 @@ def read_table(path: Path, *, name: str, words: Words, columns: Columns) -> Judg
 
 
 def _of_table(
-    name: str,
-    judge: str,
-    asked: Sequence[str],
-    rows: Mapping[str, tuple[str, dict[str, str], dict[str, str]]],
-) -> Judgements:
+    name: str, judge: str, asked: Sequence[str], rows: Mapping[str, tuple[str, dict[str, str], dict[str, str]]]
+) -> Judgements:  # fmt: skip
     def verdict(word: str) -> Verdict:
         if word in ("fails", "fine"):
             return Verdict(value=Value(word))

@@ -130,7 +130,7 @@ def sentences(found: Compared) -> str:
     basis = (
         f"Corrected differences rest on people's labels of both methods' edits (design {design})."
         if found.confirmed
-        else "These are differences of the judge's verdicts."
+        else "These are differences of verdicts."
     )
     return (
         f"Methods were compared{where} on the same units (image, prompt, editor, seed, purifier), first minus second, {prompts}, with "

@@ -327,6 +327,15 @@ def _costs(runs: Sequence[ReportRun]) -> Iterator[tuple[ReportRun, list[tuple[st
         record = run.record
         usage, requests = record.get("usage") or {}, record.get("requests") or {}
         seconds = sum((record.get("seconds") or {}).values())
+        if run.by_people:
+            yield (
+                run,
+                [
+                    ("finished", str(record.get("finished_at", "not recorded"))),
+                    ("asked", "nobody: people's labels"),
+                ],
+            )
+            continue
         usd = usage.get("usd")
         tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
         yield (

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from isr import text
 from isr.canonical import short
+from isr.people.labels import attention_told
 from isr.report.comparison import Compared
 from isr.report.comparison_paper import latex_pairs, pair_rows, tex_note
 from isr.report.comparison_paper import sentences as comparison_sentences
@@ -284,7 +285,8 @@ def _corrected_sentences(people: Corrected) -> str:
     if not told or people.given is None:
         return corrected_note(people)
     refused = "".join(f" Not corrected: {why}." for why in people.refusals)
-    return f"Corrected by people's labels (design {people.given.design}) the rates are {'; '.join(told)}.{refused}"
+    doubts = "".join(f" {note[0].upper()}{note[1:]}." for note in attention_told(people.given.labels.rows))
+    return f"Corrected by people's labels (design {people.given.design}) the rates are {'; '.join(told)}.{refused}{doubts}"
 
 
 def _sentences(run: ReportRun, *, alone: bool) -> Iterator[str]:
@@ -306,7 +308,8 @@ def _sentences(run: ReportRun, *, alone: bool) -> Iterator[str]:
         f"We report the Immunization Success Rate (ISR; arXiv 2512.14320), the share of edits of protected images that "
         f"fail the instruction or are substantially degraded, measured with isr {s.get('isr', '')}. "
     )
-    yield f"Edits were judged by {judges}{rule}, with the rubrics {rubrics}{repeats}. "
+    asked = f", with the rubrics {rubrics}{repeats}" if rubrics else ""
+    yield f"Edits were judged by {judges}{rule}{asked}. "
     edits, images = counted(result.data["edits"], "edit"), counted(result.data["images"], "source image")
     if alone:
         yield f"We give {run.level:.0%} {interval}, over {edits} of {images}. "

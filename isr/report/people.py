@@ -20,7 +20,6 @@ from isr.people.meeting import meet, named, unmet, unmet_told
 from isr.people.study_file import named_apart
 from isr.report.figures import Figure, reliability
 from isr.report.runs import ReportRun, told_apart, verdict
-from isr.scoring.judge_words import PEOPLE
 from isr.scoring.places import folder_beside, home_of
 from isr.types import Question, Value
 
@@ -74,7 +73,7 @@ def people(runs: Sequence[ReportRun], file: Path) -> People:
     notes = tuple(_left_out(runs, labels, found))
     studies, troubles = [], []
     try:
-        sources = [[j for j in read_source(run.folder) if not _is_people(run, j.name)] for run in runs]
+        sources = [[j for j in read_source(run.folder) if not j.is_people] for run in runs]
         names = told_apart(runs, [[j.name for j in some] for some in sources])
     except IsrError as error:
         return People(labels=labels, file=file.name, trouble=str(error), notes=notes)
@@ -102,11 +101,6 @@ def people(runs: Sequence[ReportRun], file: Path) -> People:
         trouble="; ".join(troubles),
         notes=notes,
     )
-
-
-def _is_people(run: ReportRun, name: str) -> bool:
-    """Whether a judge is people themselves: their labels agree with nobody but each other."""
-    return any(j["name"] == name and j["backend"] == PEOPLE for j in run.result.judges)
 
 
 def _left_out(runs: Sequence[ReportRun], labels: Labels, found: Sequence[Labels]) -> Iterator[str]:

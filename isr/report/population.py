@@ -17,17 +17,19 @@ def population(run: ReportRun) -> str:
     made += f" and the same {seeds}" if seeds != "seed" else ""
     editors = _counted(run, "editor", "editor")
     judge = "panel of judges" if len(run.result.judges) > 1 else "judge"
-    others = "other editors or judges" if sampled else "other prompts, editors or judges"
+    whose, say = ("raters", "what a judge") if run.by_people else ("judges", "what people")
+    judge = "raters" if run.by_people else judge
+    others = f"other editors or {whose}" if sampled else f"other prompts, editors or {whose}"
     if s.get("interval") in INDEPENDENT:
         first = (
             f"The intervals take edits as independent: they speak of new edits with {made} by the same {editors}, judged by the same "
-            f"{judge}, and are too narrow for new source images wherever these differ. They do not speak of {others}, nor of what people "
-            "would say. "
+            f"{judge}, and are too narrow for new source images wherever these differ. They do not speak of {others}, nor of "
+            f"{say} would say. "
         )
     else:
         first = (
             f"The intervals speak of new source images drawn as these were, edited with {made} by the same {editors} and judged by the "
-            f"same {judge}; not of {others}, nor of what people would say. "
+            f"same {judge}; not of {others}, nor of {say} would say. "
         )
     return (
         first

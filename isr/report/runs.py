@@ -18,7 +18,7 @@ from isr.scoring.estimates import Frame, Rates, Settings
 from isr.scoring.finished import FinishedRun, of_stored
 from isr.scoring.judge_words import Answered, named, recorded
 from isr.scoring.outcomes import Outcomes, majority, of_rows, repeats
-from isr.scoring.places import home_of
+from isr.scoring.places import PEOPLE, home_of
 from isr.scoring.result import Result
 from isr.scoring.stored import StoredRun, read_stored
 from isr.scoring.until import told
@@ -53,6 +53,11 @@ class ReportRun:
     def answered(self) -> list[Answered]:
         """Who gave the answers, and when, as far as the run recorded it."""
         return recorded(self.record)
+
+    @property
+    def by_people(self) -> bool:
+        """Whether its verdicts are people's labels (``isr score --labels``)."""
+        return any(j["backend"] == PEOPLE for j in self.result.judges)
 
     @property
     def judged_by(self) -> str:

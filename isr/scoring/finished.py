@@ -20,8 +20,12 @@ OUTCOME = {"immunized": 1.0, "not_immunized": 0.0, "undecided": math.nan}
 COSTS = ("immunize_seconds", "immunize_usd")  # metadata columns: cost of protecting one image, where known
 INSTRUMENT = (
     "isr", "semantic", "perceptual", "judge", "rule", "parser", "images", "repeats", "reask", "retired", "calibration",
+    "guideline", "consensus", "labels",
 )  # fmt: skip
-SHARED = (*(name for name in INSTRUMENT if name != "isr"), "interval")  # what runs must share to be compared
+SHARED = (
+    *(name for name in INSTRUMENT if name not in ("isr", "labels")),
+    "interval",
+)  # what runs must share to be compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +112,17 @@ def of_stored(stored: StoredRun) -> FinishedRun:
 
 
 def shared_instrument(runs: Sequence[FinishedRun]) -> dict[str, str]:
-    """By what all of the runs were judged; under ``isr``, every version of the package that scored one."""
+    """By what all of the runs were judged; under ``isr``, every version of the package that scored one, under
+    ``labels`` the digests of people's labels, where these were the judge."""
     versions = dict.fromkeys(run.instrument.get("isr", "?") for run in runs)
-    return {**runs[0].instrument, "isr": ",".join(versions)}
+    labels = dict.fromkeys(
+        run.instrument[name] for run in runs for name in ("labels",) if name in run.instrument
+    )
+    return {
+        **runs[0].instrument,
+        "isr": ",".join(versions),
+        **({"labels": ",".join(labels)} if labels else {}),
+    }
 
 
 def versions_told(runs: Sequence[FinishedRun]) -> list[str]:

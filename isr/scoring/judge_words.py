@@ -12,11 +12,10 @@ from typing import Any, NamedTuple, cast
 from isr.canonical import short
 from isr.judging.cards import Card
 from isr.judging.progress import Served
+from isr.scoring.places import PEOPLE
 from isr.scoring.records import JudgeRecord
 from isr.text import plain
 
-PEOPLE = "people"
-"""Backend of the judge that is people alone: the consensus of their labels (``isr score --labels``)."""
 _WEIGHTS = re.compile(
     r"(?:checkpoint:)?(sha256:[0-9a-f]{64})"
 )  # a model in a folder, as an identity names it

@@ -28,6 +28,7 @@ TABLE = "edits.csv"
 RECORD = "run.json"
 STORE = "isr.db"
 CACHE = "cache.db"
+PEOPLE = "people"  # judge of a run whose verdicts are people's labels (``isr score --labels``)
 HOME_END = ".isr"  # how the name of a home ends: DIR.isr
 _DIGITS = 12
 FILES = (
@@ -125,8 +126,8 @@ def cache_if_there(home: Path) -> Path | None:
 
 
 def find_run(path: Path) -> Path:
-    """The folder of the run that a path means: its own, or of a home the newest run, which is said in the log; or
-    what is in a bundle, for the time that ``bundled.released`` lasts.
+    """The folder of the run that a path means: its own, or of a home the newest whole run (``is_whole``; without one
+    the newest), which is said in the log; or what is in a bundle, for the time that ``bundled.released`` lasts.
 
     A path without any run comes back as it is: its reader says what is missing.
     """
@@ -138,10 +139,26 @@ def find_run(path: Path) -> Path:
     found = [p for p in run_folders(home) if (p / RESULT).is_file()]
     if not found or found == [path]:
         return path if not found else home
-    newest = max(found, key=age)
-    of = f"the newest of {len(found)}; isr runs {home} lists them" if len(found) > 1 else "the only one there"
-    log.info("%s: the run that is read is %s, %s", path, newest, of)
-    return newest
+    chosen, newest = max(found, key=lambda p: (is_whole(p), *age(p))), max(found, key=age)
+    of = "the only one there"
+    if len(found) > 1:
+        kind = (
+            "newest"
+            if chosen == newest
+            else f"newest whole one (the newest, {newest.name}, is a part, unfinished, or of people)"
+        )
+        of = f"the {kind} of {len(found)}; isr runs {home} lists them"
+    log.info("%s: the run that is read is %s, %s", path, chosen, of)
+    return chosen
+
+
+def is_whole(run: Path) -> bool:
+    """Whether a run may stand for its data: finished, not limited to some edits, and of a judge, as far as its record says."""
+    record = read_record(run)
+    options = record.get("options") or {}
+    if not isinstance(options, Mapping):
+        return False
+    return record.get("exit_code", 0) == 0 and not options.get("limit") and options.get("judge") != PEOPLE
 
 
 def age(run: Path) -> tuple[str, int, str]:

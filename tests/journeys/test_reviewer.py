@@ -65,6 +65,9 @@ def test_another_judge_gives_another_rate_beside_the_authors(bundle: Path) -> No
     assert "shapes-oracle (the program shapes_oracle" in said
     assert "shapes-mllm (weights sha256:" in said
     assert "yours - author's:" in said
+    rates = [float(r) for r in re.findall(r"(?:author's|yours) +(\d+\.\d)%", said)]
+    assert len(rates) == 6  # two methods and the control edits, by both judges
+    assert rates[::2] != rates[1::2]  # another judge, another ISR
     # asked again it asks nobody, and says the same
     again = json.loads(
         isr("score", "paper.zip", "--judge", MLLM, *RUBRICS, "--quiet", "--no-report", "--json").stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ import isr
 from isr.cli import cli
 from isr.edits.directory import load_edits
 from isr.errors import InputError, UsageError
+from isr.people.compared import compare_finished
 from isr.people.human_score import HumanScore, score_labels
-from isr.people.labels import Consensus, Label, Labels, Mark
+from isr.people.labels import Consensus, Label, Labels, Mark, consensus
 from isr.people.labels_file import write_labels
+from isr.scoring.finished import read_run
 from isr.scoring.options import Options
 from isr.scoring.text import render
 from isr.stats.rate import rate_interval
@@ -186,3 +189,50 @@ def test_the_command_prints_people_and_refuses_what_is_of_judges(place: Path, tm
     alone = isr_score(place, "--consensus", "strict", "--judge", "shapes-oracle")
     assert isinstance(alone.exception, UsageError)
     assert "--consensus: expected --labels beside it" in str(alone.exception)
+
+
+def test_the_rule_sees_all_edits_at_once(place: Path, tmp_path: Path) -> None:
+    """Dawid and Skene's model weighs raters by how they do on all edits: c, who contradicts the others everywhere, loses their ties."""
+    truth = lambda n: (FAILS if n % 2 else FINE, FINE)  # noqa: E731
+    other = lambda n: (FINE if n % 2 else FAILS, FINE)  # noqa: E731
+    labels = labelled(place, truth, truth, other)
+    done = score(place, labels, tmp_path / "run", "dawid-skene")
+    whole = consensus(labels.codes(labels.edits, "semantic"), "dawid-skene")
+    assert done.result.treatments[0].estimates["isr_semantic"].value == pytest.approx((whole == 1).mean())
+
+
+def test_labels_of_one_control_edit_under_several_names_are_joined(tmp_path: Path) -> None:
+    """Two methods share a control edit: r1 names it by the one's edit, r2 by the other's. 4 images: 4 ties, bounds 0 to 1."""
+    make_directory(tmp_path / "e", images=4, prompts=1, methods=("sifm", "noise"))
+    rows = []
+    for edit in load_edits(tmp_path / "e").edits:
+        rows.append(Label(edit_id=edit.edit_id, rater="r0", semantic=FINE, perceptual=FINE))
+        rater, mark = ("r1", FAILS) if edit.treatment.method == "sifm" else ("r2", FINE)
+        rows.append(Label(edit_id=edit.edit_id, rater=rater, semantic=mark, perceptual=FINE, arm="control"))
+    done = score(tmp_path / "e", Labels(tuple(rows)), tmp_path / "run")
+    assert done.result.control is not None
+    assert done.result.control.counts["decided"] == 0
+    assert done.result.control.estimates["control"].bounds == (0, 1)
+    clash = [replace(r, rater="r1") if r.rater == "r2" else r for r in rows]
+    with pytest.raises(InputError, match="contradict each other"):
+        score(tmp_path / "e", Labels(tuple(clash)), tmp_path / "clash")
+
+
+def test_people_are_no_judge_of_their_own_labels_and_two_sets_of_labels_are_told_apart(
+    place: Path, tmp_path: Path
+) -> None:
+    labels = labelled(
+        place, lambda n: (FAILS if n % 2 else FINE, FINE), lambda n: (FAILS if n % 2 else FINE, FINE)
+    )
+    write_labels(tmp_path / "labels.csv", labels)
+    score(place, labels, tmp_path / "run")
+    for refused in (
+        lambda: isr.agree(tmp_path / "labels.csv", [tmp_path / "run"]),
+        lambda: isr.calibrate(tmp_path / "run", tmp_path / "labels.csv", design="random"),
+    ):
+        with pytest.raises(UsageError, match="a run of people's own labels"):
+            refused()
+    same = labelled(place, lambda n: (FINE, FINE), lambda n: (FINE, FINE))
+    score(place, same, tmp_path / "other")
+    signature = compare_finished([read_run(tmp_path / "run"), read_run(tmp_path / "other")]).signature
+    assert f"labels={labels.digest[:19]},{same.digest[:19]}" in signature

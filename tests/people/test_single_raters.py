@@ -115,3 +115,19 @@ def test_failed_checks_follow_the_labels_through_a_file(run: Path, tmp_path: Pat
         cli, ["calibrate", str(run), "--labels", str(tmp_path / "labels.csv"), "--design", "random"], catch_exceptions=False
     )  # fmt: skip
     assert note in done.stdout
+
+
+def test_failed_checks_follow_the_labels_into_a_papers_sentences_and_captions(
+    run: Path, tmp_path: Path
+) -> None:
+    write_labels(tmp_path / "labels.csv", two_raters(run))
+    given = ["report", str(run), "--labels", str(tmp_path / "labels.csv")]
+    methods = (
+        CliRunner().invoke(cli, [*given, "--design", "random", "--methods"], catch_exceptions=False).stdout
+    )
+    assert "Attention checks were failed: a 3 of 4;" in methods
+    pytest.importorskip("matplotlib", reason="needs isr-eval[figures]")
+    CliRunner().invoke(cli, [*given, "--figures", str(tmp_path / "figures")], catch_exceptions=False)
+    assert "Attention checks were failed: a 3 of 4;" in (tmp_path / "figures" / "captions.txt").read_text(
+        "utf-8"
+    )

@@ -196,7 +196,7 @@ def test_a_home_reads_its_newest_run_and_says_which(tmp_path: Path, caplog: pyte
     shutil.copytree(OLD / "edits", tmp_path / "e")
     shutil.copytree(OLD / "oracle", tmp_path / "e.isr")
     assert find_run(tmp_path / "e.isr") == tmp_path / "e.isr"
-    isr.score(tmp_path / "e", judge="shapes-oracle", limit=3)
+    isr.score(tmp_path / "e", judge="shapes-oracle")
     newest = the_run(tmp_path / "e.isr")
     with caplog.at_level("INFO", logger="isr"):
         assert find_run(tmp_path / "e.isr") == newest
@@ -204,6 +204,18 @@ def test_a_home_reads_its_newest_run_and_says_which(tmp_path: Path, caplog: pyte
     record = json.loads((newest / "run.json").read_text("utf-8"))
     (newest / "run.json").write_text(json.dumps({**record, "finished_at": "2001-01-01T00:00:00+00:00"}))
     assert find_run(tmp_path / "e.isr") == tmp_path / "e.isr"
+
+
+def test_a_trial_of_a_few_edits_never_stands_for_the_whole_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(OLD / "edits", tmp_path / "e")
+    isr.score(tmp_path / "e", judge="shapes-oracle")
+    whole = the_run(tmp_path / "e.isr")
+    isr.score(tmp_path / "e", judge="shapes-oracle", limit=3)
+    with caplog.at_level("INFO", logger="isr"):
+        assert find_run(tmp_path / "e.isr") == whole
+    assert "the newest whole one" in caplog.text
 
 
 def test_a_file_that_is_no_run_is_told_as_one(tmp_path: Path) -> None:

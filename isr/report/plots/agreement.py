@@ -12,6 +12,7 @@ from isr.people.agreement_study import Choices
 from isr.people.arms import with_arms
 from isr.people.judgements import read_source
 from isr.people.label_files import load_labels
+from isr.people.labels import attention_told
 from isr.people.meeting import meet
 from isr.people.study_file import named_apart
 from isr.report.people import find_labels, labels_of, with_controls
@@ -68,6 +69,8 @@ def draw(runs: Sequence[ReportRun], labels: Path | None = None) -> Drawn:
     )
     if questions != every:
         shown += " Only the outcome is shown."
+    for doubt in attention_told(load_labels(with_controls(file)).rows):
+        shown += f" {doubt[0].upper()}{plain(doubt[1:])}."
     counts = ((p.name, p.agreement.n, p.agreement.clusters) for p in kept if p.question == questions[0])
     of = "" if len(questions) == 1 else f" Of the {TITLES[questions[0]].lower()}:"
     return Drawn(figure, " ".join([shown + of, sizes(counts), judged(runs), signatures(runs)]))
@@ -110,7 +113,7 @@ def pairs_of(runs: Sequence[ReportRun], file: Path) -> Iterator[Pair]:
     """
     labels = load_labels(with_controls(file))
     labels = meet(labels, {r["edit_id"] for run in runs for r in run.rows if r["arm"] == "protected"})
-    sources = [read_source(run.folder) for run in runs]
+    sources = [[j for j in read_source(run.folder) if not j.is_people] for run in runs]
     names = told_apart(runs, [[j.name for j in some] for some in sources])
     seen: set[tuple[str, str, str, frozenset[str]]] = set()
     for run, some, called in zip(runs, sources, names, strict=True):
