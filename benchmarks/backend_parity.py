@@ -89,7 +89,9 @@ def score(
     with (out / "edits.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             for question in QUESTIONS:
-                column = f"{card.stem}:{question}"
+                column = next(
+                    c for c in row if c.endswith(f":{question}")
+                )  # one judge, named with what was set of it
                 found[row["edit_id"], question] = Said(
                     row[column], row[f"{column}_reason"], row[f"{column}_reasoning"]
                 )
