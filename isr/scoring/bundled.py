@@ -25,6 +25,7 @@ from isr.files import naming, temporary_folder
 from isr.judging.rubrics import FOLDER as RUBRICS
 from isr.judging.rubrics import builtin_names, is_path, load_pair
 from isr.scoring.bundle_file import EDITS, METADATA, ROLES, Bundle, edit_of, is_bundle
+from isr.scoring.own_numbers import require_own_numbers
 from isr.signature import Signature
 from isr.types import ImageRef
 
@@ -34,17 +35,28 @@ NO_IMAGES = "this bundle holds no images; give their folder with --data EDIT_DIR
 _RUN = ("result.json", "edits.csv", "run.json", "metrics.csv", "metrics.json")
 _LABELS = ("labels.csv", "labels-controls.csv")  # as isr label calls them; read where they lie beside a run
 _SETTINGS = "isr.toml"
+_SHOWN = 3  # images that are missing, by name
 _LONGEST = 1000  # characters of a path of a bundle's edits
 _lock = threading.RLock()
 
 
 @dataclass(kw_only=True)
 class _Unpacked:
-    """A bundle in a temporary folder. ``images``: how many were unpacked, ``None`` before they were asked for."""
+    """A bundle in a temporary folder. ``images``: how many were unpacked, ``None`` before they were asked for.
+
+    ``missing``: the paths of those that the bundle does not hold, where it holds some.
+    """
 
     path: Path
     folder: tempfile.TemporaryDirectory[str]
     images: int | None = None
+    missing: tuple[str, ...] = ()
+
+    def lacks(self) -> str:
+        """How many images are missing, with examples."""
+        more = ", ..." if len(self.missing) > _SHOWN else ""
+        of = (self.images or 0) + len(self.missing)
+        return f"{len(self.missing)} of {of} images are not in it: {', '.join(self.missing[:_SHOWN])}{more}"
 
     @property
     def edits(self) -> Path:
@@ -106,15 +118,24 @@ def run_in(path: Path) -> Path:
 def edits_in(path: Path) -> Path:
     """The edit directory in a bundle with its images; any other path as it is.
 
-    Raises ``UsageError`` where the bundle holds no images, ``InputError`` for a hostile bundle, or one whose files are not
-    those of its own list.
+    Raises ``UsageError`` where the bundle holds no images, ``InputError`` for a hostile bundle, for one whose files are not
+    those of its own list, for one with a part of its images, and for a file that is no bundle.
     """
+    if path.is_file() and not is_bundle(path):
+        fix = "give the folder with the images and their metadata, or a bundle with images"
+        problem = Problem(str(path), "", "an edit directory, or a bundle", "another file", fix)
+        raise InputError("an edit directory cannot be read", [problem])
     root = table_in(path)
     if not fill(root) and root != path:
         raise UsageError(
             f"{path}: expected a bundle with images; found none in it; give the edit directory itself, or make one with "
             f"isr unbundle {path} DIR --data IMAGES"
         )
+    one = next((one for one in _all.found.values() if one.edits == root), None)
+    if one is not None and one.missing:
+        fix = f"fetch the bundle again, or add those: isr unbundle {path} DIR --data IMAGES"
+        problem = Problem(str(path), "images", "all images of its edits", one.lacks(), fix)
+        raise InputError("a bundle cannot be read", [problem])
     return root
 
 
@@ -132,8 +153,12 @@ def fill(root: Path | None) -> bool:
         if one.images is None:
             with Bundle(one.path) as bundle:
                 one.images = unpack_images(bundle, one.edits)
+                refs = image_paths(bundle) if one.images else []
+                one.missing = tuple(ref.path for ref in refs if ref.sha256 not in bundle.images)
             if one.images:
                 log.info("%s: %s images are read from it", one.path, one.images)
+            if one.missing:
+                log.warning("%s: %s", one.path, one.lacks())
         return bool(one.images)
 
 
@@ -165,12 +190,13 @@ def _unpacked(path: Path) -> _Unpacked:
             one = _Unpacked(path=Path(os.path.normpath(path)), folder=temporary_folder("isr-bundle-"))
             try:
                 with Bundle(path) as bundle:
+                    require_own_numbers(bundle)
                     unpack_run(bundle, one.home)
                     unpack_table(bundle, one.edits)
             except BaseException:
                 one.folder.cleanup()
                 raise
-            log.info("%s: a bundle; the run is read from it", path)
+            log.warning("%s: read as its author wrote it; isr verify %s checks it", path, path)
             _all.found[key] = one
         return _all.found[key]
 
