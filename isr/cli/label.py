@@ -82,7 +82,8 @@ def command(
     isr agree --labels edits.labels/labels.csv --labels edits.labels/labels-controls.csv --judge edits.isr
     """
 
-    from isr.people.label_store import LabelStore
+    from isr.errors import UsageError
+    from isr.people.label_store import FILE, LabelStore
     from isr.people.labelling_export import export, import_into
     from isr.scoring.bundle_file import is_bundle
     from isr.scoring.bundled import edits_in
@@ -91,6 +92,10 @@ def command(
     if is_bundle(directory):
         click.echo(f"labels of {directory} are kept in {folder}")
         directory = edits_in(directory)
+    if exporting and imported is None and not (folder / FILE).is_file():
+        raise UsageError(
+            f"--export: expected labels in {folder}; found no study that was begun; label first, without --export"
+        )
     if not exporting and imported is None:
         from isr.web.guard import require_extra
 

@@ -14,7 +14,7 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import ContextDecorator, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from isr.canonical import sha256_bytes
@@ -24,7 +24,8 @@ from isr.errors import InputError, IsrError, Problem, UsageError
 from isr.files import naming, temporary_folder
 from isr.judging.rubrics import FOLDER as RUBRICS
 from isr.judging.rubrics import builtin_names, is_path, load_pair
-from isr.scoring.bundle_file import EDITS, METADATA, ROLES, Bundle, edit_of, is_bundle
+from isr.judging.store import Store
+from isr.scoring.bundle_file import ANSWERS, EDITS, METADATA, ROLES, Bundle, edit_of, is_bundle
 from isr.scoring.own_numbers import require_own_numbers
 from isr.signature import Signature
 from isr.types import ImageRef
@@ -35,6 +36,7 @@ NO_IMAGES = "this bundle holds no images; give their folder with --data EDIT_DIR
 _RUN = ("result.json", "edits.csv", "run.json", "metrics.csv", "metrics.json")
 _LABELS = ("labels.csv", "labels-controls.csv")  # as isr label calls them; read where they lie beside a run
 _SETTINGS = "isr.toml"
+_STORE = "isr.db"
 _SHOWN = 3  # images that are missing, by name
 _LONGEST = 1000  # characters of a path of a bundle's edits
 _lock = threading.RLock()
@@ -126,7 +128,7 @@ def edits_in(path: Path) -> Path:
         problem = Problem(str(path), "", "an edit directory, or a bundle", "another file", fix)
         raise InputError("an edit directory cannot be read", [problem])
     root = table_in(path)
-    if not fill(root) and root != path:
+    if not _filled(root) and root != path:
         raise UsageError(
             f"{path}: expected a bundle with images; found none in it; give the edit directory itself, or make one with "
             f"isr unbundle {path} DIR --data IMAGES"
@@ -145,7 +147,18 @@ def table_in(path: Path) -> Path:
 
 
 def fill(root: Path | None) -> bool:
-    """Unpacks the images of an edit directory that is in a bundle, if there are any. Whether ``root`` is one with images."""
+    """Unpacks the images of an edit directory that is in a bundle, if there are any. Whether ``root`` is one with images.
+
+    That some of them are missing is said in the log.
+    """
+    one = next((one for one in _all.found.values() if one.edits == root), None)
+    fresh, found = one is not None and one.images is None, _filled(root)
+    if fresh and one is not None and one.missing:
+        log.warning("%s: %s", one.path, one.lacks())
+    return found
+
+
+def _filled(root: Path | None) -> bool:
     with _lock:
         one = next((one for one in _all.found.values() if one.edits == root), None)
         if one is None:
@@ -157,9 +170,50 @@ def fill(root: Path | None) -> bool:
                 one.missing = tuple(ref.path for ref in refs if ref.sha256 not in bundle.images)
             if one.images:
                 log.info("%s: %s images are read from it", one.path, one.images)
-            if one.missing:
-                log.warning("%s: %s", one.path, one.lacks())
         return bool(one.images)
+
+
+def fill_answers(folder: Path) -> None:
+    """Writes the answers of a bundle into a store in the folder of its run, where they lie in any other run's.
+
+    Raises ``InputError`` with every answer whose digests do not hold.
+    """
+    with _lock:
+        one = next((one for one in _all.found.values() if one.home == folder), None)
+        if one is None or (store := folder / _STORE).exists():
+            return
+        with Bundle(one.path) as bundle:
+            bundle.listed(ANSWERS)
+            try:
+                with Store(store) as opened:
+                    opened.import_rows((f"{one.path}: {where}", row) for where, row in bundle.lines(ANSWERS))
+            except BaseException:
+                store.unlink(missing_ok=True)
+                raise
+
+
+class in_its_name(ContextDecorator):  # noqa: N801 - used as ``@in_its_name()``
+    """While it lasts, an ``InputError`` names a bundle and the file in it, and never where they were unpacked."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, InputError):
+            return
+        texts = [error.summary, *(text for p in error.problems for text in (p.where, p.found))]
+        named = [_in_its_name(text) for text in texts]
+        if named != texts:
+            pairs = zip(error.problems, named[1::2], named[2::2], strict=True)
+            problems = [replace(p, where=where, found=found) for p, where, found in pairs]
+            raise type(error)(named[0], problems) from error
+
+
+def _in_its_name(text: str) -> str:
+    for one in list(_all.found.values()):
+        for folder in (one.home, one.edits):
+            text = text.replace(f"{folder}{os.sep}", f"{one.path}: ").replace(str(folder), str(one.path))
+    return text
 
 
 def is_bare(root: Path | None) -> bool:
