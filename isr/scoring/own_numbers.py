@@ -17,10 +17,17 @@ from isr.canonical import sha256_bytes
 from isr.edits.metadata import number_text
 from isr.edits.refusals import FILE as REFUSALS
 from isr.edits.refusals import Refusal, parsed
-from isr.errors import InputError, Problem
+from isr.errors import InputError, Problem, StatisticsError
 from isr.scoring.bundle_file import EDITS, Bundle
 from isr.scoring.edits_csv import OWN_COLUMNS, rows_of
-from isr.scoring.estimates import Frame, Settings, control_estimate, treatment_estimates, with_refusals
+from isr.scoring.estimates import (
+    UNDECIDED_SHARE,
+    Frame,
+    Settings,
+    control_estimate,
+    treatment_estimates,
+    with_refusals,
+)
 from isr.scoring.means import mean_grade
 from isr.scoring.outcomes import Outcomes, of_rows
 from isr.scoring.sequenced import without_interval
@@ -53,6 +60,7 @@ def require_own_numbers(bundle: Bundle) -> None:
         TypeError,
         ValueError,
         csv.Error,
+        StatisticsError,
     ) as error:
         why = f"what cannot be computed again ({error!r:.120})"
         raise _refused(bundle, RESULT, "the result of a run, and its table", why) from error
@@ -198,13 +206,15 @@ def _part(
     parts = [(where, part, whole)]
     parts += [(f"{where}.groups[{i}]", g, arm.within(g["by"], whole)) for i, g in enumerate(part["groups"])]
     for name, said, some in parts:
-        counts = {"edits": int(some.sum()), "decided": int(arm.outcomes.decided[some].sum())}
+        n, decided = int(some.sum()), int(arm.outcomes.decided[some].sum())
+        headline = "bounds" if n and (n - decided) / n > UNDECIDED_SHARE else "value"
+        counts = {"edits": n, "decided": decided, "headline": headline}
         yield from _unequal(f"{name}.counts", {k: said["counts"][k] for k in counts}, counts)
         made = estimates(some)
         for estimate, values in said["estimates"].items():
             if estimate in made:
                 yield from _unequal(f"{name}.estimates.{estimate}", values, made[estimate].as_dict())
-            elif not counts["edits"]:
+            elif not n:
                 yield f"{RESULT}: {name}.estimates.{estimate}", "no estimate: it has no edits", "one"
 
 
@@ -222,7 +232,9 @@ def _same(a: object, b: object) -> bool:
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
         return len(a) == len(b) and all(map(_same, a, b))
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (a, b))
-    return abs(a - b) <= CLOSE if numbers else a is None and b is None  # type: ignore[operator]
+    if numbers:
+        return bool(abs(a - b) <= CLOSE)  # type: ignore[operator]
+    return type(a) is type(b) and a == b
 
 
 def _short(value: object) -> str:

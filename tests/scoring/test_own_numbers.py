@@ -71,6 +71,10 @@ def isr(raw: dict[str, Any]) -> dict[str, Any]:
             "control.estimates.control.value",
         ),
         (lambda raw: raw["treatments"][0]["counts"].update(decided=1), "treatments[0].counts.decided"),
+        (
+            lambda raw: raw["treatments"][0]["counts"].update(headline="bounds"),
+            "treatments[0].counts.headline",
+        ),
         (lambda raw: raw["data"].update(edits=1000), "data.edits"),
         (lambda raw: raw["treatments"].pop(), "treatments"),
         (lambda raw: raw.update(control=None), "control"),
