@@ -9,6 +9,7 @@ import click
 
 from isr.cli._command import grouped
 from isr.cli._labels import labels_of, words_options
+from isr.scoring.bundled import in_its_name
 from isr.scoring.places import folder_beside
 
 _PATH = click.Path(path_type=Path)
@@ -138,6 +139,7 @@ def _kept(options: dict[str, Any]) -> dict[str, Any]:
     return {**{n: options[n] for n in names}, **lists}
 
 
+@in_its_name()
 def _go_on(directory: Path, folder: Path, store: Any, options: dict[str, Any], *, serving: bool) -> None:
     """Checks that a study that was begun is this one."""
     from isr.edits.directory import load_edits
@@ -158,6 +160,7 @@ def _go_on(directory: Path, folder: Path, store: Any, options: dict[str, Any], *
     check_plan(study, edits, {n: v for n, v in _kept(options).items() if n in given})
 
 
+@in_its_name()
 def _plan(directory: Path, folder: Path, store: Any, options: dict[str, Any]) -> None:
     from dataclasses import replace
 
