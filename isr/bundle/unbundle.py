@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from isr.judging.store import Store
 from isr.reading import json_of, read_bytes
 from isr.scoring.bundle_file import ANSWERS, Bundle
 from isr.scoring.bundled import image_paths, put, unpack_images, unpack_run, unpack_table
+from isr.scoring.own_numbers import require_own_numbers
 from isr.scoring.places import RECORD, STORE, folder_beside, run_folder
 
+log = logging.getLogger("isr")
 _SHOWN = 3  # images that are missing, by name
 
 
@@ -44,6 +47,8 @@ def unbundle(bundle: Bundle, directory: Path, data: Path | None = None) -> Unbun
             f"{bundle.path}: this bundle holds no images; give their folder with --data EDIT_DIR, or look into the bundle "
             f"as it is: isr report {bundle.path}"
         )
+    require_own_numbers(bundle)
+    log.warning("%s: read as its author wrote it; isr verify %s checks it", bundle.path, bundle.path)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".isr-unbundle-", dir=directory.parent) as name:
         edits, results = Path(name) / "edits", Path(name) / "results"

@@ -9,6 +9,7 @@ import click
 
 from isr.cli._command import grouped
 from isr.cli._labels import labels_of, words_options
+from isr.scoring.bundled import in_its_name
 from isr.scoring.places import folder_beside
 
 _PATH = click.Path(path_type=Path)
@@ -82,7 +83,8 @@ def command(
     isr agree --labels edits.labels/labels.csv --labels edits.labels/labels-controls.csv --judge edits.isr
     """
 
-    from isr.people.label_store import LabelStore
+    from isr.errors import UsageError
+    from isr.people.label_store import FILE, LabelStore
     from isr.people.labelling_export import export, import_into
     from isr.scoring.bundle_file import is_bundle
     from isr.scoring.bundled import edits_in
@@ -91,6 +93,10 @@ def command(
     if is_bundle(directory):
         click.echo(f"labels of {directory} are kept in {folder}")
         directory = edits_in(directory)
+    if exporting and imported is None and not (folder / FILE).is_file():
+        raise UsageError(
+            f"--export: expected labels in {folder}; found no study that was begun; label first, without --export"
+        )
     if not exporting and imported is None:
         from isr.web.guard import require_extra
 
@@ -133,6 +139,7 @@ def _kept(options: dict[str, Any]) -> dict[str, Any]:
     return {**{n: options[n] for n in names}, **lists}
 
 
+@in_its_name()
 def _go_on(directory: Path, folder: Path, store: Any, options: dict[str, Any], *, serving: bool) -> None:
     """Checks that a study that was begun is this one."""
     from isr.edits.directory import load_edits
@@ -153,6 +160,7 @@ def _go_on(directory: Path, folder: Path, store: Any, options: dict[str, Any], *
     check_plan(study, edits, {n: v for n, v in _kept(options).items() if n in given})
 
 
+@in_its_name()
 def _plan(directory: Path, folder: Path, store: Any, options: dict[str, Any]) -> None:
     from dataclasses import replace
 

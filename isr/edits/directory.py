@@ -357,6 +357,12 @@ def read_settings(root: Path) -> Settings:
 
 def settings_of(root: Path) -> tuple[Settings, list[Problem]]:
     """What ``isr.toml`` says, and everything in it that data must not choose. Raises ``EditDirectoryError`` if it is no TOML."""
+    if root.is_file():
+        fix = "give the folder with the images and their metadata, or isr unbundle a bundle of it"
+        raise EditDirectoryError(
+            "an edit directory cannot be read",
+            [Problem(str(root), "", "an edit directory", "a file", fix)],
+        )
     path = root / "isr.toml"
     try:
         raw = read_toml(path)

@@ -33,6 +33,7 @@ from isr.people.agreement_study import Choices
 from isr.people.arms import arms_by_pixels
 from isr.people.labels import Consensus, Labels, consensus, one_guideline
 from isr.people.meeting import meet, named, unmet, unmet_told
+from isr.scoring.bundled import edits_in, in_its_name
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
 from isr.scoring.options import Options, check_options
@@ -95,6 +96,7 @@ class _People(Tally):
         return (*super()._notes(progress), *self.told)
 
 
+@in_its_name()
 def score_labels(
     options: Options, labels: Labels, *, rule: Consensus = "majority", pool_guidelines: bool = False
 ) -> HumanScore:
@@ -104,8 +106,9 @@ def score_labels(
     pixels, ``UsageError`` where edits were drawn with unequal probabilities: their plain mean is of no population.
     """
     check_options(options)
+    root = edits_in(options.directory)
     directory = load_edits(
-        options.directory,
+        root,
         needs_source=False,
         skip_invalid=options.skip_invalid,
         cache=cache_if_there(options.home),
@@ -122,7 +125,7 @@ def score_labels(
     )
     panel = Panel(PEOPLE, (_card(labels, guideline, rule),), RULE)
     accepted = frozenset(f.kind for f in directory.findings if f.level is Level.REFUSAL)
-    plan = Plan(root=options.directory, edits=edits, rubrics={}, panel=panel, accepted=accepted)
+    plan = Plan(root=root, edits=edits, rubrics={}, panel=panel, accepted=accepted)
     own = labels.of_edits(e.edit_id for e in edits).of_arm(control=False)
     if len(edits) < len(directory.edits):
         told = [

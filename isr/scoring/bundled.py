@@ -14,7 +14,7 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import ContextDecorator, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from isr.canonical import sha256_bytes
@@ -24,7 +24,9 @@ from isr.errors import InputError, IsrError, Problem, UsageError
 from isr.files import naming, temporary_folder
 from isr.judging.rubrics import FOLDER as RUBRICS
 from isr.judging.rubrics import builtin_names, is_path, load_pair
-from isr.scoring.bundle_file import EDITS, METADATA, ROLES, Bundle, edit_of, is_bundle
+from isr.judging.store import Store
+from isr.scoring.bundle_file import ANSWERS, EDITS, METADATA, ROLES, Bundle, edit_of, is_bundle
+from isr.scoring.own_numbers import require_own_numbers
 from isr.signature import Signature
 from isr.types import ImageRef
 
@@ -34,17 +36,29 @@ NO_IMAGES = "this bundle holds no images; give their folder with --data EDIT_DIR
 _RUN = ("result.json", "edits.csv", "run.json", "metrics.csv", "metrics.json")
 _LABELS = ("labels.csv", "labels-controls.csv")  # as isr label calls them; read where they lie beside a run
 _SETTINGS = "isr.toml"
+_STORE = "isr.db"
+_SHOWN = 3  # images that are missing, by name
 _LONGEST = 1000  # characters of a path of a bundle's edits
 _lock = threading.RLock()
 
 
 @dataclass(kw_only=True)
 class _Unpacked:
-    """A bundle in a temporary folder. ``images``: how many were unpacked, ``None`` before they were asked for."""
+    """A bundle in a temporary folder. ``images``: how many were unpacked, ``None`` before they were asked for.
+
+    ``missing``: the paths of those that the bundle does not hold, where it holds some.
+    """
 
     path: Path
     folder: tempfile.TemporaryDirectory[str]
     images: int | None = None
+    missing: tuple[str, ...] = ()
+
+    def lacks(self) -> str:
+        """How many images are missing, with examples."""
+        more = ", ..." if len(self.missing) > _SHOWN else ""
+        of = (self.images or 0) + len(self.missing)
+        return f"{len(self.missing)} of {of} images are not in it: {', '.join(self.missing[:_SHOWN])}{more}"
 
     @property
     def edits(self) -> Path:
@@ -106,15 +120,24 @@ def run_in(path: Path) -> Path:
 def edits_in(path: Path) -> Path:
     """The edit directory in a bundle with its images; any other path as it is.
 
-    Raises ``UsageError`` where the bundle holds no images, ``InputError`` for a hostile bundle, or one whose files are not
-    those of its own list.
+    Raises ``UsageError`` where the bundle holds no images, ``InputError`` for a hostile bundle, for one whose files are not
+    those of its own list, for one with a part of its images, and for a file that is no bundle.
     """
+    if path.is_file() and not is_bundle(path):
+        fix = "give the folder with the images and their metadata, or a bundle with images"
+        problem = Problem(str(path), "", "an edit directory, or a bundle", "another file", fix)
+        raise InputError("an edit directory cannot be read", [problem])
     root = table_in(path)
-    if not fill(root) and root != path:
+    if not _filled(root) and root != path:
         raise UsageError(
             f"{path}: expected a bundle with images; found none in it; give the edit directory itself, or make one with "
             f"isr unbundle {path} DIR --data IMAGES"
         )
+    one = next((one for one in _all.found.values() if one.edits == root), None)
+    if one is not None and one.missing:
+        fix = f"fetch the bundle again, or add those: isr unbundle {path} DIR --data IMAGES"
+        problem = Problem(str(path), "images", "all images of its edits", one.lacks(), fix)
+        raise InputError("a bundle cannot be read", [problem])
     return root
 
 
@@ -124,7 +147,18 @@ def table_in(path: Path) -> Path:
 
 
 def fill(root: Path | None) -> bool:
-    """Unpacks the images of an edit directory that is in a bundle, if there are any. Whether ``root`` is one with images."""
+    """Unpacks the images of an edit directory that is in a bundle, if there are any. Whether ``root`` is one with images.
+
+    That some of them are missing is said in the log.
+    """
+    one = next((one for one in _all.found.values() if one.edits == root), None)
+    fresh, found = one is not None and one.images is None, _filled(root)
+    if fresh and one is not None and one.missing:
+        log.warning("%s: %s", one.path, one.lacks())
+    return found
+
+
+def _filled(root: Path | None) -> bool:
     with _lock:
         one = next((one for one in _all.found.values() if one.edits == root), None)
         if one is None:
@@ -132,9 +166,54 @@ def fill(root: Path | None) -> bool:
         if one.images is None:
             with Bundle(one.path) as bundle:
                 one.images = unpack_images(bundle, one.edits)
+                refs = image_paths(bundle) if one.images else []
+                one.missing = tuple(ref.path for ref in refs if ref.sha256 not in bundle.images)
             if one.images:
                 log.info("%s: %s images are read from it", one.path, one.images)
         return bool(one.images)
+
+
+def fill_answers(folder: Path) -> None:
+    """Writes the answers of a bundle into a store in the folder of its run, where they lie in any other run's.
+
+    Raises ``InputError`` with every answer whose digests do not hold.
+    """
+    with _lock:
+        one = next((one for one in _all.found.values() if one.home == folder), None)
+        if one is None or (store := folder / _STORE).exists():
+            return
+        with Bundle(one.path) as bundle:
+            bundle.listed(ANSWERS)
+            try:
+                with Store(store) as opened:
+                    opened.import_rows((f"{one.path}: {where}", row) for where, row in bundle.lines(ANSWERS))
+            except BaseException:
+                store.unlink(missing_ok=True)
+                raise
+
+
+class in_its_name(ContextDecorator):  # noqa: N801 - used as ``@in_its_name()``
+    """While it lasts, an ``InputError`` names a bundle and the file in it, and never where they were unpacked."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, InputError):
+            return
+        texts = [error.summary, *(text for p in error.problems for text in (p.where, p.found))]
+        named = [_in_its_name(text) for text in texts]
+        if named != texts:
+            pairs = zip(error.problems, named[1::2], named[2::2], strict=True)
+            problems = [replace(p, where=where, found=found) for p, where, found in pairs]
+            raise type(error)(named[0], problems) from error
+
+
+def _in_its_name(text: str) -> str:
+    for one in list(_all.found.values()):
+        for folder in (one.home, one.edits):
+            text = text.replace(f"{folder}{os.sep}", f"{one.path}: ").replace(str(folder), str(one.path))
+    return text
 
 
 def is_bare(root: Path | None) -> bool:
@@ -165,12 +244,13 @@ def _unpacked(path: Path) -> _Unpacked:
             one = _Unpacked(path=Path(os.path.normpath(path)), folder=temporary_folder("isr-bundle-"))
             try:
                 with Bundle(path) as bundle:
+                    require_own_numbers(bundle)
                     unpack_run(bundle, one.home)
                     unpack_table(bundle, one.edits)
             except BaseException:
                 one.folder.cleanup()
                 raise
-            log.info("%s: a bundle; the run is read from it", path)
+            log.warning("%s: read as its author wrote it; isr verify %s checks it", path, path)
             _all.found[key] = one
         return _all.found[key]
 

@@ -13,6 +13,7 @@ from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem
 from isr.judging.store import Store
 from isr.reading import MAX_TABLE, Unreadable, read_bytes
+from isr.scoring.bundled import fill_answers, in_its_name
 from isr.scoring.edits_csv import rows_of
 from isr.scoring.metrics_csv import read_metrics
 from isr.scoring.places import TABLE, read_record, store_of
@@ -41,6 +42,7 @@ class Tabulated:
     numbers: frozenset[str]
 
 
+@in_its_name()
 def table_of(result: Result) -> Tabulated:
     """A result with its table. Raises ``InputError`` where it lies nowhere, or the folder holds another's table."""
     if result.folder is None:
@@ -125,6 +127,7 @@ def _replies(run: Tabulated) -> Mapping[_Asked, Mapping[str, list[Row]]]:
     rubrics: dict[str, str] = {}
     damaged: list[str] = []
     found: dict[_Asked, dict[str, list[Row]]] = {}
+    fill_answers(run.folder)
     with Store(store_of(run.folder, read_record(run.folder)), read_only=True) as store:
         for row in store.export(on_damage=lambda _, what: damaged.append(what)):
             if "part" in row:

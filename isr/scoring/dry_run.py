@@ -16,6 +16,7 @@ from isr.judging.local_time import seconds, speed
 from isr.judging.plan import arms_of, missing_requests
 from isr.judging.prices import image_tokens, text_tokens, usd
 from isr.judging.store import Store
+from isr.scoring.as_author import as_author
 from isr.scoring.judge_words import judge_record, model_words
 from isr.scoring.metrics import open_measures
 from isr.scoring.options import Options, check_options, default_judge
@@ -46,6 +47,7 @@ class DryRun:
 def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
     """What ``run`` would ask and cost, without asking anybody. Raises ``IsrError`` as ``run`` does."""
     check_options(options)
+    options = as_author(options)
     if options.metrics:
         open_measures(options, fetch=False)
     plan, *_ = prepare(options, load_panel(options.judge or default_judge(), options.sets), watch)

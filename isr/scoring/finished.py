@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from isr.errors import InputError, Problem, UsageError
+from isr.scoring.bundled import in_its_name
 from isr.scoring.judge_words import named
 from isr.scoring.outcomes import of_rows
 from isr.scoring.places import TABLE
@@ -91,6 +92,7 @@ def read_run(path: Path) -> FinishedRun:
     return of_stored(read_stored(path))
 
 
+@in_its_name()
 def of_stored(stored: StoredRun) -> FinishedRun:
     """A run as comparisons need it: outcomes by unit."""
     treatments: dict[Treatment, dict[Unit, EditRow]] = {}

@@ -16,6 +16,7 @@ from isr.canonical import short
 from isr.errors import InputError, Problem, TransportReason
 from isr.files import file_digest
 from isr.reading import Unreadable, json_of, read_bytes
+from isr.scoring.bundled import in_its_name
 from isr.scoring.estimates import as_dicts
 from isr.scoring.places import RESULT, TABLE, find_run
 from isr.scoring.records import (
@@ -241,6 +242,7 @@ class Result:
         return found
 
     @classmethod
+    @in_its_name()
     def load(cls, path: str | Path) -> Result:
         """The result in a run's folder, in the newest run of ``DIR.isr``, or in a ``result.json``.
 

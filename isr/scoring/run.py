@@ -34,7 +34,8 @@ from isr.judging.rubrics import keep_rubrics
 from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration, require_match, uncalibrated
 from isr.reading import read_bytes
-from isr.scoring.bundled import edits_in, released
+from isr.scoring.as_author import as_author
+from isr.scoring.bundled import edits_in, in_its_name, released
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
 from isr.scoring.limit import in_turn
@@ -131,6 +132,7 @@ def open_panel(options: Options) -> Panel:
     return panel
 
 
+@in_its_name()
 def prepare(
     options: Options, panel: Panel, watch: Watch | None = None
 ) -> tuple[Plan, EditDirectory, Settings, tuple[str, ...]]:
@@ -213,6 +215,7 @@ async def run(options: Options, watch: Watch | None = None) -> Run:
 async def _run(options: Options, watch: Watch) -> Run:
     clock = Clock()
     check_options(options)
+    options = await asyncio.to_thread(as_author, options)
     measures = await asyncio.to_thread(open_measures, options) if options.metrics else None
     panel = open_panel(options)
     edits_in(options.directory)  # or why not, before a folder is made for it

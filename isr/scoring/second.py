@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,12 @@ import numpy as np
 from isr import text
 from isr.calibration.agreement.summary import Agreement, two_rater_agreement
 from isr.edits.metadata import number_text
+from isr.scoring.estimates import Frame, Rates, Settings, missing
 from isr.scoring.finished import EditRow, of_stored
 from isr.scoring.judge_words import named
+from isr.scoring.outcomes import of_rows
 from isr.scoring.result import Part, Result
+from isr.scoring.sequenced import without_interval
 from isr.scoring.stored import StoredRun
 from isr.signature import Signature
 from isr.stats.paired import PairedComparison, compare_methods
@@ -26,7 +29,7 @@ Rows = Mapping[Unit, EditRow]
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """One treatment, or the control edits, by both judges.
+    """One treatment, or the control edits, by both judges: both rates are of the edits that both runs have.
 
     ``difference``: yours minus the author's, of the outcomes of the same edits, with its test and its interval clustered on the
     image; ``None`` where there is none, and ``why`` says so. ``other``: edits that only one run has, or with other bytes.
@@ -89,12 +92,18 @@ def both_judges(author: StoredRun, mine: StoredRun) -> BothJudges:
         parts.append(
             ("control edits", results[0].control, results[1].control, runs[0].controls, runs[1].controls)
         )
-    made = [_pair(title, (a, b), (x, y), level, stops=stops) for title, a, b, x, y in parts]
+    made = [_pair(title, results, (a, b), (x, y), level, stops=stops) for title, a, b, x, y in parts]
     return BothJudges(judges=(_judges(results[0]), _judges(results[1])), level=level, pairs=tuple(made))
 
 
 def _pair(
-    title: str, parts: tuple[Part, Part], rows: tuple[Rows, Rows], level: float, *, stops: bool
+    title: str,
+    results: tuple[Result, Result],
+    parts: tuple[Part, Part],
+    rows: tuple[Rows, Rows],
+    level: float,
+    *,
+    stops: bool,
 ) -> Pair:
     first, second = rows
     same = sorted(u for u in first.keys() & second.keys() if _bytes(first[u]) == _bytes(second[u]))
@@ -114,7 +123,10 @@ def _pair(
         if both.any():
             authors, yours = (table[name][both].astype(np.int64) for name in NAMES)
             agreement = two_rater_agreement(yours, authors, np.array(image, np.str_)[both], level=level)
+    other = len(first.keys() | second.keys()) - len(same)
     main = [p.estimates["isr"] if "isr" in p.estimates else p.estimates["control"] for p in parts]
+    if other:
+        main = [_shared(r, [some[u] for u in same]) for r, some in zip(results, rows, strict=True)]
     return Pair(
         title=title,
         authors=main[0],
@@ -122,9 +134,21 @@ def _pair(
         difference=None if found is None else found.difference,
         p_value=None if found is None else found.p_value,
         agreement=agreement,
-        other=len(first.keys() | second.keys()) - len(same),
+        other=other,
         why=why,
     )
+
+
+def _shared(result: Result, rows: Sequence[EditRow]) -> Estimate:
+    """The rate of a run among the edits that both runs have, by its own settings; no sequence holds for a part."""
+    made = Settings.signed(Signature.parse(result.signature))
+    settings = replace(made, until=None)
+    if not rows:
+        return missing("no edit is in both runs", settings)
+    frame = Frame.of_units([r.unit for r in rows], [not r.columns.get("source_file_name") for r in rows])
+    found = of_rows([r.columns for r in rows], [str(j["name"]) for j in result.judges], result.rule)
+    rate = Rates(frame, found, settings).of(found.immunized_low, found.immunized_high)
+    return rate if made.until is None else without_interval(rate)
 
 
 def _bytes(row: EditRow) -> str:
@@ -170,9 +194,7 @@ def _difference(pair: Pair) -> Sequence[str]:
         kappa = "undefined" if a.kappa.value is None else f"{a.kappa.value:.2f}"
         said.append(f"the same outcome on {text.rate_with_interval(a.percent)} of {a.n} edits; kappa {kappa}")
     if pair.other:
-        said.append(
-            f"{pair.other} edits are not in both runs, or have other bytes: left out of the difference"
-        )
+        said.append(f"{pair.other} edits are not in both runs, or have other bytes: left out here")
     return said
 
 

@@ -15,7 +15,7 @@ from isr.canonical import sha256_bytes
 from isr.errors import InputError, Problem
 from isr.files import write_text
 from isr.reading import MAX_TABLE, Unreadable, read_bytes
-from isr.scoring.bundled import origin
+from isr.scoring.bundled import in_its_name, origin
 from isr.scoring.edits_csv import rows_of
 from isr.scoring.metrics_csv import METRICS, read_metrics
 from isr.scoring.places import RESULT, TABLE, find_run, read_record
@@ -77,6 +77,7 @@ def write_csv_safe(folder: Path) -> list[Path]:
     return copies
 
 
+@in_its_name()
 def read_stored(path: Path) -> StoredRun:
     """The run at a path (see ``find_run``). Raises ``InputError`` unless result and table belong together.
 

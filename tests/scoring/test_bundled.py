@@ -20,7 +20,7 @@ from isr.cli import cli
 from isr.edits.metadata import NAMES
 from isr.errors import InputError, UsageError
 from isr.scoring.bundle_file import EDITS, MANIFEST, is_bundle
-from isr.scoring.bundled import edits_in, released, run_in
+from isr.scoring.bundled import edits_in, fill, released, run_in, table_in
 from tests.bundle.bundles import rewritten
 from tests.runs import recorded_run
 
@@ -146,6 +146,74 @@ def test_labels_of_a_bundle_are_kept_beside_it(full: Path, home: Path) -> None:
     said("label", full, "--export")
     with pytest.raises(UsageError, match="expected a bundle with images; found none"):
         CliRunner().invoke(cli, ["label", str(home / "bare.zip"), "--export"], catch_exceptions=False)
+
+
+def test_who_exports_labels_that_nobody_gave_plans_no_study(full: Path) -> None:
+    with pytest.raises(UsageError, match="found no study that was begun"):
+        CliRunner().invoke(cli, ["label", str(full), "--export"], catch_exceptions=False)
+    assert not full.with_name("full.labels").exists()
+
+
+def test_people_score_a_bundle_as_its_edit_directory(full: Path, home: Path) -> None:
+    """All 16 edits fail by ann, in the mean of which 8 are of each method."""
+    done = json.loads(said("score", full, "--labels", home / "labels.csv", "--json").stdout)
+    assert [t["estimates"]["isr"]["value"] for t in done["treatments"]] == [1, 1]
+    assert [t["counts"]["edits"] for t in done["treatments"]] == [8, 8]
+    assert len(list(full.with_name("full.isr").glob("runs/people-*/result.json"))) == 1
+
+
+def test_the_answers_of_a_bundle_are_rows_of_its_result(full: Path, home: Path) -> None:
+    with released():
+        rows = isr.Result.load(full).to_dicts("answers")
+    own = isr.Result.load(home / "edits.isr").to_dicts("answers")
+    assert rows == own
+    assert rows[0]["reply"]
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\5\6" + bytes(18), b"no zip"])
+def test_a_file_that_is_no_bundle_is_called_so(data: bytes, home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "not.zip"
+    path.write_bytes(data)
+    for args in (
+        ("score", path, "--judge", home / "recorded.toml"),
+        ("score", path, "--labels", home / "labels.csv"),
+        ("validate", path),
+    ):
+        with pytest.raises(InputError, match=r"not\.zip: expected an edit directory.*found (another|a) file"):
+            CliRunner().invoke(cli, list(map(str, args)), catch_exceptions=False)
+    assert not tmp_path.joinpath("not.isr").exists()
+
+
+def test_images_that_are_missing_are_counted_with_examples(full: Path, home: Path) -> None:
+    """One image less: a report says so and goes on, who asks a judge is refused before anything is asked."""
+    gone = next(n for n in zipfile.ZipFile(full).namelist() if n.startswith("images/"))
+    part = rewritten(full, lambda name, data: None if name == gone else data, relist=True)
+    found = r"\d+ of \d+ images are not in it: \S+"
+    with pytest.raises(InputError, match=found):
+        CliRunner().invoke(
+            cli, ["score", str(part), "--judge", str(home / "recorded.toml")], catch_exceptions=False
+        )
+    assert not part.with_name("changed.isr").exists()
+    with released():
+        root = table_in(part)
+        with pytest.raises(InputError, match=found):
+            edits_in(part)
+        assert fill(root)
+
+
+def test_an_error_of_a_bundle_names_it_and_its_file(full: Path) -> None:
+    """``notes`` of the result is of no number, so that only its reader misses it."""
+
+    def cut(name: str, data: bytes) -> bytes:
+        if name != "result.json":
+            return data
+        return json.dumps({k: v for k, v in json.loads(data).items() if k != "notes"}).encode()
+
+    path = rewritten(full, cut, relist=True)
+    with released(), pytest.raises(InputError) as refused:
+        isr.Result.load(path)
+    assert f"{path}: result.json: expected" in str(refused.value)
+    assert "isr-bundle-" not in str(refused.value)
 
 
 def test_what_a_bundle_cannot_be_is_said_before_anything_is_made(home: Path, tmp_path: Path) -> None:

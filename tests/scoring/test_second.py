@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -92,3 +93,50 @@ def test_pictures_of_the_second_run_come_from_the_bundle_beside_it(home: Path) -
     assert done.exit_code == 0, done.output
     page = (home / "r.html").read_text("utf-8")
     assert page.count("data:image") >= 4 + 8 + 8
+
+
+def test_both_rates_are_of_the_edits_that_both_runs_have(home: Path) -> None:
+    """The author has one edit of each of 4 images, the reviewer asked about all 8: both rates are of these 4.
+
+    The author finds all fine. Of the reviewer's 8 outcomes, those of the author's edits are counted by hand.
+    """
+    run = home / "author" / "edits.isr"
+    args = ["score", str(home / "author" / "edits"), "--judge", str(home / "author" / "recorded.toml")]
+    done = CliRunner().invoke(cli, [*args, "--limit", "4", "--store", str(run / "isr.db"), "--quiet"])
+    assert done.exit_code == 0, done.output
+    (short,) = (f.parent for f in run.glob("runs/*/result.json"))
+    write_bundle(gather(short), run / "isr.db", home / "x.zip", images=True)
+    said = json.loads(score(home, "--limit", "8", "--json"))
+    own = {
+        t["edit_id"]
+        for t in csv.DictReader((short / "edits.csv").read_text().splitlines())
+        if t["arm"] == "protected"
+    }
+    (mine,) = (home / "x.isr").glob("runs/other-*/edits.csv")
+    rows = [
+        r
+        for r in csv.DictReader(mine.read_text().splitlines())
+        if r["edit_id"] in own and r["arm"] == "protected"
+    ]
+    hit = sum(r["outcome"] == "immunized" for r in rows)
+    treatment = said["both"]["pairs"][0]
+    assert [treatment[who]["n"] for who in ("authors", "yours")] == [4, 4]
+    assert (treatment["authors"]["value"], treatment["yours"]["value"]) == (0, hit / 4)
+    assert treatment["other"] == 4
+    assert said["yours"]["treatments"][0]["estimates"]["isr"]["value"] == 3 / 8
+    assert said["yours"]["data"]["edits"] == 8
+
+
+def test_who_names_no_edits_asks_about_those_of_the_author(home: Path) -> None:
+    run = home / "author" / "edits.isr"
+    args = ["score", str(home / "author" / "edits"), "--judge", str(home / "author" / "recorded.toml")]
+    done = CliRunner().invoke(cli, [*args, "--limit", "4", "--store", str(run / "isr.db"), "--quiet"])
+    assert done.exit_code == 0, done.output
+    (short,) = (f.parent for f in run.glob("runs/*/result.json"))
+    write_bundle(gather(short), run / "isr.db", home / "x.zip", images=True)
+    said = json.loads(score(home, "--json"))
+    assert said["yours"]["data"]["edits"] == 4
+    (record,) = (home / "x.isr").glob("runs/other-*/run.json")
+    assert (
+        json.loads(record.read_text())["requests"]["answered"] == 16
+    )  # 4 edits and 4 control edits, 2 questions

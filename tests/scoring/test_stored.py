@@ -70,7 +70,18 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("plan", "--half-width", "0.1", "--pilot", "RUN"),
         ("agree", "--labels", "labels.csv", "--judge", "RUN", "--judge", "b"),
         ("calibrate", "RUN", "--labels", "labels.csv", "--design", "random"),
-        ("label", SHAPES, "--judge", "RUN", "--design", "within_verdict", "--out", "labels", "--export"),
+        (
+            "label",
+            SHAPES,
+            "--judge",
+            "RUN",
+            "--design",
+            "within_verdict",
+            "--out",
+            "labels",
+            "--import",
+            "labels.csv",
+        ),
     ],
 )
 def test_every_reader_refuses_a_mixture(
