@@ -143,8 +143,8 @@ def compare_read(
     )  # fmt: skip
 
 
-def _files(labels: Place | Sequence[Place]) -> list[Path]:
-    return [Path(labels)] if isinstance(labels, str | Path) else [Path(one) for one in labels]
+def _files(given: Place | Sequence[Place]) -> list[Path]:
+    return [Path(given)] if isinstance(given, str | Path) else [Path(one) for one in given]
 
 
 def _source(
@@ -175,7 +175,7 @@ def _reading(
 @released()
 def agree(
     labels: Place | Sequence[Place],
-    judges: Sequence[Place],
+    judges: Place | Sequence[Place],
     *,
     rubrics: Sequence[str] = (),
     scales: Sequence[str] = (),
@@ -197,7 +197,7 @@ def agree(
     """Judges compared with people and with each other (``isr agree``).
 
     labels: a file of labels, or several. words, columns, rater_prefixes: what they mean, as in ``--words``, ``--columns``
-    and ``--rater-prefix`` (by file). judges: runs, answer stores, recorded answers or tables of verdicts, which
+    and ``--rater-prefix`` (by file). judges: one or several of runs, answer stores, recorded answers or tables of verdicts, which
     judge_words and judge_columns explain. scales: ``QUESTION=A,B,..:fails_below=X`` for
     graded labels. key: of blinded sheets that it does not lie beside. errors_on: columns on which each judge's errors are regressed. Raises ``InputError`` where labels and judges have
     no edit in common.
@@ -206,7 +206,7 @@ def agree(
     found = load_labels(_files(labels), _reading(scales, words, columns, rater_prefixes, version, key))
     pixels = pixels_of(found)
     tables = (parse_words([judge_words]), parse_columns([judge_columns]))
-    said = [j for path in judges for j in _source(path, rubrics, pixels, *tables)]
+    said = [j for path in _files(judges) for j in _source(path, rubrics, pixels, *tables)]
     named = named_apart(said)
     require_judges(named)
     choices = Choices(

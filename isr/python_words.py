@@ -17,11 +17,13 @@ from types import UnionType
 from typing import Any, Literal, ParamSpec, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from isr.errors import InputError, IsrError, UsageError
+from isr.text import did_you_mean
 
 P = ParamSpec("P")
 R = TypeVar("R")
 _AT_START = re.compile(r"^--([a-z][a-z0-9-]*)(?: ([^\n:]{1,200}))?(?=: |$)")
-_SHELL = r"\bisr [a-z]+(?: [A-Za-z_./]+)?(?: --[a-z][a-z0-9-]*)+"  # a command that is advised stays one
+_WORD = r"(?!--)[^\s;,()]*[^\s:;,()]"
+_SHELL = rf"\bisr [a-z]+(?: {_WORD}){{0,4}}(?: --[a-z][a-z0-9-]*(?: {_WORD}(?= --))?)+"  # a command that is advised stays one
 _OPTION = re.compile(
     rf"({_SHELL})|(?<![\w'\"-])--([a-z][a-z0-9-]*)(?:[ =]([^\s,;)]+?)(?=[\s,;)]|:(?:\s|$)|$))?"
 )
@@ -29,7 +31,10 @@ _VALUE = re.compile(
     r"[A-Z][A-Z_=.]+|.*[0-9:/=].*"
 )  # after an option: a placeholder, a number, a path; no further word
 _ENDS = ("", "s", "es", "_file")
+SHOWN = 200  # letters of a value in an error
 _OTHERWISE = {"set": "sets", "json": "problems"}
+NEAR = {("plan", "prompts"): "give per_image, the edits of each image"}
+"""Keywords that a function has under a name that is not near: what to give instead."""
 Check = Callable[[Any], str]  # what was expected; "" if that is what it is
 
 
@@ -55,8 +60,11 @@ def from_python(
             )
             return frozenset(word for kind in literal for word in get_args(kind))
 
+        def flags() -> frozenset[str]:
+            return frozenset(name for name, hint in get_type_hints(call).items() if hint is bool)
+
         def require(*args: P.args, **kwargs: P.kwargs) -> None:
-            given = bound.bind(*args, **kwargs).arguments
+            given = _bound(bound, call.__name__, *args, **kwargs)
             hints = get_type_hints(call)
             for name, value in given.items():
                 every = value if bound.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL else (value,)
@@ -64,7 +72,9 @@ def from_python(
                 if not expected and checks and name in checks and value is not None:
                     expected = checks[name](value)
                 if expected:
-                    raise UsageError(f"--{name.replace('_', '-')}: expected {expected}; found {value!r}")
+                    raise UsageError(
+                        f"--{name.replace('_', '-')}: expected {expected}; found {_shown(value)}"
+                    )
 
         @wraps(call)
         def plain(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -72,7 +82,7 @@ def from_python(
                 require(*args, **kwargs)
                 return call(*args, **kwargs)
             except IsrError as error:
-                _say(error, names, call.__name__, words())
+                _say(error, names, call.__name__, words(), flags())
                 raise
 
         @wraps(call)
@@ -81,12 +91,31 @@ def from_python(
                 require(*args, **kwargs)
                 return await cast("Any", call(*args, **kwargs))
             except IsrError as error:
-                _say(error, names, call.__name__, words())
+                _say(error, names, call.__name__, words(), flags())
                 raise
 
         return cast("Callable[P, R]", awaited) if inspect.iscoroutinefunction(call) else plain
 
     return wrapped
+
+
+def _bound(signature: inspect.Signature, function: str, *args: Any, **kwargs: Any) -> Mapping[str, Any]:
+    """The arguments by name. Raises ``TypeError`` as Python does, with the function and the nearest keyword."""
+    names = [n for n, p in signature.parameters.items() if p.kind is not p.VAR_POSITIONAL]
+    for name in kwargs.keys() - set(names):
+        near = NEAR.get((function, name)) or did_you_mean(name, names, f"it takes {', '.join(names)}")
+        raise TypeError(f"isr.{function}() got an unexpected keyword argument {name!r}; {near}")
+    try:
+        return signature.bind(*args, **kwargs).arguments
+    except TypeError as error:
+        raise TypeError(f"isr.{function}() {error}") from None
+
+
+def _shown(value: object) -> str:
+    """What was given, as Python shows it; of a value that holds much, what it is."""
+    said = value[0] if isinstance(value, tuple | list) and len(value) == 1 else value
+    text = repr(value)
+    return text if len(text) <= SHOWN and "\n" not in text else f"a value of type {type(said).__name__}"
 
 
 def share(value: float) -> str:
@@ -112,10 +141,17 @@ def keyword(option: str, names: Collection[str]) -> str:
     return next((plain + end for end in _ENDS if plain + end in names), _OTHERWISE.get(option, plain))
 
 
-def in_python(text: str, names: Collection[str], function: str, words: Collection[str] = ()) -> str:
+def in_python(
+    text: str,
+    names: Collection[str],
+    function: str,
+    words: Collection[str] = (),
+    flags: Collection[str] = (),
+) -> str:
     """A message in which options are the keywords of a function, and the command is the function.
 
-    words: those that keywords take as values. What was found stands in quotes and stays as it is.
+    words: those that keywords take as values. flags: keywords that are True or False, which an option without a value
+    turns on. What was found stands in quotes and stays as it is.
     """
 
     def first(found: re.Match[str]) -> str:
@@ -125,36 +161,38 @@ def in_python(text: str, names: Collection[str], function: str, words: Collectio
     def other(found: re.Match[str]) -> str:
         if found[1]:
             return found[1]
-        value = found[3] or ""
+        value, name = found[3] or "", keyword(found[2], names)
+        if name in flags and not (found[3] and _VALUE.fullmatch(value)):
+            return f"{name}=True{f' {value}' if value else ''}"
         said = (
             repr(value) if value in words else value if not value or _VALUE.fullmatch(value) else f" {value}"
         )
-        return f"{keyword(found[2], names)}={said}"
+        return f"{name}={said}"
 
     said = re.sub(rf"^isr {re.escape(function)}\b", f"isr.{function}", text)
     return _OPTION.sub(other, _AT_START.sub(first, said))
 
 
-def _say(error: IsrError, names: Collection[str], function: str, words: Collection[str]) -> None:
+def _say(
+    error: IsrError,
+    names: Collection[str],
+    function: str,
+    words: Collection[str],
+    flags: Collection[str],
+) -> None:
     """Rewrites an error's message in place, so that its type and its traceback stay."""
-    error.args = tuple(
-        "\n".join(_line(line, names, function, words) for line in a.split("\n")) if isinstance(a, str) else a
-        for a in error.args
-    )
+
+    def line(text: str) -> str:
+        said = text.lstrip(" ")
+        return text[: len(text) - len(said)] + in_python(said, names, function, words, flags)
+
+    error.args = tuple("\n".join(map(line, a.split("\n"))) if isinstance(a, str) else a for a in error.args)
     if isinstance(error, InputError):
-        error.summary = in_python(error.summary, names, function, words)
+        error.summary = line(error.summary)
         error.problems = tuple(
-            replace(
-                p,
-                **{n: in_python(getattr(p, n), names, function, words) for n in ("where", "expected", "fix")},
-            )
+            replace(p, **{n: line(getattr(p, n)) for n in ("where", "expected", "fix")})
             for p in error.problems
         )
-
-
-def _line(line: str, names: Collection[str], function: str, words: Collection[str]) -> str:
-    said = line.lstrip(" ")
-    return line[: len(line) - len(said)] + in_python(said, names, function, words)
 
 
 def _expected(hint: Any, value: object) -> str:

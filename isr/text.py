@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from html import escape
 from typing import Protocol
 
 NOTHING = "-"
@@ -207,3 +208,14 @@ def summary(name: str, lines: Sequence[str]) -> str:
     return "\n".join(
         s if len(s) <= SUMMARY_WIDTH else f"{s[: SUMMARY_WIDTH - 1]}…" for s in map(plain, shown)
     )
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], below: Iterable[str] = ()) -> str:
+    """A table for notebooks, with lines of small print below it. All of it is text that anybody may have written."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(plain(c))}</{tag}>" for c in cells) + "</tr>"
+
+    body = "".join(line(row, "td") for row in rows)
+    small = "".join(f"<p><small>{escape(plain(text))}</small></p>" for text in below if text)
+    return f"<table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>{small}"

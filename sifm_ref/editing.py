@@ -15,7 +15,7 @@ from isr.canonical import canonical_json, sha256_json
 from isr.errors import InputError, Problem
 from isr.files import file_digest
 from isr.reading import read_bytes, read_json
-from sifm_ref.failures import library, memory
+from sifm_ref.failures import is_others, library, memory, others_code
 from sifm_ref.finite import NotFiniteError, finite, remedy
 from sifm_ref.pictures import central_mask, read_rgb, slug, write_png, write_whole
 from sifm_ref.prompt_length import told, untold
@@ -259,7 +259,7 @@ def _edited(unit: Unit, path: Path, mask: Image.Image | None, editor: Editor) ->
     """
     image = read_rgb(path)
     try:
-        with finite(editor):
+        with others_code(*_others(unit, path, editor)), finite(editor):
             if unit.purifier is not None:
                 purified = unit.purifier(image, seed=unit.seed, editor=editor).convert("RGB")
                 image = purified if purified.size == image.size else purified.resize(image.size)
@@ -267,6 +267,15 @@ def _edited(unit: Unit, path: Path, mask: Image.Image | None, editor: Editor) ->
     except NotFiniteError as error:
         raise _not_finite(error, unit, path, editor) from error
     return made if made.size == image.size else made.resize(image.size, Image.Resampling.LANCZOS)
+
+
+def _others(unit: Unit, path: Path, editor: Editor) -> Iterator[str]:
+    """Who of those at work on an edit was written outside this package, and on which."""
+    on = f"on {path.name} (prompt {unit.prompt.id}, seed {unit.seed})"
+    if unit.purifier is not None and is_others(unit.purifier.function):
+        yield f"purifier {unit.purifier.text} {on}"
+    if is_others(getattr(editor, "function", type(editor))):
+        yield f"editor {editor.name} {on}"
 
 
 def _not_finite(error: NotFiniteError, unit: Unit, path: Path, editor: Editor) -> InputError:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from isr.errors import InputError, IsrError, UsageError
 
 _MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+OWN = "sifm_ref_own_"  # how modules of one's own files begin
 KEPT = "what was made before stays, and the same command with --resume goes on"
 
 
@@ -29,6 +32,38 @@ def memory(doing: str, advice: str) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise UsageError(f"{doing}: memory ran out ({first_line(error)}); {KEPT}; {advice}") from error
+
+
+@contextmanager
+def others_code(*whose: str) -> Iterator[None]:
+    """The border to methods, editors and purifiers that others wrote: whatever they raise is one ``UsageError``.
+
+    whose: who is at work here, ``method mine.py:protect``; nobody (all is this package's own): everything passes. So do a
+    lack of memory and the package's own errors.
+    """
+    try:
+        yield
+    except IsrError:
+        raise
+    except Exception as error:
+        if not whose or is_out_of_memory(error):
+            raise
+        said = f"{type(error).__name__}: {first_line(error)}"
+        raise UsageError(
+            f"the {' or the '.join(whose)} failed ({said}{_line(error)}); what was made before stays; correct it"
+        ) from error
+
+
+def is_others(function: object) -> bool:
+    """Whether a function or a class was written outside this package."""
+    return not str(getattr(function, "__module__", "")).startswith("sifm_ref.")
+
+
+def _line(error: BaseException) -> str:
+    """The last line of a file of one's own that ran, of those that a path names."""
+    steps = list(traceback.walk_tb(error.__traceback__))
+    own = [(f, n) for f, n in steps if str(f.f_globals.get("__name__", "")).startswith(OWN)]
+    return f"; {Path(own[-1][0].f_code.co_filename).name}:{own[-1][1]}" if own else ""
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from PIL import Image
 from isr.errors import InputError, Problem, UsageError
 from isr.files import file_digest
 from sifm_ref.budget import Budget, Measured, measure, obeying
-from sifm_ref.failures import memory
+from sifm_ref.failures import is_others, memory, others_code
 from sifm_ref.pictures import (
     Picture,
     Resize,
@@ -325,9 +325,10 @@ def _protect(
     def callback(step: int, loss: Any) -> None:
         on_step(Step(step, None if loss is None else float(loss.mean()), len(batch)))
 
-    found = job.method.function(
-        editor, scene, budget=job.budget, config=job.method.config, noise=noise, callback=callback
-    )
+    with others_code(*_others(by)):
+        found = job.method.function(
+            editor, scene, budget=job.budget, config=job.method.config, noise=noise, callback=callback
+        )
     seconds, peak = _end(began)
     result = _as_immunized(found, source, job.method.name)
     rows = []
@@ -352,6 +353,15 @@ def _protect(
         row["unchanged"] = measured.changed == 0
         rows.append((row, seconds / len(batch), peak))
     return rows
+
+
+def _others(by: _Protecting) -> Iterator[str]:
+    """Who of those at work was written outside this package."""
+    method, editor = by.job.method, by.editor
+    if is_others(method.function):
+        yield f"method {method.name}"
+    if is_others(type(editor)):
+        yield f"editor {editor.name}"
 
 
 def _mask(path: Path | None, size: tuple[int, int], resize: Resize, multiple: int) -> Image.Image:

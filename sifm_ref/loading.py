@@ -15,7 +15,7 @@ from isr.reading import Unreadable, read_json
 from isr.text import did_you_mean
 from sifm_ref.checkpoints import checkpoint_value, fingerprint, shown_place
 from sifm_ref.editor import Editor, Settings, WhiteBox
-from sifm_ref.failures import first_line, memory
+from sifm_ref.failures import first_line, is_others, memory, others_code
 from sifm_ref.own_editor import FunctionEditor, code_of, is_code, own_adapter, shown_code
 from sifm_ref.registry import module_of, names, require_torch, typed
 
@@ -276,7 +276,8 @@ def wrap(cls: type[Editor], pipe: Any, settings: Settings, *, adapter_name: str,
         revision=settings.revision,
         variant=settings.variant,
     )
-    editor = cls(pipe, name=name, settings=chosen)
+    with others_code(*([f"editor {adapter_name}"] if is_others(cls) else [])):
+        editor = cls(pipe, name=name, settings=chosen)
     found = fingerprint(place, pipe)
     variant = {"variant": settings.variant} if settings.variant else {}
     own = {"code": code_of(adapter_name)} if is_code(adapter_name) else {}

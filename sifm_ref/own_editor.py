@@ -9,6 +9,7 @@ import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 from PIL.Image import Image
@@ -69,10 +70,8 @@ def own_adapter(name: str) -> type[Editor]:
     if isinstance(found, type) and issubclass(found, Editor):
         return found
     if not callable(found) or isinstance(found, type):
-        known = [n for n in vars(module) if not n.startswith("_")]
         raise UsageError(
-            f"editor {name}: expected a class of sifm_ref.editor.Editor, or a function; found none of the name {attribute!r}; "
-            f"{did_you_mean(attribute, known, 'check the name')}"
+            f"editor {name}: expected a class of sifm_ref.editor.Editor, or a function; {_instead(module, attribute)}"
         )
     parameters = inspect.signature(found).parameters
     defaults = {
@@ -87,3 +86,17 @@ def own_adapter(name: str) -> type[Editor]:
         "reads": getattr(found, "reads", "instruction"),
     }
     return type(attribute, (FunctionEditor,), fields)
+
+
+def _instead(module: ModuleType, attribute: str) -> str:
+    """What a file has under a name in place of an editor, and what to do."""
+    if not hasattr(module, attribute):
+        known = [n for n in vars(module) if not n.startswith("_")]
+        return f"found none of the name {attribute!r}; {did_you_mean(attribute, known, 'check the name')}"
+    found = getattr(module, attribute)
+    if isinstance(found, type):
+        bases = ", ".join(
+            f"{b.__module__}.{b.__qualname__}" if b is not object else "object" for b in found.__bases__
+        )
+        return f"found a class of {bases}; let it inherit from Editor (docs/extending.md)"
+    return f"found {attribute}, {type(found).__name__}; name a class or a function"

@@ -7,7 +7,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module, metadata, resources
 from pathlib import Path
 from types import ModuleType
@@ -15,11 +15,12 @@ from typing import Any, Literal
 
 from isr.canonical import sha256_bytes, sha256_json
 from isr.errors import MissingExtraError, UsageError
-from isr.foreign import ForeignCodeError, module_of_bytes
+from isr.foreign import ForeignCodeError, loaded, module_of_bytes
 from isr.reading import Unreadable, read_bytes
 from isr.text import did_you_mean
 from sifm_ref.budget import number_of
 from sifm_ref.checkpoints import shown_place
+from sifm_ref.failures import OWN
 
 Kind = Literal["methods", "editors", "purifiers"]
 PLACE = {
@@ -95,7 +96,13 @@ def module_of(kind: Kind, name: str) -> ModuleType:
     """The module behind a name. Raises ``UsageError`` with the nearest names there are."""
     _require_known(kind, name)
     for entry in metadata.entry_points(group=f"sifm_ref.{kind}", name=name):
-        return import_module(entry.value.partition(":")[0])
+        module = entry.value.partition(":")[0]
+        try:
+            return loaded(partial(import_module, module))
+        except ForeignCodeError as error:
+            raise UsageError(
+                f"{kind[:-1]} {name}: expected a module that can be imported; found {module} ({error}); correct or uninstall it"
+            ) from error
     return import_module(f"sifm_ref.{kind}.{name}")
 
 
@@ -166,7 +173,7 @@ def of_file(path: Path, what: str) -> tuple[ModuleType, str]:
         raise UsageError(f"{what}: expected path.py:NAME; found {str(path)!r}, which is no Python file")
     mark = sha256_bytes(f"{path.resolve()}\0".encode() + source)[7:23]
     try:
-        return module_of_bytes(f"sifm_ref_own_{path.stem}_{mark}", path, source), sha256_bytes(source)
+        return module_of_bytes(f"{OWN}{path.stem}_{mark}", path, source), sha256_bytes(source)
     except ForeignCodeError as error:
         raise UsageError(
             f"{what}: expected a file that can be imported; found {path} ({error}); install what it needs, or correct it"

@@ -116,7 +116,11 @@ def test_no_public_value_is_longer_than_a_screen(run: Path, tmp_path: Path) -> N
     """A repr says what a value is; the whole of it is ``as_dict``, ``to_frame`` or the command's text."""
     labels = tmp_path / "labels.csv"
     ids = [f"edits/{i}-{p}-0.png" for i in range(6) for p in range(3)]
-    lines = [f"{e},ann,image-{e[6:7]:0>4},{'fails' if n % 3 else 'fine'},fine" for n, e in enumerate(ids)]
+    lines = [
+        f"{e},{r},image-{e[6:7]:0>4},{'fails' if n % 3 else 'fine'},fine"
+        for r in ("ann", "bob")
+        for n, e in enumerate(ids)
+    ]
     labels.write_text("\n".join(["edit_id,rater,image_id,semantic,perceptual", *lines]) + "\n", "utf-8")
     result = isr.Result.load(run)
     every = {
@@ -127,6 +131,8 @@ def test_no_public_value_is_longer_than_a_screen(run: Path, tmp_path: Path) -> N
         "Estimate": result.treatments[0].estimates["isr"],
         "Signature": isr.Signature.parse(result.signature),
         "Comparison": isr.compare(run, by=["editor"]),
+        "choosing": isr.compare(run, choose=True),
+        "HumanScore": isr.score_labels(run.parent / "edits", labels, out=tmp_path / "people"),
         "Planned": isr.plan(half_width=0.1, pilot=run),
         "AgreementStudy": isr.agree(labels, [run]),
         "CorrectionReport": isr.calibrate(run, labels, design="random"),
@@ -146,6 +152,23 @@ def test_no_public_value_is_longer_than_a_screen(run: Path, tmp_path: Path) -> N
     assert "noise" in repr(result)
     assert "sifm" in repr(every["Comparison"])
     assert "36 edits of 6 images" in repr(every["EditDirectory"])
+    concluded = every["choosing"].conclusion
+    assert concluded.text[0] in repr(every["choosing"])
+    people = every["HumanScore"]
+    assert "18 edits of 6 images, 2 raters; run: " in repr(people)  # 6 images x 3 prompts have labels
+    for name, said in (("HumanScore", "ann"), ("AgreementStudy", "ann"), ("Planned", "rests on pilot")):
+        html = every[name]._repr_html_()
+        assert said in html
+        assert html.count("<table>") == html.count("</table>") > 0
+    study = every["AgreementStudy"]
+    rows = study.to_dicts()  # semantic, perceptual, outcome: with the consensus and with each rater
+    assert [(r["question"], r["with"]) for r in rows] == [
+        (q, w) for q in study.questions for w in ("", "ann", "bob")
+    ]
+    (first, *_) = study.questions.values()
+    assert rows[0]["percent"] == first.judges[0].agreement.percent.value
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    assert study.to_frame().equals(pandas.DataFrame(rows))
 
 
 def test_a_repr_has_ten_lines_however_much_there_is(tmp_path: Path) -> None:

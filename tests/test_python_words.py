@@ -81,7 +81,7 @@ def calls(run: Path) -> Iterator[tuple[str, tuple[Any, ...], dict[str, Any]]]:
 
 def test_no_error_in_python_names_an_option(run: Path) -> None:
     seen = 0
-    shell = re.compile(r"\bisr [a-z]+(?: [A-Za-z_./]+)?(?: --[a-z-]+)+")
+    shell = re.compile(r"\bisr [a-z]+(?: [A-Za-z_./]+){0,3}(?: --[a-z-]+)+")
     for name, args, given in calls(run):
         try:
             getattr(isr, name)(*args, **given)
@@ -122,7 +122,7 @@ def test_coroutines_speak_python_too() -> None:
 
 
 def test_words_of_a_message() -> None:
-    names = ("rubrics", "plan_file", "rater_prefixes", "sets", "design", "level", "judge")
+    names = ("rubrics", "plan_file", "rater_prefixes", "sets", "design", "level", "judge", "replace")
     for text, wanted in {
         "--rubric nobody/v9: expected another": "rubrics=nobody/v9: expected another",
         "isr calibrate: expected --plan beside --design external": "isr.calibrate: expected plan_file= beside design='external'",
@@ -131,9 +131,43 @@ def test_words_of_a_message() -> None:
         "give --judge RUN, or a study": "give judge=RUN, or a study",
         "found '--level'": "found '--level'",  # what a user wrote
         "run isr calibrate --out again": "run isr calibrate --out again",  # advice for a shell
+        "run isr judges serve CARD --run": "run isr judges serve CARD --run",  # of any length
+        "see isr judges check CARD --set a=b --json": "see isr judges check CARD --set a=b --json",
+        "isr qualify ollama:qwen3-vl:8b edits/ --design random --out a, or --set x=1": (
+            "isr qualify ollama:qwen3-vl:8b edits/ --design random --out a, or sets=x=1"
+        ),
+        "isr score: expected --judge CARD": "isr score: expected judge=CARD",  # no command that is advised
+        "give --replace to write over it": "give replace=True to write over it",
+        "--replace: expected True": "replace=: expected True",
         "a -- b and x--level": "a -- b and x--level",
     }.items():
-        assert in_python(text, names, "calibrate", ("external",)) == wanted
+        assert in_python(text, names, "calibrate", ("external",), ("replace",)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: isr.score("x", judg="y"), "isr.score() got an unexpected keyword argument 'judg'; did you mean judge?"),
+        (lambda: isr.plan(prompts=3), "isr.plan() got an unexpected keyword argument 'prompts'; give per_image"),
+        (lambda: isr.agree(), "isr.agree() missing a required argument: 'labels'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_keyword_is_told_with_the_function(call: Any, said: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert said in str(caught.value)
+
+
+def test_one_run_is_as_good_as_a_list_and_twice_is_once(run: Path) -> None:
+    labels = run.parent / "labels.csv"
+    one = isr.agree(labels, run)
+    assert one == isr.agree([labels, labels], [run, run]) == isr.agree(labels, [run])
+
+
+def test_a_value_that_holds_much_is_not_told_in_full(run: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        isr.compare(isr.Result.load(run))  # type: ignore[arg-type]
+    assert str(caught.value) == "runs=: expected a text or a path; found a value of type Result"
 
 
 def test_problems_are_said_in_python_and_what_was_found_stays() -> None:

@@ -90,3 +90,11 @@ def test_what_is_near_is_known_and_is_found_whatever_the_words_are(found: str, k
     assert set(nearest(found, known)) <= set(known)
     assert len(nearest(found, known)) <= 3
     assert nearest("sifm", [*known, "sifm"])[0].lower() == "sifm"
+
+
+def test_a_table_for_notebooks_is_text_alone() -> None:
+    made = text.html_table(("a", "<b>"), [("<img src=x>", "1\x1b[2J")], ["", "x & y"])
+    assert made == (
+        "<table><thead><tr><th>a</th><th>&lt;b&gt;</th></tr></thead>"
+        "<tbody><tr><td>&lt;img src=x&gt;</td><td>1?[2J</td></tr></tbody></table><p><small>x &amp; y</small></p>"
+    )

@@ -11,6 +11,7 @@ import logging
 import os
 import sqlite3
 import sys
+import traceback
 from dataclasses import asdict
 from importlib import import_module, metadata, resources
 from typing import Any
@@ -21,7 +22,7 @@ from isr.cli._command import VERBOSE, CarefulGroup, adopted
 from isr.errors import InputError, IsrError, UsageError
 from isr.foreign import ForeignCodeError, loaded
 from isr.reading import database_advice
-from isr.redaction import KeyFilter
+from isr.redaction import KeyFilter, without_keys
 from isr.version import __version__
 
 ENTRY_POINTS = "isr.commands"
@@ -126,6 +127,12 @@ def _remove_unpacked() -> None:
         bundled.remove()
 
 
+def _tell_cause(error: IsrError) -> None:
+    """With ``-v``, the traceback of what others' code raised: its author needs the line."""
+    if error.__cause__ is not None and logging.getLogger("isr").isEnabledFor(logging.DEBUG):
+        click.echo(without_keys("".join(traceback.format_exception(error.__cause__))), err=True, nl=False)
+
+
 def main() -> None:
     """Runs the command. Errors that the package foresees end with their message and their exit code."""
     try:
@@ -139,7 +146,9 @@ def main() -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except IsrError as error:
-        click.echo(f"isr: {error}", err=True)
+        _tell_cause(error)
+        text = str(error)
+        click.echo(text if text.startswith("isr ") else f"isr: {text}", err=True)  # or it names its command
         if isinstance(error, InputError) and error.problems and "--json" in sys.argv:
             said = {"error": error.summary, "problems": [asdict(p) for p in error.problems]}
             click.echo(json.dumps(said, indent=1))

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from isr.scoring.options import Options
 
 
+NOTHING = "none: a program, asked for nothing"
+
+
 def print_dry_run(options: Options, as_json: bool, quiet: bool) -> None:
     import json
     from dataclasses import asdict
@@ -37,19 +40,22 @@ def _dry_line(t: DryRun) -> str:
         price = "unknown (no price in the card, or no rule for image tokens)"
     else:
         price = f"{t.usd_low:.2f} (short answers) to {t.usd_high:.2f} (every output token used)"
-    files = ", ".join(f"{n:,} {role} pictures" for role, n in t.pictures.items()) or "none"
+    files = ", ".join(f"{n:,} {role} pictures" for role, n in t.pictures.items())
     to = (
         f"would go to {', '.join(t.hosts)}: faces included, and what their owners agreed to"
         if t.hosts
         else "stay on this machine"
     )
-    return (
-        f"{t.judge} ({t.model}): {t.requests:,} requests\n"
-        f"  pictures       {files} {to}\n"
-        f"  input tokens   text about {t.text_tokens:,}, images {images}\n"
-        f"  output tokens  at most {t.most_output_tokens:,}\n"
-        f"  USD            {price}{_minutes(t)}"
-    )
+    rows = [
+        ("pictures", f"{files} {to}" if t.requests else ""),
+        ("input tokens", NOTHING if t.program else f"text about {t.text_tokens:,}, images {images}"),
+        ("output tokens", NOTHING if t.program else f"at most {t.most_output_tokens:,}"),
+        ("USD", NOTHING if t.program else price),
+        ("time", _minutes(t)),
+        ("first", f"isr qualify {t.judge} EDIT_DIR: a model of this size can be an unfit judge" if t.qualify_first else ""),
+    ]  # fmt: skip
+    lines = [f"  {what:15}{said}" for what, said in rows if said]
+    return "\n".join([f"{t.judge} ({t.model}): {t.requests:,} requests", *lines])
 
 
 def _minutes(t: DryRun) -> str:
@@ -57,6 +63,6 @@ def _minutes(t: DryRun) -> str:
         return ""
     least, most = t.minutes
     return (
-        f"\n  time           about {least:,.0f} to {most:,.0f} minutes for 100 edits on this machine's CPU alone, as busy as it is "
+        f"about {least:,.0f} to {most:,.0f} minutes for 100 edits on this machine's CPU alone, as busy as it is "
         "now: computed from the model's size, not measured; --limit 2 measures it"
     )

@@ -172,8 +172,8 @@ def _chosen(prompts: tuple[Prompt, ...], where: Sequence[str]) -> tuple[Prompt, 
 
 
 def _cell(prompt: Prompt, column: str) -> str:
-    own = {"name": prompt.name, "prompt_id": prompt.id, "prompt": prompt.text}
-    return own.get(column, "") or prompt.columns.get(column, "")
+    own = {"name": prompt.name, "image": prompt.name, "prompt_id": prompt.id, "prompt": prompt.text}
+    return prompt.columns.get(column, "") or own.get(column, "")
 
 
 def reading(texts: Sequence[Prompt], column: str) -> tuple[Prompt, ...]:

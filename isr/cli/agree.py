@@ -241,7 +241,7 @@ def _lines(found: AgreementStudy, level: float) -> Iterator[str]:
         yield found.title
     yield (
         f"{c['labels']} labels by {c['raters']} raters of {c['edits']} edits; {c['edits_judged']} of them, of "
-        f"{c['images']} images, judged by {c['judges']} judges"
+        f"{c['images']} images, judged by {text.counted(c['judges'], 'judge')}"
     )
     yield from (f"judge: {judge}" for judge in found.judges)
     if found.left_open:

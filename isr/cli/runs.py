@@ -42,6 +42,12 @@ def _line(run: Listed) -> str:
     for t in run.isr:
         name = ", ".join(v for v in (t.method, t.eps and f"eps {t.eps}") if v) or "edits"
         value = "-" if t.value is None else f"{t.value:.1%}"
+        if t.between is not None:
+            least, most = t.between
+            lines.append(
+                f"    {name}: ISR between {least:.1%} and {most:.1%} (too many edits are undecided for one value), n {t.n}"
+            )
+            continue
         span = "no interval" if t.low is None or t.high is None else f"{t.low:.1%} to {t.high:.1%}"
         lines.append(f"    {name}: ISR {value} ({span}), n {t.n}")
     return "\n".join(lines)

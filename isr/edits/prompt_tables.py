@@ -22,7 +22,7 @@ from isr.reading import (
     parquet_rows,
     read_json,
 )
-from isr.text import did_you_mean
+from isr.text import counted, did_you_mean
 
 SEPARATORS = "_-. "
 _ENDINGS = {
@@ -71,7 +71,10 @@ class TableRow:
 
 
 def read_prompts(path: Path) -> list[PromptRow]:
-    """The prompts' table: columns ``name`` and ``prompt``; any other column goes into the metadata."""
+    """The prompts' table: columns ``name`` and ``prompt``; any other column goes into the metadata.
+
+    A table without ``name`` has its names in ``image``, as the templates of ``isr init`` call them. Raises ``InputError``.
+    """
     rows = read_rows_of(
         path, "a CSV with the columns name and prompt (or the same as TSV, JSON, JSONL, parquet)"
     )
@@ -88,21 +91,32 @@ def read_prompts(path: Path) -> list[PromptRow]:
         for column in PATHS
         if any(column in row for _, row in rows)
     ]
+    there = [c for c in dict.fromkeys(c for _, row in rows for c in row) if c is not None]
+    key = "image" if "name" not in there and _has_texts(rows, "image") else "name"
+    asked = [(key, "name or image"), ("prompt", "prompt")]
+    for said in [s for c, s in asked if c not in there and rows]:
+        found = ", ".join(map(str, there)) or "none"
+        problems.append(Problem(str(path), "", f"a column {said}", found, "rename one or add it"))
     for where, row in rows:
         if None in row:
             problems.append(Problem(where, "", "as many cells as columns", "more", "quote cells with commas"))
-        for column in ("name", "prompt"):
+        for column in (c for c in (key, "prompt") if c in there):
             if not (text_of(row.get(column)) or "").strip():
                 problems.append(Problem(where, column, "a text", "none", "fill it in"))
     if problems or not rows:
         raise InputError(
-            f"{path}: {len(problems) or 'no'} row(s) " + ("lack a value" if problems else "in it"), problems
+            f"{path}: {counted(len(problems), 'problem')}" if problems else f"{path}: no rows in it", problems
         )
     texts = [{k: v for k, v in ((k, text_of(v)) for k, v in r.items()) if v} for _, r in rows]
     return [
-        PromptRow(r["name"].strip(), r["prompt"], {k: v for k, v in r.items() if k not in ("name", "prompt")})
+        PromptRow(r[key].strip(), r["prompt"], {k: v for k, v in r.items() if k not in (key, "prompt")})
         for r in texts
     ]
+
+
+def _has_texts(rows: Sequence[tuple[str, Mapping[Any, Any]]], column: str) -> bool:
+    """Whether the column names things: that of a data set holds pictures."""
+    return any((text_of(row.get(column)) or "").strip() for _, row in rows)
 
 
 def read_table(pattern: str, maps: Sequence[str]) -> list[TableRow]:

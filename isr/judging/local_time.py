@@ -14,7 +14,7 @@ import numpy as np
 
 SMALL = 5.0  # billion weights; judges of this size are often unfit, and are qualified first
 REACHED = 0.3  # of a machine's speed that a slow program still reaches
-BYTES = 2  # of a weight, in bfloat16; a quantised one has less
+BYTES = (0.6, 2.0)  # of a weight: quantised to about five bits, as Ollama's are, and in bfloat16
 _SIDE = 1024
 _BLOCK = 1 << 26
 
@@ -46,10 +46,15 @@ def _rate(work: Callable[[], object], amount: float, seconds: float) -> float:
 def seconds(billions: float, prompt_tokens: int, output_tokens: int, at: Speed) -> tuple[float, float]:
     """(least, most) seconds that a model takes for so many tokens in all.
 
+    The least is of quantised weights by a fast program, the most of weights in bfloat16 by a slow one.
+
     >>> least, most = seconds(2, 1_000_000, 10_000, Speed(1e11, 1e10))
-    >>> round(least), round(most)  # reading: 2 * 2e9 * 1e6 / 1e11 = 40,000 s; writing: 4e9 * 1e4 / 1e10 = 4,000 s
-    (44000, 146667)
+    >>> round(least), round(most)  # reading: 2 * 2e9 * 1e6 / 1e11 = 40,000 s; writing: 1.2e9 or 4e9 * 1e4 / 1e10 = 1,200 or 4,000 s
+    (41200, 146667)
     """
     weights = billions * 1e9
-    least = 2 * weights * prompt_tokens / at.operations + output_tokens * BYTES * weights / at.bytes
-    return least, least / REACHED
+    least, most = (
+        2 * weights * prompt_tokens / at.operations + output_tokens * size * weights / at.bytes
+        for size in BYTES
+    )
+    return least, most / REACHED

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,11 +14,17 @@ from isr.calibration.agreement.summary import Agreement, Ceiling
 from isr.calibration.ranking import Coefficient
 from isr.people.judge_errors import JudgeErrors
 from isr.people.labels import Consensus
+from isr.scoring.frames import framed
 from isr.stats.paired import PairedComparison
 from isr.stats.rows import Interval
-from isr.text import rate_with_interval, summary
+from isr.text import html_table, rate, rate_with_interval, summary
+
+if TYPE_CHECKING:
+    import pandas
 
 SCHEMA = "isr.agreement/1"
+COEFFICIENTS = ("percent", "kappa", "ac1", "alpha", "mcc", "sensitivity", "specificity", "prevalence")
+ROWS_IN_HTML = 40
 JUDGES_SHOWN = 6  # in a repr, which has ten lines
 
 
@@ -168,6 +174,33 @@ class AgreementStudy:
             lines.append(f"  {len(self.notes)} note(s): notes")
         return summary("AgreementStudy", [*lines, f"  {self.signature}"])
 
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One row for each judge and question: with the consensus (``with`` is empty), and with each rater alone."""
+        return [
+            {
+                "question": question, "judge": j.judge, "with": other, "n": a.n, "images": a.clusters,
+                **{f"{name}{end}": value for name in COEFFICIENTS for end, value in _limits(getattr(a, name))},
+                "signature": self.signature,
+            }
+            for question, said in self.questions.items()
+            for j in said.judges
+            for other, a in (("", j.agreement), *((p.second, p.agreement) for p in j.each))
+        ]  # fmt: skip
+
+    def to_frame(self) -> pandas.DataFrame:
+        """``to_dicts`` as a pandas table. Raises ``MissingExtraError`` where pandas is not installed."""
+        return framed(self.to_dicts(), "AgreementStudy.to_frame", "AgreementStudy.to_dicts")
+
+    def _repr_html_(self) -> str:
+        """Each judge with the consensus and with each rater, for notebooks."""
+        rows = [
+            (r["question"], r["judge"], r["with"] or "consensus", str(r["n"]), _said(r, "percent", rate), _said(r, "kappa", _two), _said(r, "ac1", _two))
+            for r in self.to_dicts()
+        ]  # fmt: skip
+        head = ("question", "judge", "with", "n", "agree", "kappa", "AC1")
+        more = f"and {len(rows) - ROWS_IN_HTML} more rows: to_frame() has all" if rows[ROWS_IN_HTML:] else ""
+        return html_table(head, rows[:ROWS_IN_HTML], [more, self.left_open, *self.notes, self.signature])
+
     @property
     def left_open(self) -> str:
         """That judges are compared with a consensus only where there is one, and what that does; ``""`` where all have one."""
@@ -223,6 +256,19 @@ class AgreementStudy:
     def to_json(self) -> str:
         """The same bytes for the same labels, answers and choices."""
         return json.dumps(_plain(self.as_dict()), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _limits(i: Interval) -> tuple[tuple[str, float | None], ...]:
+    return ("", i.value), ("_low", i.low), ("_high", i.high)
+
+
+def _said(row: Mapping[str, Any], name: str, one: Callable[[float | None], str]) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return one(row[name]) + ("" if low is None or high is None else f" ({one(low)} to {one(high)})")
+
+
+def _two(value: float | None) -> str:
+    return "-" if value is None else f"{round(value, 2) + 0:.2f}"  # no -0.00
 
 
 def _plain(value: Any) -> Any:

@@ -41,14 +41,17 @@ from isr.scoring.places import PEOPLE, RECORD, RESULT, TABLE, cache_if_there
 from isr.scoring.question import asked
 from isr.scoring.record import run_record
 from isr.scoring.result import Result
+from isr.scoring.row_names import short_names
 from isr.scoring.run import folder_for, writable
 from isr.scoring.tally import Tally
 from isr.signature import Signature
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval
+from isr.text import counted, html_table, rate_with_interval, summary
 from isr.types import Arm, Edit, Ints, PeopleReason, Question, Reason, Treatment, Unit, Value, Verdict
 
 RULE = "single"
+SHOWN = 3  # treatments, and rates by rater, in a repr, which has ten lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,40 @@ class HumanScore:
     out: Path
     by_rater: Mapping[tuple[Treatment, str], Interval]  # of each treatment, by each rater alone
     agreement: tuple[HumanAgreement, ...]
+
+    def __repr__(self) -> str:
+        data, parts = self.result.data, self.result.treatments
+        raters = dict.fromkeys(rater for _, rater in self.by_rater)
+        lines = [
+            f"{data['edits']} edits of {data['images']} images, {counted(len(raters), 'rater')}; run: {self.out}",
+            *(f"  {part._told()}" for part in parts[:SHOWN]),
+            *(f"  {', '.join(t)}: ISR {i}, n {n}" for *t, i, n in self._rates()[:SHOWN]),
+        ]
+        if more := len(parts[SHOWN:]) + len(self.by_rater) - min(SHOWN, len(self.by_rater)):
+            lines.append(f"  and {more} more rates: result, by_rater")
+        if self.agreement:
+            said = (f"{a.question} {_two(a.raters.fleiss.value)}" for a in self.agreement)
+            lines.append(f"  Fleiss kappa of the raters: {', '.join(said)}")
+        return summary("HumanScore", [*lines, f"  {self.result.signature}"])
+
+    def _repr_html_(self) -> str:
+        """The result, the rate by each rater and how far raters agree as small tables, for notebooks."""
+        rates = html_table(("treatment", "rater alone", "ISR", "n"), self._rates())
+        rows = [
+            (a.question, _two(a.raters.fleiss.value), _two(a.raters.ac1.value), rate_with_interval(a.ceiling, none="-"))
+            for a in self.agreement
+        ]  # fmt: skip
+        head = ("question", "Fleiss kappa", "AC1", "held-out rater with the rest")
+        return self.result._repr_html_() + rates + (html_table(head, rows) if rows else "")
+
+    def _rates(self) -> list[tuple[str, str, str, str]]:
+        treatments = list(dict.fromkeys(t for t, _ in self.by_rater))
+        names = dict(zip(treatments, short_names(treatments), strict=True))
+        return [(names[t], r, rate_with_interval(i), str(i.n)) for (t, r), i in self.by_rater.items()]
+
+
+def _two(value: float | None) -> str:
+    return "-" if value is None else f"{round(value, 2) + 0:.2f}"  # no -0.00
 
 
 class _People(Tally):
@@ -188,7 +225,7 @@ def _check_drawn(labels: Labels) -> None:
         raise UsageError(
             f"--labels: expected edits that were drawn with one probability; found several (column pi, {known[0]:g} to "
             f"{known[-1]:g}{', and rows without one' if None in found else ''}): the plain mean of such labels is of no "
-            "population; isr calibrate RUN --labels with --design and --plan weighs them"
+            "population; isr calibrate RUN --labels LABELS --design ... --plan PLAN weighs them"
         )
 
 

@@ -30,12 +30,13 @@ class Reading:
 
 
 def load_labels(files: Path | Sequence[Path], reading: Reading | None = None) -> Labels:
-    """The labels of one file or several. Raises ``InputError``.
+    """The labels of one file or several; a file that is named twice counts once. Raises ``InputError``.
 
     A rater who is known by a number only, in several files, may be several people: each file then needs a prefix, which
     may be empty.
     """
-    paths, how = [files] if isinstance(files, Path) else list(files), reading or Reading()
+    how, places = reading or Reading(), [files] if isinstance(files, Path) else files
+    paths = [p for n, p in enumerate(places) if p.resolve() not in [q.resolve() for q in places[:n]]]
     given = dict(how.prefixes)
     prefixes = [given.pop(str(p), given.pop(p.name, None)) for p in paths]
     if given:

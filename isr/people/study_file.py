@@ -193,7 +193,8 @@ def check_pixels(labels: Labels, judgements: Judgements) -> None:
 
 
 def named_apart(found: list[Judgements]) -> list[Judgements]:
-    """The judges, if their names differ. Raises ``InputError``."""
+    """The judges, if their names differ; one that was given twice is one. Raises ``InputError``."""
+    found = [j for n, j in enumerate(found) if j not in found[:n]]
     called = [j.name for j in found]
     if twice := sorted({n for n in called if called.count(n) > 1}):
         problem = Problem(

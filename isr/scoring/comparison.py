@@ -14,6 +14,7 @@ from isr.stats.rows import Interval
 from isr.text import difference, difference_interval, p_value, summary
 
 PAIRS_SHOWN = 6  # in a repr, which has ten lines
+CONCLUSION_SHOWN = 2  # sentences of it there
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,8 @@ class Comparison:
 
     def __repr__(self) -> str:
         lines = [f"{len(self.family)} pair(s) of methods, differences in points"]
-        shown = self.family[:PAIRS_SHOWN]
+        concluded = self.conclusion.text[:CONCLUSION_SHOWN] if self.conclusion else ()
+        shown = self.family[: PAIRS_SHOWN - len(concluded)]
         for p in shown:
             said = f"{difference(p.difference.value)} ({difference_interval(p.difference)})"
             lines.append(
@@ -149,6 +151,7 @@ class Comparison:
             )
         if more := len(self.family) - len(shown):
             lines.append(f"  and {more} more pairs: family")
+        lines += [f"  {sentence}" for sentence in concluded]
         if self.warnings:
             lines.append(f"  {len(self.warnings)} warning(s): warnings")
         return summary("Comparison", [*lines, f"  {self.signature}"])

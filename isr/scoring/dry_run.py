@@ -12,9 +12,10 @@ from pathlib import Path
 from isr.image_file import open_image, read_file
 from isr.judging.cards import Card, load_panel
 from isr.judging.keys import is_loopback
-from isr.judging.local_time import seconds, speed
+from isr.judging.local_time import SMALL, seconds, speed
 from isr.judging.plan import arms_of, missing_requests
 from isr.judging.prices import image_tokens, text_tokens, usd
+from isr.judging.qualification import qualifications
 from isr.judging.store import Store
 from isr.scoring.as_author import as_author
 from isr.scoring.judge_words import judge_record, model_words
@@ -41,6 +42,8 @@ class DryRun:
     minutes: (
         tuple[float, float] | None
     )  # for 100 edits on this machine's CPU alone, where the size of the model is known
+    program: bool  # no model is asked: it reads and writes no tokens
+    qualify_first: bool  # a small model, which is often no judge, and was not qualified
     hosts: tuple[str, ...]  # to whom; none where everything stays on this machine
 
 
@@ -51,6 +54,11 @@ def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
     if options.metrics:
         open_measures(options, fetch=False)
     plan, *_ = prepare(options, load_panel(options.judge or default_judge(), options.sets), watch)
+    members, rubrics = plan.panel.members, list(plan.rubrics.values())
+    known = qualifications(members, rubrics, options.home, options.qualifications)
+    unknown = {
+        c.name for c, k in zip(members, known, strict=True) if 0 < c.parameters <= SMALL and not k.verdict
+    }
     sizes: dict[str, tuple[int, int]] = {}
 
     def tokens(card: Card, path: str) -> int | None:
@@ -70,9 +78,11 @@ def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
             usd_high=None,
             pictures={},
             minutes=None,
+            program=not c.model,
+            qualify_first=c.name in unknown,
             hosts=tuple(p.host for p in c.endpoint.each if p.base_url and not is_loopback(p.host)),
         )
-        for c in plan.panel.members
+        for c in members
     }
     sent: dict[tuple[str, str], set[str]] = defaultdict(set)
     with _reading(options.store_path) as store:
@@ -93,7 +103,7 @@ def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
                 image_tokens=total,
                 most_output_tokens=t.most_output_tokens + card.decoding.max_tokens,
             )
-    cards = {c.name: c for c in plan.panel.members}
+    cards = {c.name: c for c in members}
     arms = sum(1 for _ in arms_of(plan.edits))
     asked = (
         len(plan.rubrics) * plan.repeats * arms / max(len(plan.edits), 1)

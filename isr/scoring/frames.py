@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -54,13 +54,18 @@ def rows_of(result: Result, table: Table) -> Iterator[dict[str, Any]]:
 
 def to_frame(result: Result, table: Table = "estimates") -> pandas.DataFrame:
     """``rows_of`` as a pandas table. Raises ``MissingExtraError`` where pandas is not installed."""
+    return framed(rows_of(result, table), "Result.to_frame", "Result.to_dicts")
+
+
+def framed(rows: Iterable[Mapping[str, Any]], who: str, instead: str) -> pandas.DataFrame:
+    """Rows as a pandas table. Raises ``MissingExtraError`` where pandas is not installed. who, instead: for its text."""
     if find_spec("pandas") is None:
         raise MissingExtraError(
-            "Result.to_frame: expected pandas; found none; pip install pandas, or take Result.to_dicts, which needs none"
+            f"{who}: expected pandas; found none; pip install pandas, or take {instead}, which needs none"
         )
     import pandas
 
-    return pandas.DataFrame(list(rows_of(result, table)))
+    return pandas.DataFrame(list(rows))
 
 
 def to_html(result: Result) -> str:

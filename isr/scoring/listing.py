@@ -27,6 +27,9 @@ class Rate:
     low: float | None
     high: float | None
     n: int
+    between: tuple[float, float] | None = (
+        None  # where too many edits are undecided for a value to speak for all
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,7 @@ def _listed(folder: Path) -> Listed:
                 low=t.estimates["isr"].low,
                 high=t.estimates["isr"].high,
                 n=t.estimates["isr"].n,
+                between=t.estimates["isr"].bounds if t.headline == "bounds" else None,
             )
             for t in result.treatments
         ),

@@ -13,7 +13,7 @@ from isr.errors import UsageError
 from isr.scoring.finished import Contender, EditRow, contenders, read_run
 from isr.signature import Signature
 from isr.stats.rows import codes
-from isr.text import did_you_mean, summary
+from isr.text import did_you_mean, html_table, summary
 from isr.types import Floats, Ints, Unit
 
 
@@ -119,6 +119,11 @@ class Planned:
     def __repr__(self) -> str:
         lines = [f"{len(self.answers)} answer(s); they rest on {self.guess.source}"]
         return summary("Planned", [*lines, *(f"  {a.wanted}: {a.answer}" for a in self.answers)])
+
+    def _repr_html_(self) -> str:
+        """Each wish with its answer, for notebooks."""
+        rows = [(a.wanted, a.answer, "; ".join(a.notes)) for a in self.answers]
+        return html_table(("wanted", "answer", "notes"), rows, [f"rests on {self.guess.source}"])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

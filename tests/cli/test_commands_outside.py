@@ -50,7 +50,7 @@ def test_what_is_no_command_is_one_line(tmp_path: Path, value: str, expected: st
     register(tmp_path, "isr.commands", f"mine = {value}", code=CODE)
     done = isr(tmp_path, "mine")
     assert done.returncode == 2
-    assert done.stderr.startswith("isr: isr mine: ")
+    assert done.stderr.startswith("isr mine: ")
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
     listed = isr(tmp_path, "--help")

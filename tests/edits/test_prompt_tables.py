@@ -32,7 +32,6 @@ def test_the_prompts_table(tmp_path: Path) -> None:
     ("text", "where"),
     [
         ("name,prompt\ncat,\n,p\ndog,p\n", [("2", "prompt"), ("3", "name")]),
-        ("name,text\ncat,p\n", [("2", "prompt")]),
         ("name,prompt\ncat,make it red, please\n", [("2", "")]),  # else the prompt would be cut short unseen
         (
             "name,prompt,file_name\ncat,p,other.png\n",
@@ -46,6 +45,34 @@ def test_rows_with_problems(text: str, where: list[tuple[str, str]], tmp_path: P
     with pytest.raises(InputError) as caught:
         read_prompts(path)
     assert [(p.where, p.field) for p in caught.value.problems] == [(f"{path}:{n}", f) for n, f in where]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("image,prompt_id,prompt\ncat,1,p\n", ["cat"]),  # as the templates of isr init call it
+        ("name,image,prompt\ncat,other,p\n", ["cat"]),
+    ],
+)
+def test_a_table_without_a_name_has_images(text: str, names: list[str], tmp_path: Path) -> None:
+    (row,) = read_prompts(prompts_file(tmp_path, text))
+    assert [row.name] == names
+    assert ("image" in row.columns) == text.startswith("name")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("image_id,prompt\na,p\nb,q\n", ["expected a column name or image; found image_id, prompt;"]),
+        ("name,text\na,p\nb,q\n", ["expected a column prompt; found name, text;"]),
+        ("a,b\nx,y\n", ["expected a column name or image; found a, b;", "expected a column prompt;"]),
+    ],
+)
+def test_a_missing_column_is_one_problem(text: str, said: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        read_prompts(prompts_file(tmp_path, text))
+    assert len(caught.value.problems) == len(said)
+    assert all(a in str(b) for a, b in zip(said, caught.value.problems, strict=True))
 
 
 @pytest.mark.parametrize("text", ["", "name,prompt\n", b"name,prompt\ncat,\xff\n", 'name,prompt\ncat,"p\n'])

@@ -23,6 +23,8 @@ SMALL_ONES = [n for n in builtin_names() if 0 < load_card(n).parameters <= SMALL
 def test_time_grows_with_the_model_and_with_its_words() -> None:
     at = Speed(1e11, 1e10)
     assert seconds(4, 1000, 100, at)[0] == 2 * seconds(2, 1000, 100, at)[0]
+    # 100 tokens of 2e9 weights: 0.6 bytes each are read in 12 s, 2 bytes in 40 s, which a slow program does in 40 / 0.3 s
+    assert seconds(2, 0, 100, at) == (pytest.approx(12), pytest.approx(40 / 0.3))
     assert seconds(2, 1000, 100, at)[0] == pytest.approx(
         seconds(2, 1000, 0, at)[0] + seconds(2, 0, 100, at)[0]
     )
@@ -67,6 +69,23 @@ def test_the_dry_run_says_minutes_for_100_edits(tmp_path: Path, monkeypatch: pyt
     for other in ("gpt-4.1", "shapes-oracle", "qwen3-vl-8b"):  # another machine, no model, no size
         assert asked(other)["minutes"] is None
     assert local_time.REACHED < 1
+    assert one["qualify_first"] is True
+
+    def said(*args: str) -> str:
+        return (
+            CliRunner()
+            .invoke(cli, ["score", str(tmp_path / "e"), *args, "--quiet"], catch_exceptions=False)
+            .stdout
+        )
+
+    assert "first          isr qualify qwen3-vl-2b-ollama EDIT_DIR" in said(
+        "--judge", "qwen3-vl-2b-ollama", "--dry-run"
+    )
+    program = said("--judge", "shapes-oracle", "--dry-run")
+    assert "pictures" in program
+    assert program.count("none: a program, asked for nothing") == 3  # tokens read, tokens written, USD
+    said("--judge", "shapes-oracle")
+    assert "pictures" not in said("--judge", "shapes-oracle", "--dry-run")  # nothing is left to ask
 
 
 def test_a_small_judge_that_was_not_qualified_is_warned_of(

@@ -26,6 +26,11 @@ def test_sheets_of_several_raters_are_one_study(tmp_path: Path) -> None:
     assert len(labels.rows) == 108
 
 
+def test_a_file_that_is_named_twice_counts_once(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", IDS, "ann")
+    assert len(load_labels([file, tmp_path / "." / "x" / ".." / "a.csv"]).rows) == len(load_labels(file).rows)
+
+
 def test_two_servers_user_1_is_not_silently_one_person(tmp_path: Path) -> None:
     files = [write(tmp_path / "a.csv", IDS[:18], 1), write(tmp_path / "b.csv", IDS[18:], "1.0")]
     with pytest.raises(InputError) as caught:

@@ -111,6 +111,17 @@ def test_a_file_is_run_only_where_that_was_asked_for(tmp_path: Path) -> None:
         load(spec, Settings(code=True))
 
 
+def test_a_class_of_another_base_is_named_as_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "ed.py"
+    path.write_text("class Mine:\n    pass\nNUMBER = 3\n", "utf-8")
+    for name, said in (
+        ("Mine", "found a class of object; let it inherit from Editor"),
+        ("NUMBER", "found NUMBER, int;"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            load(f"{path}:{name}", Settings(code=True))
+
+
 def test_another_content_is_another_method_and_another_editor(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     seen = set()

@@ -22,7 +22,7 @@ from isr.cli import cli  # noqa: E402
 from isr.errors import InputError, IsrError, UsageError  # noqa: E402
 from sifm_ref.editing import Job, edit  # noqa: E402
 from sifm_ref.editor import Settings  # noqa: E402
-from sifm_ref.failures import first_line, is_out_of_memory  # noqa: E402
+from sifm_ref.failures import first_line, is_out_of_memory, others_code  # noqa: E402
 from sifm_ref.loading import adapter, load, parse  # noqa: E402
 from sifm_ref.pictures import find_pictures  # noqa: E402
 from sifm_ref.units import Prompt, meant_for, prompts_for, units_of  # noqa: E402
@@ -86,6 +86,42 @@ def test_memory_that_runs_out_in_a_method(checkpoint: Callable[[str], Path], tmp
     )  # fmt: skip
     for word in ("memory ran out", "--checkpoint-activations and --timestep-batch 1", "--batch", "--resume"):
         assert word in said
+
+
+def test_a_method_of_ones_own_that_raises(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    write(tmp_path / "photos")
+    own = tmp_path / "mine.py"
+    own.write_text("def greedy(editor, scene, **rest):\n    return scene.nothing\n")
+    said = command(
+        "immunize", tmp_path / "photos", "--method", f"{own}:greedy", "--editor", checkpoint("sd_img2img"), "--out",
+        tmp_path / "out", "--resolution", 32, "--quiet",
+    )  # fmt: skip
+    assert "the method greedy failed (AttributeError: " in said
+    assert "; mine.py:2); what was made before stays; correct it" in said  # line 2 of the file
+
+
+def test_an_editor_of_ones_own_that_raises(tmp_path: Path) -> None:
+    own = tmp_path / "ed.py"
+    own.write_text(
+        "def edit(image, prompt, seed):\n"
+        "    if prompt == 'warn': raise RuntimeError('no')\n"
+        "    return image.no_such\n"
+    )
+    folder = handmade(tmp_path / "in", "a")
+    box = load(f"{own}:edit", Settings(code=True))
+    for text, kind, line in (("warn", "RuntimeError: no", 2), ("x", "AttributeError: ", 3)):
+        job = Job(directories=(folder,), out=tmp_path / text, prompts=(Prompt("a", text, "red"),))
+        with pytest.raises(UsageError) as caught:
+            edit(job, box)
+        assert f"the editor {box.name} on a.png (prompt red, seed 0) failed ({kind}" in str(caught.value)
+        assert f"; ed.py:{line}); what was made before stays" in str(caught.value)
+
+
+def test_errors_of_this_package_pass_the_border_and_so_do_its_own_faults() -> None:
+    for error in (KeyError("x"), UsageError("said")):
+        with pytest.raises(type(error)) as caught, others_code():
+            raise error
+        assert caught.value is error
 
 
 def test_what_a_pipeline_says_is_one_line(editor: Any, tmp_path: Path, monkeypatch: Any) -> None:
