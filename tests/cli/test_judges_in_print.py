@@ -57,7 +57,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             for r in ("a", "b")
         ]
         write_labels(root / "labels.csv", Labels(tuple(rows)))
-        isr("bundle", root / "e.isr", "--out", root / "e.zip")
+        isr("bundle", root / "e.isr", "--images", "--out", root / "sent.zip")
+        again = ("--judge", root / f"{CARD}.toml", "--set", "decoding.temperature=0.5")
+        (root / "second.txt").write_text(isr("score", root / "sent.zip", *again, "--quiet", "--no-report"))
+        (root / "rejudged.txt").write_text(isr("verify", root / "sent.zip", "--rejudge", 4, "--seed", 1, *again))
         yield root
 
 
@@ -75,6 +78,8 @@ def _captions(root: Path) -> str:
 
 TEXTS: dict[str, Callable[[Path], str]] = {
     "score": lambda r: (r / "score.txt").read_text(),
+    "both judges": lambda r: (r / "second.txt").read_text().partition("BOTH JUDGES")[2],
+    "asked again": lambda r: (r / "rejudged.txt").read_text().partition("asked again")[2],
     "dry run": lambda r: (r / "dry.txt").read_text(),
     "qualify": lambda r: (r / "qualify.txt").read_text(),
     "methods": lambda r: isr("report", r / "e.isr", "--methods"),
@@ -83,8 +88,8 @@ TEXTS: dict[str, Callable[[Path], str]] = {
     "runs": lambda r: isr("runs", r / "e"),
     "agree": lambda r: isr("agree", "--labels", r / "labels.csv", "--judge", r / "e.isr"),
     "compare": lambda r: isr("compare", r / "e.isr"),
-    "verify": lambda r: isr("verify", r / "e.zip"),
-    "report of a bundle": lambda r: isr("report", r / "e.zip", "--methods"),
+    "verify": lambda r: isr("verify", r / "sent.zip"),
+    "report of a bundle": lambda r: isr("report", r / "sent.zip", "--methods"),
     "comparison in LaTeX": lambda r: isr("compare", r / "e.isr", "--latex"),
     "captions of figures": lambda r: _captions(r),
     "calibrate": lambda r: isr("calibrate", r / "e.isr", "--labels", r / "labels.csv", "--design", "random"),
