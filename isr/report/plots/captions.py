@@ -32,10 +32,10 @@ def percent_level(level: float) -> str:
     return f"{100 * level:g}%"
 
 
-def sizes(rows: Counts) -> str:
+def sizes(rows: Counts, word: str = "edit") -> str:
     """``n = 124 edits of 48 images (noise) and 144 edits of 48 images (sifm; spin).``
 
-    Said once where all are alike; as a range where there are many rows, or rows of one name differ (by several judges).
+    word: what n counts. Said once where all are alike; as a range where there are many rows, or rows of one name differ (by several judges).
     """
     found: dict[tuple[int, int], list[str]] = {}
     for name, edits, images in rows:
@@ -45,14 +45,20 @@ def sizes(rows: Counts) -> str:
     every = [name for names in found.values() for name in names]
     if len(found) == 1:
         ((edits, images),) = found
-        said = f"{counted(edits, 'edit')} of {counted(images, 'image')}{' in each row' if len(every) > 1 else ''}"
+        said = (
+            f"{counted(edits, word)} of {counted(images, 'image')}{' in each row' if len(every) > 1 else ''}"
+        )
     elif len(every) > MOST_NAMES or len(set(every)) < len(every):
         (fewest, most), (least, greatest) = ((min(ns), max(ns)) for ns in zip(*found, strict=True))
         of = f"{least} to {greatest}" if least < greatest else f"{least}"
-        said = f"{fewest} to {most} edits of {of} images" if fewest < most else f"{most} edits of {of} images"
+        said = (
+            f"{fewest} to {most} {word}s of {of} images"
+            if fewest < most
+            else f"{most} {word}s of {of} images"
+        )
     else:
         said = " and ".join(
-            f"{counted(edits, 'edit')} of {counted(images, 'image')} ({'; '.join(names)})"
+            f"{counted(edits, word)} of {counted(images, 'image')} ({'; '.join(names)})"
             for (edits, images), names in found.items()
         )
     return f"n = {said}."

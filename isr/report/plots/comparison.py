@@ -89,7 +89,8 @@ def _sentences(runs: Sequence[ReportRun], families: Sequence[Compared]) -> Itera
         f"{'thick ' if together else ''}line: its {level} interval, clustered on {families[0].clusters}{together}."
     )
     yield sizes(
-        (_name(r, f), r.found.difference.n, r.found.difference.clusters) for f in families for r in f.rows
+        ((_name(r, f), r.found.difference.n, r.found.difference.clusters) for f in families for r in f.rows),
+        word="unit",
     )
     undecided = sum(r.found.undecided for f in families for r in f.rows)
     if undecided:
