@@ -48,7 +48,8 @@ def others_code(*whose: str) -> Iterator[None]:
     except Exception as error:
         if not whose or is_out_of_memory(error):
             raise
-        said = f"{type(error).__name__}: {first_line(error)}"
+        name = type(error).__name__
+        said = name if str(error).strip() == "" else f"{name}: {first_line(error)}"
         raise UsageError(
             f"the {' or the '.join(whose)} failed ({said}{_line(error)}); what was made before stays; correct it"
         ) from error

@@ -60,7 +60,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         isr("bundle", root / "e.isr", "--images", "--out", root / "sent.zip")
         again = ("--judge", root / f"{CARD}.toml", "--set", "decoding.temperature=0.5")
         (root / "second.txt").write_text(isr("score", root / "sent.zip", *again, "--quiet", "--no-report"))
-        (root / "rejudged.txt").write_text(isr("verify", root / "sent.zip", "--rejudge", 4, "--seed", 1, *again))
+        (root / "rejudged.txt").write_text(
+            isr("verify", root / "sent.zip", "--rejudge", 4, "--seed", 1, *again)
+        )
         yield root
 
 

@@ -74,6 +74,7 @@ def test_answers_that_were_edited_are_not_used_and_a_recovered_store_goes_on(
     assert "nothing was changed" in isr_command("store", "recover", str(home)).stdout
 
 
+@pytest.mark.slow
 def test_a_store_with_a_page_cut_off_is_named_and_goes_on_once_it_is_recovered(
     tmp_path: Path, card: Callable[..., str]
 ) -> None:

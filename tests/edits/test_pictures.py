@@ -184,6 +184,7 @@ def test_nothing_is_said_of_the_base(base: Path) -> None:
     assert load_edits(base).findings == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "change"), WRONG.values(), ids=WRONG)
 def test_what_can_never_be_meant_is_refused_by_every_command_unless_it_is_accepted(
     base: Path,

@@ -433,6 +433,7 @@ by = "method"
 # Thresholds
 
 
+@pytest.mark.slow
 def test_a_calibration_decides_in_place_of_the_rubric_and_only_for_its_judge(
     run: Path, tmp_path: Path
 ) -> None:

@@ -150,6 +150,7 @@ def test_a_frozen_anchor_raises_an_alarm_when_the_judge_changes(
     assert "another identity" in done.stderr
 
 
+@pytest.mark.slow
 def test_score_prints_what_is_known_about_its_judge(
     tmp_path: Path, scenes: Path, server: Running, card: Callable[..., str]
 ) -> None:

@@ -362,6 +362,7 @@ def test_numbers_that_are_none_are_left_out(runs: Path, tmp_path: Path) -> None:
     assert comparison(str(odd), str(other), "--choose")["choices"][0]["transfer"] is None
 
 
+@pytest.mark.slow
 def test_the_white_box_is_a_checkpoint_whatever_its_name(runs: Path, tmp_path: Path) -> None:
     """``isr edit --set steps=4`` names the surrogate's own checkpoint otherwise: no other editor."""
     names = {"editor": "ip2p=model@87fe91[steps=4]", "surrogate": "ip2p=model@87fe91"}

@@ -79,6 +79,7 @@ def test_columns_beside_the_verdicts(tmp_path: Path) -> None:
     assert "shorter side of about 256" in done.output
 
 
+@pytest.mark.slow
 def test_the_result_is_the_same_with_and_without(tmp_path: Path) -> None:
     score(tmp_path / "a")
     score(tmp_path / "b", "--metrics")

@@ -313,7 +313,7 @@ def test_a_run_that_made_nothing_does_not_keep_its_folder_from_other_settings(
     own.write_text(
         "def fails(editor, scene, *, budget, config, noise, callback):\n    raise ArithmeticError\n"
     )
-    with pytest.raises(ArithmeticError):
+    with pytest.raises(UsageError, match=r"the method fails failed \(ArithmeticError; own.py:2\)"):
         immunize(replace(task, method=method(f"{own}:fails")), box)
     before = (task.out / "immunize.json").read_bytes()
     immunize(task, box)

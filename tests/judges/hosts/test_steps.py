@@ -97,6 +97,7 @@ def test_the_hosts_that_people_have_are_there() -> None:
     assert [name for name in wanted if name not in said] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS, ids=lambda s: s.have)
 def test_two_steps_lead_to_a_verdict(step: Step, hosts: Hosts, command: Commands, tmp_path: Path) -> None:
     assert 1 <= len(step.commands) <= MOST_STEPS
