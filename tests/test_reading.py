@@ -59,9 +59,8 @@ OPENS_ITSELF = {
     "isr/bench/material/writing.py": {
         "resources.files('isr.bench').joinpath(name).read_bytes()": "instructions of the package"
     },
-    "isr/report/page.py": {
-        "resources.files('isr.report').joinpath('static', name).read_text('utf-8')": "scripts of the package",
-        "resources.files('isr.report').joinpath('templates', name).read_text('utf-8')": "templates of the package",
+    "isr/report/pieces.py": {
+        "resources.files('isr.report').joinpath(*path).read_text('utf-8')": "scripts, styles and templates of the package"
     },
     "isr/web/pages.py": {
         "resources.files('isr.web').joinpath('templates', template).read_text('utf-8')": "templates of the package",

@@ -21,6 +21,8 @@ from isr.types import Treatment, Unit, Value
 OUTCOMES = ("immunized", "not_immunized", "undecided")
 VERDICTS = (Value.FAILS, Value.FINE, Value.UNDECIDED)  # the order of report.js
 QUESTIONS = ("semantic", "perceptual")
+COLUMNS = (*Unit._fields, *Treatment._fields)
+"""What an edit is of, and what was done to its source: two edits of one unit differ in treatment alone."""
 
 
 class Texts:
@@ -58,12 +60,13 @@ def gallery(runs: Sequence[ReportRun], assets: Assets, labels: Labels | None = N
     return {
         "runs": [r.name for r in runs],
         "judges": judges,
+        "columns": COLUMNS,
         "texts": list(text.known),
         "entries": [_row(e) for e in entries.values()],
     }
 
 
-_FIELDS = ("id", "p", "m", "e", "s", "img", "c", "o", "v", "l")
+_FIELDS = ("id", "p", "m", "e", "s", "n", "img", "c", "o", "v", "l")
 
 
 def _row(entry: Mapping[str, Any]) -> list[Any]:
@@ -99,6 +102,7 @@ def _entry(
         "img": [*images, assets.difference(run.root, source, protected)],
         "c": None if control is None else OUTCOMES.index(control["outcome"]),
         "l": [[text(cell) for cell in label] for label in labels] or None,
+        "n": [text(row.get(c, "")) for c in COLUMNS],
     }
 
 

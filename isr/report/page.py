@@ -1,4 +1,4 @@
-"""The report as one HTML file that opens from disk (its style: ``static/report.css``): no network, every text escaped."""
+"""The report as one HTML file that opens from disk (its style: ``static/style``): no network, every text escaped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from isr.errors import IsrError
 from isr.files import write_text
 from isr.judging.cards import load_card
 from isr.judging.rubrics import Rubric, load_rubric
-from isr.report import figures
+from isr.report import figures, pieces
 from isr.report.assets import Assets, Mode
 from isr.report.comparison import Compared, compared
 from isr.report.corrected import Corrected, corrected
@@ -85,7 +84,7 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
         figures.decomposition(bars),
     ]
     drawn += found.figures if found else ()
-    style, script = _static("report.css"), _static("report.js")
+    style, script = pieces.style(), pieces.script()
     page: str = _environment().get_template("report.html").render(
         title=options.title or ", ".join(dict.fromkeys(r.name for r in runs)),
         runs=runs,
@@ -142,21 +141,13 @@ def policy(style: str, script: str) -> str:
     )
 
 
-@lru_cache(maxsize=8)
-def _static(name: str) -> str:
-    return resources.files("isr.report").joinpath("static", name).read_text("utf-8")
-
-
 @lru_cache(maxsize=1)
 def _environment() -> Any:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 
-    def load(name: str) -> str:
-        return resources.files("isr.report").joinpath("templates", name).read_text("utf-8")
-
     made = Environment(
-        loader=FunctionLoader(load),
+        loader=FunctionLoader(pieces.template),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

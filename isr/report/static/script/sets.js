@@ -1,0 +1,8 @@
+/* sets: edits that a view names and a link opens, <a href="#set=NAME:ARGUMENT"> ---------------------------- */
+/* sets.NAME = (argument) => ({ words: what they are, test: (entry) => whether it is one of them }), or null */
+const sets = {};
+const setOf = (text) => {
+  const at = text.indexOf(":");
+  const found = text && Object.hasOwn(sets, text.slice(0, at)) ? sets[text.slice(0, at)](text.slice(at + 1)) : null;
+  return found || { words: "", test: () => true };
+};
