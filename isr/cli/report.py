@@ -36,7 +36,7 @@ _PATH = click.Path(path_type=Path)
     default="auto",
     show_default=True,
     type=click.Choice(["auto", "link", "embed", "none"]),
-    help="Pictures: embedded while they are few, as links, all embedded, or none.",
+    help="Pictures: auto shrinks them beyond 12 MB and links last of all; links; the files themselves embedded; none.",
 )
 @click.option("--title", default="", help="Default: the names of the runs.")
 @click.option("--latex", "as_latex", is_flag=True, help="Print the table for a paper, and write nothing.")
@@ -54,7 +54,8 @@ _PATH = click.Path(path_type=Path)
 def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **options: Any) -> None:
     """Write report.html for one RUN, or one report for several. A RUN may be a bundle.
 
-    The file needs no network and opens from disk. Pictures are embedded up to 12 MB and linked beyond that.
+    The file needs no network and opens from disk. Pictures are embedded up to 24 MB: the files, else smaller ones
+    with a part at full size; what does not fit even so is linked, and that is said.
 
     \b
     isr report edits.isr
@@ -71,7 +72,7 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
         return
     from isr.report.comparison import compared
     from isr.report.corrected import corrected
-    from isr.report.page import Options, write_report
+    from isr.report.page import Options, write_report_told
     from isr.report.paper import estimates_csv, latex, methods
     from isr.report.runs import named_runs, read_report_run, report_file, without_images
     from isr.scoring.bundled import NO_IMAGES
@@ -95,7 +96,7 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
     if is_printed:
         return
     file = out or report_file(found[0])
-    write_report(
+    first, *pictures = write_report_told(
         found,
         file,
         Options(
@@ -108,7 +109,7 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
     )
     for name in without_images(found):
         click.echo(f"{name}: {NO_IMAGES}", err=True)
-    click.echo(f"report: {file} ({file.stat().st_size / 1e6:.1f} MB)")
+    click.echo("\n".join([f"{first} ({file.stat().st_size / 1e6:.1f} MB)", *pictures]))
 
 
 def _figures(runs: list[ReportRun], out: Path, labels: Path | None, *, is_printed: bool) -> None:

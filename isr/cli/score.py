@@ -371,16 +371,16 @@ def _write_report(out: Path, directory: Path, as_json: bool, edits: int) -> None
         click.echo(f"isr: no report for {edits:,} edits unasked; make it with: isr report {out}", err=True)
         return
     from isr.errors import IsrError
-    from isr.report.page import write_report
+    from isr.report.page import write_report_told
     from isr.report.runs import read_report_run
 
     try:
-        file = write_report([read_report_run(out, directory)], out / "report.html")
+        told = write_report_told([read_report_run(out, directory)], out / "report.html")
     except (IsrError, OSError) as error:
         click.echo(f"isr: no report was written: {error}", err=True)
         return
     if not as_json:
-        click.echo(f"report: {file}")
+        click.echo("\n".join(told))
 
 
 def _print_run(done: Run, as_json: bool, *, printed: bool = False) -> None:

@@ -40,12 +40,12 @@ def command(bundle: Path, directory: Path, data: Path | None, no_report: bool) -
 def _write_report(run: Path, directory: Path) -> None:
     """Writes report.html beside the result; what was unpacked is never lost to a report that cannot be written."""
     from isr.errors import IsrError
-    from isr.report.page import write_report
+    from isr.report.page import write_report_told
     from isr.report.runs import read_report_run
 
     try:
-        file = write_report([read_report_run(run, directory)], run / "report.html")
+        told = write_report_told([read_report_run(run, directory)], run / "report.html")
     except (IsrError, OSError) as error:
         click.echo(f"isr: no report was written: {error}", err=True)
         return
-    click.echo(f"report: {file}")
+    click.echo("\n".join(told))

@@ -1,112 +1,296 @@
-"""Images of a report: small ones embedded as they are, larger ones as thumbnails, beyond a limit as links."""
+"""The pictures of a report: the files themselves while they fit, then all of them small with a part at full size, links last of all."""
 
 from __future__ import annotations
 
 import base64
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-import numpy as np
-from PIL import Image, ImageChops
+from PIL import ExifTags, Image
 
 from isr.image_file import ImageProblem, decode, read_file
+from isr.report.shrinking import LEVELS, RULE, Group, Level, Shrinker, Small, lossless
 
 Mode = Literal["auto", "link", "embed", "none"]
-EMBED_MOST = 12 * 2**20
-"""Bytes of pictures in one report; above it ``auto`` links."""
-AS_IT_IS = 24 * 2**10  # files up to this size are embedded as they are
-SIDE = 320
-AMPLIFIED = 10  # |protected - source| times this
-_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+EMBED_MOST = 18_000_000
+"""Bytes of pictures in one report, 24 MB as text; for more, ``auto`` makes them smaller, and links last of all."""
+WHOLE_MOST = 12_000_000
+"""Bytes of files that ``auto`` embeds as they are."""
+_BATCH = 64  # groups that are made before what they take is looked at
+_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}  # that every browser shows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """Pictures as the page holds them, by number.
+
+    shown: [] of none; [width, height] of a file that is there with all its pixels, (0, 0) where only the browser will know them;
+    [width, height, longer side of the thumbnail] of one that is there smaller, and then [..., number of its part, x, y, width, height].
+    said: how many are whole, smaller, links, as a sentence; ``""`` where all are whole.
+    """
+
+    urls: list[str]
+    shown: list[list[int]]
+    said: str = ""
+    rule: str = ""
+    linked: bool = False
 
 
 @dataclass(kw_only=True)
 class Assets:
     """The pictures of a report by number; ``urls[0]`` is no picture. ``page``: the folder of the report.
 
-    auto: embedded while they fit into ``most`` bytes, linked after that. links: where else each picture lies, by its path;
-    then no other is shown.
+    They are read when ``made`` is first asked for. links: where else each picture lies, by its path; then no other is shown.
+    sealed: nothing can be linked, so that what is beyond ``most`` bytes is embedded too.
     """
 
     page: Path
     mode: Mode = "auto"
     most: int = EMBED_MOST
-    urls: list[str] = field(default_factory=lambda: [""])
-    spent: int = 0
-    full: bool = False
     links: Mapping[str, str] | None = None
-    _known: dict[str, int] = field(default_factory=dict)
+    sealed: bool = False
+    threads: int = min(8, os.cpu_count() or 1)
+    _files: list[Path | None] = field(default_factory=lambda: [None])  # None: no file, or a difference
+    _links: dict[int, str] = field(default_factory=dict)
+    _known: dict[tuple[str, ...], int] = field(default_factory=dict)
+    _parent: list[int] = field(default_factory=lambda: [0])
+    _units: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    _made: Made | None = None
+
+    @property
+    def urls(self) -> list[str]:
+        return self.made.urls
+
+    @property
+    def made(self) -> Made:
+        """Everything that was added."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
 
     def add(self, root: Path | None, path: str) -> int:
         """The number of a picture of an edit directory; 0 where there is none, or it may not be shown."""
         if root is None or not path or self.mode == "none":
             return 0
-        key = f"{root}\0{path}"
+        key = (str(root), path)
         if key not in self._known:
-            url = self._url(root, path) if self.links is None else quote(self.links.get(path, ""))
-            self._known[key] = self._number(url)
+            self._known[key] = self._number(root, path)
         return self._known[key]
 
-    def difference(self, root: Path | None, source: str, protected: str) -> int:
-        """The number of the amplified difference, made here where thumbnails would have lost it; else 0.
+    def unit(self, root: Path | None, source: str, protected: str, control: str, edit: str) -> list[int]:
+        """The numbers of the pictures that are seen together, and that of the amplified difference of the first two.
 
-        Files that are shown as they are need none: the page makes it of their own pixels.
+        They are made alike. The difference has no picture where the page makes it of the files' own pixels.
         """
-        if root is None or not source or not protected or self.mode in ("none", "link") or self.full:
+        numbers = [self.add(root, path) for path in (source, protected, control, edit)]
+        there = [n for n in numbers if n]
+        for number in there[1:]:
+            self._join(there[0], number)
+        first, second, third, fourth = numbers
+        difference = self._difference(first, second)
+        self._units.append((first, second, third, fourth, difference))
+        return [*numbers, difference]
+
+    def _difference(self, source: int, protected: int) -> int:
+        if not source or not protected or self.mode == "link" or self.links is not None:
             return 0
-        if self.links is not None:
-            return 0
-        files = [_inside(root, source), _inside(root, protected)]
-        if any(f is None for f in files) or all(f.stat().st_size <= AS_IT_IS for f in files if f):
-            return 0
-        key = f"{root}\0{source}\0{protected}"
+        key = ("difference", str(source), str(protected))
         if key not in self._known:
-            try:
-                a, b = (decode(read_file(f)) for f in files if f)
-            except ImageProblem:
-                return 0
-            self._known[key] = (
-                0 if a.size != b.size else self._number(self._kept(_thumbnail(_amplified(a, b))))
-            )
+            self._known[key] = self._new(None)
+            self._join(source, self._known[key])
         return self._known[key]
 
-    def _number(self, url: str) -> int:
-        if not url:
-            return 0
-        self.urls.append(url)
-        return len(self.urls) - 1
-
-    def _url(self, root: Path, path: str) -> str:
+    def _number(self, root: Path, path: str) -> int:
+        if self.links is not None:
+            there = self.links.get(path, "")
+            number = self._new(None) if there else 0
+            if number:
+                self._links[number] = quote(there)
+            return number
         file = _inside(root, path)
-        if file is None:
-            return ""
-        if self.mode == "link" or self.full:
-            return self._link(file)
-        try:
-            return self._embedded(file) or self._link(file)
-        except ImageProblem:
-            return ""
+        return 0 if file is None else self._new(file)
+
+    def _new(self, file: Path | None) -> int:
+        self._made = None
+        self._files.append(file)
+        self._parent.append(len(self._parent))
+        return len(self._files) - 1
+
+    def _first(self, number: int) -> int:
+        while self._parent[number] != number:
+            self._parent[number] = number = self._parent[self._parent[number]]
+        return number
+
+    def _join(self, a: int, b: int) -> None:
+        low, high = sorted((self._first(a), self._first(b)))
+        self._parent[high] = low
+
+    def _groups(self) -> list[Group]:
+        """Pictures that are seen together, in the order of their first."""
+        found: dict[int, Group] = {}
+        for number, file in enumerate(self._files):
+            if file is not None:
+                found.setdefault(self._first(number), Group()).members.append(number)
+        controlled = {source for source, _, control, _, _ in self._units if control}
+        for source, protected, control, edit, difference in self._units:
+            seen = [n for n in (source, protected, control, edit) if n]
+            if not seen or not source:
+                continue
+            group = found[self._first(seen[0])]
+            group.source = group.source or source
+            if group.source == source:
+                group.add(control if source in controlled else edit, protected, difference)
+        return list(found.values())
+
+    def _make(self) -> Made:
+        files = {n: f for n, f in enumerate(self._files) if f is not None}
+        if self.links is not None or self.mode == "link":
+            return self._linked(files)
+        if self.mode == "embed" or sum(f.stat().st_size for f in files.values()) <= min(
+            WHOLE_MOST, self.most
+        ):
+            return self._whole(files)
+        return self._small(files)
+
+    def _linked(self, files: Mapping[int, Path]) -> Made:
+        urls, shown = self._empty()
+        links = self._links | {n: self._link(f) for n, f in files.items()}
+        for number, url in links.items():
+            urls[number], shown[number] = url, [0, 0]
+        said = (
+            f"{len(files):,} pictures, all of them links into {self._folder(files.values())}" if files else ""
+        )
+        return Made(urls=urls, shown=shown, said=said, linked=bool(files))
+
+    def _whole(self, files: Mapping[int, Path]) -> Made:
+        urls, shown = self._empty()
+        unread = 0
+        with ThreadPoolExecutor(self.threads) as pool:
+            for number, made in zip(files, pool.map(whole, files.values()), strict=True):
+                if made is None:
+                    unread += 1
+                    continue
+                kind, size, data = made
+                urls[number], shown[number] = _url(kind, data), [*size]
+        embedded = f"{len(files) - unread:,} pictures embedded as they are"
+        return Made(urls=urls, shown=shown, said=embedded + _unread(unread) if unread else "")
+
+    def _small(self, files: Mapping[int, Path]) -> Made:
+        """At the best level at which all of them fit; at the last, what does not fit is linked, whole groups of it."""
+        groups = self._groups()
+        shrinker = Shrinker(files=files, threads=self.threads)
+        pictures = len(self._files) - 1
+        costs = shrinker.costs(list(files))
+        fits = [i for i, cost in enumerate(costs) if 1.05 * cost * pictures <= self.most]
+        for level in LEVELS[fits[0] if fits else -1 :]:
+            is_last = level is LEVELS[-1]
+            made, left = self._at(shrinker, groups, level, stop=not is_last)
+            if not left or is_last:
+                break
+        return self._shown(files, made, left, level)
+
+    def _at(
+        self, shrinker: Shrinker, groups: Sequence[Group], level: Level, *, stop: bool
+    ) -> tuple[dict[int, Small], list[Group]]:
+        """The pictures of the groups that fit, and the other groups. stop: nothing is wanted unless all of them fit."""
+        made: dict[int, Small] = {}
+        spent = 0
+        for begin in range(0, len(groups), _BATCH):
+            batch = groups[begin : begin + _BATCH]
+            some = shrinker.shrink(batch, level)
+            for place, group in enumerate(batch):
+                own = {n: some[n] for n in (*group.members, *group.differences.values()) if n in some}
+                spent += sum(small.spent for small in own.values())
+                if spent > self.most and not (self.sealed and not stop):
+                    return made, list(groups[begin + place :])
+                made |= own
+        return made, []
+
+    def _shown(
+        self, files: Mapping[int, Path], made: Mapping[int, Small], left: Sequence[Group], level: Level
+    ) -> Made:
+        urls, shown = self._empty()
+        for number, small in made.items():
+            urls[number] = _url("image/jpeg", small.thumbnail)
+            shown[number] = [*small.size, small.side]
+            if small.part:
+                shown[number] += [len(urls), *small.box]
+                urls.append(_url("image/webp", small.part))
+                shown.append([])
+        linked = {n: files[n] for group in left for n in group.members}
+        for number, file in linked.items():
+            urls[number], shown[number] = self._link(file), [0, 0]
+        embedded = sum(n in files for n in made)
+        said = f"{embedded:,} pictures embedded at up to {level.side} px"
+        if linked:
+            said = (
+                f"{embedded:,} of {embedded + len(linked):,} pictures embedded, at up to {level.side} px; "
+                f"the others are links into {self._folder(linked.values())}"
+            )
+        elif level.part:
+            said += f", each with a part of {level.part} x {level.part} px at full size"
+        unread = len(files) - embedded - len(linked)
+        return Made(
+            urls=urls,
+            shown=shown,
+            said=said + _unread(unread),
+            rule=RULE if level.part else "",
+            linked=bool(linked),
+        )
+
+    def _empty(self) -> tuple[list[str], list[list[int]]]:
+        return [""] * len(self._files), [[] for _ in self._files]
+
+    def _relative(self, file: Path) -> str:
+        return os.path.relpath(file, self.page).replace(os.sep, "/")
 
     def _link(self, file: Path) -> str:
-        return quote(os.path.relpath(file, self.page).replace(os.sep, "/"))
+        return quote(self._relative(file))
 
-    def _embedded(self, file: Path) -> str:
+    def _folder(self, files: Iterable[Path]) -> str:
+        """The folder, from the page's, that holds all of the files."""
+        return os.path.commonpath([os.path.dirname(self._relative(f)) or "." for f in files])
+
+
+def whole(file: Path) -> tuple[str, tuple[int, int], bytes] | None:
+    """Media type, upright size and bytes of a file: its own where every browser shows them, else the same pixels as WebP.
+
+    ``None`` where it cannot be read.
+    """
+    try:
         data = read_file(file)
-        kind = _kind(data) if len(data) <= AS_IT_IS else ""
-        return self._kept((kind, data) if kind else _thumbnail(decode(data)))
+        kind, size = _kind(data)
+        if kind:
+            return kind, size, data
+        image = decode(data)
+    except ImageProblem:
+        return None
+    return "image/webp", image.size, lossless(image)
 
-    def _kept(self, made: tuple[str, bytes]) -> str:
-        kind, data = made
-        if self.mode == "auto" and self.spent + len(data) > self.most:
-            self.full = True
-            return ""
-        self.spent += len(data)
-        return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+def _kind(data: bytes) -> tuple[str, tuple[int, int]]:
+    """The media type of a picture that every browser shows, and its size as a browser turns it; ``""`` for any other."""
+    try:
+        with Image.open(io.BytesIO(data), formats=tuple(_TYPES)) as image:
+            width, height = image.size
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+            return _TYPES.get(str(image.format), ""), (height, width) if turned else (width, height)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return "", (0, 0)
+
+
+def _url(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _unread(number: int) -> str:
+    return f"; {number:,} cannot be read" if number else ""
 
 
 def _inside(root: Path, path: str) -> Path | None:
@@ -114,25 +298,3 @@ def _inside(root: Path, path: str) -> Path | None:
     real = os.path.realpath(root)
     file = os.path.realpath(os.path.join(real, path))
     return Path(file) if file.startswith(real + os.sep) and os.path.isfile(file) else None
-
-
-def _kind(data: bytes) -> str:
-    """The media type of a picture that every browser shows; ``""`` for any other."""
-    try:
-        with Image.open(io.BytesIO(data), formats=tuple(_TYPES)) as image:
-            return _TYPES.get(str(image.format), "")
-    except (OSError, ValueError, Image.DecompressionBombError):
-        return ""
-
-
-def _thumbnail(image: Image.Image) -> tuple[str, bytes]:
-    image = image.copy()
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=82, optimize=True)
-    return "image/jpeg", out.getvalue()
-
-
-def _amplified(a: Image.Image, b: Image.Image) -> Image.Image:
-    pixels = np.asarray(ImageChops.difference(a, b)).astype(np.int32) * AMPLIFIED
-    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))

@@ -86,10 +86,7 @@ def _entry(
     source = row.get("source_file_name", "")
     protected = run.protected_images.get(row["edit_id"], "")
     treatment = Treatment(*(row[c] for c in Treatment._fields))
-    images = [
-        assets.add(run.root, p)
-        for p in (source, protected, control["file_name"] if control else "", row["file_name"])
-    ]
+    control_file = control["file_name"] if control else ""
     name = row["edit_id"]
     keys = dict.fromkeys([(name, row.get("edit_sha256", "")), (name, "")])
     labels = [label for key in keys for label in said.get(key, [])]
@@ -99,7 +96,7 @@ def _entry(
         "m": text(called.get(spelt(treatment)) or full_name(treatment)),
         "e": text(row.get("editor", "")),
         "s": text(row.get("split", "")),
-        "img": [*images, assets.difference(run.root, source, protected)],
+        "img": assets.unit(run.root, source, protected, control_file, row["file_name"]),
         "c": None if control is None else OUTCOMES.index(control["outcome"]),
         "l": [[text(cell) for cell in label] for label in labels] or None,
         "n": [text(row.get(c, "")) for c in COLUMNS],

@@ -28,7 +28,7 @@ from isr.report.gallery import gallery, packed, script_json
 from isr.report.names import full_names, row_names
 from isr.report.paper import estimates_csv, latex, methods
 from isr.report.people import People, find_labels, people
-from isr.report.runs import ReportRun, judge_codes, picture_mode, spelt, told_apart, without_images
+from isr.report.runs import ReportRun, judge_codes, needs_embedding, spelt, told_apart, without_images
 from isr.scoring.bundled import NO_IMAGES, fill
 from isr.scoring.judge_words import details
 from isr.scoring.result import Part
@@ -57,17 +57,29 @@ class Options:
 
 def write_report(runs: Sequence[ReportRun], out: Path, options: Options | None = None) -> Path:
     """Writes the report of one run or several to the file ``out``, whole or not at all."""
-    options = options or Options()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_text(out, render(runs, out.parent, options))
+    write_report_told(runs, out, options)
     return out
+
+
+def write_report_told(runs: Sequence[ReportRun], out: Path, options: Options | None = None) -> list[str]:
+    """Writes a report, and gives what a reader of the terminal must know: the file, and what became of its pictures."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    page, pictures = _rendered(runs, out.parent, options or Options())
+    write_text(out, page)
+    return [f"report: {out}", *([f"pictures: {pictures}"] if pictures else [])]
 
 
 def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
     """The HTML of a report that will lie in ``folder``."""
+    return _rendered(runs, folder, options)[0]
+
+
+def _rendered(runs: Sequence[ReportRun], folder: Path, options: Options) -> tuple[str, str]:
+    """The HTML, and what is said of its pictures."""
     file = options.labels or find_labels(runs)
     found = people(runs, file) if file is not None else None
-    assets = Assets(page=folder, mode=picture_mode(runs, options.assets), links=options.links)
+    sealed = needs_embedding(runs, options.assets)
+    assets = Assets(page=folder, mode=options.assets, links=options.links, sealed=sealed)
     for run in runs:
         fill(run.root)
     bare = [f"{name}: {NO_IMAGES}" for name in without_images(runs)]
@@ -103,7 +115,8 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
         costs=list(_costs(runs)),
         figures={f.name: f for f in drawn},
         packed=packed(data),
-        images=script_json(assets.urls),
+        images=script_json({"urls": assets.made.urls, "shown": assets.made.shown}),
+        pictures=assets.made,
         entries=len(data["entries"]),
         downloads=script_json({f.name: {"svg": f.svg, "csv": f.csv} for f in drawn} | _tables(runs, pairs, confirmed)),
         methods=methods(runs, pairs, confirmed),
@@ -120,7 +133,7 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
         span=_span,
         cell=_cell,
     )  # fmt: skip
-    return page
+    return page, assets.made.said
 
 
 def _tables(

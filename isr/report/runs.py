@@ -201,8 +201,8 @@ def without_images(runs: Sequence[ReportRun]) -> list[str]:
     return [bundle.name for run in runs if is_bare(run.root) and (bundle := bundle_of(run.root))]
 
 
-def picture_mode(runs: Sequence[ReportRun], mode: Mode) -> Mode:
-    """How pictures are shown: those of a bundle are embedded, since no link leads into a zip.
+def needs_embedding(runs: Sequence[ReportRun], mode: Mode) -> bool:
+    """Whether all pictures are embedded, as those of a bundle are, since no link leads into a zip.
 
     Raises ``UsageError`` where links are asked for.
     """
@@ -211,7 +211,7 @@ def picture_mode(runs: Sequence[ReportRun], mode: Mode) -> Mode:
         raise UsageError(
             f"--assets link: expected a folder to link to; found {bundles[0]}; unpack it with isr unbundle, or embed"
         )
-    return "embed" if bundles and mode == "auto" else mode
+    return bool(bundles)
 
 
 def _probes(folder: Path, result: Result) -> dict[str, Mapping[str, Any]]:

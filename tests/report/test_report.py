@@ -134,7 +134,8 @@ def test_pictures_stay_inside_the_directory_and_the_limit(run: ReportRun, tmp_pa
     assert assets.urls[number].startswith("data:image/png;base64,")
     assert assets.add(run.root, "edits/0-0-0.png") == number
     small = Assets(page=tmp_path, most=10)
-    linked = small.urls[small.add(run.root, "edits/0-0-0.png")]
+    number = small.add(run.root, "edits/0-0-0.png")
+    linked = small.urls[number]
     assert linked.endswith("edits/0-0-0.png")
     assert "data:" not in linked
 

@@ -1,5 +1,5 @@
 /* data -------------------------------------------------------------------- */
-const images = JSON.parse($("images").textContent);
+const { urls: images, shown: pictures } = JSON.parse($("images").textContent);
 const unpack = async () => {
   const bytes = Uint8Array.from(atob($("data").textContent), (c) => c.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));

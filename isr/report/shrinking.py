@@ -1,0 +1,250 @@
+"""Pictures made small enough for a page: a thumbnail of all of it, and a part of it at full size, without loss.
+
+One function for each step, pure but for ``Shrinker``, which reads files. The same files give the same bytes, whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageChops
+
+from isr.image_file import ImageProblem, decode, read_file
+
+AMPLIFIED = 10  # |protected - source| times this
+GUIDES = 4  # pictures made of a source that say where its part is taken from
+GRID = 64  # cells a side in which differences are added up
+KEPT = 4_000_000  # pixels of a picture that is kept decoded until the place is known; a larger one is decoded again
+MIDDLE = (0.5, 0.5)
+RULE = (
+    "the part where the first four control edits of a source (edits, where it has none) differ from it most"
+)
+"""Where the part at full size is taken, in words. It depends on no method and on no verdict."""
+_TIMES = [min(255, AMPLIFIED * i) for i in range(256)] * 3
+
+
+class Level(NamedTuple):
+    """How small: the longer side of a thumbnail and its JPEG quality, and the side of the part; 0: no part."""
+
+    side: int
+    quality: int
+    part: int
+
+
+LEVELS = (
+    Level(320, 82, 256),
+    Level(320, 80, 192),
+    Level(256, 80, 128),
+    Level(192, 75, 128),
+    Level(192, 75, 96),
+    Level(160, 70, 80),
+    Level(192, 70, 0),
+    Level(128, 60, 0),
+)
+"""The best first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Small:
+    """A picture as a page holds it. size: of the file, upright. box: x, y, width, height of the part in the file."""
+
+    size: tuple[int, int]
+    thumbnail: bytes
+    side: int  # the longer side of the thumbnail
+    part: bytes = b""
+    box: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    @property
+    def spent(self) -> int:
+        """Bytes."""
+        return len(self.thumbnail) + len(self.part)
+
+
+@dataclass(kw_only=True)
+class Group:
+    """Pictures that are seen side by side, by number: made of one source, or sharing others. differences: by protected image."""
+
+    source: int = 0  # 0: none
+    guides: list[int] = field(default_factory=list)
+    protected: list[int] = field(default_factory=list)
+    members: list[int] = field(default_factory=list)  # all of them, in order
+    differences: dict[int, int] = field(default_factory=dict)
+
+    def add(self, guide: int, protected: int, difference: int) -> None:
+        """What one unit adds; 0: nothing."""
+        if guide and guide not in self.guides and len(self.guides) < GUIDES:
+            self.guides.append(guide)
+        if protected and protected not in self.protected:
+            self.protected.append(protected)
+        if difference:
+            self.differences[protected] = difference
+
+
+def thumbnail(image: Image.Image, side: int) -> Image.Image:
+    """The image with a longer side of ``side`` pixels at most: whole pixels averaged, the rest by a Hamming window."""
+    longer = max(image.size)
+    if longer <= side:
+        return image
+    width, height = (max(1, round(n * side / longer)) for n in image.size)
+    factor = longer // side
+    small = image.reduce(factor) if factor > 1 else image
+    return small if small.size == (width, height) else small.resize((width, height), Image.Resampling.HAMMING)
+
+
+def part_of(size: tuple[int, int], side: int, place: tuple[float, float]) -> tuple[int, int, int, int]:
+    """x, y, width, height in pixels of the part of a picture about ``place`` (0 to 1 across and down), kept inside it."""
+    (x, width), (y, height) = (_span(n, side, at) for n, at in zip(size, place, strict=True))
+    return x, y, width, height
+
+
+def _span(length: int, side: int, at: float) -> tuple[int, int]:
+    kept = min(side, length)
+    return min(max(round(at * length - kept / 2), 0), length - kept), kept
+
+
+def place_of(
+    source: NDArray[np.int16], others: Sequence[NDArray[np.int16]], window: tuple[float, float]
+) -> tuple[float, float]:
+    """Where pictures differ most from their source: the middle (0 to 1) of the window with the greatest sum of differences.
+
+    source, others: (GRID, GRID, 3) each, see ``coarse``. window: width and height as shares of the picture. The first place
+    in reading order counts; the middle, where there is no difference.
+    """
+    total = np.zeros((GRID, GRID), np.int64)
+    for other in others:
+        total += np.abs(other - source).sum(axis=2)
+    if not total.any():
+        return MIDDLE
+    wide, high = (min(GRID, max(1, round(GRID * share))) for share in window)
+    sums = np.pad(total, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    windows = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
+    y, x = divmod(int(windows.argmax()), windows.shape[1])
+    return (x + wide / 2) / GRID, (y + high / 2) / GRID
+
+
+def coarse(image: Image.Image) -> NDArray[np.int16]:
+    """Means over ``GRID`` x ``GRID`` cells, (GRID, GRID, 3)."""
+    cells = image.resize((GRID, GRID), Image.Resampling.BOX, reducing_gap=1.0)
+    return np.asarray(cells).astype(np.int16)
+
+
+def amplified(a: Image.Image, b: Image.Image) -> Image.Image:
+    """The absolute difference of two images of one size, times ten, up to white."""
+    return ImageChops.difference(a, b).point(_TIMES)
+
+
+def shrunk(image: Image.Image, level: Level, place: tuple[float, float]) -> Small:
+    """A picture at a level, its part about ``place``."""
+    small = thumbnail(image, level.side)
+    box = part_of(image.size, level.part, place)
+    x, y, width, height = box
+    return Small(
+        size=image.size,
+        thumbnail=_jpeg(small, level.quality),
+        side=max(small.size),
+        part=lossless(image.crop((x, y, x + width, y + height))) if level.part else b"",
+        box=box if level.part else (0, 0, 0, 0),
+    )
+
+
+def lossless(image: Image.Image) -> bytes:
+    """WebP with every pixel as it is: smaller than PNG and made in a third of its time."""
+    out = io.BytesIO()
+    image.save(out, "WEBP", lossless=True, method=0, quality=0)
+    return out.getvalue()
+
+
+def _jpeg(image: Image.Image, quality: int) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+@dataclass(kw_only=True)
+class Shrinker:
+    """Shrinks the pictures of ``files``, by number, each decoded once. A number that is missing in what it gives cannot be read."""
+
+    files: Mapping[int, Path]
+    threads: int = min(8, os.cpu_count() or 1)
+
+    def costs(self, numbers: Sequence[int], few: int = 12) -> list[float]:
+        """Bytes for each picture at each level, the mean over ``few`` of them in equal steps; their middle stands for the part."""
+        some = numbers[:: max(1, len(numbers) // few)][:few]
+        with ThreadPoolExecutor(self.threads) as pool:
+            found = [sizes for sizes in pool.map(self._costs, some) if sizes]
+        return list(np.mean(found, axis=0)) if found else [0.0] * len(LEVELS)
+
+    def _costs(self, number: int) -> list[int]:
+        image = self._image(number)
+        return [] if image is None else [shrunk(image, level, MIDDLE).spent for level in LEVELS]
+
+    def shrink(self, groups: Sequence[Group], level: Level) -> dict[int, Small]:
+        """The pictures of some groups, and the amplified differences of their protected images and sources."""
+        made: dict[int, Small] = {}
+        with ThreadPoolExecutor(self.threads) as pool:
+            places = []
+            for place, some in pool.map(lambda group: self._begin(group, level), groups):
+                places.append(place)
+                made |= some
+            rest = {
+                number: place
+                for group, place in zip(groups, places, strict=True)
+                for number in group.members
+                if number not in made
+            }
+            found = pool.map(lambda number: self._one(number, rest[number], level), rest)
+            made |= {n: small for n, small in zip(rest, found, strict=True) if small is not None}
+        return made
+
+    def _begin(self, group: Group, level: Level) -> tuple[tuple[float, float], dict[int, Small]]:
+        """The place of a group's parts, and what was made on the way: its source, guides and protected images."""
+        source = self._image(group.source) if group.source else None
+        if source is None:
+            return MIDDLE, {}
+        made: dict[int, Small] = {}
+        kept: dict[int, Image.Image] = {}
+        maps = []
+        for number in group.guides if level.part else ():
+            image = self._image(number)
+            if image is not None:
+                maps.append(coarse(image))
+                if image.width * image.height <= KEPT:
+                    kept[number] = image
+        place = MIDDLE
+        if maps:
+            window = (level.part / source.width, level.part / source.height)
+            place = place_of(coarse(source), maps, window)
+        for number, image in {group.source: source, **kept}.items():
+            made[number] = shrunk(image, level, place)
+        del kept
+        for number in group.protected:
+            made |= self._protected(number, source, group, level, place)
+        return place, made
+
+    def _protected(
+        self, number: int, source: Image.Image, group: Group, level: Level, place: tuple[float, float]
+    ) -> Iterable[tuple[int, Small]]:
+        image = source if number == group.source else self._image(number)
+        if image is None:
+            return
+        yield number, shrunk(image, level, place)
+        if number in group.differences and image.size == source.size:
+            yield group.differences[number], shrunk(amplified(source, image), level._replace(part=0), place)
+
+    def _one(self, number: int, place: tuple[float, float], level: Level) -> Small | None:
+        image = self._image(number)
+        return None if image is None else shrunk(image, level, place)
+
+    def _image(self, number: int) -> Image.Image | None:
+        try:
+            return decode(read_file(self.files[number]))
+        except ImageProblem:
+            return None
