@@ -185,9 +185,8 @@ class Assets:
         """At the best level at which all of them fit; at the last, what does not fit is linked, whole groups of it."""
         groups = self._groups()
         shrinker = Shrinker(files=files, threads=self.threads)
-        pictures = len(self._files) - 1
-        costs = shrinker.costs(list(files))
-        fits = [i for i, cost in enumerate(costs) if 1.05 * cost * pictures <= self.most]
+        expected = shrinker.expected(sum(len(g.differences) for g in groups))
+        fits = [i for i, spent in enumerate(expected) if 1.05 * spent <= self.most]
         for level in LEVELS[fits[0] if fits else -1 :]:
             is_last = level is LEVELS[-1]
             made, left = self._at(shrinker, groups, level, stop=not is_last)

@@ -25,10 +25,9 @@ GRID = 64  # cells a side in which differences are added up
 KEPT = 4_000_000  # pixels of a picture that is kept decoded until the place is known; a larger one is decoded again
 MIDDLE = (0.5, 0.5)
 RULE = (
-    "the part where the first four control edits of a source (edits, where it has none) differ from it most"
+    "where the first four control edits of a source (edits, where it has none) differ from it most"
 )
 """Where the part at full size is taken, in words. It depends on no method and on no verdict."""
-_TIMES = [min(255, AMPLIFIED * i) for i in range(256)] * 3
 
 
 class Level(NamedTuple):
@@ -138,7 +137,7 @@ def coarse(image: Image.Image) -> NDArray[np.int16]:
 
 def amplified(a: Image.Image, b: Image.Image) -> Image.Image:
     """The absolute difference of two images of one size, times ten, up to white."""
-    return ImageChops.difference(a, b).point(_TIMES)
+    return Image.blend(Image.new("RGB", a.size), ImageChops.difference(a, b), AMPLIFIED)
 
 
 def shrunk(image: Image.Image, level: Level, place: tuple[float, float]) -> Small:
@@ -175,16 +174,30 @@ class Shrinker:
     files: Mapping[int, Path]
     threads: int = min(8, os.cpu_count() or 1)
 
-    def costs(self, numbers: Sequence[int], few: int = 12) -> list[float]:
-        """Bytes for each picture at each level, the mean over ``few`` of them in equal steps; their middle stands for the part."""
+    def expected(self, differences: int, few: int = 12) -> list[float]:
+        """Bytes of all pictures at each level, from a few of them in equal steps; the middle stands for the part.
+
+        differences: how many amplified differences come to the files.
+        """
+        numbers = list(self.files)
         some = numbers[:: max(1, len(numbers) // few)][:few]
         with ThreadPoolExecutor(self.threads) as pool:
-            found = [sizes for sizes in pool.map(self._costs, some) if sizes]
-        return list(np.mean(found, axis=0)) if found else [0.0] * len(LEVELS)
+            found = [sizes for sizes in pool.map(self._sizes, some) if sizes]
+        if not found:
+            return [0.0] * len(LEVELS)
+        thumbnails, parts = np.mean(found, axis=0)
+        rougher = 1.5  # an amplified difference is noise
+        return list(thumbnails * (len(numbers) + rougher * differences) + parts * len(numbers))
 
-    def _costs(self, number: int) -> list[int]:
+    def _sizes(self, number: int) -> list[list[float]]:
+        """Bytes of thumbnail and part at each level; what a part takes grows with its pixels."""
         image = self._image(number)
-        return [] if image is None else [shrunk(image, level, MIDDLE).spent for level in LEVELS]
+        if image is None:
+            return []
+        x, y, width, height = part_of(image.size, 128, MIDDLE)
+        rate = len(lossless(image.crop((x, y, x + width, y + height)))) / (width * height)
+        parts = [rate * min(at.part, image.width) * min(at.part, image.height) for at in LEVELS]
+        return [[len(_jpeg(thumbnail(image, at.side), at.quality)) for at in LEVELS], parts]
 
     def shrink(self, groups: Sequence[Group], level: Level) -> dict[int, Small]:
         """The pictures of some groups, and the amplified differences of their protected images and sources."""

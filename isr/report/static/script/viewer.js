@@ -75,15 +75,14 @@ const stageOf = (entry) => {
   else if (isDrawn) stage.append(differenceOf(entry, pair));
   else stage.append(cellOf(entry, pair, atWhole));
   fitStage();
-  stageNote(atWhole ? panNote(entry) : "");
   const over = stage.querySelector(".stack img + img");
   if (mode === "flicker" && over) startFlicker(over, pair);
 };
 const stageNote = (words) => { $("stage-note").textContent = words; };
-const panNote = (entry) => {
-  const own = entry.img.slice(0, 4).map(ownOf).find(Boolean);
-  const isPart = own && own.W > own.w;
-  return `Drag a picture, or press Shift and an arrow: all of them move.${isPart ? " Only this part of each is in the page at full size." : ""}`;
+const panNote = (some) => {
+  const canMove = some.some((image) => image.offsetWidth > image.parentElement.clientWidth || image.offsetHeight > image.parentElement.clientHeight);
+  const isPart = some.some(({ shows: { w, h, W, H } }) => w < W || h < H);
+  return [canMove ? "Drag a picture, or press Shift and an arrow: all of them move." : "", isPart ? "Only this part of each is in the page at full size." : ""].filter(Boolean).join(" ");
 };
 const large = (entry, role, url) => make("img", { src: url, alt: alt(entry, ROLES[role]), draggable: "false" });
 const cellOf = (entry, places, atWhole) => {
@@ -130,6 +129,7 @@ const fitStage = () => {
     x.images.forEach((image) => placeImage(image, x.frame, times));
     x.frame.parentElement.querySelector(".size").textContent = sizeWords(x.images, x.frame, times);
   });
+  stageNote(atWhole ? panNote(frames.flatMap((x) => x.images)) : "");
   const first = stage.querySelector(".stack.slide");
   if (first) $("slider-box").style.width = `${Math.max(first.clientWidth, 200)}px`;
   slide();
@@ -145,9 +145,9 @@ const placeImage = (image, frame, times) => {
 const sizeWords = (some, frame, times) => [...new Set(some.map((image) => {
   const { x = 0, y = 0, w, h, W, H, reduced = 0 } = image.shows;
   if (!times) {
-    const longer = Math.max(W, H);
-    const seen = Math.min(reduced || longer, Math.round(Math.max(frame.clientWidth, frame.clientHeight) * devicePixelRatio));
-    return seen < longer ? `shown at ${seen} of ${longer} px` : `${longer} px, ${reduced ? "as JPEG" : "as it is"}`;
+    const longer = Math.max(W, H), room = Math.round(Math.max(frame.clientWidth, frame.clientHeight) * devicePixelRatio);
+    const seen = Math.min(reduced || longer, room);
+    return seen < longer ? `shown at ${seen} of ${longer} px` : `${longer} px, ${reduced ? "as JPEG" : "as it is"}${room > longer + 1 ? ", enlarged" : ""}`;
   }
   const [left, top] = image.pan.map((n) => Math.floor(n / times));
   const wide = Math.min(w, Math.ceil(frame.clientWidth / times)), tall = Math.min(h, Math.ceil(frame.clientHeight / times));
