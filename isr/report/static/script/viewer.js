@@ -2,16 +2,26 @@
 const viewer = $("viewer"), stage = $("stage");
 const PAIRS = [[0, 1], [0, 3], [2, 3], [0, 2], [1, 3]];
 let at = 0, mode = "side", timer = 0;
+let opened = () => {}, closed = () => {}; // what others do when an edit is shown, and when the last one is closed
+let single = null; // an edit that is shown though it is not among those in the gallery
 PAIRS.forEach(([a, b], i) => $("pair").append(make("option", { value: i, text: `${ROLES[a]} and ${ROLES[b]}` })));
 const open = (place) => {
   if (!shown.length) return;
   at = place;
+  single = null;
+  if (!viewer.open) viewer.showModal();
+  fill();
+};
+const openEntry = (entry) => {
+  const place = shown.indexOf(entry);
+  if (place >= 0) { open(place); return; }
+  single = entry;
   if (!viewer.open) viewer.showModal();
   fill();
 };
 const fill = () => {
-  const entry = shown[at];
-  $("viewer-title").textContent = [`${at + 1} of ${shown.length}`, entry.id, entry.method, entry.editor, entry.split].filter(Boolean).join(" · ");
+  const entry = single || shown[at];
+  $("viewer-title").textContent = [single ? "" : `${at + 1} of ${shown.length}`, entry.id, entry.method, entry.editor, entry.split].filter(Boolean).join(" · ");
   $("viewer-prompt").textContent = entry.prompt;
   stageOf(entry);
   const box = $("verdicts");
@@ -27,6 +37,7 @@ const fill = () => {
       x.score ? make("p", { class: "soft", text: `score ${x.score} of 4` }) : "", make("p", { dir: "auto", text: x.reasoning || "no reasoning was given" })));
   });
   reach("#viewer-prompt, .verdict p");
+  opened(entry);
 };
 const large = (entry, place) => {
   const url = images[entry.img[place]];
@@ -66,14 +77,16 @@ const slide = () => {
 const setMode = (name) => {
   mode = name;
   document.querySelectorAll(".mode").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.mode === name)));
-  stageOf(shown[at]);
+  stageOf(single || shown[at]);
 };
 const step = (by) => {
-  at = (at + by + shown.length) % shown.length;
+  if (!shown.length) return;
+  at = single ? 0 : (at + by + shown.length) % shown.length;
+  single = null;
   fill();
 };
 $("slider").addEventListener("input", slide);
-$("pair").addEventListener("change", () => (mode === "side" ? setMode("slide") : stageOf(shown[at])));
+$("pair").addEventListener("change", () => (mode === "side" ? setMode("slide") : stageOf(single || shown[at])));
 document.querySelectorAll(".mode").forEach((button) => button.addEventListener("click", () => setMode(button.dataset.mode)));
 const zoom = () => {
   const on = $("zoom").getAttribute("aria-pressed") !== "true";
@@ -84,7 +97,7 @@ $("zoom").addEventListener("click", zoom);
 $("before").addEventListener("click", () => step(-1));
 $("after").addEventListener("click", () => step(1));
 $("close").addEventListener("click", () => viewer.close());
-viewer.addEventListener("close", () => { clearInterval(timer); focusCard(at); });
+viewer.addEventListener("close", () => { clearInterval(timer); if (!single) focusCard(at); closed(); });
 viewer.addEventListener("keydown", (event) => {
   if (/^(INPUT|SELECT)$/.test(event.target.tagName)) return;
   if (event.key === "ArrowRight") step(1);
