@@ -8,14 +8,20 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from scipy.special import ndtri
 
 from isr.people.labels import Labels
 from isr.report.assets import Assets
 from isr.report.names import Names, row_names
 from isr.report.runs import ReportRun, spelt, told_apart, verdict
+from isr.scoring.edits_csv import OWN_COLUMNS
+from isr.scoring.estimates import Settings
 from isr.scoring.row_names import full_name
+from isr.stats.independent import upper_tail
 from isr.types import Treatment, Unit, Value
 
 OUTCOMES = ("immunized", "not_immunized", "undecided")
@@ -23,6 +29,11 @@ VERDICTS = (Value.FAILS, Value.FINE, Value.UNDECIDED)  # the order of report.js
 QUESTIONS = ("semantic", "perceptual")
 COLUMNS = (*Unit._fields, *Treatment._fields)
 """What an edit is of, and what was done to its source: two edits of one unit differ in treatment alone."""
+MOST_VALUES = 100
+"""Of a further column of the metadata that can be filtered by; one that a run was grouped by (``--by``) may have more."""
+DIGEST = 12
+"""Characters of an edit's digest that tell edits of one name apart."""
+_OWN = {"edit_id", "arm", "file_name", "source_file_name", "prompt", "split", *COLUMNS, *OWN_COLUMNS}
 
 
 class Texts:
@@ -42,31 +53,79 @@ def gallery(runs: Sequence[ReportRun], assets: Assets, labels: Labels | None = N
     judges = [name for some in names for name in some]
     offsets = [sum(len(n) for n in names[:i]) for i in range(len(runs))]
     said = _labels(labels)
+    further = further_columns(runs)
     entries: dict[tuple[str, ...], dict[str, Any]] = {}
     for number, (run, called) in enumerate(zip(runs, row_names(runs), strict=True)):
         controls = {tuple(r[c] for c in Unit._fields): r for r in run.controls}
-        for row in (r for r in run.rows if r["arm"] == "protected"):
+        ways = dict(zip(controls, possible(run, list(controls.values())), strict=True))
+        rows = [r for r in run.rows if r["arm"] == "protected"]
+        for row, way in zip(rows, possible(run, rows), strict=True):
             key = (row["edit_id"], row.get("edit_sha256", ""))
+            unit = tuple(row[c] for c in Unit._fields)
             entry = entries.get(key)
             if entry is None:
-                control = controls.get(tuple(row[c] for c in Unit._fields))
-                entry = _entry(run, row, control, called, text, assets, said)
+                entry = _entry(run, row, controls.get(unit), called, text, assets, said)
                 entry["o"] = [None] * len(runs)
+                entry["k"] = [None] * (2 * len(runs))
                 entry["v"] = [None] * len(judges)
+                entry["x"] = [text(row.get(c, "")) for c in further]
                 entries[key] = entry
             entry["o"][number] = OUTCOMES.index(row["outcome"])
+            entry["k"][2 * number : 2 * number + 2] = way, ways.get(unit)
             for i, judge in enumerate(run.judges):
                 entry["v"][offsets[number] + i] = _verdicts(row, judge, text)
+    named = Counter(name for name, _ in entries)
+    for (name, digest), entry in entries.items():
+        entry["h"] = digest.removeprefix("sha256:")[:DIGEST] if named[name] > 1 else ""
     return {
         "runs": [r.name for r in runs],
         "judges": judges,
+        "judged": [number for number, some in enumerate(names) for _ in some],
+        "made": [how_made(r) for r in runs],
         "columns": COLUMNS,
+        "further": further,
         "texts": list(text.known),
         "entries": [_row(e) for e in entries.values()],
     }
 
 
-_FIELDS = ("id", "p", "m", "e", "s", "n", "img", "c", "o", "v", "l")
+def possible(run: ReportRun, rows: Sequence[Mapping[str, str]]) -> list[int]:
+    """What is known of each row's outcome, as the run's rule has it: 4 where it is decided, plus 2 where the edit may be
+    immunized, plus 1 where it is for certain. So the page need not know the rule to compute a rate with its bounds."""
+    found = run.outcomes(rows)
+    codes = 4 * found.decided + 2 * found.immunized_high + found.immunized_low
+    return [int(c) for c in codes]
+
+
+def how_made(run: ReportRun) -> dict[str, Any]:
+    """How the run's intervals are made, for the page, which computes rates of what is shown in the same way."""
+    made = Settings.signed(run.settings)
+    return {
+        "level": made.level,
+        "z": -float(ndtri(upper_tail(made.level))),
+        "interval": made.interval,
+        "prompts": made.prompts,
+        "estimand": made.estimand,
+        "rules": made.rules,
+        "correction": made.correction,
+        "until": made.until,
+    }
+
+
+def further_columns(runs: Sequence[ReportRun]) -> list[str]:
+    """Columns of the metadata beside our own that tell edits apart and can be filtered by."""
+    asked = {c for run in runs for part in run.result.treatments for g in part.groups for c in g.by}
+    values: dict[str, set[str]] = {}
+    for run in runs:
+        for row in run.rows:
+            if row["arm"] == "protected":
+                for column, cell in row.items():
+                    if column not in _OWN and ":" not in column:
+                        values.setdefault(column, set()).add(cell)
+    return [c for c, some in values.items() if len(some) > 1 and (c in asked or len(some) <= MOST_VALUES)]
+
+
+_FIELDS = ("id", "p", "m", "e", "s", "n", "img", "c", "o", "v", "k", "x", "h", "l")
 
 
 def _row(entry: Mapping[str, Any]) -> list[Any]:

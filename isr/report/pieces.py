@@ -5,8 +5,24 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib import resources
 
-STYLE = ("base", "forest", "tables", "gallery", "viewer", "print")
-SCRIPT = ("base", "saving", "address", "data", "pictures", "sets", "filters", "grid", "viewer", "begin")
+STYLE = ("base", "forest", "tables", "gallery", "sources", "viewer", "print")
+SCRIPT = (
+    "base",
+    "saving",
+    "address",
+    "data",
+    "pictures",
+    "sets",
+    "rates",
+    "facets",
+    "filters",
+    "slice",
+    "cards",
+    "grid",
+    "viewer",
+    "sources",
+    "begin",
+)
 """In the order in which they are joined: a script uses what those before it declare, and functions of those after it."""
 
 

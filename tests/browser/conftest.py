@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
+from isr.report.page import write_report
+from isr.report.runs import read_report_run
+from tests.gallery_runs import FORMULA, LONG, contrary, judged_runs, several_editors, undecided_often
 from tests.processes import LIMIT_S, wait_for
+from tests.runs import answer
 
 AXE = Path(__file__).resolve().parents[2] / "build/axe/node_modules/axe-core/axe.min.js"
 FLAGS = [
@@ -95,6 +99,24 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert "\n".join(troubles) == ""
+
+
+@pytest.fixture(scope="package")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of two runs over 72 edits and ``report.html`` of both: two methods, two editors, three judges, many undecided."""
+
+    def change(edits: Path, rows: list[dict[str, Any]]) -> None:
+        for number, row in enumerate(rows):
+            row |= {"split": ("seen", "unseen")[number % 2], "kind": ("portrait", "street")[number % 4 // 2]}
+            row["eps"] = 0.03 if row["method"] == "alpha" else 0.06
+            row["prompt"] = FORMULA if row["prompt"].endswith("2") else row["prompt"]
+        several_editors(edits, rows, ("second editor",), purifier="jpeg-75")
+
+    root = tmp_path_factory.mktemp("many")
+    panels = {"single": [answer], "panel": [contrary, undecided_often]}
+    runs = judged_runs(root, panels, methods=("alpha", LONG), change=change)
+    write_report([read_report_run(run) for run in runs], root / "report.html")
+    return root
 
 
 def until(page: Any, condition: str, argument: object = None) -> None:

@@ -6,7 +6,8 @@ const unpack = async () => {
   return new Response(stream).json();
 };
 
-let fields = [], texts = [], judges = [], runs = [], all = [], shown = [];
+let fields = [], further = [], texts = [], judges = [], judged = [], runs = [], made = [], all = [], shown = [];
+const byKey = new Map(); // an edit by what stands for it in an address
 const verdictsOf = (entry) => {
   const out = [];
   entry.v.forEach((v, judge) => {
@@ -19,12 +20,14 @@ const verdictsOf = (entry) => {
   return out;
 };
 const read = (raw, index) => {
-  const [id, p, m, e, s, n, img, c, o, v, l] = raw;
-  const entry = { index, id, prompt: texts[p], method: texts[m], editor: texts[e], split: texts[s], img, control: c, o, v };
+  const [id, p, m, e, s, n, img, c, o, v, k, x, h, l] = raw;
+  const entry = { index, id, key: h ? `${id}@${h}` : id, prompt: texts[p], method: texts[m], editor: texts[e], split: texts[s], img, control: c, o, v };
   entry.at = Object.fromEntries(fields.map((name, i) => [name, texts[n[i]]])); // unit and treatment, by column
+  entry.codes = k; // of each run: what is known of the edit's outcome, then of its control's (gallery.py: possible)
+  entry.further = x.map((cell) => texts[cell]);
   entry.labels = (l || []).map((cells) => cells.map((cell) => texts[cell]));
   const verdicts = verdictsOf(entry);
-  entry.text = [id, entry.prompt, entry.method, ...verdicts.map((x) => x.reasoning)].join("\n").toLowerCase();
+  entry.text = [id, entry.prompt, entry.method, entry.split, ...Object.values(entry.at), ...entry.further, ...verdicts.map((y) => y.reasoning)].join("\n").toLowerCase();
   entry.fails = { semantic: verdicts.some((x) => x.question === "semantic" && x.value === 0), perceptual: verdicts.some((x) => x.question === "perceptual" && x.value === 0) };
   entry.dispute = 0;
   entry.people = false;
@@ -39,5 +42,6 @@ const read = (raw, index) => {
   }
   const scores = verdicts.flatMap((x) => x.score.split("|")).filter((x) => x !== "").map(Number);
   entry.low = scores.length ? Math.min(...scores) : 99;
+  byKey.set(entry.key, entry);
   return entry;
 };

@@ -3,6 +3,7 @@
 const sets = {};
 const setOf = (text) => {
   const at = text.indexOf(":");
-  const found = text && Object.hasOwn(sets, text.slice(0, at)) ? sets[text.slice(0, at)](text.slice(at + 1)) : null;
+  const found = at > 0 && Object.hasOwn(sets, text.slice(0, at)) ? sets[text.slice(0, at)](text.slice(at + 1)) : null;
   return found || { words: "", test: () => true };
 };
+checks.push((at) => (at.has("set") && !setOf(at.get("set")).words ? ["set", `no set of edits ${quoted(at.get("set"))} in this report`] : null));
