@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from isr.report.forest import Block, Row
+from isr.report.forest import Block, Judge, Row
+from isr.report.placed import shape
 from isr.tables import csv_table
 
 INK, SOFT, LINE, ACCENT = "#1b1b1a", "#6b6a66", "#d9d7d0", "#1f5f8b"
@@ -18,7 +19,7 @@ TONES = {
     "undecided": "#b9892f",
 }
 FONT = "font-family='system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif'"
-WIDTH = 860
+WIDTH = 940
 
 
 @dataclass(frozen=True)
@@ -48,89 +49,95 @@ def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def forest(blocks: Sequence[Block], level: float, signature: str) -> Figure:
-    """The forest plot of all rows: the line is the interval, the pale band the bounds with undecided edits, the dotted line the
-    interval that holds whatever they are."""
-    left, right = 270.0, 590.0
+def forest(blocks: Sequence[Block], judges: Sequence[Judge], level: float, signature: str) -> Figure:
+    """The forest plot: the line is the interval, the pale band the bounds with undecided edits, the dotted line the interval
+    that holds whatever they are; a hollow band stands where there are too many of them for a value."""
+    left, right = 250.0, 560.0
 
     def x(value: float) -> float:
         return left + value * (right - left)
 
     def parts() -> Iterator[str]:
         y = 40.0
+        for number, judge in enumerate(judges if len(judges) > 1 else ()):
+            yield _mark(number, 22, y - 4, 4.5, hollow=False)
+            yield _text(36, y, _cut(f"judge {judge.said}", 120), 12, fill=SOFT)
+            y += 20
+        y += 12 if len(judges) > 1 else 0
         for block in blocks:
-            yield _text(0 + 16, y, _cut(block.title, 90), 13, font_weight="600")
-            y += 24
-            for row in block.rows:
-                yield from _forest_row(row, x, y)
-                y += 26
-            y += 14
-        for tick in (0, 0.25, 0.5, 0.75, 1):
-            yield f"<line x1='{x(tick):.1f}' x2='{x(tick):.1f}' y1='48' y2='{y - 8:.1f}' stroke='{LINE}' stroke-width='1' opacity='.7'/>"
-            yield _text(x(tick), y + 8, f"{tick:.0%}", 12, text_anchor="middle", fill=SOFT)
-        yield _text(16, y + 40, _cut(f"{level:.0%} intervals. {signature}", 150), 9, fill=SOFT)
+            if len(blocks) > 1:
+                yield _text(16, y, _cut(block.title, 90), 13, font_weight="600")
+                y += 24
+            top = y - 16
+            for line in block.lines:
+                yield _text(
+                    16 + 14 * line.depth, y, _cut(line.label, 32), 13, fill=SOFT if line.depth else INK
+                )
+                for row in line.rows:
+                    yield from _forest_row(row, x, y, several=len(judges) > 1)
+                    y += 26
+            for tick in (0, 0.25, 0.5, 0.75, 1):
+                yield f"<line x1='{x(tick):.1f}' x2='{x(tick):.1f}' y1='{top:.1f}' y2='{y - 12:.1f}' stroke='{LINE}' stroke-width='1' opacity='.7'/>"
+                yield _text(x(tick), y + 4, f"{tick:.0%}", 12, text_anchor="middle", fill=SOFT)
+            y += 40
+        yield _text(16, y, _cut(f"{level:.0%} intervals. {signature}", 150), 9, fill=SOFT)
 
-    height = 40 + sum(38 + 26 * len(b.rows) for b in blocks) + 56
+    drawn = list(parts())
+    tall = 40 + (20 * len(judges) + 12 if len(judges) > 1 else 0)
+    tall += sum(40 + 24 * (len(blocks) > 1) + 26 * len(b.rows) for b in blocks) + 16
     header = (
-        "block",
-        "row",
-        "kind",
-        "value",
-        "low",
-        "high",
-        "level",
-        "bound_low",
-        "bound_high",
-        "identified_low",
-        "identified_high",
-        "n",
-        "images",
-    )
+        "block", "row", "kind", "value", "low", "high", "level", "bound_low", "bound_high", "identified_low", "identified_high", "n",
+        "images", "shown", "edits", "judge",
+    )  # fmt: skip
     data = [
         (
-            b.title,
-            r.label,
-            r.kind,
-            r.value,
-            r.low,
-            r.high,
-            level,
-            *(r.bounds or (None, None)),
-            *(r.identified or (None, None)),
-            r.n,
-            r.clusters,
+            b.title, r.label, r.kind, r.value, r.low, r.high, level, *(r.bounds or (None, None)), *(r.identified or (None, None)),
+            r.n, r.clusters, r.shown.kind, r.shown.of, judges[r.series].said,
         )
         for b in blocks
         for r in b.rows
-    ]
-    return Figure(
-        "forest",
-        "Immunization Success Rate with intervals",
-        _document(height, "Forest plot", parts()),
-        csv_table(header, data),
-    )
+    ]  # fmt: skip
+    title = "Immunization Success Rate with intervals"
+    return Figure("forest", title, _document(tall, "Forest plot", drawn), csv_table(header, data))
 
 
-def _forest_row(row: Row, x: object, y: float) -> Iterator[str]:
-    at = x if callable(x) else float
-    yield _text(16 + 14 * row.depth, y, _cut(row.label, 34), 13, fill=SOFT if row.depth else INK)
-    if row.bounds is not None and row.bounds[1] > row.bounds[0]:
-        a, b = at(row.bounds[0]), at(row.bounds[1])
-        yield f"<rect x='{a:.1f}' y='{y - 10:.1f}' width='{b - a:.1f}' height='12' fill='{ACCENT}' opacity='.14'/>"
-    if row.is_open and row.identified is not None:
-        a, b = map(at, row.identified)
-        yield f"<line x1='{a:.1f}' x2='{b:.1f}' y1='{y - 4:.1f}' y2='{y - 4:.1f}' stroke='{ACCENT}' stroke-width='1.5' stroke-dasharray='2 3'/>"
-    if row.low is not None and row.high is not None and not row.is_range:
-        yield f"<line x1='{at(row.low):.1f}' x2='{at(row.high):.1f}' y1='{y - 4:.1f}' y2='{y - 4:.1f}' stroke='{ACCENT}' stroke-width='{2 if row.depth == 0 else 1.5}'/>"
-    if row.value is not None and not row.is_range:
-        hollow = row.kind.startswith("control")
-        yield (
-            f"<circle cx='{at(row.value):.1f}' cy='{y - 4:.1f}' r='{5 if row.depth == 0 else 3.5}' "
-            f"fill='{'#fff' if hollow else ACCENT}' stroke='{ACCENT}' stroke-width='2'/>"
+def _mark(series: int, x: float, y: float, r: float, *, hollow: bool) -> str:
+    fill = f"fill='{'#fff' if hollow else ACCENT}' stroke='{ACCENT}' stroke-width='2'"
+    path = shape(series)
+    if path == "circle":
+        return f"<circle cx='{x:.1f}' cy='{y:.1f}' r='{r}' {fill}/>"
+    return f"<path d='{path}' transform='translate({x:.1f} {y:.1f}) scale({0.9 * r:.2f})' vector-effect='non-scaling-stroke' {fill}/>"
+
+
+def _forest_row(row: Row, x: Callable[[float], float], y: float, *, several: bool) -> Iterator[str]:
+    one = row.shown
+    if one.band is not None:
+        a, b = map(x, one.band)
+        look = (
+            f"fill='none' stroke='{ACCENT}' stroke-width='1.5'"
+            if one.is_range
+            else f"fill='{ACCENT}' opacity='.14'"
         )
-    yield _text(664, y, row.rate, 13, text_anchor="end", font_weight="600" if row.depth == 0 else "400")
-    yield _text(676, y, _cut(row.said.partition(";")[0], 22), 12, fill=SOFT)
-    yield _text(844, y, f"n {row.n}", 12, text_anchor="end", fill=SOFT)
+        yield f"<rect x='{a:.1f}' y='{y - 10:.1f}' width='{b - a:.1f}' height='12' {look}/>"
+    if one.held is not None:
+        a, b = map(x, one.held)
+        yield f"<line x1='{a:.1f}' x2='{b:.1f}' y1='{y - 4:.1f}' y2='{y - 4:.1f}' stroke='{ACCENT}' stroke-width='1.5' stroke-dasharray='2 3'/>"
+    if one.kind == "point" and one.interval is not None:
+        a, b = map(x, one.interval)
+        yield f"<line x1='{a:.1f}' x2='{b:.1f}' y1='{y - 4:.1f}' y2='{y - 4:.1f}' stroke='{ACCENT}' stroke-width='{2 if row.depth == 0 else 1.5}'/>"
+    if one.point is not None:
+        yield _mark(
+            row.series,
+            x(one.point),
+            y - 4,
+            5 if row.depth == 0 else 3.5,
+            hollow=row.kind.startswith("control"),
+        )
+    if several:
+        yield _mark(row.series, 582, y - 4, 3.5, hollow=False)
+    yield _text(690, y, one.value, 13, text_anchor="end", font_weight="600" if row.depth == 0 else "400")
+    yield _text(702, y, one.span or _cut(one.reason, 24), 12, fill=SOFT)
+    yield _text(924, y, f"n {one.size}", 12, text_anchor="end", fill=SOFT)
 
 
 def decomposition(rows: Sequence[tuple[str, Mapping[str, int]]]) -> Figure:

@@ -103,6 +103,14 @@ def people(runs: Sequence[ReportRun], file: Path) -> People:
     )
 
 
+def checked(found: People | None) -> list[str]:
+    """The judges that people's labels were compared with, by their cards' names."""
+    if found is None:
+        return []
+    named = (j.judge for _, study in found.studies for q in study.questions.values() for j in q.judges)
+    return list(dict.fromkeys(name.partition(" (")[0] for name in named))
+
+
 def _left_out(runs: Sequence[ReportRun], labels: Labels, found: Sequence[Labels]) -> Iterator[str]:
     """That labels are of edits of no run here, or of other pixels, where it is so."""
     known = {e for run in runs for e in _digests(run)}

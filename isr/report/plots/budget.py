@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from isr.report.plots.canvas import SMALL, Drawn, NoFigure, text_width
 from isr.report.plots.captions import caption, intervals, sizes
-from isr.report.plots.curves import Series, curve_figure, named_sizes, panels_of, series_of
+from isr.report.plots.curves import Series, control_told, curve_figure, named_sizes, panels_of, series_of
 from isr.report.plots.forest import told_open
 from isr.report.runs import ReportRun
 from isr.scoring.row_names import eps_in_words
@@ -31,8 +31,7 @@ def draw(runs: Sequence[ReportRun]) -> Drawn:
         "Immunization Success Rate (ISR) against the budget of the perturbation (eps), one series for each method; marks at one budget "
         f"stand a little beside each other. Vertical lines: {intervals(runs)}."
     )
-    if any(p.control for p in panels):
-        shown += " Dashed, with its interval as a grey band: the rate of the same edits without protection."
+    shown += control_told(panels)
     rows = (p.row for s in series for p in s.points)
     return Drawn(figure, caption(runs, shown + told_open(rows), sizes(named_sizes(series))))
 

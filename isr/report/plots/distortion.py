@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from isr.report.plots.canvas import Drawn, NoFigure
 from isr.report.plots.captions import caption, intervals, sizes
-from isr.report.plots.curves import Point, curve_figure, named_sizes, panels_of, series_of
+from isr.report.plots.curves import Point, control_told, curve_figure, named_sizes, panels_of, series_of
 from isr.report.plots.forest import told_open
 from isr.report.runs import ReportRun, spelt
 from isr.scoring.finished import contenders
@@ -66,8 +66,7 @@ def draw(runs: Sequence[ReportRun]) -> Drawn:
     curves = [c for panel in panels for c in panel.curves]
     if any(len(c.points) > 1 for c in curves):
         shown += " A line joins the budgets of one method."
-    if any(p.control for p in panels):
-        shown += " Dashed, with its interval as a grey band: the rate of the same edits without protection."
+    shown += control_told(panels)
     rows = [row for c in curves for _, row in c.points]
     told = dict.fromkeys(_left_out(s.label, p, measured[p]) for s in every for p in s.points)
     kept = [s for s in every if any(measured[p].mean is not None for p in s.points)]
