@@ -32,12 +32,14 @@ class Figure:
     csv: str
 
 
-def _text(x: float, y: float, text: str, size: int = 13, **kw: str) -> str:
+def words(x: float, y: float, text: str, size: int = 13, **kw: str) -> str:
+    """A text whose left end (or what ``text_anchor`` says) is at a place; its other attributes with underscores."""
     attributes = "".join(f" {k.replace('_', '-')}='{v}'" for k, v in kw.items())
     return f"<text x='{x:.1f}' y='{y:.1f}' font-size='{size}'{attributes}>{escape(text)}</text>"
 
 
-def _document(height: float, title: str, parts: Iterable[str], width: int = WIDTH) -> str:
+def document(height: float, title: str, parts: Iterable[str], width: int = WIDTH) -> str:
+    """The parts as an SVG file of that size in pixels."""
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height:.0f}' width='{width}' "
         f"height='{height:.0f}' role='img' {FONT} fill='{INK}'><title>{escape(title)}</title>"
@@ -45,7 +47,8 @@ def _document(height: float, title: str, parts: Iterable[str], width: int = WIDT
     )
 
 
-def _cut(text: str, most: int) -> str:
+def cut(text: str, most: int) -> str:
+    """A text of at most so many letters."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
@@ -60,27 +63,27 @@ def forest(blocks: Sequence[Block], judges: Sequence[Judge], level: float, signa
     def parts() -> Iterator[str]:
         y = 40.0
         for number, judge in enumerate(judges if len(judges) > 1 else ()):
-            yield _mark(number, 22, y - 4, 4.5, hollow=False)
-            yield _text(36, y, _cut(f"judge {judge.said}", 120), 12, fill=SOFT)
+            yield mark(number, 22, y - 4, 4.5)
+            yield words(36, y, cut(f"judge {judge.said}", 120), 12, fill=SOFT)
             y += 20
         y += 12 if len(judges) > 1 else 0
         for block in blocks:
             if len(blocks) > 1:
-                yield _text(16, y, _cut(block.title, 90), 13, font_weight="600")
+                yield words(16, y, cut(block.title, 90), 13, font_weight="600")
                 y += 24
             top = y - 16
             for line in block.lines:
-                yield _text(
-                    16 + 14 * line.depth, y, _cut(line.label, 32), 13, fill=SOFT if line.depth else INK
+                yield words(
+                    16 + 14 * line.depth, y, cut(line.label, 32), 13, fill=SOFT if line.depth else INK
                 )
                 for row in line.rows:
                     yield from _forest_row(row, x, y, several=len(judges) > 1)
                     y += 26
             for tick in (0, 0.25, 0.5, 0.75, 1):
                 yield f"<line x1='{x(tick):.1f}' x2='{x(tick):.1f}' y1='{top:.1f}' y2='{y - 12:.1f}' stroke='{LINE}' stroke-width='1' opacity='.7'/>"
-                yield _text(x(tick), y + 4, f"{tick:.0%}", 12, text_anchor="middle", fill=SOFT)
+                yield words(x(tick), y + 4, f"{tick:.0%}", 12, text_anchor="middle", fill=SOFT)
             y += 40
-        yield _text(16, y, _cut(f"{level:.0%} intervals. {signature}", 150), 9, fill=SOFT)
+        yield words(16, y, cut(f"{level:.0%} intervals. {signature}", 150), 9, fill=SOFT)
 
     drawn = list(parts())
     tall = 40 + (20 * len(judges) + 12 if len(judges) > 1 else 0)
@@ -98,11 +101,12 @@ def forest(blocks: Sequence[Block], judges: Sequence[Judge], level: float, signa
         for r in b.rows
     ]  # fmt: skip
     title = "Immunization Success Rate with intervals"
-    return Figure("forest", title, _document(tall, "Forest plot", drawn), csv_table(header, data))
+    return Figure("forest", title, document(tall, "Forest plot", drawn), csv_table(header, data))
 
 
-def _mark(series: int, x: float, y: float, r: float, *, hollow: bool) -> str:
-    fill = f"fill='{'#fff' if hollow else ACCENT}' stroke='{ACCENT}' stroke-width='2'"
+def mark(series: int, x: float, y: float, r: float, *, hollow: bool = False, tone: str = ACCENT) -> str:
+    """A mark of a series at a place; each has a shape of its own."""
+    fill = f"fill='{'#fff' if hollow else tone}' stroke='{tone}' stroke-width='2'"
     path = shape(series)
     if path == "circle":
         return f"<circle cx='{x:.1f}' cy='{y:.1f}' r='{r}' {fill}/>"
@@ -126,7 +130,7 @@ def _forest_row(row: Row, x: Callable[[float], float], y: float, *, several: boo
         a, b = map(x, one.interval)
         yield f"<line x1='{a:.1f}' x2='{b:.1f}' y1='{y - 4:.1f}' y2='{y - 4:.1f}' stroke='{ACCENT}' stroke-width='{2 if row.depth == 0 else 1.5}'/>"
     if one.point is not None:
-        yield _mark(
+        yield mark(
             row.series,
             x(one.point),
             y - 4,
@@ -134,10 +138,10 @@ def _forest_row(row: Row, x: Callable[[float], float], y: float, *, several: boo
             hollow=row.kind.startswith("control"),
         )
     if several:
-        yield _mark(row.series, 582, y - 4, 3.5, hollow=False)
-    yield _text(690, y, one.value, 13, text_anchor="end", font_weight="600" if row.depth == 0 else "400")
-    yield _text(702, y, one.span or _cut(one.reason, 24), 12, fill=SOFT)
-    yield _text(924, y, f"n {one.size}", 12, text_anchor="end", fill=SOFT)
+        yield mark(row.series, 582, y - 4, 3.5)
+    yield words(690, y, one.value, 13, text_anchor="end", font_weight="600" if row.depth == 0 else "400")
+    yield words(702, y, one.span or cut(one.reason, 24), 12, fill=SOFT)
+    yield words(924, y, f"n {one.size}", 12, text_anchor="end", fill=SOFT)
 
 
 def decomposition(rows: Sequence[tuple[str, Mapping[str, int]]]) -> Figure:
@@ -148,12 +152,12 @@ def decomposition(rows: Sequence[tuple[str, Mapping[str, int]]]) -> Figure:
         at = 16.0
         for name, tone in TONES.items():
             yield f"<rect x='{at}' y='{y - 10}' width='11' height='11' fill='{tone}'/>"
-            yield _text(at + 17, y, name, 12)
+            yield words(at + 17, y, name, 12)
             at += 40 + 7.2 * len(name)
         y += 34
         for label, shares in rows:
             total = sum(shares.values()) or 1
-            yield _text(16, y, _cut(label, 34))
+            yield words(16, y, cut(label, 34))
             at = 270.0
             for name, tone in TONES.items():
                 wide = 570.0 * shares.get(name, 0) / total
@@ -161,7 +165,7 @@ def decomposition(rows: Sequence[tuple[str, Mapping[str, int]]]) -> Figure:
                     yield f"<rect x='{at:.1f}' y='{y - 14:.1f}' width='{wide:.1f}' height='20' fill='{tone}'/>"
                     if wide > 34:
                         dark = name in ("neither", "perceptual only", "undecided")
-                        yield _text(
+                        yield words(
                             at + wide / 2,
                             y,
                             str(shares[name]),
@@ -176,38 +180,6 @@ def decomposition(rows: Sequence[tuple[str, Mapping[str, int]]]) -> Figure:
     return Figure(
         "decomposition",
         "Which question fails",
-        _document(48 + 32 * len(rows), "Decomposition", parts()),
+        document(48 + 32 * len(rows), "Decomposition", parts()),
         csv_table(("edits", *TONES, "all"), data),
-    )
-
-
-def reliability(name: str, title: str, points: Sequence[tuple[float, float, int]], axis: str) -> Figure:
-    """Share of edits that people call a failure against the judge's probability or score. points: (x, share, n)."""
-    left, top, side = 80.0, 30.0, 300.0
-
-    def parts() -> Iterator[str]:
-        yield f"<rect x='{left}' y='{top}' width='{side}' height='{side}' fill='none' stroke='{LINE}'/>"
-        yield f"<line x1='{left}' y1='{top + side}' x2='{left + side}' y2='{top}' stroke='{LINE}' stroke-dasharray='4 4'/>"
-        most = max((n for _, _, n in points), default=1)
-        for a, b, n in points:
-            yield (
-                f"<circle cx='{left + side * a:.1f}' cy='{top + side * (1 - b):.1f}' r='{3 + 9 * (n / most) ** 0.5:.1f}' "
-                f"fill='{ACCENT}' fill-opacity='.55' stroke='{ACCENT}'/>"
-            )
-        for tick in (0, 0.5, 1):
-            yield _text(
-                left + side * tick, top + side + 20, f"{tick:.0%}", 12, text_anchor="middle", fill=SOFT
-            )
-            yield _text(
-                left - 8, top + side * (1 - tick) + 4, f"{tick:.0%}", 12, text_anchor="end", fill=SOFT
-            )
-        yield _text(left + side / 2, top + side + 42, axis, 12, text_anchor="middle")
-        note = "up: share that people call a failure; area: edits"
-        yield _text(left + side / 2, top + side + 62, note, 11, text_anchor="middle", fill=SOFT)
-
-    return Figure(
-        name,
-        title,
-        _document(top + side + 78, title, parts(), 440),
-        csv_table((axis, "share of people", "edits"), points),
     )

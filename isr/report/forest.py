@@ -100,7 +100,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class _Of:
+class Of:
     """What one run says of one method, or of the control edits."""
 
     run: ReportRun
@@ -133,7 +133,7 @@ def blocks(runs: Sequence[ReportRun]) -> list[Block]:
     """
     shapes = judges(runs)
     number = {j.name: i for i, j in enumerate(shapes)}
-    held = _held(runs)
+    held = held_by_line(runs)
     whole, parted = [], []
     for label, some in held.items():
         control = "control" in some[0].part.estimates
@@ -145,25 +145,25 @@ def blocks(runs: Sequence[ReportRun]) -> list[Block]:
     return [Block(ALL, tuple(whole)), *parted]
 
 
-def _held(runs: Sequence[ReportRun]) -> dict[str, list[_Of]]:
+def held_by_line(runs: Sequence[ReportRun]) -> dict[str, list[Of]]:
     """By the name of each line what runs say of it: methods in their order, then control edits."""
     found = instruments(runs)
     labels = Labels(runs, found)
-    out: dict[str, list[_Of]] = {}
-    last: dict[str, list[_Of]] = {}
+    out: dict[str, list[Of]] = {}
+    last: dict[str, list[Of]] = {}
     for i, run in enumerate(runs):
         one = next(one for one in found if i in one.runs)
         judge = _instrument(run, one)
         for part in run.result.treatments:
             rows = run.of(part.treatment)
-            _put(out, labels.of(i, part.treatment), _Of(run, part, judge, _pixels(rows), rows))
+            _put(out, labels.of(i, part.treatment), Of(run, part, judge, _pixels(rows), rows))
         if run.result.control is not None:
             rows = run.controls
-            _put(last, labels.controls(i), _Of(run, run.result.control, judge, _pixels(rows), rows))
+            _put(last, labels.controls(i), Of(run, run.result.control, judge, _pixels(rows), rows))
     return out | last
 
 
-def _put(held: dict[str, list[_Of]], label: str, of: _Of) -> None:
+def _put(held: dict[str, list[Of]], label: str, of: Of) -> None:
     """Adds what a run says to the line of that name; to one of its own where the edits are others."""
     there = held.setdefault(label, [])
     if there and there[0].edits != of.edits:
@@ -178,7 +178,7 @@ def _pixels(rows: Iterable[Mapping[str, str]]) -> frozenset[tuple[str, str]]:
     )
 
 
-def _marks(of: _Of, kind: Kind, label: str, number: Mapping[str, int]) -> Iterator[Row]:
+def _marks(of: Of, kind: Kind, label: str, number: Mapping[str, int]) -> Iterator[Row]:
     """The mark of the run's own rule, and of a panel those of its members alone."""
     name = "control" if kind == "control" else "isr"
     yield Row(
@@ -186,10 +186,10 @@ def _marks(of: _Of, kind: Kind, label: str, number: Mapping[str, int]) -> Iterat
     )
     members = of.run.judges if len(of.run.judges) > 1 else []
     for judge in members:
-        yield Row(kind=kind, label=label, shown=_rate(of.run, name, of.rows, judge), series=number[judge])
+        yield Row(kind=kind, label=label, shown=rate_of(of.run, name, of.rows, judge), series=number[judge])
 
 
-def _grouped(some: Sequence[_Of], kind: Kind, number: Mapping[str, int]) -> tuple[Line, ...]:
+def _grouped(some: Sequence[Of], kind: Kind, number: Mapping[str, int]) -> tuple[Line, ...]:
     """The parts of a line by each column's values; an estimate that a result holds is taken from there as it is."""
     lines: dict[str, list[Row]] = {}
     for of in some:
@@ -199,7 +199,7 @@ def _grouped(some: Sequence[_Of], kind: Kind, number: Mapping[str, int]) -> tupl
     return tuple(Line(label, tuple(rows)) for label, rows in lines.items())
 
 
-def _groups(of: _Of, kind: Kind) -> Iterator[tuple[str, Shown]]:
+def _groups(of: Of, kind: Kind) -> Iterator[tuple[str, Shown]]:
     run, part, rows = of.run, of.part, of.rows
     columns = list(dict.fromkeys([*GROUPS, *_asked(run.result)]))
     name = "isr" if kind == "group" else "control"
@@ -213,7 +213,7 @@ def _groups(of: _Of, kind: Kind) -> Iterator[tuple[str, Shown]]:
             if value in held:
                 yield label, shown_in(run.result, held[value])[name]
             else:
-                yield label, _rate(run, name, [r for r in rows if r.get(column, "") == value])
+                yield label, rate_of(run, name, [r for r in rows if r.get(column, "") == value])
 
 
 def _asked(result: Result) -> Iterator[str]:
@@ -223,7 +223,7 @@ def _asked(result: Result) -> Iterator[str]:
             yield from group.by
 
 
-def _rate(run: ReportRun, name: str, rows: Sequence[Mapping[str, str]], judge: str = "") -> Shown:
+def rate_of(run: ReportRun, name: str, rows: Sequence[Mapping[str, str]], judge: str = "") -> Shown:
     found = run.rate(rows, judge)
     return shown(name, found, headline(found.n, len(rows)), of=len(rows))
 

@@ -21,6 +21,8 @@ from isr.report import figures, pieces
 from isr.report.assets import Assets, Mode
 from isr.report.comparison import Compared, compared
 from isr.report.corrected import Corrected, corrected
+from isr.report.curve_figures import curve_figures
+from isr.report.curve_figures import told as curves_told
 from isr.report.decompositions import decompositions
 from isr.report.figures import Figure
 from isr.report.forest import Block, blocks, judges
@@ -30,10 +32,11 @@ from isr.report.limits import limits
 from isr.report.names import full_names, row_names
 from isr.report.numbers import numbers
 from isr.report.paper import estimates_csv, latex, methods
-from isr.report.people import People, checked, find_labels, people
+from isr.report.people import People, checked, find_labels, low_kappas, people
 from isr.report.placed import percent as place_in_percent
 from isr.report.placed import placed, placed_pair, shape
 from isr.report.runs import ReportRun, judge_codes, picture_mode, spelt, told_apart, without_images
+from isr.report.transfer import matrices, transfer_csv
 from isr.scoring.bundled import NO_IMAGES, fill
 from isr.scoring.judge_words import details
 from isr.scoring.result import Part
@@ -86,7 +89,9 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
         figures.forest(rows, marked_by, level, " ; ".join(r.result.signature for r in runs)),
         figures.decomposition(bars),
     ]
-    drawn += found.figures if found else ()
+    drawn += [one.figure for one in found.reliable] if found else []
+    crossed, curves = matrices(runs), curve_figures(runs)
+    drawn += curves
     style, script = pieces.style(), pieces.script()
     page: str = _environment().get_template("report.html").render(
         title=options.title or ", ".join(dict.fromkeys(r.name for r in runs)),
@@ -98,6 +103,9 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
         has_bands=any(row.shown.band for b in rows for row in b.rows),
         has_ranges=any(one.is_range for table in tables for one in table.every),
         limits=limits(runs, checked(found)),
+        transfer=crossed,
+        curves=curves,
+        curves_told=curves_told(runs),
         level=level,
         parts=PARTS,
         bars=bars,
@@ -113,7 +121,7 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
         packed=packed(data),
         images=script_json(assets.urls),
         entries=len(data["entries"]),
-        downloads=script_json({f.name: {"svg": f.svg, "csv": f.csv} for f in drawn} | _tables(runs, pairs, confirmed)),
+        downloads=script_json({f.name: {"svg": f.svg, "csv": f.csv} for f in drawn} | _tables(runs, pairs, confirmed) | {"transfer": {"csv": transfer_csv(crossed)}}),
         methods=methods(runs, pairs, confirmed),
         latex=latex(runs, pairs, confirmed),
         comparisons=pairs,
@@ -129,6 +137,7 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
         placed=placed,
         placed_pair=placed_pair,
         shape=shape,
+        paradox=low_kappas,
         cell=_cell,
     )  # fmt: skip
     return page
