@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Literal
 
+from isr.scoring.shown import Shown, shown
 from isr.spreadsheet import Writer
 from isr.stats.independent import wilson
 from isr.text import open_interval, open_range, plain
@@ -32,35 +33,33 @@ class Cell:
     headline: str = "value"
 
     @property
+    def shown(self) -> Shown | None:
+        """Whether the estimate is a point or a range."""
+        name = "uplift" if self.kind == "points" else "isr"
+        return None if self.estimate is None else shown(name, self.estimate, self.headline)
+
+    @property
     def value(self) -> str:
-        e = self.estimate
-        if e is None:
-            return self.text or "-"
-        if self.headline == "bounds" and e.is_open and e.bounds is not None:
-            return " to ".join(map(self._told, e.bounds))
-        return "-" if e.value is None else self._told(e.value)
+        return self.text or "-" if self.shown is None else self.shown.written(self._told)
 
     @property
     def interval(self) -> str:
-        e = self.estimate
-        if e is None or (e.value is None and not e.is_open):
+        one = self.shown
+        if one is None or one.kind == "nothing":
             return ""
-        if self.headline == "bounds" and e.is_open and e.bounds is not None:
-            return f"bounds [{held}]" if (held := open_interval(e, self._bare, ", ")) else "bounds"
-        if e.value is None:
-            return ""
-        if e.low is None or e.high is None:
-            return "no interval"
-        return f"[{self._bare(e.low)}, {self._bare(e.high)}]"
+        held = one.spanned(self._bare, ", ")
+        if one.is_range:
+            return f"bounds [{held}]" if held else "bounds"
+        return f"[{held}]" if held else "no interval"
 
     @property
     def undecided(self) -> str:
         """How far undecided edits leave the value open, with the interval that holds whatever they are."""
-        e = self.estimate
-        if e is None or e.value is None or not e.is_open or self.headline == "bounds":
+        one = self.shown
+        if one is None or one.kind != "point" or one.band is None:
             return ""
-        held = open_interval(e, self._bare, ", ")
-        return open_range(e, self._bare) + (f" [{held}]" if held else "")
+        held = open_interval(one.estimate, self._bare, ", ")
+        return open_range(one.estimate, self._bare) + (f" [{held}]" if held else "")
 
     @property
     def size(self) -> str:

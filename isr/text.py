@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Protocol
 
@@ -29,6 +29,11 @@ def rate(value: float | None) -> str:
 def difference(value: float | None) -> str:
     """A difference of two shares in percentage points with its sign, ``+16.7 pp``; ``-`` where it does not exist."""
     return NOTHING if value is None else f"{points(value)} pp"
+
+
+def hundredths(value: float) -> str:
+    """A share in percent without the unit, ``38.9``."""
+    return f"{100 * value:.1f}"
 
 
 def points(value: float) -> str:
@@ -142,6 +147,11 @@ def counted(count: int, word: str) -> str:
 def value_in_words(column: str, value: str) -> str:
     """A cell of a column as it is printed: no purifier is ``none``, any other empty cell ``(empty)``."""
     return value or ("none" if column == "purifier" else "(empty)")
+
+
+def group_in_words(by: Mapping[str, str]) -> str:
+    """``editor painter, purifier none``: what the edits of a group have in common."""
+    return plain(", ".join(f"{column} {value_in_words(column, value)}" for column, value in by.items()))
 
 
 def note_in_words(note: str) -> str:

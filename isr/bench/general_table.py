@@ -54,8 +54,8 @@ def _general_line(row: Row, metrics: Mapping[str, Shown]) -> Line:
         "images": Cell(text=str(rate.clusters)),
     }
     if not (row.is_control or worst):
-        cells["uplift"] = Cell(row.estimates["uplift"], "points")
-        cells["isr_conditional"] = Cell(row.estimates["isr_conditional"], "rate")
+        cells["uplift"] = Cell(row.estimates["uplift"], "points", headline=row.headline)
+        cells["isr_conditional"] = Cell(row.estimates["isr_conditional"], "rate", headline=row.headline)
         cells |= {m: metric_of(row, m, one.title) for m, one in metrics.items()}
     name = "no protection" if row.is_control else row.label
     return Line(name, cells, section_of(row.editor, row.judge), {}, row.signature)

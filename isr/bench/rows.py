@@ -17,7 +17,6 @@ import numpy as np
 from isr.errors import InputError, Problem
 from isr.report.runs import ReportRun, read_report_run
 from isr.scoring.estimates import (
-    UNDECIDED_SHARE,
     Frame,
     Settings,
     control_estimate,
@@ -27,6 +26,7 @@ from isr.scoring.judge_words import named, panel_words
 from isr.scoring.means import mean_estimate
 from isr.scoring.metrics_csv import EARLIER, Shown, read_shown
 from isr.scoring.outcomes import Outcomes
+from isr.scoring.shown import headline
 from isr.scoring.surrogates import Sight, sight
 from isr.types import Arm, Edit, Estimate, Floats, ImageRef, Treatment, Unit
 
@@ -82,7 +82,7 @@ class Row:
     @property
     def headline(self) -> str:
         """``value``, or ``bounds`` where too many edits are undecided for a value to speak for all."""
-        return "bounds" if self.edits - self.decided > UNDECIDED_SHARE * self.edits else "value"
+        return headline(self.decided, self.edits)
 
 
 def read(folders: Sequence[Path], level: float | None = None) -> list[Row]:

@@ -19,6 +19,7 @@ OF_LABELS = ("words", "columns", "prefixes", "key")
 if TYPE_CHECKING:
     from isr.scoring.comparison import Choice, Comparison, Confirmed
     from isr.stats.paired import PairedComparison
+    from isr.stats.rows import Interval
 
 
 @grouped(
@@ -187,7 +188,7 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
     for one in found.family:
         pair = _confirmed(found, one, {})
         yield f"{one.first} - {one.second}"
-        yield _row(one, text.difference_interval(one.simultaneous), one.p_holm)
+        yield _row(one, text.difference_interval(one.simultaneous), one.p_holm, level)
         told = [] if one.open is None else [text.left_open(one.open, level)]
         told += [*one.notes, f"p: {one.p_method}", *_margin(found, one, pair), *_people(one, pair, level)]
         printed |= {note.removeprefix("WARNING: ") for note in told}
@@ -215,7 +216,7 @@ def _lines(found: Comparison, level: float) -> Iterator[str]:
             one, pair = part.comparison, _confirmed(found, part.comparison, part.by)
             group = ", ".join(f"{k} {text.value_in_words(k, v)}" for k, v in part.by.items())
             yield f"{group}: {one.first} - {one.second}"
-            yield _row(one, "", part.p_bh)
+            yield _row(one, "", part.p_bh, level)
             if one.open is not None:
                 yield f"    {text.left_open(one.open, level)}"
             yield from (f"    {note}" for note in _in_group(one, pair))
@@ -279,10 +280,27 @@ def _margin(found: Comparison, one: PairedComparison, pair: Confirmed | None) ->
         yield f"margin of {100 * size:g} pp: no claim: {'; '.join(one.difference.notes) or 'there is no interval'}"
 
 
-def _row(one: PairedComparison, joint: str, adjusted: float | None) -> str:
-    d = one.difference
-    numbers = f"{d.n:>7}{d.clusters:>9}{text.p_value(one.p_value):>8}{text.p_value(adjusted):>8}"
-    return f"  {text.difference(d.value):>10}  {text.difference_interval(d):>20}  {joint:>20}{numbers}"
+def _row(one: PairedComparison, joint: str, adjusted: float | None, level: float) -> str:
+    from isr.scoring.shown import shown_pair
+
+    shown = shown_pair(one, level)
+    numbers = f"{shown.size:>7}{one.difference.clusters:>9}{text.p_value(one.p_value):>8}{text.p_value(adjusted):>8}"
+    if shown.is_range:  # what holds over the family is of the decided pairs alone
+        ends = f"{shown.written(text.points)} pp"
+        return f"  {ends:>20}  {shown.spanned(text.points) or 'no interval':>20}  {'':>10}{numbers}"
+    value, span = text.difference(one.difference.value), text.difference_interval(one.difference)
+    return f"  {value:>10}  {span:>20}  {joint:>20}{numbers}"
+
+
+def _chosen(c: Choice, name: str, found: Interval | None) -> str:
+    """A rate of the table for choosing: its bounds where too many of its edits are undecided."""
+    from isr.scoring.shown import headline
+
+    left = c.open.get(name)
+    if found is None or left is None or headline(found.n, left.of) == "value":
+        return text.rate_with_interval(found, none="none")
+    held = "no interval" if left.identified is None else "-".join(map(text.rate, left.identified))
+    return f"{'-'.join(map(text.rate, left.bounds))} [{held}]"
 
 
 def _choice_lines(choices: tuple[Choice, ...], level: float, *, corrected: bool) -> Iterator[str]:
@@ -292,8 +310,9 @@ def _choice_lines(choices: tuple[Choice, ...], level: float, *, corrected: bool)
     people = f"{'people (corrected)':>24}" if corrected else ""
     yield f"  {'':{width}}{heads}{people}{'n':>7}{'undecided':>11}{'PSNR dB':>9}{'L-inf':>8}  cost per image"
     for c in choices:
-        shown = (c.isr, c.worst, c.transfer, *((c.corrected,) if corrected else ()))
-        cells = "".join(f"{text.rate_with_interval(i, none='none'):>24}" for i in shown)
+        rates = (("isr", c.isr), ("worst", c.worst), ("transfer", c.transfer))
+        cells = "".join(f"{_chosen(c, name, i):>24}" for name, i in rates)
+        cells += f"{text.rate_with_interval(c.corrected, none='none'):>24}" if corrected else ""
         psnr = "-" if c.psnr is None else f"{c.psnr:.1f}"
         linf = "-" if c.linf is None else f"{c.linf:.4f}"
         costs = (

@@ -15,6 +15,7 @@ from isr.report.names import pair_names
 from isr.report.runs import ReportRun, spelt
 from isr.scoring.comparison import Comparison, Confirmed
 from isr.scoring.finished import SHARED, contenders, require_fixed
+from isr.scoring.shown import Shown, headline, shown_pair
 from isr.signature import Signature
 from isr.stats.paired import PairedComparison
 from isr.stats.rows import Prompts
@@ -72,6 +73,10 @@ class Compared:
         """The axis's number at a share of its reach, from -1 to 1, in percentage points."""
         return f"{100 * share * self.reach:+g}" if share else "0"
 
+    def shown(self, row: PairRow) -> Shown:
+        """A pair's difference as it may be shown."""
+        return shown_pair(row.found, self.level)
+
     @property
     def confirmed(self) -> bool:
         """Whether a difference is corrected by people's labels."""
@@ -113,6 +118,11 @@ class Compared:
 def drawn_ends(row: PairRow) -> Iterator[float | None]:
     """The difference and the ends of its intervals."""
     yield from (row.found.difference.value, row.found.difference.low, row.found.difference.high)
+    if (
+        row.found.open is not None
+        and headline(row.found.difference.n, row.found.difference.n + row.found.undecided) == "bounds"
+    ):
+        yield from (*row.found.open.bounds, *(row.found.open.identified or ()))
     yield from (row.found.simultaneous.low, row.found.simultaneous.high)
     if row.people is not None and row.people.corrected is not None:
         yield from (row.people.corrected.value, row.people.corrected.low, row.people.corrected.high)

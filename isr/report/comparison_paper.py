@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from isr import text
 from isr.report.comparison import Compared, PairRow
 from isr.scoring.comparison import Confirmed
+from isr.scoring.shown import Shown
+from isr.scoring.shown import shown as shown_estimate
 from isr.signature import Signature
 from isr.tables import tex, tex_cell, tex_points
 from isr.text import counted
@@ -36,20 +39,20 @@ def latex_pairs(found: Compared) -> str:
         if row.place != place:
             place = row.place
             lines.append(rf"\multicolumn{{{len(head)}}}{{l}}{{\textit{{{tex(place)}}}}} \\")
-        lines.append(" & ".join(_cells(row, joint=found.several)) + r" \\")
+        lines.append(" & ".join(_cells(found, row)) + r" \\")
         if row.people is not None and row.people.corrected is not None:
             lines.append(" & ".join(_people_cells(row.people, joint=found.several)) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     return "\n".join([*lines, _note(found)]) + "\n"
 
 
-def _cells(row: PairRow, *, joint: bool) -> Iterator[str]:
-    d, every = row.found.difference, row.found.simultaneous
+def _cells(found: Compared, row: PairRow) -> Iterator[str]:
+    every, one = row.found.simultaneous, found.shown(row)
     yield f"{tex_cell(row.first)} $-$ {tex(row.second)}"
-    yield tex_points(d.value, d.low, d.high)
-    if joint:
-        yield tex_points(None, every.low, every.high)
-    yield from (str(d.n), str(d.clusters))
+    yield tex_shown(one)
+    if found.several:
+        yield "--" if one.is_range else tex_points(None, every.low, every.high)
+    yield from (one.size, str(one.estimate.clusters))
     yield from ("--" if n is None else str(n) for n in (row.wins, row.losses))
     yield from (text.p_value(p).replace("<", "$<$") for p in (row.found.p_value, row.found.p_holm))
 
@@ -80,32 +83,36 @@ def tex_note(said: str) -> str:
     return rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize {tex(said)}}}"
 
 
-Tested = tuple[Estimate, PairRow, str, tuple[object, ...]]
-"""An estimate of the CSV, its pair, its name, and the cells p, p_holm, wins, losses."""
+Tested = tuple[Shown, PairRow, tuple[object, ...]]
+"""An estimate of the CSV, its pair, and the cells p, p_holm, wins, losses."""
+
+
+def tex_shown(one: Shown) -> str:
+    """A difference in percentage points: the value with its interval, or the bounds with the interval of the set."""
+    if not one.is_range:
+        return tex_points(one.point, one.estimate.low, one.estimate.high)
+    held = one.spanned(_tex_one, ", ")
+    return f"between {one.written(_tex_one, ' and ')}" + (f" [{held}]" if held else "")
+
+
+def _tex_one(value: float) -> str:
+    return f"${text.points(value)}$"
 
 
 def pair_rows(found: Compared) -> Iterator[Tested]:
     """Each pair as an estimate for the CSV, and as people would see it where labels correct it."""
     for row in found.rows:
         one = row.found
-        made = Estimate(
-            value=one.difference.value,
-            low=one.difference.low,
-            high=one.difference.high,
-            level=found.level,
-            method=f"{one.difference.method}; p: {one.p_method}",
-            n=one.difference.n,
-            clusters=one.difference.clusters,
-            bounds=None if one.open is None else one.open.bounds,
-            identified=None if one.open is None else one.open.identified,
-            notes=tuple(dict.fromkeys([*one.difference.notes, *one.notes])),
-        )
-        yield made, row, "difference", (one.p_value, one.p_holm, row.wins, row.losses)
+        shown = found.shown(row)
+        made = replace(shown.estimate, method=f"{one.difference.method}; p: {one.p_method}")
+        yield replace(shown, estimate=made), row, (one.p_value, one.p_holm, row.wins, row.losses)
         people = row.people
         if people is not None and people.corrected is not None:
             yield (
-                _estimate(people, found.level), row, "difference_corrected", (people.p_value, people.p_holm, None, None),
-            )  # fmt: skip
+                shown_estimate("difference_corrected", _estimate(people, found.level)),
+                row,
+                (people.p_value, people.p_holm, None, None),
+            )
 
 
 def _estimate(people: Confirmed, level: float) -> Estimate:
@@ -135,21 +142,31 @@ def sentences(found: Compared) -> str:
     return (
         f"Methods were compared{where} on the same units (image, prompt, editor, seed, purifier), first minus second, {prompts}, with "
         f"{found.level:.0%} intervals ({kinds}) and p-values by {test}, adjusted by Holm's method over a family of "
-        f"{found.family}: {'; '.join(map(_pair, found.rows))}. {basis}"
+        f"{found.family}: {'; '.join(_pair(found, row) for row in found.rows)}. {basis}"
     )
 
 
-def _pair(row: PairRow) -> str:
-    d = row.found.difference
+def _pair(found: Compared, row: PairRow) -> str:
+    one = found.shown(row)
+    d = one.estimate
     name = f"{row.place}: {row.first} minus {row.second}" if row.place else f"{row.first} minus {row.second}"
-    if d.value is None:
-        return f"{name}: no difference ({'; '.join(d.notes)})"
+    if one.kind == "nothing":
+        return f"{name}: no difference ({one.reason})"
     won = "" if row.wins is None else f", {row.wins} won and {row.losses} lost"
     undecided = f", {row.found.undecided} undecided" if row.found.undecided else ""
     return (
-        f"{name}: {text.difference(d.value)} ({text.difference_interval(d)}; p = {text.p_value(row.found.p_value)}, Holm "
+        f"{name}: {_told(one, found.level)}; p = {text.p_value(row.found.p_value)}, Holm "
         f"{text.p_value(row.found.p_holm)}; n = {d.n} units of {counted(d.clusters, 'image')}{won}{undecided}){_people(row.people)}"
     )
+
+
+def _told(one: Shown, level: float) -> str:
+    """The difference and the beginning of its parenthesis; of a range the interval that holds whatever the undecided are."""
+    if one.is_range:
+        span = one.spanned(text.points)
+        held = f"{level:.0%} interval {span} pp whatever the undecided are" if span else "no interval"
+        return f"between {one.written(text.points, ' and ')} pp ({held}"
+    return f"{one.value} ({text.difference_interval(one.estimate)}"
 
 
 def _people(people: Confirmed | None) -> str:

@@ -19,7 +19,9 @@ from isr.people.pair_labels import LabelChoices, PairDesign
 from isr.report.names import pair_names
 from isr.report.people import find_labels, labels_of
 from isr.report.runs import ReportRun, spelt
-from isr.types import Treatment
+from isr.scoring.shown import Shown, shown, shown_in
+from isr.stats.rows import Interval
+from isr.types import Estimate, Treatment
 
 PLAN = "plan.json"
 """Beside ``labels.csv``, as ``isr label`` writes it: it says how the labelled edits were chosen."""
@@ -55,6 +57,8 @@ class CorrectedRate:
     treatment: Treatment
     found: Correction | None = None
     refused: str = ""
+    judged: Shown | None = None  # by the judge, and to people: each as it may be shown
+    people: Shown | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +142,25 @@ def _rate(
     if found is None or found.corrected is None:
         return _refused(made, found.refused if found else "no label is of its outcome"), report.warnings
     told = tuple(f"{name}: {w}" for w in report.warnings if not w.startswith(("semantic:", "perceptual:")))
-    return CorrectedRate(run=run.name, name=name, treatment=treatment, found=found), told
+    part = next(p for p in run.result.treatments if spelt(p.treatment) == spelt(treatment))
+    judged = shown_in(run.result, part)["isr"]
+    people = shown(
+        "isr_corrected",
+        _estimate(found, found.corrected, run.level, given.design),
+        part.headline,
+        of=judged.of,
+    )
+    return CorrectedRate(
+        run=run.name, name=name, treatment=treatment, found=found, judged=judged, people=people
+    ), told
+
+
+def _estimate(found: Correction, c: Interval, level: float, design: str) -> Estimate:
+    """The rate to people with its bounds: on how many labels of which design it rests stands in its method."""
+    return Estimate(
+        value=c.value, low=c.low, high=c.high, level=level, method=f"{c.method}; {found.labels} labels, design {design}",
+        n=c.n, clusters=c.clusters, bounds=found.bounds, identified=found.identified, notes=c.notes,
+    )  # fmt: skip
 
 
 def _refused(made: CorrectedRate, why: str) -> CorrectedRate:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from isr.report.forest import Block, Row
+from isr.report.forest import Block, Judge, Row
+from isr.report.placed import shape
 from isr.tables import csv_table
 
 INK, SOFT, LINE, ACCENT = "#1b1b1a", "#6b6a66", "#d9d7d0", "#1f5f8b"
@@ -18,7 +19,7 @@ TONES = {
     "undecided": "#b9892f",
 }
 FONT = "font-family='system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif'"
-WIDTH = 860
+WIDTH = 940
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,14 @@ class Figure:
     csv: str
 
 
-def _text(x: float, y: float, text: str, size: int = 13, **kw: str) -> str:
+def words(x: float, y: float, text: str, size: int = 13, **kw: str) -> str:
+    """A text whose left end (or what ``text_anchor`` says) is at a place; its other attributes with underscores."""
     attributes = "".join(f" {k.replace('_', '-')}='{v}'" for k, v in kw.items())
     return f"<text x='{x:.1f}' y='{y:.1f}' font-size='{size}'{attributes}>{escape(text)}</text>"
 
 
-def _document(height: float, title: str, parts: Iterable[str], width: int = WIDTH) -> str:
+def document(height: float, title: str, parts: Iterable[str], width: int = WIDTH) -> str:
+    """The parts as an SVG file of that size in pixels."""
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height:.0f}' width='{width}' "
         f"height='{height:.0f}' role='img' {FONT} fill='{INK}'><title>{escape(title)}</title>"
@@ -44,93 +47,101 @@ def _document(height: float, title: str, parts: Iterable[str], width: int = WIDT
     )
 
 
-def _cut(text: str, most: int) -> str:
+def cut(text: str, most: int) -> str:
+    """A text of at most so many letters."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def forest(blocks: Sequence[Block], level: float, signature: str) -> Figure:
-    """The forest plot of all rows: the line is the interval, the pale band the bounds with undecided edits, the dotted line the
-    interval that holds whatever they are."""
-    left, right = 270.0, 590.0
+def forest(blocks: Sequence[Block], judges: Sequence[Judge], level: float, signature: str) -> Figure:
+    """The forest plot: the line is the interval, the pale band the bounds with undecided edits, the dotted line the interval
+    that holds whatever they are; a hollow band stands where there are too many of them for a value."""
+    left, right = 250.0, 560.0
 
     def x(value: float) -> float:
         return left + value * (right - left)
 
     def parts() -> Iterator[str]:
         y = 40.0
+        for number, judge in enumerate(judges if len(judges) > 1 else ()):
+            yield mark(number, 22, y - 4, 4.5)
+            yield words(36, y, cut(f"judge {judge.said}", 120), 12, fill=SOFT)
+            y += 20
+        y += 12 if len(judges) > 1 else 0
         for block in blocks:
-            yield _text(0 + 16, y, _cut(block.title, 90), 13, font_weight="600")
-            y += 24
-            for row in block.rows:
-                yield from _forest_row(row, x, y)
-                y += 26
-            y += 14
-        for tick in (0, 0.25, 0.5, 0.75, 1):
-            yield f"<line x1='{x(tick):.1f}' x2='{x(tick):.1f}' y1='48' y2='{y - 8:.1f}' stroke='{LINE}' stroke-width='1' opacity='.7'/>"
-            yield _text(x(tick), y + 8, f"{tick:.0%}", 12, text_anchor="middle", fill=SOFT)
-        yield _text(16, y + 40, _cut(f"{level:.0%} intervals. {signature}", 150), 9, fill=SOFT)
+            if len(blocks) > 1:
+                yield words(16, y, cut(block.title, 90), 13, font_weight="600")
+                y += 24
+            top = y - 16
+            for line in block.lines:
+                yield words(
+                    16 + 14 * line.depth, y, cut(line.label, 32), 13, fill=SOFT if line.depth else INK
+                )
+                for row in line.rows:
+                    yield from _forest_row(row, x, y, several=len(judges) > 1)
+                    y += 26
+            for tick in (0, 0.25, 0.5, 0.75, 1):
+                yield f"<line x1='{x(tick):.1f}' x2='{x(tick):.1f}' y1='{top:.1f}' y2='{y - 12:.1f}' stroke='{LINE}' stroke-width='1' opacity='.7'/>"
+                yield words(x(tick), y + 4, f"{tick:.0%}", 12, text_anchor="middle", fill=SOFT)
+            y += 40
+        yield words(16, y, cut(f"{level:.0%} intervals. {signature}", 150), 9, fill=SOFT)
 
-    height = 40 + sum(38 + 26 * len(b.rows) for b in blocks) + 56
+    drawn = list(parts())
+    tall = 40 + (20 * len(judges) + 12 if len(judges) > 1 else 0)
+    tall += sum(40 + 24 * (len(blocks) > 1) + 26 * len(b.rows) for b in blocks) + 16
     header = (
-        "block",
-        "row",
-        "kind",
-        "value",
-        "low",
-        "high",
-        "level",
-        "bound_low",
-        "bound_high",
-        "identified_low",
-        "identified_high",
-        "n",
-        "images",
-    )
+        "block", "row", "kind", "value", "low", "high", "level", "bound_low", "bound_high", "identified_low", "identified_high", "n",
+        "images", "shown", "edits", "judge",
+    )  # fmt: skip
     data = [
         (
-            b.title,
-            r.label,
-            r.kind,
-            r.value,
-            r.low,
-            r.high,
-            level,
-            *(r.bounds or (None, None)),
-            *(r.identified or (None, None)),
-            r.n,
-            r.clusters,
+            b.title, r.label, r.kind, r.value, r.low, r.high, level, *(r.bounds or (None, None)), *(r.identified or (None, None)),
+            r.n, r.clusters, r.shown.kind, r.shown.of, judges[r.series].said,
         )
         for b in blocks
         for r in b.rows
-    ]
-    return Figure(
-        "forest",
-        "Immunization Success Rate with intervals",
-        _document(height, "Forest plot", parts()),
-        csv_table(header, data),
-    )
+    ]  # fmt: skip
+    title = "Immunization Success Rate with intervals"
+    return Figure("forest", title, document(tall, "Forest plot", drawn), csv_table(header, data))
 
 
-def _forest_row(row: Row, x: object, y: float) -> Iterator[str]:
-    at = x if callable(x) else float
-    yield _text(16 + 14 * row.depth, y, _cut(row.label, 34), 13, fill=SOFT if row.depth else INK)
-    if row.bounds is not None and row.bounds[1] > row.bounds[0]:
-        a, b = at(row.bounds[0]), at(row.bounds[1])
-        yield f"<rect x='{a:.1f}' y='{y - 10:.1f}' width='{b - a:.1f}' height='12' fill='{ACCENT}' opacity='.14'/>"
-    if row.is_open and row.identified is not None:
-        a, b = map(at, row.identified)
-        yield f"<line x1='{a:.1f}' x2='{b:.1f}' y1='{y - 4:.1f}' y2='{y - 4:.1f}' stroke='{ACCENT}' stroke-width='1.5' stroke-dasharray='2 3'/>"
-    if row.low is not None and row.high is not None and not row.is_range:
-        yield f"<line x1='{at(row.low):.1f}' x2='{at(row.high):.1f}' y1='{y - 4:.1f}' y2='{y - 4:.1f}' stroke='{ACCENT}' stroke-width='{2 if row.depth == 0 else 1.5}'/>"
-    if row.value is not None and not row.is_range:
-        hollow = row.kind.startswith("control")
-        yield (
-            f"<circle cx='{at(row.value):.1f}' cy='{y - 4:.1f}' r='{5 if row.depth == 0 else 3.5}' "
-            f"fill='{'#fff' if hollow else ACCENT}' stroke='{ACCENT}' stroke-width='2'/>"
+def mark(series: int, x: float, y: float, r: float, *, hollow: bool = False, tone: str = ACCENT) -> str:
+    """A mark of a series at a place; each has a shape of its own."""
+    fill = f"fill='{'#fff' if hollow else tone}' stroke='{tone}' stroke-width='2'"
+    path = shape(series)
+    if path == "circle":
+        return f"<circle cx='{x:.1f}' cy='{y:.1f}' r='{r}' {fill}/>"
+    return f"<path d='{path}' transform='translate({x:.1f} {y:.1f}) scale({0.9 * r:.2f})' vector-effect='non-scaling-stroke' {fill}/>"
+
+
+def _forest_row(row: Row, x: Callable[[float], float], y: float, *, several: bool) -> Iterator[str]:
+    one = row.shown
+    if one.band is not None:
+        a, b = map(x, one.band)
+        look = (
+            f"fill='none' stroke='{ACCENT}' stroke-width='1.5'"
+            if one.is_range
+            else f"fill='{ACCENT}' opacity='.14'"
         )
-    yield _text(664, y, row.rate, 13, text_anchor="end", font_weight="600" if row.depth == 0 else "400")
-    yield _text(676, y, _cut(row.said.partition(";")[0], 22), 12, fill=SOFT)
-    yield _text(844, y, f"n {row.n}", 12, text_anchor="end", fill=SOFT)
+        yield f"<rect x='{a:.1f}' y='{y - 10:.1f}' width='{b - a:.1f}' height='12' {look}/>"
+    if one.held is not None:
+        a, b = map(x, one.held)
+        yield f"<line x1='{a:.1f}' x2='{b:.1f}' y1='{y - 4:.1f}' y2='{y - 4:.1f}' stroke='{ACCENT}' stroke-width='1.5' stroke-dasharray='2 3'/>"
+    if one.kind == "point" and one.interval is not None:
+        a, b = map(x, one.interval)
+        yield f"<line x1='{a:.1f}' x2='{b:.1f}' y1='{y - 4:.1f}' y2='{y - 4:.1f}' stroke='{ACCENT}' stroke-width='{2 if row.depth == 0 else 1.5}'/>"
+    if one.point is not None:
+        yield mark(
+            row.series,
+            x(one.point),
+            y - 4,
+            5 if row.depth == 0 else 3.5,
+            hollow=row.kind.startswith("control"),
+        )
+    if several:
+        yield mark(row.series, 582, y - 4, 3.5)
+    yield words(690, y, one.value, 13, text_anchor="end", font_weight="600" if row.depth == 0 else "400")
+    yield words(702, y, one.span or cut(one.reason, 24), 12, fill=SOFT)
+    yield words(924, y, f"n {one.size}", 12, text_anchor="end", fill=SOFT)
 
 
 def decomposition(rows: Sequence[tuple[str, Mapping[str, int]]]) -> Figure:
@@ -141,12 +152,12 @@ def decomposition(rows: Sequence[tuple[str, Mapping[str, int]]]) -> Figure:
         at = 16.0
         for name, tone in TONES.items():
             yield f"<rect x='{at}' y='{y - 10}' width='11' height='11' fill='{tone}'/>"
-            yield _text(at + 17, y, name, 12)
+            yield words(at + 17, y, name, 12)
             at += 40 + 7.2 * len(name)
         y += 34
         for label, shares in rows:
             total = sum(shares.values()) or 1
-            yield _text(16, y, _cut(label, 34))
+            yield words(16, y, cut(label, 34))
             at = 270.0
             for name, tone in TONES.items():
                 wide = 570.0 * shares.get(name, 0) / total
@@ -154,7 +165,7 @@ def decomposition(rows: Sequence[tuple[str, Mapping[str, int]]]) -> Figure:
                     yield f"<rect x='{at:.1f}' y='{y - 14:.1f}' width='{wide:.1f}' height='20' fill='{tone}'/>"
                     if wide > 34:
                         dark = name in ("neither", "perceptual only", "undecided")
-                        yield _text(
+                        yield words(
                             at + wide / 2,
                             y,
                             str(shares[name]),
@@ -169,38 +180,6 @@ def decomposition(rows: Sequence[tuple[str, Mapping[str, int]]]) -> Figure:
     return Figure(
         "decomposition",
         "Which question fails",
-        _document(48 + 32 * len(rows), "Decomposition", parts()),
+        document(48 + 32 * len(rows), "Decomposition", parts()),
         csv_table(("edits", *TONES, "all"), data),
-    )
-
-
-def reliability(name: str, title: str, points: Sequence[tuple[float, float, int]], axis: str) -> Figure:
-    """Share of edits that people call a failure against the judge's probability or score. points: (x, share, n)."""
-    left, top, side = 80.0, 30.0, 300.0
-
-    def parts() -> Iterator[str]:
-        yield f"<rect x='{left}' y='{top}' width='{side}' height='{side}' fill='none' stroke='{LINE}'/>"
-        yield f"<line x1='{left}' y1='{top + side}' x2='{left + side}' y2='{top}' stroke='{LINE}' stroke-dasharray='4 4'/>"
-        most = max((n for _, _, n in points), default=1)
-        for a, b, n in points:
-            yield (
-                f"<circle cx='{left + side * a:.1f}' cy='{top + side * (1 - b):.1f}' r='{3 + 9 * (n / most) ** 0.5:.1f}' "
-                f"fill='{ACCENT}' fill-opacity='.55' stroke='{ACCENT}'/>"
-            )
-        for tick in (0, 0.5, 1):
-            yield _text(
-                left + side * tick, top + side + 20, f"{tick:.0%}", 12, text_anchor="middle", fill=SOFT
-            )
-            yield _text(
-                left - 8, top + side * (1 - tick) + 4, f"{tick:.0%}", 12, text_anchor="end", fill=SOFT
-            )
-        yield _text(left + side / 2, top + side + 42, axis, 12, text_anchor="middle")
-        note = "up: share that people call a failure; area: edits"
-        yield _text(left + side / 2, top + side + 62, note, 11, text_anchor="middle", fill=SOFT)
-
-    return Figure(
-        name,
-        title,
-        _document(top + side + 78, title, parts(), 440),
-        csv_table((axis, "share of people", "edits"), points),
     )

@@ -21,19 +21,25 @@ from isr.report import figures, pieces
 from isr.report.assets import Assets, Mode
 from isr.report.comparison import Compared, compared
 from isr.report.corrected import Corrected, corrected
+from isr.report.curve_figures import curve_figures
+from isr.report.curve_figures import told as curves_told
 from isr.report.decompositions import decompositions
 from isr.report.figures import Figure
-from isr.report.forest import Block, blocks, percent
+from isr.report.forest import Block, blocks, judges
 from isr.report.gallery import gallery, packed, script_json
+from isr.report.lede import judged, lede
+from isr.report.limits import limits
 from isr.report.names import full_names, row_names
+from isr.report.numbers import numbers
 from isr.report.paper import estimates_csv, latex, methods
-from isr.report.people import People, find_labels, people
+from isr.report.people import People, checked, find_labels, low_kappas, people
+from isr.report.placed import percent as place_in_percent
+from isr.report.placed import placed, placed_pair, shape
 from isr.report.runs import ReportRun, judge_codes, needs_embedding, spelt, told_apart, without_images
+from isr.report.transfer import matrices, transfer_csv
 from isr.scoring.bundled import NO_IMAGES, fill
 from isr.scoring.judge_words import details
 from isr.scoring.result import Part
-from isr.scoring.text import ROWS
-from isr.types import Estimate
 
 PARTS = tuple(figures.TONES)
 
@@ -84,7 +90,7 @@ def _rendered(runs: Sequence[ReportRun], folder: Path, options: Options) -> tupl
         fill(run.root)
     bare = [f"{name}: {NO_IMAGES}" for name in without_images(runs)]
     data = gallery(runs, assets, found.labels if found else None)
-    rows = blocks(runs)
+    rows, marked_by, tables = blocks(runs), judges(runs), numbers(runs)
     confirmed = options.people or corrected(runs, options.labels)
     pairs = options.comparisons
     if pairs is None:
@@ -92,20 +98,30 @@ def _rendered(runs: Sequence[ReportRun], folder: Path, options: Options) -> tupl
     level = runs[0].level
     bars = list(decompositions(runs))
     drawn = [
-        figures.forest(rows, level, " ; ".join(r.result.signature for r in runs)),
+        figures.forest(rows, marked_by, level, " ; ".join(r.result.signature for r in runs)),
         figures.decomposition(bars),
     ]
-    drawn += found.figures if found else ()
+    drawn += [one.figure for one in found.reliable] if found else []
+    crossed, curves = matrices(runs), curve_figures(runs)
+    drawn += curves
     style, script = pieces.style(), pieces.script()
     page: str = _environment().get_template("report.html").render(
         title=options.title or ", ".join(dict.fromkeys(r.name for r in runs)),
         runs=runs,
         blocks=rows,
-        hero=[(b, row) for b in rows for row in b.rows if row.depth == 0],
+        lede=lede(rows[0], marked_by),
+        judged=judged(runs),
+        marked_by=marked_by,
+        has_bands=any(row.shown.band for b in rows for row in b.rows),
+        has_ranges=any(one.is_range for table in tables for one in table.every),
+        limits=limits(runs, checked(found)),
+        transfer=crossed,
+        curves=curves,
+        curves_told=curves_told(runs),
         level=level,
         parts=PARTS,
         bars=bars,
-        estimates=list(_estimates(runs)),
+        numbers=tables,
         undecided=list(_undecided(runs)),
         reliability=[(run, entry) for run in runs for entry in run.result.reliability],
         people=found,
@@ -118,7 +134,7 @@ def _rendered(runs: Sequence[ReportRun], folder: Path, options: Options) -> tupl
         images=script_json({"urls": assets.made.urls, "shown": assets.made.shown}),
         pictures=assets.made,
         entries=len(data["entries"]),
-        downloads=script_json({f.name: {"svg": f.svg, "csv": f.csv} for f in drawn} | _tables(runs, pairs, confirmed)),
+        downloads=script_json({f.name: {"svg": f.svg, "csv": f.csv} for f in drawn} | _tables(runs, pairs, confirmed) | {"transfer": {"csv": transfer_csv(crossed)}}),
         methods=methods(runs, pairs, confirmed),
         latex=latex(runs, pairs, confirmed),
         comparisons=pairs,
@@ -131,6 +147,10 @@ def _rendered(runs: Sequence[ReportRun], folder: Path, options: Options) -> tupl
         policy=policy(style, script),
         bare=["This page lies in a bundle without images; isr report BUNDLE --data EDIT_DIR shows them"] if options.links == {} else bare,
         span=_span,
+        placed=placed,
+        placed_pair=placed_pair,
+        shape=shape,
+        paradox=low_kappas,
         cell=_cell,
     )  # fmt: skip
     return page, assets.made.said
@@ -166,9 +186,9 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["percent"] = percent
+    made.filters["percent"] = text.rate
     made.filters["own"] = Markup  # text of this package, not of the data
-    made.filters["at"] = lambda value: f"{100 * min(max(value, 0.0), 1.0):.2f}%"
+    made.filters["at"] = place_in_percent
     made.filters["p"] = text.p_value
     made.filters["rate_span"] = text.rate_interval
     made.filters["points"] = text.difference
@@ -181,11 +201,7 @@ def _span(e: Any, uplift: bool = False) -> str:
     """An interval in words."""
     if e is None or e.low is None or e.high is None:
         return "no interval"
-    return (
-        f"{100 * e.low:+.1f} to {100 * e.high:+.1f} pp"
-        if uplift
-        else f"{percent(e.low)} to {percent(e.high)}"
-    )
+    return f"{100 * e.low:+.1f} to {100 * e.high:+.1f} pp" if uplift else text.rate_interval(e)
 
 
 def _cell(i: Any) -> str:
@@ -193,48 +209,6 @@ def _cell(i: Any) -> str:
     if i is None or i.value is None:
         return "–"
     return f"{i.value:.2f}" + ("" if i.low is None or i.high is None else f" ({i.low:.2f} to {i.high:.2f})")
-
-
-@dataclass(frozen=True)
-class Line:
-    """One estimate of the table of numbers."""
-
-    name: str
-    label: str
-    estimate: Estimate
-
-    @property
-    def value(self) -> str:
-        e = self.estimate
-        if e.value is None:
-            return "–"
-        return f"{100 * e.value:+.1f} pp" if self.name == "uplift" else percent(e.value)
-
-    @property
-    def bounds(self) -> str:
-        b = self.estimate.bounds
-        if b is None:
-            return ""
-        one = text.points if self.name == "uplift" else percent
-        held = text.open_interval(self.estimate, one)
-        return (
-            " to ".join(map(one, b))
-            + (" pp" if self.name == "uplift" else "")
-            + (f" ({held})" if held else "")
-        )
-
-
-def _estimates(runs: Sequence[ReportRun]) -> Iterator[tuple[str, list[Line]]]:
-    for run, names in zip(runs, row_names(runs), strict=True):
-        prefix = f"{run.name}: " if len(runs) > 1 else ""
-        parts: list[tuple[str, Part]] = [(names[spelt(t.treatment)], t) for t in run.result.treatments]
-        if run.result.control is not None:
-            parts.append(("control edits (made without protection)", run.result.control))
-        for title, part in parts:
-            yield (
-                prefix + title,
-                [Line(n, label.strip(), part.estimates[n]) for n, label in ROWS if n in part.estimates],
-            )
 
 
 def _undecided(runs: Sequence[ReportRun]) -> Iterator[tuple[str, str, int, int, list[Mapping[str, Any]]]]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from isr import text
 from isr.canonical import short
 from isr.people.labels import attention_told
 from isr.report.comparison import Compared
-from isr.report.comparison_paper import latex_pairs, pair_rows, tex_note
+from isr.report.comparison_paper import latex_pairs, pair_rows, tex_note, tex_shown
 from isr.report.comparison_paper import sentences as comparison_sentences
+from isr.report.controls import shared_controls
 from isr.report.corrected import Corrected
 from isr.report.names import full_names, row_names, said_name
 from isr.report.population import population
@@ -19,10 +19,10 @@ from isr.scoring.judge_words import described
 from isr.scoring.result import Part, Result, TreatmentPart
 from isr.scoring.row_names import full_name
 from isr.scoring.sequenced import SEQUENCE
-from isr.scoring.text import ROWS
+from isr.scoring.shown import Shown, repeats_in, shown_in
+from isr.scoring.text import in_order
 from isr.tables import csv_table, tex_cell, tex_points
 from isr.text import counted
-from isr.types import Estimate, Question, Treatment
 
 CONTROL = "control (no protection)"
 INTERVALS = {
@@ -36,11 +36,15 @@ INTERVALS = {
 
 
 def _parts(runs: Sequence[ReportRun]) -> Iterator[tuple[ReportRun, str, Part]]:
+    """Every part of every run under its full name, each before its groups."""
     for run in runs:
-        for part in run.result.treatments:
-            yield run, full_name(part.treatment), part
+        whole: list[tuple[str, Part]] = [(full_name(p.treatment), p) for p in run.result.treatments]
         if run.result.control is not None:
-            yield run, CONTROL, run.result.control
+            whole.append((CONTROL, run.result.control))
+        for title, part in whole:
+            yield run, title, part
+            for group in part.groups:
+                yield run, f"{title}; {text.group_in_words(group.by)}", group
 
 
 def latex(
@@ -80,7 +84,8 @@ def latex(
         r"\midrule",
     ]
     for run, called, title, part in _rows(runs):
-        first, *others = _cells(part)
+        undecided = part.counts["edits"] - part.counts["decided"]
+        first, *others = _cells(shown_in(run.result, part), undecided)
         beside = [_tex_people(people, run, part)] if confirmed else []
         cells = [tex_cell(called)] * several + [tex_cell(title), first, *beside, *others]
         lines.append(" & ".join(cells) + r" \\")
@@ -95,10 +100,9 @@ def latex(
 def _tex_people(people: Corrected | None, run: ReportRun, part: Part) -> str:
     """The rate that people's labels make of a treatment's, with its interval and how many labels it rests on."""
     found = people.of(run, part.treatment) if people is not None and isinstance(part, TreatmentPart) else None
-    if found is None or found.found is None or (c := found.found.corrected) is None or c.value is None:
+    if found is None or found.found is None or found.people is None or found.people.kind == "nothing":
         return "--"
-    span = "" if c.low is None or c.high is None else f" [{100 * c.low:.1f}, {100 * c.high:.1f}]"
-    return f"{100 * c.value:.1f}{span}, {found.found.labels} labels"
+    return f"{_tex_rate(found.people, interval=True)}, {found.found.labels} labels"
 
 
 def corrected_note(people: Corrected) -> str:
@@ -128,77 +132,44 @@ def _rows(runs: Sequence[ReportRun]) -> Iterator[tuple[ReportRun, str, str, Part
     yield from later
 
 
-def shared_controls(runs: Sequence[ReportRun]) -> dict[int, list[int]]:
-    """For each run the runs with its control edits: the same pixels, verdicts and estimates, whatever they are called."""
-    found: dict[object, list[int]] = {}
-    for number, run in enumerate(runs):
-        rows = run.controls
-        told = Counter((r.get("edit_sha256", ""), r["outcome"], *_verdicts(r, run.judges)) for r in rows)
-        judges = tuple(str(j["digest"]) for j in run.result.judges)
-        control = run.result.control
-        estimates = repr({n: e.as_dict() for n, e in control.estimates.items()}) if control else ""
-        known = bool(rows) and all(r.get("edit_sha256") for r in rows)
-        key = (judges, estimates, frozenset(told.items())) if known else number
-        found.setdefault(key, []).append(number)
-    return {number: of for of in found.values() for number in of}
+def _cells(found: Mapping[str, Shown], undecided: int) -> Iterator[str]:
+    name = "control" if "control" in found else "isr"
+    main = found[name]
+    yield _tex_rate(main, interval=True)
+    yield from (
+        _tex_rate(found.get(f"{name}_{kind}"), interval=False) for kind in ("semantic", "perceptual", "both")
+    )
+    yield from (_tex_uplift(found.get("uplift")), main.size, str(main.estimate.clusters))
+    yield f"{undecided}{_tex_open(main)}"
 
 
-def _verdicts(row: Mapping[str, str], judges: Sequence[str]) -> Iterator[str]:
-    yield from (row.get(f"{judge}:{question}", "") for judge in judges for question in Question)
-
-
-def _cells(part: Part) -> Iterator[str]:
-    name = "control" if "control" in part.estimates else "isr"
-    e = part.estimates
-    yield _tex_rate(e.get(name), part.headline)
-    yield from (_bare(e.get(f"{name}_{kind}")) for kind in ("semantic", "perceptual", "both"))
-    yield from (_tex_uplift(e.get("uplift")), str(e[name].n), str(e[name].clusters))
-    told = part.headline == "bounds"  # in the cell of the rate
-    yield f"{part.counts['edits'] - part.counts['decided']}{'' if told else _tex_open(e[name])}"
-
-
-def _tex_rate(e: Estimate | None, headline: str) -> str:
-    if e is None:
+def _tex_rate(one: Shown | None, *, interval: bool) -> str:
+    """A rate, or what stands in its place. interval: with its own; that of a range stands beside it in any case."""
+    if one is None or one.kind == "nothing":
         return "--"
-    if headline == "bounds" and e.is_open:
-        held = text.open_interval(e, _hundredths, ", ")
-        told = f" [{held}]" if held else f" (decided edits: {_tex_own(e)})"
-        return f"between {text.open_range(e, _hundredths, ' and ')}{told}"
-    return _tex_own(e)
+    held = one.spanned(text.hundredths, ", ")
+    if one.is_range:
+        return f"between {one.written(text.hundredths, ' and ')}" + (f" [{held}]" if held else "")
+    own = one.written(text.hundredths)
+    if not interval:
+        return f"{own}{_tex_open(one)}"
+    return own + (f" [{held}]" if held else "")
 
 
-def _tex_own(e: Estimate) -> str:
-    """The value of decided edits with its interval."""
-    if e.value is None:
+def _tex_open(one: Shown) -> str:
+    """How far the undecided edits leave a rate open beside its value, with the interval that holds whatever they are."""
+    held = "" if one.is_range else text.open_interval(one.estimate, text.hundredths, ", ")
+    return f" ({text.open_range(one.estimate, text.hundredths)} [{held}])" if held else ""
+
+
+def _tex_uplift(one: Shown | None) -> str:
+    if one is None or one.kind == "nothing":
         return "--"
-    span = "" if e.low is None or e.high is None else f" [{100 * e.low:.1f}, {100 * e.high:.1f}]"
-    return f"{100 * e.value:.1f}{span}"
-
-
-def _tex_open(e: Estimate) -> str:
-    """How far the undecided edits leave a rate open, with the interval that holds whatever they are."""
-    held = text.open_interval(e, _hundredths, ", ")
-    return f" ({text.open_range(e, _hundredths)} [{held}])" if held else ""
-
-
-def _hundredths(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
-def _bare(e: Estimate | None) -> str:
-    if e is None or e.value is None:
-        return "--"
-    return f"{100 * e.value:.1f}{_tex_open(e)}"
-
-
-def _tex_uplift(e: Estimate | None) -> str:
-    if e is None or e.value is None:
-        return "--"
-    own = tex_points(e.value, e.low, e.high)
-    if not e.is_open or e.bounds is None or e.identified is None:
+    own = tex_shown(one)
+    if one.is_range or one.band is None or one.held is None:
         return own
-    low, high = (f"${text.points(x)}$" for x in e.bounds)
-    return f"{own} ({low} to {high} {tex_points(None, *e.identified)})"
+    low, high = (f"${text.points(x)}$" for x in one.band)
+    return f"{own} ({low} to {high} {tex_points(None, *one.held)})"
 
 
 def estimates_csv(
@@ -207,54 +178,47 @@ def estimates_csv(
     """Every estimate of every run with its interval, bounds, n and signature, unrounded; then every pair of methods.
 
     Of a pair ``part`` is the pair, ``estimate`` is ``difference``, and the last columns hold its test and the units that
-    only the first or only the second is immunized on.
+    only the first or only the second is immunized on. ``shown`` says how other outputs show it: a ``point``, or as a ``range`` its bounds, since
+    too many edits are undecided for the value to stand for all.
     """
     header = (
         "run", "part", "estimate", "value", "low", "high", "level", "bound_low", "bound_high", "identified_low",
-        "identified_high", "n", "images", "edits", "decided", "method", "notes", "signature", "p", "p_holm", "wins", "losses",
+        "identified_high", "n", "images", "edits", "decided", "method", "notes", "signature", "shown", "p", "p_holm", "wins", "losses",
     )  # fmt: skip
     rows = [
-        _csv_row(run.name, title, name, e, part.counts["edits"], part.counts["decided"], run.result.signature)
+        _csv_row(run.name, title, one, part.counts["edits"], part.counts["decided"], run.result.signature)
         for run, title, part in _parts(runs)
-        for name, _ in ROWS
-        if (e := part.estimates.get(name)) is not None
+        for one in in_order(shown_in(run.result, part))
     ]
+    rows += [
+        _csv_row(run.name, f"repeats by {entry['judge']}, {entry['question']}", one, entry["edits"], one.estimate.n, run.result.signature)
+        for run in runs
+        for entry in run.result.reliability
+        for one in repeats_in(entry)
+    ]  # fmt: skip
     for run in runs if people is not None else ():
         for part in run.result.treatments:
-            if (made := _corrected_estimate(people, run, part.treatment)) is not None:
+            found_rate = None if people is None else people.of(run, part.treatment)
+            if found_rate is not None and found_rate.people is not None:
                 counts = (part.counts["edits"], part.counts["decided"])
-                rows.append(_csv_row(run.name, full_name(part.treatment), "isr_corrected", made, *counts, run.result.signature))  # fmt: skip
+                rows.append(_csv_row(run.name, full_name(part.treatment), found_rate.people, *counts, run.result.signature))  # fmt: skip
     every = ", ".join(dict.fromkeys(run.name for run in runs))
     for found in comparisons:
-        for e, row, name, tested in pair_rows(found):
+        for one, row, tested in pair_rows(found):
             place = f"{row.place}: " if row.place else ""
+            n = one.estimate.n
             head = _csv_row(
-                found.runs or every, f"{place}{row.first} - {row.second}", name, e, e.n + row.found.undecided, e.n,
-                found.signature,
+                found.runs or every, f"{place}{row.first} - {row.second}", one, n + row.found.undecided, n, found.signature
             )  # fmt: skip
             rows.append((*head[:-4], *tested))
     return csv_table(header, rows)
 
 
-def _corrected_estimate(people: Corrected | None, run: ReportRun, treatment: Treatment) -> Estimate | None:
-    """The rate to people as a row of the CSV: on how many labels of which design it rests stands in its method."""
-    found = None if people is None else people.of(run, treatment)
-    if people is None or people.given is None or found is None or found.found is None:
-        return None
-    c = found.found.corrected
-    assert c is not None
-    return Estimate(
-        value=c.value, low=c.low, high=c.high, level=run.level, method=f"{c.method}; {found.found.labels} labels, design {people.given.design}",
-        n=c.n, clusters=c.clusters, bounds=None, identified=found.found.identified, notes=c.notes,
-    )  # fmt: skip
-
-
-def _csv_row(
-    run: str, part: str, name: str, e: Estimate, edits: int, decided: int, signature: str
-) -> tuple[object, ...]:
+def _csv_row(run: str, part: str, one: Shown, edits: int, decided: int, signature: str) -> tuple[object, ...]:
+    e = one.estimate
     return (
-        run, part, name, e.value, e.low, e.high, e.level, *(e.bounds or (None, None)), *(e.identified or (None, None)),
-        e.n, e.clusters, edits, decided, e.method, "; ".join(e.notes), signature, None, None, None, None,
+        run, part, one.name, e.value, e.low, e.high, e.level, *(e.bounds or (None, None)), *(e.identified or (None, None)),
+        e.n, e.clusters, edits, decided, e.method, "; ".join(e.notes), signature, one.kind, None, None, None, None,
     )  # fmt: skip
 
 
@@ -280,8 +244,8 @@ def _corrected_sentences(people: Corrected) -> str:
     """The rates that people's labels make of the judge's, or why there are none."""
     told = []
     for rate in people.rates:
-        if rate.found is not None and (c := rate.found.corrected) is not None:
-            told.append(f"{rate.name}: {text.rate(c.value)} ({text.rate_interval(c)}; {counted(rate.found.labels, 'label')})")  # fmt: skip
+        if rate.found is not None and (one := rate.people) is not None and one.kind != "nothing":
+            told.append(f"{rate.name}: {one.value} ({one.span}; {counted(rate.found.labels, 'label')})")
     if not told or people.given is None:
         return corrected_note(people)
     refused = "".join(f" Not corrected: {why}." for why in people.refusals)
@@ -303,7 +267,9 @@ def _sentences(run: ReportRun, *, alone: bool) -> Iterator[str]:
     interval = INTERVALS.get(s.get("interval", ""), s.get("interval", ""))
     if s.get("interval") == "logit-t" and s.get("estimates", "1") != "1":
         interval += " (CR2, Kish's degrees of freedom where images have unequal numbers of edits)"
-    parts = [f"{said_name(run, p.treatment)}: {_said(p.estimates['isr'], p)}" for p in result.treatments]
+    parts = [
+        f"{said_name(run, p.treatment)}: {_said(shown_in(result, p)['isr'], p)}" for p in result.treatments
+    ]
     yield (
         f"We report the Immunization Success Rate (ISR; arXiv 2512.14320), the share of edits of protected images that "
         f"fail the instruction or are substantially degraded, measured with isr {s.get('isr', '')}. "
@@ -321,7 +287,7 @@ def _sentences(run: ReportRun, *, alone: bool) -> Iterator[str]:
     yield f"{'; '.join(parts)}. "
     if result.control is not None:
         c = result.control
-        yield f"Without protection the same edits fail at {_said(c.estimates['control'], c)}. "
+        yield f"Without protection the same edits fail at {_said(shown_in(result, c)['control'], c)}. "
     yield population(run)
     yield _undecided(result)
     yield f"Signature: {result.signature}. "
@@ -357,26 +323,17 @@ def _undecided(result: Result) -> str:
     return said
 
 
-def _own(e: Estimate) -> str:
-    return "no interval" if e.low is None or e.high is None else f"{e.low:.1%} to {e.high:.1%}"
-
-
-def _said(e: Estimate, part: Part) -> str:
+def _said(one: Shown, part: Part) -> str:
+    e = one.estimate
     undecided = part.counts["edits"] - part.counts["decided"]
     tail = f"n = {counted(e.n, 'edit')} of {counted(e.clusters, 'image')}, {undecided} undecided"
     held = text.open_interval(e)
-    if part.headline == "bounds" and e.is_open:
-        own = "none" if e.value is None else f"{e.value:.1%} ({_own(e)})"
-        said = (
-            f"{e.level:.0%} interval {held} whatever the undecided edits are"
-            if held
-            else f"decided edits alone: {own}"
-        )
-        return f"between {text.open_range(e, join=' and ')} ({said}; {tail})"
-    if e.value is None:
-        return f"no value ({'; '.join(e.notes)})"
-    span = _own(e)
+    if one.is_range:
+        said = f"{e.level:.0%} interval {held} whatever the undecided edits are" if held else "no interval"
+        return f"between {one.written(one.one, ' and ')} ({said}; {tail})"
+    if one.kind == "nothing":
+        return f"no value ({one.reason})"
     more = (
         f"; whatever these are, between {text.open_range(e, join=' and ')}, interval {held}" if held else ""
     )
-    return f"{e.value:.1%} ({span}; {tail}{more})"
+    return f"{one.value} ({one.span}; {tail}{more})"

@@ -6,24 +6,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from isr.calibration.scores import calibration_curve
 from isr.errors import IsrError
 from isr.people.agree import agree
 from isr.people.agreement_study import AgreementStudy, Choices
 from isr.people.arms import with_arms
 from isr.people.judgements import read_source
 from isr.people.label_files import load_labels
-from isr.people.labels import Label, Labels, consensus
+from isr.people.labels import Label, Labels
 from isr.people.meeting import meet, named, unmet, unmet_told
 from isr.people.study_file import named_apart
-from isr.report.figures import Figure, reliability
-from isr.report.runs import ReportRun, told_apart, verdict
+from isr.report.reliability import Reliability, reliabilities
+from isr.report.runs import ReportRun, told_apart
 from isr.scoring.places import folder_beside, home_of
-from isr.types import Question, Value
+from isr.text import counted
 
-SCORE_TOP = 4
+LOW_KAPPA, HIGH_AC1 = 0.2, 0.6
 CONTROLS = "labels-controls.csv"
 """Beside ``labels.csv``: what people said of control edits, as ``isr label`` writes it."""
 
@@ -40,9 +37,42 @@ class People:
     studies: tuple[
         tuple[str, AgreementStudy], ...
     ] = ()  # of each run with labels, named if there are several
-    figures: tuple[Figure, ...] = ()
+    reliable: tuple[Reliability, ...] = ()
     trouble: str = ""
     notes: tuple[str, ...] = ()
+
+    @property
+    def raters(self) -> str:
+        """``3 raters``."""
+        return counted(len(self.labels.raters), "rater")
+
+    @property
+    def several(self) -> bool:
+        """Whether people can agree with each other at all."""
+        return len(self.labels.raters) > 1
+
+
+def low_kappas(study: AgreementStudy) -> Iterator[str]:
+    """Why a kappa is near zero though judge and people nearly always agree, for each judge and question where it is so."""
+    for question, said in study.questions.items():
+        for one in said.judges:
+            a = one.agreement
+            low, high = (
+                a.kappa.value is not None and a.kappa.value < LOW_KAPPA,
+                a.ac1.value is not None and a.ac1.value >= HIGH_AC1,
+            )
+            if not low or not (high or a.kappa.low is None):
+                continue
+            by_people, by_judge = (sum(row[1] for row in a.table), sum(a.table[1]))
+            yield (
+                f"{one.judge}, {question}: κ {_two(a.kappa.value)} beside AC1 {_two(a.ac1.value)}. Of {a.n} edits people call {by_people} a failure and the "
+                f"judge {by_judge}: where nearly all edits are on one side, κ is near 0 however often both agree, and it has no interval where one "
+                "of them never changes sides."
+            )
+
+
+def _two(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def find_labels(runs: Sequence[ReportRun]) -> Path | None:
@@ -92,15 +122,23 @@ def people(runs: Sequence[ReportRun], file: Path) -> People:
                 studies.append((f"{prefix}control edits: ", study.controls))
         except IsrError as error:
             troubles.append(f"{prefix}{error}")
-    figures = tuple(_figures(runs, [own.of_arm(control=False) for own in found])) if studies else ()
+    reliable = tuple(reliabilities(runs, [own.of_arm(control=False) for own in found])) if studies else ()
     return People(
         labels=labels,
         file=file.name,
         studies=tuple(studies),
-        figures=figures,
+        reliable=reliable,
         trouble="; ".join(troubles),
         notes=notes,
     )
+
+
+def checked(found: People | None) -> list[str]:
+    """The judges that people's labels were compared with, by their cards' names."""
+    if found is None:
+        return []
+    named = (j.judge for _, study in found.studies for q in study.questions.values() for j in q.judges)
+    return list(dict.fromkeys(name.partition(" (")[0] for name in named))
 
 
 def _left_out(runs: Sequence[ReportRun], labels: Labels, found: Sequence[Labels]) -> Iterator[str]:
@@ -127,51 +165,3 @@ def labels_of(run: ReportRun, labels: Labels) -> Labels:
 
 def _digests(run: ReportRun, arm: str = "protected") -> dict[str, str]:
     return {r["edit_id"]: r.get("edit_sha256", "") for r in run.rows if r["arm"] == arm}
-
-
-def _figures(runs: Sequence[ReportRun], found: Sequence[Labels]) -> list[Figure]:
-    names = told_apart(runs, [run.judges for run in runs])
-    out: list[Figure] = []
-    for run, labels, called in zip(runs, found, names, strict=True):
-        rows = {r["edit_id"]: r for r in run.rows if r["arm"] == "protected"}
-        known = [e for e in labels.edits if e in rows]
-        for judge, shown in zip(run.judges, called, strict=True):
-            for question in Question:
-                truth = consensus(labels.codes(known, question.value))
-                name = f"{judge}:{question.value}"
-                column, axis = f"{name}_p_yes", "the judge's probability of a failure"
-                said = [_number(rows[e].get(column, "")) for e in known]
-                if all(s is None for s in said):
-                    axis = f"the judge's score, as 1 - score / {SCORE_TOP}"
-                    said = [_score(rows[e].get(f"{name}_score", "")) for e in known]
-                use = [
-                    i
-                    for i, e in enumerate(known)
-                    if said[i] is not None
-                    and truth[i] >= 0
-                    and verdict(rows[e].get(name, "")) is not Value.UNDECIDED
-                ]
-                if not use:
-                    continue
-                x = np.array([said[i] for i in use], np.float64).clip(0, 1)
-                bins = calibration_curve(x, truth[use], bins=10)
-                points = [
-                    (float(s), float(r), int(n))
-                    for n, r, s in zip(bins.n, bins.rate, bins.score, strict=True)
-                ]
-                title = f"{shown}, {question.value}"
-                out.append(reliability(f"reliability-{len(out) + 1}", title, points, axis))
-    return out
-
-
-def _number(cell: str) -> float | None:
-    try:
-        values = [float(c) for c in cell.split("|") if c]
-    except ValueError:
-        return None
-    return sum(values) / len(values) if values else None
-
-
-def _score(cell: str) -> float | None:
-    value = _number(cell)
-    return None if value is None else 1 - value / SCORE_TOP

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib import resources
 
-STYLE = ("base", "forest", "tables", "gallery", "sources", "viewer", "print")
+STYLE = ("base", "forest", "tables", "transfer", "gallery", "sources", "viewer", "print")
 SCRIPT = (
     "base",
     "saving",
@@ -13,6 +13,7 @@ SCRIPT = (
     "data",
     "pictures",
     "sets",
+    "cells",
     "rates",
     "facets",
     "filters",

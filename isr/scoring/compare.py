@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from isr.errors import UsageError
-from isr.scoring.comparison import Choice, Comparison, Slice, Unpaired
+from isr.scoring.comparison import Choice, Comparison, Left, Slice, Unpaired
 from isr.scoring.estimates import RULES
 from isr.scoring.finished import COSTS, Contender, EditRow
 from isr.scoring.sampling import ALL_THERE_IS, Sampling
@@ -225,7 +225,8 @@ def _choices(found: Sequence[Contender], level: float, drawn: Sampling) -> Itera
         elsewhere, reason = _elsewhere(contender, units)
         if reason:
             notes.append(f"other editors: {reason}")
-        notes += _open_rates(contender, units, each, drawn)
+        open_ = dict(_open_rates(contender, units, elsewhere, each, drawn))
+        notes += (_open_told(name, left) for name, left in open_.items() if name != "transfer")
         costs = {name: float(np.mean(values)) for name in COSTS if (values := contender.measured(name))}
         linf, psnr = contender.measured("protected_linf"), contender.measured("protected_psnr")
         yield Choice(
@@ -238,10 +239,13 @@ def _choices(found: Sequence[Contender], level: float, drawn: Sampling) -> Itera
             psnr=float(np.median(psnr)) if psnr else None,
             costs=costs,
             notes=tuple(notes),
+            open=open_,
         )
 
 
-def _open_rates(contender: Contender, units: Sequence[Unit], level: float, drawn: Sampling) -> Iterator[str]:
+def _open_rates(
+    contender: Contender, units: Sequence[Unit], elsewhere: Sequence[Unit], level: float, drawn: Sampling
+) -> Iterator[tuple[str, Left]]:
     """How far undecided edits leave a contender's rates open, with the interval that holds whatever they are."""
     attacks: dict[tuple[str, str, str], list[Unit]] = {}
     for unit in units:
@@ -250,8 +254,9 @@ def _open_rates(contender: Contender, units: Sequence[Unit], level: float, drawn
     first = [group[0] for group in attacks.values()]
     worst = [tuple(min(ends[u][k] for u in group) for k in (0, 1)) for group in attacks.values()]
     cases = (
-        ("ISR", units, list(ends.values())),
-        ("worst attack", first if len(first) < len(units) else [], worst),
+        ("isr", units, list(ends.values())),
+        ("worst", first if len(first) < len(units) else [], worst),
+        ("transfer", elsewhere, [ends[u] for u in elsewhere]),
     )
     for name, held, values in cases:
         if not held or all(low == high for low, high in values):
@@ -259,12 +264,20 @@ def _open_rates(contender: Contender, units: Sequence[Unit], level: float, drawn
         least, most = (
             _interval(np.array([e[k] for e in values], np.float64), held, level, drawn) for k in (0, 1)
         )
-        span = (
-            ""
-            if least.low is None or most.high is None
-            else f" (interval {least.low:.1%} to {most.high:.1%})"
-        )
-        yield f"{name} between {least.value:.1%} and {most.value:.1%} whatever the undecided edits are{span}"
+        held_by = None if least.low is None or most.high is None else (least.low, most.high)
+        assert least.value is not None
+        assert most.value is not None
+        yield name, Left((least.value, most.value), held_by, len(held))
+
+
+def _open_told(name: str, left: Left) -> str:
+    span = (
+        "" if left.identified is None else f" (interval {left.identified[0]:.1%} to {left.identified[1]:.1%})"
+    )
+    what = {"isr": "ISR", "worst": "worst attack"}[name]
+    return (
+        f"{what} between {left.bounds[0]:.1%} and {left.bounds[1]:.1%} whatever the undecided edits are{span}"
+    )
 
 
 def _elsewhere(contender: Contender, units: Sequence[Unit]) -> tuple[list[Unit], str]:

@@ -51,6 +51,18 @@ class Choice:
     costs: dict[str, float]
     notes: tuple[str, ...]
     corrected: Interval | None = None  # of the same units, by people's labels
+    open: Mapping[str, Left] = field(
+        default_factory=dict
+    )  # what undecided edits leave open of isr, worst, transfer
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """How far undecided edits leave a rate open, of how many edits: its bounds, and the interval of the set between them."""
+
+    bounds: tuple[float, float]
+    identified: tuple[float, float] | None
+    of: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ import numpy as np
 from isr.errors import InputError
 from isr.scoring.outcomes import Outcomes
 from isr.scoring.sequenced import sequence_estimate, stop_in, without_interval
+from isr.scoring.shown import headline, read_the_bounds
 from isr.signature import Signature
 from isr.stats.difference import difference_interval, tipping_share
 from isr.stats.endpoints import Correction
@@ -31,7 +32,6 @@ NAMES = (
     "uplift",
     "isr_worst",
 )
-UNDECIDED_SHARE = 0.05  # above it the bounds are the headline
 RULES = 2
 """Rules of estimates, ``estimates`` in a signature, 1 where absent: without an interval of the identified set, and with unequal
 images taken for equal ones."""
@@ -350,9 +350,9 @@ def _conditional(
 def _told_undecided(estimate: Estimate, of: int, what: str) -> Estimate:
     """The estimate with a note where too many units are left out for its value to speak for all."""
     left = of - estimate.n
-    if estimate.value is None or left <= UNDECIDED_SHARE * of:
+    if estimate.value is None or headline(estimate.n, of) == "value":
         return estimate
-    return replace(estimate, notes=(*estimate.notes, f"read the bounds: {left} of {of} {what} are undecided"))
+    return replace(estimate, notes=(*estimate.notes, read_the_bounds(left, of, what)))
 
 
 def _conditional_bounds(protected: Outcomes, certain: Bools, maybe: Bools) -> tuple[float, float] | None:

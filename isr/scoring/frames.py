@@ -7,9 +7,9 @@ from html import escape
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from isr import text
 from isr.errors import MissingExtraError, UsageError
 from isr.scoring import by_edit
+from isr.scoring.shown import Shown, shown_in
 from isr.types import Estimate
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 Table = Literal["estimates", "edits", "verdicts", "answers"]
 TREATMENTS_IN_HTML = 20
-DIFFERENCES = ("uplift",)  # in percentage points; all else that lies in [0, 1] is a rate
 
 
 def rows(result: Result) -> Iterator[dict[str, Any]]:
@@ -75,9 +74,9 @@ def to_html(result: Result) -> str:
     if result.control is not None:
         parts.append(("control edits", result.control))
     lines = [
-        f"<tr><th>{escape(title if not i else '')}</th><td>{escape(name)}</td>{_html(name, e)}</tr>"
+        f"<tr><th>{escape(title if not i else '')}</th><td>{escape(name)}</td>{_html(one)}</tr>"
         for title, part in parts
-        for i, (name, e) in enumerate(part.estimates.items())
+        for i, (name, one) in enumerate(shown_in(result, part).items())
     ]
     head = "".join(f"<th>{h}</th>" for h in ("", "estimate", "value", "interval", "n", "images", "bounds"))
     left = len(result.treatments) - len(shown)
@@ -93,17 +92,9 @@ def _title(part: TreatmentPart) -> str:
     return ", ".join(f"{k} {v}" for k, v in said.items()) or "edits"
 
 
-def _html(name: str, e: Estimate) -> str:
-    one = text.difference if name in DIFFERENCES else text.rate
-    if name == "source_kept":  # a mean grade
-        one = _grade
-    interval = "no interval" if e.low is None or e.high is None else f"{one(e.low)} to {one(e.high)}"
-    bounds = "" if e.bounds is None else " to ".join(map(one, e.bounds))
-    bounds += f" ({held})" if (held := text.open_interval(e, one)) else ""
+def _html(one: Shown) -> str:
+    e = one.estimate
     why = f' title="{escape("; ".join(e.notes), quote=True)}"' if e.notes else ""
-    cells = (one(e.value), f"{interval} ({e.level:.0%})", str(e.n), str(e.clusters), bounds)
+    span = one.span or "no interval"
+    cells = (one.value, f"{span} ({e.level:.0%})", one.size, str(e.clusters), one.left_open)
     return "".join(f"<td{why if not i else ''}>{escape(c)}</td>" for i, c in enumerate(cells))
-
-
-def _grade(value: float | None) -> str:
-    return text.NOTHING if value is None else f"{value:.2f}"

@@ -10,6 +10,7 @@ from isr.scoring.bundled import origin
 from isr.scoring.judge_words import named
 from isr.scoring.places import RESULT, age, finished_at, home_at, run_folders
 from isr.scoring.result import Result
+from isr.scoring.shown import shown_in
 from isr.scoring.stored import read_stored
 
 UNDONE = "begun and not finished: run the same isr score again"
@@ -77,7 +78,7 @@ def _listed(folder: Path) -> Listed:
                 low=t.estimates["isr"].low,
                 high=t.estimates["isr"].high,
                 n=t.estimates["isr"].n,
-                between=t.estimates["isr"].bounds if t.headline == "bounds" else None,
+                between=shown_in(result, t)["isr"].ends,
             )
             for t in result.treatments
         ),

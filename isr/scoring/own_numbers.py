@@ -21,7 +21,6 @@ from isr.errors import InputError, Problem, StatisticsError
 from isr.scoring.bundle_file import EDITS, Bundle
 from isr.scoring.edits_csv import OWN_COLUMNS, rows_of
 from isr.scoring.estimates import (
-    UNDECIDED_SHARE,
     Frame,
     Settings,
     control_estimate,
@@ -31,6 +30,7 @@ from isr.scoring.estimates import (
 from isr.scoring.means import mean_grade
 from isr.scoring.outcomes import Outcomes, of_rows
 from isr.scoring.sequenced import without_interval
+from isr.scoring.shown import headline
 from isr.signature import Signature
 from isr.types import Arm, Bools, Edit, Estimate, ImageRef, Treatment, Unit
 
@@ -207,8 +207,7 @@ def _part(
     parts += [(f"{where}.groups[{i}]", g, arm.within(g["by"], whole)) for i, g in enumerate(part["groups"])]
     for name, said, some in parts:
         n, decided = int(some.sum()), int(arm.outcomes.decided[some].sum())
-        headline = "bounds" if n and (n - decided) / n > UNDECIDED_SHARE else "value"
-        counts = {"edits": n, "decided": decided, "headline": headline}
+        counts = {"edits": n, "decided": decided, "headline": headline(decided, n)}
         yield from _unequal(f"{name}.counts", {k: said["counts"][k] for k in counts}, counts)
         made = estimates(some)
         for estimate, values in said["estimates"].items():

@@ -29,8 +29,9 @@ from isr.scoring.records import (
     RubricRecord,
     UntilRecord,
 )
+from isr.scoring.shown import shown
 from isr.signature import Signature
-from isr.text import plain, rate_with_interval, summary
+from isr.text import plain, summary
 from isr.types import Estimate, StoreReason, Treatment, reason_of
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from isr.scoring.frames import Table
 
 SCHEMA = "isr.result/1"
-GRADE_TOP = 4
 TREATMENTS_SHOWN = 5  # in a repr, which has ten lines
 
 NO_TREATMENT = Treatment("", "", "", "")
@@ -69,9 +69,15 @@ class Part:
         if not name:
             return f"{self.counts['edits']} edits"
         e = self.estimates[name]
-        said = f"{rate_with_interval(e, none='no interval')}, n {e.n}, {e.clusters} images"
+        one = shown(name, e, self.headline, of=self.counts["edits"])
+        rate = f"{one.value} ({one.spanned(one.one, '-') or 'no interval'})" if one.kind != "nothing" else "-"
+        said = f"{rate}, n {e.n}, {e.clusters} images"
         if undecided := self.counts["edits"] - self.counts["decided"]:
-            bounds = "" if e.bounds is None else f", between {e.bounds[0]:.1%} and {e.bounds[1]:.1%}"
+            bounds = (
+                ""
+                if e.bounds is None or one.is_range
+                else f", between {e.bounds[0]:.1%} and {e.bounds[1]:.1%}"
+            )
             said += f"; {undecided} of {self.counts['edits']} edits undecided{bounds}"
         return f"ISR {said}" if name == "isr" else said
 

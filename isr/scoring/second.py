@@ -11,12 +11,14 @@ import numpy as np
 from isr import text
 from isr.calibration.agreement.summary import Agreement, two_rater_agreement
 from isr.edits.metadata import number_text
+from isr.scoring.compare import with_undecided
 from isr.scoring.estimates import Frame, Rates, Settings, missing
 from isr.scoring.finished import EditRow, of_stored
 from isr.scoring.judge_words import named
 from isr.scoring.outcomes import of_rows
 from isr.scoring.result import Part, Result
 from isr.scoring.sequenced import without_interval
+from isr.scoring.shown import Shown, headline, shown, shown_pair
 from isr.scoring.stored import StoredRun
 from isr.signature import Signature
 from isr.stats.paired import PairedComparison, compare_methods
@@ -31,7 +33,7 @@ Rows = Mapping[Unit, EditRow]
 class Pair:
     """One treatment, or the control edits, by both judges: both rates are of the edits that both runs have.
 
-    ``difference``: yours minus the author's, of the outcomes of the same edits, with its test and its interval clustered on the
+    ``edits``: how many these are. ``difference``: yours minus the author's, of the outcomes of the same edits, with its test and its interval clustered on the
     image; ``None`` where there is none, and ``why`` says so. ``other``: edits that only one run has, or with other bytes.
     """
 
@@ -42,6 +44,8 @@ class Pair:
     p_value: float | None
     agreement: Agreement | None
     other: int
+    edits: int
+    shown: Shown | None = None  # the difference as it may be shown
     why: str = ""
 
 
@@ -119,6 +123,7 @@ def _pair(
         why = "a run stops by a rule: intervals for a fixed number of images do not hold"
     elif same:
         (found,) = compare_methods(table, image, pairs=[(NAMES[1], NAMES[0])], level=level)
+        found = with_undecided(found, {u: second[u] for u in same}, {u: first[u] for u in same}, level)
         both = ~np.isnan(table[NAMES[0]]) & ~np.isnan(table[NAMES[1]])
         if both.any():
             authors, yours = (table[name][both].astype(np.int64) for name in NAMES)
@@ -132,9 +137,11 @@ def _pair(
         authors=main[0],
         yours=main[1],
         difference=None if found is None else found.difference,
+        shown=None if found is None else shown_pair(found, level),
         p_value=None if found is None else found.p_value,
         agreement=agreement,
         other=other,
+        edits=len(same),
         why=why,
     )
 
@@ -176,20 +183,26 @@ def lines(both: BothJudges) -> Iterator[str]:
     for pair in both.pairs:
         yield pair.title
         for name, judge, e in zip(NAMES, both.judges, (pair.authors, pair.yours), strict=True):
-            yield (
-                f"  {name:10}{text.rate(e.value):>8}  {text.rate_interval(e):>18}{e.n:>7}{e.clusters:>8}   {judge}"
-            )
-            if open_range := text.open_range(e):
-                yield f"  {'':10}undecided edits leave it open: {open_range}"
+            one = shown("isr", e, headline(e.n, pair.edits), of=pair.edits)
+            yield f"  {name:10}{one.value:>8}  {one.span or one.reason:>18}{one.size:>7}{e.clusters:>8}   {judge}"
+            if one.kind == "point" and one.band is not None:
+                yield f"  {'':10}undecided edits leave it open: {text.open_range(e)}"
         yield from (f"  {line}" for line in _difference(pair))
 
 
 def _difference(pair: Pair) -> Sequence[str]:
     if pair.difference is None:
         return (f"no difference: {pair.why}",)
-    d = pair.difference
-    value = f"{text.difference(d.value)} ({text.difference_interval(d)})"
-    said = [f"yours - author's: {value}, n {d.n}, images {d.clusters}, p {text.p_value(pair.p_value)}"]
+    one = pair.shown
+    assert one is not None
+    value = (
+        f"{one.value} ({one.told})"
+        if one.is_range
+        else f"{one.value} ({text.difference_interval(pair.difference)})"
+    )
+    said = [
+        f"yours - author's: {value}, n {one.size}, images {one.estimate.clusters}, p {text.p_value(pair.p_value)}"
+    ]
     if (a := pair.agreement) is not None and a.percent.value is not None:
         kappa = "undefined" if a.kappa.value is None else f"{a.kappa.value:.2f}"
         said.append(f"the same outcome on {text.rate_with_interval(a.percent)} of {a.n} edits; kappa {kappa}")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -23,7 +23,6 @@ from isr.judging.progress import Progress
 from isr.judging.rubrics import rubric_parts
 from isr.scoring.answered import told
 from isr.scoring.estimates import (
-    UNDECIDED_SHARE,
     Frame,
     Settings,
     control_estimate,
@@ -38,8 +37,9 @@ from isr.scoring.means import mean_grade
 from isr.scoring.outcomes import QUESTIONS, Ballot, Outcomes, outcomes
 from isr.scoring.records import Counts, PictureRemark, Reliability, UndecidedCount
 from isr.scoring.remarks import remarks
-from isr.scoring.result import GRADE_TOP, Part, Result, TreatmentPart
+from isr.scoring.result import Part, Result, TreatmentPart
 from isr.scoring.sequenced import ORDER, RULE, SEQUENCE, without_interval
+from isr.scoring.shown import GRADE_TOP, headline
 from isr.scoring.until import Stop
 from isr.scoring.until import told as until_told
 from isr.signature import Signature
@@ -258,9 +258,7 @@ class Tally:
             for (q, j, r), n in sorted(counted.items())
         ]
         n, decided = len(some), int(some.decided.sum())
-        share = (n - decided) / n if n else 0.0
-        headline: Literal["value", "bounds"] = "bounds" if share > UNDECIDED_SHARE else "value"
-        return {"edits": n, "decided": decided, "undecided": undecided, "headline": headline}
+        return {"edits": n, "decided": decided, "undecided": undecided, "headline": headline(decided, n)}
 
     def _reliability(self, frames: Mapping[Arm, Frame]) -> tuple[Reliability, ...]:
         """How well repeats of one question agree, and whether more votes would pay; nothing without repeats."""

@@ -14,8 +14,9 @@ from isr.scoring.estimates import TIPPING
 from isr.scoring.judge_words import Answered, judges_told
 from isr.scoring.result import Part, Result, TreatmentPart
 from isr.scoring.sequenced import METHOD, OUTSIDE
+from isr.scoring.shown import Shown, shown, shown_in
 from isr.stats.rows import UNEQUAL
-from isr.types import Estimate, StoreReason
+from isr.types import StoreReason
 
 ROWS = (
     ("isr", "ISR"),
@@ -30,7 +31,14 @@ ROWS = (
     ("control_semantic", "  semantic fails"),
     ("control_perceptual", "  perceptual fails"),
     ("control_both", "  both"),
+    ("source_kept", "source kept (0 to 4)"),
 )
+
+
+def in_order(found: Mapping[str, Shown]) -> list[Shown]:
+    """Estimates in the order in which they are printed; those that it does not know come last."""
+    names = [name for name, _ in ROWS]
+    return [found[n] for n in [*(n for n in names if n in found), *(n for n in found if n not in names)]]
 
 
 def render(result: Result, answers: Sequence[Answered] = ()) -> str:
@@ -93,11 +101,11 @@ def _lines(result: Result, answers: Sequence[Answered]) -> Iterator[str]:
     for treatment in result.treatments:
         yield ""
         yield _title(treatment)
-        yield from _block(treatment)
+        yield from _block(result, treatment)
     if result.control is not None:
         yield ""
         yield "control edits (made without protection)"
-        yield from _block(result.control)
+        yield from _block(result, result.control)
     else:
         yield ""
         yield "no control edits: how often the editor fails by itself is not known"
@@ -118,8 +126,8 @@ def _lines(result: Result, answers: Sequence[Answered]) -> Iterator[str]:
 def _reliability(entry: Mapping[str, Any]) -> Iterator[str]:
     e, flips, alpha = (entry[name] for name in ("not_unanimous", "flip_rate", "alpha"))
     yield f"{entry['repeats']} repeats, {entry['judge']}, {entry['question']} ({entry['measures']})"
-    yield f"  {'not unanimous':22}{_value('', e):>10}  {_interval('', e):>18}{e.n:>8}{e.clusters:>8}"
-    yield f"  {'flip rate':22}{_value('', flips):>10}  {_interval('', flips):>18}{flips.n:>8}{flips.clusters:>8}"
+    for label, one in (("not unanimous", e), ("flip rate", flips)):
+        yield f"  {label:22}{text.rate(one.value):>10}  {text.rate_interval(one):>18}{one.n:>8}{one.clusters:>8}"
     if alpha.value is None:
         yield f"  {'alpha across repeats':22}{'-':>10}  {'; '.join(alpha.notes)}"
     else:
@@ -135,70 +143,57 @@ def _title(part: TreatmentPart) -> str:
     return text.plain(", ".join(f"{k} {v}" for k, v in named.items() if v)) or "no method named"
 
 
-def _block(part: Part) -> Iterator[str]:
+def _block(result: Result, part: Part) -> Iterator[str]:
     yield from _headline(part)
     level = next(iter(part.estimates.values())).level
     kind = "sequence" if any(e.method == METHOD for e in part.estimates.values()) else "interval"
-    yield f"  {'':22}{'value':>10}  {f'{level:.0%} {kind}':>18}{'n':>8}{'images':>8}   bounds"
+    every = shown_in(result, part)
+    groups = [(group, shown_in(result, group)) for group in part.groups]
+    some = [*every.values(), *(one for _, found in groups for one in found.values())]
+    wide = (max(10, *(len(s.value) for s in some)), max(8, *(2 + len(s.size) for s in some)))
+    yield f"  {'':22}{'value':>{wide[0]}}  {f'{level:.0%} {kind}':>18}{'n':>{wide[1]}}{'images':>8}   bounds"
     for name, label in ROWS:
-        if name in part.estimates:
-            yield _row(name, label, part.estimates[name])
-            yield from (
-                f"    {text.note_in_words(n)}"
-                for n in part.estimates[name].notes
-                if _is_told(n, part.estimates[name])
-            )
-    if kept := part.estimates.get("source_kept"):
-        low, high = kept.low, kept.high
-        interval = "" if low is None or high is None else f"{low:.2f} to {high:.2f}"
-        value = "-" if kept.value is None else f"{kept.value:.2f}"
-        yield f"  {'source kept (0 to 4)':22}{value:>10}  {interval:>18}{kept.n:>8}{kept.clusters:>8}"
+        if name in every:
+            yield _row(label, every[name], wide)
+            notes = every[name].estimate.notes
+            yield from (f"    {text.note_in_words(n)}" for n in notes if _is_told(n, every[name]))
     yield from _undecided(part.counts)
-    for group in part.groups:
-        name = text.plain(", ".join(f"{k} {text.value_in_words(k, v)}" for k, v in group.by.items()))
-        yield f"  by {name}"
+    for group, found in groups:
+        yield f"  by {text.group_in_words(group.by)}"
         for estimate, label in (("isr", "ISR"), ("uplift", "uplift over control"), ("control", "control")):
-            if estimate in group.estimates:
-                yield _row(estimate, f"  {label}", group.estimates[estimate])
+            if estimate in found:
+                yield _row(f"  {label}", found[estimate], wide)
 
 
-def _is_told(note: str, e: Estimate) -> bool:
+def _is_told(note: str, one: Shown) -> bool:
     """Notes that change how a number is read; a missing value's reason stands in its own row."""
-    if e.value is None or note.startswith("design effect"):
+    if one.kind == "nothing" or note.startswith("design effect") or one.name == "source_kept":
         return False
     return (
-        e.low is None
+        one.estimate.low is None
         or note.startswith(("read the bounds", TIPPING, UNEQUAL, OUTSIDE))
         or "attacks on each unit" in note
     )
 
 
 def _headline(part: Part) -> Iterator[str]:
-    main = part.estimates.get("isr") or part.estimates["control"]
-    if part.headline == "bounds" and main.is_open and main.bounds is not None:
+    name = "isr" if "isr" in part.estimates else "control"
+    main = shown(name, part.estimates[name], part.headline)
+    if main.is_range:
         undecided = part.counts["edits"] - part.counts["decided"]
-        low, high = main.bounds
-        held = text.open_interval(main)
+        held = main.spanned(main.one)
         yield (
-            f"  BETWEEN {low:.1%} AND {high:.1%}{f' ({main.level:.0%} interval {held})' if held else ''}: "
+            f"  BETWEEN {main.written(main.one, ' AND ')}{f' ({main.estimate.level:.0%} interval {held})' if held else ''}: "
             f"{undecided} of {part.counts['edits']} edits are undecided, too many for one value"
         )
 
 
-def _row(name: str, label: str, e: Estimate) -> str:
-    one = text.difference if name == "uplift" else text.rate
-    bounds = "" if e.bounds is None else " to ".join(map(one, e.bounds))
-    if held := text.open_interval(e, one):
-        bounds += f" ({e.level:.0%}: {held})"
-    if e.value is None:
-        return f"  {label:22}{'-':>10}  {'; '.join(e.notes)}"
-    if e.low is None:
-        return f"  {label:22}{_value(name, e):>10}  {'no interval':>18}{e.n:>8}{e.clusters:>8}   {bounds}"
-    return f"  {label:22}{_value(name, e):>10}  {_interval(name, e):>18}{e.n:>8}{e.clusters:>8}   {bounds}"
-
-
-def _value(name: str, e: Estimate) -> str:
-    return text.difference(e.value) if name == "uplift" else text.rate(e.value)
+def _row(label: str, one: Shown, wide: tuple[int, int]) -> str:
+    if one.kind == "nothing":
+        return f"  {label:22}{one.value:>{wide[0]}}  {one.reason}"
+    left = one.left_open.replace(" (", f" ({one.estimate.level:.0%}: ") if one.held else one.left_open
+    line = f"  {label:22}{one.value:>{wide[0]}}  {one.span:>18}{one.size:>{wide[1]}}{one.estimate.clusters:>8}   {left}"
+    return line.rstrip() if one.name == "source_kept" or one.is_range else line
 
 
 def _undecided(counts: Mapping[str, object]) -> Iterator[str]:
@@ -208,9 +203,3 @@ def _undecided(counts: Mapping[str, object]) -> Iterator[str]:
         yield f"  undecided: {total} of {counts['edits']} edits"
         for e in entries:
             yield f"    {e['n']:>6}  {e['reason']:16} {e['question']:12} {e['judge']}"
-
-
-def _interval(name: str, e: Estimate) -> str:
-    if name == "uplift" and e.low is not None and e.high is not None:
-        return f"{text.difference(e.low)} to {text.difference(e.high)}"
-    return text.rate_interval(e)

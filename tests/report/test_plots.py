@@ -30,7 +30,8 @@ from isr.report.plots.intervals import MOST_ROWS, Line, Mark, interval_figure, p
 from isr.report.plots.writing import FIGURES, write_figures
 from isr.report.runs import ReportRun, read_report_run, spelt
 from isr.scoring.finished import EditRow, FinishedRun
-from isr.types import Treatment, Unit
+from isr.scoring.shown import shown as shown_as
+from isr.types import Estimate, Treatment, Unit
 from tests.runs import recorded_run
 
 pytest.importorskip("matplotlib", reason="figures are drawn by matplotlib (extra: figures)")
@@ -197,30 +198,42 @@ def test_a_budget_is_a_number_that_pictures_can_have(eps: str, value: float | No
     assert curve_budget(Treatment("m", "", eps, "")) == value
 
 
-ROW = Row(kind="isr", label="", value=0.5, low=0.4, high=0.6, bounds=(0.4, 0.7), n=9, clusters=3, identified=(0.3, 0.8))  # fmt: skip
+RATE = Estimate(
+    value=0.5,
+    low=0.4,
+    high=0.6,
+    level=0.95,
+    method="",
+    n=9,
+    clusters=3,
+    bounds=(0.4, 0.7),
+    identified=(0.3, 0.8),
+)
+ROW = Row(kind="isr", label="", shown=shown_as("isr", RATE))
+OPEN = Row(kind="isr", label="", shown=shown_as("isr", RATE, "bounds"))
 
 
 def test_bounds_take_the_place_of_the_interval_where_they_are_the_headline() -> None:
-    """As the page's rule is: the value is hollow then, and its own interval is left out."""
+    """As the page's rule is: the band is hollow then, and neither the value nor its own interval is drawn."""
     shown = forest.mark(ROW)
     assert (shown.value, shown.interval, shown.outer, shown.band, shown.hollow) == (
         50, (40, 60), (30, 80), (40, 70), False,
     )  # fmt: skip
-    shown = forest.mark(replace(ROW, headline="bounds"))
+    shown = forest.mark(OPEN)
     assert (shown.value, shown.interval, shown.outer, shown.band, shown.hollow) == (
-        50, None, (30, 80), (40, 70), True,
+        None, None, (30, 80), (40, 70), True,
     )  # fmt: skip
     assert forest.said(ROW) == "50.0 [40.0, 60.0]"
-    assert forest.said(replace(ROW, headline="bounds")) == "40.0 to 70.0 [30.0, 80.0]"
-    assert "Hollow" in forest.told_open([replace(ROW, headline="bounds")])
-    assert forest.told_open([replace(ROW, bounds=None)]) == ""
+    assert forest.said(OPEN) == "40.0 to 70.0 [30.0, 80.0]"
+    assert "Hollow" in forest.told_open([OPEN])
+    assert forest.told_open([replace(ROW, shown=shown_as("isr", replace(RATE, bounds=None)))]) == ""
     figure = interval_figure([Line(label="a", panels=((shown,),))], [percent_axis("x")])
     (axes,) = figure.axes
     (band,) = axes.collections
     xs = band.get_paths()[0].vertices[:, 0]
     assert (xs.min(), xs.max()) == (40, 70)
-    (mark,) = [line for line in axes.get_lines() if line.get_label() == "value"]
-    assert mark.get_markerfacecolor() == "white"
+    assert len(band.get_facecolor()) == 0  # an outline
+    assert [line for line in axes.get_lines() if line.get_label() == "value"] == []
 
 
 def test_the_shares_of_the_questions_fill_their_bars() -> None:

@@ -20,7 +20,7 @@ from isr.people.labels_file import write_labels
 from isr.report.assets import Assets
 from isr.report.decompositions import decompositions
 from isr.report.figures import forest
-from isr.report.forest import blocks, text_forest
+from isr.report.forest import blocks, judges, text_forest
 from isr.report.gallery import gallery, packed, script_json
 from isr.report.page import Options, write_report
 from isr.report.paper import estimates_csv, latex, methods
@@ -43,14 +43,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ReportRun:
 
 
 def test_the_forest_has_the_results_own_numbers_and_its_splits(run: ReportRun) -> None:
-    treated, control = blocks([run])
+    whole, *parts = blocks([run])
     isr = run.result.treatments[0].estimates["isr"]
-    first = treated.rows[0]
+    first, control = whole.rows
     assert (first.value, first.low, first.high, first.n) == (isr.value, isr.low, isr.high, isr.n)
-    assert [r.label for r in treated.rows] == ["ISR", "split seen", "split unseen"]
-    assert sum(r.n for r in treated.rows[1:]) == isr.n
-    assert control.rows[0].kind == "control"
-    figure = forest([treated, control], 0.95, run.result.signature)
+    assert [(b.title, [r.label for r in b.rows]) for b in (whole, *parts)] == [
+        ("All edits", ["simulated", "control edits"]),
+        ("simulated", ["split seen", "split unseen"]),
+        ("control edits", ["split seen", "split unseen"]),
+    ]
+    assert sum(r.n for r in parts[0].rows) == isr.n
+    assert control.kind == "control"
+    figure = forest([whole, *parts], judges([run]), 0.95, run.result.signature)
     rows = list(csv.DictReader(io.StringIO(figure.csv)))
     assert float(rows[0]["value"]) == isr.value
     assert figure.svg.startswith("<svg")
@@ -85,7 +89,7 @@ def test_undecided_edits_count_as_the_result_counts_them(tmp_path: Path, estiman
     found = run.outcomes(rows)
     mixed = found.immunized_low & ~found.decided
     assert mixed.any()  # one question fails, the other is undecided: certainly immunized
-    shown = {r.label: r for r in blocks([run])[0].rows}
+    shown = {r.label: r for r in blocks([run])[1].rows}
     for group in part.groups:
         isr, value = group.estimates["isr"], group.by["split"]
         measured = run.rate([r for r in rows if r["split"] == value])
@@ -94,7 +98,7 @@ def test_undecided_edits_count_as_the_result_counts_them(tmp_path: Path, estiman
             assert (one.value, one.low, one.high, one.bounds, one.n) == (
                 isr.value, isr.low, isr.high, isr.bounds, isr.n,
             )  # fmt: skip
-        assert row.headline == group.headline
+        assert row.shown.is_range == (group.headline == "bounds")
     (_, counts), *_ = decompositions([run])
     assert sum(counts.values()) == part.counts["edits"]
     assert counts["undecided"] == part.counts["edits"] - part.counts["decided"]

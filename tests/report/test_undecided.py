@@ -72,23 +72,37 @@ def test_every_output_shows_it(run: tuple[Path, isr.Result], tmp_path: Path) -> 
     text = printed(
         "score", home.parent / "edits", "--judge", home.parent / "recorded.toml", "--out", home, "--quiet"
     )
-    assert f"{a}% to {b}% (95%: {low}% to {high}%)" in text
+    n = f"{e.n} of {result.treatments[0].counts['edits']} decided"
+    assert (f"{a}% to {b}% (95%: {low}% to {high}%)" in text) == few
+    assert (
+        f"ISR {a}% to {b}% {low}% to {high}% {n} {e.clusters}" in text
+    ) != few  # in the place of the value
     assert ("BETWEEN" in text) != few
-    assert (f"{a}%–{b}% {low}% to {high}%, n" in text) != few  # the forest plot of the terminal
+    assert (f"{a}% to {b}% {low}% to {high}%, n {n}" in text) != few  # the forest plot of the terminal
     printed("report", home, "--out", tmp_path / "r.html")
     page = html.unescape((tmp_path / "r.html").read_text("utf-8"))
-    assert f"{a}% to {b}% ({low}% to {high}%)" in page  # all numbers
+    numbers = page[page.index('id="numbers"') : page.index('id="questions"')]
+    if few:
+        assert f"{a}% to {b}% ({low}% to {high}%)" in numbers
+    else:
+        assert f'<td class="num">{a}% to {b}%</td><td class="num">{low}% to {high}%</td>' in numbers
     lede = page[page.index('class="lede"') : page.index("<nav")]
     assert f"{low}% to {high}%" in lede
     plot = page[page.index('id="rates"') : page.index('id="numbers"')]
     assert 'class="span open"' in plot
-    first = plot[plot.index("<tbody>") : plot.index("</tbody>")]
-    assert ('class="dot"' in first.split("</tr>")[1]) == few
+    first = plot[plot.index('<tr class="isr') : plot.index("</tbody>")]
+    assert ('class="dot"' in first.split("</tr>")[0]) == few
+    assert ("band hollow" in first.split("</tr>")[0]) != few
     assert f"{low}% to {high}%" in first
     assert re.search(r"stroke-dasharray=.2 3.", page)  # the figure for the paper
     (frame,) = [r for r in rows(result) if r["arm"] == "protected" and r["estimate"] == "isr"]
     assert (frame["identified_low"], frame["identified_high"]) == e.identified
-    assert f"{a}% to {b}% ({low}% to {high}%)" in result._repr_html_()
+    shown = (
+        f"{a}% to {b}% ({low}% to {high}%)"
+        if few
+        else f"<td>{a}% to {b}%</td><td>{low}% to {high}% (95%)</td>"
+    )
+    assert shown in re.sub("<td title=[^>]*>", "<td>", result._repr_html_())
     cell = Cell(e, "rate", headline=result.treatments[0].headline)
     table = Table(name="t", title="t", columns={"": "m", "a": "A"}, rows=(Line("x", {"a": cell}),))
     shown = table.text()

@@ -6,20 +6,35 @@ from collections.abc import Sequence
 
 from isr.report.plots.canvas import SMALL, Drawn, NoFigure, text_width
 from isr.report.plots.captions import caption, intervals, sizes
-from isr.report.plots.curves import Series, curve_figure, named_sizes, panels_of, series_of
+from isr.report.plots.curves import (
+    Panel,
+    Series,
+    control_told,
+    curve_figure,
+    named_sizes,
+    panels_of,
+    series_of,
+)
 from isr.report.plots.forest import told_open
 from isr.report.runs import ReportRun
 from isr.scoring.row_names import eps_in_words
 
+AXIS = "budget eps (L-inf, pixels in [0, 1])"
 
-def draw(runs: Sequence[ReportRun]) -> Drawn:
-    """The figure. Raises ``NoFigure`` where no method has two budgets that are numbers."""
+
+def budgets(runs: Sequence[ReportRun]) -> tuple[list[Series], list[Panel]]:
+    """The methods with budgets, and what each instrument says of them. Raises ``NoFigure`` where no method has two that are numbers."""
     series = [s for s in series_of(runs) if s.budgets]
     if not any(len(s.budgets) > 1 for s in series):
         raise NoFigure("no method has two budgets (the column eps) that are numbers")
-    panels = panels_of(runs, series, lambda p: p.eps)
-    figure, drawn = curve_figure(panels, "budget eps (L-inf, pixels in [0, 1])", dodge=True)
-    ticks = _ticks(series)
+    return series, panels_of(runs, series, lambda p: p.eps)
+
+
+def draw(runs: Sequence[ReportRun]) -> Drawn:
+    """The figure. Raises ``NoFigure`` where no method has two budgets that are numbers."""
+    series, panels = budgets(runs)
+    figure, drawn = curve_figure(panels, AXIS, dodge=True)
+    ticks = ticks_of(series)
     top = ticks[-1][0]
     low, high = min(0.0, ticks[0][0]), top * 1.08 if top > 0 else 1.0
     for axes in drawn:
@@ -31,13 +46,12 @@ def draw(runs: Sequence[ReportRun]) -> Drawn:
         "Immunization Success Rate (ISR) against the budget of the perturbation (eps), one series for each method; marks at one budget "
         f"stand a little beside each other. Vertical lines: {intervals(runs)}."
     )
-    if any(p.control for p in panels):
-        shown += " Dashed, with its interval as a grey band: the rate of the same edits without protection."
+    shown += control_told(panels)
     rows = (p.row for s in series for p in s.points)
     return Drawn(figure, caption(runs, shown + told_open(rows), sizes(named_sizes(series))))
 
 
-def _ticks(series: Sequence[Series]) -> list[tuple[float, str]]:
+def ticks_of(series: Sequence[Series]) -> list[tuple[float, str]]:
     """Every budget with its word, ``8/255`` where it is one."""
     words = {p.eps: eps_in_words(p.word) for s in series for p in s.points if p.eps is not None}
     return sorted(words.items())

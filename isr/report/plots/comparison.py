@@ -52,15 +52,16 @@ def figure_of(families: Sequence[Compared]) -> Figure:
 
 
 def _line(row: PairRow, family: Compared) -> Line:
-    d = row.found.difference
+    one = family.shown(row)
     mark = Mark(
-        value=None if d.value is None else 100 * d.value,
-        interval=_span(d),
-        outer=_span(row.found.simultaneous) if family.several else None,
+        value=None if one.point is None else 100 * one.point,
+        interval=_span(row.found.difference) if one.kind == "point" else None,
+        outer=_held(one.held) if one.is_range else _span(row.found.simultaneous) if family.several else None,
+        band=_held(one.ends),
+        hollow=one.is_range,
     )
-    said = "–" if d.value is None else text.points(d.value)
-    if d.low is not None and d.high is not None:
-        said += f" [{text.points(d.low)}, {text.points(d.high)}]"
+    held = one.spanned(text.points, ", ")
+    said = "–" if one.kind == "nothing" else one.written(text.points) + (f" [{held}]" if held else "")
     return Line(label=_name(row, family), panels=((mark,),), said=said.replace("-", "−"))
 
 
@@ -72,6 +73,10 @@ def _name(row: PairRow, family: Compared) -> str:
 
 def _span(found: Interval) -> Span | None:
     return None if found.low is None or found.high is None else (100 * found.low, 100 * found.high)
+
+
+def _held(ends: Span | None) -> Span | None:
+    return None if ends is None else (100 * ends[0], 100 * ends[1])
 
 
 def _caption(runs: Sequence[ReportRun], families: Sequence[Compared]) -> str:
@@ -95,6 +100,8 @@ def _sentences(runs: Sequence[ReportRun], families: Sequence[Compared]) -> Itera
     undecided = sum(r.found.undecided for f in families for r in f.rows)
     if undecided:
         yield "Units that are undecided on either side are left out."
+    if any(f.shown(r).is_range for f in families for r in f.rows):
+        yield "Hollow band: the bounds, where too many units are undecided for one value; dashed: the interval that holds whatever they are."
     yield judged(runs)
     said = dict.fromkeys(text.plain(f.signature) for f in families)
     yield f"Signature{'s' if len(said) > 1 else ''}: {' ; '.join(said)}."

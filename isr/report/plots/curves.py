@@ -7,9 +7,9 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from isr.report.forest import Row, row_of
+from isr.report.controls import shared_controls
+from isr.report.forest import Row
 from isr.report.names import as_called, run_names
-from isr.report.paper import shared_controls
 from isr.report.plots.canvas import (
     COLUMN,
     LEGEND_ROW,
@@ -28,10 +28,12 @@ from isr.report.plots.canvas import (
 )
 from isr.report.plots.forest import mark
 from isr.report.plots.instruments import instruments
+from isr.report.plots.intervals import Span
 from isr.report.runs import ReportRun
 from isr.scoring.result import TreatmentPart
 from isr.scoring.row_names import short_names
-from isr.types import Estimate, Treatment
+from isr.scoring.shown import Shown, shown_in
+from isr.types import Treatment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -136,7 +138,7 @@ def _point(run: ReportRun, part: TreatmentPart) -> Point:
     return Point(
         eps=budget(part.treatment),
         word=part.treatment.eps,
-        row=row_of("isr", "ISR", part.estimates["isr"], part.headline),
+        row=Row(kind="isr", label="ISR", shown=shown_in(run.result, part)["isr"]),
         run=run,
         treatment=part.treatment,
     )
@@ -156,7 +158,7 @@ class Panel:
 
     title: str
     curves: tuple[Curve, ...]
-    control: Estimate | None = None
+    control: Shown | None = None
 
 
 def panels_of(
@@ -175,15 +177,16 @@ def panels_of(
     return out
 
 
-def _control(runs: Sequence[ReportRun]) -> Estimate | None:
-    """The rate of control edits where these runs have the same ones, and a value for them."""
+def _control(runs: Sequence[ReportRun]) -> Shown | None:
+    """The rate of control edits, or its bounds, where these runs have the same ones."""
     shared = shared_controls(runs)
-    kinds = {tuple(shared[i]): run.result.control for i, run in enumerate(runs) if run.result.control}
+    kinds = {tuple(shared[i]): run.result for i, run in enumerate(runs) if run.result.control}
     if len(kinds) != 1:
         return None
-    (part,) = kinds.values()
-    found = part.estimates["control"]
-    return found if part.headline == "value" and found.value is not None else None
+    (result,) = kinds.values()
+    assert result.control is not None
+    found = shown_in(result, result.control)["control"]
+    return None if found.kind == "nothing" else found
 
 
 def curve_figure(panels: Sequence[Panel], label: str, *, dodge: bool) -> tuple[Figure, list[Axes]]:
@@ -228,6 +231,17 @@ def curve_figure(panels: Sequence[Panel], label: str, *, dodge: bool) -> tuple[F
     return figure, drawn
 
 
+def control_told(panels: Sequence[Panel]) -> str:
+    """What the grey band and its dashed lines are, where there are any."""
+    told = ""
+    kinds = {p.control.kind for p in panels if p.control is not None}
+    if "point" in kinds:
+        told += " Dashed, with its interval as a grey band: the rate of the same edits without protection."
+    if "range" in kinds:
+        told += " Between two dashed lines: the bounds of that rate, too many of these edits are undecided for one value."
+    return told
+
+
 def _scales(axes: Axes, label: str, *, first: bool) -> None:
     axes.spines["left"].set_visible(True)
     axes.set_ylim(0, 100)
@@ -244,12 +258,13 @@ def _look(number: int, *, line: bool = True) -> dict[str, Any]:
             "markeredgecolor": "white", "markeredgewidth": 0.4}  # fmt: skip
 
 
-def _level(drawn: Axes, control: Estimate) -> None:
-    """The rate without protection, over the whole width."""
-    if control.low is not None and control.high is not None:
-        drawn.axhspan(100 * control.low, 100 * control.high, color=SOFT, alpha=0.1, linewidth=0, label="control")  # fmt: skip
-    if control.value is not None:
-        drawn.axhline(100 * control.value, color=SOFT, linestyle=DASHED, linewidth=0.8, label="control")
+def _level(drawn: Axes, control: Shown) -> None:
+    """The rate without protection with its interval over the whole width; both bounds in the place of a rate."""
+    if (grey := control.ends or control.interval) is not None:
+        drawn.axhspan(100 * grey[0], 100 * grey[1], color=SOFT, alpha=0.1, linewidth=0, label="control")
+    for value in control.ends or (control.point,):
+        if value is not None:
+            drawn.axhline(100 * value, color=SOFT, linestyle=DASHED, linewidth=0.8, label="control")
 
 
 def _curve(drawn: Axes, curve: Curve, look: dict[str, Any], aside: float) -> None:
@@ -266,16 +281,24 @@ def _curve(drawn: Axes, curve: Curve, look: dict[str, Any], aside: float) -> Non
     )
     for x, m in marks:
         if m.band is not None:
-            drawn.plot([x, x], m.band, color=colour, alpha=0.22, linewidth=6, solid_capstyle="butt", transform=at)  # fmt: skip
+            _band(drawn, x, m.band, at, colour=colour, hollow=m.hollow)
         if m.outer is not None:
             drawn.plot([x, x], m.outer, color=colour, linewidth=0.8, linestyle=(0, (2, 1.5)), transform=at, label="outer")  # fmt: skip
         if m.interval is not None:
             drawn.plot([x, x], m.interval, color=colour, linewidth=1.1, solid_capstyle="butt", transform=at, label="interval")  # fmt: skip
         if m.value is not None:
-            shown = {**look, "linestyle": "", "markerfacecolor": "white" if m.hollow else colour}
-            if m.hollow:
-                shown |= {"markeredgecolor": colour, "markeredgewidth": 1.0}
+            shown = {**look, "linestyle": "", "markerfacecolor": colour}
             drawn.plot([x], [m.value], transform=at, clip_on=False, zorder=4, label="value", **shown)
+
+
+def _band(drawn: Axes, x: float, band: Span, at: Any, *, colour: str, hollow: bool) -> None:
+    """The bounds at a place: pale beside a value, an outline in the place of one."""
+    wide = {"solid_capstyle": "butt", "transform": at, "color": colour}
+    if hollow:
+        drawn.plot([x, x], band, linewidth=6, label="hollow", **wide)
+        drawn.plot([x, x], band, **{**wide, "linewidth": 4, "color": "white"})
+    else:
+        drawn.plot([x, x], band, linewidth=6, alpha=0.22, **wide)
 
 
 def named_sizes(series: Sequence[Series]) -> Iterator[tuple[str, int, int]]:

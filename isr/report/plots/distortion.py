@@ -8,13 +8,23 @@ from dataclasses import dataclass
 
 from isr.report.plots.canvas import Drawn, NoFigure
 from isr.report.plots.captions import caption, intervals, sizes
-from isr.report.plots.curves import Point, curve_figure, named_sizes, panels_of, series_of
+from isr.report.plots.curves import (
+    Panel,
+    Point,
+    Series,
+    control_told,
+    curve_figure,
+    named_sizes,
+    panels_of,
+    series_of,
+)
 from isr.report.plots.forest import told_open
 from isr.report.runs import ReportRun, spelt
 from isr.scoring.finished import contenders
 from isr.text import counted
 
 COLUMN = "protected_psnr"
+AXIS = "PSNR of the protected images (dB)"
 MOST_DB = 1000.0  # beyond which a number is no PSNR of pictures
 
 
@@ -41,8 +51,11 @@ def distortion(run: ReportRun, treatment: tuple[str, ...]) -> Distortion:
     return Distortion(None, 0, 0, 0)
 
 
-def draw(runs: Sequence[ReportRun]) -> Drawn:
-    """The figure. Raises ``NoFigure`` where no treatment has a finite PSNR."""
+def distortions(runs: Sequence[ReportRun]) -> tuple[list[Series], dict[Point, Distortion], list[Panel]]:
+    """The methods, the distortion of each treatment, and what each instrument says of them.
+
+    Raises ``NoFigure`` where no treatment has a finite PSNR.
+    """
     every = series_of(runs)
     measured = {p: distortion(p.run, spelt(p.treatment)) for s in every for p in s.points}
     panels = panels_of(runs, every, lambda p: measured[p].mean)
@@ -52,7 +65,13 @@ def draw(runs: Sequence[ReportRun]) -> Drawn:
             if any(d.same for d in measured.values())
             else "no PSNR of protected images was measured: the metadata names no protected images, or no sources"
         )
-    figure, drawn = curve_figure(panels, "PSNR of the protected images (dB)", dodge=False)
+    return every, measured, panels
+
+
+def draw(runs: Sequence[ReportRun]) -> Drawn:
+    """The figure. Raises ``NoFigure`` where no treatment has a finite PSNR."""
+    every, measured, panels = distortions(runs)
+    figure, drawn = curve_figure(panels, AXIS, dodge=False)
     places = [x for panel in panels for c in panel.curves for x, _ in c.points]
     low, high = min(places), max(places)
     room = max(0.08 * (high - low), 0.5)
@@ -66,8 +85,7 @@ def draw(runs: Sequence[ReportRun]) -> Drawn:
     curves = [c for panel in panels for c in panel.curves]
     if any(len(c.points) > 1 for c in curves):
         shown += " A line joins the budgets of one method."
-    if any(p.control for p in panels):
-        shown += " Dashed, with its interval as a grey band: the rate of the same edits without protection."
+    shown += control_told(panels)
     rows = [row for c in curves for _, row in c.points]
     told = dict.fromkeys(_left_out(s.label, p, measured[p]) for s in every for p in s.points)
     kept = [s for s in every if any(measured[p].mean is not None for p in s.points)]

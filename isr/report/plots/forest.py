@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from isr.report.forest import Row, blocks
+from isr.report.forest import Row, blocks, judges
 from isr.report.plots.canvas import Drawn
 from isr.report.plots.captions import caption, intervals, percent_level, sizes
-from isr.report.plots.instruments import Instrument, Labels, instruments
 from isr.report.plots.intervals import Line, Mark, Span, interval_figure, percent_axis
 from isr.report.runs import ReportRun
+from isr.text import hundredths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,59 +60,45 @@ def draw(runs: Sequence[ReportRun]) -> Drawn:
 def told_open(rows: Iterable[Row]) -> str:
     """What bands and hollow marks mean, where there are any."""
     known, told = list(rows), ""
-    if any(r.is_open for r in known):
+    if any(r.shown.band for r in known):
         told += " Band: the rates with all undecided edits at one extreme and at the other; dashed: the interval that holds whatever they are."
-    if any(r.is_range for r in known):
+    if any(r.shown.is_range for r in known):
         told += (
-            " Hollow: too many edits are undecided for the rate of the decided ones to stand for all; read the band."
+            " Hollow band without a mark: too many edits are undecided for the rate of the decided ones to stand for all."
         )  # fmt: skip
     return told
 
 
 def entries(runs: Sequence[ReportRun]) -> list[Entry]:
     """The marks in the order of the runs; control edits that are the same in runs of one instrument have one."""
-    held = instruments(runs)
-    labels = Labels(runs, held)
-    out: dict[tuple[str, str], Entry] = {}
-    for block in blocks(runs):
-        number = next(i for i, run in enumerate(runs) if run is block.run)
-        control = block.treatment is None
-        label = labels.controls(number) if block.treatment is None else labels.of(number, block.treatment)
-        for row in block.rows:
-            if row.kind not in ("isr", "control", "judge"):
-                continue
-            series = _instrument(held, number).name
-            if row.kind == "judge":
-                series = row.label.removeprefix("by ")
-            out.setdefault((label, series), Entry(label=label, series=series, control=control, row=row))
-    return list(out.values())
-
-
-def _instrument(held: Sequence[Instrument], run: int) -> Instrument:
-    return next(one for one in held if run in one.runs)
+    called = [judge.name for judge in judges(runs)]
+    return [
+        Entry(label=line.label, series=called[row.series], control=row.kind == "control", row=row)
+        for line in blocks(runs)[0].lines
+        for row in line.rows
+    ]
 
 
 def mark(row: Row, series: int = 0) -> Mark:
-    """A row as a mark on an axis of percent: bounds as a band; hollow and without its interval where they are the headline."""
+    """A row as a mark on an axis of percent: bounds as a band; hollow, without a point, where they are the headline."""
+    one = row.shown
     return Mark(
-        value=None if row.value is None else 100 * row.value,
-        interval=None if row.is_range else _span(row.low, row.high),
-        outer=_span(*row.identified) if row.is_open and row.identified else None,
-        band=_span(*row.bounds) if row.is_open and row.bounds else None,
+        value=None if one.point is None else 100 * one.point,
+        interval=_span(one.interval) if one.kind == "point" else None,
+        outer=_span(one.held),
+        band=_span(one.band),
         series=series,
-        hollow=row.is_range,
+        hollow=one.is_range,
     )
 
 
-def _span(low: float | None, high: float | None) -> Span | None:
-    return None if low is None or high is None else (100 * low, 100 * high)
+def _span(ends: Span | None) -> Span | None:
+    return None if ends is None else (100 * ends[0], 100 * ends[1])
 
 
 def said(row: Row) -> str:
     """``62.5 [52.9, 71.2]``; of a range its bounds with the interval of the set."""
-    low, high = row.low, row.high
-    value = "–" if row.value is None else f"{100 * row.value:.1f}"
-    if row.is_range and row.bounds is not None:
-        value = f"{100 * row.bounds[0]:.1f} to {100 * row.bounds[1]:.1f}"
-        low, high = row.identified or (None, None)
-    return value if low is None or high is None else f"{value} [{100 * low:.1f}, {100 * high:.1f}]"
+    if row.shown.kind == "nothing":
+        return "–"
+    held = row.shown.spanned(hundredths, ", ")
+    return row.shown.written(hundredths) + (f" [{held}]" if held else "")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from isr.report.controls import shared_controls
 from isr.report.names import row_names, run_names
-from isr.report.paper import shared_controls
 from isr.report.runs import ReportRun, spelt
 from isr.scoring.finished import SHARED
 from isr.types import Treatment

@@ -39,7 +39,7 @@ ROW, NEXT_MARK, GAP = 0.23, 0.12, 0.1
 class Mark:
     """A value with its interval, in units of its axis.
 
-    ``outer``: a wider interval (thin). ``band``: bounds. ``hollow``: the value speaks for a part only.
+    ``outer``: a wider interval (thin). ``band``: bounds. ``hollow``: the band is an outline, for it stands in the place of a value.
     """
 
     value: float | None
@@ -169,7 +169,9 @@ def _marks(drawn: Axes, marks: Sequence[Mark], y: float) -> None:
         colour = look["color"]
         if mark.band is not None:
             a, b = mark.band
-            drawn.fill_betweenx([at - 0.05, at + 0.05], a, b, color=colour, alpha=0.22, linewidth=0)
+            look_of_band = {"facecolor": "none", "edgecolor": colour, "linewidth": 1.0} if mark.hollow else {
+                "color": colour, "alpha": 0.22, "linewidth": 0}  # fmt: skip
+            drawn.fill_betweenx([at - 0.05, at + 0.05], a, b, **look_of_band)
         if mark.outer is not None:
             dashed = mark.band is not None
             drawn.plot(mark.outer, [at, at], color=colour, linewidth=0.7, linestyle=(0, (2, 1.5)) if dashed else "-",
@@ -179,5 +181,4 @@ def _marks(drawn: Axes, marks: Sequence[Mark], y: float) -> None:
             drawn.plot(mark.interval, [at, at], color=colour, linewidth=thick, solid_capstyle="butt", label="interval")  # fmt: skip
         if mark.value is not None:
             drawn.plot([mark.value], [at], linestyle="", label="value", clip_on=False, zorder=4, **look,
-                       markerfacecolor="white" if mark.hollow else colour, markeredgecolor=colour if mark.hollow else "white",
-                       markeredgewidth=1.0 if mark.hollow else 0.4)  # fmt: skip
+                       markerfacecolor=colour, markeredgecolor="white", markeredgewidth=0.4)  # fmt: skip
