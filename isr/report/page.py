@@ -21,10 +21,11 @@ from isr.report import figures, pieces
 from isr.report.assets import Assets, Mode
 from isr.report.comparison import Compared, compared
 from isr.report.corrected import Corrected, corrected
+from isr.report.crossed import STATES, pair_data
 from isr.report.decompositions import decompositions
 from isr.report.figures import Figure
 from isr.report.forest import Block, blocks, percent
-from isr.report.gallery import gallery, packed, script_json
+from isr.report.gallery import gallery, packed, places, script_json
 from isr.report.names import full_names, row_names
 from isr.report.paper import estimates_csv, latex, methods
 from isr.report.people import People, find_labels, people
@@ -77,6 +78,7 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
     pairs = options.comparisons
     if pairs is None:
         pairs = compared(runs, confirmed.given if confirmed else None)
+    data["pairs"] = pair_data([[row.sides for row in family.rows] for family in pairs], places(runs))
     level = runs[0].level
     bars = list(decompositions(runs))
     drawn = [
@@ -119,6 +121,7 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
         bare=["This page lies in a bundle without images; isr report BUNDLE --data EDIT_DIR shows them"] if options.links == {} else bare,
         span=_span,
         cell=_cell,
+        states=STATES,
     )  # fmt: skip
     return page
 

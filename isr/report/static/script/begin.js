@@ -14,6 +14,7 @@ const begin = async () => {
   const data = await unpack();
   ({ texts, judges, runs, columns: fields } = data);
   all = data.entries.map(read);
+  beginPairs(data.pairs);
   choices("f-method", "method");
   choices("f-editor", "editor");
   choices("f-split", "split");

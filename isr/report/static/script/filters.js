@@ -23,7 +23,7 @@ const filter = () => {
     (outcome === "" || x.o.includes(Number(outcome))) && (!test || test(x)) &&
     (method === "" || x.method === all[method].method) && (editor === "" || x.editor === all[editor].editor) &&
     (split === "" || x.split === all[split].split) && words.every((word) => x.text.includes(word)));
-  const order = ORDERS[$("f-sort").value];
+  const order = ORDERS[$("f-sort").value] || set.order;
   if (order) shown.sort(order);
   $("count").textContent = shown.length === all.length ? `${all.length}` : `${shown.length} of ${all.length}`;
   focused = 0;
