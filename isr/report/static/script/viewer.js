@@ -9,6 +9,13 @@ const open = (place) => {
   if (!viewer.open) viewer.showModal();
   fill();
 };
+const openEntry = (entry) => {
+  const place = shown.indexOf(entry);
+  if (place >= 0) { open(place); return; }
+  shown = [entry];
+  layout();
+  open(0);
+};
 const fill = () => {
   const entry = shown[at];
   $("viewer-title").textContent = [`${at + 1} of ${shown.length}`, entry.id, entry.method, entry.editor, entry.split].filter(Boolean).join(" · ");
