@@ -23,6 +23,7 @@ from isr.report.comparison import Compared, compared
 from isr.report.corrected import Corrected, corrected
 from isr.report.crossed import STATES, pair_data
 from isr.report.decompositions import decompositions
+from isr.report.desk import desk_data
 from isr.report.figures import Figure
 from isr.report.forest import Block, blocks, percent
 from isr.report.gallery import gallery, packed, places, script_json
@@ -79,6 +80,9 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
     if pairs is None:
         pairs = compared(runs, confirmed.given if confirmed else None)
     data["pairs"] = pair_data([[row.sides for row in family.rows] for family in pairs], places(runs))
+    asked = _rubrics(runs)
+    titles = {str(e["question"]): rubric.title for e, rubric in reversed(asked) if rubric}
+    data["desk"] = desk_data(runs, found.labels if found else None, titles)
     level = runs[0].level
     bars = list(decompositions(runs))
     drawn = [
@@ -101,7 +105,7 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
         people=found,
         pairs=list(_pairs(runs)),
         judges=list(_judges(runs)),
-        rubrics=_rubrics(runs),
+        rubrics=asked,
         costs=list(_costs(runs)),
         figures={f.name: f for f in drawn},
         packed=packed(data),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib import resources
 
-STYLE = ("base", "forest", "tables", "gallery", "viewer", "pairs", "print")
-SCRIPT = ("base", "saving", "address", "data", "sets", "pairs", "filters", "grid", "viewer", "begin")
+STYLE = ("base", "forest", "tables", "gallery", "viewer", "pairs", "desk", "print")
+SCRIPT = ("base", "saving", "address", "data", "sets", "pairs", "filters", "grid", "viewer", "desk", "begin")
 """In the order in which they are joined: a script uses what those before it declare, and functions of those after it."""
 
 

@@ -15,6 +15,7 @@ const begin = async () => {
   ({ texts, judges, runs, columns: fields } = data);
   all = data.entries.map(read);
   beginPairs(data.pairs);
+  beginDesk(data.desk);
   choices("f-method", "method");
   choices("f-editor", "editor");
   choices("f-split", "split");

@@ -1,4 +1,5 @@
 /* A minus B: the edits of each cell of the crossed tables, and the pairs with one method ----------------------- */
+const beginPairs = (() => {
 /* sides: for each unit the number of its edit (-1: none) and a digit for its outcome; families: the two sides of each pair */
 let crossing = { sides: [], families: [] };
 const PAIR_CELL = /^(\d{1,4})\.(\d{1,4})\.([012][012])$/;
@@ -39,7 +40,7 @@ const showPairs = () => {
   });
   $("against-note").hidden = !name;
 };
-const beginPairs = (pairs) => {
+return (pairs) => {
   crossing = pairs;
   if (!$("baseline")) return;
   $("against").hidden = false;
@@ -47,3 +48,4 @@ const beginPairs = (pairs) => {
   addEventListener("moved", showPairs);
   showPairs();
 };
+})();
