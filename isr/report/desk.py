@@ -11,7 +11,7 @@ import numpy as np
 from isr.canonical import short
 from isr.people.label_store import MAX_NOTE
 from isr.people.labels import QUESTIONS as ASKED
-from isr.people.labels import SEEN, VERDICTS, Labels, consensus
+from isr.people.labels import SEEN, VERDICTS, Labels, consensus, saw_verdicts
 from isr.report.gallery import OUTCOMES, Key, key_of, places
 from isr.report.gallery import VERDICTS as ORDER
 from isr.report.runs import ReportRun, judge_codes, told_apart, verdict
@@ -44,7 +44,7 @@ class Source:
 def sources(runs: Sequence[ReportRun], labels: Labels | None) -> list[Source]:
     """Judges in the order of the runs, then the majority where there are two raters or more, then each rater.
 
-    A judge of several runs that share no edit is one source.
+    The majority is of raters who did not see the judges' verdicts. A judge of several runs that share no edit is one source.
     """
     place = places(runs)
     return [*_judges(runs, place), *_people(labels, list(place))]
@@ -98,18 +98,21 @@ def _people(labels: Labels | None, keys: Sequence[Key]) -> Iterator[Source]:
         ]
         shape = (len(keys), len(raters))
         table[title] = (np.array(votes, np.int64).reshape(shape), np.array(asked, bool).reshape(shape))
-    if len(raters) > 1:
+    biased = {r.rater for r in own.rows if saw_verdicts(r)}
+    crowd = [i for i, rater in enumerate(raters) if rater not in biased]
+    if len(crowd) > 1:
         codes = {
-            t: np.where(asked.any(axis=1), _places(consensus(votes)), NONE)
+            t: np.where(asked[:, crowd].any(axis=1), _places(consensus(votes[:, crowd])), NONE)
             for t, (votes, asked) in table.items()
         }
-        yield Source(name=f"majority of {len(raters)} raters", kind="majority", codes=codes)
+        yield Source(name=f"majority of {len(crowd)} raters", kind="majority", codes=codes)
     for number, rater in enumerate(raters):
         codes = {
             t: np.where(asked[:, number], _places(votes[:, number]), NONE)
             for t, (votes, asked) in table.items()
         }
-        yield Source(name=f"rater {rater}", kind="rater", codes=codes)
+        saw = ", who saw the verdicts" if rater in biased else ""
+        yield Source(name=f"rater {rater}{saw}", kind="rater", codes=codes)
 
 
 UNDECIDED_VOTE = -1

@@ -79,6 +79,14 @@ def test_one_rater_is_no_majority_and_no_labels_are_nobody(run: ReportRun) -> No
     ]
 
 
+def test_a_rater_who_saw_the_verdicts_is_in_no_majority(run: ReportRun) -> None:
+    blind = tuple(label(run, n, r, "fails", "fine") for n in range(2) for r in ("ann", "bo"))
+    reader = tuple(label(run, n, r, "fine", "fine", extra={"seen": "verdicts"}) for n in range(3) for r in ("x", "y", "z"))  # fmt: skip
+    found = said(desk_data([run], Labels((*blind, *reader)), {}))
+    assert found["majority of 2 raters"][0] == "00----"
+    assert found["rater x, who saw the verdicts"][0] == "111---"
+
+
 def test_a_judge_of_runs_that_share_no_edit_is_one_and_else_told_apart(
     run: ReportRun, tmp_path: Path
 ) -> None:
