@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from isr.people.confirm import confirm_family, label_parts
 from isr.people.correct import read_plan
-from isr.people.labels import Labels
+from isr.people.labels import Labels, independent
 from isr.people.pair_labels import LabelChoices, PairDesign, people_on_units
 from isr.people.study_file import LabelsPart, study_labels
 from isr.scoring.comparison import Confirmed
@@ -94,13 +94,14 @@ def corrected(
     """The family as people would see it. sides: edits by the names that its members have; every: those of the whole study, whose
     labels may be of any; unprotected: names of control edits.
     """
+    labels = independent(labelled.labels)
     held = {name: Contender(name, "", NOBODY, rows) for name, rows in {**every, **sides}.items()}
     people = people_on_units(
         [c for name, c in held.items() if name not in unprotected],
-        labelled.labels,
+        labels,
         labelled.choices,
         unprotected=[c for name, c in held.items() if name in unprotected],
     )
     both = [(sides[one.first], sides[one.second]) for one in family]
     members = confirm_family(family, both, people, labelled.choices, drawn=drawn, level=level)
-    return People(members, label_parts(labelled.labels, people, labelled.choices), people.warnings)
+    return People(members, label_parts(labels, people, labelled.choices), people.warnings)

@@ -14,7 +14,7 @@ from isr.calibration.correction.quality import SHARED_WITHIN, Strata, paired_qua
 from isr.canonical import sha256_json, short
 from isr.errors import DesignError
 from isr.people.confirm_text import banner, swapped_told
-from isr.people.labels import Labels
+from isr.people.labels import Labels, independent
 from isr.people.pair_labels import LabelChoices, PeopleOnUnits, people_on_units
 from isr.scoring.comparison import Choice, Comparison, Confirmed
 from isr.scoring.finished import Contender, EditRow
@@ -43,6 +43,7 @@ def confirm(
     prompts are fixed. controls: see :func:`people_on_units`. Slices get their corrected differences too, and the contenders that
     one may choose from their corrected rates. Raises ``InputError`` and ``DesignError`` where labels do not fit.
     """
+    labels = independent(labels)
     people = people_on_units(contenders, labels, choices, controls)
     by_name = {c.name: c for c in contenders}
     sides = [(by_name[one.first].edits, by_name[one.second].edits) for one in found.family]

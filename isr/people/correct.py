@@ -26,7 +26,7 @@ from isr.people.arms import with_arms
 from isr.people.chance import swapped
 from isr.people.correct_rows import Correction, CorrectionReport, Rows, Settings, rows_of
 from isr.people.judgements import QUESTIONS, Judgements
-from isr.people.labels import Label, Labels, cell_of, one_guideline, scale_parts
+from isr.people.labels import Label, Labels, cell_of, independent, one_guideline, scale_parts
 from isr.people.meeting import meet, unmet, unmet_told
 from isr.people.study_file import check_pixels
 from isr.people.themselves import require_no_people
@@ -72,6 +72,7 @@ def correct(
         raise UsageError(
             f"--drawn {settings.drawn}: expected with --design external only; found design {settings.design}; leave it out"
         )
+    labels = independent(labels)
     guideline = one_guideline(labels, pool=settings.pool_guidelines)
     source = judged or target
     digest, known_edits = labels.digest, {*target.edits, *source.edits}

@@ -19,7 +19,7 @@ from typing import Any
 
 from isr.errors import InputError, UsageError
 from isr.people.labelling_plan import Item, Study, order_for
-from isr.people.labels import ATTENTION, QUESTIONS, WORDS, Label
+from isr.people.labels import ATTENTION, QUESTIONS, SEEN, WORDS, Label
 from isr.reading import database_advice, json_of, require_regular
 
 SCHEMA = "isr.labelling/1"
@@ -173,6 +173,10 @@ class LabelStore:
         """How a rater whose labels were taken in did on the attention checks of another study, as ``3/4``; ``""``."""
         return self._meta(f"{ATTENTION}:{rater}") or ""
 
+    def seen(self, rater: str) -> str:
+        """What a rater whose labels were taken in saw beside the pictures, such as ``verdicts``; ``""``."""
+        return self._meta(f"{SEEN}:{rater}") or ""
+
     def take_in(self, rows: Mapping[str, Sequence[tuple[int, Label, float]]]) -> None:
         """Keeps labels (item, label, seconds) of new raters as their first answers: all of them, or none."""
         study = self.study()
@@ -183,12 +187,9 @@ class LabelStore:
                     _enrol(db, study, rater, [item for item, *_ in found])
                     events = [e for p, (_, row, s) in enumerate(found) for e in _as_clicks(rater, p, row, s)]
                     db.executemany(_INSERT, events)
-                    if checks := next(
-                        (row.extra[ATTENTION] for _, row, _ in found if ATTENTION in row.extra), ""
-                    ):
-                        db.execute(
-                            "INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"{ATTENTION}:{rater}", checks)
-                        )
+                    for name in (ATTENTION, SEEN):
+                        if said := next((row.extra[name] for _, row, _ in found if name in row.extra), ""):
+                            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"{name}:{rater}", said))
             except BaseException:
                 db.execute("ROLLBACK")
                 raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,7 +17,7 @@ from isr.errors import InputError, Problem, UsageError
 from isr.files import write_text
 from isr.people.label_store import MAX_NOTE, RATER_NAME, LabelStore, Said
 from isr.people.labelling_plan import Item, Kind, Study
-from isr.people.labels import ATTENTION, QUESTIONS, Label, Labels, Mark
+from isr.people.labels import ATTENTION, QUESTIONS, SEEN, Label, Labels, Mark, saw_verdicts
 from isr.people.labels_file import write_labels
 from isr.people.labelstudio import export_labels
 from isr.people.meeting import meet
@@ -35,10 +35,11 @@ def labels_of(store: LabelStore, kind: Kind = "edit") -> Labels:
         answers = store.said(rater)
         passed = _checks(study, answers)
         checks = f"{sum(passed)}/{len(passed)}" if passed else store.attention(rater)
+        saw = store.seen(rater)
         for said in answers:
             item = study.items[said.item]
             if item.kind == kind and said.item not in seen:
-                rows.append(_label(study, rater, item, said, checks))
+                rows.append(_label(study, rater, item, said, {ATTENTION: checks, SEEN: saw}))
             seen.add(said.item)
     return Labels(tuple(rows))
 
@@ -49,10 +50,8 @@ def _checks(study: Study, answers: Sequence[Said]) -> list[bool]:
     return [all(s.marks.get(q) == v for q, v in item.expected.items()) for item, s in checks]
 
 
-def _label(study: Study, rater: str, item: Item, said: Said, checks: str) -> Label:
-    extra = {"seconds": f"{said.seconds:.1f}"} | ({"note": said.note} if said.note else {})
-    if checks:
-        extra[ATTENTION] = checks
+def _label(study: Study, rater: str, item: Item, said: Said, more: Mapping[str, str]) -> Label:
+    extra = {"seconds": f"{said.seconds:.1f}", "note": said.note, **more}
     return Label(
         edit_id=item.edit_id,
         rater=rater,
@@ -66,7 +65,7 @@ def _label(study: Study, rater: str, item: Item, said: Said, checks: str) -> Lab
         time=said.time,
         guideline=study.guideline,
         arm="control" if item.kind == "control" else "",
-        extra=extra,
+        extra={name: cell for name, cell in extra.items() if cell},
     )
 
 
@@ -137,8 +136,11 @@ def export(store: LabelStore, out: Path, *, csv_safe: bool = False) -> list[Path
         "plan.json": json.dumps(study.plan, indent=1) + "\n",
         "raters.json": json.dumps(rater_reports(store), indent=1) + "\n",
     }
-    if labels.rows:
-        texts["label-studio.json"] = export_labels(labels)
+    blind = tuple(
+        r for r in labels.rows if not saw_verdicts(r)
+    )  # its annotations have no place for what was seen
+    if blind:
+        texts["label-studio.json"] = export_labels(replace(labels, rows=blind))
     for name, text in texts.items():
         write_text(out / name, text)
         files.append(out / name)

@@ -19,7 +19,7 @@ import numpy as np
 
 from isr.calibration.aggregation import UNDECIDED, dawid_skene, majority
 from isr.canonical import sha256_bytes, sha256_json
-from isr.errors import InputError, Problem
+from isr.errors import DesignError, InputError, Problem
 from isr.reading import read_bytes
 from isr.types import Floats, Ints, Question
 
@@ -35,6 +35,10 @@ KNOWN = (
 
 ATTENTION = "attention"
 """A column of ``isr label``: how many of the attention checks that a rater answered were passed, as ``3/4``."""
+
+SEEN = "seen"
+"""A column that says what a rater saw beside the pictures; ``verdicts``: the judges', so that no judge can be measured by them."""
+VERDICTS = "verdicts"
 
 ARMS = {"": "", "protected": "", "control": "control"}
 """The words of a column ``arm``, and how labels keep them."""
@@ -239,6 +243,42 @@ def attention_told(rows: Iterable[Label]) -> Iterator[str]:
             f"attention checks were failed: {', '.join(failed)}; these raters' labels count as the others', and whether they were "
             "given with care is in doubt"
         )
+
+
+def saw_verdicts(label: Label) -> bool:
+    """Whether the rater had the judges' verdicts in view (column ``seen``)."""
+    return label.extra.get(SEEN, "").casefold() == VERDICTS
+
+
+def seen_told(rows: Iterable[Label]) -> Iterator[str]:
+    """Whose labels were given with the judges' verdicts in view, in one sentence; nothing where none were."""
+    found: dict[str, int] = {}
+    for row in rows:
+        if saw_verdicts(row):
+            found[row.rater] = found.get(row.rater, 0) + 1
+    if found:
+        said = ", ".join(f"{rater} {n}" for rater, n in sorted(found.items()))
+        yield (
+            f"labels given with the judges' verdicts in view (column {SEEN}): {said}; they are not independent of the judges: "
+            "agreement with them flatters a judge, and no rate or threshold is made of them"
+        )
+
+
+def independent(labels: Labels) -> Labels:
+    """The labels without those that were given with the judges' verdicts in view; ``notes`` says which.
+
+    Raises ``DesignError`` where none is left.
+    """
+    rows = tuple(r for r in labels.rows if not saw_verdicts(r))
+    if len(rows) == len(labels.rows):
+        return labels
+    told = tuple(seen_told(labels.rows))
+    if not rows:
+        raise DesignError(
+            "labels: expected labels of people who did not see what the judges said; found only labels that were given with the "
+            "judges' verdicts in view, on edits that a reader chose; label edits blinded: isr label"
+        )
+    return replace(labels, rows=rows, notes=tuple(dict.fromkeys((*labels.notes, *told))))
 
 
 def one_guideline(labels: Labels, *, pool: bool = False) -> str:

@@ -29,6 +29,7 @@ from isr.people.labels import (
     attention_told,
     cell_of,
     cells_of,
+    seen_told,
 )
 from isr.people.meeting import plain_number
 from isr.spreadsheet import Writer
@@ -86,7 +87,7 @@ def read_labels(
         )
     notes = [f"{path.name}: {n} {_row(n)} {why} left out" for why, n in sorted(dropped.items())]
     labels = tuple(label for _, label in kept)
-    return Labels(labels, dict(scales or {}), (*notes, *attention_told(labels)))
+    return Labels(labels, dict(scales or {}), (*notes, *attention_told(labels), *seen_told(labels)))
 
 
 def _row(count: int) -> str:

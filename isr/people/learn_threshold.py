@@ -24,7 +24,7 @@ from isr.judging.thresholds import Decision, Recalibration
 from isr.people.arms import with_arms
 from isr.people.correct_rows import Rows, Settings, rows_of
 from isr.people.judgements import Judgements
-from isr.people.labels import Labels, one_guideline
+from isr.people.labels import Labels, independent, one_guideline
 from isr.people.meeting import meet
 from isr.stats.discrimination import area_under_curve, youden
 from isr.stats.jackknife import jackknife_interval
@@ -58,6 +58,7 @@ def learn(
             "isr calibrate --out: expected labels drawn at random; found design within_verdict, which shifts the rate "
             "that a map learns; draw labels at random"
         )
+    labels = independent(labels)
     guideline = one_guideline(labels, pool=settings.pool_guidelines)
     digest, labels = labels.digest, with_arms(meet(labels, judgements.edits), [judgements])
     labels = labels.of_arm(control=False)

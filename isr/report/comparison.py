@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 
 from isr import text
@@ -11,6 +12,7 @@ from isr.errors import IsrError
 from isr.people.compared import compare_finished
 from isr.people.confirm_text import details
 from isr.report.corrected import LabelsGiven
+from isr.report.crossed import Crossed, Edits, crossed
 from isr.report.names import pair_names
 from isr.report.runs import ReportRun, spelt
 from isr.scoring.comparison import Comparison, Confirmed
@@ -28,13 +30,22 @@ STEPS = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 @dataclass(frozen=True, kw_only=True)
 class PairRow:
-    """One pair: ``first`` minus ``second`` under the names of the report's rows, and where it was compared."""
+    """One pair: ``first`` minus ``second`` under the names of the report's rows, and where it was compared.
+
+    ``sides``: the edits of both, where they are known.
+    """
 
     first: str
     second: str
     found: PairedComparison
     people: Confirmed | None = None
     place: str = ""
+    sides: tuple[Edits, Edits] | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def crossed(self) -> Crossed | None:
+        """The outcomes of both on the units that they share."""
+        return None if self.sides is None else crossed(*self.sides)
 
     @property
     def wins(self) -> int | None:
@@ -91,6 +102,11 @@ class Compared:
     def family(self) -> str:
         """How many pairs are adjusted together, in words."""
         return f"{len(self.rows)} comparison{'' if len(self.rows) == 1 else 's'}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The methods of the pairs, in the order in which they come."""
+        return tuple(dict.fromkeys(name for row in self.rows for name in (row.first, row.second)))
 
     @property
     def clusters(self) -> str:
@@ -184,10 +200,9 @@ def _family(runs: Sequence[ReportRun], of_several: bool, given: LabelsGiven | No
         for run, some in zip(finished, pair_names(runs), strict=True)
         for t in sorted(run.treatments)
     ]
-    shown = {
-        c.name: some.get(spelt(t), c.name) for c, (some, t) in zip(contenders(finished), held, strict=True)
-    }
-    return of_comparison(found, runs[0].level, shown, called)
+    every = contenders(finished)
+    shown = {c.name: some.get(spelt(t), c.name) for c, (some, t) in zip(every, held, strict=True)}
+    return of_comparison(found, runs[0].level, shown, called, {c.name: c.edits for c in every})
 
 
 def _prompts(runs: Sequence[ReportRun]) -> Prompts:
@@ -212,10 +227,17 @@ def _confirmed(plain: Comparison, runs: Sequence[ReportRun], given: LabelsGiven 
 
 
 def of_comparison(
-    found: Comparison, level: float, shown: Mapping[str, str] | None = None, runs: str = ""
+    found: Comparison,
+    level: float,
+    shown: Mapping[str, str] | None = None,
+    runs: str = "",
+    edits: Mapping[str, Edits] | None = None,
 ) -> Compared:
-    """A comparison under the names of a report's rows (``shown``, by the contenders' names), or under its own."""
-    called = shown or {}
+    """A comparison under the names of a report's rows (``shown``, by the contenders' names), or under its own.
+
+    edits: by the contenders' names, for the outcomes of each pair crossed.
+    """
+    called, held = shown or {}, edits or {}
     return Compared(
         rows=tuple(
             PairRow(
@@ -230,6 +252,9 @@ def of_comparison(
                     ),
                     None,
                 ),
+                sides=(held[one.first], held[one.second])
+                if one.first in held and one.second in held
+                else None,
             )
             for one in found.family
         ),

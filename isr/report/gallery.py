@@ -27,6 +27,8 @@ from isr.types import Treatment, Unit, Value
 OUTCOMES = ("immunized", "not_immunized", "undecided")
 VERDICTS = (Value.FAILS, Value.FINE, Value.UNDECIDED)  # the order of report.js
 QUESTIONS = ("semantic", "perceptual")
+Key = tuple[str, str]
+"""An edit in the gallery: its edit_id and the digest of its file."""
 COLUMNS = (*Unit._fields, *Treatment._fields)
 """What an edit is of, and what was done to its source: two edits of one unit differ in treatment alone."""
 MOST_VALUES = 100
@@ -46,6 +48,17 @@ class Texts:
         return self.known.setdefault(text, len(self.known))
 
 
+def key_of(row: Mapping[str, str]) -> Key:
+    """The key of an edit, of its row of ``edits.csv``: the same edit in several runs is one entry."""
+    return row["edit_id"], row.get("edit_sha256", "")
+
+
+def places(runs: Sequence[ReportRun]) -> dict[Key, int]:
+    """The number of each protected edit in the gallery of these runs."""
+    keys = (key_of(r) for run in runs for r in run.rows if r["arm"] == "protected")
+    return {key: number for number, key in enumerate(dict.fromkeys(keys))}
+
+
 def gallery(runs: Sequence[ReportRun], assets: Assets, labels: Labels | None = None) -> dict[str, Any]:
     """Everything that the gallery shows. The same edit in several runs is one entry with all their judges."""
     text = Texts()
@@ -60,7 +73,7 @@ def gallery(runs: Sequence[ReportRun], assets: Assets, labels: Labels | None = N
         ways = dict(zip(controls, possible(run, list(controls.values())), strict=True))
         rows = [r for r in run.rows if r["arm"] == "protected"]
         for row, way in zip(rows, possible(run, rows), strict=True):
-            key = (row["edit_id"], row.get("edit_sha256", ""))
+            key = key_of(row)
             unit = tuple(row[c] for c in Unit._fields)
             entry = entries.get(key)
             if entry is None:

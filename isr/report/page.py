@@ -21,12 +21,14 @@ from isr.report import figures, pieces
 from isr.report.assets import Assets, Mode
 from isr.report.comparison import Compared, compared
 from isr.report.corrected import Corrected, corrected
+from isr.report.crossed import STATES, pair_data
 from isr.report.curve_figures import curve_figures
 from isr.report.curve_figures import told as curves_told
 from isr.report.decompositions import decompositions
+from isr.report.desk import desk_data
 from isr.report.figures import Figure
 from isr.report.forest import Block, blocks, judges
-from isr.report.gallery import gallery, packed, script_json
+from isr.report.gallery import gallery, packed, places, script_json
 from isr.report.lede import judged, lede
 from isr.report.limits import limits
 from isr.report.names import full_names, row_names
@@ -95,6 +97,10 @@ def _rendered(runs: Sequence[ReportRun], folder: Path, options: Options) -> tupl
     pairs = options.comparisons
     if pairs is None:
         pairs = compared(runs, confirmed.given if confirmed else None)
+    data["pairs"] = pair_data([[row.sides for row in family.rows] for family in pairs], places(runs))
+    asked = _rubrics(runs)
+    titles = {str(e["question"]): rubric.title for e, rubric in reversed(asked) if rubric}
+    data["desk"] = desk_data(runs, found.labels if found else None, titles)
     level = runs[0].level
     bars = list(decompositions(runs))
     drawn = [
@@ -127,7 +133,7 @@ def _rendered(runs: Sequence[ReportRun], folder: Path, options: Options) -> tupl
         people=found,
         pairs=list(_pairs(runs)),
         judges=list(_judges(runs)),
-        rubrics=_rubrics(runs),
+        rubrics=asked,
         costs=list(_costs(runs)),
         figures={f.name: f for f in drawn},
         packed=packed(data),
@@ -152,6 +158,7 @@ def _rendered(runs: Sequence[ReportRun], folder: Path, options: Options) -> tupl
         shape=shape,
         paradox=low_kappas,
         cell=_cell,
+        states=STATES,
     )  # fmt: skip
     return page, assets.made.said
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib import resources
 
-STYLE = ("base", "forest", "tables", "transfer", "gallery", "sources", "viewer", "print")
+STYLE = ("base", "forest", "tables", "transfer", "gallery", "sources", "viewer", "pairs", "desk", "print")
 SCRIPT = (
     "base",
     "saving",
@@ -14,6 +14,7 @@ SCRIPT = (
     "pictures",
     "sets",
     "cells",
+    "pairs",
     "rates",
     "facets",
     "filters",
@@ -22,6 +23,7 @@ SCRIPT = (
     "grid",
     "viewer",
     "sources",
+    "desk",
     "begin",
 )
 """In the order in which they are joined: a script uses what those before it declare, and functions of those after it."""

@@ -12,7 +12,7 @@ from isr.people.agreement_study import Choices
 from isr.people.arms import with_arms
 from isr.people.judgements import read_source
 from isr.people.label_files import load_labels
-from isr.people.labels import attention_told
+from isr.people.labels import attention_told, seen_told
 from isr.people.meeting import meet
 from isr.people.study_file import named_apart
 from isr.report.people import find_labels, labels_of, with_controls
@@ -69,7 +69,8 @@ def draw(runs: Sequence[ReportRun], labels: Path | None = None) -> Drawn:
     )
     if questions != every:
         shown += " Only the outcome is shown."
-    for doubt in attention_told(load_labels(with_controls(file)).rows):
+    given = load_labels(with_controls(file)).rows
+    for doubt in (*attention_told(given), *seen_told(given)):
         shown += f" {doubt[0].upper()}{plain(doubt[1:])}."
     counts = ((p.name, p.agreement.n, p.agreement.clusters) for p in kept if p.question == questions[0])
     of = "" if len(questions) == 1 else f" Of the {TITLES[questions[0]].lower()}:"

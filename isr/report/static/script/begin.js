@@ -58,6 +58,8 @@ const begin = async () => {
   const data = await unpack();
   ({ texts, judges, judged, runs, made, further, columns: fields } = data);
   all = data.entries.map(read);
+  beginPairs(data.pairs);
+  beginDesk(data.desk);
   chooseDiffering();
   beginFilters();
   beginSlice();

@@ -53,7 +53,8 @@ const filter = () => {
   const tests = facets.map(({ key, test }) => at.has(key) && test(at.get(key))).filter(Boolean);
   if (set.words) tests.push(set.test);
   shown = all.filter((x) => tests.every((test) => test(x)) && words.every((word) => x.text.includes(word)));
-  if (Object.hasOwn(ORDERS, at.get("sort") || "")) shown.sort(ORDERS[at.get("sort")]);
+  const order = Object.hasOwn(ORDERS, at.get("sort") || "") ? ORDERS[at.get("sort")] : set.order;
+  if (order) shown.sort(order);
   chosenBy = OF_OUTCOMES.filter((key) => at.get(key));
   $("count").textContent = shown.length === all.length ? `${all.length}` : `${shown.length} of ${all.length}`;
   $("set-said").hidden = !set.words;

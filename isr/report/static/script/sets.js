@@ -1,5 +1,6 @@
 /* sets: edits that a view names and a link opens, <a href="#set=NAME:ARGUMENT"> ---------------------------- */
-/* sets.NAME = (argument) => ({ words: what they are, test: (entry) => whether it is one of them }), or null */
+/* sets.NAME = (argument) => ({ words: what they are, test: (entry) => whether it is one of them }), or null; */
+/* with order: (entry, entry) => number, where "as scored" would part edits that belong together */
 const sets = {};
 const setOf = (text) => {
   const at = text.indexOf(":");
