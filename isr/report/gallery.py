@@ -66,12 +66,12 @@ def gallery(runs: Sequence[ReportRun], assets: Assets, labels: Labels | None = N
     }
 
 
-_FIELDS = ("id", "p", "m", "e", "s", "n", "img", "c", "o", "v", "l")
+FIELDS = ("id", "p", "m", "e", "s", "n", "img", "c", "o", "v", "l")
 
 
 def _row(entry: Mapping[str, Any]) -> list[Any]:
     """An entry without its keys; the page names the places again."""
-    return [entry[name] for name in _FIELDS]
+    return [entry[name] for name in FIELDS]
 
 
 def _entry(

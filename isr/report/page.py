@@ -25,10 +25,12 @@ from isr.report.decompositions import decompositions
 from isr.report.figures import Figure
 from isr.report.forest import Block, blocks, percent
 from isr.report.gallery import gallery, packed, script_json
+from isr.report.margins import margins
 from isr.report.names import full_names, row_names
 from isr.report.paper import estimates_csv, latex, methods
 from isr.report.people import People, find_labels, people
 from isr.report.runs import ReportRun, judge_codes, picture_mode, spelt, told_apart, without_images
+from isr.report.specimens import sheet, without_shown
 from isr.scoring.bundled import NO_IMAGES, fill
 from isr.scoring.judge_words import details
 from isr.scoring.result import Part
@@ -84,9 +86,13 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
         figures.decomposition(bars),
     ]
     drawn += found.figures if found else ()
-    style, script = pieces.style(), pieces.script()
+    title = options.title or ", ".join(dict.fromkeys(r.name for r in runs))
+    style, script = pieces.style() + margins(title, runs), pieces.script()
+    specimens = sheet(data)
     page: str = _environment().get_template("report.html").render(
-        title=options.title or ", ".join(dict.fromkeys(r.name for r in runs)),
+        title=title,
+        sheet=specimens,
+        pictures=assets.urls,
         runs=runs,
         blocks=rows,
         hero=[(b, row) for b in rows for row in b.rows if row.depth == 0],
@@ -103,7 +109,7 @@ def render(runs: Sequence[ReportRun], folder: Path, options: Options) -> str:
         costs=list(_costs(runs)),
         figures={f.name: f for f in drawn},
         packed=packed(data),
-        images=script_json(assets.urls),
+        images=script_json(without_shown(assets.urls, specimens)),
         entries=len(data["entries"]),
         downloads=script_json({f.name: {"svg": f.svg, "csv": f.csv} for f in drawn} | _tables(runs, pairs, confirmed)),
         methods=methods(runs, pairs, confirmed),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib import resources
 
-STYLE = ("base", "forest", "tables", "gallery", "viewer", "print")
-SCRIPT = ("base", "saving", "address", "data", "sets", "filters", "grid", "viewer", "begin")
+STYLE = ("base", "forest", "tables", "gallery", "viewer", "specimens", "print")
+SCRIPT = ("base", "saving", "address", "data", "specimens", "sets", "filters", "grid", "viewer", "begin")
 """In the order in which they are joined: a script uses what those before it declare, and functions of those after it."""
 
 
