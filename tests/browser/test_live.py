@@ -143,13 +143,14 @@ def test_interrupt_failure_budget_crash_and_rule_differ(
         server.change(hold_after=server.stats()["calls"] + 4)
         with started(score(directory, judge, "--watch", "--no-report")) as process:
             page = watched(opened, process)
-            until(page, "document.querySelectorAll('.answer').length > 0")
+            until(page, "document.getElementById('lede').textContent.includes('of 48 requests')")
             process.kill()
             process.wait()
             state(page, "gone")
             said = text(page, "#words")
             assert said.startswith("The process ended without finishing; run the same command again to go on")
             assert "of 48 requests" in text(page, "#lede")  # what was seen last stays
+        page.close()  # it would go on asking for a while
         lost = opened.troubles  # type: ignore[attr-defined]
         assert all("ERR_CONNECTION" in one or "ERR_EMPTY" in one or "ERR_SOCKET" in one for one in lost), lost
         lost.clear()

@@ -16,6 +16,13 @@ from tests.processes import run
 from tests.runs import answer, recorded_run
 
 pytestmark = pytest.mark.slow
+FOLLOWS = {
+    "How often do edits fail?": "Interval",
+    "All numbers": "semantic fails",
+    "Judges": "the program replay",
+    "For the paper": "We report the Immunization Success Rate",
+    "Specimen sheet": "source",
+}
 MM = 96 / 25.4
 WIDTHS = {"A4": 182 * MM, "Letter": 8.5 * 96 - 28 * MM}  # between the margins, in css px
 
@@ -85,16 +92,9 @@ def test_every_page_has_title_date_signature_and_number(
         for heading in ("Search", "Dark theme", "Side by side", "SVG", "Copy"):
             assert heading not in body
         assert '"digest":' not in body  # no page of JSON
-        for heading in (
-            "How often do edits fail?",
-            "All numbers",
-            "Judges",
-            "For the paper",
-            "Specimen sheet",
-        ):
+        for heading, follows in FOLLOWS.items():
             (own,) = [text for text in pages if re.search(rf"^\s*{re.escape(heading)}", text, re.MULTILINE)]
-            after = own.partition(heading)[2].partition("isr=")[0]
-            assert len(after.split()) > 8, (name, heading)  # what it is a heading of is on its page
+            assert follows in own.partition(heading)[2], (name, heading)  # on the heading's own page
         assert "All 12 units." in body if name == "one" else "12 of 32 units, drawn with seed 0" in body
         assert "You evaluate edits of images" in body  # what is folded on the screen
 
