@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from isr.reading import Unreadable, read_bytes
 from isr.scoring.bundled import edits_in
 from isr.scoring.estimates import Settings
 from isr.scoring.limit import chosen, is_in_turn
-from isr.scoring.places import PEOPLE, RECORD, cache_of, home_of
+from isr.scoring.places import HOME_END, PEOPLE, RECORD, cache_of, home_of, place_of_edits
 from isr.scoring.result import Result
 from isr.scoring.sequenced import order_of
 from isr.scoring.stored import StoredRun, read_stored
@@ -53,12 +52,7 @@ def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
             f"{folder}: expected a run of a judge, whose answers a bundle holds; found one of people's labels, which has none: publish "
             "the labels beside the edits (isr score EDIT_DIR --labels makes its numbers again), or in the bundle of a judge's run (--labels)"
         )
-    options: Mapping[str, Any] = record.get("options") or {}
-    home = home_of(folder)
-    root = edits_in(
-        data
-        or folder / str(options.get("directory") or os.path.relpath(str(home).removesuffix(".isr"), folder))
-    )
+    root = edits_in(data or place_of_edits(folder, record) or _missing(folder, record))
     panel = _panel(judge, record, folder)
     _same_judges(panel, result)
     rubrics = _rubrics(folder, result)
@@ -96,6 +90,12 @@ def gather(folder: Path, data: Path | None = None, judge: str = "") -> Contents:
         order_seed=seed,
     )
     return Contents(run=run, record=record, plan=plan, directory=directory, calibrations=calibrations)
+
+
+def _missing(folder: Path, record: Mapping[str, Any]) -> Path:
+    """Where the edit directory should lie, to be named in an error."""
+    named, home = (record.get("options") or {}).get("directory"), home_of(folder).absolute()
+    return folder / str(named) if named else home.with_name(home.name.removesuffix(HOME_END) or home.name)
 
 
 def _record(run: StoredRun) -> Mapping[str, Any]:

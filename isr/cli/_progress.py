@@ -21,17 +21,23 @@ LINE_EVERY_S = 15.0
 
 
 def line(progress: Progress, seconds: float, final: bool = False) -> str:
-    """One line: done, rate, retries, undecided, tokens, cost, time left (of a run that goes on)."""
+    """One line: done, rate, retries, undecided, tokens, cost, time left (of a run that goes on).
+
+    Rate and time left are those of the last half minute; the final line has the rate of all ``seconds``.
+    """
+    lately = None if final else progress.lately
     fresh = progress.answered + progress.failures
-    rate = fresh / seconds if seconds > 0 else 0.0
+    rate = lately.rate if lately else fresh / seconds if seconds > 0 else 0.0
     left = max(progress.total - progress.done, 0)
     parts = [f"{progress.done}/{progress.total}", f"{rate:.1f}/s"]
+    waits = "" if final else progress.waits
+    if waits:
+        parts.append(waits)
     if progress.stored:
         parts.append(f"{progress.stored} from the store")
     if progress.retries:
-        parts.append(
-            f"{progress.retries} {'retry' if progress.retries == 1 else 'retries'}: {plain(progress.most_failed)}"
-        )
+        said = "" if waits else f": {plain(progress.most_failed)}"
+        parts.append(f"{progress.retries} {'retry' if progress.retries == 1 else 'retries'}{said}")
     undecided = sum(progress.undecided.values())
     if undecided:
         parts.append(f"{undecided} undecided")
@@ -41,7 +47,7 @@ def line(progress: Progress, seconds: float, final: bool = False) -> str:
     if progress.priced:
         parts.append(f"{progress.usd:.3f} USD")
     parts += map(look, progress.looks)
-    if rate and left and not final:
+    if rate and left and not final and not waits:
         parts.append(f"{_duration(left / rate)} left")
     return ", ".join(parts)
 

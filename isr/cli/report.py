@@ -49,7 +49,11 @@ _PATH = click.Path(path_type=Path)
     metavar="DIR",
     help="Write figures for a paper into DIR as SVG, PDF and PNG with captions.txt, and no page (extra: figures).",
 )
-@click.option("--serve", is_flag=True, help="Show the run in a browser while it goes on (extra: label).")
+@click.option(
+    "--serve",
+    is_flag=True,
+    help="Show the run in a browser while it goes on, and its report afterwards (extra: label).",
+)
 @click.option("--port", default=0, help="Of --serve. Default: a free one.")
 def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **options: Any) -> None:
     """Write report.html for one RUN, or one report for several. A RUN may be a bundle.
@@ -68,7 +72,7 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
     isr report edits.isr --serve
     """
     if options["serve"]:
-        _serve(runs, options["port"])
+        _serve(runs, options["port"], data)
         return
     from isr.report.comparison import compared
     from isr.report.corrected import corrected
@@ -124,7 +128,7 @@ def _figures(runs: list[ReportRun], out: Path, labels: Path | None, *, is_printe
     click.echo(f"figures: {', '.join(made.names)} in {out} (SVG, PDF, PNG; captions.txt)", err=is_printed)
 
 
-def _serve(runs: tuple[Path, ...], port: int) -> None:
+def _serve(runs: tuple[Path, ...], port: int, data: Path | None) -> None:
     from isr.errors import UsageError
     from isr.scoring.bundle_file import is_bundle
     from isr.web.live import watch_folder
@@ -135,4 +139,4 @@ def _serve(runs: tuple[Path, ...], port: int) -> None:
         raise UsageError(
             f"--serve: expected the folder of a run that goes on; found the bundle {runs[0]}; leave --serve out"
         )
-    watch_folder(runs[0], port)
+    watch_folder(runs[0], port, data)

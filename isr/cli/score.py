@@ -14,8 +14,9 @@ from isr.cli._types import CARD, LEVEL, RUBRIC
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from isr.scoring.run import Run
+    from isr.scoring.run import Run, Watch
     from isr.scoring.second import BothJudges
+    from isr.web.live import Watched
 
 _PATH = click.Path(path_type=Path)
 REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to open
@@ -294,38 +295,50 @@ def command(
 
         print_dry_run(options, as_json, quiet)
         return
-    done = _run(options, quiet, watch)
-    second = _second(done, directory)
-    if second is not None and as_json:
-        _print_json(second, done, directory)
-    _print_run(done, as_json, printed=second is not None and as_json)
-    _copies(
-        done.out, directory, as_json, edits=done.result.data["edits"], csv_safe=csv_safe, report=not no_report
-    )
-    if second is not None and not as_json:
-        from isr.scoring.second import lines
+    from contextlib import nullcontext
 
-        click.echo("\n" + "\n".join(lines(second)))
+    from isr.scoring.ending import ending_of_run
+    from isr.scoring.run import Watch
+
+    watched = Watch(looks=watch)
+    with _live(options, watched) if watch else nullcontext() as live:
+        done = _run(options, quiet, watched)
+        second = _second(done, directory)
+        if second is not None and as_json:
+            _print_json(second, done, directory)
+        _print_run(done, as_json, printed=second is not None and as_json)
+        _copies(
+            done.out,
+            directory,
+            as_json,
+            edits=done.result.data["edits"],
+            csv_safe=csv_safe,
+            report=not no_report,
+        )
+        if second is not None and not as_json:
+            from isr.scoring.second import lines
+
+            click.echo("\n" + "\n".join(lines(second)))
+        if live is not None:
+            live.end(ending_of_run(done))
     raise SystemExit(done.exit_code)
 
 
-def _run(options: Any, quiet: bool, live: bool) -> Run:
+def _run(options: Any, quiet: bool, watch: Watch) -> Run:
     import asyncio
-    from contextlib import nullcontext
 
     from isr.cli._progress import interruptible, watching
-    from isr.scoring.run import Watch, run
+    from isr.scoring.run import run
 
     async def work() -> Run:
-        watch = Watch(looks=live)
         interruptible(watch)
-        with watching(watch, quiet), _live(options, watch) if live else nullcontext():
+        with watching(watch, quiet):
             return await run(options, watch)
 
     return asyncio.run(work())
 
 
-def _live(options: Any, watch: Any) -> AbstractContextManager[None]:
+def _live(options: Any, watch: Watch) -> AbstractContextManager[Watched]:
     from isr.scoring.bundled import edits_in
     from isr.web.live import watching_run
 

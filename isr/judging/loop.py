@@ -78,6 +78,7 @@ async def judge_all(
     if not plan.allow_retired:
         await _require_served(plan, store, today(), prefix)
     progress.total += plan.size
+    progress.judges |= {card.digest: card.name for card in plan.panel.members}
     budget = Budget(budget_usd)
     interrupt = interrupt or asyncio.Event()
     runs = [
@@ -259,6 +260,7 @@ class _JudgeRun:
             self.progress.stopped = f"the budget of {self.budget.usd:g} USD does not cover another request"
             return
         cost, again = 0.0, False
+        self.progress.asks()
         if self.prefix is not None:
             self.prefix.took_off()
         try:
@@ -437,7 +439,7 @@ class _JudgeRun:
     def _count(self, request: Request, answer: Answer, cost: float) -> str:
         """Counts an answer; returns why it is undecided, or ``""``."""
         progress = self.progress
-        progress.answered += 1
+        progress.arrived()
         progress.usd += cost
         progress.prompt_tokens += answer.usage.get("prompt_tokens", 0)
         progress.completion_tokens += answer.usage.get("completion_tokens", 0)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from isr.errors import TransportError, TransportReason
+from isr.judging.pace import Lately, Pace, nothing_arrives
 from isr.judging.thinking import shows_thoughts
+from isr.text import plain
 from isr.types import Answer
 
 WHY_LENGTH = 100  # characters
@@ -66,11 +69,25 @@ class Progress:
     served: Counter[Served] = field(default_factory=Counter)  # who gave the answers that were used
     stopped: str = ""
     looks: tuple[Look, ...] = ()  # one for each treatment, where the run is looked at while it goes on
+    judges: dict[str, str] = field(default_factory=dict)  # names of the cards by the digests of their judges
+    pace: Pace = field(default_factory=Pace)
+    last_error: str = ""  # what the request said that was tried again last, in few words
+
+    def asks(self) -> None:
+        """A request goes out."""
+        self.pace.begin(time.monotonic())
+
+    def arrived(self) -> None:
+        """An answer is kept."""
+        self.answered += 1
+        self.pace.arrived(time.monotonic())
 
     def retried(self, error: TransportError) -> None:
         """A request is tried again."""
         self.retries += 1
+        self.pace.failed(time.monotonic())
         words = " ".join(str(error).split())[:WHY_LENGTH]
+        self.last_error = plain(words)
         if words in self.why or len(self.why) < WHYS:
             self.why[words] = self.why.get(words, 0) + 1
 
@@ -82,6 +99,17 @@ class Progress:
     @property
     def done(self) -> int:
         return self.stored + self.answered + self.failures
+
+    @property
+    def lately(self) -> Lately | None:
+        """What the last half minute brought; ``None`` before the first request."""
+        return self.pace.lately(time.monotonic())
+
+    @property
+    def waits(self) -> str:
+        """That no answer comes, since when and why; ``""`` where answers come, or nothing is left to ask."""
+        over = self.stopped or self.done >= self.total
+        return "" if over else nothing_arrives(self.lately, self.last_error)
 
     def models(self, judge: str) -> list[str]:
         """The models that answered under a judge's name, as far as they were named."""

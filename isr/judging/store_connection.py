@@ -113,6 +113,30 @@ def alone(path: Path) -> Iterator[None]:
         os.close(number)
 
 
+def in_use(path: Path) -> bool | None:
+    """Whether a process has a store open at this moment, this one included; ``None`` where the system cannot tell.
+
+    Nothing is locked. Only for processes that do not write to the store: SQLite's own locks here would end with this look.
+    """
+    try:
+        import fcntl
+
+        command = fcntl.F_OFD_GETLK
+        if is_shared(path):  # without WAL, connections lock the file in transactions alone
+            return None
+        number = os.open(path, os.O_RDONLY)
+    except (ImportError, AttributeError, OSError):
+        return None
+    try:
+        asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_FROM, _LOCKED, 0)
+        found = fcntl.fcntl(number, command, asked)
+        return bool(struct.unpack("hhqqi4x", found)[0] != fcntl.F_UNLCK)
+    except OSError:
+        return None
+    finally:
+        os.close(number)
+
+
 def configure(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA journal_mode={'DELETE' if is_shared(path) else 'WAL'}")
     connection.execute("PRAGMA synchronous=FULL")

@@ -138,12 +138,12 @@ def further_columns(runs: Sequence[ReportRun]) -> list[str]:
     return [c for c, some in values.items() if len(some) > 1 and (c in asked or len(some) <= MOST_VALUES)]
 
 
-_FIELDS = ("id", "p", "m", "e", "s", "n", "img", "c", "o", "v", "k", "x", "h", "l")
+FIELDS = ("id", "p", "m", "e", "s", "n", "img", "c", "o", "v", "k", "x", "h", "l")
 
 
 def _row(entry: Mapping[str, Any]) -> list[Any]:
     """An entry without its keys; the page names the places again."""
-    return [entry[name] for name in _FIELDS]
+    return [entry[name] for name in FIELDS]
 
 
 def _entry(

@@ -31,6 +31,7 @@ from isr.report.forest import Block, blocks, judges
 from isr.report.gallery import gallery, packed, places, script_json
 from isr.report.lede import judged, lede
 from isr.report.limits import limits
+from isr.report.margins import margins
 from isr.report.names import full_names, row_names
 from isr.report.numbers import numbers
 from isr.report.paper import estimates_csv, latex, methods
@@ -38,6 +39,7 @@ from isr.report.people import People, checked, find_labels, low_kappas, people
 from isr.report.placed import percent as place_in_percent
 from isr.report.placed import placed, placed_pair, shape
 from isr.report.runs import ReportRun, judge_codes, needs_embedding, spelt, told_apart, without_images
+from isr.report.specimens import sheet, without_shown
 from isr.report.transfer import matrices, transfer_csv
 from isr.scoring.bundled import NO_IMAGES, fill
 from isr.scoring.judge_words import details
@@ -110,9 +112,12 @@ def _rendered(runs: Sequence[ReportRun], folder: Path, options: Options) -> tupl
     drawn += [one.figure for one in found.reliable] if found else []
     crossed, curves = matrices(runs), curve_figures(runs)
     drawn += curves
-    style, script = pieces.style(), pieces.script()
+    title = options.title or ", ".join(dict.fromkeys(r.name for r in runs))
+    style, script = pieces.style() + margins(title, runs), pieces.script()
+    specimens = sheet(data)
     page: str = _environment().get_template("report.html").render(
-        title=options.title or ", ".join(dict.fromkeys(r.name for r in runs)),
+        title=title,
+        sheet=specimens,
         runs=runs,
         blocks=rows,
         lede=lede(rows[0], marked_by),
@@ -137,7 +142,7 @@ def _rendered(runs: Sequence[ReportRun], folder: Path, options: Options) -> tupl
         costs=list(_costs(runs)),
         figures={f.name: f for f in drawn},
         packed=packed(data),
-        images=script_json({"urls": assets.made.urls, "shown": assets.made.shown}),
+        images=script_json({"urls": without_shown(assets.made.urls, specimens), "shown": assets.made.shown}),
         pictures=assets.made,
         entries=len(data["entries"]),
         downloads=script_json({f.name: {"svg": f.svg, "csv": f.csv} for f in drawn} | _tables(runs, pairs, confirmed) | {"transfer": {"csv": transfer_csv(crossed)}}),

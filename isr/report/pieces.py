@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib import resources
 
-STYLE = ("base", "forest", "tables", "transfer", "gallery", "sources", "viewer", "pairs", "desk", "print")
+STYLE = ("base", "forest", "tables", "transfer", "gallery", "sources", "viewer", "pairs", "desk", "specimens", "print")
 SCRIPT = (
     "base",
     "saving",
     "address",
     "data",
     "pictures",
+    "specimens",
     "sets",
     "cells",
     "pairs",

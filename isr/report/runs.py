@@ -12,13 +12,12 @@ from isr.edits.metadata import metadata_file, read_rows
 from isr.errors import InputError, UsageError
 from isr.judging.qualification import FILE, FOLDER, read_qualification
 from isr.report.assets import Mode
-from isr.scoring.bundle_file import is_bundle
 from isr.scoring.bundled import beside, bundle_of, is_bare, table_in
 from isr.scoring.estimates import Frame, Rates, Settings
 from isr.scoring.finished import FinishedRun, of_stored
 from isr.scoring.judge_words import Answered, named, recorded
 from isr.scoring.outcomes import Outcomes, majority, of_rows, repeats
-from isr.scoring.places import PEOPLE, home_of
+from isr.scoring.places import HOME_END, PEOPLE, edits_of, home_of
 from isr.scoring.result import Result
 from isr.scoring.stored import StoredRun, read_stored
 from isr.scoring.until import told
@@ -154,12 +153,12 @@ def read_report_run(path: Path, data: Path | None = None) -> ReportRun:
     """
     stored = read_stored(path)
     folder, result = stored.folder, stored.result
-    root = table_in(data) if data is not None else _root(folder, stored.record)
+    root = table_in(data) if data is not None else edits_of(folder, stored.record)
     if data is not None and root is not None and not root.is_dir():
         raise InputError(f"--data {data}: expected the edit directory; found no folder; check the path")
     return ReportRun(
         folder=folder,
-        name=home_of(folder.absolute()).name.removesuffix(".isr"),
+        name=home_of(folder.absolute()).name.removesuffix(HOME_END),
         result=result,
         rows=stored.rows,
         record=stored.record,
@@ -176,18 +175,6 @@ def named_runs(runs: Sequence[ReportRun]) -> list[ReportRun]:
         replace(run, name=f"{run.name}, {run.folder.name}") if names.count(run.name) > 1 else run
         for run in runs
     ]
-
-
-def _root(folder: Path, record: Mapping[str, Any]) -> Path | None:
-    if bundle := bundle_of(folder):
-        return table_in(bundle)
-    named = (record.get("options") or {}).get("directory")
-    home = home_of(folder)
-    beside = home.parent / home.name.removesuffix(".isr") if home.name.endswith(".isr") else None
-    for root in (folder / named if isinstance(named, str) and named else None, beside):
-        if root is not None and (root.is_dir() or is_bundle(root)):
-            return table_in(root)
-    return None
 
 
 def report_file(run: ReportRun) -> Path:

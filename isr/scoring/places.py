@@ -19,7 +19,7 @@ from isr.errors import Interrupted, IsrError
 from isr.files import clear_partials, file_digest
 from isr.reading import Unreadable, read_json
 from isr.scoring.bundle_file import is_bundle
-from isr.scoring.bundled import beside, run_in
+from isr.scoring.bundled import beside, bundle_of, run_in, table_in
 
 log = logging.getLogger("isr")
 RUNS = "runs"
@@ -194,6 +194,28 @@ def store_of(run: Path, record: Mapping[str, Any]) -> Path:
     paths = [run / named] if isinstance(named, str) and named else []
     paths += [run / STORE, home_of(run) / STORE]
     return next((p for p in paths if p.is_file()), paths[0])
+
+
+def edits_of(run: Path, record: Mapping[str, Any]) -> Path | None:
+    """The edit directory of a run: of a bundle its own, else what is at ``place_of_edits``; ``None`` where that is not known.
+
+    A bundle in its place is unpacked without its images (``bundled.fill``).
+    """
+    place = bundle_of(run) or place_of_edits(run, record)
+    return None if place is None else table_in(place)
+
+
+def place_of_edits(run: Path, record: Mapping[str, Any]) -> Path | None:
+    """Where the edits of a run lie, a folder or a bundle: the place on record, else the home's name without ``.isr``.
+
+    ``None`` where neither is there.
+    """
+    named = (record.get("options") or {}).get("directory")
+    places = [run / named] if isinstance(named, str) and named else []
+    home = home_of(run).absolute()
+    if home.name.endswith(HOME_END) and home.name != HOME_END:
+        places.append(home.with_name(home.name.removesuffix(HOME_END)))
+    return next((place for place in places if place.is_dir() or is_bundle(place)), None)
 
 
 def cache_of(run: Path) -> Path:

@@ -110,7 +110,9 @@ class Guard:
 
         async def answered(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *extra]
+                own = list(message.get("headers", ()))
+                named = {name.lower() for name, _ in own}  # a page may bring a policy of its own
+                message["headers"] = [*own, *(pair for pair in extra if pair[0] not in named)]
             await send(message)
 
         told_body = iter([{"type": "http.request", "body": body, "more_body": False}])

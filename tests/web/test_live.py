@@ -91,11 +91,11 @@ def test_a_run_is_watched_while_it_goes_on_and_served_afterwards(
 def test_what_is_shown_of_a_run_that_stops_by_a_rule() -> None:
     from isr.cli._progress import line
     from isr.judging.progress import Look, Progress
-    from isr.web.live import of_progress
+    from isr.web.figures import of_progress
 
     looks = (Look("sifm", 32, 0.7, 0.7, 0.601, 0.803), Look("noise", 32, 0.25, 0.5, 0.1, 0.6))
     progress = Progress(total=100, answered=70, looks=looks)
-    shown = of_progress(progress, 0.0, "half-width=0.05")
+    shown = of_progress(progress, "half-width=0.05")
     assert shown["until"] == "half-width=0.05"
     assert shown["looks"][0] == {
         "name": "sifm", "images": 32, "least": 0.7, "most": 0.7, "low": 0.601, "high": 0.803,
