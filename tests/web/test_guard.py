@@ -209,11 +209,10 @@ def test_windows_and_scales_out_of_range_are_refused_by_name(served: Served) -> 
     ask(served, "/api/sign-in", token=token, body={"rater": "eve"})
     good = '{"rater": "eve", "id": "eve-of-before", "position": 0, "action": "note", "value": "x", "look": {%s}}'
     for name in ("window_px", "pixel_ratio", "fit_scale", "largest_scale"):
-        for value in ("NaN", "Infinity", "1e400", "-1", "0", "1e7", '"wide"', "[1]", "{}", "true and false"):
+        for value in ("NaN", "Infinity", "1e400", "-1", "0", "1e7", '"wide"', "[1]", "{}"):
             status, said = raw(served, "/api/click", token, (good % f'"{name}": {value}').encode())
-            assert status in (400, 422), (name, value)
-            if value not in ("true and false",):  # which is no JSON
-                assert json.loads(said)["error"].startswith(f"look.{name}: expected"), (name, value)
+            assert status == 422, (name, value)
+            assert json.loads(said)["error"].startswith(f"look.{name}: expected"), (name, value)
     assert raw(served, "/api/click", token, (good % '"more": 1').encode())[0] == 422
     for look in ("", '"window_px": 390, "pixel_ratio": 2.625, "fit_scale": null'):
         assert raw(served, "/api/click", token, (good % look).encode())[0] == 200
