@@ -100,19 +100,17 @@ const view = (() => {
     for (const other of $("work").children) if (other !== area) other.inert = covers;
     lay();
   };
-  /* keeps what lies under a point of a frame where it is */
+  /* keeps what lies under a point of a frame where it is; without a point, what is in the middle */
   const zoomTo = (scale, one = edit, point = null) => {
     if (!shown().length) return;
     const least = fit(edit.frame.clientWidth, edit.frame.clientHeight), wanted = between(Math.min(least, 1), scale, LARGEST);
     const at = place(one, scaleOf(one, now()));
-    const { x, y } = point ?? { x: one.frame.clientWidth / 2, y: one.frame.clientHeight / 2 };
-    const on = { x: between(0, (x - at.left) / at.width, 1), y: between(0, (y - at.top) / at.height, 1) };
     zoom = Math.abs(wanted / least - 1) < 0.01 ? null : wanted;
-    const own = scaleOf(one, now());
-    centre = {
-      x: on.x + (one.frame.clientWidth / 2 - x) / (one.image.naturalWidth * own),
-      y: on.y + (one.frame.clientHeight / 2 - y) / (one.image.naturalHeight * own),
-    };
+    if (point) {
+      const own = scaleOf(one, now()), { naturalWidth: w, naturalHeight: h } = one.image;
+      const x = between(0, (point.x - at.left) / at.width, 1), y = between(0, (point.y - at.top) / at.height, 1);
+      centre = { x: x + (one.frame.clientWidth / 2 - point.x) / (w * own), y: y + (one.frame.clientHeight / 2 - point.y) / (h * own) };
+    }
     draw();
   };
   const move = (right, down) => {
