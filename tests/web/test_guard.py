@@ -207,7 +207,9 @@ def test_values_that_no_file_can_hold_are_refused_by_name(served: Served, field:
 def test_windows_and_scales_out_of_range_are_refused_by_name(served: Served) -> None:
     token = token_of(served)
     ask(served, "/api/sign-in", token=token, body={"rater": "eve"})
-    good = '{"rater": "eve", "id": "eve-of-before", "position": 0, "action": "note", "value": "x", "look": {%s}}'
+    good = (
+        '{"rater": "eve", "id": "eve-of-before", "position": 0, "action": "note", "value": "x", "look": {%s}}'
+    )
     for name in ("window_px", "pixel_ratio", "fit_scale", "largest_scale"):
         for value in ("NaN", "Infinity", "1e400", "-1", "0", "1e7", '"wide"', "[1]", "{}"):
             status, said = raw(served, "/api/click", token, (good % f'"{name}": {value}').encode())
