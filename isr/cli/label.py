@@ -229,7 +229,11 @@ def _reports(store: Any) -> None:
             if c["same"] is not None
         )
         small = r[f"below_{NARROW_PX}_px"]
-        told = f"; {small['labels']} of {small['of']} labels in a window below {NARROW_PX} px" if small["labels"] else ""
+        told = (
+            f"; {small['labels']} of {small['of']} labels in a window below {NARROW_PX} px"
+            if small["labels"]
+            else ""
+        )
         click.echo(
             f"{r['rater']}: {r['done']} of {r['of']}; attention checks {checks['passed']} of {checks['of']}; "
             f"the same again: {same or 'no repeats yet'}{told}"

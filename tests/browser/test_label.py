@@ -168,6 +168,14 @@ def test_the_page_is_accessible_and_shows_texts_as_texts(
             assert "does EDIT show what INSTRUCTION asks for" in page.inner_text("#help")
             assert violations(page) == []
             page.keyboard.press("Escape")
+            shown(page)
+            for width, close in ((1440, "close"), (390, "covers")):
+                page.set_viewport_size({"width": width, "height": 844})
+                page.keyboard.press("z")
+                until(page, f"document.querySelector('.look').classList.contains('{close}')")
+                assert violations(page) == []
+                page.keyboard.press("Escape")
+            page.set_viewport_size({"width": 1280, "height": 720})
         for _ in range(40):
             if page.inner_text("#prompt").startswith("<script>"):
                 break
