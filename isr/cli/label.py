@@ -219,6 +219,7 @@ def _serve(directory: Path, store: Any, port: int) -> None:
 
 def _reports(store: Any) -> None:
     from isr.people.labelling_export import rater_reports
+    from isr.people.looks import NARROW_PX
 
     for r in rater_reports(store):
         checks = r["attention"]
@@ -227,7 +228,13 @@ def _reports(store: Any) -> None:
             for q, c in r["self_consistency"].items()
             if c["same"] is not None
         )
+        small = r[f"below_{NARROW_PX}_px"]
+        told = (
+            f"; {small['labels']} of {small['of']} labels in a window below {NARROW_PX} px"
+            if small["labels"]
+            else ""
+        )
         click.echo(
             f"{r['rater']}: {r['done']} of {r['of']}; attention checks {checks['passed']} of {checks['of']}; "
-            f"the same again: {same or 'no repeats yet'}"
+            f"the same again: {same or 'no repeats yet'}{told}"
         )

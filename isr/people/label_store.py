@@ -20,6 +20,7 @@ from typing import Any
 from isr.errors import InputError, UsageError
 from isr.people.labelling_plan import Item, Study, order_for
 from isr.people.labels import ATTENTION, QUESTIONS, SEEN, WORDS, Label
+from isr.people.looks import RANGES, UNKNOWN, Look
 from isr.reading import database_advice, json_of, require_regular
 
 SCHEMA = "isr.labelling/1"
@@ -37,8 +38,13 @@ CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEX
     position INTEGER NOT NULL, action TEXT NOT NULL, question TEXT NOT NULL, value TEXT NOT NULL, seconds REAL NOT NULL,
     time TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS events_of_rater ON events (rater, seq);
+CREATE TABLE IF NOT EXISTS looks (event TEXT PRIMARY KEY, window_px REAL, pixel_ratio REAL, fit_scale REAL,
+    largest_scale REAL) WITHOUT ROWID;
 """
 _INSERT = "INSERT INTO events (id, rater, position, action, question, value, seconds, time) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_LOOK = (
+    "INSERT INTO looks (event, window_px, pixel_ratio, fit_scale, largest_scale) VALUES (?, ?, ?, ?, ?)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +57,7 @@ class Said:
     note: str = ""
     seconds: float = 0.0
     time: str = ""
+    look: Look = UNKNOWN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,19 +184,22 @@ class LabelStore:
         """What a rater whose labels were taken in saw beside the pictures, such as ``verdicts``; ``""``."""
         return self._meta(f"{SEEN}:{rater}") or ""
 
-    def take_in(self, rows: Mapping[str, Sequence[tuple[int, Label, float]]]) -> None:
-        """Keeps labels (item, label, seconds) of new raters as their first answers: all of them, or none."""
+    def take_in(self, rows: Mapping[str, Sequence[Given]]) -> None:
+        """Keeps labels of new raters as their first answers: all of them, or none."""
         study = self.study()
         with self._lock, closing(self._db.cursor()) as db:
             db.execute("BEGIN IMMEDIATE")
             try:
                 for rater, found in rows.items():
-                    _enrol(db, study, rater, [item for item, *_ in found])
-                    events = [e for p, (_, row, s) in enumerate(found) for e in _as_clicks(rater, p, row, s)]
-                    db.executemany(_INSERT, events)
+                    _enrol(db, study, rater, [one.item for one in found])
+                    for position, one in enumerate(found):
+                        clicks = list(_as_clicks(rater, position, one))
+                        db.executemany(_INSERT, clicks)
+                        _keep_look(db, clicks[-1][0], one.look)
                     for name in (ATTENTION, SEEN):
-                        if said := next((row.extra[name] for _, row, _ in found if name in row.extra), ""):
-                            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"{name}:{rater}", said))
+                        said = (one.label.extra[name] for one in found if name in one.label.extra)
+                        if first := next(said, ""):
+                            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"{name}:{rater}", first))
             except BaseException:
                 db.execute("ROLLBACK")
                 raise
@@ -227,7 +237,8 @@ class LabelStore:
 
     def _events(self, rater: str) -> list[tuple[Any, ...]]:
         sql = (
-            "SELECT position, action, question, value, seconds, time FROM events WHERE rater = ? ORDER BY seq"
+            "SELECT position, action, question, value, seconds, time, window_px, pixel_ratio, fit_scale, largest_scale "
+            "FROM events LEFT JOIN looks ON looks.event = events.id WHERE rater = ? ORDER BY seq"
         )
         return self._db.execute(sql, (rater,)).fetchall()
 
@@ -240,9 +251,11 @@ class LabelStore:
         question: str = "",
         value: str = "",
         seconds: float = 0.0,
+        look: Look = UNKNOWN,
     ) -> State:
         """Keeps one click and returns where the rater stands then. A click that was kept before changes nothing.
 
+        seconds, look: how long and how closely the item was looked at, for ``done``.
         Raises ``UsageError`` for a click that cannot be: of another position, without both answers, unknown words.
         """
         with self._lock, closing(self._db.cursor()) as db:
@@ -263,6 +276,7 @@ class LabelStore:
                         now,
                     )
                     db.execute(_INSERT, row)
+                    _keep_look(db, event_id, look)
             except BaseException:
                 db.execute("ROLLBACK")
                 raise
@@ -289,8 +303,8 @@ class LabelStore:
         sql = "SELECT item FROM tasks WHERE rater = ? ORDER BY position"
         items = [i for (i,) in self._db.execute(sql, (rater,))]
         return [
-            Said(position=p, item=items[p], marks=marks, note=note, seconds=seconds, time=time)
-            for p, (marks, note, seconds, time) in enumerate(done)
+            Said(position=p, item=items[p], marks=marks, note=note, seconds=seconds, time=time, look=look)
+            for p, (marks, note, seconds, time, look) in enumerate(done)
         ]
 
 
@@ -302,24 +316,42 @@ def _enrol(db: sqlite3.Cursor, study: Study, rater: str, first: Sequence[int]) -
     db.executemany("INSERT INTO tasks VALUES (?, ?, ?)", [(rater, p, i) for p, i in enumerate(order)])
 
 
-def _as_clicks(rater: str, position: int, row: Label, seconds: float) -> Iterator[tuple[Any, ...]]:
-    """A label as the clicks that would have made it, at its own time."""
+def _keep_look(db: sqlite3.Cursor, event_id: str, look: Look) -> None:
+    """How an item was looked at, beside the click that confirmed it; nothing where nothing is known."""
+    if look != UNKNOWN:
+        db.execute(_INSERT_LOOK, (event_id, *(getattr(look, name) for name in RANGES)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """A label that is taken in, of an item."""
+
+    item: int
+    label: Label
+    seconds: float = 0.0
+    look: Look = UNKNOWN
+
+
+def _as_clicks(rater: str, position: int, given: Given) -> Iterator[tuple[Any, ...]]:
+    """A label as the clicks that would have made it, at its own time; the last one confirms it."""
+    row = given.label
     steps = [("mark", q, row.mark(q).value, 0.0) for q in QUESTIONS]
     if row.extra.get("note"):
         steps.append(("note", "", row.extra["note"], 0.0))
-    steps.append(("done", "", "", seconds))
+    steps.append(("done", "", "", given.seconds))
     for step, (action, question, value, took) in enumerate(steps):
         name = f"import-{rater}-{position}-{step}"
         yield (name, rater, position, action, question, value, took, row.time)
 
 
-_Done = tuple[dict[str, str], str, float, str]
+_Done = tuple[dict[str, str], str, float, str, Look]
 
 
 def folded(events: Iterable[tuple[Any, ...]]) -> tuple[list[_Done], dict[str, str], str]:
     """What remains of clicks: (confirmed items, marks of the item that is shown, its note).
 
-    ``undo`` takes back the last mark or confirmation that stands; notes stay.
+    ``undo`` takes back the last mark or confirmation that stands; notes stay. An event is (position, action, question,
+    value, seconds, time) and, where it is known, the numbers of a ``Look``.
     """
     kept: list[tuple[Any, ...]] = []
     notes: dict[int, str] = {}
@@ -334,9 +366,10 @@ def folded(events: Iterable[tuple[Any, ...]]) -> tuple[list[_Done], dict[str, st
             kept.append(event)
     done: list[_Done] = []
     marks: dict[str, str] = {}
-    for _, action, question, value, seconds, time in kept:
+    for _, action, question, value, seconds, time, *look in kept:
         if action == "done":
-            done.append((marks, notes.get(len(done), ""), seconds, time))
+            looked = Look(**dict(zip(RANGES, look, strict=False)))
+            done.append((marks, notes.get(len(done), ""), seconds, time, looked))
             marks = {}
         else:
             marks = {**marks, question: value}

@@ -15,11 +15,12 @@ import numpy as np
 from isr.calibration.agreement.two_raters import cohen_kappa, confusion
 from isr.errors import InputError, Problem, UsageError
 from isr.files import write_text
-from isr.people.label_store import MAX_NOTE, RATER_NAME, LabelStore, Said
+from isr.people.label_store import MAX_NOTE, RATER_NAME, Given, LabelStore, Said
 from isr.people.labelling_plan import Item, Kind, Study
 from isr.people.labels import ATTENTION, QUESTIONS, SEEN, Label, Labels, Mark, saw_verdicts
 from isr.people.labels_file import write_labels
 from isr.people.labelstudio import export_labels
+from isr.people.looks import NARROW_PX, look_of, wrong_cells
 from isr.people.meeting import meet
 from isr.reading import read_bytes
 from isr.spreadsheet import csv_safe as without_formulas
@@ -51,7 +52,7 @@ def _checks(study: Study, answers: Sequence[Said]) -> list[bool]:
 
 
 def _label(study: Study, rater: str, item: Item, said: Said, more: Mapping[str, str]) -> Label:
-    extra = {"seconds": f"{said.seconds:.1f}", "note": said.note, **more}
+    extra = {"seconds": f"{said.seconds:.1f}", **said.look.cells(), "note": said.note, **more}
     return Label(
         edit_id=item.edit_id,
         rater=rater,
@@ -70,7 +71,7 @@ def _label(study: Study, rater: str, item: Item, said: Said, more: Mapping[str, 
 
 
 def rater_reports(store: LabelStore) -> list[dict[str, Any]]:
-    """Each rater's progress, attention checks, self-consistency on repeated items, and time."""
+    """Each rater's progress, attention checks, self-consistency on repeated items, time, and small windows."""
     study = store.study()
     return [_report(study, store, rater) for rater in store.raters()]
 
@@ -84,6 +85,7 @@ def _report(study: Study, store: LabelStore, rater: str) -> dict[str, Any]:
             twice.append((first[one.item], one))
         first.setdefault(one.item, one)
     passed = _checks(study, said)
+    narrow = [s.look.narrow for s in said if s.look.narrow is not None]
     return {
         "rater": rater,
         "done": len(said),
@@ -92,6 +94,7 @@ def _report(study: Study, store: LabelStore, rater: str) -> dict[str, Any]:
         "self_consistency": {q: _consistency(study, twice, q) for q in QUESTIONS},
         "cannot_tell": {q: sum(s.marks.get(q) == "cannot_tell" for s in said) for q in QUESTIONS},
         "median_seconds": median(s.seconds for s in said) if said else None,
+        f"below_{NARROW_PX}_px": {"labels": sum(narrow), "of": len(narrow)},
     }
 
 
@@ -177,7 +180,7 @@ def import_into(store: LabelStore, labels: Labels) -> Taken:
         if not RATER_NAME.match(rater)
     ]
     left: Counter[str] = Counter()
-    kept: dict[str, list[tuple[int, Label, float]]] = {rater: [] for rater in labels.raters}
+    kept: dict[str, list[Given]] = {rater: [] for rater in labels.raters}
     for row in labels.rows:
         place = _place(row, places, study)
         if place is None:
@@ -186,7 +189,9 @@ def import_into(store: LabelStore, labels: Labels) -> Taken:
             left["with one question answered"] += 1
         else:
             problems += _row_problems(row, study.items[place])
-            kept[row.rater].append((place, row, _seconds(row) or 0.0))
+            kept[row.rater].append(
+                Given(item=place, label=row, seconds=_seconds(row) or 0.0, look=look_of(row.extra))
+            )
     if problems:
         raise InputError(f"--import: {len(problems)} problem(s)", problems)
     rows = {rater: found for rater, found in kept.items() if found}
@@ -223,5 +228,7 @@ def _row_problems(row: Label, item: Item) -> Iterator[Problem]:
         )
     if _seconds(row) is None:
         yield Problem(where, "seconds", "a number, 0 or more", row.extra["seconds"][:40], "correct it")
+    for name, expected in wrong_cells(row.extra):
+        yield Problem(where, name, expected, row.extra[name][:40], "correct it, or leave it empty")
     if len(row.extra.get("note", "")) > MAX_NOTE:
         yield Problem(where, "note", f"{MAX_NOTE} characters at most", "more", "shorten it")

@@ -13,9 +13,9 @@ from isr.errors import IsrError
 from isr.judging.pace import SPAN_S, Lately, nothing_arrives
 from isr.judging.progress import Progress
 from isr.scoring.ending import AGAIN, Ending, ending_in
-from isr.scoring.estimates import UNDECIDED_SHARE
 from isr.scoring.places import RESULT, age, finished_at, run_folders
 from isr.scoring.result import Result
+from isr.scoring.shown import UNDECIDED_SHARE
 
 GONE_S = 3.0  # without a process that has the store open, before its end is told
 GONE = f"the process ended without finishing; {AGAIN}"

@@ -26,6 +26,7 @@ from isr.judging.field_errors import expected_by
 from isr.judging.rubrics import Rubric
 from isr.people.label_store import LabelStore, State
 from isr.people.labelling_plan import Item
+from isr.people.looks import NARROW_PX, RANGES, Look
 from isr.reading import database_advice
 from isr.web.pages import page, static
 
@@ -43,6 +44,20 @@ class SignIn(_In):
     rater: str = Field(max_length=60)
 
 
+def _between(name: str) -> Any:
+    low, high = RANGES[name]
+    return Field(None, ge=low, le=high, allow_inf_nan=False)
+
+
+class LookIn(_In):
+    """How the page was when an item was answered; see ``isr.people.looks``."""
+
+    window_px: float | None = _between("window_px")
+    pixel_ratio: float | None = _between("pixel_ratio")
+    fit_scale: float | None = _between("fit_scale")
+    largest_scale: float | None = _between("largest_scale")
+
+
 class Click(_In):
     rater: str = Field(max_length=60)
     id: str = Field(min_length=8, max_length=80)
@@ -51,6 +66,7 @@ class Click(_In):
     question: str = Field("", max_length=16)
     value: str = Field("", max_length=2000)
     seconds: float = Field(0.0, ge=0, le=MOST_SECONDS, allow_inf_nan=False)
+    look: LookIn = LookIn()
 
 
 def make_app(store: LabelStore, root: Path, rubrics: Sequence[Rubric]) -> FastAPI:
@@ -59,7 +75,7 @@ def make_app(store: LabelStore, root: Path, rubrics: Sequence[Rubric]) -> FastAP
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(sqlite3.Error, _not_kept)
     pictures = Pictures(root, store.folder)
-    html = page("label.html", rubrics={r.question.value: r for r in rubrics})
+    html = page("label.html", rubrics={r.question.value: r for r in rubrics}, narrow=NARROW_PX)
 
     @app.get("/")
     def index() -> HTMLResponse:
@@ -80,9 +96,10 @@ def make_app(store: LabelStore, root: Path, rubrics: Sequence[Rubric]) -> FastAP
 
     @app.post("/api/click")
     def click(body: Click) -> Response:
+        look = Look(**body.look.model_dump())
         return _answer(
             lambda: store.add(
-                body.rater, body.id, body.position, body.action, body.question, body.value, body.seconds
+                body.rater, body.id, body.position, body.action, body.question, body.value, body.seconds, look
             )
         )
 

@@ -14,6 +14,7 @@ import pytest
 from isr.people.label_store import LabelStore
 from isr.people.labels_file import read_labels
 from tests.browser.conftest import until
+from tests.browser.label_pages import press, shown, sign_in
 from tests.directories import make_directory, write_metadata
 from tests.processes import run, wait_for
 from tests.web.servers import free_port, labelling
@@ -41,29 +42,6 @@ def directory(tmp_path: Path) -> Path:
     rows[4]["prompt"] = HOSTILE
     write_metadata(root, rows)
     return root
-
-
-def sign_in(page: Any, name: str) -> None:
-    page.fill("#name", name)
-    page.keyboard.press("Enter")
-    page.wait_for_selector("#work:not([hidden])")
-
-
-def shown(page: Any) -> None:
-    """Waits until the pictures are there: before that no answer is taken."""
-    until(
-        page,
-        "document.documentElement.dataset.finished || [...document.querySelectorAll('figure img')].every("
-        "(i) => i.closest('figure').hidden || (i.complete && i.naturalWidth > 0))",
-    )
-
-
-def press(page: Any, key: str) -> None:
-    """Presses a key and waits until it is kept."""
-    shown(page)
-    before = page.evaluate("document.documentElement.dataset.idle ?? null")
-    page.keyboard.press(key)
-    until(page, "(before) => (document.documentElement.dataset.idle ?? null) !== before", before)
 
 
 def label_some(page: Any, rng: random.Random, count: int, pressed: dict[int, dict[str, str]]) -> None:
@@ -190,6 +168,14 @@ def test_the_page_is_accessible_and_shows_texts_as_texts(
             assert "does EDIT show what INSTRUCTION asks for" in page.inner_text("#help")
             assert violations(page) == []
             page.keyboard.press("Escape")
+            shown(page)
+            for width, close in ((1440, "close"), (390, "covers")):
+                page.set_viewport_size({"width": width, "height": 844})
+                page.keyboard.press("z")
+                until(page, f"document.querySelector('.look').classList.contains('{close}')")
+                assert violations(page) == []
+                page.keyboard.press("Escape")
+            page.set_viewport_size({"width": 1280, "height": 720})
         for _ in range(40):
             if page.inner_text("#prompt").startswith("<script>"):
                 break

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ from hypothesis import strategies as st
 
 from isr.errors import UsageError
 from isr.people.judgements import read_source
-from isr.people.label_store import LabelStore, folded
+from isr.people.label_store import FILE, LabelStore, folded
+from isr.people.looks import UNKNOWN, Look
 from tests.people.label_store_samples import planned
 from tests.runs import recorded_run
 
@@ -110,3 +113,42 @@ def test_a_failed_sign_in_leaves_nothing(run: Path, tmp_path: Path, monkeypatch:
         assert store.raters() == []
         store.sign_in("ann")
         assert store.state("ann").total > 0
+
+
+def _confirm(store: LabelStore, name: str, look: Look = UNKNOWN) -> None:
+    """Answers the item that ann is shown; ``name``: of the clicks."""
+    at = store.state("ann").position
+    for question in ("semantic", "perceptual"):
+        store.add("ann", f"{name}-{question}", at, "mark", question, "fails")
+    store.add("ann", f"{name}-done", at, "done", seconds=2.0, look=look)
+
+
+def test_how_an_item_was_looked_at_is_kept_with_the_answer_that_stands(run: Path, tmp_path: Path) -> None:
+    near = Look(window_px=390, pixel_ratio=2.625, fit_scale=0.17, largest_scale=1)
+    far = Look(window_px=1440, pixel_ratio=1, fit_scale=0.5, largest_scale=0.5)
+    with LabelStore(tmp_path) as store:
+        store.begin(planned(run, tmp_path, edits=5, attention=0, controls=0, repeat=0))
+        store.sign_in("ann")
+        _confirm(store, "first", near)
+        store.add("ann", "first-done", 0, "done", look=far)  # sent again: it was kept before
+        _confirm(store, "second")
+        assert [s.look for s in store.said("ann")] == [near, UNKNOWN]
+        store.add("ann", "undo-1", 2, "undo")
+        store.add("ann", "again-done", 1, "done", look=far)
+    with LabelStore(tmp_path) as store:
+        assert [s.look for s in store.said("ann")] == [near, far]
+
+
+def test_a_study_of_before_opens_and_goes_on(run: Path, tmp_path: Path) -> None:
+    """A store that knew nothing of windows and scales: what it holds stays, what is missing is empty."""
+    look = Look(window_px=800, pixel_ratio=2, fit_scale=0.3, largest_scale=2)
+    with LabelStore(tmp_path) as store:
+        store.begin(planned(run, tmp_path, edits=5, attention=0, controls=0, repeat=0))
+        store.sign_in("ann")
+        _confirm(store, "first", look)
+    with closing(sqlite3.connect(tmp_path / FILE)) as db:
+        db.execute("DROP TABLE looks")
+        db.commit()
+    with LabelStore(tmp_path) as store:
+        _confirm(store, "second", look)
+        assert [(s.seconds, s.look) for s in store.said("ann")] == [(2.0, UNKNOWN), (2.0, look)]

@@ -17,18 +17,24 @@ from isr.people.label_store import LabelStore
 from isr.people.labelling_export import export, import_into, labels_of, rater_reports
 from isr.people.labels import Label, Labels, Mark
 from isr.people.labels_file import read_labels
+from isr.people.looks import UNKNOWN, Look
 from tests.people.label_store_samples import planned
 
 
 def answer(
-    store: LabelStore, rater: str, semantic: str = "fine", perceptual: str = "fails", note: str = ""
+    store: LabelStore,
+    rater: str,
+    semantic: str = "fine",
+    perceptual: str = "fails",
+    note: str = "",
+    look: Look = UNKNOWN,
 ) -> None:
     at = store.state(rater).position
     for question, value in (("semantic", semantic), ("perceptual", perceptual)):
         store.add(rater, uuid.uuid4().hex, at, "mark", question, value)
     if note:
         store.add(rater, uuid.uuid4().hex, at, "note", "", note)
-    store.add(rater, uuid.uuid4().hex, at, "done", seconds=2.5)
+    store.add(rater, uuid.uuid4().hex, at, "done", seconds=2.5, look=look)
 
 
 def test_designs_keep_their_probabilities_and_calibrate_takes_them(run: Path, tmp_path: Path) -> None:
@@ -159,3 +165,50 @@ def test_labels_for_a_spreadsheet_are_a_copy(run: Path, tmp_path: Path) -> None:
     assert safe - names == {"labels-safe.csv"}
     assert ",=1+1" in (tmp_path / "labels.csv").read_text()
     assert ",'=1+1" in (tmp_path / "labels-safe.csv").read_text()
+
+
+def test_windows_and_scales_come_out_and_go_in_again(run: Path, tmp_path: Path) -> None:
+    study = planned(run, tmp_path, edits=4, attention=0, controls=0, repeat=0)
+    looks = [
+        Look(window_px=390, pixel_ratio=2.625, fit_scale=0.1699, largest_scale=1),
+        Look(window_px=1440, pixel_ratio=1, fit_scale=0.5273, largest_scale=0.5273),
+        Look(window_px=599),
+        UNKNOWN,
+    ]
+    with LabelStore(tmp_path) as store:
+        store.begin(study)
+        store.sign_in("ann")
+        for look in looks:
+            answer(store, "ann", look=look)
+        export(store, tmp_path)
+        found = labels_of(store)
+    (report,) = json.loads((tmp_path / "raters.json").read_text())
+    assert report["below_600_px"] == {"labels": 2, "of": 3}
+    header, *lines = (tmp_path / "labels.csv").read_text().splitlines()
+    assert [c for c in header.split(",") if c.endswith(("_px", "_ratio", "_scale"))] == [
+        "fit_scale", "largest_scale", "pixel_ratio", "window_px"
+    ]  # fmt: skip
+    assert lines[0].split(",")[-5:] == ["0.1699", "1", "2.625", "2.5", "390"]
+    assert lines[3].split(",")[-5:] == ["", "", "", "2.5", ""]
+    with LabelStore(tmp_path / "again") as again:
+        again.begin(study)
+        import_into(again, read_labels(tmp_path / "labels.csv"))
+        assert [s.look for s in again.said("ann")] == looks
+        assert labels_of(again) == found
+        bad = [replace(r, rater="bo", extra={"window_px": "wide"}) for r in found.rows[:2]]
+        with pytest.raises(InputError) as caught:
+            import_into(again, Labels(tuple(bad)))
+        assert [(p.field, p.found) for p in caught.value.problems] == [("window_px", "wide")] * 2
+        assert again.raters() == ["ann"]
+
+
+def test_labels_of_before_are_taken_in(run: Path, tmp_path: Path) -> None:
+    """A file that was written when neither windows nor scales were kept."""
+    study = planned(run, tmp_path, edits=3, attention=0, controls=0, repeat=0)
+    rows = "".join(f"{i.edit_id},ann,fails,fine,2024-05-01T10:00:00+00:00,2.5\n" for i in study.items)
+    (tmp_path / "labels.csv").write_text("edit_id,rater,semantic,perceptual,time,seconds\n" + rows)
+    with LabelStore(tmp_path) as store:
+        store.begin(study)
+        import_into(store, read_labels(tmp_path / "labels.csv"))
+        assert [(s.seconds, s.look) for s in store.said("ann")] == [(2.5, UNKNOWN)] * 3
+        assert rater_reports(store)[0]["below_600_px"] == {"labels": 0, "of": 0}

@@ -204,6 +204,22 @@ def test_values_that_no_file_can_hold_are_refused_by_name(served: Served, field:
     assert json.loads(said)["error"].startswith(f"{field}: " if "\\" not in field else "the request: ")
 
 
+def test_windows_and_scales_out_of_range_are_refused_by_name(served: Served) -> None:
+    token = token_of(served)
+    ask(served, "/api/sign-in", token=token, body={"rater": "eve"})
+    good = (
+        '{"rater": "eve", "id": "eve-of-before", "position": 0, "action": "note", "value": "x", "look": {%s}}'
+    )
+    for name in ("window_px", "pixel_ratio", "fit_scale", "largest_scale"):
+        for value in ("NaN", "Infinity", "1e400", "-1", "0", "1e7", '"wide"', "[1]", "{}"):
+            status, said = raw(served, "/api/click", token, (good % f'"{name}": {value}').encode())
+            assert status == 422, (name, value)
+            assert json.loads(said)["error"].startswith(f"look.{name}: expected"), (name, value)
+    assert raw(served, "/api/click", token, (good % '"more": 1').encode())[0] == 422
+    for look in ("", '"window_px": 390, "pixel_ratio": 2.625, "fit_scale": null'):
+        assert raw(served, "/api/click", token, (good % look).encode())[0] == 200
+
+
 def test_names_and_positions_that_no_database_can_hold(served: Served) -> None:
     token = token_of(served)
     assert raw(served, "/api/sign-in", token, rb'{"rater": "\ud800"}')[0] == 422

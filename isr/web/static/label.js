@@ -3,6 +3,7 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const KEYS = { 1: ["semantic", "fine"], 2: ["semantic", "fails"], 3: ["semantic", "cannot_tell"], q: ["perceptual", "fails"], w: ["perceptual", "fine"], e: ["perceptual", "cannot_tell"] };
+  const ARROWS = { arrowleft: [-1, 0], arrowright: [1, 0], arrowup: [0, -1], arrowdown: [0, 1] };
   const UNSEEN = "Not kept: the pictures are not there yet. Wait.";
   const AWAY = "Not kept: the server does not answer. Wait.";
   let state = null, began = 0, queue = [], sending = false;
@@ -46,7 +47,7 @@
       clearTimeout(pause);
       late = false;
       began = performance.now();
-      $("prompt").textContent = state.prompt;
+      prompt(state.prompt);
       $("note").value = state.note;
       $("source-box").hidden = !state.source;
       document.querySelector(".pictures").classList.toggle("single", !state.source);
@@ -55,6 +56,7 @@
       if (state.source) $("source").src = `${base}/source`;
       else $("source").removeAttribute("src");
       $("edit").src = `${base}/edit`;
+      view.fresh(String(state.position));
       if (state.position + 1 < state.total) new Image().src = `/picture/${encodeURIComponent(state.rater)}/${state.position + 1}/edit`;
     }
     document.querySelectorAll("fieldset button").forEach((button) => {
@@ -63,6 +65,17 @@
     });
     buttons();
     document.documentElement.dataset.position = state.position;
+  };
+  /* the prompt has room of one size, so that no button moves: a long one is smaller, a longer one scrolls */
+  const prompt = (text) => {
+    const box = $("prompt").parentElement, longer = () => box.scrollHeight > box.clientHeight + 1;
+    $("prompt").textContent = text;
+    box.classList.remove("long", "cut");
+    box.scrollTop = 0;
+    box.classList.toggle("long", longer());
+    box.classList.toggle("cut", longer());
+    if (longer()) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
   };
   const buttons = () => {
     document.querySelectorAll("fieldset button, #undo, #end-undo").forEach((button) => { button.disabled = Boolean(waiting); });
@@ -74,6 +87,7 @@
      so that it can never count for another item. While the server does not answer no click is taken at all. */
   const click = (action, question = "", value = "") => {
     if (!state) return;
+    if (view.covers()) view.all(); // the answers lie under it
     if (waiting) {
       refused += 1;
       say(waiting, true);
@@ -103,8 +117,9 @@
       }
       if (action === "mark" && state.marks[question] === value) { queue.shift(); continue; }
       const seconds = action === "done" ? Math.round((performance.now() - began) / 10) / 100 : 0;
+      const looked = action === "done" ? { look: view.look() } : {};
       try {
-        const next = await post("/api/click", { rater: state.rater, id: name, position, action, question, value, seconds });
+        const next = await post("/api/click", { rater: state.rater, id: name, position, action, question, value, seconds, ...looked });
         queue.shift();
         waiting = "";
         show(next);
@@ -195,7 +210,7 @@
   $("note").addEventListener("keydown", (event) => {
     if (event.key === "Enter" || event.key === "Escape") { event.preventDefault(); $("note").blur(); }
   });
-  $("help-button").addEventListener("click", () => $("help").showModal());
+  for (const name of ["help-button", "read-first"]) $(name).addEventListener("click", () => $("help").showModal());
   $("help-close").addEventListener("click", () => $("help").close());
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "INPUT" || $("help").open || !state) return;
@@ -206,10 +221,15 @@
     else if (key === " ") next();
     else if (key === "backspace") undo();
     else if (key === "n") $("note").focus();
-    else if (key === "z") $("work").classList.toggle("large");
+    else if (key === "z") view.toggle();
+    else if (key === "+" || key === "=") view.by(1.25);
+    else if (key === "-") view.by(0.8);
+    else if (key in ARROWS && view.zoomed()) view.step(...ARROWS[key]);
+    else if (key === "escape" && view.zoomed()) view.all();
     else if (key === "h" || key === "?") $("help").showModal();
     else return;
     event.preventDefault();
   });
+  addEventListener("resize", () => { if (state && !state.finished) prompt(state.prompt); });
   $("name").focus();
 })();
