@@ -36,7 +36,7 @@ _PATH = click.Path(path_type=Path)
     default="auto",
     show_default=True,
     type=click.Choice(["auto", "link", "embed", "none"]),
-    help="Pictures: auto shrinks them beyond 12 MB and links last of all; links; the files themselves embedded; none.",
+    help="Pictures: embedded, smaller where they are many; links; the files themselves; none.",
 )
 @click.option("--title", default="", help="Default: the names of the runs.")
 @click.option("--latex", "as_latex", is_flag=True, help="Print the table for a paper, and write nothing.")

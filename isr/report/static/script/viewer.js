@@ -119,13 +119,13 @@ const fitStage = () => {
   const atWhole = stage.classList.contains("zoomed");
   const frames = [...stage.querySelectorAll(".stack")].map((frame) => ({ frame, images: [...frame.querySelectorAll("img")].filter(hasSize) })).filter((x) => x.images.length);
   const high = Math.max(160, innerHeight * 0.52);
-  const room = ({ frame }) => frame.parentElement.clientWidth;
+  const room = ({ frame }) => Math.floor(frame.parentElement.getBoundingClientRect().width);
   const times = atWhole ? Math.max(1, Math.min(...frames.flatMap((x) => x.images.map(({ shows: { w, h } }) => Math.floor(Math.min(room(x) / w, high / h)))))) : 0;
   frames.forEach((x) => {
     const { w, h } = x.images[0].shows;
     const scale = times || Math.min(room(x) / w, high / h);
-    x.frame.style.width = `${Math.min(room(x), w * scale)}px`;
-    x.frame.style.height = `${Math.min(times ? high : Infinity, h * scale)}px`;
+    x.frame.style.width = `${Math.max(1, Math.floor(Math.min(room(x), w * scale)))}px`;
+    x.frame.style.height = `${Math.max(1, Math.floor(Math.min(times ? high : Infinity, h * scale)))}px`;
     x.images.forEach((image) => placeImage(image, x.frame, times));
     x.frame.parentElement.querySelector(".size").textContent = sizeWords(x.images, x.frame, times);
   });
@@ -158,8 +158,7 @@ const panBy = (dx, dy) => {
   const image = stage.querySelector(".stack img"), frame = image?.parentElement;
   if (!image || !stage.classList.contains("zoomed")) return;
   [[dx, image.offsetWidth, frame.clientWidth], [dy, image.offsetHeight, frame.clientHeight]].forEach(([by, all, part], i) => {
-    const half = Math.min(0.5, part / all / 2);
-    panCentre[i] = clampTo(clampTo(panCentre[i], half, 1 - half) + by / all, half, 1 - half);
+    panCentre[i] = (clampTo(image.pan[i] + by, 0, Math.max(0, all - part)) + part / 2) / all;
   });
   fitStage();
 };
