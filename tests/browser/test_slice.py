@@ -8,6 +8,7 @@ from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
@@ -210,6 +211,7 @@ def test_the_edits_shown_are_saved_whole_and_as_no_formula(
     assert len(rows) == 36
     for row in rows:
         own = source[row["edit_id"]]
+        assert parse_qs(row["address"].removeprefix("#")) == {"edit": [row["edit_id"]]}
         assert row["prompt"] == (f"'{FORMULA}" if own["prompt"] == FORMULA else own["prompt"])
         for column in (
             "image_id",

@@ -38,9 +38,7 @@ const layout = () => {
   const prompts = highest(inside, partsOf((x) => `p ${x.prompt.slice(0, 300)}`, (x) => promptLine(x.prompt)), 2 * LINE);
   const verdicts = highest(inside, partsOf((x) => `v ${x.o} ${x.v.map((v) => Number(Boolean(v)))} ${x.labels.length}`, verdictRows));
   const pictures = Math.round(Math.min((inside - 24) / 4, 160)) + 22;
-  grid.style.setProperty("--head", `${heads}px`);
   grid.style.setProperty("--pictures", `${pictures}px`);
-  grid.style.setProperty("--words", `${prompts}px`);
   height = FRAME + heads + pictures + prompts + verdicts + 3 * BETWEEN;
   grid.style.height = `${Math.max(Math.ceil(shown.length / columns) * (height + GAP), 60)}px`;
   grid.querySelector(".none")?.remove();
