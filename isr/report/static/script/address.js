@@ -1,7 +1,7 @@
 /* address: what is looked at stands in it (#key=value&key=value), so that it can be sent, and Back works ------- */
 const inHash = () => new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
 let current = inHash();
-let returning = false, owed = false; // on the way back to where an edit was opened; what came meanwhile is written there
+let returning = false, owed = null; // on the way back to where an edit was opened; what came meanwhile is written there
 const address = () => new URLSearchParams(current);
 const moved = () => dispatchEvent(new Event("moved"));
 const keep = (replace, state) => {
@@ -14,7 +14,7 @@ const keep = (replace, state) => {
 const go = (changes, { replace = false, opened = false } = {}) => {
   const before = current.toString();
   Object.entries(changes).forEach(([key, value]) => (value === "" || value === null ? current.delete(key) : current.set(key, value)));
-  if (returning) owed = true;
+  if (returning) owed = { state: opened ? { opened } : null };
   else if (current.toString() !== before) keep(replace, opened ? { opened } : replace ? history.state : null);
   moved();
 };
@@ -29,7 +29,7 @@ const leave = () => {
 const arrive = () => {
   if (returning) {
     returning = false;
-    if (owed) { owed = false; keep(false, null); return; }
+    if (owed) { keep(false, owed.state); owed = null; return; }
   }
   const before = current.toString();
   current = inHash();

@@ -34,11 +34,11 @@ closed = () => { if (viewer.open) return; inViewer = null; leave(); };
 checks.push((at) => (at.has("edit") && !byKey.has(at.get("edit")) ? ["edit", `no edit ${quoted(at.get("edit"))} in this report`] : null));
 checks.push((at) => (at.has("view") && !document.querySelector("main").contains($(at.get("view"))) ? ["view", `no part ${quoted(at.get("view"))} on this page`] : null));
 
-let waiting = false;
+let scrolled = false;
 addEventListener("scroll", () => {
-  if (waiting) return;
-  waiting = true;
-  requestAnimationFrame(() => { waiting = false; draw(); });
+  if (scrolled) return;
+  scrolled = true;
+  requestAnimationFrame(() => { scrolled = false; draw(); });
 }, { passive: true });
 reach(".wide");
 addEventListener("resize", () => { layout(); reach(".wide"); });
@@ -56,6 +56,7 @@ document.addEventListener("click", (event) => {
 });
 const begin = async () => {
   const data = await unpack();
+  if (document.visibilityState === "visible") await new Promise((done) => { requestAnimationFrame(() => setTimeout(done, 0)); }); // first what needs no script is painted
   ({ texts, judges, judged, runs, made, further, columns: fields } = data);
   all = data.entries.map(read);
   beginPairs(data.pairs);

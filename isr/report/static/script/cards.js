@@ -21,10 +21,7 @@ const headOf = (entry) => [entry.method || "(no method named)", entry.editor || 
 const QUESTIONS = ["semantic", "perceptual"];
 const markOf = (v, q) => {
   const value = v[4 * q], score = texts[v[4 * q + 2]];
-  const box = make("span", { class: `mark v${value}` }, make("span", { class: "letter", "aria-hidden": "true", text: `${"SP"[q]}${value === 2 ? "?" : ""}` }),
-    make("span", { class: "hide", text: `${QUESTIONS[q]} ${VERDICTS[value]} ` }));
-  box.title = `${QUESTIONS[q]} ${VERDICTS[value]}${score ? `, score ${score} of 4` : ""}`;
-  return box;
+  return make("span", { class: `mark v${value}`, title: `${QUESTIONS[q]} ${VERDICTS[value]}${score ? `, score ${score} of 4` : ""}`, text: `${"SP"[q]}${value === 2 ? "?" : ""}` });
 };
 /* judges of one run that has several stand under the outcome by its rule; a judge that is alone has the outcome in its own row */
 const alone = (judge) => judged.filter((run) => run === judged[judge]).length === 1;

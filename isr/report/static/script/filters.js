@@ -34,7 +34,7 @@ const written = (event) => {
   const key = event.target.id === "f-text" ? "q" : event.target.id.slice(2), value = event.target.value;
   const facet = facets.find((f) => f.key === key);
   const isTyped = event.target.tagName === "INPUT" && event.type === "input";
-  if (event.type === "input" && (!isTyped || (facet && value && !facet.test(value)))) return; // a choice is told by its change; not a value yet
+  if (isTyped && facet && value && !facet.test(value)) return; // not a value yet
   if ((address().get(key) || "") === wordOf(key, value)) return;
   typing = event.target.tagName === "INPUT" ? key : "";
   go({ [key]: wordOf(key, value) }, { replace: key === "q" });

@@ -3,48 +3,59 @@ const grid = $("grid");
 const GAP = 16, AHEAD = 500;
 let columns = 1, height = 230, focused = 0, cards = new Map(); // edit -> its card
 
-/* heights of parts of cards at one width, measured together in one pass and kept */
+/* heights of parts of cards at one width, measured together, the longest texts first, and kept; none is higher than `most` */
+const AT_ONCE = 24;
 let measuredAt = 0, measured = new Map();
-const highest = (wide, parts) => {
+const highest = (wide, parts, most = Infinity) => {
   if (wide !== measuredAt) { measured = new Map(); measuredAt = wide; }
-  const fresh = [...parts].filter(([key]) => !measured.has(key));
-  if (fresh.length) {
+  let found = [...parts.keys()].reduce((high, key) => Math.max(high, measured.get(key) || 0), 0);
+  const fresh = [...parts].filter(([key]) => !measured.has(key)).sort(([a], [b]) => b.length - a.length);
+  for (let from = 0; from < fresh.length && found < most; from += AT_ONCE) {
+    const some = fresh.slice(from, from + AT_ONCE);
     const bench = make("div", { class: "bench", "aria-hidden": "true" });
     bench.style.width = `${wide}px`;
-    bench.append(...fresh.map(([, part]) => part()));
+    bench.append(...some.map(([, part]) => part()));
     grid.append(bench);
-    fresh.forEach(([key], i) => measured.set(key, bench.children[i].getBoundingClientRect().height));
+    some.forEach(([key], i) => {
+      measured.set(key, bench.children[i].getBoundingClientRect().height);
+      found = Math.max(found, measured.get(key));
+    });
     bench.remove();
   }
-  return Math.ceil([...parts.keys()].reduce((most, key) => Math.max(most, measured.get(key)), 0));
+  return Math.ceil(found);
 };
 const partsOf = (key, part) => {
   const parts = new Map();
   shown.forEach((entry) => { const text = key(entry); if (!parts.has(text)) parts.set(text, () => part(entry)); });
   return parts;
 };
-const FRAME = 26, BETWEEN = 8; // padding and border of a card; between its parts
+const FRAME = 26, BETWEEN = 8, LINE = 20; // padding and border of a card; between its parts; height of a prompt's line, of which two are shown
 const layout = () => {
   const width = grid.clientWidth;
-  columns = Math.max(1, Math.floor((width + GAP) / (440 + GAP)));
+  columns = Math.max(1, Math.floor((width + GAP) / ((width > 1600 ? 580 : 440) + GAP)));
   const wide = (width - GAP * (columns - 1)) / columns, inside = wide - FRAME;
   const heads = highest(inside, partsOf((x) => `h ${headOf(x).join("\n")}`, headLine));
-  const prompts = highest(inside, partsOf((x) => `p ${x.prompt.slice(0, 300)}`, (x) => promptLine(x.prompt)));
+  const prompts = highest(inside, partsOf((x) => `p ${x.prompt.slice(0, 300)}`, (x) => promptLine(x.prompt)), 2 * LINE);
   const verdicts = highest(inside, partsOf((x) => `v ${x.o} ${x.v.map((v) => Number(Boolean(v)))} ${x.labels.length}`, verdictRows));
   const pictures = Math.round(Math.min((inside - 24) / 4, 160)) + 22;
-  grid.style.setProperty("--head", `${heads}px`);
   grid.style.setProperty("--pictures", `${pictures}px`);
-  grid.style.setProperty("--words", `${prompts}px`);
   height = FRAME + heads + pictures + prompts + verdicts + 3 * BETWEEN;
   grid.style.height = `${Math.max(Math.ceil(shown.length / columns) * (height + GAP), 60)}px`;
   grid.querySelector(".none")?.remove();
   if (!shown.length) grid.append(make("p", { class: "none", role: "listitem", text: "No edit matches these filters." }));
-  draw();
+  draw(0); // what can be seen first, what is near it once that is painted
+  drawSoon();
 };
-const draw = () => {
+let waiting = false;
+const drawSoon = () => {
+  if (waiting) return;
+  waiting = true;
+  requestAnimationFrame(() => { waiting = false; setTimeout(() => draw(), 0); });
+};
+const draw = (ahead = AHEAD) => {
   const top = -grid.getBoundingClientRect().top;
-  const first = Math.max(0, Math.floor((top - AHEAD) / (height + GAP))) * columns;
-  const last = Math.min(shown.length, Math.ceil((top + innerHeight + AHEAD) / (height + GAP)) * columns);
+  const first = Math.max(0, Math.floor((top - ahead) / (height + GAP))) * columns;
+  const last = Math.min(shown.length, Math.ceil((top + innerHeight + ahead) / (height + GAP)) * columns);
   const wide = (grid.clientWidth - GAP * (columns - 1)) / columns;
   const old = cards;
   cards = new Map();

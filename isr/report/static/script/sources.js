@@ -62,5 +62,5 @@ const beginSources = () => {
   checks.push((at) => (at.has("source") && !sourceOf(at.get("source")) ? ["source", `no source image ${quoted(at.get("source"))} in this report`] : null));
   const link = make("button", { type: "button", class: "quiet", id: "same-source", text: "All methods of this source" });
   link.addEventListener("click", () => go({ edit: "", source: link.dataset.image, view: "sources" }));
-  $("viewer-title").after(link);
+  $("viewer-prompt").after(link);
 };

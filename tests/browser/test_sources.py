@@ -1,0 +1,105 @@
+"""One source, all methods: prompts and editors down, no protection and each method across; a picture opens its edit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isr.report.runs import read_report_run
+from tests.browser.conftest import until
+
+pytestmark = pytest.mark.slow
+
+TABLE = """() => [...document.querySelectorAll("#sources-rows tr")].map((row) => [...row.children].map((cell) => ({
+  text: cell.innerText, frames: [...cell.querySelectorAll(".framed")].map((f) => f.className.split(" ").pop()), marks: cell.querySelectorAll(".mark").length,
+})))"""
+HASH = "new URLSearchParams(location.hash.slice(1))"
+FRAMES = {"immunized": "f0", "not_immunized": "f1", "undecided": "f2"}
+
+
+def test_every_edit_of_a_source_stands_under_its_method(
+    many: Path, opened: Callable[..., Any], violations: Callable[[Any], list[str]]
+) -> None:
+    page = opened(
+        (many / "report.html").as_uri() + "#source=image-0002&method=alpha%2C+eps+0.03&view=sources"
+    )
+    page.wait_for_selector("html[data-ready]")
+    until(page, "Math.abs(document.getElementById('sources').getBoundingClientRect().top) < 2")
+    heads = page.locator("#sources-head th").all_inner_texts()
+    assert heads[1] == "no protection"
+    assert [h.partition(", eps")[2] for h in heads[2:]] == [" 0.06", " 0.03"]
+    originals, *lines = page.evaluate(TABLE)
+    assert len(lines) == 6  # 3 prompts x 2 editors
+    assert {cell["text"].split("\n")[1] for cell, *_ in lines} == {
+        "painter \N{MIDDLE DOT} no purifier",
+        "second editor \N{MIDDLE DOT} jpeg-75",
+    }
+    assert [c["text"].split("\n")[-1] for c in originals[1:]] == ["source", "protected", "protected"]
+    runs = [read_report_run(many / name) for name in ("single.isr", "panel.isr")]
+    outcomes: dict[str, list[str]] = {}
+    for run in runs:
+        for row in run.rows:
+            if row["arm"] == "protected" and row["image_id"] == "image-0002":
+                outcomes.setdefault(row["edit_id"], []).append(row["outcome"])
+    said = [FRAMES[some[0]] if len(set(some)) == 1 else "fx" for some in outcomes.values()]
+    cells = [cell for line in lines for cell in line[2:]]
+    assert sorted(f for c in cells for f in c["frames"]) == sorted(said)
+    assert "fx" in said
+    assert {c["marks"] for c in cells} == {6}  # two for each of three judges
+    controls = {r["outcome"] for r in runs[0].controls if r["image_id"] == "image-0002"}
+    assert {f for line in lines for f in line[1]["frames"]} == {FRAMES[o] for o in controls}
+
+    cell = page.locator(
+        "#sources-rows tr:nth-child(2) td:nth-child(3) button"
+    )  # not of the method that is shown
+    cell.click()
+    key = page.evaluate(f"{HASH}.get('edit')")
+    assert key in outcomes
+    assert key in page.inner_text("#viewer-title")
+    assert violations(page) == []
+    page.evaluate("history.back()")
+    until(page, "!document.getElementById('viewer').open")
+    assert page.evaluate(f"{HASH}.get('source')") == "image-0002"
+    assert violations(page) == []
+    page.locator("#sources-rows tr:nth-child(2) td:nth-child(2) button").click()
+    assert page.evaluate(f"{HASH}.get('edit')") in outcomes  # a control edit opens an edit of its unit
+    page.keyboard.press("Escape")
+    until(page, f"!{HASH}.has('edit')")
+
+    page.click("#source-after")
+    assert page.input_value("#source") == "image-0003"
+    assert page.evaluate(f"{HASH}.get('source')") == "image-0003"
+    page.evaluate("history.back()")
+    until(page, "document.getElementById('source').value === 'image-0002'")
+    page.fill("#source", "image-0005")
+    assert page.inner_text("#source-title") == "image-0005: 12 edits"
+
+
+def test_from_an_opened_edit_to_all_methods_of_its_source(many: Path, opened: Callable[..., Any]) -> None:
+    page = opened((many / "report.html").as_uri() + "#image_id=image-0004")
+    page.wait_for_selector("html[data-ready]")
+    page.evaluate("document.getElementById('gallery').scrollIntoView({behavior: 'instant'})")
+    page.click(".card")
+    page.click("#same-source")
+    until(page, "Math.abs(document.getElementById('sources').getBoundingClientRect().top) < 2")
+    assert not page.evaluate("document.getElementById('viewer').open")
+    assert page.input_value("#source") == "image-0004"
+    page.evaluate("history.back()")
+    until(page, "document.getElementById('viewer').open")  # back to the edit
+
+
+def test_on_a_phone_the_first_column_stays(many: Path, opened: Callable[..., Any]) -> None:
+    page = opened((many / "report.html").as_uri(), viewport={"width": 390, "height": 844})
+    page.wait_for_selector("html[data-ready]")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    left = "document.querySelector('#sources-rows tr:nth-child(2) th').getBoundingClientRect().left"
+    method = (
+        "document.querySelector('#sources-rows tr:nth-child(2) td:last-child').getBoundingClientRect().left"
+    )
+    before = (page.evaluate(left), page.evaluate(method))
+    page.evaluate("document.querySelector('#sources .wide').scrollLeft = 150")
+    assert page.evaluate(left) == before[0]
+    assert page.evaluate(method) == before[1] - 150
