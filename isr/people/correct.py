@@ -72,8 +72,7 @@ def correct(
         raise UsageError(
             f"--drawn {settings.drawn}: expected with --design external only; found design {settings.design}; leave it out"
         )
-    labels = independent(labels)
-    guideline = one_guideline(labels, pool=settings.pool_guidelines)
+    guideline = one_guideline(labels := independent(labels), pool=settings.pool_guidelines)
     source = judged or target
     digest, known_edits = labels.digest, {*target.edits, *source.edits}
     every = with_arms(meet(labels, known_edits), [target, source])
