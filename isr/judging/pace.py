@@ -30,7 +30,7 @@ class Lately(NamedTuple):
         return self.answers / max(self.seconds, MARK_S)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Pace:
     """Counts what arrives, with its time in seconds of any one clock. A watcher may ask at any time."""
 

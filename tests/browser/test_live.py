@@ -5,12 +5,19 @@ from __future__ import annotations
 import re
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+pytest.importorskip("fastapi", reason="the extra 'label' is not installed")
+
+from isr.judging.progress import Progress
+from isr.web.figures import of_progress
+from isr.web.live import Reading, make_app
+from isr.web.serve import beside, guarded
 from tests.browser.conftest import until
 from tests.chat_server import Running, serving
 from tests.directories import make_directory, write_metadata
@@ -57,10 +64,7 @@ def watched(opened: Callable[..., Any], process: Popen[str]) -> Any:
 
 
 def test_a_storm_is_told_while_it_lasts_and_the_end_with_its_result(
-    directory: Path,
-    card: Callable[..., str],
-    opened: Callable[..., Any],
-    violations: Callable[[Any], list[str]],
+    directory: Path, card: Callable[..., str], opened: Callable[..., Any]
 ) -> None:
     with serving() as server:
         judge = card(server, concurrency=4, max_attempts=100)
@@ -78,7 +82,6 @@ def test_a_storm_is_told_while_it_lasts_and_the_end_with_its_result(
             assert re.match(r"No answer for \d+ s; \d+ retr\w+ in the last \d+ s; last error: 127", said)
             assert "503 (down for a while)" in said
             assert "left" not in text(page, "#lede")
-            assert violations(page) == []
             server.change(outage_calls=0)
             state(page, "finished")
             assert finish(process).returncode == 0
@@ -161,6 +164,33 @@ def test_interrupt_failure_budget_crash_and_rule_differ(
             state(page, "finished")
             assert "rule" in text(page, "#words")
             finish(process)
+
+
+def test_no_state_of_the_page_violates_a_rule_of_axe(
+    tmp_path: Path, opened: Callable[..., Any], violations: Callable[[Any], list[str]]
+) -> None:
+    progress = Progress(total=40, answered=20, undecided=Counter(refusal=5), retries=3)
+    results = ("sifm: ISR 40.0% to 60.0%",)
+    reading = Reading(tmp_path, tmp_path / "isr.db", None, dict)
+    now = of_progress(progress)
+    app = make_app(reading, lambda: now, "a run")
+    config, listening, address = guarded(app, 0)
+    with beside(config, listening):
+        for shown in ("running", "waiting", "stopped"):
+            now |= {"state": shown, "words": "" if shown == "running" else f"{HOSTILE}; run it again"}
+            now |= {
+                "results": results if shown == "stopped" else (),
+                "folder": "/far/away" if shown == "stopped" else "",
+            }
+            page = opened(address, color_scheme="dark" if shown == "waiting" else "light")
+            state(page, shown)
+            assert violations(page) == []
+            assert page.evaluate("[document.querySelectorAll('main img').length, window.pwned ?? null]") == [
+                0,
+                None,
+            ]
+            assert "5 of 20, 25.0%" in text(page, ".many")
+            page.close()
 
 
 def served(directory: Path, *options: str) -> list[str]:

@@ -12,10 +12,10 @@ import pytest
 
 from isr.errors import StoreError
 from isr.judging.store import Store
-from isr.judging.store_connection import file_system
+from isr.judging.store_connection import file_system, in_use
 from tests.judging.stores import faults, filled
 from tests.judging.test_store import ROOT
-from tests.processes import LIMIT_S, run
+from tests.processes import LIMIT_S, PIPE, read_until, run, started
 from tests.samples import a_request, an_answer
 
 UNPRIVILEGED = """
@@ -142,3 +142,20 @@ def test_a_store_that_another_process_holds_is_said_to_be_held(
         ) as caught:
             Store(tmp_path / "isr.db")
         assert "permissions" not in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no locks of open files")
+def test_whether_another_process_has_a_store_open(tmp_path: Path) -> None:
+    path = tmp_path / "isr.db"
+    assert in_use(path) is None  # there is none
+    holds = (
+        "import sys\nfrom pathlib import Path\nfrom isr.judging.store import Store\n"
+        "with Store(Path(sys.argv[1])):\n    print('open', flush=True)\n    sys.stdin.read()\n"
+    )
+    with started([sys.executable, "-c", holds, path], stdin=PIPE) as process:
+        read_until(process.stdout, "open")
+        assert in_use(path) is True
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(LIMIT_S)
+    assert in_use(path) is False

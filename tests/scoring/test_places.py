@@ -17,10 +17,12 @@ from isr.errors import Interrupted, IsrError, UsageError
 from isr.scoring.options import Options
 from isr.scoring.places import (
     age,
+    edits_of,
     find_run,
     folder_beside,
     home_at,
     home_of,
+    place_of_edits,
     read_record,
     run_folder,
     run_folders,
@@ -205,3 +207,24 @@ def test_an_interruption_keeps_what_was_digested(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         end(other, "mine.txt", UsageError("refused"))
     assert (other / "mine.txt").is_file()
+
+
+def test_edits_are_at_the_place_on_record_else_beside_the_home(tmp_path: Path) -> None:
+    run = tmp_path / "e.isr" / "runs" / "judge-1"
+    run.mkdir(parents=True)
+    elsewhere = tmp_path / "far" / "edits"
+    elsewhere.mkdir(parents=True)
+    assert place_of_edits(run, {}) is None
+    named = {"options": {"directory": "../../../far/edits"}}
+    found = place_of_edits(run, named)
+    assert found is not None
+    assert found.samefile(elsewhere)
+    beside = tmp_path / "e"
+    beside.mkdir()
+    assert place_of_edits(run, {}) == beside
+    assert place_of_edits(run, named) == run / "../../../far/edits"
+    assert place_of_edits(run, {"options": {"directory": "../gone"}}) == beside
+    assert edits_of(run, {"options": {"directory": 7}}) == beside
+    alone = tmp_path / "results"
+    alone.mkdir()
+    assert place_of_edits(alone, {}) is None
