@@ -63,7 +63,7 @@ def test_each_cell_is_the_rate_of_its_edits(run: ReportRun) -> None:
     assert [label for label, _, _ in matrix.lines] == [
         "noise, eps 0.03",
         "sifm, eps 0.03",
-        "sifm, eps 0.0627",
+        "sifm, eps 16/255",
         "control edits",
     ]
     parts = [*run.result.treatments, *([run.result.control] if run.result.control else [])]
