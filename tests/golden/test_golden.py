@@ -198,7 +198,9 @@ def as_before(text: str) -> str:
     rows = list(csv.reader(lines))
     at = [rows[0].index(f"identified_{end}") for end in ("low", "high")]
     at += [rows[0].index(name) for name in ("p", "p_holm", "wins", "losses")]
-    rows = [r for r in rows if r[2] != "difference"]  # the pair's own row, which 0.1.0 had not
+    at += [rows[0].index("shown")]  # how other outputs show the number: as a point or as a range
+    # rows that 0.1.0 had not: the pair's own, the mean grade, and groups (of which its CSV said nothing)
+    rows = [r for r in rows if r[2] not in ("difference", "source_kept") and "; " not in r[1]]
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([c for i, c in enumerate(r) if i not in at] for r in rows)
     return out.getvalue()
