@@ -199,7 +199,9 @@ class LabelStore:
                     for name in (ATTENTION, SEEN):
                         said = (one.label.extra[name] for one in found if name in one.label.extra)
                         if first := next(said, ""):
-                            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"{name}:{rater}", first))
+                            db.execute(
+                                "INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"{name}:{rater}", first)
+                            )
             except BaseException:
                 db.execute("ROLLBACK")
                 raise

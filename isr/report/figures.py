@@ -19,7 +19,7 @@ TONES = {
     "undecided": "#b9892f",
 }
 FONT = "font-family='system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif'"
-WIDTH = 940
+WIDTH = 960
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def cut(text: str, most: int) -> str:
 def forest(blocks: Sequence[Block], judges: Sequence[Judge], level: float, signature: str) -> Figure:
     """The forest plot: the line is the interval, the pale band the bounds with undecided edits, the dotted line the interval
     that holds whatever they are; a hollow band stands where there are too many of them for a value."""
-    left, right = 250.0, 560.0
+    left, right = 250.0, 545.0
 
     def x(value: float) -> float:
         return left + value * (right - left)
@@ -71,7 +71,10 @@ def forest(blocks: Sequence[Block], judges: Sequence[Judge], level: float, signa
             if len(blocks) > 1:
                 yield words(16, y, cut(block.title, 90), 13, font_weight="600")
                 y += 24
-            top = y - 16
+            foot = y + 26 * len(block.rows)
+            for tick in (0, 0.25, 0.5, 0.75, 1):
+                yield f"<line x1='{x(tick):.1f}' x2='{x(tick):.1f}' y1='{y - 16:.1f}' y2='{foot - 12:.1f}' stroke='{LINE}' stroke-width='1' opacity='.7'/>"
+                yield words(x(tick), foot + 4, f"{tick:.0%}", 12, text_anchor="middle", fill=SOFT)
             for line in block.lines:
                 yield words(
                     16 + 14 * line.depth, y, cut(line.label, 32), 13, fill=SOFT if line.depth else INK
@@ -79,9 +82,6 @@ def forest(blocks: Sequence[Block], judges: Sequence[Judge], level: float, signa
                 for row in line.rows:
                     yield from _forest_row(row, x, y, several=len(judges) > 1)
                     y += 26
-            for tick in (0, 0.25, 0.5, 0.75, 1):
-                yield f"<line x1='{x(tick):.1f}' x2='{x(tick):.1f}' y1='{top:.1f}' y2='{y - 12:.1f}' stroke='{LINE}' stroke-width='1' opacity='.7'/>"
-                yield words(x(tick), y + 4, f"{tick:.0%}", 12, text_anchor="middle", fill=SOFT)
             y += 40
         yield words(16, y, cut(f"{level:.0%} intervals. {signature}", 150), 9, fill=SOFT)
 
@@ -138,10 +138,10 @@ def _forest_row(row: Row, x: Callable[[float], float], y: float, *, several: boo
             hollow=row.kind.startswith("control"),
         )
     if several:
-        yield mark(row.series, 582, y - 4, 3.5)
-    yield words(690, y, one.value, 13, text_anchor="end", font_weight="600" if row.depth == 0 else "400")
-    yield words(702, y, one.span or cut(one.reason, 24), 12, fill=SOFT)
-    yield words(924, y, f"n {one.size}", 12, text_anchor="end", fill=SOFT)
+        yield mark(row.series, 566, y - 4, 3.5)
+    yield words(702, y, one.value, 13, text_anchor="end", font_weight="600" if row.depth == 0 else "400")
+    yield words(714, y, one.span or cut(one.reason, 24), 12, fill=SOFT)
+    yield words(944, y, f"n {one.size}", 12, text_anchor="end", fill=SOFT)
 
 
 def decomposition(rows: Sequence[tuple[str, Mapping[str, int]]]) -> Figure:

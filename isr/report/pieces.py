@@ -5,7 +5,19 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib import resources
 
-STYLE = ("base", "forest", "tables", "transfer", "gallery", "sources", "viewer", "pairs", "desk", "specimens", "print")
+STYLE = (
+    "base",
+    "forest",
+    "tables",
+    "transfer",
+    "gallery",
+    "sources",
+    "viewer",
+    "pairs",
+    "desk",
+    "specimens",
+    "print",
+)
 SCRIPT = (
     "base",
     "saving",

@@ -24,9 +24,7 @@ GUIDES = 4  # pictures made of a source that say where its part is taken from
 GRID = 64  # cells a side in which differences are added up
 KEPT = 4_000_000  # pixels of a picture that is kept decoded until the place is known; a larger one is decoded again
 MIDDLE = (0.5, 0.5)
-RULE = (
-    "where the first four control edits of a source (edits, where it has none) differ from it most"
-)
+RULE = "where the first four control edits of a source (edits, where it has none) differ from it most"
 """Where the part at full size is taken, in words. It depends on no method and on no verdict."""
 
 

@@ -45,6 +45,7 @@ MOST_BUDGET = 1e6  # beyond which a number is no budget
 BY_RUN = 2  # the last way to take a series apart
 LINES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (4, 1.2, 1, 1.2)))
 DASHED = (0, (5, 2))
+HALF_BAND = 3.0  # points
 DODGE = 3.2  # points between marks at one place
 
 
@@ -293,12 +294,15 @@ def _curve(drawn: Axes, curve: Curve, look: dict[str, Any], aside: float) -> Non
 
 def _band(drawn: Axes, x: float, band: Span, at: Any, *, colour: str, hollow: bool) -> None:
     """The bounds at a place: pale beside a value, an outline in the place of one."""
-    wide = {"solid_capstyle": "butt", "transform": at, "color": colour}
-    if hollow:
-        drawn.plot([x, x], band, linewidth=6, label="hollow", **wide)
-        drawn.plot([x, x], band, **{**wide, "linewidth": 4, "color": "white"})
-    else:
-        drawn.plot([x, x], band, linewidth=6, alpha=0.22, **wide)
+    from matplotlib.transforms import ScaledTranslation
+
+    if not hollow:
+        drawn.plot([x, x], band, color=colour, alpha=0.22, linewidth=6, solid_capstyle="butt", transform=at)
+        return
+    for aside in (-HALF_BAND, HALF_BAND):
+        side = at + ScaledTranslation(aside / 72, 0, drawn.figure.dpi_scale_trans)
+        drawn.plot([x, x], band, color=colour, linewidth=0.9, transform=side, label="hollow")
+    drawn.plot([x, x], band, color=colour, linestyle="", marker="_", markersize=2 * HALF_BAND, markeredgewidth=0.9, transform=at, label="hollow")  # fmt: skip
 
 
 def named_sizes(series: Sequence[Series]) -> Iterator[tuple[str, int, int]]:
