@@ -25,7 +25,8 @@
   };
   const percent = (x) => `${(100 * x).toFixed(1)}%`;
   const number = (x) => x.toLocaleString("en");
-  const sentence = (text) => text && text[0].toUpperCase() + text.slice(1) + (/[.…]$/.test(text) ? "" : ".");
+  /* a name at the beginning, as of a card or a host, stays as it is */
+  const sentence = (text) => text && text.replace(/^[a-z]+(?= )/, (word) => word[0].toUpperCase() + word.slice(1)) + (/[.…]$/.test(text) ? "" : ".");
   const picture = (digest, alt) => {
     const empty = element("span", `no ${alt}`, "empty");
     if (!digest) return empty;
