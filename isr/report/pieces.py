@@ -20,6 +20,7 @@ STYLE = (
 )
 SCRIPT = (
     "base",
+    "tables",
     "saving",
     "address",
     "data",
