@@ -41,6 +41,8 @@ def line(progress: Progress, seconds: float, final: bool = False) -> str:
     if progress.priced:
         parts.append(f"{progress.usd:.3f} USD")
     parts += map(look, progress.looks)
+    if progress.waits and not final:
+        parts.append(plain(progress.waits))
     if rate and left and not final:
         parts.append(f"{_duration(left / rate)} left")
     return ", ".join(parts)

@@ -15,7 +15,10 @@ WHYS = 50  # different ones, as a host may say another thing each time
 
 
 class Served(NamedTuple):
-    """Who gave an answer, by its host's own words; ``""`` where it says nothing. ``day``: when it was received (UTC)."""
+    """Who gave an answer, by its host's own words; ``""`` where it says nothing. ``day``: when it was received (UTC).
+
+    ``engine``: how it came, if not as one reply to one request.
+    """
 
     judge: str
     model: str
@@ -23,13 +26,22 @@ class Served(NamedTuple):
     provider: str
     day: str
     thought: bool
+    engine: str = ""
 
     @classmethod
     def of(cls, judge: str, answer: Answer) -> Served:
         """Who gave an answer under a judge's name."""
         said = answer.served
         model, host, provider = (said.get(name, "") for name in ("model", "host", "provider"))
-        return cls(judge, model, host, provider, answer.received_at[:10], shows_thoughts(answer))
+        return cls(
+            judge,
+            model,
+            host,
+            provider,
+            answer.received_at[:10],
+            shows_thoughts(answer),
+            said.get("engine", ""),
+        )
 
 
 class Look(NamedTuple):
@@ -65,6 +77,7 @@ class Progress:
     priced: bool = False
     served: Counter[Served] = field(default_factory=Counter)  # who gave the answers that were used
     stopped: str = ""
+    waits: str = ""  # for what that is not in flight: batches at a host
     looks: tuple[Look, ...] = ()  # one for each treatment, where the run is looked at while it goes on
 
     def retried(self, error: TransportError) -> None:

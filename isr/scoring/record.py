@@ -58,21 +58,24 @@ def run_record(
             **({} if unused is None else {"for_later_images": unused}),
         },
         "unfinished": dict(unfinished),
-        "answered_by": [a._asdict() for a in answered_by(progress.served)],
+        "answered_by": [
+            {k: v for k, v in a._asdict().items() if k != "engine" or v} for a in answered_by(progress.served)
+        ],
         "usage": {
             "prompt_tokens": progress.prompt_tokens,
             "completion_tokens": progress.completion_tokens,
             "usd": round(progress.usd, 6) if progress.priced else None,
         },
         "qualification": list(qualification),
-        "options": _options(options, folder),
+        "options": options_record(options, folder),
         "panel": panel_record(panel),
         "calibrations": [calibration_text(p) for p in options.calibrations],
         "versions": {"isr": __version__, "python": platform.python_version(), "platform": sys.platform},
     }
 
 
-def _options(o: Options, folder: Path) -> dict[str, Any]:
+def options_record(o: Options, folder: Path) -> dict[str, Any]:
+    """The options of a run, their paths as seen from a folder."""
     return {
         "directory": _beside(o.directory, folder),
         "store": _beside(o.store_path, folder),
@@ -95,6 +98,7 @@ def _options(o: Options, folder: Path) -> dict[str, Any]:
         "calibrations": [_beside(p, folder) for p in o.calibrations],
         "qualifications": [_beside(p, folder) for p in o.qualifications],
         "metrics": o.metrics,
+        **({"engine": o.engine} if o.engine else {}),
         **{n: v if "caption" in n else _placed(v, folder) for n, v in metric_options(o).items()},
     }
 

@@ -19,8 +19,10 @@ from isr.edits.pictures import Level, require
 from isr.errors import Interrupted, IsrError, JudgeError, RetiredError, SecretError, UsageError
 from isr.files import commit, file_digest, naming, partial_name, stage, write_bytes
 from isr.judging.backends import backend_of
+from isr.judging.batch_ledger import waiting
 from isr.judging.cards import Panel, load_panel
 from isr.judging.edits import load_edits, rubrics_of
+from isr.judging.engines import engine_of
 from isr.judging.judged import judged_edits
 from isr.judging.keys import check_pair, endpoint_key
 from isr.judging.local_time import SMALL
@@ -35,6 +37,7 @@ from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration, require_match, uncalibrated
 from isr.reading import read_bytes
 from isr.scoring.as_author import as_author
+from isr.scoring.batches import in_batches
 from isr.scoring.bundled import edits_in, in_its_name, released
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
@@ -127,6 +130,8 @@ def open_panel(options: Options) -> Panel:
         if not options.store_path.exists():
             endpoint_key(card)
         backend_of(card)
+        if options.engine:
+            engine_of(options.engine).require(card)
     if options.budget_usd is not None:
         require_prices(panel.members)
     return panel
@@ -239,7 +244,15 @@ async def _run(options: Options, watch: Watch) -> Run:
     with Store(options.store_path) as store:
         watch.stage("judging")
         prefix, asking = None, plan
-        if settings.until is None and watch.looks and can_be_looked_at(plan.edits, settings):
+        work = None
+        if options.engine:
+            work = in_batches(options)
+        elif n := waiting(options.store_path, [card.digest for card in panel.members]):
+            log.warning(
+                "%d requests are in batches that were not fetched, and are asked for again here if they are missing; isr batch "
+                "list %s shows them, --engine goes on with them", n, options.store_path.parent,
+            )  # fmt: skip
+        if settings.until is None and watch.looks and not work and can_be_looked_at(plan.edits, settings):
             # who looks, looks at images in an order that nobody chose; what is asked, and the result, are the same
             asking = replace(plan, edits=tuple(in_order(plan.edits, LOOKED)), order_seed=LOOKED)
         if asking.order_seed is not None:
@@ -254,6 +267,7 @@ async def _run(options: Options, watch: Watch) -> Run:
                 today=watch.today,
                 keep_going=options.keep_going,
                 prefix=prefix,
+                work=work,
             )
         except (JudgeError, SecretError) as error:
             if not (watch.progress.answered or (isinstance(error, RetiredError) and error.stored)):
