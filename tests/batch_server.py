@@ -31,6 +31,7 @@ class BatchServer(Server):
     """State of the server. The faults are those of ``Server``, by the digest of a body, and these."""
 
     looks: int = 2  # at a batch, after which it is done
+    looks_of: dict[str, int] = field(default_factory=dict)  # of single batches, by number
     page: int = 2  # batches of one page of the list
     expire: list[int] = field(
         default_factory=list
@@ -42,7 +43,10 @@ class BatchServer(Server):
     lose_file: int = 0  # so many downloads break off in the middle
     wrong: str = ""  # lines that do not belong: "foreign", "twice", "missing", "garbage", "huge", "all"
     drop_metadata: bool = False
-    hold_after: int = 0  # from so many created batches on creations wait until this is changed
+    hold_at: int = 0  # this request (counted from 1) and all later ones wait until it is changed; 0: none
+    hold_where: str = "before"  # a request is carried out, or "after" it was
+    requests: int = 0
+    held: int = 0  # requests that wait now
     files: dict[str, bytes] = field(default_factory=dict)
     made: dict[str, dict[str, Any]] = field(default_factory=dict)
     input_lines: dict[str, list[tuple[str, bytes]]] = field(default_factory=dict)
@@ -57,11 +61,14 @@ class BatchServer(Server):
     async def upload(self, request: web.Request) -> web.Response:
         self._note(request)
         data: bytes = b""
-        async for part in await request.multipart():
-            if part.name == "file":
-                data = bytes(await part.read())
-            elif part.name == "purpose":
-                assert await part.text() == "batch"
+        try:
+            async for part in await request.multipart():
+                if part.name == "file":
+                    data = bytes(await part.read())
+                elif part.name == "purpose":
+                    assert await part.text() == "batch"
+        except ConnectionResetError:  # the client was killed
+            return web.Response()
         name = f"file-{self.uploads}"
         self.uploads += 1
         self.files[name] = data
@@ -147,6 +154,37 @@ class BatchServer(Server):
             return reply
         return web.Response(body=data)
 
+    async def _held(self) -> None:
+        self.held += 1
+        while 0 < self.hold_at <= self.requests:
+            await self.changed.wait()
+        self.held -= 1
+
+    @web.middleware
+    async def counted(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Counts the requests for files and batches, and holds them up: of a client that ends meanwhile none is carried out."""
+        if not request.path.startswith(("/v1/files", "/v1/batches")):
+            return await handler(request)  # type: ignore[no-any-return]
+        if request.path.endswith("/cancel"):
+            return await handler(request)  # type: ignore[no-any-return]
+        self.requests += 1
+        held = 0 < self.hold_at <= self.requests
+        if held and self.hold_where == "before":
+            await self._held()
+            if request.transport is None:
+                return web.Response()
+        reply = await handler(request)
+        if held:
+            await self._held()
+        return reply  # type: ignore[no-any-return]
+
+    async def reset(self, request: web.Request) -> web.Response:
+        """As at the start, with the faults that are sent."""
+        changed = self.changed
+        self.__dict__.update(BatchServer(faults={}).__dict__)
+        changed.set()
+        return await self.change(request)
+
     def _note(self, request: web.Request) -> None:
         self.keys.append(request.headers.get("Authorization", ""))
 
@@ -155,9 +193,10 @@ class BatchServer(Server):
             return
         batch["seen"] += 1
         total = len(self.input_lines[batch["id"]])
-        if batch["seen"] < self.looks:
+        looks = self.looks_of.get(str(batch["number"]), self.looks)
+        if batch["seen"] < looks:
             batch["status"] = "in_progress"
-            batch["request_counts"]["completed"] = total * batch["seen"] // (2 * self.looks)
+            batch["request_counts"]["completed"] = total * batch["seen"] // (2 * looks)
         elif batch["number"] in self.expire:
             self._finish(batch, "expired", total // 2)
         else:
@@ -223,6 +262,8 @@ class BatchServer(Server):
             "batches": [_shown(b) for b in self.made.values()],
             "shards": dict(shards),
             "uploads": self.uploads,
+            "api_requests": self.requests,
+            "held": self.held,
             "lists": self.lists,
             "downloads": self.downloads,
             "bodies": sorted(
@@ -236,6 +277,8 @@ class BatchServer(Server):
 
     def app(self) -> web.Application:
         app = super().app()
+        app.middlewares.append(self.counted)
+        app.router.add_post("/reset", self.reset)
         app.router.add_post("/v1/files", self.upload)
         app.router.add_get("/v1/files/{file}/content", self.content)
         app.router.add_post("/v1/batches", self.create)
@@ -290,6 +333,13 @@ def serving(**options: Any) -> Iterator[RunningBatches]:
 
 class RunningBatches(Running):
     """A server of batches in another process."""
+
+    def reset(self, **values: Any) -> None:
+        """Forgets all that it was asked, and takes these faults."""
+        url = f"http://127.0.0.1:{self.port}/reset"
+        urllib.request.urlopen(
+            urllib.request.Request(url, json.dumps(values).encode(), method="POST")
+        ).close()
 
     def cancel(self, name: str) -> None:
         """Cancels a batch as its owner does at the host's own page."""

@@ -425,7 +425,8 @@ def _print_run(done: Run, as_json: bool, *, printed: bool = False) -> None:
         )
     if done.progress.stopped:
         click.echo(f"isr: stopped: {done.progress.stopped}", err=True)
-    replayed = set(done.unfinished) == {"not_asked"} and not done.progress.stopped and not done.interrupted
+    waits = done.progress.stopped or done.progress.waits or done.interrupted
+    replayed = set(done.unfinished) == {"not_asked"} and not waits
     advice = (
         ("there is no recorded answer to them",) if replayed or isinstance(done.trouble, RetiredError) else ()
     )

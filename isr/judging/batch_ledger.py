@@ -85,6 +85,7 @@ class Shard:
     backend: str
     model: str
     order: Mapping[str, Any]
+    made_at: str  # ISO 8601, UTC
     size: int  # bytes
     requests: Sequence[Asked]
     state: State = State.INTENT
@@ -131,6 +132,7 @@ _FIXED = (
     "backend",
     "model",
     "order",
+    "made_at",
     "size",
 )
 
@@ -172,7 +174,7 @@ class Ledger:
         write_text(self.folder / f"{shard.file_name}{STATE}", json.dumps(said))
 
     def shards(self, *, open_only: bool = False) -> Iterator[Shard]:
-        """What is written down, in order of name. Raises ``StoreError`` for a record that cannot be read."""
+        """What is written down. Raises ``StoreError`` for a record that cannot be read."""
         for path in sorted(self.folder.glob(f"*{SHARD}")):
             state_file = path.with_name(path.name.replace(SHARD, STATE))
             try:

@@ -325,9 +325,10 @@ class BatchRun(JudgeRun):
             self.failed(*self.items[name], error)
 
     def _tell_left(self) -> None:
-        self.progress.waits = ""
+        self.progress.waits = "what is in no batch yet" if self.queue and not self.submit else ""
         if not self.open:
             return
+        self._show()
         requests = sum(len(s.requests) for s in self.open)
         log.warning(
             "%s: %s with %d requests %s on at %s, whether anybody waits or not: the same command goes on with them; "

@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from isr.errors import JudgeError, SecretError, TransportError, TransportReason
@@ -99,6 +100,7 @@ class Submitter:
                 backend=self.card.backend,
                 model=self.card.model,
                 order=self.order,
+                made_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
                 size=found.size,
                 requests=tuple(found.asked),
             )
@@ -133,36 +135,42 @@ class Submitter:
 
         A creation whose reply was lost may have succeeded: it is looked for before it is tried again, and a later run looks, too.
         """
-        limits = self.card.limits
-        for attempt in range(limits.max_attempts):
-            if shard.state is State.CREATING and (batch := await self._created_before(shard)):
-                break
-            shard.state = State.CREATING
-            self.ledger.save(shard)
-            try:
-                batch = await self.host.create(shard.file_id, shard.tag)
-                break
-            except TransportError as error:
-                if not error.retryable:
-                    self._end(shard, State.FAILED)
-                    raise
-                if error.reason is TransportReason.RATE_LIMITED:  # a reply: it was not created
-                    shard.state = State.UPLOADED
-                    self.ledger.save(shard)
-                if attempt + 1 == limits.max_attempts:
-                    raise
-                self.tell(error)
-                await self.rest(error.retry_after_s or limits.batch_poll_s)
-            except (JudgeError, SecretError):
+        for attempt in range(1, self.card.limits.max_attempts + 1):
+            batch = await self._created_before(shard) if shard.state is State.CREATING else None
+            if batch is None:
+                batch = await self._created(shard, last=attempt == self.card.limits.max_attempts)
+            if batch is not None:
+                self._attach(shard, batch)
+                return
+
+    async def _created(self, shard: Shard, *, last: bool) -> Batch | None:
+        """The batch that a creation brought; ``None``, after a while, where it may be tried again."""
+        shard.state = State.CREATING
+        self.ledger.save(shard)
+        try:
+            return await self.host.create(shard.file_id, shard.tag)
+        except TransportError as error:
+            if not error.retryable:
                 self._end(shard, State.FAILED)
                 raise
-        self._attach(shard, batch)
+            if error.reason is TransportReason.RATE_LIMITED:  # a reply: it was not created
+                shard.state = State.UPLOADED
+                self.ledger.save(shard)
+            if last:
+                raise
+            self.tell(error)
+            await self.rest(error.retry_after_s or self.card.limits.batch_poll_s)
+            return None
+        except (JudgeError, SecretError):
+            self._end(shard, State.FAILED)
+            raise
 
     async def _created_before(self, shard: Shard) -> Batch | None:
         for look in range(LOOKS):
             if look:  # a list may lag behind what was created
                 await self.rest(self.card.limits.batch_poll_s)
-            for batch in await self.call(self._list):
+            listed: list[Batch] = await self.call(self._list)
+            for batch in listed:
                 same_file = batch.input_file == shard.file_id and not batch.metadata.get("isr_shard")
                 if _tag(batch) == (shard.digest, str(shard.number)) or same_file:
                     return batch

@@ -46,8 +46,17 @@ def answered_by(served: Mapping[Served, int]) -> list[Answered]:
         who = (seen.judge, seen.model, seen.host, seen.provider, seen.engine)
         found.setdefault(who, []).append((seen.day, n))
     return [
-        Answered(*who, min(d for d, _ in days), max(d for d, _ in days), sum(n for _, n in days), engine)
-        for (*who, engine), days in sorted(found.items())
+        Answered(
+            judge,
+            model,
+            host,
+            provider,
+            min(d for d, _ in days),
+            max(d for d, _ in days),
+            sum(n for _, n in days),
+            engine,
+        )
+        for (judge, model, host, provider, engine), days in sorted(found.items())
     ]
 
 

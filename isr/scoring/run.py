@@ -19,10 +19,8 @@ from isr.edits.pictures import Level, require
 from isr.errors import Interrupted, IsrError, JudgeError, RetiredError, SecretError, UsageError
 from isr.files import commit, file_digest, naming, partial_name, stage, write_bytes
 from isr.judging.backends import backend_of
-from isr.judging.batch_ledger import waiting
 from isr.judging.cards import Panel, load_panel
 from isr.judging.edits import load_edits, rubrics_of
-from isr.judging.engines import engine_of
 from isr.judging.judged import judged_edits
 from isr.judging.keys import check_pair, endpoint_key
 from isr.judging.local_time import SMALL
@@ -37,7 +35,7 @@ from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration, require_match, uncalibrated
 from isr.reading import read_bytes
 from isr.scoring.as_author import as_author
-from isr.scoring.batches import in_batches
+from isr.scoring.batches import require_engine, work_of
 from isr.scoring.bundled import edits_in, in_its_name, released
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
@@ -130,8 +128,7 @@ def open_panel(options: Options) -> Panel:
         if not options.store_path.exists():
             endpoint_key(card)
         backend_of(card)
-        if options.engine:
-            engine_of(options.engine).require(card)
+        require_engine(options, card)
     if options.budget_usd is not None:
         require_prices(panel.members)
     return panel
@@ -244,15 +241,8 @@ async def _run(options: Options, watch: Watch) -> Run:
     with Store(options.store_path) as store:
         watch.stage("judging")
         prefix, asking = None, plan
-        work = None
-        if options.engine:
-            work = in_batches(options)
-        elif n := waiting(options.store_path, [card.digest for card in panel.members]):
-            log.warning(
-                "%d requests are in batches that were not fetched, and are asked for again here if they are missing; isr batch "
-                "list %s shows them, --engine goes on with them", n, options.store_path.parent,
-            )  # fmt: skip
-        if settings.until is None and watch.looks and not work and can_be_looked_at(plan.edits, settings):
+        work = work_of(options, panel)
+        if settings.until is None and watch.looks and work is None and can_be_looked_at(plan.edits, settings):
             # who looks, looks at images in an order that nobody chose; what is asked, and the result, are the same
             asking = replace(plan, edits=tuple(in_order(plan.edits, LOOKED)), order_seed=LOOKED)
         if asking.order_seed is not None:
