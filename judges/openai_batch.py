@@ -32,6 +32,7 @@ WINDOW = "24h"  # the only one that OpenAI takes
 PAGE = 100  # batches of one page of the list
 MAX_PAGES = 10_000
 SLOWEST = 100_000  # bytes a second at which an upload is still waited for
+MAX_ID = 1000  # characters; a proxy packs a model's name into its ids
 QUEUE_FULL = "token_limit_exceeded"
 NOT_RUN = ("batch_expired", "batch_cancelled")  # codes of lines whose request was not run
 
@@ -66,7 +67,7 @@ class OpenAIBatches:
             form.add_field("purpose", "batch")
             form.add_field("file", file, filename=f"isr-{name}.jsonl", content_type="application/jsonl")
             said = await self._asked("POST", "/files", ("id",), within_s=within, data=form)
-        return str(said["id"])
+        return self._id(said["id"])
 
     async def create(self, file_id: str, metadata: Mapping[str, str]) -> Batch:
         body = {
@@ -157,6 +158,9 @@ class OpenAIBatches:
             "give it up with isr batch cancel"
         )
 
+    def _id(self, said: object) -> str:
+        return self._client.clean(str(said))[:MAX_ID]
+
     def _batch(self, said: Mapping[str, Any]) -> Batch:
         clean = self._client.clean
         try:
@@ -173,11 +177,13 @@ class OpenAIBatches:
         counts = said.get("request_counts")
         counted = [counts.get(n) for n in ("completed", "failed")] if isinstance(counts, dict) else []
         return Batch(
-            id=str(said["id"]),
+            id=self._id(said["id"]),
             status=status,
-            metadata={str(k): str(v) for k, v in metadata.items()} if isinstance(metadata, dict) else {},
-            input_file=str(said.get("input_file_id") or ""),
-            output_files=tuple(str(f) for f in files if f),
+            metadata={self._id(k): self._id(v) for k, v in metadata.items()}
+            if isinstance(metadata, dict)
+            else {},
+            input_file=self._id(said.get("input_file_id") or ""),
+            output_files=tuple(self._id(f) for f in files if f),
             done=sum(n for n in counted if isinstance(n, int)),
             queue_full=status is Status.FAILED and any(e.get("code") == QUEUE_FULL for e in errors),
             errors=clean("; ".join(str(e.get("message") or e.get("code") or "") for e in errors[:3]))[:500],

@@ -71,8 +71,13 @@ def fetch(run_or_dir: Path, as_json: bool) -> None:
 
 @command.command()
 @click.argument("run_or_dir", metavar="RUN_OR_DIR", type=_PATH)
+@click.option(
+    "--forget",
+    is_flag=True,
+    help="Also give up what was done, as where the host no longer keeps it; it is asked, and paid for, again.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def cancel(run_or_dir: Path, as_json: bool) -> None:
+def cancel(run_or_dir: Path, forget: bool, as_json: bool) -> None:
     """Ask the host to end every batch that is not over.
 
     What a batch has done until then is paid for and is kept: isr batch fetch takes it. The same isr score asks for the rest
@@ -85,7 +90,7 @@ def cancel(run_or_dir: Path, as_json: bool) -> None:
 
     from isr.scoring.batches import cancel_batches
 
-    _print(asyncio.run(cancel_batches(run_or_dir)), as_json, "no batch that is not over")
+    _print(asyncio.run(cancel_batches(run_or_dir, forget=forget)), as_json, "no batch that is not over")
 
 
 def _print(found: list[Listed], as_json: bool, none: str) -> None:

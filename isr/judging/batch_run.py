@@ -37,6 +37,7 @@ from isr.judging.loop import JudgeRun
 from isr.judging.plan import CHUNK, arms_of
 from isr.judging.prices import in_batches, worst_cost
 from isr.judging.retry import Throttle, with_retries
+from isr.redaction import without_keys
 from isr.text import plain
 from isr.types import Arm, Edit
 
@@ -96,6 +97,8 @@ class BatchRun(JudgeRun):
         except (JudgeError, SecretError) as error:
             self.error = self.error or error
             self.progress.stopped = self.progress.stopped or str(error)
+        except TransportError as error:  # the host is not there; what is written down is found again
+            self.progress.stopped = self.progress.stopped or f"{self.card.name}: {error}"
         except Stopped:
             pass
         finally:
@@ -370,7 +373,7 @@ class BatchRun(JudgeRun):
             for name in left:
                 problems.add(LOST, name)
             self._give_up_all(left, TransportReason.SERVER_ERROR, f"batch {batch.id} has no line for it")
-        for line in problems.lines(plain):
+        for line in problems.lines(_shown):
             log.warning("%s: batch %s: %s", self.card.name, batch.id, line)
         if left and not taking.answered and problems.counts and batch.status is Status.COMPLETED:
             self.progress.stopped = self.progress.stopped or (
@@ -378,7 +381,7 @@ class BatchRun(JudgeRun):
                 "for again"
             )
         if self._all_answered(shard, self.names):
-            self._close(shard, batch.status.value, answered=taking.answered, problems=problems.lines(plain))
+            self._close(shard, batch.status.value, answered=taking.answered, problems=problems.lines(_shown))
 
     async def _read_file(self, file: str, shard: Shard, taking: Taking, problems: Problems) -> None:
         """Reads a file of results to its end; one that breaks off is read again, and what was taken stays taken."""
@@ -430,3 +433,8 @@ class BatchRun(JudgeRun):
 
 def _batches(n: int) -> str:
     return "1 batch" if n == 1 else f"{n} batches"
+
+
+def _shown(text: str) -> str:
+    """A stranger's words for a log and for the ledger."""
+    return plain(without_keys(text))

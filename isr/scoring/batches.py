@@ -134,14 +134,19 @@ async def list_batches(path: Path) -> list[Listed]:
     return [_listed(shard, await _status(shard)) for shard in _shards(path)]
 
 
-async def cancel_batches(path: Path) -> list[Listed]:
-    """Ends every batch that is not over. What it has done is paid for: the same ``isr score``, or ``isr batch fetch``, takes it."""
+async def cancel_batches(path: Path, *, forget: bool = False) -> list[Listed]:
+    """Ends every batch that is not over. What it has done is paid for: the same ``isr score``, or ``isr batch fetch``, takes it.
+
+    forget: nobody takes it; its requests are free to be asked, and paid for, again.
+    """
     ledger, out = Ledger(store_at(path)), []
     for shard in _shards(path):
         if not shard.state.is_open:
             continue
         async with _host(shard) as host:
             batch = await _cancelled(host, shard)
+        if forget and shard.state.is_open:
+            shard.state, shard.told = State.DROPPED, {"outcome": "given up"}
         ledger.save(shard)
         out.append(_listed(shard, batch))
     return out

@@ -66,6 +66,7 @@ def test_submit_list_cancel_fetch_and_go_on(tmp_path: Path) -> None:
         assert set(server.stats()["in_batches"].values()) == {
             1
         }  # what was done before the cancellation was not asked again
+        assert isr("batch", "cancel", edits, "--forget").returncode == 0
         (folder,) = (edits.with_name("e.isr") / "runs").iterdir()
         states = json.loads(isr("batch", "list", folder, "--json").stdout)["batches"]
         assert {b["state"] for b in states} == {"done"}
@@ -82,7 +83,9 @@ def test_submit_list_cancel_fetch_and_go_on(tmp_path: Path) -> None:
         ("replay", ["--engine", ENGINE, "--dry-run"], "expected a card of the backend openai_chat"),
     ],
 )
-def test_what_does_not_go_together_is_refused(tmp_path: Path, judge: str, more: list[str], found: str) -> None:
+def test_what_does_not_go_together_is_refused(
+    tmp_path: Path, judge: str, more: list[str], found: str
+) -> None:
     make_directory(tmp_path / "e", images=1, prompts=1)
     done = CliRunner().invoke(cli, ["score", str(tmp_path / "e"), "--judge", judge, *more])
     assert done.exit_code

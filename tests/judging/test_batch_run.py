@@ -347,6 +347,25 @@ def test_a_host_without_metadata_is_known_by_its_files(
     assert len(server.stats()["batches"]) == 3
 
 
+def test_a_host_that_is_gone_ends_the_run_and_nothing_is_lost(edits: Path, tmp_path: Path) -> None:
+    with serving(looks=10**9) as server:
+        judge = card_of(tmp_path, server)
+        assert score(edits, judge, wait=False).exit_code == 3
+        server.kill()
+        done = score(edits, judge)
+    assert done.exit_code == 3
+    assert "nothing listens" in done.progress.stopped or "no connection" in done.progress.stopped
+    assert [s.state for s in Ledger(store_of(edits)).shards()] == [State.CREATED] * 3
+
+
+def test_a_host_without_batches_says_so_before_anything_is_asked(edits: Path, tmp_path: Path) -> None:
+    from tests.chat_server import serving as chatting
+
+    with chatting() as server, pytest.raises(JudgeError, match="it takes no batches; leave out --engine"):
+        score(edits, card_of(tmp_path, server))  # type: ignore[arg-type]
+    assert not list(Ledger(store_of(edits)).shards())
+
+
 # ------------------------------------------------------------------------------------------------ kills
 
 
