@@ -51,10 +51,10 @@ def answered_by(served: Mapping[Served, int]) -> list[Answered]:
             model,
             host,
             provider,
-            min(d for d, _ in days),
-            max(d for d, _ in days),
-            sum(n for _, n in days),
-            engine,
+            engine=engine,
+            first=min(d for d, _ in days),
+            last=max(d for d, _ in days),
+            n=sum(n for _, n in days),
         )
         for (judge, model, host, provider, engine), days in sorted(found.items())
     ]
@@ -65,14 +65,14 @@ def recorded(record: Mapping[str, Any]) -> list[Answered]:
     try:
         return [
             Answered(
-                str(a["judge"]),
-                str(a["model"]),
-                str(a["host"]),
-                str(a["provider"]),
-                str(a["first"]),
-                str(a["last"]),
-                int(a["n"]),
-                str(a.get("engine") or ""),
+                judge=str(a["judge"]),
+                model=str(a["model"]),
+                host=str(a["host"]),
+                provider=str(a["provider"]),
+                first=str(a["first"]),
+                last=str(a["last"]),
+                n=int(a["n"]),
+                engine=str(a.get("engine") or ""),
             )
             for a in record.get("answered_by") or ()
         ]
