@@ -124,7 +124,7 @@ class BatchRun(JudgeRun):
     # --------------------------------------------------------------------------------- the course of it
 
     async def _work(self, items: Sequence[Item]) -> None:
-        self.host = self.engine.open(self.card)
+        self.host = self.engine.host_of(self.card)
         sender = Submitter(
             host=self.host, ledger=self.ledger, card=self.card, engine=self.engine, order=self.order,
             call=self._call, rest=self._rest, tell=self.progress.retried,

@@ -119,7 +119,7 @@ class Engine:
 
     name: str
     takes: tuple[str, ...]
-    open: Callable[[Card], BatchHost]
+    host_of: Callable[[Card], BatchHost]
 
     def require(self, card: Card) -> None:
         """Raises ``UsageError`` unless the engine takes the card."""

@@ -208,7 +208,7 @@ async def _host(shard: Shard) -> AsyncIterator[BatchHost]:
         raise StoreError(
             f"batch {shard.batch_id}: expected the address of its host on record; found none ({error})"
         ) from error
-    host = engine_of(shard.engine).open(card)
+    host = engine_of(shard.engine).host_of(card)
     try:
         yield host
     finally:

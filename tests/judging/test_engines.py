@@ -54,7 +54,7 @@ def test_an_engine_of_another_package(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.syspath_prepend(str(tmp_path))
     engine = engine_of("my-batches")
     assert (engine.takes, engine.name) == (("shapes_oracle",), "my-batches")
-    assert engine.open(load_card("replay")) == "replay"
+    assert engine.host_of(load_card("replay")) == "replay"
     with pytest.raises(
         CardError, match="expected a module with TAKES, a tuple of backends, and open_batches"
     ):
