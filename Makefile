@@ -11,7 +11,7 @@ RUBRICS := --rubric shapes-semantic/v1 --rubric shapes-perceptual/v1
 OUT := examples/shapes.isr
 CORES := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo demo-mllm demo-edits test test-vllm ci lint types slow axe pyright browser wheel imports links bench clean
+.PHONY: demo demo-mllm demo-edits test test-vllm ci lint types slow axe pyright browser wheel imports links bench proof clean
 
 demo: .venv/core
 	$(BIN)/isr score examples/shapes --judge shapes-oracle
@@ -28,7 +28,7 @@ demo-edits: .venv/edits
 	$(BIN)/isr bench examples/shapes/bench-quick.toml
 
 test: .venv/dev
-	$(BIN)/python -m pytest -q -n $(CORES) --dist loadscope -m "not slow"
+	$(BIN)/python -m pytest -q -n $(CORES) --dist loadscope -m "not slow and not proof"
 
 ci: lint types links imports wheel slow
 
@@ -73,6 +73,10 @@ browser: .venv/dev axe
 # a real vLLM on the CPU, in an environment of its own: it pins its torch
 test-vllm: .venv-vllm/ready
 	.venv-vllm/bin/python -m pytest -q tests/vllm
+
+# runs that are killed again and again: minutes, and no part of ci
+proof: .venv/dev
+	$(BIN)/python -m pytest -q -s -m proof tests/chaos
 
 bench: .venv/dev
 	$(BIN)/python benchmarks/score_overhead.py

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
+from typing import IO
 
 from isr.reading import Unreadable, open_regular, read_text
 
@@ -75,6 +76,25 @@ def stage(path: Path, data: bytes) -> Path:
         file.flush()
         os.fsync(file.fileno())
     return path
+
+
+@contextmanager
+def growing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that is written piece by piece under its partial name, and lies on the disk at the end of the block.
+
+    ``commit`` gives it its name. A block that fails leaves none of it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_once(path.parent)
+    partial = partial_name(path)
+    try:
+        with naming(path), partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def commit(staged: Sequence[Path]) -> None:

@@ -88,20 +88,24 @@ class OpenAIChat:
 
     async def ask(self, request: Request, images: Prepared) -> Answer:
         """One chat completion. Never retries: the judging loop owns the retries."""
-        body, sent = await self._body(request, images)
-        answer, payload = await self._complete(body, sent)
-        return replace(answer, p_yes=p_yes(steps_of_completion(payload), request.template.rubric))
+        body, sent = await self.body(request, images)
+        began = time.perf_counter()
+        status, payload, headers = await self._post(body)
+        answer = self.read(status, payload, headers, request)
+        return replace(answer, sent=sent, latency_s=round(time.perf_counter() - began, 4))
 
     async def write(
         self, system: str, text: str, response_format: Mapping[str, Any] | None = None, repeat: int = 0
     ) -> Answer:
         """One completion of words, for what is written and not judged. Never retries, either."""
         payload = self._payload(system, text, response_format, repeat)
-        return (await self._complete(json.dumps(payload, ensure_ascii=False).encode(), {}))[0]
-
-    async def _complete(self, body: bytes, sent: Mapping[str, str]) -> tuple[Answer, Mapping[str, Any]]:
         began = time.perf_counter()
-        headers: Mapping[str, str]
+        status, said, headers = await self._post(json.dumps(payload, ensure_ascii=False).encode())
+        answer = self.read(status, said, headers)
+        return replace(answer, latency_s=round(time.perf_counter() - began, 4))
+
+    async def _post(self, body: bytes) -> tuple[int, Any, Mapping[str, str]]:
+        """Status, JSON value (or text) and headers of the reply. Raises ``TransportError`` where there is none."""
         try:
             async with asyncio.timeout(self.card.limits.timeout_s):  # the client's own is for each read
                 response = await self._client.post(
@@ -110,30 +114,43 @@ class OpenAIChat:
                     cast_to=httpx2.Response,
                     options={"headers": self._headers},
                 )
-            payload, headers = _json_body(response, self.card, self._clean), response.headers
-        except (*_FAILURES, FilteredError) as error:
-            mapped = error if isinstance(error, FilteredError) else map_error(error, self.card, self._clean)
-            if not isinstance(mapped, FilteredError):
-                raise mapped from None
-            payload, headers = _refused_by_filter(str(mapped)), {}
+        except openai.APIStatusError as error:
+            return error.status_code, body_of(error.response), error.response.headers
+        except _FAILURES as error:
+            raise map_error(error, self.card, self._clean) from None
+        return 200, body_of(response), response.headers
+
+    def read(
+        self, status: int, reply: Any, headers: Mapping[str, str], request: Request | None = None
+    ) -> Answer:
+        """The answer in a reply, however it came: alone, or as one of a batch.
+
+        status: of HTTP; 200 for any reply that is meant to be a completion. reply: its JSON value, or its text. Raises what a
+        reply without a completion stands for; a refusal by the host's content filter is an answer.
+        """
+        payload: Mapping[str, Any]
+        try:
+            if status != 200:
+                raise error_of_status(self.card, status, reply, headers, self._clean)
+            payload = _completion(reply, headers, self.card, self._clean)
+        except FilteredError as error:
+            payload, headers = _refused_by_filter(str(error)), {}
         else:
             self._check_model(payload)
         read = {name: self._clean(text) for name, text in read_completion(payload).items()}
         if self.card.decoding.thinking and not read["reasoning"]:  # a server that left them in the text
             read["reasoning"], read["text"] = apart(read["text"])
         finish = finish_of(read["finish_reason"])
-        answer = Answer(
+        return Answer(
             text=read["text"],
             finish_reason=finish,
             refusal=read["refusal"],
             reasoning=read["reasoning"],
             served=self._served(payload, headers, read["finish_reason"] if finish is Finish.OTHER else ""),
             usage=_usage(payload),
-            sent=sent,
             received_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            latency_s=round(time.perf_counter() - began, 4),
+            p_yes=p_yes(steps_of_completion(payload), request.template.rubric) if request else None,
         )
-        return answer, payload
 
     async def close(self) -> None:
         await self._client.close()
@@ -155,7 +172,7 @@ class OpenAIChat:
             f"for it (its answer was not kept)"
         )
 
-    async def _body(self, request: Request, images: Prepared) -> tuple[bytes, Mapping[str, str]]:
+    async def body(self, request: Request, images: Prepared) -> tuple[bytes, Mapping[str, str]]:
         """The JSON body as bytes: the message with marks where images stand, and the images' bytes between."""
         mark = self._mark
         urls: list[bytes] = []
@@ -265,19 +282,20 @@ def _refused_by_filter(words: str) -> Mapping[str, Any]:
     return {"choices": [{"finish_reason": Finish.CONTENT_FILTER.value, "message": message}]}
 
 
-def _json_body(response: httpx2.Response, card: Card, clean: Callable[[str], str]) -> Mapping[str, Any]:
+def _completion(
+    payload: Any, headers: Mapping[str, str], card: Card, clean: Callable[[str], str]
+) -> Mapping[str, Any]:
     """The completion in a reply. Raises what an error inside a 200 stands for: that is no answer."""
-    payload: Any = body_of(response)
     if isinstance(payload, dict):
         error = _hidden_error(payload)
         if error is not None:
-            raise error_of_status(card, 200, error, response.headers, clean)
+            raise error_of_status(card, 200, error, headers, clean)
         choices = payload.get("choices", ...)
         if isinstance(choices, list):
             return payload
         if choices is None:  # Gemini and Azure, by whose filters nothing was left
             return {**payload, **_refused_by_filter("choices: null")}
-    kind = response.headers.get("content-type", "").partition(";")[0]
+    kind = headers.get("content-type", "").partition(";")[0]
     words = clean(said(payload).words or str(payload or "")[:80])
     found = " ".join(filter(None, (kind, f"({words})" if words else ""))) or "an empty reply"
     raise TransportError(

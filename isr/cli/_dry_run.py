@@ -26,7 +26,8 @@ def print_dry_run(options: Options, as_json: bool, quiet: bool) -> None:
     with watching(watch, quiet):
         totals = dry_run(options, watch)
     if as_json:
-        click.echo(json.dumps([asdict(t) for t in totals], indent=1))
+        said = [{k: v for k, v in asdict(t).items() if k != "batch" or v is not None} for t in totals]
+        click.echo(json.dumps(said, indent=1))
         return
     for total in totals:
         click.echo(_dry_line(total))
@@ -51,11 +52,37 @@ def _dry_line(t: DryRun) -> str:
         ("input tokens", NOTHING if t.program else f"text about {t.text_tokens:,}, images {images}"),
         ("output tokens", NOTHING if t.program else f"at most {t.most_output_tokens:,}"),
         ("USD", NOTHING if t.program else price),
+        ("USD in batches", _batch_price(t)),
+        ("files", _files(t)),
         ("time", _minutes(t)),
         ("first", f"isr qualify {t.judge} EDIT_DIR: a model of this size can be an unfit judge" if t.qualify_first else ""),
     ]  # fmt: skip
     lines = [f"  {what:15}{said}" for what, said in rows if said]
     return "\n".join([f"{t.judge} ({t.model}): {t.requests:,} requests", *lines])
+
+
+def _batch_price(t: DryRun) -> str:
+    if t.batch is None:
+        return ""
+    if t.batch.usd_low is None or t.batch.usd_high is None:
+        return "unknown, as above"
+    share = (
+        "the card names no price.batch: taken as the direct price"
+        if t.batch.share is None
+        else f"{t.batch.share:.0%} of the direct price, by the card"
+    )
+    return f"{t.batch.usd_low:.2f} to {t.batch.usd_high:.2f} ({share})"
+
+
+def _files(t: DryRun) -> str:
+    if t.batch is None:
+        return ""
+    b = t.batch
+    width, height = b.largest_picture
+    return (
+        f"about {b.files:,}, of about {b.edits_a_file:,} edits each: {b.request_bytes / 1000:,.0f} kB a request, pictures of up "
+        f"to {width} x {height} (a sample of {b.sample}); smaller ones (images.max_side) make another judge"
+    )
 
 
 def _minutes(t: DryRun) -> str:

@@ -38,7 +38,7 @@ REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to op
     people=("labels", "consensus", "pool_guidelines", "words", "columns", "prefixes", "key"),
     statistics=("by", "level", "interval", "prompts", "estimand", "until", "order_seed"),
     metric=("metrics", "lpips_weights", "dists_weights", "metric_models", "caption", "source_caption"),
-    cost=("budget_usd", "dry_run"),
+    cost=("budget_usd", "dry_run", "engine", "wait"),
     output=("out", "replace", "store", "csv_safe", "no_report", "watch", "as_json"),
 )
 @click.command(short_help="Judge an edit directory and print its ISR with intervals.")
@@ -166,6 +166,18 @@ REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to op
     help="With --until: of that order.",
 )
 @click.option("--budget-usd", type=float, metavar="USD", help="Stop before this run costs more.")
+@click.option(
+    "--engine",
+    default="",
+    metavar="NAME",
+    help="Another way to the same answers: openai-batch asks by batches, at half the price where the host gives it "
+    "(docs/batch.md).",
+)
+@click.option(
+    "--wait/--no-wait",
+    default=True,
+    help="With --engine: wait for the host, or submit, take what is done, and end; the same command goes on later.",
+)
 @click.option("--skip-invalid", is_flag=True, help="Go on without invalid rows, and say so in the result.")
 @click.option(
     "--accept",
@@ -258,6 +270,7 @@ def command(
     isr score edits/ --judge paper-2512.14320 --dry-run
     isr score edits/ --judge gpt-4.1 --budget-usd 5 --by editor,split --json
     isr score edits/ --judge gpt-4.1 --until half-width=0.05
+    isr score edits/ --judge gpt-4.1 --engine openai-batch
     isr score edits.bundle.zip --judge qwen3.5-9b
     isr score edits/ --labels labels.csv
     """
@@ -290,6 +303,10 @@ def command(
             report=not no_report,
         )
         raise SystemExit(0 if people.result.decided else 3)
+    if options.engine and watch:
+        raise click.UsageError(
+            f"--watch: expected a run that goes on before your eyes; found --engine {options.engine}; isr batch list shows it"
+        )
     if dry_run:
         from isr.cli._dry_run import print_dry_run
 
@@ -421,7 +438,8 @@ def _print_run(done: Run, as_json: bool, *, printed: bool = False) -> None:
         )
     if done.progress.stopped:
         click.echo(f"isr: stopped: {done.progress.stopped}", err=True)
-    replayed = set(done.unfinished) == {"not_asked"} and not done.progress.stopped and not done.interrupted
+    waits = done.progress.stopped or done.progress.elsewhere or done.interrupted
+    replayed = set(done.unfinished) == {"not_asked"} and not waits
     advice = (
         ("there is no recorded answer to them",) if replayed or isinstance(done.trouble, RetiredError) else ()
     )

@@ -165,10 +165,6 @@ def _tell(faults: Sequence[str], err: bool = False) -> None:
 
 
 def _db(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    from isr.scoring.places import RESULT, STORE, home_at, read_record, store_of
+    from isr.scoring.places import store_at
 
-    home = home_at(path)
-    is_run = (home / RESULT).is_file()
-    return store_of(home, read_record(home)) if is_run else home / STORE
+    return store_at(path)

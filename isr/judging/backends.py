@@ -180,7 +180,7 @@ def _opened(card: Card, allow_retired: bool = False) -> _AtTheBorder:
     if not allow_retired:
         require_served(card, utc_today())
     opened = backend_of(card)
-    with _border(card, "open_judge"):
+    with border(card, "open_judge"):
         return _AtTheBorder(card, opened(card), _plugin(card.backend))
 
 
@@ -305,22 +305,22 @@ class _AtTheBorder:
         return await self._answer("write", lambda: self._judge.write(system, text, response_format, repeat))
 
     async def close(self) -> None:
-        with _border(self._card, "close"):
+        with border(self._card, "close"):
             await self._judge.close()
 
     async def _answer(self, what: str, call: Callable[[], Awaitable[Any]]) -> Answer:
-        with _border(self._card, what):
+        with border(self._card, what):
             try:
                 given = await call()
             except FilteredError as error:
                 given = filtered(self._card, error)
-            answer = bounded(_checked(given))
+            answer = taken(given)
         # which release answered stands beside the answer: by itself it makes no other judge
         return replace(answer, served={**answer.served, **self._by}) if self._by else answer
 
 
 @contextmanager
-def _border(card: Card, what: str) -> Iterator[None]:
+def border(card: Card, what: str) -> Iterator[None]:
     """Lets the package's own errors pass, and makes of any other one ``JudgeError`` that names the backend.
 
     The one place that catches whatever comes: here the code of others ends, which may raise anything. Cancellation
@@ -347,6 +347,11 @@ def filtered(card: Card, error: FilteredError) -> Answer:
         served={"host": card.endpoint.address} if card.endpoint.address else {},
         received_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def taken(given: object) -> Answer:
+    """What a backend handed over, as the package takes it. Raises ``TypeError`` for what is no answer."""
+    return bounded(_checked(given))
 
 
 def bounded(answer: Answer) -> Answer:

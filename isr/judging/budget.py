@@ -17,6 +17,10 @@ class Budget:
         self.reserved += worst
         return True
 
+    def owe(self, worst: float) -> None:
+        """Reserves what an earlier run committed, whether or not it fits: it comes before anything new."""
+        self.reserved += worst
+
     def settle(self, worst: float, cost: float) -> None:
         self.reserved -= worst
         self.spent += cost

@@ -105,11 +105,15 @@ class Limits(Section):
     max_attempts: int = Field(9, ge=1)
     max_wait_s: float = Field(900.0, ge=0)
     max_retry_after_s: float = Field(600.0, ge=0)
+    batch_requests: int = Field(50_000, ge=1)  # of one file of requests (--engine openai-batch)
+    batch_mb: float = Field(200.0, gt=0)  # millions of bytes of one such file
+    batch_poll_s: float = Field(30.0, gt=0)  # how soon a batch is looked at; later ten times as seldom
 
 
 class Price(Section):
-    """USD per million tokens, for the dry run and the budget, and the rule that counts image tokens."""
+    """USD per million tokens, for the dry run and the budget, the rule that counts image tokens, and what a batch costs."""
 
     input: float | None = Field(None, ge=0)
     output: float | None = Field(None, ge=0)
     image_tokens: str = ""
+    batch: float | None = Field(None, ge=0, le=1)  # share of these prices that the same costs in a batch

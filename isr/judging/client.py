@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from isr.errors import TransportError, TransportReason
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import aiohttp
 
     from isr.judging.cards import Card
+
+_PIECE = 2**16
 
 
 class Client:
@@ -38,9 +41,60 @@ class Client:
         needs: fields without which a reply is no completion. Raises the error of ``error_of_status`` for any status but
         200, and ``TransportError`` for no reply in time, half of one, or one that is no JSON object with these fields.
         """
+        return await self.asked("POST", path, needs, json=body)
+
+    async def asked(
+        self,
+        method: str,
+        path: str,
+        needs: Collection[str] = (),
+        *,
+        within_s: float | None = None,
+        **sent: Any,
+    ) -> dict[str, Any]:
+        """As ``post``, by any method. within_s: bound of the whole, ``limits.timeout_s`` if ``None``; sent: as aiohttp takes it."""
+        host = self._card.endpoint.host
+        limit = self._card.limits.timeout_s if within_s is None else within_s
+        async with self.reply(method, path, within_s=limit, **sent) as reply:
+            status, headers = reply.status, reply.headers
+            pieces = bounded(reply.content.iter_chunked(_PIECE), headers.get("Content-Encoding", ""), host)
+            said = _json(b"".join([piece async for piece in pieces]))
+        hidden = isinstance(said, dict) and said.get("error") and not all(said.get(name) for name in needs)
+        if status != 200 or hidden:
+            raise error_of_status(self._card, status, said, headers, self.clean)
+        if not isinstance(said, dict) or not all(said.get(name) for name in needs):
+            fields = f" with {', '.join(needs)}" if needs else ""
+            message = f"{host}: expected a JSON object{fields}; found another reply"
+            raise TransportError(TransportReason.SERVER_ERROR, message)
+        return said
+
+    async def pieces(self, path: str, most: int) -> AsyncGenerator[bytes]:
+        """The bytes of a reply of any length up to ``most``, as they come; each of them may take ``limits.timeout_s``.
+
+        Raises as ``post`` does; a ``TransportError`` for more bytes, too.
+        """
+        async with self.reply("GET", path, within_s=None) as reply:
+            if reply.status != 200:
+                said = _json(await reply.content.read(_PIECE))
+                raise error_of_status(self._card, reply.status, said, reply.headers, self.clean)
+            packing = reply.headers.get("Content-Encoding", "")
+            async for piece in bounded(
+                reply.content.iter_chunked(_PIECE), packing, self._card.endpoint.host, most
+            ):
+                yield piece
+
+    @asynccontextmanager
+    async def reply(
+        self, method: str, path: str, *, within_s: float | None, **sent: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A reply, open to be read. within_s: bound of the whole block; ``None``: of each read, ``limits.timeout_s``.
+
+        Raises ``TransportError`` where there is none, or where the block reads half of one.
+        """
         import aiohttp  # needed only where a backend asks; it takes longer to import than the rest together
 
-        endpoint, limit = self._card.endpoint, self._card.limits.timeout_s
+        endpoint = self._card.endpoint
+        each = self._card.limits.timeout_s
         if self._session is None:
             proxied = endpoint.scheme == "https" and not is_loopback(endpoint.host)
             self._session = aiohttp.ClientSession(
@@ -48,32 +102,27 @@ class Client:
                 headers={**self._headers, "Accept-Encoding": ACCEPT_ENCODING},
                 auto_decompress=False,
             )
-        url = endpoint.root + path
+        query = {**endpoint.query, **sent.pop("params", {})}
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=each if within_s is None else None)
         try:
             async with (
-                asyncio.timeout(limit),
-                self._session.post(url, json=body, params=endpoint.query, allow_redirects=False) as reply,
+                asyncio.timeout(within_s),
+                self._session.request(
+                    method, endpoint.root + path, params=query, allow_redirects=False, timeout=timeout, **sent
+                ) as reply,
             ):
-                status, headers = reply.status, reply.headers
-                packing = reply.headers.get("Content-Encoding", "")
-                pieces = bounded(reply.content.iter_chunked(2**16), packing, endpoint.host)
-                said = _json(b"".join([piece async for piece in pieces]))
+                yield reply
         except TimeoutError:
-            message = f"{endpoint.host}: no complete reply within {limit:g} s; limits.timeout_s in the card is the bound"
+            message = (
+                f"{endpoint.host}: no complete reply within {each if within_s is None else within_s:g} s; "
+                "limits.timeout_s in the card is the bound"
+            )
             raise TransportError(TransportReason.TIMEOUT, message) from None
         except (aiohttp.ClientError, OSError) as error:
             message = self.clean(
                 f"{endpoint.host}: no connection, or it ended early ({type(error).__name__}: {error})"
             )
             raise TransportError(TransportReason.CONNECTION, message) from None
-        hidden = isinstance(said, dict) and said.get("error") and not all(said.get(name) for name in needs)
-        if status != 200 or hidden:
-            raise error_of_status(self._card, status, said, headers, self.clean)
-        if not isinstance(said, dict) or not all(said.get(name) for name in needs):
-            fields = f" with {', '.join(needs)}" if needs else ""
-            message = f"{endpoint.host}: expected a JSON object{fields}; found another reply"
-            raise TransportError(TransportReason.SERVER_ERROR, message)
-        return said
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -13,6 +13,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import date
+from functools import partial
 from itertools import islice
 
 from isr.errors import (
@@ -61,10 +62,12 @@ async def judge_all(
     today: Callable[[], date] = utc_today,
     keep_going: bool = False,
     prefix: Prefix | None = None,
+    work: Callable[..., JudgeRun] | None = None,
 ) -> Progress:
     """Asks what the store has no answer to. Returns the progress; ``stopped`` says why it ended early.
 
     prefix: is told of every request that is settled, and ends the asking where it is met; a plan with an order of its own needs one.
+    work: makes the run of one judge, if another than ``JudgeRun``.
 
     Raises ``JudgeError`` if a judge cannot be used at all, ``StoreError`` if an answer could not be kept; ``RetiredError``,
     before anybody is asked, if something is missing of a judge that is retired ``today`` and the plan does not allow it;
@@ -81,10 +84,8 @@ async def judge_all(
     progress.judges |= {card.digest: card.name for card in plan.panel.members}
     budget = Budget(budget_usd)
     interrupt = interrupt or asyncio.Event()
-    runs = [
-        _JudgeRun(card, plan, store, budget, progress, interrupt, keep_going=keep_going, prefix=prefix)
-        for card in plan.panel.members
-    ]
+    run_of = partial(work or JudgeRun, keep_going=keep_going, prefix=prefix)
+    runs = [run_of(card, plan, store, budget, progress, interrupt) for card in plan.panel.members]
     for fault in store.describe(t for some in plan.templates.values() for t in some):
         log.warning("%s", fault)
     try:
@@ -104,7 +105,7 @@ async def _require_served(plan: Plan, store: Store, today: date, prefix: Prefix 
     for card in plan.panel.members:
         if not is_past(card, today.isoformat()):
             continue
-        looked = _JudgeRun(card, plan, store, Budget(None), Progress(), asyncio.Event(), prefix=prefix)
+        looked = JudgeRun(card, plan, store, Budget(None), Progress(), asyncio.Event(), prefix=prefix)
         missing = sum([1 async for _ in looked.missing()])
         if missing:
             stored = looked.progress.stored
@@ -115,7 +116,7 @@ async def _require_served(plan: Plan, store: Store, today: date, prefix: Prefix 
                 raise RetiredError(str(error), stored) from None
 
 
-class _JudgeRun:
+class JudgeRun:
     """One judge working through its queue with as many workers as its card allows in flight."""
 
     def __init__(
@@ -267,7 +268,7 @@ class _JudgeRun:
             answer = await self._answer(request, ask)
             if answer is not None:
                 cost = cost_of_answer(self.card, answer, worst)
-                again = await self._keep(request, ask, answer, cost)
+                again = await self.keep(request, ask, answer, cost)
         finally:
             self.budget.settle(worst, cost)
             if self.prefix is not None:
@@ -276,7 +277,7 @@ class _JudgeRun:
             self.progress.total += 1
             await self._one(request, ask + 1)
 
-    async def _keep(self, request: Request, ask: int, answer: Answer, cost: float) -> bool:
+    async def keep(self, request: Request, ask: int, answer: Answer, cost: float) -> bool:
         """Commits an answer, and with it the refusals before it: the host takes others, so they are those requests' own.
 
         Returns whether it is to be asked again at once: where the plan has an order, an image waits for its second asks.
@@ -289,7 +290,7 @@ class _JudgeRun:
         self.answered = request if answer.served.get("model") else self.answered
         self.stopping.on_answer(answer, reason)
         self.proof.count(answer)
-        await self._keep_refused()
+        await self.keep_refused()
         if not self.keep_going and self.stopping.is_useless():
             if not self.stopping.usable and await asyncio.to_thread(self._has_usable):
                 self.stopping.usable = True  # the store is looked into once
@@ -297,7 +298,7 @@ class _JudgeRun:
             raise self.stopping.useless_error(answer, self.store.path)
         return again
 
-    async def _keep_refused(self) -> None:
+    async def keep_refused(self) -> None:
         again = []
         while self.refused:
             one = self.refused.pop()
@@ -330,7 +331,7 @@ class _JudgeRun:
         blocked or of a server that was started otherwise. Without the proof, refusals are failures, which a later run asks.
         """
         if self.refused and self.error is None and await self._still_answers():
-            await self._keep_refused()
+            await self.keep_refused()
         for one in self.refused:
             self._give_up(one.request, one.error)
         self.refused.clear()
@@ -374,13 +375,13 @@ class _JudgeRun:
             return await judge.ask(request, prepared)
 
         try:
-            answer = await with_retries(ask_unless_over, self.card.limits, self.gate, self._retried)
+            answer = await with_retries(ask_unless_over, self.card.limits, self.gate, self.note_retry)
             self.stopping.known = True  # before it is committed: others are refused meanwhile
             return answer
         except Over:
             return None
         except TransportError as error:
-            self._failed(request, ask, error)
+            self.failed(request, ask, error)
             return None
         except ImageProblem as error:
             raise EditDirectoryError(
@@ -388,13 +389,13 @@ class _JudgeRun:
                 [Problem(request.images["edit"].path, "", "the file as it was", str(error), "run again")],
             ) from error
 
-    def _retried(self, error: TransportError) -> None:
+    def note_retry(self, error: TransportError) -> None:
         self.progress.retried(error)
         log.debug("%s: %s; trying again", self.card.name, error)
         if (stops := self.error or self.stopping.on_retry(error)) is not None:
             raise stops
 
-    def _failed(self, request: Request, ask: int, error: TransportError) -> None:
+    def failed(self, request: Request, ask: int, error: TransportError) -> None:
         """What becomes of a request that got no reply: refused for good by the host, or to be asked again by a later run."""
         if self.gate.is_dead(error):
             self._give_up(request, error)

@@ -40,6 +40,18 @@ def usd(card: Card, prompt_tokens: float, completion_tokens: float) -> float:
     return ((price.input or 0.0) * prompt_tokens + (price.output or 0.0) * completion_tokens) / 1e6
 
 
+def in_batches(card: Card) -> Card:
+    """The card with the prices of a batch; one that names no share of its prices (``price.batch``) keeps them."""
+    price = card.price
+    if price.batch is None:
+        return card
+    share = {
+        n: None if p is None else p * price.batch
+        for n, p in (("input", price.input), ("output", price.output))
+    }
+    return card.model_copy(update={"price": price.model_copy(update=share)})
+
+
 def worst_cost(card: Card, request: Request) -> float:
     """What one request can cost at most, in USD: all output tokens used, images as large as they are sent.
 

@@ -18,7 +18,10 @@ WHYS = 50  # different ones, as a host may say another thing each time
 
 
 class Served(NamedTuple):
-    """Who gave an answer, by its host's own words; ``""`` where it says nothing. ``day``: when it was received (UTC)."""
+    """Who gave an answer, by its host's own words; ``""`` where it says nothing. ``day``: when it was received (UTC).
+
+    ``engine``: how it came, if not as one reply to one request.
+    """
 
     judge: str
     model: str
@@ -26,13 +29,22 @@ class Served(NamedTuple):
     provider: str
     day: str
     thought: bool
+    engine: str = ""
 
     @classmethod
     def of(cls, judge: str, answer: Answer) -> Served:
         """Who gave an answer under a judge's name."""
         said = answer.served
         model, host, provider = (said.get(name, "") for name in ("model", "host", "provider"))
-        return cls(judge, model, host, provider, answer.received_at[:10], shows_thoughts(answer))
+        return cls(
+            judge,
+            model,
+            host,
+            provider,
+            answer.received_at[:10],
+            shows_thoughts(answer),
+            said.get("engine", ""),
+        )
 
 
 class Look(NamedTuple):
@@ -68,6 +80,7 @@ class Progress:
     priced: bool = False
     served: Counter[Served] = field(default_factory=Counter)  # who gave the answers that were used
     stopped: str = ""
+    elsewhere: str = ""  # what is done at a host and is not in flight: batches
     looks: tuple[Look, ...] = ()  # one for each treatment, where the run is looked at while it goes on
     judges: dict[str, str] = field(default_factory=dict)  # names of the cards by the digests of their judges
     pace: Pace = field(default_factory=Pace)
@@ -107,7 +120,12 @@ class Progress:
 
     @property
     def waits(self) -> str:
-        """That no answer comes, since when and why; ``""`` where answers come, or nothing is left to ask."""
+        """That no answer comes, since when and why; ``""`` where answers come, or nothing is left to ask.
+
+        Of requests that are with a host for hours, what is known of them there.
+        """
+        if self.elsewhere:
+            return plain(self.elsewhere)
         over = self.stopped or self.done >= self.total
         return "" if over else nothing_arrives(self.lately, self.last_error)
 

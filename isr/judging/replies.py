@@ -13,10 +13,12 @@ _PIECE = 2**16
 _PACKED = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
-async def bounded(chunks: AsyncIterable[bytes], encoding: str, host: str) -> AsyncIterator[bytes]:
+async def bounded(
+    chunks: AsyncIterable[bytes], encoding: str, host: str, most: int = MAX_REPLY
+) -> AsyncIterator[bytes]:
     """The unpacked bytes of a body, piece by piece.
 
-    encoding: the reply's ``Content-Encoding``. Raises ``TransportError``: ``server_error`` for more than ``MAX_REPLY``
+    encoding: the reply's ``Content-Encoding``. Raises ``TransportError``: ``server_error`` for more than ``most``
     bytes or a packing that is not known, ``connection`` for a body that is not packed as it says.
     """
     packing = encoding.strip().lower()
@@ -39,8 +41,8 @@ async def bounded(chunks: AsyncIterable[bytes], encoding: str, host: str) -> Asy
                     ) from error
                 pending = inflate.unconsumed_tail
             size += len(piece)
-            if size > MAX_REPLY:
-                raise _error(host, f"a reply of more than {MAX_REPLY // 2**20} MiB")
+            if size > most:
+                raise _error(host, f"a reply of more than {most // 2**20} MiB")
             if piece:
                 yield piece
 

@@ -16,8 +16,11 @@ from isr.judging.local_time import SMALL, seconds, speed
 from isr.judging.plan import arms_of, missing_requests
 from isr.judging.prices import image_tokens, text_tokens, usd
 from isr.judging.qualification import qualifications
+from isr.judging.requests import Request
 from isr.judging.store import Store
 from isr.scoring.as_author import as_author
+from isr.scoring.batch_dry_run import InBatches, in_files, price_in_batches
+from isr.scoring.batches import require_engine
 from isr.scoring.judge_words import judge_record, model_words
 from isr.scoring.metrics import open_measures
 from isr.scoring.options import Options, check_options, default_judge
@@ -45,6 +48,7 @@ class DryRun:
     program: bool  # no model is asked: it reads and writes no tokens
     qualify_first: bool  # a small model, which is often no judge, and was not qualified
     hosts: tuple[str, ...]  # to whom; none where everything stays on this machine
+    batch: InBatches | None = None  # with an engine that asks by batches
 
 
 def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
@@ -53,7 +57,10 @@ def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
     options = as_author(options)
     if options.metrics:
         open_measures(options, fetch=False)
-    plan, *_ = prepare(options, load_panel(options.judge or default_judge(), options.sets), watch)
+    panel = load_panel(options.judge or default_judge(), options.sets)
+    for card in panel.members:
+        require_engine(options, card)
+    plan, *_ = prepare(options, panel, watch)
     members, rubrics = plan.panel.members, list(plan.rubrics.values())
     known = qualifications(members, rubrics, options.home, options.qualifications)
     unknown = {
@@ -85,9 +92,12 @@ def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
         for c in members
     }
     sent: dict[tuple[str, str], set[str]] = defaultdict(set)
+    asking: dict[str, list[Request]] = defaultdict(list)
     with _reading(options.store_path) as store:
         for card, request in missing_requests(plan, store):
             t = totals[card.name]
+            if options.engine:
+                asking[card.name].append(request)
             for role, ref in request.images.items():
                 sent[card.name, role].add(ref.sha256)
             images = [tokens(card, ref.path) for ref in request.images.values()]
@@ -108,6 +118,10 @@ def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
     asked = (
         len(plan.rubrics) * plan.repeats * arms / max(len(plan.edits), 1)
     )  # requests for each edit, its control edit's too
+    if options.engine:
+        for name, requests in asking.items():
+            files = in_files(options.engine, plan, cards[name], requests, asked)
+            totals[name] = replace(totals[name], batch=files)
     return [
         _timed(
             cards[t.judge],
@@ -135,11 +149,12 @@ def _priced(card: Card, total: DryRun) -> DryRun:
     if card.price.input is None or card.price.output is None or total.image_tokens is None:
         return total
     prompt = total.text_tokens + total.image_tokens
-    return replace(
-        total,
-        usd_low=usd(card, prompt, SHORT * total.requests),
-        usd_high=usd(card, prompt, total.most_output_tokens),
-    )
+    short, most = SHORT * total.requests, total.most_output_tokens
+    batch = total.batch
+    if batch is not None:
+        low, high = price_in_batches(card, prompt, short, most)
+        batch = replace(batch, usd_low=low, usd_high=high)
+    return replace(total, usd_low=usd(card, prompt, short), usd_high=usd(card, prompt, most), batch=batch)
 
 
 @contextmanager

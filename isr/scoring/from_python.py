@@ -77,6 +77,7 @@ async def ascore(
     caption: str = "",
     source_caption: str = "",
     replace: bool = False,
+    engine: str = "",
 ) -> Result:
     """``score`` for code that runs in an event loop; its keywords are those of ``score``."""
     return await _score(
@@ -111,6 +112,7 @@ async def ascore(
             caption=caption,
             source_caption=source_caption,
             replace=replace,
+            engine=engine,
         ),
         Watch(),
     )
@@ -149,6 +151,7 @@ def score(
     caption: str = "",
     source_caption: str = "",
     replace: bool = False,
+    engine: str = "",
 ) -> Result:
     """Scores an edit directory and returns its ``Result``. Works inside a running event loop too.
 
@@ -165,7 +168,7 @@ def score(
     qualifications: qualification.json files to tell with the result. metrics: also PSNR, SSIM and others. lpips_weights:
     files with its weights, or ``download``. dists_weights: a file. metric_models: folders of checkpoints of CLIP, SigLIP,
     DINO. caption: the column of what each edit should show. source_caption: of what the source shows. replace: with
-    ``out``, replace another question's result.
+    ``out``, replace another question's result. engine: ``openai-batch`` asks by batches (docs/batch.md).
 
     One name may stand where several may. Raises ``IsrError`` whose message names the keyword; what was received
     is kept and written. Edits that transport left undecided are counted in the result; a further call asks for them again.
@@ -201,6 +204,7 @@ def score(
         caption=caption,
         source_caption=source_caption,
         replace=replace,
+        engine=engine,
     )
     return run_anywhere(lambda watch: _score(asked, watch))
 

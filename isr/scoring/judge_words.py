@@ -24,7 +24,10 @@ _SHOWN = 4  # hosts in one sentence
 
 
 class Answered(NamedTuple):
-    """Answers under one judge's name: by which model, host and provider, from which day to which (UTC), how many."""
+    """Answers under one judge's name: by which model, host and provider, from which day to which (UTC), how many.
+
+    ``engine``: how they came, if not as one reply to one request.
+    """
 
     judge: str
     model: str
@@ -33,16 +36,27 @@ class Answered(NamedTuple):
     first: str
     last: str
     n: int
+    engine: str = ""
 
 
 def answered_by(served: Mapping[Served, int]) -> list[Answered]:
     """Who gave the answers of a run, a line for each model and host of each judge, in the order of their names."""
-    found: dict[tuple[str, str, str, str], list[tuple[str, int]]] = {}
+    found: dict[tuple[str, str, str, str, str], list[tuple[str, int]]] = {}
     for seen, n in served.items():
-        found.setdefault((seen.judge, seen.model, seen.host, seen.provider), []).append((seen.day, n))
+        who = (seen.judge, seen.model, seen.host, seen.provider, seen.engine)
+        found.setdefault(who, []).append((seen.day, n))
     return [
-        Answered(*who, min(d for d, _ in days), max(d for d, _ in days), sum(n for _, n in days))
-        for who, days in sorted(found.items())
+        Answered(
+            judge,
+            model,
+            host,
+            provider,
+            engine=engine,
+            first=min(d for d, _ in days),
+            last=max(d for d, _ in days),
+            n=sum(n for _, n in days),
+        )
+        for (judge, model, host, provider, engine), days in sorted(found.items())
     ]
 
 
@@ -51,13 +65,14 @@ def recorded(record: Mapping[str, Any]) -> list[Answered]:
     try:
         return [
             Answered(
-                str(a["judge"]),
-                str(a["model"]),
-                str(a["host"]),
-                str(a["provider"]),
-                str(a["first"]),
-                str(a["last"]),
-                int(a["n"]),
+                judge=str(a["judge"]),
+                model=str(a["model"]),
+                host=str(a["host"]),
+                provider=str(a["provider"]),
+                first=str(a["first"]),
+                last=str(a["last"]),
+                n=int(a["n"]),
+                engine=str(a.get("engine") or ""),
             )
             for a in record.get("answered_by") or ()
         ]

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from isr.edits.pictures import known_kinds
 from isr.errors import UsageError
 from isr.judging.cards import builtin_names, load_card
+from isr.judging.engines import engine_of
 from isr.judging.keys import read_config
 from isr.scoring.places import STORE, folder_beside
 from isr.scoring.until import check_until
@@ -56,6 +57,9 @@ class Options:
     caption: str = ""  # a column of the metadata: what the edit should show
     source_caption: str = ""  # what the source shows
     replace: bool = False  # with ``out``: also where the result of another question lies
+    engine: str = ""  # another way to the same answers than one reply at a time
+    wait: bool = True  # with ``engine``: for what the host has not done yet
+    submit: bool = True  # with ``engine``: ask what was not asked yet; else only take what is done
 
     @property
     def home(self) -> Path:
@@ -135,6 +139,7 @@ def check_options(options: Options) -> None:
             f"--interval {options.interval}: takes edits as independent, so expected --prompts fixed and "
             f"--estimand edit-mean; use logit-t"
         )
+    _check_engine(options)
     _check_metrics(options)
     check_until(options)
     known_kinds(options.accept)
@@ -142,6 +147,20 @@ def check_options(options: Options) -> None:
     if unknown:
         raise UsageError(
             f"--reask: expected reasons out of {', '.join(AnswerReason)}; found {', '.join(unknown)}"
+        )
+
+
+def _check_engine(options: Options) -> None:
+    """Raises ``UsageError`` for an engine that there is not, and for what goes with one alone or with none."""
+    if not options.engine:
+        if not options.wait:
+            raise UsageError("--no-wait: expected --engine beside it; found none; add it")
+        return
+    engine_of(options.engine)
+    if options.until:
+        raise UsageError(
+            f"--until: expected a judge that is asked image by image; found --engine {options.engine}, which asks for all at "
+            "once; leave one of them out"
         )
 
 

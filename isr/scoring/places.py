@@ -218,6 +218,15 @@ def place_of_edits(run: Path, record: Mapping[str, Any]) -> Path | None:
     return next((place for place in places if place.is_dir() or is_bundle(place)), None)
 
 
+def store_at(path: Path) -> Path:
+    """The answer store that a path means: a file itself, or that of a run, of a home, or of an edit directory."""
+    if not path.is_dir():
+        return path
+    home = home_at(path)
+    is_run = (home / RESULT).is_file()
+    return store_of(home, read_record(home)) if is_run else home / STORE
+
+
 def cache_of(run: Path) -> Path:
     """The cache of image digests that runs of one home share."""
     return home_of(run) / CACHE

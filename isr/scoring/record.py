@@ -58,24 +58,27 @@ def run_record(
             **({} if unused is None else {"for_later_images": unused}),
         },
         "unfinished": dict(unfinished),
-        "answered_by": [a._asdict() for a in answered_by(progress.served)],
+        "answered_by": [
+            {k: v for k, v in a._asdict().items() if k != "engine" or v} for a in answered_by(progress.served)
+        ],
         "usage": {
             "prompt_tokens": progress.prompt_tokens,
             "completion_tokens": progress.completion_tokens,
             "usd": round(progress.usd, 6) if progress.priced else None,
         },
         "qualification": list(qualification),
-        "options": _options(options, folder),
+        "options": options_record(options, folder),
         "panel": panel_record(panel),
         "calibrations": [calibration_text(p) for p in options.calibrations],
         "versions": {"isr": __version__, "python": platform.python_version(), "platform": sys.platform},
     }
 
 
-def _options(o: Options, folder: Path) -> dict[str, Any]:
+def options_record(o: Options, folder: Path) -> dict[str, Any]:
+    """The options of a run, their paths as seen from a folder."""
     return {
-        "directory": _beside(o.directory, folder),
-        "store": _beside(o.store_path, folder),
+        "directory": beside(o.directory, folder),
+        "store": beside(o.store_path, folder),
         "judge": o.judge,
         "set": list(o.sets),
         "rubrics": list(o.rubrics),
@@ -92,9 +95,10 @@ def _options(o: Options, folder: Path) -> dict[str, Any]:
         "budget_usd": o.budget_usd,
         "skip_invalid": o.skip_invalid,
         "accept": list(o.accept),
-        "calibrations": [_beside(p, folder) for p in o.calibrations],
-        "qualifications": [_beside(p, folder) for p in o.qualifications],
+        "calibrations": [beside(p, folder) for p in o.calibrations],
+        "qualifications": [beside(p, folder) for p in o.qualifications],
         "metrics": o.metrics,
+        **({"engine": o.engine} if o.engine else {}),
         **{n: v if "caption" in n else _placed(v, folder) for n, v in metric_options(o).items()},
     }
 
@@ -104,10 +108,10 @@ def _placed(value: str | tuple[str, ...], folder: Path) -> Any:
     if not isinstance(value, str):
         return [_placed(one, folder) for one in value]
     name, equals, place = value.rpartition("=") if not Path(value).exists() else ("", "", value)
-    return f"{name}{equals}{_beside(Path(place), folder)}" if Path(place).exists() else value
+    return f"{name}{equals}{beside(Path(place), folder)}" if Path(place).exists() else value
 
 
-def _beside(path: Path, folder: Path) -> str:
+def beside(path: Path, folder: Path) -> str:
     """A path as seen from the run; on another drive, as it is."""
     try:
         return Path(os.path.relpath(path, folder)).as_posix()

@@ -35,6 +35,7 @@ from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration, require_match, uncalibrated
 from isr.reading import read_bytes
 from isr.scoring.as_author import as_author
+from isr.scoring.batches import require_engine, work_of
 from isr.scoring.bundled import edits_in, in_its_name, released
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
@@ -127,6 +128,7 @@ def open_panel(options: Options) -> Panel:
         if not options.store_path.exists():
             endpoint_key(card)
         backend_of(card)
+        require_engine(options, card)
     if options.budget_usd is not None:
         require_prices(panel.members)
     return panel
@@ -239,7 +241,8 @@ async def _run(options: Options, watch: Watch) -> Run:
     with Store(options.store_path) as store:
         watch.stage("judging")
         prefix, asking = None, plan
-        if settings.until is None and watch.looks and can_be_looked_at(plan.edits, settings):
+        work = work_of(options, panel)
+        if settings.until is None and watch.looks and work is None and can_be_looked_at(plan.edits, settings):
             # who looks, looks at images in an order that nobody chose; what is asked, and the result, are the same
             asking = replace(plan, edits=tuple(in_order(plan.edits, LOOKED)), order_seed=LOOKED)
         if asking.order_seed is not None:
@@ -254,6 +257,7 @@ async def _run(options: Options, watch: Watch) -> Run:
                 today=watch.today,
                 keep_going=options.keep_going,
                 prefix=prefix,
+                work=work,
             )
         except (JudgeError, SecretError) as error:
             if not (watch.progress.answered or (isinstance(error, RetiredError) and error.stored)):

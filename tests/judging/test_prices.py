@@ -16,6 +16,7 @@ from isr.judging.prices import (
     UNKNOWN_IMAGE_TOKENS_WORST,
     cost_of_answer,
     image_tokens,
+    in_batches,
     require_prices,
     text_tokens,
     usd,
@@ -44,6 +45,16 @@ def test_usd() -> None:
     # 2 USD * 1.5 M + 8 USD * 0.25 M = 5 USD
     assert usd(priced(input=2.0, output=8.0), 1_500_000, 250_000) == 5.0
     assert usd(a_card(), 1_500_000, 250_000) == 0.0
+
+
+def test_a_batch_costs_a_share_that_the_card_names_and_the_judge_stays_the_same() -> None:
+    card = priced(input=2.0, output=8.0, batch=0.5)
+    cheaper = in_batches(card)
+    assert usd(cheaper, 1_000_000, 1_000_000) == usd(card, 1_000_000, 1_000_000) / 2 == 5.0
+    assert cheaper.digest == card.digest == priced(input=2.0, output=8.0).digest
+    assert worst_cost(cheaper, a_request(card=card)) == worst_cost(card, a_request(card=card)) / 2
+    assert in_batches(priced(input=2.0)).price.input == 2.0  # no share is named: the direct price
+    assert in_batches(priced(batch=0.5)).price.input is None
 
 
 def test_text_tokens() -> None:
