@@ -226,10 +226,11 @@ class Assets:
         for number, file in linked.items():
             urls[number], shown[number] = self._link(file), [0, 0]
         embedded = sum(n in files for n in made)
-        said = f"{embedded:,} pictures embedded at up to {level.side} px"
+        side = max((made[n].side for n in files if n in made), default=0)
+        said = f"{embedded:,} pictures embedded at up to {side} px"
         if linked:
             said = (
-                f"{embedded:,} of {embedded + len(linked):,} pictures embedded, at up to {level.side} px; "
+                f"{embedded:,} of {embedded + len(linked):,} pictures embedded, at up to {side} px; "
                 f"the others are links into {self._folder(linked.values())}"
             )
         elif level.part:

@@ -37,7 +37,7 @@ class Level(NamedTuple):
 
 
 LEVELS = (
-    Level(320, 82, 256),
+    Level(384, 82, 256),
     Level(320, 80, 192),
     Level(256, 80, 128),
     Level(192, 75, 128),
@@ -86,14 +86,9 @@ class Group:
 
 
 def thumbnail(image: Image.Image, side: int) -> Image.Image:
-    """The image with a longer side of ``side`` pixels at most: whole pixels averaged, the rest by a Hamming window."""
-    longer = max(image.size)
-    if longer <= side:
-        return image
-    width, height = (max(1, round(n * side / longer)) for n in image.size)
-    factor = longer // side
-    small = image.reduce(factor) if factor > 1 else image
-    return small if small.size == (width, height) else small.resize((width, height), Image.Resampling.HAMMING)
+    """The image with a longer side of ``side`` pixels at most: the means of squares of k x k pixels, for the least whole k."""
+    squares = -(-max(image.size) // side)
+    return image.reduce(squares) if squares > 1 else image
 
 
 def part_of(size: tuple[int, int], side: int, place: tuple[float, float]) -> tuple[int, int, int, int]:
@@ -138,9 +133,11 @@ def amplified(a: Image.Image, b: Image.Image) -> Image.Image:
     return Image.blend(Image.new("RGB", a.size), ImageChops.difference(a, b), AMPLIFIED)
 
 
-def shrunk(image: Image.Image, level: Level, place: tuple[float, float]) -> Small:
-    """A picture at a level, its part about ``place``."""
-    small = thumbnail(image, level.side)
+def shrunk(
+    image: Image.Image, level: Level, place: tuple[float, float], small: Image.Image | None = None
+) -> Small:
+    """A picture at a level, its part about ``place``. small: its thumbnail, where that is made already."""
+    small = small or thumbnail(image, level.side)
     box = part_of(image.size, level.part, place)
     x, y, width, height = box
     return Small(
@@ -221,20 +218,22 @@ class Shrinker:
         if source is None:
             return MIDDLE, {}
         made: dict[int, Small] = {}
-        kept: dict[int, Image.Image] = {}
+        small = {group.source: thumbnail(source, level.side)}
+        kept: dict[int, Image.Image] = {group.source: source}
         maps = []
         for number in group.guides if level.part else ():
             image = self._image(number)
             if image is not None:
-                maps.append(coarse(image))
+                small[number] = thumbnail(image, level.side)
+                maps.append(coarse(small[number]))
                 if image.width * image.height <= KEPT:
                     kept[number] = image
         place = MIDDLE
         if maps:
             window = (level.part / source.width, level.part / source.height)
-            place = place_of(coarse(source), maps, window)
-        for number, image in {group.source: source, **kept}.items():
-            made[number] = shrunk(image, level, place)
+            place = place_of(coarse(small[group.source]), maps, window)
+        for number, image in kept.items():
+            made[number] = shrunk(image, level, place, small[number])
         del kept
         for number in group.protected:
             made |= self._protected(number, source, group, level, place)

@@ -127,7 +127,9 @@ def test_thumbnails_and_parts_stay_in_their_limits(size: tuple[int, int]) -> Non
     picture = Image.new("RGB", size, (10, 200, 30))
     for side, *_ in LEVELS:
         small = thumbnail(picture, side)
-        assert max(small.size) == min(side, max(size))
+        squares = next(k for k in range(1, 5000) if max(size) <= k * side)
+        assert small.size == (-(-size[0] // squares), -(-size[1] // squares))
+        assert max(small.size) <= side
         assert small.getcolors() == [(small.width * small.height, (10, 200, 30))]
         for place in (MIDDLE, (0.0, 0.0), (1.0, 1.0)):
             x, y, w, h = part_of(size, side, place)
@@ -170,7 +172,7 @@ def test_some_linked_and_some_embedded_is_said_and_what_cannot_be_linked_is_embe
     embedded = {n for numbers in units for n in numbers[:4] if assets.urls[n].startswith("data:")}
     assert 0 < len(embedded) < 18
     assert assets.made.said == (
-        f"{len(embedded)} of 18 pictures embedded, at up to {LEVELS[-1].side} px; the others are links into {root.name}"
+        f"{len(embedded)} of 18 pictures embedded, at up to {SIDE // 4} px; the others are links into {root.name}"
     )
     for numbers, unit in zip(units, UNITS, strict=True):
         for number, name in zip(numbers, unit, strict=False):
@@ -281,5 +283,5 @@ def test_the_terminal_says_what_became_of_the_pictures(
     assert f"{said}: a page that is moved or sent alone does not show them." in page
     monkeypatch.setattr(module, "WHOLE_MOST", 0)
     _, told = write_report_told(found, out, Options())
-    assert told.startswith("pictures: 6 pictures embedded at up to 320 px, each with a part of 256 x 256 px")
+    assert told.startswith("pictures: 6 pictures embedded at up to 16 px, each with a part of 256 x 256 px")
     assert told.removeprefix("pictures: ") in out.read_text("utf-8")
