@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from isr.report.assets import Assets
-from isr.report.gallery import _FIELDS, further_columns, gallery, how_made, possible
+from isr.report.gallery import FIELDS, further_columns, gallery, how_made, possible
 from isr.report.runs import ReportRun, read_report_run
 from isr.types import Unit
 from tests.gallery_runs import contrary, judged_runs, undecided_often
@@ -32,7 +32,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[ReportRun]:
 
 
 def entries(data: dict[str, Any]) -> list[dict[str, Any]]:
-    return [dict(zip(_FIELDS, e, strict=True)) for e in data["entries"]]
+    return [dict(zip(FIELDS, e, strict=True)) for e in data["entries"]]
 
 
 def test_what_is_known_of_an_outcome_gives_the_runs_own_rate(runs: list[ReportRun]) -> None:
