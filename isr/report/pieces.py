@@ -6,7 +6,19 @@ from functools import lru_cache
 from importlib import resources
 
 STYLE = ("base", "forest", "tables", "transfer", "gallery", "viewer", "print")
-SCRIPT = ("base", "tables", "saving", "address", "data", "sets", "cells", "filters", "grid", "viewer", "begin")
+SCRIPT = (
+    "base",
+    "tables",
+    "saving",
+    "address",
+    "data",
+    "sets",
+    "cells",
+    "filters",
+    "grid",
+    "viewer",
+    "begin",
+)
 """In the order in which they are joined: a script uses what those before it declare, and functions of those after it."""
 
 
