@@ -79,11 +79,14 @@ def gallery(runs: Sequence[ReportRun], assets: Assets, labels: Labels | None = N
             if entry is None:
                 entry = _entry(run, row, controls.get(unit), called, text, assets, said)
                 entry["o"] = [None] * len(runs)
+                entry["c"] = [None] * len(runs)
                 entry["k"] = [None] * (2 * len(runs))
                 entry["v"] = [None] * len(judges)
                 entry["x"] = [text(row.get(c, "")) for c in further]
                 entries[key] = entry
             entry["o"][number] = OUTCOMES.index(row["outcome"])
+            if unit in controls:
+                entry["c"][number] = OUTCOMES.index(controls[unit]["outcome"])
             entry["k"][2 * number : 2 * number + 2] = way, ways.get(unit)
             for i, judge in enumerate(run.judges):
                 entry["v"][offsets[number] + i] = _verdicts(row, judge, text)
@@ -169,7 +172,6 @@ def _entry(
         "e": text(row.get("editor", "")),
         "s": text(row.get("split", "")),
         "img": assets.unit(run.root, source, protected, control_file, row["file_name"]),
-        "c": None if control is None else OUTCOMES.index(control["outcome"]),
         "l": [[text(cell) for cell in label] for label in labels] or None,
         "n": [text(row.get(c, "")) for c in COLUMNS],
     }

@@ -104,9 +104,15 @@ def _specimen(data: Mapping[str, Any], unit: Key, entries: Sequence[Mapping[str,
     at = dict(zip(Unit._fields, unit, strict=True))
     first = entries[0]
     shots = [Shot(role="source", number=first["img"][0])]
-    if (control := next((e for e in entries if e["c"] is not None), None)) is not None:
-        outcome = OUTCOMES[control["c"]].replace("_", " ")
-        shots.append(Shot(role="control edit", number=control["img"][2], outcome=outcome))
+    controls: dict[int, list[int | None]] = {}  # of each picture of a control edit: its outcome in each run
+    for entry in entries:
+        if any(c is not None for c in entry["c"]):
+            known = controls.get(entry["img"][2], entry["c"])
+            controls[entry["img"][2]] = [
+                b if a is None else a for a, b in zip(known, entry["c"], strict=True)
+            ]
+    for number, outcomes in controls.items():
+        shots.append(Shot(role="control edit", number=number, outcome=_by_run(data, outcomes)))
     for entry in entries:
         method = texts[entry["m"]]
         if entry["img"][1]:
@@ -115,7 +121,7 @@ def _specimen(data: Mapping[str, Any], unit: Key, entries: Sequence[Mapping[str,
             Shot(
                 role=f"{method}: edit",
                 number=entry["img"][3],
-                outcome=_outcome(data, entry),
+                outcome=_by_run(data, entry["o"]),
                 verdicts=tuple(_verdicts(data, entry)),
             )
         )
@@ -129,11 +135,11 @@ def _specimen(data: Mapping[str, Any], unit: Key, entries: Sequence[Mapping[str,
     )
 
 
-def _outcome(data: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
-    """The outcome; by run where runs differ."""
+def _by_run(data: Mapping[str, Any], outcomes: Sequence[int | None]) -> str:
+    """The outcome; by run where runs differ. outcomes: of each run, None where it has none."""
     said = {
         run: OUTCOMES[o].replace("_", " ")
-        for run, o in zip(data["runs"], entry["o"], strict=True)
+        for run, o in zip(data["runs"], outcomes, strict=True)
         if o is not None
     }
     if len(set(said.values())) == 1:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from isr.report.page import write_report
 from isr.report.runs import read_report_run
+from isr.types import Unit
 from tests.browser.conftest import until
+from tests.gallery_runs import contrary, judged_runs, undecided_often
+from tests.runs import answer
 
 pytestmark = pytest.mark.slow
 
@@ -49,8 +55,14 @@ def test_every_edit_of_a_source_stands_under_its_method(
     assert sorted(f for c in cells for f in c["frames"]) == sorted(said)
     assert "fx" in said
     assert {c["marks"] for c in cells} == {6}  # two for each of three judges
-    controls = {r["outcome"] for r in runs[0].controls if r["image_id"] == "image-0002"}
-    assert {f for line in lines for f in line[1]["frames"]} == {FRAMES[o] for o in controls}
+    controls: dict[str, list[str]] = {}
+    for run in runs:
+        for row in run.controls:
+            if row["image_id"] == "image-0002":
+                controls.setdefault(row["edit_id"], []).append(row["outcome"])
+    assert sorted(f for line in lines for f in line[1]["frames"]) == sorted(
+        FRAMES[some[0]] if len(set(some)) == 1 else "fx" for some in controls.values()
+    )
 
     cell = page.locator(
         "#sources-rows tr:nth-child(2) td:nth-child(3) button"
@@ -103,3 +115,48 @@ def test_on_a_phone_the_first_column_stays(many: Path, opened: Callable[..., Any
     page.evaluate("document.querySelector('#sources .wide').scrollLeft = 150")
     assert page.evaluate(left) == before[0]
     assert page.evaluate(method) == before[1] - 150
+
+
+SAID = {"immunized": "fails", "not_immunized": "does not fail", "undecided": "undecided"}
+
+
+def test_what_each_run_says_of_a_control_edit_is_told_as_its_own(
+    opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    panels = {"single": [answer], "panel": [lambda n: undecided_often(n) if n % 7 == 1 else contrary(n)]}
+    folders = judged_runs(tmp_path, panels)
+    single, panel = (read_report_run(folder) for folder in folders)
+    write_report([single, panel], tmp_path / "report.html")
+    by_unit = [
+        {tuple(r[c] for c in Unit._fields): r["outcome"] for r in run.controls} for run in (single, panel)
+    ]
+    rows = [r for r in single.rows if r["arm"] == "protected"]
+    said = {r["edit_id"]: [some[tuple(r[c] for c in Unit._fields)] for some in by_unit] for r in rows}
+    name = next(n for n, (a, b) in said.items() if a != "immunized" and b == "immunized")  # the second alone
+    first, second = (SAID[o] for o in said[name])
+    url = (tmp_path / "report.html").as_uri()
+    page = opened(f"{url}#verdict=control&edit={name}", accept_downloads=True)
+    page.wait_for_selector("html[data-ready]")
+    assert f"control edit: single {first}, panel {second}" in page.inner_text("#verdicts")
+    page.keyboard.press("Escape")
+    some = sum("immunized" in x for x in said.values())
+    assert page.inner_text("#count") == f"{some} of {len(rows)}"
+    page.evaluate("location.hash = '#control=undecided'")
+    until(
+        page,
+        f"document.getElementById('count').textContent === '{sum('undecided' in x for x in said.values())} of {len(rows)}'",
+    )
+    page.evaluate("location.hash = ''")
+    until(page, f"document.getElementById('count').textContent === String({len(rows)})")
+    with page.expect_download() as waiting:
+        page.evaluate("document.getElementById('save-edits').click()")
+    waiting.value.save_as(tmp_path / "edits.csv")
+    saved = list(csv.DictReader(io.StringIO((tmp_path / "edits.csv").read_text("utf-8"), newline="")))
+    assert {r["edit_id"]: [r["control_outcome: single"], r["control_outcome: panel"]] for r in saved} == {
+        n: [o.replace("_", " ") for o in some] for n, some in said.items()
+    }
+    image = next(r["image_id"] for r in rows if r["edit_id"] == name)
+    page.evaluate("image => { location.hash = `#source=${image}`; }", image)
+    until(page, "image => document.getElementById('source').value === image", image)
+    cells = [line[1] for line in page.evaluate(TABLE)[1:]]
+    assert f"single: {first}\npanel: {second}" in [c["text"] for c in cells if c["frames"] == ["fx"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from isr.report.assets import Assets
-from isr.report.gallery import FIELDS, further_columns, gallery, how_made, possible
+from isr.report.gallery import FIELDS, OUTCOMES, further_columns, gallery, how_made, possible
 from isr.report.runs import ReportRun, read_report_run
 from isr.types import Unit
 from tests.gallery_runs import contrary, judged_runs, undecided_often
@@ -49,6 +50,7 @@ def test_what_is_known_of_an_outcome_gives_the_runs_own_rate(runs: list[ReportRu
 def test_an_edit_holds_its_codes_and_those_of_its_control(runs: list[ReportRun], tmp_path: Path) -> None:
     data = gallery(runs, Assets(page=tmp_path, mode="none"))
     assert data["judged"] == [0, 1, 1]
+    assert any(e["c"][0] != e["c"][1] for e in entries(data))
     for place, run in enumerate(runs):
         rows = {r["edit_id"]: r for r in run.rows if r["arm"] == "protected"}
         controls = {tuple(r[c] for c in Unit._fields): r for r in run.controls}
@@ -56,7 +58,16 @@ def test_an_edit_holds_its_codes_and_those_of_its_control(runs: list[ReportRun],
             row = rows[entry["id"]]
             control = controls[tuple(row[c] for c in Unit._fields)]
             assert entry["k"][2 * place : 2 * place + 2] == possible(run, [row, control])
+            assert OUTCOMES[entry["c"][place]] == control["outcome"]
             assert entry["h"] == ""  # its name is its own
+
+
+def test_a_run_without_a_control_says_nothing_of_it(runs: list[ReportRun], tmp_path: Path) -> None:
+    bare = replace(runs[0], rows=[r for r in runs[0].rows if r["arm"] == "protected"])
+    assert not bare.controls
+    alone = entries(gallery([runs[1]], Assets(page=tmp_path, mode="none")))
+    both = entries(gallery([bare, runs[1]], Assets(page=tmp_path, mode="none")))
+    assert [e["c"] for e in both] == [[None, *e["c"]] for e in alone]
 
 
 def test_further_columns_are_those_that_tell_edits_apart(runs: list[ReportRun], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from isr.report.gallery import gallery
 from isr.report.page import write_report
 from isr.report.runs import read_report_run
 from isr.report.specimens import MOST, sheet, specimens
+from tests.gallery_runs import contrary, judged_runs
 from tests.runs import HOSTILE, answer, recorded_run
 
 UNITS = {(f"image-{i}", "p"): frozenset({("sifm", "immunized")}) for i in range(40)}
@@ -84,6 +85,24 @@ def test_the_sheet_tells_how_it_was_drawn_and_what_became_of_each_edit(run: Path
     assert "1 of 32 units" in few.drawn
     assert re.search(r"so that \d of the 5 outcomes of methods is shown", few.drawn)
     assert sheet(data, n=99).drawn == "All 32 units."
+
+
+def test_what_runs_say_of_a_control_edit_stands_by_run_where_they_differ(tmp_path: Path) -> None:
+    folders = judged_runs(tmp_path, {"one": [answer], "two": [contrary]}, images=4, methods=("alpha",))
+    runs = [read_report_run(path) for path in folders]
+    made = sheet(gallery(runs, Assets(page=tmp_path, mode="none")))
+    words = set()
+    for unit in made.specimens:
+        said = [
+            r["outcome"].replace("_", " ")
+            for run in runs
+            for r in run.controls
+            if " \N{MIDDLE DOT} ".join((r["image_id"], r["prompt_id"])) == unit.name
+        ]
+        (control,) = (s.outcome for s in unit.shots if s.role == "control edit")
+        assert control == (said[0] if len(set(said)) == 1 else f"{said[0]} (one), {said[1]} (two)")
+        words.add(control)
+    assert {"immunized (one), not immunized (two)", "not immunized (one), immunized (two)"} & words
 
 
 def test_pictures_of_the_sheet_are_in_the_page_once(run: Path) -> None:

@@ -7,6 +7,7 @@ const shot = (entry, place, className) => {
   frame.append(make("span", { text: ROLES[place] }));
   return frame;
 };
+const controlWords = (control, mark) => control.map((c, r) => [c, runs.length > 1 ? `${runs[r]}${mark} ${SAID[c]}` : SAID[c]]).filter(([c]) => c !== null);
 const outcomeWords = (entry) => entry.o.map((o, i) => [o, runs.length > 1 && o !== null ? `${runs[i]}: ${OUTCOMES[o]}` : OUTCOMES[o]]).filter(([o]) => o !== null);
 
 /* an unlike treatment or unit, method and editor first; a column that is the same everywhere is not said again */

@@ -11,6 +11,6 @@ sets.cell = (argument) => {
   return {
     words: `${what} ${where}`,
     test: (entry) => entry.o[run] !== null && entry.at.editor === editor && entry.at.purifier === purifier &&
-      (control ? entry.control !== null : names.every((name, i) => entry.at[name] === treatment[i])),
+      (control ? entry.control[run] !== null : names.every((name, i) => entry.at[name] === treatment[i])),
   };
 };

@@ -21,7 +21,7 @@ const verdictsOf = (entry) => {
 };
 const read = (raw, index) => {
   const [id, p, m, e, s, n, img, c, o, v, k, x, h, l] = raw;
-  const entry = { index, id, key: h ? `${id}@${h}` : id, prompt: texts[p], method: texts[m], editor: texts[e], split: texts[s], img, control: c, o, v };
+  const entry = { index, id, key: h ? `${id}@${h}` : id, prompt: texts[p], method: texts[m], editor: texts[e], split: texts[s], img, control: c, o, v }; // o, control: the outcome in each run, or null
   entry.at = Object.fromEntries(fields.map((name, i) => [name, texts[n[i]]])); // unit and treatment, by column
   entry.codes = k; // of each run: what is known of the edit's outcome, then of its control's (gallery.py: possible)
   entry.further = x.map((cell) => texts[cell]);

@@ -10,7 +10,7 @@ const VERDICT_TESTS = {
   disagree: (x) => x.dispute > 0,
   people: (x) => x.people,
   labelled: (x) => x.labels.length > 0,
-  control: (x) => x.control === 0,
+  control: (x) => x.control.includes(0),
 };
 const ORDERS = {
   prompt: (a, b) => (a.prompt < b.prompt ? -1 : a.prompt > b.prompt ? 1 : a.index - b.index),
@@ -66,7 +66,7 @@ const makeFacets = () => {
   ofColumn("prompt_id", "Prompt", (x) => x.at.prompt_id, { text });
   if (!alone) ofColumn("prompt", "Text of the prompt", (x) => x.prompt);
   further.forEach((name, i) => ofColumn(`in.${name}`, name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " "), (x) => x.further[i]));
-  ofSome("control", "Control edit", { ...Object.fromEntries(SAID.map((word, i) => [word, (x) => x.control === i])), "is missing": (x) => x.control === null });
+  ofSome("control", "Control edit", { ...Object.fromEntries(SAID.map((word, i) => [word, (x) => x.control.includes(i)])), "is missing": (x) => x.o.some((o, r) => o !== null && x.control[r] === null) });
   const raters = [...new Set(all.flatMap((x) => x.labels.map(([rater]) => rater)))].sort(collator.compare);
   ofSome("labels", "Labels", { labelled: (x) => x.labels.length > 0, "not labelled": (x) => !x.labels.length, ...Object.fromEntries(raters.map((name) => [`by ${name}`, (x) => x.labels.some(([rater]) => rater === name)])) });
 };

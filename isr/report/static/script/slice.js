@@ -59,8 +59,8 @@ const csvOf = (lines) => `${lines.map((line) => line.map(csvCell).join(",")).joi
 const editsCsv = () => {
   const words = (list, value) => (value === null || value === undefined ? "" : list[value]);
   const by = judges.flatMap((judge) => QUESTIONS.flatMap((q) => [`${judge}:${q}`, `${judge}:${q}_reason`, `${judge}:${q}_score`, `${judge}:${q}_reasoning`]));
-  const head = ["edit_id", "address", "prompt", ...fields, "split", ...further, ...runs.map((run) => (runs.length > 1 ? `outcome: ${run}` : "outcome")), "control_outcome", ...by, "labels"];
-  return csvOf([head, ...shown.map((x) => [x.id, `#${new URLSearchParams({ edit: x.key })}`, x.prompt, ...fields.map((name) => x.at[name]), x.split, ...x.further, ...x.o.map((o) => words(OUTCOMES, o)), words(OUTCOMES, x.control),
+  const head = ["edit_id", "address", "prompt", ...fields, "split", ...further, ...runs.map((run) => (runs.length > 1 ? `outcome: ${run}` : "outcome")), ...runs.map((run) => (runs.length > 1 ? `control_outcome: ${run}` : "control_outcome")), ...by, "labels"];
+  return csvOf([head, ...shown.map((x) => [x.id, `#${new URLSearchParams({ edit: x.key })}`, x.prompt, ...fields.map((name) => x.at[name]), x.split, ...x.further, ...x.o.map((o) => words(OUTCOMES, o)), ...x.control.map((c) => words(OUTCOMES, c)),
     ...x.v.flatMap((v) => (v ? [0, 4].flatMap((at) => [VERDICTS[v[at]], texts[v[at + 1]], texts[v[at + 2]], texts[v[at + 3]]]) : Array(8).fill(""))),
     x.labels.map(([rater, semantic, perceptual]) => `${rater}: semantic ${semantic || "not asked"}, perceptual ${perceptual || "not asked"}`).join("; ")])]);
 };

@@ -16,10 +16,19 @@ const editCell = (entry) => {
   button.addEventListener("click", () => openEntry(entry));
   return button;
 };
-const controlCell = (entry) => {
-  const words = `control edit ${SAID[entry.control]}`;
+/* the control edits of a unit, of each picture one: [an edit that has it, its outcome in each run] */
+const controlsOf = (edits) => {
+  const found = new Map();
+  edits.filter((x) => x.control.some((c) => c !== null)).forEach((x) => {
+    const [first, known] = found.get(x.img[2]) || [x, x.control];
+    found.set(x.img[2], [first, known.map((c, r) => c ?? x.control[r])]);
+  });
+  return [...found.values()];
+};
+const controlCell = ([entry, control]) => {
+  const said = controlWords(control, ":"), words = `control edit ${said.map(([, text]) => text).join(", ")}`;
   const button = make("button", { type: "button", class: "edit-cell", "aria-label": `${words}: ${entry.prompt.slice(0, 120)}, ${entry.editor}` },
-    pictureCell(entry, 2, alt(entry, "control"), `f${entry.control}`), make("span", { class: "cell-said" }, make("span", { class: "outcome", text: SAID[entry.control] })));
+    pictureCell(entry, 2, alt(entry, "control"), outcomeFrame(control)), make("span", { class: "cell-said" }, ...said.map(([, text]) => make("span", { class: "outcome", text }))));
   button.addEventListener("click", () => openEntry(entry));
   return button;
 };
@@ -37,10 +46,10 @@ const sources = () => {
   mine.forEach((x) => { if (!lines.has(lineOf(x))) lines.set(lineOf(x), []); lines.get(lineOf(x)).push(x); });
   const order = [...lines.values()].sort(([a], [b]) => collator.compare(a.prompt, b.prompt) || collator.compare(a.at.prompt_id, b.at.prompt_id) || ACROSS.reduce((found, name) => found || collator.compare(a.at[name], b.at[name]), 0));
   const rows = order.map((edits) => {
-    const [entry] = edits, control = edits.find((x) => x.control !== null);
+    const [entry] = edits, unprotected = controlsOf(edits);
     const said = varying.map((name) => (name === "purifier" ? entry.at.purifier || "no purifier" : name === "seed" ? `seed ${entry.at.seed || "(empty)"}` : entry.editor || "(no editor named)"));
     return make("tr", {}, make("th", { scope: "row" }, make("span", { class: "asked", dir: "auto", text: entry.prompt.slice(0, 200) }), make("span", { class: "soft", text: said.join(" · ") })),
-      make("td", {}, control ? controlCell(control) : make("span", { class: "soft", text: "no control edit" })),
+      make("td", {}, ...(unprotected.length ? unprotected.map(controlCell) : [make("span", { class: "soft", text: "no control edit" })])),
       ...methods.map((name) => { const some = edits.filter((x) => x.method === name); return make("td", {}, ...(some.length ? some.map(editCell) : [make("span", { class: "soft", text: "no edit" })])); }));
   });
   $("sources-head").replaceChildren(head);

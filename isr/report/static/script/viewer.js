@@ -31,7 +31,8 @@ const fill = () => {
   box.replaceChildren();
   const head = make("div", { class: "verdict" }, make("h3", { text: "Outcome" }));
   outcomeWords(entry).forEach(([o, words]) => head.append(make("p", { class: `o${o}`, text: words })));
-  if (entry.control !== null) head.append(make("p", { class: "soft", text: `control edit: ${entry.control === 0 ? "fails" : entry.control === 1 ? "does not fail" : "undecided"}` }));
+  const control = controlWords(entry.control, "").map(([, words]) => words);
+  if (control.length) head.append(make("p", { class: "soft", text: `control edit: ${control.join(", ")}` }));
   entry.labels.forEach(([rater, semantic, perceptual]) => head.append(make("p", { class: "soft", text: `label by ${rater}: semantic ${semantic || "not asked"}, perceptual ${perceptual || "not asked"}`.replaceAll("cannot_tell", "cannot tell") })));
   box.append(head);
   verdictsOf(entry).forEach((x) => {
