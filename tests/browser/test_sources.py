@@ -160,3 +160,25 @@ def test_what_each_run_says_of_a_control_edit_is_told_as_its_own(
     until(page, "image => document.getElementById('source').value === image", image)
     cells = [line[1] for line in page.evaluate(TABLE)[1:]]
     assert f"single: {first}\npanel: {second}" in [c["text"] for c in cells if c["frames"] == ["fx"]]
+
+
+def test_a_unit_with_a_purifier_says_so_in_its_title_and_where_its_control_is_missing(
+    opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    def change(edits: Path, rows: list[dict[str, Any]]) -> None:
+        for row in [row for row in rows if row["file_name"].endswith("-1-0.png")]:
+            del row["control_file_name"]
+            row["purifier"] = "jpeg-75"
+        for row in [row for row in rows if row["file_name"].endswith("-2-0.png")]:
+            del row["control_file_name"]
+
+    folders = judged_runs(tmp_path, {"one": [answer]}, images=2, methods=("alpha",), change=change)
+    write_report([read_report_run(folders[0])], tmp_path / "report.html")
+    page = opened((tmp_path / "report.html").as_uri())
+    page.wait_for_selector("html[data-ready]")
+    texts = [line[1]["text"] for line in page.evaluate(TABLE)[1:]]
+    assert len(texts) == 3
+    assert {"no control edit", "no control edit under this purifier"} < set(texts)
+    row = page.locator("#sources-rows tr", has_text="no control edit under this purifier")
+    row.locator("button").click()
+    assert " \N{MIDDLE DOT} purifier jpeg-75" in page.inner_text("#viewer-title")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -25,6 +26,14 @@ from tests.runs import recorded_run
 pytestmark = pytest.mark.slow
 
 SIZES = [(400, 300), (60, 600), (700, 50), (40, 40)]  # width, height: landscape, a tower, a strip, a stamp
+LOOKS_LIKE_A_LINK = """() => {
+  const link = document.createElement("a"), button = document.getElementById("same-source");
+  link.href = "#";
+  button.after(link);
+  const [a, b] = [link, button].map((some) => getComputedStyle(some)), same = a.color === b.color && a.textDecorationLine === b.textDecorationLine;
+  link.remove();
+  return same;
+}"""
 ROLES = ["source", "protected", "control", "edit"]
 
 
@@ -194,6 +203,35 @@ def test_each_picture_says_its_size_and_1_to_1_is_the_files_own_pixels(
             seen, own.repeat(times, 0).repeat(times, 1)[: seen.shape[0], : seen.shape[1]]
         ), role
     assert "Only this part" in page.inner_text("#stage-note")
+
+
+def test_a_picture_of_one_source_opens_at_1_to_1_and_only_then(
+    reports: dict[str, Path], opened: Callable[..., Any]
+) -> None:
+    page = opened(reports["parts"].as_uri(), viewport={"width": 390, "height": 844})
+    page.wait_for_selector("html[data-ready]")
+    (said,) = {image.get_attribute("title") for image in page.locator("#sources-rows img").all()}
+    assert re.fullmatch(r"\d+ of 400 px", said)
+    assert page.inner_text("#source-sizes").strip() == f"Size of the pictures here: {said}."
+    is_whole = "document.getElementById('zoom').getAttribute('aria-pressed')"
+    for cell in ("td:nth-child(2)", "td:nth-child(3)"):  # the control edit, the edit
+        page.locator(f"#sources-rows tr:nth-child(2) {cell} button").click()
+        assert page.evaluate(is_whole) == "true", cell
+        assert len(part_in(page.locator("#stage .size").first.inner_text())) == 4
+        page.keyboard.press("Escape")
+        until(page, "!document.getElementById('viewer').open")
+    viewing(page, 0)
+    assert page.evaluate(is_whole) == "false"
+    assert page.locator(".mode").last.inner_text() == "4 Difference \N{MULTIPLICATION SIGN} 10"
+    assert page.evaluate("document.getElementById('viewer').scrollWidth <= innerWidth")
+    assert page.evaluate(LOOKS_LIKE_A_LINK)
+    page.keyboard.press("z")
+    assert page.evaluate(is_whole) == "true"
+    page.keyboard.press("Escape")
+    page.locator("#sources-rows tr:nth-child(2) td:nth-child(3) button").click()
+    page.keyboard.press("Escape")
+    viewing(page, 0)
+    assert page.evaluate(is_whole) == "true"  # what the reader chose stays
 
 
 def test_all_pictures_move_in_step_by_mouse_keys_and_touch(

@@ -4,16 +4,21 @@ let sourceShown = "";
 const ACROSS = ["editor", "seed", "purifier"];
 const sourceOf = (text) => (bySource.has(text) ? text : "");
 const lineOf = (entry) => JSON.stringify(["prompt_id", ...ACROSS].map((name) => entry.at[name]));
+/* the longer side of what the page holds of a file, and that of the file */
+const sizeSaid = (n) => {
+  const { W, H, reduced } = sizeOf(n), longer = Math.max(W, H);
+  return !longer ? "" : reduced ? `${reduced} of ${longer} px` : `${longer} px`;
+};
 const pictureCell = (entry, place, words, frame) => {
   const url = images[entry.img[place]];
-  return make("span", { class: `framed ${frame}` }, url ? make("img", { src: url, alt: words, loading: "lazy", decoding: "async" }) : make("span", { class: "empty", text: "no picture" }));
+  return make("span", { class: `framed ${frame}` }, url ? make("img", { src: url, alt: words, title: sizeSaid(entry.img[place]) || null, loading: "lazy", decoding: "async" }) : make("span", { class: "empty", text: "no picture" }));
 };
 const outcomeFrame = (outcomes) => { const some = [...new Set(outcomes.filter((o) => o !== null))]; return some.length === 1 ? `f${some[0]}` : some.length ? "fx" : ""; };
 const editCell = (entry) => {
   const button = make("button", { type: "button", class: "edit-cell", "aria-label": inWords(entry) }, pictureCell(entry, 3, alt(entry, "edit"), outcomeFrame(entry.o)),
     make("span", { class: "cell-said" }, ...outcomeWords(entry).map(([o, words]) => make("span", { class: `outcome o${o}`, text: words })), ...judges.map((_, j) => j).filter((j) => entry.v[j]).map((j) =>
       make("span", { class: "marks" }, markOf(entry.v[j], 0), markOf(entry.v[j], 1), judges.length > 1 ? make("span", { class: "by", text: judges[j] }) : ""))));
-  button.addEventListener("click", () => openEntry(entry));
+  button.addEventListener("click", () => openEntry(entry, { whole: true }));
   return button;
 };
 /* the control edits of a unit, of each picture one: [an edit that has it, its outcome in each run] */
@@ -29,7 +34,7 @@ const controlCell = ([entry, control]) => {
   const said = controlWords(control, ":"), words = `control edit ${said.map(([, text]) => text).join(", ")}`;
   const button = make("button", { type: "button", class: "edit-cell", "aria-label": `${words}: ${entry.prompt.slice(0, 120)}, ${entry.editor}` },
     pictureCell(entry, 2, alt(entry, "control"), outcomeFrame(control)), make("span", { class: "cell-said" }, ...said.map(([, text]) => make("span", { class: "outcome", text }))));
-  button.addEventListener("click", () => openEntry(entry));
+  button.addEventListener("click", () => openEntry(entry, { whole: true }));
   return button;
 };
 const sources = () => {
@@ -49,11 +54,13 @@ const sources = () => {
     const [entry] = edits, unprotected = controlsOf(edits);
     const said = varying.map((name) => (name === "purifier" ? entry.at.purifier || "no purifier" : name === "seed" ? `seed ${entry.at.seed || "(empty)"}` : entry.editor || "(no editor named)"));
     return make("tr", {}, make("th", { scope: "row" }, make("span", { class: "asked", dir: "auto", text: entry.prompt.slice(0, 200) }), make("span", { class: "soft", text: said.join(" · ") })),
-      make("td", {}, ...(unprotected.length ? unprotected.map(controlCell) : [make("span", { class: "soft", text: "no control edit" })])),
+      make("td", {}, ...(unprotected.length ? unprotected.map(controlCell) : [make("span", { class: "soft", text: entry.at.purifier ? "no control edit under this purifier" : "no control edit" })])),
       ...methods.map((name) => { const some = edits.filter((x) => x.method === name); return make("td", {}, ...(some.length ? some.map(editCell) : [make("span", { class: "soft", text: "no edit" })])); }));
   });
   $("sources-head").replaceChildren(head);
   $("sources-rows").replaceChildren(top, ...rows);
+  const sizes = [...new Set(mine.flatMap((x) => x.img.slice(0, 4)).map(sizeSaid))].filter(Boolean).sort(collator.compare);
+  $("source-sizes").textContent = sizes.length ? ` Size of the pictures here: ${sizes.join(", ")}.` : "";
   $("source").value = image;
   $("source-title").textContent = `${image || "(empty)"}: ${mine.length} edit${mine.length > 1 ? "s" : ""}`;
   reach("#sources .wide");

@@ -3,13 +3,15 @@ const viewer = $("viewer"), stage = $("stage");
 const PAIRS = [[0, 1], [0, 3], [2, 3], [0, 2], [1, 3]];
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 let viewed = null, mode = "side", wantsWhole = false, timer = 0; // whole: the file's own pixels are wanted (1:1)
+let isLent = false; // 1:1 was asked for by who opened the edit, not by the reader: it ends with the dialog
 let panCentre = [0.5, 0.5]; // of what is seen at 1:1, as shares of the picture: the same in all pictures
 let opened = () => {}, closed = () => {}; // (entry) => what others do when an edit is shown; when none is any more
 PAIRS.forEach(([a, b], i) => $("pair").append(make("option", { value: i, text: `${ROLES[a]} and ${ROLES[b]}` })));
 
 const open = (place) => { if (shown[place]) openEntry(shown[place]); };
-const openEntry = (entry) => {
+const openEntry = (entry, { whole = false } = {}) => {
   if (viewer.open && viewed === entry) return;
+  if (whole && !wantsWhole) wantsWhole = isLent = true;
   viewed = entry;
   panCentre = [0.5, 0.5];
   if (!viewer.open) viewer.showModal();
@@ -24,7 +26,7 @@ const step = (by) => {
 };
 const fill = () => {
   const entry = viewed, at = shown.indexOf(entry);
-  $("viewer-title").textContent = [at < 0 ? "" : `${at + 1} of ${shown.length}`, entry.id, entry.method, entry.editor, entry.split].filter(Boolean).join(" · ");
+  $("viewer-title").textContent = [at < 0 ? "" : `${at + 1} of ${shown.length}`, entry.id, entry.method, entry.editor, entry.at.purifier && `purifier ${entry.at.purifier}`, entry.split].filter(Boolean).join(" · ");
   $("viewer-prompt").textContent = entry.prompt;
   stageOf(entry);
   const box = $("verdicts");
@@ -193,6 +195,7 @@ const setMode = (name) => {
 };
 const zoom = () => {
   wantsWhole = !wantsWhole;
+  isLent = false;
   stageOf(viewed);
 };
 $("slider").addEventListener("input", slide);
@@ -205,6 +208,7 @@ $("close").addEventListener("click", () => viewer.close());
 addEventListener("resize", () => { if (viewer.open) fitStage(); });
 viewer.addEventListener("close", () => {
   clearInterval(timer);
+  if (isLent) wantsWhole = isLent = false;
   const at = shown.indexOf(viewed);
   if (at >= 0) focusCard(at);
   viewed = null;
