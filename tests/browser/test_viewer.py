@@ -222,8 +222,11 @@ def test_a_picture_of_one_source_opens_at_1_to_1_and_only_then(
         until(page, "!document.getElementById('viewer').open")
     viewing(page, 0)
     assert page.evaluate(is_whole) == "false"
-    assert page.locator(".mode").last.inner_text() == "4 Difference \N{MULTIPLICATION SIGN} 10"
+    assert page.locator(".modes .mode").last.inner_text() == "4 Difference \N{MULTIPLICATION SIGN} 10"
     assert page.evaluate("document.getElementById('viewer').scrollWidth <= innerWidth")
+    assert (
+        len({box["y"] for box in (mode.bounding_box() for mode in page.locator(".modes .mode").all())}) == 1
+    )
     assert page.evaluate(LOOKS_LIKE_A_LINK)
     page.keyboard.press("z")
     assert page.evaluate(is_whole) == "true"
