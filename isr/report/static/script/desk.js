@@ -23,7 +23,7 @@ sets.desk = (argument) => {
 sets.mine = (argument) => {
   const tests = { flagged: (x) => x.flag, labelled: (x) => x.semantic || x.perceptual, noted: (x) => x.note };
   if (!Object.hasOwn(tests, argument)) return null;
-  const test = (entry) => Boolean(tests[argument](ownOf(entry)));
+  const test = (entry) => Boolean(tests[argument](answersOf(entry)));
   return { words: `${edits(all.filter(test).length)} ${argument} by you`, test };
 };
 
@@ -32,7 +32,7 @@ const EMPTY = { semantic: "", perceptual: "", flag: false, note: "", time: "" };
 const ANSWERS = ["fails", "fine", "cannot_tell"];
 let own = new Map(), kept = true, unsaved = false;
 const ownKey = (entry) => `${desk.digests[entry.index]} ${entry.id}`;
-const ownOf = (entry) => own.get(ownKey(entry)) || EMPTY;
+const answersOf = (entry) => own.get(ownKey(entry)) || EMPTY;
 const isSaid = (x) => x.semantic || x.perceptual || x.flag || x.note;
 const answerOf = (x) => (ANSWERS.includes(x) ? x : "");
 const textOf = (x, most) => (typeof x === "string" ? x.slice(0, most) : "");
@@ -48,7 +48,7 @@ const stored = () => {
   }
   return { edits: found, rater: textOf(raw.rater, 60) };
 };
-const keep = (change) => {
+const store = (change) => {
   try {
     const now = stored(); // another tab may have written since
     change(now.edits);
@@ -63,7 +63,7 @@ const saying = (entry, changes) => {
   const now = { ...ownOf(entry), ...changes, time: new Date().toISOString() };
   const put = (map) => (isSaid(now) ? map.set(key, now) : map.delete(key));
   put(own);
-  keep(put);
+  store(put);
   unsaved = true;
   showOwn();
 };
@@ -155,7 +155,7 @@ const deskFigure = (entry, place) => {
   }
   return figure;
 };
-const words = (value) => (value || "not asked").replaceAll("_", " ");
+const marked = (value) => (value || "not asked").replaceAll("_", " ");
 const showDesk = () => {
   const entry = deskList[deskAt];
   $("desk-edit").hidden = !entry;
@@ -173,7 +173,7 @@ const showDesk = () => {
   });
   const people = make("div", { class: "verdict" }, make("h3", { text: "People" }));
   entry.labels.forEach(([rater, semantic, perceptual]) => {
-    people.append(make("p", { class: "value", text: `${rater}: semantic ${words(semantic)}, perceptual ${words(perceptual)}` }));
+    people.append(make("p", { class: "value", text: `${rater}: semantic ${marked(semantic)}, perceptual ${marked(perceptual)}` }));
     desk.notes.filter(([number, by]) => number === entry.index && by === rater).forEach(([, , note]) => people.append(make("p", { class: "why", dir: "auto", text: note })));
   });
   if (!entry.labels.length) people.append(make("p", { class: "soft", text: "no label" }));
@@ -184,7 +184,7 @@ const showDesk = () => {
 const showOwn = () => {
   const entry = deskList[deskAt];
   if (entry) {
-    const now = ownOf(entry);
+    const now = answersOf(entry);
     document.querySelectorAll("#desk [data-value]").forEach((button) => {
       const question = button.closest("fieldset").dataset.question;
       button.setAttribute("aria-pressed", String(now[question] === button.dataset.value));
@@ -197,7 +197,7 @@ const showOwn = () => {
   const counts = [["flagged", every.filter((x) => x.flag)], ["labelled", every.filter((x) => x.semantic || x.perceptual)], ["noted", every.filter((x) => x.note)]];
   $("desk-counts").replaceChildren("By you: ", ...counts.flatMap(([name, some], i) => [i ? ", " : "", some.length ? make("a", { href: `#set=mine:${name}`, text: `${some.length} ${name}` }) : `0 ${name}`]));
   $("desk-kept").className = kept ? "note" : "warning";
-  $("desk-kept").textContent = kept ? "Kept in this browser only, under the signature of this report. Nobody else sees it until you save and send it." : "This browser refuses to keep it for this page, as some do for files: it is lost when the page is closed. Save it before.";
+  $("desk-kept").textContent = kept ? "Kept in this browser only, under the signature of this report. Nobody else sees it until you save and send it." : "This browser refuses to store it for this page, as some do for files: it is lost when the page is closed. Save it before.";
   showSaves();
 };
 const stepDesk = (by) => {
@@ -222,9 +222,10 @@ const moveDesk = () => {
 
 /* out of the page */
 const RATER = /^[\p{L}\p{N}_][\p{L}\p{N}_ .@+'’-]{0,59}$/u; // as `isr label` takes names
-const csvOf = (rows) => rows.map((row) => row.map((cell) => `"${String(cell).replaceAll("\0", "").replaceAll('"', '""')}"`).join(",")).join("\n") + "\n";
+/* of labels, for isr label --import: cells stay raw, since a note must arrive as it was written; a table to read has csvOf with its guard */
+const rawCsv = (rows) => rows.map((row) => row.map((cell) => `"${String(cell).replaceAll("\0", "").replaceAll('"', '""')}"`).join(",")).join("\n") + "\n";
 const inHome = (entry, home) => home.runs.some((run) => entry.o[run] !== null);
-const mine = (test) => all.filter((entry) => test(ownOf(entry)));
+const mine = (test) => all.filter((entry) => test(answersOf(entry)));
 const raterName = () => {
   const name = $("desk-rater").value.trim();
   const good = RATER.test(name);
@@ -237,12 +238,12 @@ const saveLabels = (home) => {
   const rater = raterName();
   if (!rater) return;
   const rows = mine((x) => x.semantic || x.perceptual).filter((entry) => inHome(entry, home)).map((entry) => {
-    const x = ownOf(entry);
+    const x = answersOf(entry);
     const digest = desk.digests[entry.index];
     return [entry.id, rater, x.semantic, x.perceptual, digest && `sha256:${digest}`, entry.at.image_id, x.time, desk.guideline, desk.mark.value, x.flag ? "flagged" : "", x.note.trim()];
   });
   const head = ["edit_id", "rater", "semantic", "perceptual", "edit_sha256", "image_id", "time", "guideline", desk.mark.column, "flag", "note"];
-  save(new Blob([csvOf([head, ...rows])], { type: "text/csv" }), fileName("labels", desk.homes.length > 1 ? home.name : "", rater));
+  save(new Blob([rawCsv([head, ...rows])], { type: "text/csv" }), fileName("labels", desk.homes.length > 1 ? home.name : "", rater));
   unsaved = false;
 };
 const showSaves = () => {
@@ -262,7 +263,7 @@ const saveNotes = () => {
   if (!rater) return;
   const head = ["edit_id", "edit_sha256", "image_id", "prompt", "method", "editor", "rater", "semantic", "perceptual", "flag", "note", "time", desk.mark.column];
   const rows = mine(isSaid).map((entry) => {
-    const x = ownOf(entry);
+    const x = answersOf(entry);
     const digest = desk.digests[entry.index];
     return [entry.id, digest && `sha256:${digest}`, entry.at.image_id, entry.prompt, entry.method, entry.editor, rater, x.semantic, x.perceptual, x.flag ? "flagged" : "", x.note, x.time, desk.mark.value];
   });
@@ -294,13 +295,13 @@ return (data) => {
   const press = (button) => {
     const question = button.closest("fieldset").dataset.question;
     const entry = deskList[deskAt];
-    saying(entry, { [question]: ownOf(entry)[question] === button.dataset.value ? "" : button.dataset.value });
+    saying(entry, { [question]: answersOf(entry)[question] === button.dataset.value ? "" : button.dataset.value });
   };
   document.querySelectorAll("#desk [data-value]").forEach((button) => button.addEventListener("click", () => press(button)));
-  const flag = () => saying(deskList[deskAt], { flag: !ownOf(deskList[deskAt]).flag });
+  const flag = () => saying(deskList[deskAt], { flag: !answersOf(deskList[deskAt]).flag });
   $("desk-flag").addEventListener("click", flag);
   $("desk-note").addEventListener("input", () => saying(deskList[deskAt], { note: $("desk-note").value }));
-  $("desk-rater").addEventListener("input", () => { raterName(); keep(() => {}); });
+  $("desk-rater").addEventListener("input", () => { raterName(); store(() => {}); });
   $("desk-form").addEventListener("submit", (event) => event.preventDefault());
   $("desk-notes").addEventListener("click", saveNotes);
   $("desk-one").addEventListener("keydown", (event) => {
@@ -319,12 +320,12 @@ return (data) => {
   addEventListener("storage", (event) => { if (event.key === desk.key) { restore(); showOwn(); } });
   addEventListener("beforeunload", (event) => { if (!kept && unsaved && own.size) event.preventDefault(); });
   let seen = null; // what the desk shows depends on these alone
-  const moved = () => {
+  const deskMoved = () => {
     const now = JSON.stringify(["set", "desk", "look"].map((key) => address().get(key)));
     if (now !== seen) moveDesk();
     seen = now;
   };
-  addEventListener("moved", moved);
-  moved();
+  addEventListener("moved", deskMoved);
+  deskMoved();
 };
 })();
