@@ -79,11 +79,15 @@ const restore = () => {
 
 /* tables */
 let usual = [0, 1]; // the first two who speak of the same edits
+const twoOf = (text) => {
+  const [, a, b] = /^(\d{1,4})\.(\d{1,4})$/.exec(text) || [];
+  return a !== undefined && Number(a) !== Number(b) && desk.sources[Number(a)] && desk.sources[Number(b)] ? [Number(a), Number(b)] : null;
+};
+checks.push((at) => (at.has("desk") && !twoOf(at.get("desk")) ? ["desk", `no two judges or people ${quoted(at.get("desk"))} in this report`] : null));
+checks.push((at) => (at.has("look") && !byKey.has(at.get("look")) ? ["look", `no edit ${quoted(at.get("look"))} for the desk in this report`] : null));
 const chosen = () => {
-  const set = DESK_CELL.exec((address().get("set") || "").replace(/^desk:/, ""));
-  const [, a, b] = set || /^(\d{1,4})\.(\d{1,4})$/.exec(address().get("desk") || "") || [];
-  const pair = [a, b].map(Number);
-  return a !== undefined && pair[0] !== pair[1] && pair.every((s) => desk.sources[s]) ? pair : usual;
+  const [, a, b] = DESK_CELL.exec((address().get("set") || "").replace(/^desk:/, "")) || [];
+  return (a !== undefined && twoOf(`${a}.${b}`)) || twoOf(address().get("desk") || "") || usual;
 };
 const speaks = (source, entry) => saidBy(source, "semantic", entry) !== "-" || saidBy(source, "perceptual", entry) !== "-";
 const meet = (a, b) => all.filter((entry) => speaks(a, entry) && speaks(b, entry));
@@ -200,21 +204,19 @@ const showOwn = () => {
   $("desk-kept").textContent = kept ? "Kept in this browser only, under the signature of this report. Nobody else sees it until you save and send it." : "This browser refuses to store it for this page, as some do for files: it is lost when the page is closed. Save it before.";
   showSaves();
 };
-const stepDesk = (by) => {
-  if (!deskList.length) return;
-  deskAt = (deskAt + by + deskList.length) % deskList.length;
-  const now = address(); // where the desk is can be sent; the history is not filled with steps
-  now.set("look", deskList[deskAt].id);
-  history.replaceState(null, "", `#${now}`);
-  showDesk();
+const stepDesk = (by) => { // where the desk is can be sent; the history is not filled with steps
+  if (deskList.length) go({ look: deskList[(deskAt + by + deskList.length) % deskList.length].key }, { replace: true });
 };
-const moveDesk = () => {
-  const was = deskList[deskAt];
+const listDesk = () => {
   if (desk.sources.length > 1) showTables();
   [deskList, deskShown] = listOf();
-  const look = address().get("look");
-  const place = look && was?.id !== look ? deskList.findIndex((x) => x.id === look) : deskList.indexOf(was);
-  deskAt = Math.max(place, 0);
+};
+const moveDesk = (isListed) => {
+  const was = deskList[deskAt];
+  if (isListed) listDesk();
+  const look = byKey.get(address().get("look") || "");
+  if (look && !deskList.includes(look)) [deskList, deskShown] = [[look], `the one edit that the address names; it is none of these: ${listOf()[1]}`];
+  deskAt = Math.max(deskList.indexOf(look || was), 0);
   $("desk-list").textContent = deskShown;
   if (!deskList.length) $("desk-place").textContent = "No edit";
   showDesk();
@@ -319,11 +321,12 @@ return (data) => {
   });
   addEventListener("storage", (event) => { if (event.key === desk.key) { restore(); showOwn(); } });
   addEventListener("beforeunload", (event) => { if (!kept && unsaved && own.size) event.preventDefault(); });
-  let seen = null; // what the desk shows depends on these alone
+  let seen = null, listed = null; // what the desk shows depends on these alone
   const deskMoved = () => {
-    const now = JSON.stringify(["set", "desk", "look"].map((key) => address().get(key)));
-    if (now !== seen) moveDesk();
-    seen = now;
+    const list = JSON.stringify(["set", "desk"].map((key) => address().get(key)));
+    const now = list + address().get("look");
+    if (now !== seen) moveDesk(list !== listed || !deskList.includes(byKey.get(address().get("look"))));
+    [seen, listed] = [now, list];
   };
   addEventListener("moved", deskMoved);
   deskMoved();

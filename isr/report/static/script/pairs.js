@@ -25,6 +25,7 @@ const baselineOf = () => {
   const wanted = address().get("baseline") || "";
   return $("baseline") && [...$("baseline").options].some((x) => x.value === wanted) ? wanted : "";
 };
+checks.push((at) => (at.has("baseline") && !baselineOf() ? ["baseline", `no baseline ${quoted(at.get("baseline"))} in this report`] : null));
 const showPairs = () => {
   if (!$("baseline")) return;
   const name = $("baseline").value = baselineOf();
