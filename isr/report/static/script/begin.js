@@ -19,7 +19,7 @@ const follow = () => {
   else if (entry && !(viewer.open && entry === inViewer)) { if (shown.includes(entry)) open(shown.indexOf(entry)); else openEntry(entry); }
   opening = false;
   const view = at.get("view") || "", set = at.get("set") || "";
-  if (set !== before.set && setOf(set).words && !entry) show("gallery");
+  if (set !== before.set && setOf(set).words && !entry) show(/^(desk|mine):/.test(set) ? "desk-one" : "gallery");
   if (view !== before.view && view && !entry) show(view);
   Object.assign(before, { view, set });
   tellAstray();

@@ -126,7 +126,7 @@ const showTables = () => {
   [...$("desk-first").options].forEach((x) => { x.disabled = Number(x.value) === b; });
   [...$("desk-second").options].forEach((x) => { x.disabled = Number(x.value) === a; });
   const [first, second, both] = [[a, a], [b, b], [a, b]].map(([x, y]) => meet(x, y).length);
-  $("desk-overlap").textContent = `${desk.sources[a].name} speaks of ${edits(first)}, ${desk.sources[b].name} of ${second}; both of ${both}. The outcome is of each alone: immunized where either question fails. A number opens these edits, here and in the gallery.`;
+  $("desk-overlap").textContent = `${desk.sources[a].name} speaks of ${edits(first)}, ${desk.sources[b].name} of ${second}; both of ${both}. The outcome is of each alone: immunized where either question fails. A number opens these edits at the desk below.`;
   $("desk-tables").replaceChildren(...TITLES.map((title) => deskTable(a, b, title)));
 };
 
@@ -218,6 +218,7 @@ const moveDesk = (isListed) => {
   if (look && !deskList.includes(look)) [deskList, deskShown] = [[look], `the one edit that the address names; it is none of these: ${listOf()[1]}`];
   deskAt = Math.max(deskList.indexOf(look || was), 0);
   $("desk-list").textContent = deskShown;
+  $("desk-gallery").hidden = !setOf(address().get("set") || "").words;
   if (!deskList.length) $("desk-place").textContent = "No edit";
   showDesk();
 };
@@ -306,6 +307,16 @@ return (data) => {
   $("desk-rater").addEventListener("input", () => { raterName(); store(() => {}); });
   $("desk-form").addEventListener("submit", (event) => event.preventDefault());
   $("desk-notes").addEventListener("click", saveNotes);
+  $("desk").addEventListener("click", (event) => { // the set that is shown already: back to its first edit
+    const link = event.target.closest('a[href^="#set="]');
+    if (!link || address().get("set") !== link.hash.slice(5) || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    go({ look: "" });
+    deskAt = 0;
+    showDesk();
+    show("desk-one");
+  });
   $("desk-one").addEventListener("keydown", (event) => {
     if (event.key === "Escape") $("desk-one").focus();
     if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey || !deskList.length) return;
