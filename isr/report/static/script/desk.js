@@ -145,20 +145,44 @@ const listOf = () => {
   if (found.length) return [found, `edits on which ${names} differ`];
   return [all, `all edits: ${names} ${meet(a, b).length ? "agree where both decide" : "speak of no edit in common"}`];
 };
-const deskFigure = (entry, place) => {
-  const url = images[entry.img[place]];
-  const figure = make("figure", {}, make("figcaption", { text: ROLES[place] }));
-  const none = (text) => make("span", { class: "empty", text });
-  if (!url) figure.prepend(none("no picture"));
-  else {
-    const image = make("img", { src: url, alt: alt(entry, ROLES[place]) });
-    image.addEventListener("load", () => image.classList.toggle("tiny", image.naturalWidth < 200));
-    image.addEventListener("error", () => image.replaceWith(none("picture is not here")));
+/* a picture of the viewer, here without its modes: whole, no larger than its own pixels; and, where it is shown with fewer, a part of the file */
+const PART = 256;
+const deskCell = (entry, place, isPart) => {
+  const cell = cellOf(entry, [place], isPart);
+  cell.classList.toggle("desk-part", isPart);
+  const frame = cell.querySelector(".stack");
+  frame.className = "stack";
+  if (isPart || frame.querySelector("img")) cell.querySelector(".role").remove(); // the words of the size say it
+  frame.querySelectorAll("img").forEach((image) => {
+    image.place = place;
+    image.addEventListener("load", fitDesk);
     image.addEventListener("click", () => openEntry(entry));
-    figure.prepend(image);
-  }
-  return figure;
+  });
+  return cell;
 };
+const deskColumn = (entry, place) => make("div", { class: "desk-picture" }, deskCell(entry, place, false), images[entry.img[place]] ? deskCell(entry, place, true) : "");
+const fitDesk = () => document.querySelectorAll(".desk-picture").forEach((column) => {
+  const room = column.clientWidth, high = Math.max(160, innerHeight * 0.7);
+  let isWhole = false; // every pixel of the file is seen
+  column.querySelectorAll(".cell").forEach((cell) => {
+    const isPart = cell.classList.contains("desk-part"), frame = cell.querySelector(".stack"), image = frame.querySelector("img");
+    cell.classList.toggle("hide-part", isPart && isWhole);
+    if (!image || !hasSize(image)) return;
+    const { w, h, W, H, reduced } = image.shows;
+    const scale = isPart ? 1 : Math.min(1, room / w, high / h, (reduced || Math.max(w, h)) / Math.max(w, h));
+    const most = isPart ? Math.min(PART, room) : Infinity;
+    const [width, height] = [w, h].map((n) => Math.max(1, Math.min(most, Math.floor(n * scale))));
+    const pan = isPart ? [Math.floor((w - width) / 2), Math.floor((h - height) / 2)] : [0, 0];
+    const [full, tall] = isPart ? [w, h] : [width, height];
+    Object.assign(frame.style, { width: `${width}px`, height: `${height}px` });
+    Object.assign(image.style, { width: `${full}px`, height: `${tall}px`, left: `${-pan[0]}px`, top: `${-pan[1]}px` });
+    image.pan = pan;
+    cell.style.width = `${Math.min(room, Math.max(width, 150))}px`;
+    const said = sizeWords([image], frame, isPart ? 1 : 0);
+    cell.querySelector(".size").textContent = isPart ? `${width < W || height < H ? "part at" : "at"} full size, ${said}` : `${ROLES[image.place]}, ${said}`;
+    if (!isPart) isWhole = !reduced && scale === 1;
+  });
+});
 const marked = (value) => (value || "not asked").replaceAll("_", " ");
 const showDesk = () => {
   const entry = deskList[deskAt];
@@ -167,7 +191,8 @@ const showDesk = () => {
   if (!entry) return;
   $("desk-place").textContent = [`${deskAt + 1} of ${deskList.length}`, entry.id, entry.method, entry.editor].filter(Boolean).join(" · ");
   $("desk-prompt").textContent = entry.prompt;
-  $("desk-pictures").replaceChildren(deskFigure(entry, 0), deskFigure(entry, 3));
+  $("desk-pictures").replaceChildren(deskColumn(entry, 0), deskColumn(entry, 3));
+  fitDesk();
   const boxes = new Map();
   verdictsOf(entry).forEach((x) => {
     if (!boxes.has(x.judge)) boxes.set(x.judge, make("div", { class: "verdict" }, make("h3", { text: judges[x.judge] })));
@@ -330,6 +355,7 @@ return (data) => {
     else return;
     event.preventDefault();
   });
+  addEventListener("resize", fitDesk);
   addEventListener("storage", (event) => { if (event.key === desk.key) { restore(); showOwn(); } });
   addEventListener("beforeunload", (event) => { if (!kept && unsaved && own.size) event.preventDefault(); });
   let seen = null, listed = null; // what the desk shows depends on these alone
