@@ -6,20 +6,26 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from click.testing import CliRunner
 
 import isr
 from isr.cli import cli
+from isr.edits.pictures import MEANINGS
 from isr.people.labels import Label, Labels, Mark
 from isr.people.labels_file import read_labels, write_labels
+from isr.report import page as module
+from isr.report.assets import Assets
 from isr.report.page import write_report
 from isr.report.runs import ReportRun, named_runs, read_report_run
 from tests.browser.conftest import until
+from tests.browser.test_viewer import SIZES, file_of, paint, part_in, shot
 from tests.runs import HOSTILE, answer, recorded_run
 
 pytestmark = pytest.mark.slow
@@ -171,6 +177,7 @@ def test_every_two_are_crossed_by_question_and_a_cell_opens_its_edits(
     ids = [r["edit_id"] for r in protected(runs[0])]
     for cell, title in (("01", "semantic"), ("20", "outcome"), ("11", "perceptual")):
         page.click(f'a[href="#set=desk:0.1.{title}.{cell}"]')
+        until(page, "document.activeElement.id === 'desk-one'")  # where its keys work
         both = zip(ids, codes["recorded"][title], codes["other"][title], strict=True)
         edits = [e for e, x, y in both if f"{x}{y}" == cell]
         until(page, "(n) => document.getElementById('count').textContent.startsWith(n + ' of ')", len(edits))
@@ -181,6 +188,13 @@ def test_every_two_are_crossed_by_question_and_a_cell_opens_its_edits(
             page.click("#desk-after")
         assert seen == edits
         assert page.inner_text("#desk-list").startswith(f"{len(edits)} edits: ")
+    page.click("#desk-after")
+    page.click('a[href="#set=desk:0.1.perceptual.11"]')  # the same again: from its first edit
+    assert place(page)[:2] == [f"1 of {len(edits)}", edits[0]]
+    assert page.evaluate("document.activeElement.id") == "desk-one"
+    page.click("text=these edits in the gallery")
+    assert page.evaluate("document.activeElement.id") == "gallery"
+    assert page.inner_text("#count").startswith(f"{len(edits)} of ")
     page.reload()  # the address says which cell, and which edit of it
     assert place(ready(page))[:2] == [f"1 of {len(edits)}", edits[0]]
 
@@ -207,7 +221,11 @@ def test_a_reader_sees_what_everybody_said_and_keys_answer(
     page.keyboard.insert_text(NOTE)
     page.keyboard.press("Escape")
     pressed = "[...document.querySelectorAll('#desk [aria-pressed=true]')].map((b) => b.textContent.trim())"
-    assert page.evaluate(pressed) == ["2 fails", "W fine", "F Flag"]
+    assert page.evaluate(pressed) == [
+        "2 No",
+        "W No",
+        "F Flag",
+    ]  # to the question as written, as the labelling page has it
     assert page.inner_text("#desk-counts") == "By you: 1 flagged, 1 labelled, 1 noted"
     page.keyboard.press("ArrowRight")
     assert place(page)[1] != first["edit_id"]
@@ -264,7 +282,8 @@ def test_labels_leave_the_page_and_arrive_in_a_study(
     page = ready(opened(f"{report}#desk=0.1", accept_downloads=True))
     names = answered(page, iter("abc"), "1q", NOTE)
     (half,) = answered(page, iter("d"), "3")
-    (flagged,) = answered(page, iter("e"), "f")
+    (flagged,) = answered(page, iter("e"), "f", "=1+1")
+    (formula,) = answered(page, iter("g"), "1q", "=2+2")
     page.fill("#desk-rater", "=reader")
     page.click("#desk-saves button")
     assert "beginning with a letter" in page.inner_text("#desk-trouble")
@@ -274,24 +293,29 @@ def test_labels_leave_the_page_and_arrive_in_a_study(
     everything = saved(page, "#desk-notes", tmp_path)
     with everything.open(encoding="utf-8", newline="") as held:
         rows = {r["edit_id"]: r for r in csv.DictReader(held)}
-    assert set(rows) == {*names, half, flagged}
+    assert set(rows) == {*names, half, flagged, formula}
+    assert rows[flagged]["note"] == "'=1+1"  # inert in a spreadsheet
     assert rows[flagged]["flag"] == "flagged"
     assert rows[names[0]]["note"] == NOTE
 
     labels = read_labels(file)
-    assert {r.edit_id for r in labels.rows} == {*names, half}
+    assert {r.edit_id: r.extra["note"] for r in labels.rows} == {
+        **dict.fromkeys(names, NOTE),
+        half: "",
+        formula: "=2+2",
+    }
     digests = {r["edit_id"]: r["edit_sha256"] for r in protected(runs[0])}
     assert all(r.edit_sha256 == digests[r.edit_id] for r in labels.rows)
     assert all(r.extra["seen"] == "verdicts" for r in labels.rows)
     edits, out = runs[0].root, tmp_path / "study"
     done = run_isr("label", edits, "--out", out, "--edits", 500, "--import", file)
     assert done.exit_code == 0, done.output
-    assert "Łucja R.: 3 labels taken in" in done.stdout
+    assert "Łucja R.: 4 labels taken in" in done.stdout
     assert "not taken in: 1 rows with one question answered" in done.stdout
     assert "verdicts in view" in done.stdout
     arrived = read_labels(out / "labels.csv")
     assert {(r.edit_id, r.rater, r.semantic.value, r.perceptual.value, r.extra["note"], r.extra["seen"]) for r in arrived.rows} == {
-        (name, "Łucja R.", "fine", "fails", NOTE, "verdicts") for name in names
+        (name, "Łucja R.", "fine", "fails", note, "verdicts") for name, note in [*((n, NOTE) for n in names), (formula, "=2+2")]
     }  # fmt: skip
     # what was chosen with the verdicts in view calibrates no judge
     done = CliRunner().invoke(
@@ -374,3 +398,119 @@ def test_one_judge_alone_has_a_desk_without_a_table(tmp_path: Path, opened: Call
     assert "nothing to cross" in page.inner_text("#desk")
     assert not page.is_visible("#desk-cross")
     assert place(page)[0] == "1 of 2"
+
+
+def in_address(page: Any) -> dict[str, str]:
+    return {
+        k: v for k, (v,) in parse_qs(page.evaluate("location.hash.slice(1)"), keep_blank_values=True).items()
+    }
+
+
+def test_the_address_holds_the_edit_of_the_desk_and_what_is_not_here_is_told(
+    report: str, opened: Callable[..., Any]
+) -> None:
+    page = ready(opened(f"{report}#desk=0.1"))
+    first, second = [page.click("#desk-after") or in_address(page)["look"] for _ in range(2)]
+    page.goto("about:blank")
+    page.goto(f"{report}#look={first}&desk=0.1")
+    ready(page)
+    assert place(page)[1] == first
+    entries = page.evaluate("history.length")
+    page.click("#desk-after")
+    assert page.evaluate("history.length") == entries
+    page.click("#desk-open")
+    at = in_address(page)
+    assert at["look"] == at["edit"] == second
+    page.keyboard.press("Escape")
+    until(page, "!location.hash.includes('edit=')")
+    page.select_option("#f-method", index=1)
+    assert in_address(page)["look"] == second
+    assert place(page)[1] == second
+    for key, value, words in (
+        ("look", "no/such.png", "no edit “no/such.png” for the desk"),
+        ("desk", "0.77", "no two judges or people “0.77”"),
+        ("desk", "1.1", "no two judges or people “1.1”"),
+        ("baseline", "<b>nobody", "no baseline “<b>nobody”"),
+    ):
+        page.evaluate("([k, v]) => { location.hash = new URLSearchParams({[k]: v}); }", [key, value])
+        until(page, "(w) => document.getElementById('astray-said').textContent.includes(w)", words)
+    page.click("#astray-drop")
+    assert in_address(page) == {}
+    # an edit that the list of the desk lacks is the list of one
+    page.click('a[href="#set=desk:0.1.outcome.11"]')
+    third = place(page)[1]
+    page.evaluate(
+        "(look) => { location.hash = new URLSearchParams({set: 'desk:0.1.outcome.00', look}); }", third
+    )
+    until(
+        page,
+        "location.hash.includes('look') && document.getElementById('desk-place').textContent.startsWith('1 of 1 ')",
+    )
+    assert place(page)[1] == third
+    assert "the one edit that the address names; it is none of these:" in page.inner_text("#desk-list")
+    page.click('a[href="#set=desk:0.1.outcome.00"]')
+    until(page, "!document.getElementById('desk-list').textContent.includes('names')")
+    assert place(page)[1] != third
+
+
+def test_the_desk_fits_its_names_and_words(report: str, opened: Callable[..., Any]) -> None:
+    page = ready(opened(f"{report}#desk=0.1", viewport={"width": 1440, "height": 900}))
+    page.focus("#desk-one")
+    page.keyboard.press("1")
+    assert page.locator("#desk [data-value]").all_inner_texts() == [
+        "1 Yes", "2 No", "3 Cannot tell", "Q Yes", "W No", "E Cannot tell",
+    ]  # fmt: skip
+    assert page.locator("#desk [data-value]").evaluate_all("(x) => x.map((b) => b.dataset.value)") == [
+        "fine", "fails", "cannot_tell", "fails", "fine", "cannot_tell",
+    ]  # fmt: skip
+    tops = page.locator("#desk-tables caption").evaluate_all(
+        "(x) => x.map((e) => e.getBoundingClientRect().top)"
+    )
+    assert len(tops) == 3
+    assert len(set(tops)) == 1
+    boxes = page.locator("#desk-saves button, #desk-notes").evaluate_all(
+        "(x) => x.map((b) => { const all = document.createRange(); all.selectNodeContents(b); return [all.getClientRects().length, b.getBoundingClientRect().bottom]; })"
+    )
+    assert [lines for lines, _ in boxes] == [1, 1]
+    assert abs(boxes[0][1] - boxes[1][1]) < 20
+    # as wide as the longest name asks for
+    for select in ("#desk-first", "#desk-second"):
+        wide, asked = page.locator(select).evaluate("(s) => { const had = s.offsetWidth, c = s.cloneNode(true); c.style.cssText = 'position: absolute; width: max-content; max-width: none'; s.after(c); const n = c.offsetWidth; c.remove(); return [had, n]; }")  # fmt: skip
+        assert wide >= asked
+
+
+def test_pictures_of_the_desk_have_their_own_pixels_and_say_how_many(
+    tmp_path: Path, opened: Callable[..., Any]
+) -> None:
+    change = partial(paint, tmp_path / "edits")
+    run = recorded_run(tmp_path, images=len(SIZES), prompts=1, change=change, accept=tuple(MEANINGS))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "Assets", partial(Assets, most=500_000))
+        report = write_report([read_report_run(run)], run / "parts.html").as_uri()
+    page = ready(opened(report, viewport={"width": 1440, "height": 900}))
+    for _ in range(4 if "edits/0-" not in place(page)[1] else 0):
+        page.click("#desk-after")
+    until(
+        page,
+        "[...document.querySelectorAll('#desk-pictures img')].every((x) => x.complete && x.naturalWidth)",
+    )
+    shown = page.locator("#desk-pictures .cell:visible")
+    words = shown.locator(".size").all_inner_texts()
+    widths = shown.locator("img").evaluate_all("(x) => x.map((i) => [i.offsetWidth, i.naturalWidth])")
+    assert len(words) == len(widths) == 4
+    assert all(w <= natural for w, natural in widths), widths
+    for role, (whole, part), at in (("source", words[:2], 0), ("edit", words[2:], 2)):
+        assert whole == f"{role}, shown at {widths[at][0]} of 400 px"
+        assert part.startswith("part at full size, ")
+        x, y, w, h = part_in(part.removeprefix("part at full size, "))
+        seen = shot(page, f".desk-picture:nth-child({1 + at // 2}) .desk-part .stack")
+        assert seen.shape[:2] == (h, w)
+        assert abs(seen - file_of(run, 0, role)[y : y + h, x : x + w]).mean() < 1
+    for _ in SIZES:
+        page.click("#desk-after")
+        sizes = page.locator("#desk-pictures img").evaluate_all(
+            "(x) => x.map((i) => i.offsetWidth - i.naturalWidth)"
+        )
+        assert max(sizes) <= 0
+    page.click("#desk-pictures img >> nth=0")
+    assert page.evaluate("document.getElementById('viewer').open")

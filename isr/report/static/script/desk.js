@@ -60,7 +60,7 @@ const store = (change) => {
 };
 const saying = (entry, changes) => {
   const key = ownKey(entry);
-  const now = { ...ownOf(entry), ...changes, time: new Date().toISOString() };
+  const now = { ...answersOf(entry), ...changes, time: new Date().toISOString() };
   const put = (map) => (isSaid(now) ? map.set(key, now) : map.delete(key));
   put(own);
   store(put);
@@ -152,7 +152,8 @@ const deskCell = (entry, place, isPart) => {
   cell.classList.toggle("desk-part", isPart);
   const frame = cell.querySelector(".stack");
   frame.className = "stack";
-  if (isPart || frame.querySelector("img")) cell.querySelector(".role").remove(); // the words of the size say it
+  cell.querySelector(".role").remove();
+  cell.querySelector(".size").textContent = ROLES[place]; // until its size is known
   frame.querySelectorAll("img").forEach((image) => {
     image.place = place;
     image.addEventListener("load", fitDesk);
@@ -226,7 +227,7 @@ const showOwn = () => {
   const counts = [["flagged", every.filter((x) => x.flag)], ["labelled", every.filter((x) => x.semantic || x.perceptual)], ["noted", every.filter((x) => x.note)]];
   $("desk-counts").replaceChildren("By you: ", ...counts.flatMap(([name, some], i) => [i ? ", " : "", some.length ? make("a", { href: `#set=mine:${name}`, text: `${some.length} ${name}` }) : `0 ${name}`]));
   $("desk-kept").className = kept ? "note" : "warning";
-  $("desk-kept").textContent = kept ? "Kept in this browser only, under the signature of this report. Nobody else sees it until you save and send it." : "This browser refuses to store it for this page, as some do for files: it is lost when the page is closed. Save it before.";
+  $("desk-kept").textContent = kept ? "Kept in this browser only, under the signature of this report. Nobody else sees it until you save and send it." : "This browser refuses to keep it for this page, as some do for files: it is lost when the page is closed. Save it before.";
   showSaves();
 };
 const stepDesk = (by) => { // where the desk is can be sent; the history is not filled with steps
@@ -338,8 +339,8 @@ return (data) => {
     event.preventDefault();
     event.stopPropagation();
     go({ look: "" });
-    deskAt = 0;
-    showDesk();
+    deskList = [];
+    moveDesk(true);
     show("desk-one");
   });
   $("desk-one").addEventListener("keydown", (event) => {
