@@ -16,6 +16,14 @@ from tests.report.test_transfer import ODD, make
 pytestmark = pytest.mark.slow
 
 
+COLUMNS = """() => {
+  const left = (cell) => cell.getBoundingClientRect().left + parseFloat(getComputedStyle(cell).paddingLeft);
+  const [, heads] = document.querySelector("#transfer .matrix").tHead.rows;
+  const cells = document.querySelector("#transfer .matrix").tBodies[0].rows[0].querySelectorAll("td");
+  return [...heads.cells].map((head, i) => [left(head), left(cells[i])]);
+}"""
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("cells")
@@ -27,6 +35,13 @@ def test_cells_open_their_edits(
 ) -> None:
     page = opened(report.as_uri())
     page.wait_for_selector("html[data-ready]")
+    for media, width in (("screen", 1440), ("screen", 390), ("print", 718)):
+        page.emulate_media(media=media)
+        page.set_viewport_size({"width": width, "height": 900})
+        for head, cell in page.evaluate(COLUMNS):
+            assert abs(head - cell) < 0.5, (media, width)
+    page.emulate_media(media="screen")
+    page.set_viewport_size({"width": 1440, "height": 900})
     run = read_report_run(report.parent / "edits.isr")
     (matrix,) = matrices([run])
     links = page.locator(".matrix a")
