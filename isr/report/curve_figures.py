@@ -76,7 +76,7 @@ def _round_ticks(low: float, high: float) -> Ticks:
 def curve_figure(
     name: str, title: str, panel: Panel, axis: str, ticks: Ticks, *, aside: float = 0.0
 ) -> Figure:
-    """One judge's curves with intervals; bounds as a pale band, and as a hollow one in the place of a value.
+    """One judge's curves with intervals; bounds as a pale band, and as a hollow one in the place of a value, the mark of its method above it.
 
     ticks: places of the axis with their words; the outer ones are its ends, with room beside them. aside: pixels between the marks of
     several curves at one place.
@@ -155,6 +155,8 @@ def _curve(curve: Curve, number: int, scales: tuple[Scale, Scale], aside: float)
                 yield f"<line x1='{at:.1f}' x2='{at:.1f}' y1='{y(ends[0]):.1f}' y2='{y(ends[1]):.1f}' stroke='{tone}' stroke-width='1.4' stroke-dasharray='{dots}'/>"
         if one.point is not None:
             yield mark(number, at, y(one.point), 4, tone=tone)
+        elif one.is_range and one.band is not None:
+            yield mark(number, at, y((one.held or one.band)[1]) - 9, 2.5, hollow=True, tone=tone)
 
 
 def _key(panel: Panel) -> Iterator[str]:
@@ -196,5 +198,5 @@ def told(runs: Sequence[ReportRun]) -> str:
     said = "Vertical lines are intervals."
     rows = [row for p in panels for c in p.curves for _, row in c.points]
     if any(row.shown.is_range for row in rows):
-        said += " A hollow band stands where too many edits are undecided for one value; its dotted line is the interval that holds whatever they are."
+        said += " A hollow band stands where too many edits are undecided for one value; its dotted line is the interval that holds whatever they are, the small mark above it its method's, and no estimate."
     return said + control_told(panels).replace("grey band", "pale band")

@@ -54,7 +54,8 @@ def cut(text: str, most: int) -> str:
 
 def forest(blocks: Sequence[Block], judges: Sequence[Judge], level: float, signature: str) -> Figure:
     """The forest plot: the line is the interval, the pale band the bounds with undecided edits, the dotted line the interval
-    that holds whatever they are; a hollow band stands where there are too many of them for a value."""
+    that holds whatever they are; a hollow band stands where there are too many of them for a value, dashed for control edits;
+    left of it is the mark of its judge, where there are several."""
     left, right = 250.0, 545.0
 
     def x(value: float) -> float:
@@ -115,10 +116,12 @@ def mark(series: int, x: float, y: float, r: float, *, hollow: bool = False, ton
 
 def _forest_row(row: Row, x: Callable[[float], float], y: float, *, several: bool) -> Iterator[str]:
     one = row.shown
+    control = row.kind.startswith("control")
+    dashes = " stroke-dasharray='4 3'" if control else ""
     if one.band is not None:
         a, b = map(x, one.band)
         look = (
-            f"fill='none' stroke='{ACCENT}' stroke-width='1.5'"
+            f"fill='none' stroke='{ACCENT}' stroke-width='1.5'{dashes}"
             if one.is_range
             else f"fill='{ACCENT}' opacity='.14'"
         )
@@ -135,8 +138,10 @@ def _forest_row(row: Row, x: Callable[[float], float], y: float, *, several: boo
             x(one.point),
             y - 4,
             5 if row.depth == 0 else 3.5,
-            hollow=row.kind.startswith("control"),
+            hollow=control,
         )
+    if several and one.is_range and one.band is not None:
+        yield mark(row.series, x((one.held or one.band)[0]) - 9, y - 4, 2.5, hollow=control)
     if several:
         yield mark(row.series, 566, y - 4, 3.5)
     yield words(702, y, one.value, 13, text_anchor="end", font_weight="600" if row.depth == 0 else "400")

@@ -30,6 +30,11 @@ class Placed:
     hollow: bool = False
     joint: Ends | None = None
 
+    @property
+    def left(self) -> str:
+        """Where a hollow band begins, with its dotted line: to the left of it nothing is drawn."""
+        return "" if self.band is None else self.held[0] if self.held else self.band[0]
+
 
 def unit(value: float) -> float:
     """The place of a share on an axis from 0 to 1."""

@@ -125,7 +125,10 @@ def test_curves_stand_at_their_budgets_and_distortions(run: ReportRun) -> None:
         values = [p.estimates["isr"].value for p in run.result.treatments]
         assert [float(r["value"]) for r in rows[:-1]] == values if places else len(rows) == 4
         marks = found[name].svg.count("<circle") + found[name].svg.count("<path") - 2  # two in the key
-        assert marks == sum(r["shown"] == "point" for r in rows[:-1])
+        assert marks == sum(r["shown"] in ("point", "range") for r in rows[:-1])  # colour is not alone
+        assert found[name].svg.count("r='2.5' fill='#fff'") + found[name].svg.count("scale(2.25)") == sum(
+            r["shown"] == "range" for r in rows[:-1]
+        )  # small and hollow, above its band
         assert (
             found[name].svg.count("stroke-dasharray='5 3'") >= 2
         )  # the control over the whole width, and in the key

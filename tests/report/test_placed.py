@@ -1,0 +1,56 @@
+"""Whose a band is: each hollow band of several judges has its judge's mark, those of control edits are dashed."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from isr.report.forest import Line, blocks
+from isr.report.page import Options, write_report
+from isr.report.runs import ReportRun, read_report_run
+from tests.gallery_runs import judged_runs, undecided_often
+from tests.runs import answer
+
+LABEL = "jpeg:quality=75,sd15-a/<b>inpaint"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[ReportRun]:
+    says = {"one": [undecided_often], "two": [lambda n: answer(n) | undecided_often(n + 1)]}
+    methods = (LABEL, "beta")
+    found = judged_runs(tmp_path_factory.mktemp("placed"), says, images=3, prompts=2, methods=methods)
+    return [read_report_run(folder) for folder in found]
+
+
+@pytest.fixture(scope="module")
+def page(runs: list[ReportRun], tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = write_report(runs, tmp_path_factory.mktemp("page") / "r.html", Options(assets="none"))
+    return file.read_text("utf-8")
+
+
+def lines(runs: list[ReportRun], *, control: bool) -> list[Line]:
+    return [line for b in blocks(runs) for line in b.lines if line.kind.startswith("control") == control]
+
+
+def test_a_hollow_band_has_the_mark_of_its_judge_and_dashes_for_control_edits(
+    runs: list[ReportRun], page: str
+) -> None:
+    of = {c: [row for line in lines(runs, control=c) for row in line.rows] for c in (True, False)}
+    ranges = {c: sum(row.shown.is_range for row in rows) for c, rows in of.items()}
+    assert min(ranges.values()) > 0
+    assert len({row.series for rows in of.values() for row in rows}) == 2
+    rates = page[page.index('id="rates"') : page.index("</section>", page.index('id="rates"'))]
+    assert rates.count('class="whose"') == sum(ranges.values())
+    assert ".control .band.hollow { stroke-dasharray:" in page
+    downloads = re.search(r'id="downloads">([^<]*)<', page)
+    assert downloads is not None
+    svg = json.loads(downloads[1])["forest"]["svg"]
+    assert svg.count("stroke-dasharray='4 3'") == ranges[True]
+    small = re.findall(r"<circle[^>]* r='2.5' fill='([^']*)'|scale\(2.25\)[^>]*fill='([^']*)'", svg)
+    fills = [a or b for a, b in small]
+    assert fills.count("#fff") == ranges[True]
+    assert len(fills) == sum(ranges.values())
