@@ -54,3 +54,13 @@ def test_a_hollow_band_has_the_mark_of_its_judge_and_dashes_for_control_edits(
     fills = [a or b for a, b in small]
     assert fills.count("#fff") == ranges[True]
     assert len(fills) == sum(ranges.values())
+
+
+def test_labels_break_after_their_signs_and_are_escaped_first(page: str) -> None:
+    broken = html.escape(LABEL)
+    for sign in ":=,/-":
+        broken = broken.replace(sign, f"{sign}<wbr>")
+    heads = re.findall(r'<th scope="row">(.*?)</th>', page)
+    assert any(head == broken for head in heads)
+    assert any(f" − {broken}" in head or f"{broken} − " in head for head in heads)
+    assert "<b>inpaint" not in page
