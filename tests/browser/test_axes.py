@@ -30,12 +30,16 @@ PLOTS = """() => [...document.querySelectorAll("table.forest")].flatMap((table) 
   return { data, axes: axes.map(box), words, last: block.rows[block.rows.length - 1].className };
 }))"""
 CELLS = """() => [...document.querySelectorAll("table.forest tbody tr")].flatMap((row) =>
-  [...row.querySelectorAll("td.num:not(.images)")].map((cell) => {
+  [...row.querySelectorAll("td.num:not(.images)")].filter((cell) => innerWidth > 1100 || !cell.matches(".apart")).map((cell) => {
     const range = document.createRange();
     range.selectNodeContents(cell);
     const r = range.getBoundingClientRect();
     return { text: cell.innerText.trim(), left: r.left, right: r.right, shown: r.width > 0 && r.height > 0 };
   }))"""
+SAID = """() => [...document.querySelectorAll("#rates .forest td.rate")].map((cell) =>
+  [cell, cell.nextElementSibling, cell.nextElementSibling.nextElementSibling].map((c, i) => (i ? c.textContent : c.innerText).trim()))"""
+TWICE = """() => [...document.querySelectorAll("#rates .forest td.rate")].filter((cell) =>
+  (cell.querySelector(".narrow").getClientRects().length > 0) === (cell.nextElementSibling.getClientRects().length > 0)).map((cell) => cell.innerText)"""
 MARKS = """() => [...document.querySelectorAll("table.forest:not(.differences) tr")].flatMap((row) => {
   const dot = row.querySelector(".dot"), axis = row.closest("tbody")?.querySelector("tr.axis svg");
   if (!dot || !axis) return [];
@@ -136,7 +140,13 @@ def test_no_name_pushes_a_rate_off_the_screen(report: Path, opened: Callable[...
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width, width
         cells = page.evaluate(CELLS)
-        assert len(cells) == 3 * (3 + 2 * 2 + 2) + 4  # rate, interval, n of each line; of the pair p too
+        stacked = width <= 1100  # there the interval and n stand in the cell of the rate
+        assert len(cells) == (1 if stacked else 3) * (3 + 2 * 2 + 2) + 4  # of the pair p too
+        said = page.evaluate(SAID)
+        assert len(said) == 3 + 2 * 2 + 2
+        for rate, interval, n in said:
+            assert re.fullmatch(rf"[^%]*% {re.escape(interval)}, n {n}" if stacked else r"[^%]*%", rate)
+        assert page.evaluate(TWICE) == [], width
         for cell in cells:
             assert cell["shown"], (width, cell)
             assert 0 <= cell["left"] <= cell["right"] <= width, (width, cell)

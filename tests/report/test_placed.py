@@ -64,3 +64,21 @@ def test_labels_break_after_their_signs_and_are_escaped_first(page: str) -> None
     assert any(head == broken for head in heads)
     assert any(f" − {broken}" in head or f"{broken} − " in head for head in heads)
     assert "<b>inpaint" not in page
+
+
+def test_all_numbers_have_a_column_of_bounds_only_where_some_are(page: str) -> None:
+    numbers = page[page.index('id="numbers"') :]
+    numbers = numbers[: numbers.index("</section>")]
+    tables = re.findall(r'<table class="data">.*?</table>', numbers, re.DOTALL)
+    seen = set()
+    for table in tables:
+        columns = table.count('scope="col"')
+        rows = re.findall(r"<tr><th scope=\"row\">.*?</tr>", table, re.DOTALL)
+        cells = [re.findall(r'<td[^>]*?(?: colspan="(\d)")?[^>]*>([^<]*)</td>', row) for row in rows]
+        for row in rows:
+            spans = [int(n) for n in re.findall(r'<td colspan="(\d)"', row)]
+            assert 1 + row.count("<td") - len(spans) + sum(spans) == columns
+        last = [row[-1][1] for row in cells if len(row) == columns - 1 and columns == 6]
+        assert columns == 5 or any(last)
+        seen.add(columns)
+    assert seen == {5, 6}
