@@ -15,7 +15,7 @@ from urllib.parse import quote
 from PIL import ExifTags, Image
 
 from isr.image_file import ImageProblem, decode, read_file
-from isr.report.shrinking import LEVELS, RULE, Group, Level, Shrinker, Small, lossless
+from isr.report.shrinking import LEVELS, RULE, Group, Level, Shrinker, Small, lossless, part_in_words
 
 Mode = Literal["auto", "link", "embed", "none"]
 EMBED_MOST = 18_000_000
@@ -234,7 +234,7 @@ class Assets:
                 f"the others are links into {self._folder(linked.values())}"
             )
         elif level.part:
-            said += f", each with a part of {level.part} x {level.part} px at full size"
+            said += f", each with a part of {part_in_words((made[n] for n in files if n in made), level)} at full size"
         unread = len(files) - embedded - len(linked)
         return Made(
             urls=urls,

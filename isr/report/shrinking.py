@@ -24,7 +24,7 @@ GUIDES = 4  # pictures made of a source that say where its part is taken from
 GRID = 64  # cells a side in which differences are added up
 KEPT = 4_000_000  # pixels of a picture that is kept decoded until the place is known; a larger one is decoded again
 MIDDLE = (0.5, 0.5)
-RULE = "where the first four control edits of a source (edits, where it has none) differ from it most"
+RULE = "where the first four control edits of a source (edits, where it has none) differ from it most, away from what is black or white to its limit"
 """Where the part at full size is taken, in words. It depends on no method and on no verdict."""
 
 
@@ -39,14 +39,14 @@ class Level(NamedTuple):
 LEVELS = (
     Level(384, 82, 256),
     Level(320, 80, 192),
-    Level(256, 80, 128),
-    Level(192, 75, 128),
-    Level(192, 75, 96),
+    Level(256, 80, 192),
+    Level(192, 75, 192),
+    Level(160, 70, 128),
     Level(160, 70, 80),
     Level(192, 70, 0),
     Level(128, 60, 0),
 )
-"""The best first."""
+"""The best first: a part shows what a thumbnail cannot, so that thumbnails grow smaller before it does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,18 +103,23 @@ def _span(length: int, side: int, at: float) -> tuple[int, int]:
 
 
 def place_of(
-    source: NDArray[np.int16], others: Sequence[NDArray[np.int16]], window: tuple[float, float]
+    source: NDArray[np.int16],
+    others: Sequence[NDArray[np.int16]],
+    window: tuple[float, float],
+    flat: NDArray[np.bool_] | None = None,
 ) -> tuple[float, float]:
     """Where pictures differ most from their source: the middle (0 to 1) of the window with the greatest sum of differences.
 
-    source, others: (GRID, GRID, 3) each, see ``coarse``. window: width and height as shares of the picture. The first place
-    in reading order counts; the middle, where there is no difference.
+    source, others: (GRID, GRID, 3) each, see ``coarse``. window: width and height as shares of the picture. flat: (GRID, GRID),
+    cells that do not count unless no other differs, see ``clipped``. The first place in reading order counts; the middle, where there is no difference.
     """
     total = np.zeros((GRID, GRID), np.int64)
     for other in others:
         total += np.abs(other - source).sum(axis=2)
     if not total.any():
         return MIDDLE
+    if flat is not None and total[~flat].any():
+        total[flat] = 0
     wide, high = (min(GRID, max(1, round(GRID * share))) for share in window)
     sums = np.pad(total, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     windows = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
@@ -126,6 +131,16 @@ def coarse(image: Image.Image) -> NDArray[np.int16]:
     """Means over ``GRID`` x ``GRID`` cells, (GRID, GRID, 3)."""
     cells = image.resize((GRID, GRID), Image.Resampling.BOX, reducing_gap=1.0)
     return np.asarray(cells).astype(np.int16)
+
+
+def clipped(image: Image.Image) -> NDArray[np.bool_]:
+    """Cells, (GRID, GRID), in which more than half of the pixels are 0 or 255 in any channel: no detail is left there."""
+    ends = image.point(([255] + [0] * 254 + [255]) * len(image.getbands()))
+    most = ends.getchannel(0)
+    for band in ends.split()[1:]:
+        most = ImageChops.lighter(most, band)
+    cells = most.resize((GRID, GRID), Image.Resampling.BOX)
+    return np.asarray(cells) > 128  # half of 255, rounded
 
 
 def amplified(a: Image.Image, b: Image.Image) -> Image.Image:
@@ -147,6 +162,25 @@ def shrunk(
         part=lossless(image.crop((x, y, x + width, y + height))) if level.part else b"",
         box=box if level.part else (0, 0, 0, 0),
     )
+
+
+def part_in_words(made: Iterable[Small], level: Level) -> str:
+    """``192 x 192 px of 768 x 768 (6%)``: how much of the pictures their parts are; of several sizes, the least and the greatest share."""
+    shares = {one.size: one.box[2] * one.box[3] / (one.size[0] * one.size[1]) for one in made if one.part}
+    said = f"{level.part} x {level.part} px"
+    if not shares:
+        return said
+    low, high = min(shares.values()), max(shares.values())
+    if len(shares) == 1:
+        ((width, height),) = shares
+        return f"{said} of {width} x {height} ({_share(low)})"
+    return (
+        f"{said} ({_share(low)}{f' to {_share(high)}' if _share(high) != _share(low) else ''} of the picture)"
+    )
+
+
+def _share(value: float) -> str:
+    return f"{value:.0%}" if value >= 0.005 else "under 1%"
 
 
 def lossless(image: Image.Image) -> bytes:
@@ -221,17 +255,19 @@ class Shrinker:
         small = {group.source: thumbnail(source, level.side)}
         kept: dict[int, Image.Image] = {group.source: source}
         maps = []
+        flat = clipped(source) if level.part and group.guides else None
         for number in group.guides if level.part else ():
             image = self._image(number)
             if image is not None:
                 small[number] = thumbnail(image, level.side)
                 maps.append(coarse(small[number]))
+                flat = flat | clipped(image) if flat is not None else None
                 if image.width * image.height <= KEPT:
                     kept[number] = image
         place = MIDDLE
         if maps:
             window = (level.part / source.width, level.part / source.height)
-            place = place_of(coarse(small[group.source]), maps, window)
+            place = place_of(coarse(small[group.source]), maps, window, flat)
         for number, image in kept.items():
             made[number] = shrunk(image, level, place, small[number])
         del kept

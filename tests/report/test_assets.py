@@ -17,7 +17,18 @@ from isr.report import assets as module
 from isr.report.assets import Assets
 from isr.report.page import Options, write_report_told
 from isr.report.runs import read_report_run
-from isr.report.shrinking import LEVELS, MIDDLE, amplified, part_of, place_of, thumbnail
+from isr.report.shrinking import (
+    LEVELS,
+    MIDDLE,
+    Level,
+    Small,
+    amplified,
+    clipped,
+    part_in_words,
+    part_of,
+    place_of,
+    thumbnail,
+)
 from tests import processes
 from tests.runs import recorded_run
 
@@ -93,7 +104,10 @@ def test_pictures_of_a_unit_are_made_alike_and_their_parts_are_the_files_own_pix
             own = np.asarray(image(assets.urls[part]).convert("RGB")).astype(int)
             assert np.array_equal(own, whole[y : y + h, x : x + w])
     said = assets.made.said
-    assert said == f"18 pictures embedded at up to {side} px, each with a part of {w} x {w} px at full size"
+    share = f"{w * w / SIDE**2:.0%}"
+    assert said == (
+        f"18 pictures embedded at up to {side} px, each with a part of {w} x {w} px of {SIDE} x {SIDE} ({share}) at full size"
+    )
 
 
 def test_the_part_is_where_the_control_edits_differ_whatever_the_edits_show(
@@ -120,6 +134,59 @@ def test_a_place_is_that_of_the_most_difference_and_the_middle_without_any() -> 
     assert place_of(source, [other], (4 / 64, 4 / 64)) == (10 / 64, 42 / 64)
     assert place_of(source, [source], (0.5, 0.5)) == MIDDLE
     assert place_of(source, [other], (2.0, 2.0)) == MIDDLE  # of a picture that is smaller than the part
+
+
+def test_a_place_is_none_where_pictures_are_clipped_unless_all_that_differs_is() -> None:
+    pixels = np.full((128, 128, 3), 100, np.uint8)
+    pixels[:64, :64, 1] = 255  # one channel is enough
+    pixels[64:66, 64:66] = 0
+    pixels[66:68, 64:66] = [[[0, 9, 9], [9, 9, 9]]] * 2  # a half is not more than half
+    flat = clipped(Image.fromarray(pixels))
+    wanted = np.zeros((64, 64), bool)
+    wanted[:32, :32] = wanted[32, 32] = True
+    assert np.array_equal(flat, wanted)
+    source = np.zeros((64, 64, 3), np.int16)
+    other = source.copy()
+    other[4:8, 4:8] = 90
+    assert place_of(source, [other], (4 / 64, 4 / 64), flat) == (6 / 64, 6 / 64)
+    other[40:44, 8:12] = 9
+    assert place_of(source, [other], (4 / 64, 4 / 64)) == (6 / 64, 6 / 64)
+    assert place_of(source, [other], (4 / 64, 4 / 64), flat) == (10 / 64, 42 / 64)
+
+
+def test_a_report_takes_no_part_where_a_control_edit_is_clipped(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WHOLE_MOST", 0)
+    control = np.tile(scene(0), (2, 2, 1))
+    saved(control, tmp_path / "s.png")
+    control[:300, :300] = 255
+    control[700:, 700:] += 20
+    saved(control, tmp_path / "c.png")
+    assets = Assets(page=tmp_path)
+    (number, *_) = assets.unit(tmp_path, "s.png", "", "c.png", "")
+    x, y, w, h = assets.made.shown[number][4:]
+    assert x + w > 700
+    assert y + h > 700
+    assert x > 300
+    assert y > 300
+
+
+def test_a_part_keeps_its_size_while_thumbnails_grow_smaller() -> None:
+    assert all(level.part >= 192 for level in LEVELS if level.part and level.side >= 192)
+    assert [level.part for level in LEVELS] == sorted((level.part for level in LEVELS), reverse=True)
+
+
+def test_the_share_of_a_part_is_said() -> None:
+    def small(side: int) -> Small:
+        kept = min(192, side)
+        return Small(size=(side, side), thumbnail=b"", side=64, part=b"x", box=(0, 0, kept, kept))
+
+    level = Level(192, 75, 192)
+    assert part_in_words([small(768)] * 2, level) == "192 x 192 px of 768 x 768 (6%)"
+    assert part_in_words([small(768), small(384)], level) == "192 x 192 px (6% to 25% of the picture)"
+    assert part_in_words([small(9000)], level) == "192 x 192 px of 9000 x 9000 (under 1%)"
+    assert part_in_words([], level) == "192 x 192 px"
 
 
 @pytest.mark.parametrize("size", [(400, 300), (64, 64), (40, 4000), (4000, 3), (1, 1), (321, 320)])
