@@ -41,12 +41,14 @@ LEVELS = (
     Level(320, 80, 192),
     Level(256, 80, 192),
     Level(192, 75, 192),
-    Level(160, 70, 128),
+    Level(256, 80, 128),
+    Level(192, 75, 128),
+    Level(192, 75, 96),
     Level(160, 70, 80),
     Level(192, 70, 0),
     Level(128, 60, 0),
 )
-"""The best first: a part shows what a thumbnail cannot, so that thumbnails grow smaller before it does."""
+"""The best first: a part shows what a thumbnail cannot, so that thumbnails grow smaller before it does, down to 192 px."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from isr.report.forest import percent
 from isr.report.page import write_report
 from isr.report.runs import ReportRun, read_report_run
 from isr.scoring.estimates import Frame, Rates, Settings
 from isr.scoring.outcomes import Outcomes
+from isr.text import rate as percent
 from isr.types import Estimate, Unit
 from tests.gallery_runs import FORMULA, LONG
 
