@@ -299,7 +299,7 @@ def test_labels_leave_the_page_and_arrive_in_a_study(
     assert rows[names[0]]["note"] == NOTE
 
     labels = read_labels(file)
-    assert {r.edit_id: r.extra["note"] for r in labels.rows} == {
+    assert {r.edit_id: r.extra.get("note", "") for r in labels.rows} == {
         **dict.fromkeys(names, NOTE),
         half: "",
         formula: "=2+2",
