@@ -161,10 +161,10 @@ def shown(
     if name in GRADES and bounds and of:
         e = _graded(e, of)
     made = Shown(name=name, kind="nothing", estimate=e, of=of, reason="; ".join(e.notes) or "no value")
-    if bounds and e.is_open:
-        return replace(made, kind="range", ends=e.bounds, interval=e.identified, reason="")
     if e.value is None:
         return made
+    if bounds and e.is_open:
+        return replace(made, kind="range", ends=e.bounds, interval=e.identified, reason="")
     if bounds and e.bounds is None:
         missing = f"{of - e.n} of {of} edits" if of is not None and of > e.n else "too many edits"
         return replace(

@@ -23,7 +23,7 @@ def packed(run: Path, out: Path, *more: str) -> Path:
 def shown(page: str) -> list[str]:
     """The addresses of the page's pictures."""
     (images,) = re.findall(r'<script[^>]*id="images"[^>]*>(.*?)</script>', page)
-    return [url for url in json.loads(images) if url]
+    return [url for url in json.loads(images)["urls"] if url]
 
 
 def test_the_page_shows_the_images_of_the_bundle(run: Path, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ let asked = null, chosenBy = [];
 const OF_OUTCOMES = ["outcome", "verdict", "control", "labels", "set", "q"]; // what edits came to, not what they are of
 const filter = () => {
   const at = address();
-  ["edit", "view", "source"].forEach((key) => at.delete(key));
+  ["edit", "view", "source", "look", "desk", "baseline"].forEach((key) => at.delete(key));
   if (at.toString() === asked) return;
   asked = at.toString();
   const words = (at.get("q") || "").toLowerCase().split(/\s+/).filter(Boolean);
