@@ -67,7 +67,8 @@ def test_nothing_has_a_reason() -> None:
     unbounded = shown("isr_conditional", replace(OPEN, bounds=None, identified=None), "bounds", of=84)
     assert (unbounded.kind, unbounded.point) == ("nothing", None)
     assert "too many for one value" in unbounded.reason
-    assert shown("isr", replace(none, bounds=(0.0, 1.0)), "bounds", of=3).value == "0.0% to 100.0%"
+    undecided = shown("isr", replace(none, bounds=(0.0, 1.0)), "bounds", of=3)
+    assert (undecided.value, undecided.told) == ("-", "no edits")  # nothing decided is no number
 
 
 @pytest.mark.parametrize("name", ["uplift", "isr_conditional"])
