@@ -161,10 +161,12 @@ def shown(
     if name in GRADES and bounds and of:
         e = _graded(e, of)
     made = Shown(name=name, kind="nothing", estimate=e, of=of, reason="; ".join(e.notes) or "no value")
-    if e.value is None:
+    if e.value is None and _says_nothing(name, e):
         return made
     if bounds and e.is_open:
         return replace(made, kind="range", ends=e.bounds, interval=e.identified, reason="")
+    if e.value is None:
+        return made
     if bounds and e.bounds is None:
         missing = f"{of - e.n} of {of} edits" if of is not None and of > e.n else "too many edits"
         return replace(
@@ -172,6 +174,12 @@ def shown(
         )
     own = None if e.low is None or e.high is None else (e.low, e.high)
     return replace(made, kind="point", point=e.value, interval=own, reason="")
+
+
+def _says_nothing(name: str, e: Estimate) -> bool:
+    """Whether the bounds leave every value open: then they are no number."""
+    widest = 2.0 if name in DIFFERENCES else 1.0
+    return e.bounds is None or e.bounds[1] - e.bounds[0] >= widest
 
 
 def _graded(e: Estimate, of: int) -> Estimate:
