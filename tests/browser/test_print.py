@@ -93,7 +93,7 @@ def test_every_page_has_title_date_signature_and_number(
             assert heading not in body
         assert '"digest":' not in body  # no page of JSON
         for heading, follows in FOLLOWS.items():
-            (own,) = [text for text in pages if re.search(rf"^\s*{re.escape(heading)}", text, re.MULTILINE)]
+            (own,) = [text for text in pages if re.search(rf"^\s*{re.escape(heading)}\s*$", text, re.MULTILINE)]
             assert follows in own.partition(heading)[2], (name, heading)  # on the heading's own page
         assert "All 12 units." in body if name == "one" else "12 of 32 units, drawn with seed 0" in body
         assert "You evaluate edits of images" in body  # what is folded on the screen
@@ -111,7 +111,7 @@ def test_the_forest_is_a_table_with_all_columns_and_true_axes(
             """() => [...document.querySelectorAll('.forest')].flatMap((table) => {
               const found = [];
               const heads = [...table.querySelectorAll('thead th')].filter((th) => th.getBoundingClientRect().width > 0).length;
-              const boxes = [...table.querySelectorAll('td.plot svg')].map((svg) => svg.getBoundingClientRect());
+              const boxes = [...table.querySelectorAll('td.plot > svg')].map((svg) => svg.getBoundingClientRect());
               if (heads < 6) found.push(`${heads} columns`);
               if (boxes.some((b) => Math.abs(b.left - boxes[0].left) > .5 || Math.abs(b.width - boxes[0].width) > .5)) found.push('axis and data differ');
               for (const row of table.querySelectorAll('tbody tr:not(.title)'))

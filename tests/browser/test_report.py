@@ -193,7 +193,7 @@ def test_the_amplified_difference_is_one(tmp_path: Path, opened: Callable[..., A
     page = ready(opened(write_report([read_report_run(run)], run / "report.html").as_uri()))
     page.click(".card")
     page.keyboard.press("4")
-    shot = Image.open(io.BytesIO(page.locator(".stack").screenshot())).convert("RGB")
+    shot = Image.open(io.BytesIO(page.locator("#stage .stack").screenshot())).convert("RGB")
     middle = np.asarray(shot)[40:-40, 40:-40]
     assert abs(float(np.median(middle)) - 40) <= 3  # 10 x 4
 
