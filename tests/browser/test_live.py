@@ -271,6 +271,7 @@ def test_a_run_whose_process_is_gone_is_told_so_and_data_may_be_named(
                 page.reload()
                 state(page, "finished")
                 assert text(page, "#lede") == "48 of 48 requests"
+                page.close()  # before its server ends
     opened.troubles.clear()  # type: ignore[attr-defined]  # the first page's server was killed
 
 
