@@ -93,7 +93,9 @@ def test_every_page_has_title_date_signature_and_number(
             assert heading not in body
         assert '"digest":' not in body  # no page of JSON
         for heading, follows in FOLLOWS.items():
-            (own,) = [text for text in pages if re.search(rf"^\s*{re.escape(heading)}\s*$", text, re.MULTILINE)]
+            (own,) = [
+                text for text in pages if re.search(rf"^\s*{re.escape(heading)}\s*$", text, re.MULTILINE)
+            ]
             assert follows in own.partition(heading)[2], (name, heading)  # on the heading's own page
         assert "All 12 units." in body if name == "one" else "12 of 32 units, drawn with seed 0" in body
         assert "You evaluate edits of images" in body  # what is folded on the screen
