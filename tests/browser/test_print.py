@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from isr.report.page import write_report
+from isr.report.page import Options, write_report
 from isr.report.runs import read_report_run
 from tests.processes import run
 from tests.runs import answer, recorded_run
@@ -153,3 +153,18 @@ def test_the_specimen_sheet_has_its_pictures_without_a_script(
     with_script.wait_for_selector(".card img")
     held = with_script.evaluate("document.querySelectorAll('.card .empty').length")
     assert held == 0  # pictures of the sheet are those of the gallery too
+
+
+def test_files_of_the_sheet_are_fetched_once_the_page_is_ready(
+    reports: dict[str, Path], opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    run_of = next((reports["methods"].parent / "methods").rglob("edits.csv")).parent
+    linked = write_report([read_report_run(run_of)], run_of / "linked.html", Options(assets="link"))
+    page = opened(linked.as_uri())
+    there = "[...document.querySelectorAll('#specimens img')].filter((i) => i.naturalWidth).length"
+    wanted = page.evaluate("document.querySelectorAll('#specimens img').length")
+    assert wanted == 12 * 8
+    page.wait_for_function(f"{there} === {wanted}")
+    printed(page, tmp_path / "linked.pdf", "A4")
+    images = run(["pdfimages", "-list", tmp_path / "linked.pdf"], check=True).stdout.splitlines()[2:]
+    assert len(images) >= 12 * 2

@@ -1,6 +1,6 @@
 /* the grid holds only what can be seen; all cards of one set have the height that the longest of them needs ------------- */
 const grid = $("grid");
-const GAP = 16, AHEAD = 500;
+const GAP = 16, AHEAD = 500, AT_FIRST = 18; // px, px, cards: so many are drawn before the first paint, the others after it
 let columns = 1, height = 230, focused = 0, cards = new Map(); // edit -> its card
 
 /* heights of parts of cards at one width, measured together, the longest texts first, and kept; none is higher than `most` */
@@ -43,7 +43,7 @@ const layout = () => {
   grid.style.height = `${Math.max(Math.ceil(shown.length / columns) * (height + GAP), 60)}px`;
   grid.querySelector(".none")?.remove();
   if (!shown.length) grid.append(make("p", { class: "none", role: "listitem", text: "No edit matches these filters." }));
-  draw(0); // what can be seen first, what is near it once that is painted
+  draw(0, grid.contains(document.activeElement) ? Infinity : AT_FIRST); // what can be seen first, what is near it once that is painted
   drawSoon();
 };
 let waiting = false;
@@ -52,10 +52,10 @@ const drawSoon = () => {
   waiting = true;
   requestAnimationFrame(() => { waiting = false; setTimeout(() => draw(), 0); });
 };
-const draw = (ahead = AHEAD) => {
+const draw = (ahead = AHEAD, most = Infinity) => {
   const top = -grid.getBoundingClientRect().top;
   const first = Math.max(0, Math.floor((top - ahead) / (height + GAP))) * columns;
-  const last = Math.min(shown.length, Math.ceil((top + innerHeight + ahead) / (height + GAP)) * columns);
+  const last = Math.min(shown.length, first + most, Math.ceil((top + innerHeight + ahead) / (height + GAP)) * columns);
   const wide = (grid.clientWidth - GAP * (columns - 1)) / columns;
   const old = cards;
   cards = new Map();
