@@ -6,6 +6,10 @@ Makes pictures with the spectrum of photographs in a temporary folder (source, p
 scores them with recorded answers, and writes the report. `write` is the wall time of `write_report` as it is called by
 `isr score`, once the package is imported; `without_pictures` that of the same report without them; `decode` the wall time to
 decode each file once in as many threads; `cpu` the processor time of `write`, the lower bound being `cpu` over the processors.
+
+The second line is a whole `isr score` from the shell against a local server that answers after ``--latency`` seconds, 20 requests
+in flight: `judging_s` as the run says it, and `report_s` from the moment when the result lies there to the moment when its report does.
+Pictures are made while the judge is waited for, so that little is left to do then.
 """
 
 from __future__ import annotations
@@ -13,6 +17,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.score_overhead import card
 from isr.edits.pictures import MEANINGS
 from isr.image_file import decode, read_file
 from isr.report.page import Options, write_report
@@ -108,12 +115,60 @@ def measure(run: Path) -> Iterator[tuple[str, object]]:
     yield "parts", text.count("data:image/webp")
 
 
+def judged(root: Path, latency: float) -> dict[str, object]:
+    """A run of `isr score` with its report, in a process of its own."""
+    server = [
+        sys.executable,
+        "-m",
+        "benchmarks.score_overhead",
+        "--contender",
+        "serve",
+        "--latency",
+        str(latency),
+    ]
+    with subprocess.Popen(server, stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdout is not None
+        try:
+            judge = card(root.parent, int(serving.stdout.readline()))
+            out = root.parent / "judged"
+            began = time.perf_counter()
+            accept = [word for meaning in MEANINGS for word in ("--accept", meaning)]
+            command = [
+                sys.executable,
+                "-m",
+                "isr",
+                "score",
+                str(root),
+                "--judge",
+                str(judge),
+                "--out",
+                str(out),
+                *accept,
+                "--quiet",
+            ]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            whole = time.perf_counter() - began
+        finally:
+            serving.kill()
+    record = json.loads((out / "run.json").read_text())
+    report = (out / "report.html").stat()
+    return {
+        "latency_s": latency,
+        "requests": record["progress"]["answered"] if "progress" in record else None,
+        "whole_s": round(whole, 2),
+        "judging_s": round(record["seconds"]["judging"], 2),
+        "report_s": round(report.st_mtime - (out / "result.json").stat().st_mtime, 2),
+        "MB": round(report.st_size / 1e6, 2),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--sources", type=int, default=100)
     parser.add_argument("--prompts", type=int, default=2)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--format", choices=["png", "jpeg"], default="png")
+    parser.add_argument("--latency", type=float, default=0.05)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "edits"
@@ -124,7 +179,8 @@ def main() -> None:
             change=lambda rows: paint(root, rows, given.size, given.format),
             accept=tuple(MEANINGS),
         )
-        print(json.dumps(dict(measure(run))))
+        print(json.dumps(dict(measure(run))), flush=True)
+        print(json.dumps(judged(root, given.latency)))
 
 
 if __name__ == "__main__":

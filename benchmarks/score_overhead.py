@@ -46,6 +46,7 @@ class Answering(asyncio.Protocol):
     bytes_in = 0
     requests = 0
     reply = b""
+    latency = LATENCY_S
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -71,7 +72,7 @@ class Answering(asyncio.Protocol):
         if self.left <= 0:
             self.head, self.left = bytearray(), -1
             Answering.requests += 1
-            asyncio.get_running_loop().call_later(LATENCY_S, self._send, Answering.reply)
+            asyncio.get_running_loop().call_later(Answering.latency, self._send, Answering.reply)
 
     def _send(self, body: bytes) -> None:
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -230,10 +231,12 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=200)
+    parser.add_argument("--latency", type=float, default=LATENCY_S, help=argparse.SUPPRESS)
     for hidden in ("contender", "port", "root"):
         parser.add_argument(f"--{hidden}", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.contender == "serve":
+        Answering.latency = args.latency
         asyncio.run(serve())
     elif args.contender:
         run = {"floor": floor, "raw": raw}[args.contender]

@@ -51,7 +51,7 @@ def command(
     """
     from isr.bundle.archive import write_bundle
     from isr.bundle.gather import gather
-    from isr.cli.score import REPORT_MOST
+    from isr.cli._beside import REPORT_MOST
     from isr.errors import UsageError
     from isr.report.people import labels_beside, with_controls
     from isr.scoring.bundle_file import is_bundle

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from isr.cli._beside import begin_pictures, copies
 from isr.cli._command import grouped
 from isr.cli._labels import meaning_options
 from isr.cli._types import CARD, LEVEL, RUBRIC
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from isr.web.live import Watched
 
 _PATH = click.Path(path_type=Path)
-REPORT_MOST = 20_000  # edits; a report of more takes a while to write and to open
 
 
 @grouped(
@@ -294,7 +295,7 @@ def command(
     options = Options(directory=directory, by=tuple(c.strip() for c in by.split(",") if c.strip()), **fields)
     if given["labels"]:
         people = score_people(options, given, {"dry_run": dry_run, "watch": watch}, as_json=as_json)
-        _copies(
+        copies(
             people.out,
             directory,
             as_json,
@@ -314,23 +315,27 @@ def command(
         return
     from contextlib import nullcontext
 
+    from isr.report.ahead import Ahead
     from isr.scoring.ending import ending_of_run
     from isr.scoring.run import Watch
 
     watched = Watch(looks=watch)
-    with _live(options, watched) if watch else nullcontext() as live:
+    with Ahead() as ahead, _live(options, watched) if watch else nullcontext() as live:
+        if not no_report:
+            watched.planned = partial(begin_pictures, ahead)
         done = _run(options, quiet, watched)
         second = _second(done, directory)
         if second is not None and as_json:
             _print_json(second, done, directory)
         _print_run(done, as_json, printed=second is not None and as_json)
-        _copies(
+        copies(
             done.out,
             directory,
             as_json,
             edits=done.result.data["edits"],
             csv_safe=csv_safe,
             report=not no_report,
+            ahead=ahead,
         )
         if second is not None and not as_json:
             from isr.scoring.second import lines
@@ -381,36 +386,6 @@ def _print_json(second: BothJudges, done: Run, directory: Path) -> None:
     from isr.scoring.stored import read_stored
 
     click.echo(json.dumps(second_dict(done.result, read_stored(directory).result, second), indent=1))
-
-
-def _copies(out: Path, directory: Path, as_json: bool, *, edits: int, csv_safe: bool, report: bool) -> None:
-    """The tables for a spreadsheet, where they are wanted or there are some that must not stay behind; and the report."""
-    if csv_safe or (out / "edits-safe.csv").is_file():
-        from isr.scoring.stored import write_csv_safe
-
-        for file in write_csv_safe(out):
-            if not as_json:
-                click.echo(f"for a spreadsheet: {file}")
-    if report:
-        _write_report(out, directory, as_json, edits)
-
-
-def _write_report(out: Path, directory: Path, as_json: bool, edits: int) -> None:
-    """Writes report.html beside the result; a result is never lost to a report that cannot be written."""
-    if edits > REPORT_MOST:
-        click.echo(f"isr: no report for {edits:,} edits unasked; make it with: isr report {out}", err=True)
-        return
-    from isr.errors import IsrError
-    from isr.report.page import write_report_told
-    from isr.report.runs import read_report_run
-
-    try:
-        told = write_report_told([read_report_run(out, directory)], out / "report.html")
-    except (IsrError, OSError) as error:
-        click.echo(f"isr: no report was written: {error}", err=True)
-        return
-    if not as_json:
-        click.echo("\n".join(told))
 
 
 def _print_run(done: Run, as_json: bool, *, printed: bool = False) -> None:

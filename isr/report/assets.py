@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +15,13 @@ from urllib.parse import quote
 from PIL import ExifTags, Image
 
 from isr.image_file import ImageProblem, decode, read_file
-from isr.report.shrinking import LEVELS, RULE, Group, Level, Shrinker, Small, lossless, part_in_words
+from isr.report.shrinking import LEVELS, RULE, Group, Level, Ready, Shrinker, Small, lossless, part_in_words
 
 Mode = Literal["auto", "link", "embed", "none"]
 EMBED_MOST = 18_000_000
 """Bytes of pictures in one report, 24 MB as text; for more, ``auto`` makes them smaller, and links last of all."""
 WHOLE_MOST = 12_000_000
 """Bytes of files that ``auto`` embeds as they are."""
-_BATCH = 64  # groups that are made before what they take is looked at
 _TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}  # that every browser shows
 
 
@@ -47,7 +46,7 @@ class Assets:
     """The pictures of a report by number; ``urls[0]`` is no picture. ``page``: the folder of the report.
 
     They are read when ``made`` is first asked for. links: where else each picture lies, by its path; then no other is shown.
-    sealed: nothing can be linked, so that what is beyond ``most`` bytes is embedded too.
+    sealed: nothing can be linked, so that what is beyond ``most`` bytes is embedded too. ready: what was made already, see ``isr.report.ahead``.
     """
 
     page: Path
@@ -56,6 +55,9 @@ class Assets:
     links: Mapping[str, str] | None = None
     sealed: bool = False
     threads: int = min(8, os.cpu_count() or 1)
+    batch: int = 64  # groups that are made before what they take is looked at
+    ready: Ready = field(default_factory=dict)
+    wanted: Callable[[], bool] = lambda: True
     _files: list[Path | None] = field(default_factory=lambda: [None])  # None: no file, or a difference
     _links: dict[int, str] = field(default_factory=dict)
     _known: dict[tuple[str, ...], int] = field(default_factory=dict)
@@ -184,7 +186,7 @@ class Assets:
     def _small(self, files: Mapping[int, Path]) -> Made:
         """At the best level at which all of them fit; at the last, what does not fit is linked, whole groups of it."""
         groups = self._groups()
-        shrinker = Shrinker(files=files, threads=self.threads)
+        shrinker = Shrinker(files=files, threads=self.threads, ready=self.ready, wanted=self.wanted)
         expected = shrinker.expected(sum(len(g.differences) for g in groups))
         fits = [i for i, spent in enumerate(expected) if 1.05 * spent <= self.most]
         for level in LEVELS[fits[0] if fits else -1 :]:
@@ -200,11 +202,11 @@ class Assets:
         """The pictures of the groups that fit, and the other groups. stop: nothing is wanted unless all of them fit."""
         made: dict[int, Small] = {}
         spent = 0
-        for begin in range(0, len(groups), _BATCH):
-            batch = groups[begin : begin + _BATCH]
+        for begin in range(0, len(groups), self.batch):
+            batch = groups[begin : begin + self.batch]
             some = shrinker.shrink(batch, level)
             for place, group in enumerate(batch):
-                own = {n: some[n] for n in (*group.members, *group.differences.values()) if n in some}
+                own = {n: some[n] for n in group.made if n in some}
                 spent += sum(small.spent for small in own.values())
                 if spent > self.most and not (self.sealed and not stop):
                     return made, list(groups[begin + place :])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
@@ -39,6 +39,7 @@ from isr.report.people import People, checked, find_labels, low_kappas, people
 from isr.report.placed import percent as place_in_percent
 from isr.report.placed import placed, placed_pair, shape
 from isr.report.runs import ReportRun, judge_codes, needs_embedding, spelt, told_apart, without_images
+from isr.report.shrinking import Ready
 from isr.report.specimens import sheet, without_shown
 from isr.report.transfer import matrices, transfer_csv
 from isr.scoring.bundled import NO_IMAGES, fill
@@ -63,6 +64,7 @@ class Options:
     people: Corrected | None = (
         None  # rates corrected by labels; by default those beside the run, where their plan says how
     )
+    ready: Ready = field(default_factory=dict)  # pictures that were made before, see ``isr.report.ahead``
 
 
 def write_report(runs: Sequence[ReportRun], out: Path, options: Options | None = None) -> Path:
@@ -89,7 +91,7 @@ def _rendered(runs: Sequence[ReportRun], folder: Path, options: Options) -> tupl
     file = options.labels or find_labels(runs)
     found = people(runs, file) if file is not None else None
     sealed = needs_embedding(runs, options.assets)
-    assets = Assets(page=folder, mode=options.assets, links=options.links, sealed=sealed)
+    assets = Assets(page=folder, mode=options.assets, links=options.links, sealed=sealed, ready=options.ready)
     for run in runs:
         fill(run.root)
     bare = [f"{name}: {NO_IMAGES}" for name in without_images(runs)]

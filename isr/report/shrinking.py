@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +76,11 @@ class Group:
     protected: list[int] = field(default_factory=list)
     members: list[int] = field(default_factory=list)  # all of them, in order
     differences: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def made(self) -> tuple[int, ...]:
+        """The numbers of all that is made of a group."""
+        return (*self.members, *self.differences.values())
 
     def add(self, guide: int, protected: int, difference: int) -> None:
         """What one unit adds; 0: nothing."""
@@ -198,12 +203,27 @@ def _jpeg(image: Image.Image, quality: int) -> bytes:
     return out.getvalue()
 
 
+Stamp = tuple[str, int, int, int]
+Key = tuple[Level, tuple[tuple[Stamp, ...], ...]]
+Ready = dict[Key, tuple[Small | None, ...]]
+"""What was made of groups already: by level and files, in the order of ``Group.made``; ``None``: cannot be read."""
+
+
+class Stopped(Exception):
+    """Nobody wants the rest any more."""
+
+
 @dataclass(kw_only=True)
 class Shrinker:
-    """Shrinks the pictures of ``files``, by number, each decoded once. A number that is missing in what it gives cannot be read."""
+    """Shrinks the pictures of ``files``, by number, each decoded once. A number that is missing in what it gives cannot be read.
+
+    ready: is read, and added to. wanted: asked before each picture; ``Stopped`` is raised once it says no.
+    """
 
     files: Mapping[int, Path]
     threads: int = min(8, os.cpu_count() or 1)
+    ready: Ready = field(default_factory=dict)
+    wanted: Callable[[], bool] = lambda: True
 
     def expected(self, differences: int, few: int = 12) -> list[float]:
         """Bytes of all pictures at each level, from a few of them in equal steps; the middle stands for the part.
@@ -232,6 +252,33 @@ class Shrinker:
 
     def shrink(self, groups: Sequence[Group], level: Level) -> dict[int, Small]:
         """The pictures of some groups, and the amplified differences of their protected images and sources."""
+        keys = [self._key(group, level) for group in groups]
+        fresh = {key: group for key, group in zip(keys, groups, strict=True) if key not in self.ready}
+        made = self._shrink(list(fresh.values()), level)
+        for key, group in fresh.items():
+            self.ready[key] = tuple(made.get(number) for number in group.made)
+        return {
+            number: small
+            for key, group in zip(keys, groups, strict=True)
+            for number, small in zip(group.made, self.ready[key], strict=True)
+            if small is not None
+        }
+
+    def _key(self, group: Group, level: Level) -> Key:
+        """What the pictures of a group are made of: the files in each role, as they lie on the disk now."""
+        some = [group.source] if group.source else []
+        roles = (some, group.guides, group.protected, group.members, list(group.differences))
+        return level, tuple(tuple(self._stamp(number) for number in role) for role in roles)
+
+    def _stamp(self, number: int) -> Stamp:
+        file = self.files[number]
+        try:
+            now = file.stat()
+        except OSError:
+            return str(file), 0, 0, 0
+        return str(file), now.st_ino, now.st_size, now.st_mtime_ns
+
+    def _shrink(self, groups: Sequence[Group], level: Level) -> dict[int, Small]:
         made: dict[int, Small] = {}
         with ThreadPoolExecutor(self.threads) as pool:
             places = []
@@ -292,6 +339,8 @@ class Shrinker:
         return None if image is None else shrunk(image, level, place)
 
     def _image(self, number: int) -> Image.Image | None:
+        if not self.wanted():
+            raise Stopped
         try:
             return decode(read_file(self.files[number]))
         except ImageProblem:

@@ -70,6 +70,7 @@ class Watch:
 
     stage: Callable[[str], None] = lambda text: None
     rows: Callable[[int], None] = lambda rows: None
+    planned: Callable[[Plan], None] = lambda plan: None  # once all is checked, and before anything is asked
     progress: Progress = field(default_factory=Progress)
     interrupt: asyncio.Event = field(default_factory=asyncio.Event)
     today: Callable[[], date] = utc_today
@@ -240,6 +241,7 @@ async def _run(options: Options, watch: Watch) -> Run:
     trouble: IsrError | None = None
     with Store(options.store_path) as store:
         watch.stage("judging")
+        watch.planned(plan)
         prefix, asking = None, plan
         work = work_of(options, panel)
         if settings.until is None and watch.looks and work is None and can_be_looked_at(plan.edits, settings):
