@@ -65,7 +65,8 @@ def make(root: Path, edits: int) -> None:
 
 def record(root: Path, answers: Path) -> None:
     """An answer to every question: seven of ten protected edits fail, two of ten controls."""
-    panel = load_panel("replay", ["engine.answers=/dev/null"])
+    answers.touch()
+    panel = load_panel("replay", [f"engine.answers={answers}"])
     plan = Plan(root=root, edits=load_edits(root).edits, rubrics=load_pair(), panel=panel)
     with answers.open("w") as file:
         for edit, arm in arms_of(plan.edits):

@@ -14,6 +14,7 @@ import os
 import sqlite3
 import stat
 import tomllib
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -275,7 +276,7 @@ def json_of(data: bytes | str, where: object = "a text", *, once: bool = False, 
     once: an object in which a name stands twice is refused; otherwise its last value counts.
     """
     try:
-        text = data if isinstance(data, str) else data.decode("utf-8-sig" if mark else "utf-8")
+        text = data if isinstance(data, str) else _after_mark(data, mark).decode("utf-8")
         value = json.loads(text, object_pairs_hook=_once if once else None)
     except RecursionError as error:
         raise _too_deep(where, "JSON") from error
@@ -285,6 +286,11 @@ def json_of(data: bytes | str, where: object = "a text", *, once: bool = False, 
     if brackets > MAX_DEPTH:
         _require_shallow(value, where, "JSON")
     return value
+
+
+def _after_mark(data: bytes, mark: bool) -> bytes:
+    """The bytes behind a byte order mark, where one is allowed and there is one."""
+    return data[len(BOM_UTF8) :] if mark and data.startswith(BOM_UTF8) else data
 
 
 def json_lines(lines: Iterable[bytes], where: object = "a text", *, once: bool = False) -> Iterator[Line]:

@@ -23,7 +23,7 @@ class Writer:
         self._quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
 
     def writerow(self, row: Sequence[object]) -> None:
-        torn = any(isinstance(cell, str) and "\r" in cell for cell in row)
+        torn = "\r" in "".join([cell for cell in row if isinstance(cell, str)])
         (self._quoted if torn else self._plain).writerow(row)
 
     def writerows(self, rows: Iterable[Sequence[object]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def register(
 
     points: ``name = object`` each, for an object of ``code``.
     """
+    sys.modules.pop(package, None)  # that of another test
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{package}.py").write_text(textwrap.dedent(code), "utf-8")
     info = folder / f"{package}-{version}.dist-info"

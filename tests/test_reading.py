@@ -45,7 +45,7 @@ from sifm_ref.records import missing, read_rows
 from tests import hostile_files as hostile
 
 ROOT = Path(__file__).resolve().parent.parent
-PARSERS = {"tomllib.load", "tomllib.loads", "json.load", "json.loads"}
+PARSERS = {"tomllib.load", "tomllib.loads", "json.load", "json.loads", "json.JSONDecoder"}
 OPENERS = {"open", "read_text", "read_bytes"}
 PARSES_ITSELF = {
     "isr/reading.py": "the readers",

@@ -174,12 +174,12 @@ def _undecided(reason: AnswerReason, text: str = "") -> Verdict:
 
 def _writable(text: str) -> str:
     """The text with lone surrogates, which no file can hold, as U+FFFD: JSON lets a judge write them as escapes."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _json_object(text: str) -> dict[str, Any] | None:
     try:
-        value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse)
+        value = _STRICT.decode(text)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -194,6 +194,9 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(constant: str) -> Any:
     raise ValueError(constant)
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_refuse)
 
 
 def _fault(field: Field, found: dict[str, Any]) -> AnswerReason | None:

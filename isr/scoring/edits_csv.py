@@ -12,7 +12,7 @@ from isr.edits.distortion import measure
 from isr.edits.images import read_checked
 from isr.image_file import decode
 from isr.judging.judged import Judged
-from isr.judging.plan import Plan
+from isr.judging.plan import CHUNK, Plan
 from isr.scoring.outcomes import Ballot, outcomes
 from isr.spreadsheet import MOST_CELL, Writer
 from isr.types import Arm, Question, Treatment, Unit
@@ -51,11 +51,28 @@ class EditsTable:
                 self._columns += [f"{card.name}:{question}{n}" for n in names]
             self._columns.append(f"{card.name}:source_kept")
         self._extra = extra
+        self._waiting: list[Judged] = []
         self._measured: dict[tuple[str, str], tuple[str, str]] = {}
         self._writer = Writer(self._file)
         self._writer.writerow(self._columns)
 
     def add(self, judged: Judged) -> None:
+        """Enters one edit in one arm; its row is written with those of others, since outcomes are cheap together."""
+        self._waiting.append(judged)
+        if len(self._waiting) >= CHUNK:
+            self._write()
+
+    def _write(self) -> None:
+        some, self._waiting = self._waiting, []
+        ballot = Ballot.empty(len(self._plan.panel.members), len(some))
+        for number, judged in enumerate(some):
+            for (judge, question), verdicts in judged.verdicts.items():
+                ballot.cast(judge, question, number, verdicts)
+        found = outcomes(ballot, self._plan.panel.rule)
+        for number, judged in enumerate(some):
+            self._writer.writerow(self._row(judged, found.word(number)))
+
+    def _row(self, judged: Judged, outcome: str) -> list[str]:
         edit = judged.edit
         shown = edit.edited if judged.arm is Arm.PROTECTED else edit.control
         source = edit.source.path if edit.source else ""
@@ -70,7 +87,7 @@ class EditsTable:
         row += list(edit.treatment) if judged.arm is Arm.PROTECTED else [""] * len(Treatment._fields)
         row += [edit.split, *(edit.extra.get(n, "") for n in self._extra)]
         row += [shown.sha256 if shown else "", *self._distortion(judged)]
-        row.append(_outcome(judged, self._plan))
+        row.append(outcome)
         for number, card in enumerate(self._plan.panel.members):
             for question in Question:
                 verdicts = judged.verdicts[number, question]
@@ -88,7 +105,7 @@ class EditsTable:
                 if "source_kept" in v.grades
             ]
             row.append("|".join(kept))
-        self._writer.writerow(row)
+        return row
 
     def _distortion(self, judged: Judged) -> tuple[str, str]:
         """L-inf in [0, 1] units and PSNR in dB of the protected image, where both images are there."""
@@ -106,17 +123,11 @@ class EditsTable:
         """Closes the file once it lies on the disk."""
         if not self._file.closed:
             try:
+                self._write()
                 self._file.flush()
                 os.fsync(self._file.fileno())
             finally:
                 self._file.close()
-
-
-def _outcome(judged: Judged, plan: Plan) -> str:
-    ballot = Ballot.empty(len(plan.panel.members), 1)
-    for (judge, question), verdicts in judged.verdicts.items():
-        ballot.cast(judge, question, 0, verdicts)
-    return outcomes(ballot, plan.panel.rule).word(0)
 
 
 def rows_of(table: bytes) -> Iterator[dict[str, str]]:
