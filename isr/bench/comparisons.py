@@ -23,12 +23,14 @@ from isr.scoring.compare import in_words, paired_signature, with_undecided
 from isr.scoring.comparison import Confirmed
 from isr.scoring.finished import EditRow, FinishedRun
 from isr.scoring.sampling import ALL_THERE_IS, Sampling
+from isr.scoring.shown import UNDECIDED_SHARE, shown_pair
 from isr.signature import Signature
 from isr.stats.paired import PairedComparison, compare_methods
 from isr.types import Treatment, Unit
 
 MAIN, ABLATIONS = "main", "ablations"
 VERDICTS = "differences of verdicts: a judge that errs differently on two methods can make them; [labels] in the study corrects them"
+BOUNDS = "bounds"
 Held = Mapping[Unit, EditRow]
 
 
@@ -262,9 +264,13 @@ def lines(family: Family) -> Iterator[str]:
         if m.pair.place != place:
             place = m.pair.place
             yield f"  {place}"
-        yield _line(m, width)
+        yield _line(m, width, level)
         if m.people is not None:
             yield _people_line(m.people, width)
+    if any(shown_pair(m.found, level).is_range for m in family.members):
+        yield (
+            f"  {BOUNDS}: more than {UNDECIDED_SHARE:.0%} of the pairs are undecided; the range is that of all that they may be"
+        )
     if any(m.people is None or m.people.corrected is None for m in family.members):
         yield f"  {VERDICTS}"
     if untested := sum(m.found.p_value is None for m in family.members):
@@ -329,12 +335,20 @@ def _matters(note: str) -> bool:
     return not note.startswith("design effect")
 
 
-def _line(m: Compared, width: int) -> str:
+def _line(m: Compared, width: int, level: float) -> str:
+    """One row; where too many pairs are undecided for a point, the bounds stand in the place of its interval."""
     d, s, extra = m.found.difference, m.found.simultaneous, m.found.mcnemar
     name = f"{m.pair.first} - {m.pair.second}"
     counts = f"{extra.only_first}/{extra.only_second}" if extra else "-"
+    as_it_is = shown_pair(m.found, level)
+    value, own = text.difference(d.value), text.difference_interval(d, unit=False)
+    every = text.difference_interval(s, unit=False)
+    if as_it_is.is_range:
+        value, own, every = BOUNDS, as_it_is.written(text.points), text.NOTHING
+    elif as_it_is.kind == "nothing" and d.value is not None:
+        value, own, every = text.NOTHING, text.NOTHING, text.NOTHING
     return (
-        f"    {name:{width - 2}}{text.difference(d.value):>11}{text.difference_interval(d, unit=False):>20}{text.difference_interval(s, unit=False):>22}{d.n:>6}{d.clusters:>9}{counts:>13}"
+        f"    {name:{width - 2}}{value:>11}{own:>20}{every:>22}{d.n:>6}{d.clusters:>9}{counts:>13}"
         f"{text.p_value(m.found.p_value):>8}{text.p_value(m.found.p_holm):>8}"
     )
 

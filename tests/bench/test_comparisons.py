@@ -28,7 +28,8 @@ def run(outcomes: dict[Treatment | None, list[float]], editor: str = "a", purifi
     for treatment, values in outcomes.items():
         for i, value in enumerate(values):
             unit = Unit(f"image{i // 2}", f"p{i % 2}", editor, "0", purifier)
-            rows.setdefault(treatment, {})[unit] = EditRow(unit, value, {})
+            ends = (0.0, 1.0) if math.isnan(value) else (value, value)
+            rows.setdefault(treatment, {})[unit] = EditRow(unit, value, {}, ends)
     controls = rows.pop(None, {})
     named = {t: r for t, r in rows.items() if t is not None}
     return FinishedRun(
@@ -140,6 +141,18 @@ def test_prompts_clusters_and_margins_as_isr_compare_says() -> None:
     text = "\n".join(lines(family))
     assert " clusters" in text
     assert "margin of 40 pp, by verdicts: " in text
+
+
+def test_bounds_stand_where_too_many_pairs_are_undecided() -> None:
+    """3 of 24 pairs are open, of 21 the first fails alone on 12 and the second on none: 12/21 is no value; (12 +- 3)/24 are its bounds."""
+    first = [1.0] * 12 + [0.0] * 9 + [math.nan] * 3
+    one = run({SIFM: first, NOISE: [0.0] * 21 + [0.0] * 3, None: [0.0] * 24})
+    family = compared(MAIN, "oracle", [pair("noise")], [one], LABELS, level=0.95)
+    text = "\n".join(lines(family))
+    row = next(line for line in text.splitlines() if "SIFM - noise" in line)
+    assert row.split()[3:8] == ["bounds", "+50.0", "to", "+62.5", "-"]
+    assert "57.1" not in text  # 12 of 21
+    assert "bounds: more than 5% of the pairs are undecided" in text
 
 
 def test_units_are_never_mixed() -> None:

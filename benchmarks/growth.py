@@ -1,22 +1,24 @@
-"""Memory and time of `isr score` on a directory of 100,000 edits with controls and recorded answers.
+"""How time and memory grow with the number of edits: checking, judging, estimating, the report and the bundle.
 
-Writes 5,000 sources, 100,000 edits and 100,000 control edits (16 px PNG, all different) and an answer to each of
-the 400,000 questions, then scores them with the judge `replay`, in a process of its own.
+For each size: one source for 20 edits, each with a control edit (16 px PNG, all different), and an answer to each of the four
+questions of an edit, scored with the judge `replay` in a process of its own; then the same again, with nothing to ask; then
+`isr report` and `isr bundle`. Peak memory is that of the process.
 
-    python benchmarks/large_directory.py [--edits 100000]
+    python -m benchmarks.growth [--edits 1000 10000 100000]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
+import os
 import struct
 import subprocess
 import sys
 import tempfile
 import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from isr.judging.cards import load_panel
@@ -80,35 +82,64 @@ def record(root: Path, answers: Path) -> None:
                 file.write(json.dumps({"content": request.content, "answer": answer}) + "\n")
 
 
+def ran(*words: object) -> tuple[float, float]:
+    """(seconds, peak MB) of one command of isr."""
+    began = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-m", "isr", *map(str, words)], stdout=subprocess.DEVNULL
+    ) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"isr {words[0]}: exit code {process.returncode}")
+    return time.perf_counter() - began, used.ru_maxrss / 1024
+
+
+def measured(folder: Path, edits: int) -> Iterator[str]:
+    """The rows of the table for one size."""
+    root, answers, out = folder / "edits", folder / "answers.jsonl", folder / "out"
+    make(root, edits)
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks.growth", "--record", str(root), str(answers)], check=True
+    )
+    score = (
+        "score",
+        root,
+        "--judge",
+        "replay",
+        "--set",
+        f"engine.answers={answers}",
+        "--out",
+        out,
+        "--quiet",
+        "--no-report",
+    )
+    for name in ("first", "second"):
+        whole, peak = ran(*score)
+        stages = json.loads((out / "run.json").read_text())["seconds"]
+        said = " | ".join(f"{stages[stage]:.1f}" for stage in ("checking", "judging", "estimating"))
+        yield f"| {edits:,} | {name} | {said} | {whole:.1f} | {peak:.0f} |"
+    size = sum(f.stat().st_size for f in out.iterdir() if f.is_file()) / 1e6
+    yield f"| {edits:,} | report | | | | {' | '.join(f'{n:.1f}' if i == 0 else f'{n:.0f}' for i, n in enumerate(ran('report', out)))} |"
+    seconds, peak = ran("bundle", out, "--out", folder / "run.zip", "--quiet")
+    yield f"| {edits:,} | bundle | | | | {seconds:.1f} | {peak:.0f} |"
+    yield f"| {edits:,} | on disk: run {size:.0f} MB, bundle {(folder / 'run.zip').stat().st_size / 1e6:.0f} MB | | | | | |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--edits", type=int, default=100_000)
+    parser.add_argument("--edits", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        root, answers = Path(folder) / "edits", Path(folder) / "answers.jsonl"
-        began = time.perf_counter()
-        make(root, args.edits)
-        subprocess.run([sys.executable, __file__, "--record", str(root), str(answers)], check=True)
-        print(
-            f"made in {time.perf_counter() - began:.0f} s; answers {answers.stat().st_size / 1e6:.0f} MB",
-            flush=True,
-        )
-        command = [sys.executable, "-m", "isr", "score", str(root), "--judge", "replay"]
-        command += ["--set", f"engine.answers={answers}", "--out", f"{folder}/out"]
-        print(
-            f"{'':14}{'peak MB':>9}"
-            + "".join(f"{s:>12}" for s in ("loading", "checking", "judging", "estimating"))
-        )
-        for name in ("first run", "second run"):
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-            seconds = json.loads((Path(folder) / "out/run.json").read_text())["seconds"]
-            print(f"{name:14}{peak:>9.0f}" + "".join(f"{s:>10.1f} s" for s in seconds.values()), flush=True)
-        print(done.stdout)
-        sizes = {f.name: round(f.stat().st_size / 1e6) for f in (Path(folder) / "out").iterdir()}
-        print("MB on disk:", sizes)
+    print(
+        "| edits | | checking s | judging s | estimating s | whole s | peak MB |\n|---|---|---|---|---|---|---|",
+        flush=True,
+    )
+    for edits in args.edits:
+        with tempfile.TemporaryDirectory() as folder:
+            for row in measured(Path(folder), edits):
+                print(row, flush=True)
 
 
 if __name__ == "__main__":
