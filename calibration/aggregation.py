@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import logsumexp
 
 from isr.errors import StatisticsError
+from isr.stats.special import logsumexp
 from isr.types import Floats, Ints
 
 UNDECIDED = -1

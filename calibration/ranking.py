@@ -11,7 +11,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr, stdtrit
 
 from isr.calibration.agreement.alpha import MISSING
 from isr.calibration.agreement.jackknife import mean_interval
@@ -19,6 +18,7 @@ from isr.calibration.agreement.two_raters import cohen_kappa, gwet_ac1, matthews
 from isr.errors import StatisticsError
 from isr.stats.jackknife import jackknife_interval
 from isr.stats.rows import Interval, codes
+from isr.stats.special import stdtr, stdtrit
 from isr.types import Bools, Floats, Ints
 
 Coefficient = Literal["kappa", "ac1", "mcc"]

@@ -8,10 +8,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit, xlogy
 
 from isr.errors import StatisticsError
 from isr.stats.rows import codes
+from isr.stats.special import expit, xlogy
 from isr.types import Floats, Ints
 
 Binning = Literal["width", "mass"]

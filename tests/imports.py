@@ -1,4 +1,4 @@
-"""Checks that ``import isr`` and ``isr --help`` load none of the heavy packages."""
+"""Checks that ``import isr``, ``isr --help`` and what ``isr score`` begins with load none of the heavy packages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BANNED = (
     "diffusers",
     "ray",
     "openai",
-    "scipy.stats",
+    "scipy",
     "matplotlib",
     "pyarrow",
     "fastapi",
@@ -21,6 +21,7 @@ BANNED = (
     "uvicorn",
 )
 SNIPPETS = {
+    "import isr.scoring.run": "import isr.scoring.run",
     "import isr": "import isr",
     "isr --help": "from click.testing import CliRunner; from isr.cli import cli; "
     "r = CliRunner().invoke(cli, ['--help']); assert r.exit_code == 0 and 'score' in r.output, r.output",

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import fdtri, ndtri
 
 from isr.errors import StatisticsError
+from isr.stats.special import fdtri, ndtri
 
 
 class ICC(NamedTuple):

@@ -8,12 +8,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
 
 from isr.calibration.agreement.alpha import MISSING, Metric, alpha_of_coincidences, coincidences, ratio_or_nan
 from isr.calibration.agreement.jackknife import jackknifed
 from isr.errors import StatisticsError
 from isr.stats.rows import Interval, codes
+from isr.stats.special import stdtrit
 from isr.types import Floats, Ints
 
 Coefficient = Literal["gwet_ac1", "scott_fleiss", "conger", "brennan_prediger", "krippendorff"]

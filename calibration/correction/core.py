@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
 
 from isr.errors import StatisticsError
 from isr.stats.endpoints import PRIOR_ICC, korn_graubard, logit_t, zero_limit
 from isr.stats.rows import Interval, codes
+from isr.stats.special import stdtrit
 from isr.stats.variance import Small, small_sample
 from isr.types import Bools, Floats, Ints
 

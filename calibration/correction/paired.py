@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr
 
 from isr.calibration.correction.by_design import (
     VALID,
@@ -33,6 +32,7 @@ from isr.errors import DesignError, StatisticsError
 from isr.stats.difference import WithinMargin
 from isr.stats.multiplicity import simultaneous_level
 from isr.stats.rows import Interval
+from isr.stats.special import stdtr
 from isr.types import Floats
 
 WHERE = "corrected_difference"

@@ -14,7 +14,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
 
 from isr.calibration.correction.core import (
     Core,
@@ -26,6 +25,7 @@ from isr.calibration.correction.core import (
 )
 from isr.errors import StatisticsError
 from isr.stats.rows import Interval, codes
+from isr.stats.special import stdtrit
 from isr.types import Bools, Floats, Ints
 
 SHARED_WITHIN = 0.1

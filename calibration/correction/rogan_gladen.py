@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtrit
 
 from isr.calibration.correction.core import (
     Core,
@@ -23,6 +22,7 @@ from isr.calibration.correction.core import (
 from isr.errors import DesignError, StatisticsError
 from isr.stats.endpoints import PRIOR_ICC, PRIOR_IMAGES
 from isr.stats.rows import Interval, codes
+from isr.stats.special import ndtri, stdtrit
 from isr.stats.variance import cr2_variance, design_effect, satterthwaite_df, small_sample, touched_images
 from isr.types import Bools, Floats, Ints
 

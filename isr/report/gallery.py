@@ -12,8 +12,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scipy.special import ndtri
-
 from isr.people.labels import Labels
 from isr.report.assets import Assets
 from isr.report.names import Names, row_names
@@ -22,6 +20,7 @@ from isr.scoring.edits_csv import OWN_COLUMNS
 from isr.scoring.estimates import Settings
 from isr.scoring.row_names import full_name
 from isr.stats.independent import upper_tail
+from isr.stats.special import ndtri
 from isr.types import Treatment, Unit, Value
 
 OUTCOMES = ("immunized", "not_immunized", "undecided")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import stdtrit
 
 from isr.scoring.estimates import Frame, Settings, missing
+from isr.stats.special import stdtrit
 from isr.stats.variance import cr1_variance
 from isr.types import Estimate, Floats
 

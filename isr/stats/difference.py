@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr, stdtrit
 
 from isr.errors import StatisticsError
 from isr.stats.endpoints import FEW_PROMPTS, PRIOR_ICC, PRIOR_PROMPT_ICC, Correction
@@ -27,6 +26,7 @@ from isr.stats.rows import (
     prompt_notes,
     size_notes,
 )
+from isr.stats.special import stdtr, stdtrit
 from isr.stats.variance import cr2_variance, satterthwaite_df, small_sample, two_way_variance
 from isr.types import Floats
 

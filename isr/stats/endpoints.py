@@ -6,9 +6,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit, logit
 
 from isr.stats.independent import beta_interval, t_quantile, upper_tail
+from isr.stats.special import expit, logit
 from isr.stats.variance import (
     TwoWay,
     cr1_variance,

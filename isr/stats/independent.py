@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betaincinv, ndtri, stdtrit
 
 from isr.errors import StatisticsError
+from isr.stats.special import betaincinv, ndtri, stdtrit
 from isr.types import Floats
 
 MANY_PAIRS = 1_000

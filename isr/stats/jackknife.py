@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
 
+from isr.stats.special import stdtrit
 from isr.types import Floats
 
 SHARE_OF_SPREAD = 1.5

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import nctdtr, stdtrit
 
 from isr.errors import StatisticsError
 from isr.stats.planning import Plan, positive, rates
+from isr.stats.special import nctdtr, stdtrit
 from isr.types import Floats, Ints
 
 MINIMUM_PER_VERDICT = 20

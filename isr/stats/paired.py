@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import bdtr, chdtrc
 
 from isr.errors import StatisticsError
 from isr.stats.difference import (
@@ -26,6 +25,7 @@ from isr.stats.multiplicity import holm_family, simultaneous_level
 from isr.stats.rate import rate_interval
 from isr.stats.rows import Interval, Prompts, codes
 from isr.stats.sign_flip import SignFlip, sign_flip_test
+from isr.stats.special import bdtr, chdtrc
 from isr.types import Floats, Ints
 
 LEFT_OUT = "units left out: undecided on one side or both"

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import gammaincinv, ndtr, ndtri, stdtrit
 
 from isr.errors import StatisticsError
 from isr.stats.jackknife import spread_df
 from isr.stats.rows import codes
+from isr.stats.special import gammaincinv, ndtr, ndtri, stdtrit
 
 MAX_IMAGES = 10_000_000
 

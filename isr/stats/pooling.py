@@ -12,12 +12,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
 
 from isr.errors import StatisticsError
 from isr.stats.difference import standardised
 from isr.stats.independent import upper_tail
 from isr.stats.rows import Prompts, codes
+from isr.stats.special import stdtrit
 from isr.stats.variance import small_sample
 from isr.types import Floats, Ints
 

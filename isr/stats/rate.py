@@ -27,7 +27,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtrit
 
 from isr.errors import StatisticsError
 from isr.stats.bootstrap import cluster_bootstrap, percentile_interval
@@ -57,6 +56,7 @@ from isr.stats.rows import (
     prompt_notes,
     size_notes,
 )
+from isr.stats.special import ndtri, stdtrit
 from isr.stats.variance import cr1_variance, design_effect, touched_images
 from isr.types import Floats
 

@@ -6,11 +6,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr, stdtrit
 
 from isr.errors import StatisticsError
 from isr.stats.independent import upper_tail
 from isr.stats.rows import codes
+from isr.stats.special import stdtr, stdtrit
 from isr.types import Floats, Ints
 
 Correction = Literal["CR0", "CR1", "CR2"]

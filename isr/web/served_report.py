@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from isr.reading import Unreadable, read_bytes
+from isr.reading import MAX_FILE, Unreadable, read_bytes
 from isr.web.pages import read_png
 
 PREFIX = "/files/"
-MOST = 64 * 2**20  # bytes of a report
+MOST = MAX_FILE  # bytes of a report, which may hold all its pictures
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data: blob:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
