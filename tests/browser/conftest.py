@@ -122,3 +122,9 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def until(page: Any, condition: str, argument: object = None) -> None:
     """Waits for a condition; the pages' policy forbids Playwright's own way, which evaluates text inside them."""
     wait_for(lambda: page.evaluate(condition, argument), what=condition)
+
+
+def scroll_to(page: Any, part: str) -> None:
+    """Brings a part of a report into view, once the page is whole and has its height."""
+    page.wait_for_selector("html[data-ready]")
+    page.evaluate("(id) => document.getElementById(id).scrollIntoView({behavior: 'instant'})", part)

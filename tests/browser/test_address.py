@@ -12,7 +12,7 @@ from PIL import Image
 
 from isr.report.page import write_report
 from isr.report.runs import read_report_run
-from tests.browser.conftest import until
+from tests.browser.conftest import scroll_to, until
 from tests.gallery_runs import FORMULA, judged_runs
 from tests.runs import answer
 
@@ -60,7 +60,7 @@ def test_filters_and_opened_edits_are_in_the_address(many: Path, opened: Callabl
     assert page.evaluate("history.length") == entries  # typing adds no entry
     assert count(page) == "3 of 72"
 
-    page.evaluate("document.getElementById('gallery').scrollIntoView({behavior: 'instant'})")
+    scroll_to(page, "gallery")
     page.focus(".card")
     page.keyboard.press("Enter")
     first = hash_of(page)["edit"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import until
+from tests.browser.conftest import scroll_to, until
 from tests.gallery_runs import LONG
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def test_a_card_says_what_was_done_and_every_verdict(
 ) -> None:
     page = opened((many / "report.html").as_uri(), viewport={"width": width, "height": 1000})
     page.wait_for_selector("html[data-ready]")
-    page.evaluate("document.getElementById('grid').scrollIntoView({behavior: 'instant'})")
+    scroll_to(page, "grid")
     page.wait_for_selector(".card")
     cards = page.evaluate(CARDS)
     assert len(cards) >= 3
@@ -67,7 +67,7 @@ def test_a_card_says_what_was_done_and_every_verdict(
 def test_a_card_is_a_button_in_a_list(many: Path, opened: Callable[..., Any]) -> None:
     page = opened((many / "report.html").as_uri())
     page.wait_for_selector("html[data-ready]")
-    page.evaluate("document.getElementById('grid').scrollIntoView({behavior: 'instant'})")
+    scroll_to(page, "grid")
     listed = page.get_by_role("list", name="Edits").get_by_role("listitem")
     assert listed.first.get_by_role("button").count() == 1
     page.focus(".card")
@@ -81,7 +81,7 @@ def test_a_card_is_a_button_in_a_list(many: Path, opened: Callable[..., Any]) ->
 def test_the_grid_takes_the_width_of_a_wide_screen(many: Path, opened: Callable[..., Any]) -> None:
     page = opened((many / "report.html").as_uri(), viewport={"width": 3840, "height": 1600})
     page.wait_for_selector("html[data-ready]")
-    page.evaluate("document.getElementById('grid').scrollIntoView({behavior: 'instant'})")
+    scroll_to(page, "grid")
     page.wait_for_selector(".card")
     lefts = page.evaluate("new Set([...document.querySelectorAll('.place')].map((c) => c.style.left)).size")
     assert lefts == 6

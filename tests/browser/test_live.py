@@ -18,7 +18,7 @@ from isr.judging.progress import Progress
 from isr.web.figures import of_progress
 from isr.web.live import Reading, make_app
 from isr.web.serve import beside, guarded
-from tests.browser.conftest import until
+from tests.browser.conftest import scroll_to, until
 from tests.chat_server import Running, serving
 from tests.directories import make_directory, write_metadata
 from tests.processes import STDOUT, Popen, finish, read_until, run, started
@@ -220,7 +220,7 @@ def test_a_finished_run_elsewhere_is_served_with_its_pictures_and_its_report(
         )
         page.click("#places a")
         page.wait_for_selector("html[data-ready]")
-        page.evaluate("document.getElementById('gallery').scrollIntoView({behavior: 'instant'})")
+        scroll_to(page, "gallery")
         page.wait_for_selector(".card img")
         until(
             page, "[...document.querySelectorAll('.card img')].every((i) => i.complete && i.naturalWidth > 0)"

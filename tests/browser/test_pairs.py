@@ -15,7 +15,7 @@ from isr.report.page import write_report
 from isr.report.runs import ReportRun, read_report_run
 from isr.scoring.comparison import Comparison
 from isr.types import Unit
-from tests.browser.conftest import until
+from tests.browser.conftest import scroll_to, until
 from tests.runs import answer, recorded_run
 
 pytestmark = pytest.mark.slow
@@ -101,7 +101,7 @@ def cells(runs: list[ReportRun], first: str, second: str) -> Iterator[tuple[str,
 
 def shown(page: Any) -> list[str]:
     """The edits of the gallery, in its order, as the viewer goes through them."""
-    page.evaluate("document.getElementById('gallery').scrollIntoView({behavior: 'instant'})")
+    scroll_to(page, "gallery")
     page.focus(".card")
     page.keyboard.press("Home")
     page.keyboard.press("Enter")

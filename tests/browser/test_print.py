@@ -12,6 +12,7 @@ import pytest
 
 from isr.report.page import Options, write_report
 from isr.report.runs import read_report_run
+from tests.browser.conftest import scroll_to
 from tests.processes import run
 from tests.runs import answer, recorded_run
 
@@ -149,7 +150,7 @@ def test_the_specimen_sheet_has_its_pictures_without_a_script(
     )
     assert len(numbers) == 12 * 8
     assert all(width == 16 and picture for width, picture in numbers)
-    with_script.evaluate("document.getElementById('gallery').scrollIntoView({behavior: 'instant'})")
+    scroll_to(with_script, "gallery")
     with_script.wait_for_selector(".card img")
     held = with_script.evaluate("document.querySelectorAll('.card .empty').length")
     assert held == 0  # pictures of the sheet are those of the gallery too

@@ -20,7 +20,7 @@ from isr.people.labels import Label, Labels, Mark
 from isr.people.labels_file import write_labels
 from isr.report.page import Options, write_report
 from isr.report.runs import read_report_run
-from tests.browser.conftest import until
+from tests.browser.conftest import scroll_to, until
 from tests.runs import HOSTILE, answer, recorded_run
 
 pytestmark = pytest.mark.slow
@@ -66,7 +66,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ready(page: Any) -> Any:
     page.wait_for_selector("html[data-ready]")
-    page.evaluate("document.getElementById('gallery').scrollIntoView({behavior: 'instant'})")
+    scroll_to(page, "gallery")
     page.wait_for_selector(".card")
     return page
 

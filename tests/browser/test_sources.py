@@ -13,7 +13,7 @@ import pytest
 from isr.report.page import write_report
 from isr.report.runs import read_report_run
 from isr.types import Unit
-from tests.browser.conftest import until
+from tests.browser.conftest import scroll_to, until
 from tests.gallery_runs import contrary, judged_runs, undecided_often
 from tests.runs import answer
 
@@ -93,7 +93,7 @@ def test_every_edit_of_a_source_stands_under_its_method(
 def test_from_an_opened_edit_to_all_methods_of_its_source(many: Path, opened: Callable[..., Any]) -> None:
     page = opened((many / "report.html").as_uri() + "#image_id=image-0004")
     page.wait_for_selector("html[data-ready]")
-    page.evaluate("document.getElementById('gallery').scrollIntoView({behavior: 'instant'})")
+    scroll_to(page, "gallery")
     page.click(".card")
     page.click("#same-source")
     until(page, "Math.abs(document.getElementById('sources').getBoundingClientRect().top) < 2")

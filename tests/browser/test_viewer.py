@@ -20,7 +20,7 @@ from isr.report import page as module
 from isr.report.assets import Assets
 from isr.report.page import Options, write_report
 from isr.report.runs import read_report_run
-from tests.browser.conftest import until
+from tests.browser.conftest import scroll_to, until
 from tests.runs import recorded_run
 
 pytestmark = pytest.mark.slow
@@ -96,7 +96,7 @@ def file_of(run: Path, number: int, role: str) -> NDArray[np.int_]:
 def viewing(page: Any, number: int) -> Any:
     """Opens the edit of that source."""
     page.wait_for_selector("html[data-ready]")
-    page.evaluate("document.getElementById('gallery').scrollIntoView({behavior: 'instant'})")
+    scroll_to(page, "gallery")
     page.wait_for_selector(".card")
     page.click(".card")
     for _ in SIZES:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import until
+from tests.browser.conftest import scroll_to, until
 from tests.journeys.conftest import INIT, MLLM, RUBRICS, at
 
 pytestmark = pytest.mark.slow
@@ -44,7 +44,7 @@ def test_it_is_looked_into(bundle: Path, opened: Callable[..., Any]) -> None:
     isr = at(bundle.parent)
     isr("report", "paper.zip", "--out", "look.html")
     page = opened((bundle.parent / "look.html").as_uri(), viewport={"width": 1280, "height": 900})
-    page.evaluate("document.getElementById('grid').scrollIntoView()")
+    scroll_to(page, "grid")
     until(page, "[...document.querySelectorAll('#grid img')].some((i) => i.complete && i.naturalWidth > 0)")
     sizes = page.evaluate(
         "[...document.querySelectorAll('#grid img')].filter((i) => i.complete).map((i) => i.naturalWidth)"

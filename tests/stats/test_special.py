@@ -10,8 +10,15 @@ from scipy import special as theirs
 
 from isr.stats import special
 
-NAMES = [name for name, value in vars(special).items() if inspect.isfunction(value) and not name.startswith("_")]
-ARGUMENTS = {"bdtr": (1.0, 3, 0.4), "betaincinv": (2.0, 3.0, 0.4), "nctdtr": (3.0, 0.4, 0.2), "fdtri": (2.0, 3.0, 0.4)}
+NAMES = [
+    name for name, value in vars(special).items() if inspect.isfunction(value) and not name.startswith("_")
+]
+ARGUMENTS = {
+    "bdtr": (1.0, 3, 0.4),
+    "betaincinv": (2.0, 3.0, 0.4),
+    "nctdtr": (3.0, 0.4, 0.2),
+    "fdtri": (2.0, 3.0, 0.4),
+}
 
 
 @pytest.mark.parametrize("name", NAMES)
