@@ -74,9 +74,9 @@ browser: .venv/dev axe
 test-vllm: .venv-vllm/ready
 	.venv-vllm/bin/python -m pytest -q tests/vllm
 
-# runs that are killed again and again: minutes, and no part of ci
+# runs that are killed again and again, intervals against simulations, a whole study: long, and no part of ci
 proof: .venv/dev
-	$(BIN)/python -m pytest -q -s -m proof tests/chaos
+	$(BIN)/python -m pytest -q -s -m proof
 
 bench: .venv/dev
 	$(BIN)/python benchmarks/score_overhead.py

@@ -61,7 +61,7 @@ def test_the_second_papers_study_plans_offline() -> None:
     assert [c["edits"] for c in plan["edit"]] == [11 * 600, 11 * 600]
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_no_figure_of_the_reading_stands_beside_one_of_spin(
     tmp_path: Path, checkpoint: Callable[[str], Path], card: Callable[..., str]
 ) -> None:
@@ -100,7 +100,7 @@ def test_no_figure_of_the_reading_stands_beside_one_of_spin(
     assert "its equations are not public" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_from_the_data_set_to_tables_ii_vi_and_vii(
     tmp_path: Path, checkpoint: Callable[[str], Path], card: Callable[..., str]
 ) -> None:

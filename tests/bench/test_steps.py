@@ -76,7 +76,7 @@ def test_mistakes_are_told_before_anything_is_done(tmp_path: Path) -> None:
     assert "s1: 'split'" in found
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_from_scenes_to_results_killed_on_the_way(tmp_path: Path, checkpoint: Callable[[str], Path]) -> None:
     """Killed in every step, a study ends with the very results of one that was left alone."""
     editor = checkpoint("instruct_pix2pix")
@@ -121,7 +121,7 @@ def test_from_scenes_to_results_killed_on_the_way(tmp_path: Path, checkpoint: Ca
     assert (out / "results.json").read_bytes() == expected
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_interrupted_it_says_how_to_go_on(tmp_path: Path, checkpoint: Callable[[str], Path]) -> None:
     study = write(tmp_path / "s", checkpoint("instruct_pix2pix"))
     out = tmp_path / "s" / "little.bench"
@@ -135,7 +135,7 @@ def test_interrupted_it_says_how_to_go_on(tmp_path: Path, checkpoint: Callable[[
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_changed_study(tmp_path: Path, checkpoint: Callable[[str], Path]) -> None:
     """What is added joins what is there; another picture under a name is refused; another study too."""
     study = write(tmp_path / "s", checkpoint("instruct_pix2pix"), purifiers='["none"]')

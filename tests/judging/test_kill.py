@@ -30,7 +30,7 @@ def wait_for_answers(server: Running, more_than: int, process: Popen[str]) -> No
     wait_for(lambda: answered_by(server) > more_than, process, what=f"more than {more_than} answers")
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_kill_at_random_moments(tmp_path: Path, card: Callable[..., str]) -> None:
     make_directory(
         tmp_path / "e", images=50, prompts=3

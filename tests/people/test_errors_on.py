@@ -90,7 +90,7 @@ def test_it_is_the_regression_of_errors_by_hand() -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_judge_that_errs_under_one_editor_is_found_and_one_that_does_not_is_not() -> None:
     """docs/statistics.md has the shares over 1,000 runs; here 30 of each."""
     rng = np.random.default_rng(4)

@@ -96,7 +96,7 @@ def test_unusable_answers_are_counted(found: AgreementStudy) -> None:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_the_command_runs_the_study_and_writes_the_same_bytes_twice(tmp_path: Path) -> None:
     texts = []
     for out in ("a", "b"):
@@ -160,7 +160,7 @@ def test_learnt_thresholds_are_reported_on_held_out_folds(inputs: tuple[Labels, 
             assert decision.probability(0) > decision.probability(10)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_the_document_shows_what_the_command_prints(tmp_path: Path) -> None:
     document = ROOT / "docs" / "agreement.md"
     copy = tmp_path / "agreement.md"

@@ -109,7 +109,7 @@ def measured(folder: Path) -> int:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("metrics", [False, True], ids=["", "metrics"])
 def test_killed_at_every_step_a_run_is_the_old_one_the_new_one_or_refused(
     tmp_path: Path, metrics: bool

@@ -146,7 +146,7 @@ def test_the_run_stops_where_the_answers_say_and_asks_no_others(
     assert server.stats()["calls"] - more == 480 - asked
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_the_result_is_the_same_whatever_became_of_the_run(
     world: Path, tmp_path: Path, server: Running
 ) -> None:

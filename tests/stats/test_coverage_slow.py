@@ -105,7 +105,7 @@ def test_the_document_is_that_of_the_committed_seed(simulation: ModuleType) -> N
         assert row[designs.header.index(f"ICC {icc}")].split()[0] == f"{100 * score.coverage:.1f}"
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_no_cell_covers_less_than_the_document_states(quick: list) -> None:
     stated = tables(DOCUMENT.read_text("utf-8"))
     assert [part.title for part in quick] == list(stated)
@@ -126,7 +126,7 @@ def test_no_cell_covers_less_than_the_document_states(quick: list) -> None:
     assert not [x for x in found if x[0] < ALPHA / compared]
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_default_interval_of_one_rate(simulation: ModuleType) -> None:
     """At least 93 % in all twelve cells of 40 x 5, the weak one (p = .05, ICC .6) included."""
     cells = simulation.default_cells(20_000, SEED)
@@ -144,14 +144,14 @@ def test_default_interval_of_one_rate(simulation: ModuleType) -> None:
     assert np.mean(list(widths.values())) <= 1.015
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_default_is_not_wider_than_five_per_cent_in_any_cell(simulation: ModuleType) -> None:
     for cell, tally in simulation.default_cells(RUNS, SEED).items():
         own, plain = tally.score("default").width, tally.score(simulation.PLAIN).width
         assert own <= 1.05 * plain, cell
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("design", "p", "icc", "floor"),
     [
@@ -178,7 +178,7 @@ def test_other_designs(simulation: ModuleType, design: str, p: float, icc: float
     assert not too_low(tally.hit["default"], RUNS, floor, 15), tally.score("default")
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("shape", [(40, 5), (40, 12), (40, 30), (15, 5)])
 def test_prompts_as_a_sample(simulation: ModuleType, shape: tuple[int, int]) -> None:
     for p in (0.05, 0.5):
@@ -187,7 +187,7 @@ def test_prompts_as_a_sample(simulation: ModuleType, shape: tuple[int, int]) -> 
         assert tally.score("image only").coverage < 0.93
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("design", ["random", "within verdict", "whole images", "external"])
 def test_judge_correction(simulation: ModuleType, design: str) -> None:
     name = "Rogan-Gladen, Lee-adjusted (default)" if design == "external" else "post-stratified (default)"
@@ -198,7 +198,7 @@ def test_judge_correction(simulation: ModuleType, design: str) -> None:
     assert tally.score("judge as it is").coverage < 0.1  # p = .9: what the correction is for
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_differences(simulation: ModuleType) -> None:
     for rates in ((0.02, 0.02), (0.05, 0.1), (0.5, 0.7)):
         for images in (40, 12):
@@ -210,7 +210,7 @@ def test_differences(simulation: ModuleType) -> None:
         assert not too_low(tally.hit["PPI++ (default)"], RUNS, 0.935, 3), judge
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_quick_document_can_be_made(
     simulation: ModuleType, quick: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,7 +222,7 @@ def test_quick_document_can_be_made(
     assert "nan" not in text
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_jackknife_and_simulation_use_no_global_state(simulation: ModuleType) -> None:
     state = np.random.get_state()[1].copy()  # type: ignore[index, union-attr]  # noqa: NPY002
     one = simulation.rate_cell(0.3, 0.3, simulation.EQUAL, 500, (1, 2))

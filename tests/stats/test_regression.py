@@ -176,7 +176,7 @@ def test_what_cannot_be_fitted_is_an_error() -> None:
             clustered_fit(bad[0], bad[1], bad[2], weights=bad[3])
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_degrees_of_freedom_hold_the_level_where_few_clusters_have_a_level() -> None:
     """Three of 15 images have the level: without an effect 5 % of samples claim one, and with t of 14 more than 8 %."""
     rng = np.random.default_rng(1)
