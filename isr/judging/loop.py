@@ -11,7 +11,7 @@ import logging
 import os
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from datetime import date
 from functools import partial
 from itertools import islice
@@ -31,6 +31,7 @@ from isr.image_file import ImageProblem
 from isr.judging.backends import Judge, open_judge
 from isr.judging.budget import Budget
 from isr.judging.cards import Card
+from isr.judging.crew import Crew
 from isr.judging.parsing import parse
 from isr.judging.plan import CHUNK, Plan, arms_of
 from isr.judging.pool import Member, Pool
@@ -144,27 +145,20 @@ class JudgeRun:
         self.seen: set[bytes] = set()  # requests that were looked up: one that comes again is the same
         self.proof = Proof(card)
         self.judge: Judge | None = None
+        self.left, self.turn = self.missing(), asyncio.Lock()
+        self.crew = Crew(self._next, len(card.endpoint.each) * card.limits.concurrency)
         self.error: JudgeError | SecretError | None = None
         progress.priced = progress.priced or card.price.input is not None
 
     async def run(self) -> None:
         """Asks until nothing is missing, the budget is used up, the judge fails, or the user interrupts."""
-        queue = self.missing()
-        turn = asyncio.Lock()
-        guard: asyncio.Task[None] | None = None
+        guard = asyncio.create_task(self._end_when_interrupted())
         try:
-            async with asyncio.TaskGroup() as group:
-                several = len(self.card.endpoint.each)
-                workers = [
-                    group.create_task(self._worker(queue, turn))
-                    for _ in range(several * self.card.limits.concurrency)
-                ]
-                guard = asyncio.create_task(self._end_when_interrupted(workers))
+            await self.crew.run()
             await self._settle()
         finally:
             self._sum_up()
-            if guard is not None:
-                guard.cancel()
+            guard.cancel()
             self.proof.end()
             if self.judge is not None:
                 await self.judge.close()
@@ -188,12 +182,11 @@ class JudgeRun:
         """How many of this judge's requests are not answered, at most."""
         return self.plan.size // len(self.plan.panel.members) - self.stopping.answered - self.stored
 
-    async def _end_when_interrupted(self, workers: Sequence[asyncio.Task[None]]) -> None:
+    async def _end_when_interrupted(self) -> None:
         """After an interrupt nothing new is asked, and what is in flight has a moment to arrive."""
         await self.interrupt.wait()
         await asyncio.sleep(GRACE_S)
-        for worker in workers:
-            worker.cancel()
+        self.crew.cancel()
 
     async def missing(self) -> AsyncIterator[tuple[Request, int]]:
         """(request, ask number) for everything that is still to be asked, looked up a chunk at a time."""
@@ -231,20 +224,18 @@ class JudgeRun:
             order.shuffle(chunk)
             yield chunk
 
-    async def _worker(self, queue: AsyncIterator[tuple[Request, int]], turn: asyncio.Lock) -> None:
-        while not self._is_over():
-            async with turn:
-                item = await anext(queue, None)
-            if item is None or self._is_over():
-                return
-            try:
-                await self._one(*item)
-            except (
-                JudgeError,
-                SecretError,
-            ) as error:  # nothing more is asked; what is in flight may have been paid for
-                self.error = self.error or error
-                self.progress.stopped = self.progress.stopped or str(error)
+    async def _next(self) -> bool:
+        """Asks what comes next; ``False`` once nothing more is asked."""
+        async with self.turn:
+            item = None if self._is_over() else await anext(self.left, None)
+        if item is None or self._is_over():
+            return False
+        try:
+            await self._one(*item)
+        except (JudgeError, SecretError) as error:  # nothing more is asked; what is in flight may be paid for
+            self.error = self.error or error
+            self.progress.stopped = self.progress.stopped or str(error)
+        return True
 
     def _is_over(self) -> bool:
         """Whether nothing more is asked; what is in flight may have been paid for, and is waited for."""
@@ -374,8 +365,16 @@ class JudgeRun:
                 raise Over
             return await judge.ask(request, prepared)
 
+        dismiss: Callable[[], None] | None = None
+
+        def retried(error: TransportError) -> None:
+            nonlocal dismiss
+            self.note_retry(error)
+            if dismiss is None and self.gate.is_scattered(error):
+                dismiss = self.crew.stand_in()  # it waits by itself: others are asked meanwhile
+
         try:
-            answer = await with_retries(ask_unless_over, self.card.limits, self.gate, self.note_retry)
+            answer = await with_retries(ask_unless_over, self.card.limits, self.gate, retried)
             self.stopping.known = True  # before it is committed: others are refused meanwhile
             return answer
         except Over:
@@ -388,6 +387,9 @@ class JudgeRun:
                 "an image changed during the run; what was received is kept",
                 [Problem(request.images["edit"].path, "", "the file as it was", str(error), "run again")],
             ) from error
+        finally:
+            if dismiss is not None:
+                dismiss()
 
     def note_retry(self, error: TransportError) -> None:
         self.progress.retried(error)

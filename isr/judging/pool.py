@@ -77,7 +77,8 @@ class Member:
 
     def failed(self, error: TransportError, now: float) -> None:
         reason = error.reason
-        if reason is TransportReason.RATE_LIMITED and error.retry_after_s:
+        limited = reason is TransportReason.RATE_LIMITED
+        if limited and error.retry_after_s and not self.throttle.is_scattered(error):
             self.throttle.hold(error.retry_after_s, error)
         if reason not in _FAILED:
             return
@@ -215,6 +216,10 @@ class Pool:
         """Nothing more starts for so long at the server that said so."""
         if error.at is not None:
             self.members[error.at].throttle.hold(seconds, error)
+
+    def is_scattered(self, error: TransportError) -> bool:
+        """Whether a failure is a 429 that few others met at the server that said so."""
+        return error.at is not None and self.members[error.at].throttle.is_scattered(error)
 
     def elsewhere(self, error: TransportError) -> bool:
         """Whether the request may be asked at once at another server."""

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import socket
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from math import ceil
@@ -34,6 +34,9 @@ TRIES_AT_FIRST = {
 }
 """Attempts that failed so, of all requests together, by which a host that never answered counts as dead."""
 SILENT_S = 180.0  # so long a host must have been silent
+SCATTERED = 1 / 4  # share of 429s among the last requests, up to which they are those requests' own bad luck
+GROWING = 1 / 8  # share up to which one more is tried
+WINDOW = 16  # last requests of which the share is taken at the least; else of twice as many as are allowed
 CALM = 10  # times as many successes as requests are allowed, before one more than a slow host took is tried
 BACKOFF = wait_random_exponential(multiplier=0.5, max=60)
 
@@ -45,8 +48,10 @@ class Over(Exception):
 class Throttle:
     """How many requests may be in flight, and how fast they may start.
 
-    Additive increase, multiplicative decrease: a 429 halves the number (once for all requests that were in
-    flight together), as many successes as the number allow one more, up to the card's ``concurrency``. A host that is
+    Additive increase, multiplicative decrease: where more than a quarter of the last requests met a 429 (those that are
+    still in flight count as answered), the number is halved, once for all requests that were in flight together; as many
+    successes as the number allow one more, up to the card's ``concurrency``, while no more than an eighth meet one. So a 429 now and
+    then, which hosts with many users give whatever one of them does, delays the request that met it and no other. A host that is
     too busy (503) or too slow (no reply in time) halves it as well, and the half becomes the most, until long success lifts
     it again: a host that answers one at a time refuses the others, or goes on with what its client gave up.
 
@@ -67,6 +72,8 @@ class Throttle:
         self._in_flight = 0
         self._successes = 0
         self._epoch = 0
+        self._limits_met: deque[bool] = deque()  # of the last requests of this epoch, whether each met a 429
+        self.scattered = False  # whether the last 429 was one of few
         self._free = asyncio.Condition()
         self.heard = False  # whether anything was ever there to answer, if only with an error
         self._answered = False  # whether a request was ever answered, or refused
@@ -104,6 +111,10 @@ class Throttle:
         """Never: there is one host."""
         return False
 
+    def is_scattered(self, error: TransportError) -> bool:
+        """Whether a failure is a 429 that few others met, so that others may be asked while its request waits."""
+        return error.reason is TransportReason.RATE_LIMITED and self.scattered
+
     def hold(self, seconds: float, error: TransportError | None = None) -> None:
         """Nothing more starts for so long: the host's limit is reached, not one request's bad luck."""
         self._held_until = max(self._held_until, time.monotonic() + seconds)
@@ -112,23 +123,38 @@ class Throttle:
         """Gives the place back. limited: the host answered 429, or (``late``) was too busy or too slow."""
         async with self._free:
             self._in_flight -= 1
-            if limited and epoch == self._epoch:
+            if limited and not late:
+                if epoch == self._epoch:
+                    self._remember(limited=True)
+                self.scattered = epoch == self._epoch and self._share(self._in_flight) <= SCATTERED
+            if limited and epoch == self._epoch and not (self.scattered and not late):
                 self.allowed = max(1, self.allowed // 2)
                 self.most = self.allowed if late and not self._alone else self.most
                 self._calm = 0
                 self._epoch += 1
                 self._successes = 0
+                self._limits_met.clear()
             elif succeeded and not limited:
                 if self._alone:
                     self._alone, self.allowed = False, self.most
+                self._remember(limited=False)
                 self._calm += 1
                 if self.most < self._full and self._calm >= CALM * self.most:
                     self.most, self._calm = self.most + 1, 0
                 self._successes += 1
-                if self._successes >= self.allowed and self.allowed < self.most:
+                if self._successes >= self.allowed and self.allowed < self.most and self._share() <= GROWING:
                     self.allowed += 1
                     self._successes = 0
             self._free.notify_all()
+
+    def _remember(self, *, limited: bool) -> None:
+        self._limits_met.append(limited)
+        while len(self._limits_met) > max(WINDOW, 2 * self.allowed):
+            self._limits_met.popleft()
+
+    def _share(self, in_flight: int = 0) -> float:
+        """The share of 429s among the last requests, and so many more that may all be answered."""
+        return sum(self._limits_met) / max(len(self._limits_met) + in_flight, 1)
 
     @property
     def tolerated(self) -> int | None:

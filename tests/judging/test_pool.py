@@ -145,6 +145,29 @@ def test_a_limit_at_one_server_holds_back_that_one_alone() -> None:
     assert (one.asked, other.asked) == (1, 20)
 
 
+def test_a_limit_now_and_then_holds_back_no_server() -> None:
+    """What one server refuses at once is asked at the other, and the first is not left alone for a minute."""
+
+    async def work() -> list[int]:
+        clock = Clock()
+        servers = [Server(clock, 0.0), Server(clock, 0.0)]
+        pool = pool_of(*servers)
+        for number in range(100):
+            servers[0].fails = (
+                TransportError("rate_limited", "429", retry_after_s=60.0) if number % 10 == 5 else None
+            )
+            await asyncio.gather(
+                *(
+                    with_retries(lambda: pool.ask(a_request(), None), Limits(), pool)  # type: ignore[arg-type]
+                    for _ in range(1 if servers[0].fails else IN_FLIGHT)
+                )
+            )
+        return [s.asked for s in servers]
+
+    one, other = asyncio.run(work())
+    assert min(one, other) > 100
+
+
 def refusing() -> TransportError:
     return TransportError("rejected", "400 (At most 1 image)", retryable=False, terminal="rejected")
 

@@ -456,3 +456,78 @@ def test_until_one_request_is_answered_it_is_alone() -> None:
     assert (throttle.allowed, throttle.tolerated) == (1, None)
     asyncio.run(_through(throttle, None, 1))
     assert throttle.allowed == 8
+
+
+# 429s: some, or all
+
+
+async def flights(throttle: Throttle, refuses: Callable[[int, int], bool], number: int) -> tuple[int, int]:
+    """(calls, refused) of so many flights, each as large as is allowed; what is refused is known before what is answered.
+
+    refuses: by the number of the call, and its place in the flight.
+    """
+    calls = refused = 0
+    for _ in range(number):
+        epochs = [await throttle.start() for _ in range(throttle.allowed)]
+        met = [refuses(calls + place, place) for place in range(len(epochs))]
+        for epoch in (e for e, limited in zip(epochs, met, strict=True) if limited):
+            await throttle.end(epoch, limited=True)
+        for epoch in (e for e, limited in zip(epochs, met, strict=True) if not limited):
+            await throttle.end(epoch, limited=False)
+        calls, refused = calls + len(epochs), refused + sum(met)
+    return calls, refused
+
+
+def now_and_then(call: int, place: int) -> bool:
+    """A tenth of all calls."""
+    return call % 10 == 3
+
+
+def test_a_429_now_and_then_delays_nobody_else() -> None:
+    async def run() -> list[int]:
+        throttle, seen = Throttle(Limits(concurrency=20)), []
+        for _ in range(40):
+            await flights(throttle, now_and_then, 1)
+            seen.append(throttle.allowed)
+        return seen
+
+    assert set(asyncio.run(run())) == {20}
+
+
+def test_a_storm_is_still_backed_off_from_however_long_all_went_well() -> None:
+    async def run() -> tuple[list[int], int, bool]:
+        throttle, calls, seen = Throttle(Limits(concurrency=32)), 0, []
+        await flights(throttle, now_and_then, 50)
+        while throttle.allowed > 1:
+            calls += (await flights(throttle, lambda call, place: True, 1))[0]
+            seen.append(throttle.allowed)
+        return seen, calls, throttle.scattered
+
+    seen, calls, scattered = asyncio.run(run())
+    assert seen == [16, 8, 4, 2, 1]
+    assert calls == 32 + 16 + 8 + 4 + 2
+    assert not scattered
+
+
+def test_after_a_storm_a_429_now_and_then_does_not_keep_it_small() -> None:
+    async def run() -> tuple[int, int]:
+        throttle = Throttle(Limits(concurrency=16))
+        await flights(throttle, lambda call, place: True, 5)
+        least = throttle.allowed
+        await flights(throttle, now_and_then, 60)
+        return least, throttle.allowed
+
+    assert asyncio.run(run()) == (1, 16)
+
+
+@pytest.mark.parametrize(("bears", "most"), [(2, 1 / 3), (10, 0.2), (40, 0.15)])
+def test_a_host_that_bears_fewer_at_once_refuses_few_in_the_long_run(bears: int, most: float) -> None:
+    async def run() -> tuple[int, float]:
+        throttle = Throttle(Limits(concurrency=64))
+        await flights(throttle, lambda call, place: place >= bears, 40)
+        calls, refused = await flights(throttle, lambda call, place: place >= bears, 200)
+        return calls - refused, refused / calls
+
+    answered, share = asyncio.run(run())
+    assert share < most
+    assert answered > 0.7 * bears * 200
