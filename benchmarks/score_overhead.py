@@ -9,8 +9,9 @@ shows the median of the rounds.
     isr       `isr score` on a directory that it has never seen: every image decoded and checked first
     isr warm  the same after `isr validate`: images known, answers asked anew
 
-wall: seconds of the whole process; work: the same without starting Python, importing the client library and
-preparing the floor's bodies (for isr: checking, judging, estimating, writing the store); CPU: seconds.
+wall, CPU: seconds of the whole process, from start to exit, for isr with report.html. work, and its CPU: the same without
+starting Python, importing the client library and preparing the floor's bodies (for isr: checking, judging, estimating, writing
+the store; without the report, which the others have none of). Below the table, where isr's seconds go by stage.
 
     python benchmarks/score_overhead.py [--rounds 3] [--pairs 200]
 """
@@ -30,6 +31,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -144,12 +146,12 @@ def conversations(root: Path) -> Iterator[tuple[list[dict[str, object]], dict[st
             yield [system, {"role": "user", "content": content}], rubric.response_format("json_schema")
 
 
-async def floor(root: Path, port: int) -> float:
+async def floor(root: Path, port: int) -> tuple[float, float]:
     import aiohttp
 
     ready = iter(list(bodies(root)))
     url, headers = f"http://127.0.0.1:{port}/v1/chat/completions", {"Content-Type": "application/json"}
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     async with aiohttp.ClientSession() as session:
 
         async def worker() -> None:
@@ -158,15 +160,15 @@ async def floor(root: Path, port: int) -> float:
                     await reply.read()
 
         await asyncio.gather(*[worker() for _ in range(WORKERS)])
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - used
 
 
-async def raw(root: Path, port: int) -> float:
+async def raw(root: Path, port: int) -> tuple[float, float]:
     import openai
     import openai.types.chat
 
     conversations(root)
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     todo = conversations(root)
     async with openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="x") as client:
 
@@ -181,7 +183,7 @@ async def raw(root: Path, port: int) -> float:
                 json.loads(reply.choices[0].message.content or "")
 
         await asyncio.gather(*[worker() for _ in range(WORKERS)])
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - used
 
 
 def card(folder: Path, port: int) -> Path:
@@ -193,36 +195,69 @@ def card(folder: Path, port: int) -> Path:
     return path
 
 
-def contend(name: str, root: Path, port: int) -> tuple[float, float, float, str]:
-    """(wall, work, CPU, remark) of one contender in a process of its own."""
+@dataclass(frozen=True)
+class Run:
+    """Seconds of one contender: of its whole process, of its work, and by stage as (wall, CPU)."""
+
+    wall: float
+    cpu: float
+    work: float
+    work_cpu: float
+    stages: dict[str, tuple[float, float]]
+
+
+WORK = (
+    "checking",
+    "judging",
+    "estimating",
+)  # stages of isr; "loading" is the start, "reporting" what comes after
+
+
+def scored(arguments: list[str]) -> None:
+    """`isr` in this process; at its end it says on stderr when each stage was over."""
+    import isr.scoring.run
+    from isr.cli import main
+
+    laps: list[tuple[str, float, float]] = []
+
+    class Clock(isr.scoring.run.Clock):
+        def lap(self, stage: str) -> None:
+            super().lap(stage)
+            laps.append((stage, time.perf_counter(), time.process_time()))
+
+    isr.scoring.run.Clock = Clock  # type: ignore[misc]
+    sys.argv = ["isr", *arguments]
+    try:
+        main()
+    finally:
+        laps.append(("reporting", time.perf_counter(), time.process_time()))
+        print(json.dumps(laps), file=sys.stderr)
+
+
+def contend(name: str, root: Path, port: int) -> Run:
+    """One contender in a process of its own."""
     out = root.parent / "out"
     shutil.rmtree(out, ignore_errors=True)
-    me = [sys.executable, __file__]
-    command = {
-        "floor": [*me, "--contender", "floor", "--port", str(port), "--root", str(root)],
-        "raw": [*me, "--contender", "raw", "--port", str(port), "--root", str(root)],
-    }.get(name) or [
-        *(sys.executable, "-m", "isr", "score", str(root), "--judge", str(card(root.parent, port))),
-        *("--out", str(out), "--replace", "--quiet"),
-    ]
+    me = [sys.executable, __file__, "--contender"]
+    if name in ("floor", "raw"):
+        command = [*me, name, "--port", str(port), "--root", str(root)]
+    else:
+        judge = ["--judge", str(card(root.parent, port)), "--out", str(out), "--replace", "--quiet"]
+        command = [*me, "isr", "score", str(root), *judge]
     if name == "isr warm":
-        subprocess.run([*command, "--limit", "1"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*command, "--limit", "1"], check=True, capture_output=True)
         (out / "isr.db").unlink()
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    began = time.perf_counter()
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    wall = time.perf_counter() - began
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     if name in ("floor", "raw"):
-        return wall, float(done.stdout), cpu, ""
-    stages = json.loads((out / "run.json").read_text())["seconds"]
-    return (
-        wall,
-        sum(s for stage, s in stages.items() if stage != "loading"),
-        cpu,
-        ", ".join(f"{k} {v:.2f}" for k, v in stages.items()),
-    )
+        return Run(wall, cpu, *json.loads(done.stdout), {})
+    stages, last = {}, (began, 0.0)
+    for stage, at, used in json.loads(done.stderr.splitlines()[-1]):
+        stages["starting" if stage == "loading" else stage] = (at - last[0], used - last[1])
+        last = at, used
+    return Run(wall, cpu, *(sum(stages[s][i] for s in WORK) for i in (0, 1)), stages)
 
 
 def main() -> None:
@@ -234,13 +269,16 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=LATENCY_S, help=argparse.SUPPRESS)
     for hidden in ("contender", "port", "root"):
         parser.add_argument(f"--{hidden}", help=argparse.SUPPRESS)
+    if sys.argv[1:3] == ["--contender", "isr"]:
+        scored(sys.argv[3:])
+        return
     args = parser.parse_args()
     if args.contender == "serve":
         Answering.latency = args.latency
         asyncio.run(serve())
     elif args.contender:
         run = {"floor": floor, "raw": raw}[args.contender]
-        print(asyncio.run(run(Path(args.root), int(args.port))))
+        print(json.dumps(asyncio.run(run(Path(args.root), int(args.port)))))
     else:
         compare(args.rounds, args.pairs)
 
@@ -258,7 +296,7 @@ def compare(rounds: int, pairs: int) -> None:
         print(
             f"{2 * pairs} requests of {size / 1000:.0f} kB, {WORKERS} at a time, {LATENCY_S * 1000:.0f} ms, {os.cpu_count()} cores"
         )
-        found: dict[str, list[tuple[float, float, float, str]]] = {name: [] for name in CONTENDERS}
+        found: dict[str, list[Run]] = {name: [] for name in CONTENDERS}
         sent: dict[str, int] = {}
         for _ in range(rounds):
             for name in CONTENDERS:
@@ -266,15 +304,28 @@ def compare(rounds: int, pairs: int) -> None:
                 found[name].append(contend(name, root, port))
                 sent[name] = _counted(port) - before
     server.kill()
-    base = {n: [statistics.median(r[i] for r in runs) for i in range(3)] for n, runs in found.items()}
+    told(found, sent, pairs)
+
+
+def told(found: dict[str, list[Run]], sent: dict[str, int], pairs: int) -> None:
+    """Prints the medians, and the profile of isr's last runs."""
+    middle = {
+        name: [statistics.median(getattr(r, f) for r in runs) for f in ("wall", "cpu", "work", "work_cpu")]
+        for name, runs in found.items()
+    }
     print(
-        f"{'':10}{'wall s':>8}{'work s':>8}{'CPU s':>8}{'MB sent':>9}{'work / floor':>14}{'work / raw':>12}  where"
+        f"{'':10}{'wall s':>8}{'CPU s':>8}{'work s':>8}{'work CPU':>10}{'ms each':>9}{'MB sent':>9}"
+        f"{'work / floor':>14}{'work CPU / raw':>16}"
     )
-    for name, (wall, work, cpu) in base.items():
-        ratios = f"{work / base['floor'][1]:>14.2f}{work / base['raw'][1]:>12.2f}"
+    for name, (wall, cpu, work, work_cpu) in middle.items():
         print(
-            f"{name:10}{wall:>8.2f}{work:>8.2f}{cpu:>8.2f}{sent[name] / 1e6:>9.1f}{ratios}  {found[name][-1][3]}"
+            f"{name:10}{wall:>8.2f}{cpu:>8.2f}{work:>8.2f}{work_cpu:>10.2f}{work_cpu / pairs / 2 * 1000:>9.1f}"
+            f"{sent[name] / 1e6:>9.1f}{work / middle['floor'][2]:>14.2f}{work_cpu / middle['raw'][3]:>16.2f}"
         )
+    for name, runs in found.items():
+        if runs[-1].stages:
+            said = (f"{stage} {wall:.2f} ({cpu:.2f})" for stage, (wall, cpu) in runs[-1].stages.items())
+            print(f"{name}, wall (CPU) by stage: {', '.join(said)}")
 
 
 def _counted(port: int) -> int:

@@ -4,6 +4,9 @@ A server in a process of its own answers after 200 ms. 128 px PNG, two questions
 directory that is known, so that `judging` is all that is timed. A second run with four times the requests shows whether memory grows with them.
 
     python -m benchmarks.throughput [--concurrency 1 8 32 128 512] [--most 4000]
+
+With ``--limited`` instead: 800 requests, 20 in flight, 50 ms, on a clean server and on one that refuses a tenth of the first tries
+by a 429 with "Retry-After: 1", in turn.
 """
 
 from __future__ import annotations
@@ -18,8 +21,10 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.peers.run import ROOT, Server, make_pairs
+from benchmarks.peers.truth import least_requests
 
 LATENCY_S = 0.2
+LIMITED = {"limited": 0.1}
 SIDE = 128
 
 
@@ -48,6 +53,24 @@ def run(root: Path, port: int, concurrency: int, edits: int) -> tuple[float, flo
     return seconds["judging"], cpu, peak / 1024
 
 
+def limited(root: Path, server: Server, rounds: int) -> None:
+    """Prints the seconds of judging on both servers, and the calls beyond the least."""
+    make_pairs(root, 400, SIDE)
+    run(root, server.port, 20, 2)
+    print("round  clean s  limited s  ratio  calls  least  most in flight  mean in flight")
+    for number in range(1, rounds + 1):
+        seconds = []
+        for faults in ({}, LIMITED):
+            server.ask("change", {"latency_s": 0.05, "faults": faults})
+            seconds.append(run(root, server.port, 20, 400)[0])
+        stats, least = server.ask("stats"), least_requests(400, LIMITED)
+        print(
+            f"{number:>5}{seconds[0]:>9.1f}{seconds[1]:>11.1f}{seconds[1] / seconds[0]:>7.2f}{stats['requests']:>7}"
+            f"{least:>7}{stats['most_in_flight']:>16}{stats['mean_in_flight']:>16.1f}",
+            flush=True,
+        )
+
+
 def scored() -> None:
     """`isr` in this process; says at its end what it took."""
     from isr.cli import main
@@ -66,11 +89,16 @@ def main() -> None:
     )
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 32, 128, 512])
     parser.add_argument("--most", type=int, default=4000, help="requests of the longest run")
+    parser.add_argument("--limited", action="store_true")
+    parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     server = Server()
     try:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder) / "pairs"
+            if args.limited:
+                limited(root, server, args.rounds)
+                return
             make_pairs(root, args.most // 2, SIDE)
             run(root, server.port, 32, 2)  # from now on every image is known
             server.ask("change", {"latency_s": LATENCY_S})
