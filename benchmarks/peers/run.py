@@ -268,7 +268,7 @@ def measured(
         "NO_COLOR": "1",
     }
     log = out.parent / "log.txt"
-    began = time.perf_counter()
+    began, ended = time.perf_counter(), ""
     with log.open("wb") as file:
         process = subprocess.Popen(
             command, cwd=out, env=environment, stdout=file, stderr=file, start_new_session=True
@@ -279,6 +279,7 @@ def measured(
                 break
             late = time.perf_counter() - began > LONGEST_S
             if late or (until is not None and until()):
+                ended = f"no end after {LONGEST_S:.0f} s" if late else ended
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 _, status, usage = os.wait4(process.pid, 0)
@@ -287,7 +288,8 @@ def measured(
     wall = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     words = log.read_text("utf-8", "replace").strip().splitlines()
-    return wall, usage.ru_utime + usage.ru_stime, process.returncode, words[-1][:120] if words else ""
+    said = ended or (words[-1][:120] if words else "")
+    return wall, usage.ru_utime + usage.ru_stime, process.returncode, said
 
 
 def row_of(bench: Bench, tool: Tool, version: str, faults: Mapping[str, float], *, kill: bool) -> Row:

@@ -140,7 +140,8 @@ def _passed_through(data: bytes, policy: ImagePolicy) -> Encoded | None:
         if kind in _PNG_KEPT:
             kept.append(data[at : at + 12 + length])
         if kind == b"IEND":
-            return Encoded(b"".join(kept), "image/png", *size)
+            same = sum(map(len, kept)) == len(data)
+            return Encoded(data if same else b"".join(kept), "image/png", *size)
         at += 12 + length
     return None
 

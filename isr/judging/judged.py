@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from isr.errors import TransportReason
+from isr.judging.cards import Card
 from isr.judging.parsing import parse
 from isr.judging.plan import CHUNK, Plan, arms_of
 from isr.judging.progress import Progress, Served
 from isr.judging.requests import Request, requests_for
+from isr.judging.stopping import TECHNICAL
 from isr.judging.store import Store
 from isr.types import Answer, Arm, Edit, Finish, Question, StoreReason, Value, Verdict
 
@@ -86,3 +88,15 @@ def _read(answer: Answer | None, request: Request, parser: int) -> Verdict:
     if answer is None:
         return Verdict(value=Value.UNDECIDED, reason=StoreReason.DAMAGED)
     return parse(answer, request.template.rubric, parser)
+
+
+def has_usable(plan: Plan, card: Card, store: Store) -> bool:
+    """Whether a store holds an answer of a judge to this plan that is more than a technical failure."""
+    judged = arms_of(plan.edits)
+    while chunk := list(islice(judged, CHUNK)):
+        rubrics = {r.key: r.template.rubric for r in plan.requests(card, chunk)}
+        for key, answers in store.answers(list(rubrics)).items():
+            given = [parse(a, rubrics[key], plan.parser).reason for a in answers if a is not None]
+            if any(reason not in TECHNICAL for reason in given):
+                return True
+    return False

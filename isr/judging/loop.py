@@ -32,6 +32,8 @@ from isr.judging.backends import Judge, open_judge
 from isr.judging.budget import Budget
 from isr.judging.cards import Card
 from isr.judging.crew import Crew
+from isr.judging.judged import has_usable
+from isr.judging.messages import images_of
 from isr.judging.parsing import parse
 from isr.judging.plan import CHUNK, Plan, arms_of
 from isr.judging.pool import Member, Pool
@@ -43,13 +45,14 @@ from isr.judging.requests import Request
 from isr.judging.retirement import is_past, require_served, utc_today
 from isr.judging.retry import Over, Throttle, with_retries
 from isr.judging.sending import Encoder, Prepared
-from isr.judging.stopping import TECHNICAL, Stopping, alike, dead
+from isr.judging.stopping import FIRST_ANSWERS, Stopping, alike, dead, summed_up
 from isr.judging.store import Store
 from isr.judging.thinking import Proof
 from isr.types import Answer, Arm, Edit
 
 log = logging.getLogger("isr")
 
+AHEAD = 16  # requests that are prepared beyond those in flight, once a judge has given its first answers
 GRACE_S = 10.0  # after an interrupt, for answers that are in flight and may have been paid for
 
 
@@ -146,7 +149,12 @@ class JudgeRun:
         self.proof = Proof(card)
         self.judge: Judge | None = None
         self.left, self.turn = self.missing(), asyncio.Lock()
-        self.crew = Crew(self._next, len(card.endpoint.each) * card.limits.concurrency)
+        places = len(card.endpoint.each) * card.limits.concurrency
+        self.crew = Crew(self._next, places)
+        # not where what is taken up counts: against a budget, or in an order of images
+        self.ahead = (
+            min(places, AHEAD) if card.endpoint.base_url and budget.usd is None and prefix is None else 0
+        )
         self.error: JudgeError | SecretError | None = None
         progress.priced = progress.priced or card.price.input is not None
 
@@ -157,7 +165,8 @@ class JudgeRun:
             await self.crew.run()
             await self._settle()
         finally:
-            self._sum_up()
+            for line in summed_up(self.card, self.warned, self.gate.tolerated):
+                log.warning("%s: %s", self.card.name, line)
             guard.cancel()
             self.proof.end()
             if self.judge is not None:
@@ -283,10 +292,16 @@ class JudgeRun:
         self.proof.count(answer)
         await self.keep_refused()
         if not self.keep_going and self.stopping.is_useless():
-            if not self.stopping.usable and await asyncio.to_thread(self._has_usable):
+            if not self.stopping.usable and await asyncio.to_thread(
+                has_usable, self.plan, self.card, self.store
+            ):
                 self.stopping.usable = True  # the store is looked into once
                 return again
             raise self.stopping.useless_error(answer, self.store.path)
+        if self.stopping.answered > FIRST_ANSWERS:  # a judge that is worth it
+            while self.ahead:
+                self.ahead -= 1
+                self.crew.stand_in()
         return again
 
     async def keep_refused(self) -> None:
@@ -303,17 +318,6 @@ class JudgeRun:
             if not self._is_over():
                 self.progress.total += 1
                 await self._one(request, 1)
-
-    def _has_usable(self) -> bool:
-        """Whether the store holds an answer of this judge that is more than a technical failure."""
-        judged = arms_of(self.plan.edits)
-        while chunk := list(islice(judged, CHUNK)):
-            rubrics = {r.key: r.template.rubric for r in self.plan.requests(self.card, chunk)}
-            for key, answers in self.store.answers(list(rubrics)).items():
-                given = [parse(a, rubrics[key], self.plan.parser).reason for a in answers if a is not None]
-                if any(reason not in TECHNICAL for reason in given):
-                    return True
-        return False
 
     async def _settle(self) -> None:
         """At the end: what was refused last is kept if the judge still answers a question that it answered before.
@@ -358,11 +362,13 @@ class JudgeRun:
         judge = self._opened()
         prepared = self._prepared(request)
 
+        asked = False
+
         async def ask_unless_over() -> Answer:
-            if (
-                self.progress.stopped and not self.stopping.has_answered
-            ):  # it waited while the host turned out dead
-                raise Over
+            nonlocal asked
+            if self._is_over() if not asked else (self.progress.stopped and not self.stopping.has_answered):
+                raise Over  # it waited for a place, or while the host turned out dead
+            asked = True
             return await judge.ask(request, prepared)
 
         dismiss: Callable[[], None] | None = None
@@ -374,6 +380,8 @@ class JudgeRun:
                 dismiss = self.crew.stand_in()  # it waits by itself: others are asked meanwhile
 
         try:
+            if self.encoder.sends:  # before there is a place: it is for what is under way
+                await images_of(request, prepared)
             answer = await with_retries(ask_unless_over, self.card.limits, self.gate, retried)
             self.stopping.known = True  # before it is committed: others are refused meanwhile
             return answer
@@ -424,20 +432,6 @@ class JudgeRun:
         self.progress.undecided[error.reason] += 1
         if self.prefix is not None:
             self.prefix.advance()
-
-    def _sum_up(self) -> None:
-        """Says once how often each warning was meant, and that a host was too slow for so many requests at once."""
-        for said, n in self.warned.items():
-            if n > 1:
-                log.warning("%s: %d requests failed so (%s)", self.card.name, n, said)
-        if (most := self.gate.tolerated) is not None:
-            log.warning(
-                "%s: the host was too busy or too slow for more than %d request(s) at once; set limits.concurrency = %d in the "
-                "card, or raise limits.timeout_s",
-                self.card.name,
-                most,
-                most,
-            )
 
     def _count(self, request: Request, answer: Answer, cost: float) -> str:
         """Counts an answer; returns why it is undecided, or ``""``."""

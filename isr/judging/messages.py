@@ -33,6 +33,13 @@ class Message:
     sent: Mapping[str, str]
 
 
+async def images_of(request: Request, images: Prepared) -> None:
+    """Prepares the images of a request, so that its message waits for none. Raises ``ImageProblem``."""
+    for roles, _ in arranged(request, request.template.card.images.layout):
+        if roles:
+            await images.sent(*roles)
+
+
 async def message_of(request: Request, images: Prepared) -> Message:
     """The message of a request, its images encoded. Raises ``ImageProblem`` for one that cannot be sent."""
     template = request.template

@@ -82,7 +82,11 @@ class Throttle:
     async def start(self) -> int:
         """Waits for a free place and for the rate; returns the epoch to hand to ``end``."""
         async with self._free:
-            await self._free.wait_for(lambda: self._in_flight < self.allowed)
+            try:
+                await self._free.wait_for(lambda: self._in_flight < self.allowed)
+            except asyncio.CancelledError:
+                self._free.notify()  # it may have been told of a place that another can take
+                raise
             self._in_flight += 1
         now = time.monotonic()
         at = max(now, self._held_until)
@@ -145,7 +149,7 @@ class Throttle:
                 if self._successes >= self.allowed and self.allowed < self.most and self._share() <= GROWING:
                     self.allowed += 1
                     self._successes = 0
-            self._free.notify_all()
+            self._free.notify(max(0, self.allowed - self._in_flight))
 
     def _remember(self, *, limited: bool) -> None:
         self._limits_met.append(limited)
@@ -296,6 +300,12 @@ async def with_retries(
                 throttle.hold(max(state.upcoming_sleep, error.retry_after_s or 0.0), error)
             on_retry(error)
 
+    first: TransportError | None = None
+    try:
+        async with throttle.place():
+            return await call()
+    except TransportError as error:
+        first = error
     async for attempt in AsyncRetrying(
         stop=hopeless,
         wait=pause,
@@ -305,6 +315,8 @@ async def with_retries(
         reraise=True,
     ):
         with attempt:
+            if attempt.retry_state.attempt_number == 1:
+                raise first
             async with throttle.place():
                 return await call()
     raise AssertionError("unreachable: the last error is raised again")

@@ -67,6 +67,7 @@ class _Kept(Generic[T]):
         self._make, self._size, self._budget = make, size, budget
         self._held: OrderedDict[tuple[str, ...], asyncio.Future[T]] = OrderedDict()
         self._bytes = 0
+        self.made = 0
 
     async def get(self, files: tuple[tuple[str, str], ...]) -> T:
         key = tuple(digest for _, digest in files)
@@ -81,6 +82,7 @@ class _Kept(Generic[T]):
                 future.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
                 future.exception()  # seen: nobody else may be waiting
                 raise
+            self.made += 1
             self._bytes += self._size(result)
             future.set_result(result)
             self._forget_oldest()
@@ -113,6 +115,11 @@ class Encoder:
         """One image, or several side by side, as it is sent. Raises ``ImageProblem``."""
         return await self._sent.get(files)
 
+    @property
+    def sends(self) -> bool:
+        """Whether images were asked for as they are sent."""
+        return bool(self._sent.made)
+
     async def picture(self, files: tuple[tuple[str, str], ...]) -> Picture:
         """The pixels of one image, or of several side by side, under the policy. Raises ``ImageProblem``."""
         return await self._pictures.get(files)
@@ -131,7 +138,8 @@ class Encoder:
         else:
             image = encode_pixels(side_by_side([decode(b) for b in blobs]), self.policy)
         head = f"data:{image.media_type};base64,".encode()
-        return Sent(head + base64.b64encode(image.data), image.sha256)
+        digest = files[0][1] if image.data is blobs[0] else image.sha256
+        return Sent(head + base64.b64encode(image.data), digest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,18 @@ TECHNICAL = (
     AnswerReason.OFF_SCALE,
     AnswerReason.ABORTED,
 )
+
+
+def summed_up(card: Card, warned: Mapping[str, int], tolerated: int | None) -> Iterator[str]:
+    """How often each warning was meant, and that a host was too slow for so many requests at once; a line each."""
+    for said, n in warned.items():
+        if n > 1:
+            yield f"{n} requests failed so ({said})"
+    if tolerated is not None:
+        yield (
+            f"the host was too busy or too slow for more than {tolerated} request(s) at once; set limits.concurrency = "
+            f"{tolerated} in the card, or raise limits.timeout_s"
+        )
 
 
 def alike(words: str) -> str:

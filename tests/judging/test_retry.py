@@ -531,3 +531,51 @@ def test_a_host_that_bears_fewer_at_once_refuses_few_in_the_long_run(bears: int,
     answered, share = asyncio.run(run())
     assert share < most
     assert answered > 0.7 * bears * 200
+
+
+def test_a_place_goes_to_one_who_waits_though_another_was_told_of_it_and_left() -> None:
+    async def run() -> bool:
+        throttle = Throttle(Limits(concurrency=1))
+        epoch = await throttle.start()
+        told, waits = (asyncio.create_task(throttle.start()) for _ in range(2))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await throttle.end(epoch, limited=False)  # tells the first of them
+        told.cancel()
+        await asyncio.wait_for(waits, LIMIT_S)
+        return told.cancelled()
+
+    assert asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+
+
+def test_only_as_many_are_woken_as_there_are_places() -> None:
+    looks = 0
+
+    class Counted(Throttle):
+        @property
+        def allowed(self) -> int:
+            nonlocal looks
+            looks += 1
+            return 2
+
+        @allowed.setter
+        def allowed(self, value: int) -> None:
+            pass
+
+    async def run() -> int:
+        throttle = Counted(Limits(concurrency=2))
+        epochs = [await throttle.start() for _ in range(2)]
+        waiting = [asyncio.create_task(throttle.start()) for _ in range(100)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        before = looks
+        await throttle.end(epochs[0], limited=False)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        found = looks - before
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        return found
+
+    assert asyncio.run(asyncio.wait_for(run(), LIMIT_S)) <= 10
