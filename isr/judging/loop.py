@@ -165,8 +165,7 @@ class JudgeRun:
             await self.crew.run()
             await self._settle()
         finally:
-            for line in summed_up(self.card, self.warned, self.gate.tolerated):
-                log.warning("%s: %s", self.card.name, line)
+            self._sum_up()
             guard.cancel()
             self.proof.end()
             if self.judge is not None:
@@ -432,6 +431,10 @@ class JudgeRun:
         self.progress.undecided[error.reason] += 1
         if self.prefix is not None:
             self.prefix.advance()
+
+    def _sum_up(self) -> None:
+        for line in summed_up(self.card, self.warned, self.gate.tolerated):
+            log.warning("%s: %s", self.card.name, line)
 
     def _count(self, request: Request, answer: Answer, cost: float) -> str:
         """Counts an answer; returns why it is undecided, or ``""``."""
