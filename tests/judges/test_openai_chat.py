@@ -591,6 +591,27 @@ def certificate(tmp_path: Path) -> Path:
     return tmp_path / "cert.pem"
 
 
+def test_no_authority_is_read_for_what_is_not_encrypted(
+    tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes longer than several requests; nobody may sign a certificate then."""
+    made: list[ssl.SSLContext] = []
+    of_authorities = httpx2.create_ssl_context
+
+    def counted(verify: ssl.SSLContext | bool = True, **others: Any) -> ssl.SSLContext:
+        context = of_authorities(verify=verify, **others)
+        if verify is True:  # else it is handed on as it is
+            made.append(context)
+        return context
+
+    monkeypatch.setattr(httpx2, "create_ssl_context", counted)
+    assert asked(always(completion()), tmp_path).text == good()
+    assert not made
+    allow("judge.test", "ISR_API_KEY")
+    open_judge(card_for(443, "judge.test", "https"))
+    assert [context.verify_mode for context in made] == [ssl.CERT_REQUIRED]
+
+
 @pytest.mark.parametrize(("host", "tunnelled"), [("judge.test", True), ("127.0.0.1", False)])
 def test_https_goes_through_a_proxy_unread_and_never_to_reach_this_machine(
     tmp_path: Path, key: str, certificate: Path, monkeypatch: pytest.MonkeyPatch, host: str, tunnelled: bool
