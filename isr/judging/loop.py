@@ -135,6 +135,7 @@ class JudgeRun:
         self.budget, self.progress, self.interrupt = budget, progress, interrupt
         self.keep_going = keep_going
         self.gate: Throttle | Pool = self._throttle()
+        self.in_flight = len(card.endpoint.each) * card.limits.concurrency
         self.stopping = Stopping(card=card)
         self.refused: list[Refused] = []  # by the host, and not yet known whether it takes others
         self.warned: Counter[str] = Counter()
@@ -154,11 +155,7 @@ class JudgeRun:
         guard: asyncio.Task[None] | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                several = len(self.card.endpoint.each)
-                workers = [
-                    group.create_task(self._worker(queue, turn))
-                    for _ in range(several * self.card.limits.concurrency)
-                ]
+                workers = [group.create_task(self._worker(queue, turn)) for _ in range(self.in_flight)]
                 guard = asyncio.create_task(self._end_when_interrupted(workers))
             await self._settle()
         finally:
