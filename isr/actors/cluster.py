@@ -132,8 +132,8 @@ class Cluster:
     def _init(self) -> None:
         where = self.settings.where
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        logging.getLogger("ray").setLevel(logging.ERROR)
         _silence(self._ray)
         more = {"include_dashboard": False} if where == LOCAL else {}
         try:
@@ -193,9 +193,11 @@ class RayActor:
 
     def __init__(self, ray: Any, handle: Any) -> None:
         self._ray, self._handle = ray, handle
+        self._node = ""
 
     async def placed(self) -> str:
-        return str(await self._awaited(self._handle.node.remote()))
+        self._node, name = await self._awaited(self._handle.node.remote())
+        return str(name)
 
     async def begin(self) -> object:
         return _unpacked(await self._awaited(self._handle.begin.remote()))
@@ -218,7 +220,17 @@ class RayActor:
                 f"an actor failed ({type(error.cause).__name__}: {cause}); what was received is kept"
             ) from error
         except self._ray.exceptions.RayError as error:
-            raise Died(_death(self._ray, error), " ".join(str(error).split())[:600]) from error
+            death = _death(self._ray, error)
+            if death is Death.PROCESS and self._node and not await asyncio.to_thread(self._node_lives):
+                death = Death.NODE  # of which Ray itself may learn only later
+            raise Died(death, " ".join(str(error).split())[:600]) from error
+
+    def _node_lives(self) -> bool:
+        """Whether the node still answers at its port."""
+        for node in self._ray.nodes():
+            if node["NodeID"] == self._node:
+                return bool(node["Alive"]) and _listens(node["NodeManagerAddress"], node["NodeManagerPort"])
+        return False
 
 
 def _death(ray: Any, error: Exception) -> Death:
@@ -247,6 +259,14 @@ def _unpacked(reply: tuple[Any, Any, list[str]]) -> Any:
 
 
 _told: set[str] = set()  # warnings of actors, each said once
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=CONNECT_S):
+            return True
+    except OSError:
+        return False
 
 
 def _require_listener(where: str) -> None:

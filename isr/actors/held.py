@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -29,11 +30,11 @@ class Held:
         self._said = _Kept(logging.WARNING)
         logging.getLogger("isr").addHandler(self._said)
 
-    async def node(self) -> str:
-        """The address of the node, and with it that the actor runs."""
-        import socket
+    async def node(self) -> tuple[str, str]:
+        """(id, name) of the node, and with it that the actor runs."""
+        import ray
 
-        return socket.gethostname()
+        return ray.get_runtime_context().get_node_id(), socket.gethostname()
 
     async def begin(self) -> tuple[Any, Wire | None, list[str]]:
         """Makes the object; the reply is what it says of itself."""

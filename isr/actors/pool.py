@@ -37,7 +37,7 @@ class Actor(Protocol):
     """One actor, wherever it is placed. Every call raises ``Died`` if it is no more, else what it raised itself."""
 
     async def placed(self) -> str:
-        """Waits until it runs; the name of its node."""
+        """Waits until it runs; the name of its node, for messages."""
 
     async def begin(self) -> object:
         """Makes ready what it holds. Raises ``IsrError`` where its node cannot."""
@@ -200,9 +200,11 @@ class Pool:
         )
         self._drop(slot)
         if self.suspects.is_hopeless():
-            self._over = self._over or JudgeError(
+            self._over = self._over or GivenUp(
+                TransportReason.SERVER_ERROR,
                 f"{self.name}: {self.suspects.barren} actors ended one after the other without a reply (the last one: {died}); "
-                "what was received is kept; look into Ray's logs on the nodes, then run the same command again"
+                "what was received is kept; look into the logs of the nodes, then run the same command again",
+                retryable=False,
             )
         else:
             self._add()

@@ -10,7 +10,6 @@ from enum import StrEnum
 TRIES = 2  # ends of an actor under a task after which the task is asked no more
 NODES = 5  # nodes that may die under a task: machines go for reasons of their own
 BARREN = 10  # actors that ended one after the other, without a reply of any between them
-AT_FIRST = 4  # the same where none ever replied
 
 
 class Death(StrEnum):
@@ -34,7 +33,6 @@ class Suspects:
     nodes: Counter[Hashable] = field(default_factory=Counter)
     last: dict[Hashable, Death] = field(default_factory=dict)
     barren: int = 0  # ends in a row without a reply
-    replied: bool = False
 
     def died(self, tasks: Collection[Hashable], death: Death) -> None:
         """An actor died, with these tasks in it."""
@@ -53,7 +51,7 @@ class Suspects:
 
     def succeeded(self, task: Hashable) -> None:
         """A task was replied to."""
-        self.replied, self.barren = True, 0
+        self.barren = 0
         for counted in (self.ends, self.nodes):
             counted.pop(task, None)
         self.last.pop(task, None)
@@ -69,4 +67,4 @@ class Suspects:
 
     def is_hopeless(self) -> bool:
         """Whether actors end again and again, whatever they are asked."""
-        return self.barren >= (BARREN if self.replied else AT_FIRST)
+        return self.barren >= BARREN

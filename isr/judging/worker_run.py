@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from isr.errors import JudgeError, SecretError
+from isr.errors import IsrError, JudgeError, SecretError
 from isr.judging.backends import Judge
 from isr.judging.engines import Engine, Workers
 from isr.judging.loop import JudgeRun
@@ -48,8 +48,12 @@ class WorkerRun(JudgeRun):
             try:
                 self._opened()
                 await self._workers.free()
-            except (JudgeError, SecretError) as error:  # what is in flight is waited for
-                self.error = self.error or error
+            except IsrError as error:  # what is in flight is waited for
+                useless = not (self.progress.answered or self.progress.stored)
+                if isinstance(error, JudgeError | SecretError):
+                    self.error = self.error or error
+                elif useless:  # there is nothing to make a result of
+                    self.error = self.error or JudgeError(str(error))
                 self.progress.stopped = self.progress.stopped or str(error)
                 return
             yield item

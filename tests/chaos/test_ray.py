@@ -1,0 +1,98 @@
+"""Two nodes of a cluster, one of which dies in mid-run, and a request that kills its actor: the result of one machine.
+
+Needs Ray (``.venv-ray``); minutes long: ``make proof``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from isr.judging.store import Store
+from tests.directories import make_directory
+from tests.processes import finish, run, started, wait_for
+from tests.ray_nodes import nodes
+
+pytestmark = [
+    pytest.mark.proof,
+    pytest.mark.skipif(
+        importlib.util.find_spec("ray") is None, reason="needs ray (pip install 'isr-eval[ray]')"
+    ),
+]
+
+POISON, SHORT = "make it colour 1", "make it colour 2"
+JUDGE = """
+import asyncio, json, os, sys
+from isr.errors import TransportError
+from isr.types import Answer, Finish
+
+FREE = True
+POISONED, SHORT = "sources/3.png", "sources/5.png"
+
+def open_judge(card):
+    return Judge()
+
+class Judge:
+    async def ask(self, request, images):
+        on_ray = "ray" in sys.modules and sys.modules["ray"].is_initialized()
+        pixels = images.pixels("edit")
+        source = request.images["source"].path
+        if on_ray:
+            open(f"FOLDER/{os.getpid()}", "a").write("x")
+            await asyncio.sleep(0.05)
+        if source == SHORT and request.prompt.endswith("2"):
+            raise TransportError("out_of_memory", "it does not fit", retryable=False)
+        if source == POISONED and request.prompt.endswith("1"):
+            if on_ray:
+                os._exit(1)
+            raise TransportError("server_error", "it fails for good", retryable=False)
+        fails = sum(pixels.getpixel((3, 3))) % 3 == 0
+        said = {"reasoning": "r", "score": 1 if fails else 4, "verdict": "fails" if fails else "fine"}
+        said |= {"source_kept": 4} if request.question == "semantic" else {}
+        return Answer(text=json.dumps(said), finish_reason=Finish.STOP, served={"model": "coin"})
+
+    async def close(self):
+        pass
+"""
+
+
+def card(folder: Path) -> Path:
+    """A judge that is fine with most requests; one ends its process where it runs on Ray, and fails for good elsewhere."""
+    (folder / "asked").mkdir()
+    (folder / "judge.py").write_text(JUDGE.replace("FOLDER", str(folder / "asked")), "utf-8")
+    path = folder / "coin.toml"
+    path.write_text('backend = "./judge.py:open_judge"\nmodel = "coin"\n[limits]\nconcurrency = 4\n', "utf-8")
+    return path
+
+
+def test_a_node_dies_and_a_request_kills_its_actor(tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        make_directory(tmp_path / name, images=40, prompts=3)
+    judge = card(tmp_path)
+    score = [sys.executable, "-m", "isr", "score", "--judge", judge, "--no-report", "--json"]
+    here = run([*score, tmp_path / "here"])
+    assert here.returncode == 3  # two requests fail for good
+    with nodes() as cluster:
+        settings = [f"address={cluster.address}", "actors=1,3", "room_s=300"]
+        on_ray = [*score, tmp_path / "there", "--engine", "ray"]
+        on_ray += [word for one in settings for word in ("--engine-set", one)]
+        with started(on_ray) as process:
+            wait_for(
+                lambda: len(list((tmp_path / "asked").iterdir())) >= 3, process, what="work on both nodes"
+            )
+            answered = lambda: sum(p.stat().st_size for p in (tmp_path / "asked").iterdir())  # noqa: E731
+            wait_for(lambda: answered() > 100, process, what="answers")
+            cluster.tell("kill")
+            there = finish(process)
+        print(there.stderr)
+        assert there.returncode == 3, there.stderr
+        assert json.loads(there.stdout) == json.loads(here.stdout)
+        again = run(on_ray)
+    for name in ("result.json", "edits.csv"):
+        (a,), (b,) = ((tmp_path / f"{n}.isr" / "runs").glob(f"*/{name}") for n in ("here", "there"))
+        assert a.read_bytes() == b.read_bytes(), name
+    assert again.stdout == there.stdout
