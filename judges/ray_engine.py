@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isr.actors.cluster import MOST_ACTORS, Cluster, Settings, joined, require_ray, settings_of
+from isr.actors.cluster import MOST_ACTORS, Cluster, Settings, joined, require_ray, settings_of, started
+from isr.actors.hands import Hands
 from isr.actors.pool import Pool
 from isr.edits.images import ImagePolicy, read_checked
 from isr.errors import JudgeError, UsageError
@@ -40,6 +41,12 @@ def open_workers(card: Card, sets: Sequence[str]) -> OnRay:
         )
     require_ray()
     return OnRay(card, settings_of(sets))
+
+
+def open_hands(sets: Sequence[str]) -> Hands:
+    """What makes pictures on a cluster, which is joined when it begins. Raises ``IsrError``."""
+    require_ray()
+    return Hands(settings_of(sets))
 
 
 class OnRay:
@@ -84,32 +91,11 @@ class OnRay:
                     self._cluster,
                     make,
                     self.card.name,
-                    _gpus(self.card, self._cluster),
-                    self.card.limits.concurrency,
+                    gpus=_gpus(self.card, self._cluster),
+                    places=self.card.limits.concurrency,
                 )
                 _require_same(self.card, self._pool.facts)
         return self._pool
-
-
-async def started(cluster: Cluster, make: Any, name: str, gpus: float, places: int = 1) -> Pool:
-    """A pool on a cluster that is joined, its first actors ready. Raises ``IsrError``."""
-    settings = cluster.settings
-    pool = Pool(
-        lambda: cluster.actor(make, gpus, places),
-        name=name,
-        most=settings.most or max(settings.least, min(MOST_ACTORS, cluster.room(gpus))),
-        places=places,
-        least=settings.least,
-        room_s=settings.room_s,
-        silent_s=settings.silent_s,
-        room=lambda: cluster.in_words(gpus),
-    )
-    try:
-        await pool.start()
-    except BaseException:
-        await pool.close()
-        raise
-    return pool
 
 
 def _gpus(card: Card, cluster: Cluster) -> float:

@@ -94,11 +94,13 @@ def immunize(
     on_image: Callable[[Done], None] = lambda done: None,
     on_step: Callable[[Step], None] = lambda step: None,
     on_note: Callable[[str], None] = lambda text: None,
+    make: Make | None = None,
 ) -> int:
     """The number of images in ``job.out`` after the run; those that were there before are left as they are.
 
     Writes ``sources/``, ``protected/``, ``metadata.jsonl`` and ``immunize.json``. A file of an image that is not the
     one that was made makes the image be protected again. ``on_note`` hears what a user should know.
+    ``make``: protects elsewhere, where ``editor`` only says what is there; else it is done here.
 
     Raises ``InputError`` at the end if a method left images unchanged, with every such image; ``UsageError`` where
     another run is at work in ``job.out``, or another was begun there.
@@ -124,8 +126,8 @@ def immunize(
             on_note(note)
         try:
             unchanged = _protect_all(
-                batches[job.shard[0] :: job.shard[1]], _Protecting(job, editor, masks, device), records,
-                _Tell(on_image, on_step, on_note),
+                batches[job.shard[0] :: job.shard[1]], Protecting(job, editor, masks, device), records,
+                _Tell(on_image, on_step, on_note), make or _here,
             )  # fmt: skip
         finally:
             there = records.finish()
@@ -139,13 +141,21 @@ def immunize(
 
 
 @dataclass(frozen=True)
-class _Protecting:
+class Protecting:
     """What protects images, and how."""
 
     job: Job
     editor: WhiteBox
     masks: Mapping[str, Path]
     device: str
+
+
+Batch = tuple[Sequence[Picture], Sequence[Picture]]
+"""Pictures that are optimised together, and those of them that are not there yet."""
+Made = tuple[dict[str, Any], float, int]
+"""The row of an image whose files are written, with the seconds and the peak of memory that it took."""
+Make = Callable[[Iterator[Batch], Protecting, Callable[[Step], None]], Iterator[Made]]
+"""Protects batches, each picture in whichever order."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +168,7 @@ class _Tell:
 
 
 def _protect_all(
-    batches: Sequence[Sequence[Picture]], by: _Protecting, records: Records, tell: _Tell
+    batches: Sequence[Sequence[Picture]], by: Protecting, records: Records, tell: _Tell, make: Make
 ) -> list[Problem]:
     """Protects the images that are not there, or are not what was made; those that a method left unchanged."""
     job, total, number = by.job, sum(map(len, batches)), 0
@@ -166,30 +176,40 @@ def _protect_all(
     looks = {name: records.look(name, **origin) for name, origin in origins.items()}
     if changed := sorted({name for look in looks.values() for name in look.changed}):
         tell.note(remade(changed))
+
+    def work() -> Iterator[Batch]:
+        nonlocal number
+        for batch in batches:
+            for picture in batch:
+                if looks[picture.image_id].done:
+                    number += 1
+                    row = {"image_id": picture.image_id}
+                    done = Done(row=row, number=number, total=total, seconds=0.0, peak_bytes=0, fresh=False)
+                    tell.image(done)
+            if waiting := [p for p in batch if not looks[p.image_id].done]:
+                for picture in waiting:
+                    records.drop(picture.image_id)
+                yield batch, waiting
+
     unchanged: list[Problem] = []
-    for batch in batches:
-        waiting = [p for p in batch if not looks[p.image_id].done]
-        for picture in batch:
-            if looks[picture.image_id].done:
-                number += 1
-                row = {"image_id": picture.image_id}
-                tell.image(Done(row=row, number=number, total=total, seconds=0.0, peak_bytes=0, fresh=False))
-        if not waiting:
+    for row, seconds, peak in make(work(), by, tell.step):
+        number += 1
+        if row.pop("unchanged"):
+            unchanged.append(_unchanged(row, job))
+            _remove(row, job.out)
             continue
-        for picture in waiting:
-            records.drop(picture.image_id)
-        with memory(f"immunizing {', '.join(p.image_id for p in waiting)}", LESS_MEMORY):
-            protected = _protect(batch, waiting, by, tell.step)
-        for row, seconds, peak in protected:
-            number += 1
-            if row.pop("unchanged"):
-                unchanged.append(_unchanged(row, job))
-                _remove(row, job.out)
-                continue
-            row |= origins[row["image_id"]]
-            records.add(row["image_id"], row)
-            tell.image(Done(row=row, number=number, total=total, seconds=seconds, peak_bytes=peak))
+        row |= origins[row["image_id"]]
+        records.add(row["image_id"], row)
+        tell.image(Done(row=row, number=number, total=total, seconds=seconds, peak_bytes=peak))
     return unchanged
+
+
+def _here(work: Iterator[Batch], by: Protecting, on_step: Callable[[Step], None]) -> Iterator[Made]:
+    """Protects batch by batch in this process."""
+    for batch, waiting in work:
+        with memory(f"immunizing {', '.join(p.image_id for p in waiting)}", LESS_MEMORY):
+            made = protect(batch, waiting, by, on_step)
+        yield from made
 
 
 def _origin(picture: Picture, masks: Mapping[str, Path], job: Job) -> dict[str, str]:
@@ -293,12 +313,12 @@ def _times(size: Sequence[int]) -> str:
     return " x ".join(map(str, size))
 
 
-def _protect(
+def protect(
     batch: Sequence[Picture],
     waiting: Sequence[Picture],
-    by: _Protecting,
+    by: Protecting,
     on_step: Callable[[Step], None],
-) -> list[tuple[dict[str, Any], float, int]]:
+) -> list[Made]:
     """Rows of those of a batch that are ``waiting``, their files written; seconds and peak memory of each image."""
     import torch
 
@@ -355,7 +375,7 @@ def _protect(
     return rows
 
 
-def _others(by: _Protecting) -> Iterator[str]:
+def _others(by: Protecting) -> Iterator[str]:
     """Who of those at work was written outside this package."""
     method, editor = by.job.method, by.editor
     if is_others(method.function):
@@ -389,7 +409,7 @@ def _as_immunized(found: Any, source: Any, name: str) -> Immunized:
     return found
 
 
-def _row(picture: Picture, image: Image.Image, by: _Protecting, measured: Measured) -> dict[str, Any]:
+def _row(picture: Picture, image: Image.Image, by: Protecting, measured: Measured) -> dict[str, Any]:
     job, editor, said = by.job, by.editor, versions()
     return {
         "file_name": f"protected/{picture.image_id}.png",

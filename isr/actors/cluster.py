@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from isr.actors.held import Held, Holds
-from isr.actors.pool import ROOM_S, Died
+from isr.actors.pool import ROOM_S, Died, Pool
 from isr.actors.suspects import Death
 from isr.actors.wire import from_wire
-from isr.errors import IsrError, JudgeError, MissingExtraError, UsageError
+from isr.errors import JudgeError, MissingExtraError, UsageError
 from isr.text import did_you_mean
 
 log = logging.getLogger("isr")
@@ -168,7 +168,7 @@ class Cluster:
             "max_task_retries": 0,
             "max_concurrency": places + 8,
         }
-        return RayActor(self._ray, self._ray.remote(Held).options(**options).remote(make))
+        return RayActor(self._ray, self._ray.remote(Held).options(**options).remote(make, os.getcwd()))
 
     def nodes(self) -> list[Mapping[str, float]]:
         """What each node that lives has in all."""
@@ -312,6 +312,27 @@ async def joined(cluster: Cluster) -> None:
         await asyncio.to_thread(cluster.join)
 
 
-def error_of(error: BaseException) -> IsrError:
-    """An error of the package as it is, any other one in words."""
-    return error if isinstance(error, IsrError) else JudgeError(f"{type(error).__name__}: {error}")
+async def started(
+    cluster: Cluster, make: Callable[[], Holds], name: str, *, gpus: float, places: int = 1
+) -> Pool:
+    """A pool on a cluster that is joined, its first actor ready. Raises ``IsrError``.
+
+    gpus: of each actor. places: tasks in each. name: of what they hold, for messages.
+    """
+    settings = cluster.settings
+    pool = Pool(
+        lambda: cluster.actor(make, gpus, places),
+        name=name,
+        most=settings.most or max(settings.least, min(MOST_ACTORS, cluster.room(gpus))),
+        places=places,
+        least=settings.least,
+        room_s=settings.room_s,
+        silent_s=settings.silent_s,
+        room=lambda: cluster.in_words(gpus),
+    )
+    try:
+        await pool.start()
+    except BaseException:
+        await pool.close()
+        raise
+    return pool

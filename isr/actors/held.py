@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -23,10 +24,16 @@ class Holds(Protocol):
 
 
 class Held:
-    """The class of the actors. A reply is (value, error as data, warnings)."""
+    """The class of the actors. A reply is (value, error as data, warnings).
 
-    def __init__(self, make: Callable[[], Holds]) -> None:
-        self._make, self._held = make, None
+    folder: where the driver stands; relative paths start there, if the node has it too.
+    """
+
+    def __init__(self, make: Callable[[], Holds], folder: str) -> None:
+        self._make = make
+        self._held: Holds | None = None
+        if os.path.isdir(folder):
+            os.chdir(folder)
         self._said = _Kept(logging.WARNING)
         logging.getLogger("isr").addHandler(self._said)
 
@@ -40,8 +47,8 @@ class Held:
         """Makes the object; the reply is what it says of itself."""
 
         def made() -> object:
-            self._held = self._make()
-            return self._held.facts()
+            held = self._held = self._make()
+            return held.facts()
 
         return await self._reply(lambda: asyncio.to_thread(made))
 

@@ -3,7 +3,8 @@
 An engine is a module of ``isr.judges`` (``openai-batch`` is ``openai_batch.py``, ``ray`` is ``ray_engine.py``: a file's name never
 shadows a package) or one that an installed package registers in the entry point group ``isr.judge_engines``. It says ``TAKES``,
 the backends whose cards it takes (none named: it looks at the card itself), and has one of two functions:
-``open_batches(card) -> BatchHost`` asks by batches, ``open_workers(card, settings) -> Workers`` asks one by one of many at a time.
+``open_batches(card) -> BatchHost`` asks by batches, ``open_workers(card, settings) -> Workers`` asks one by one of many at a time. One
+with workers may have ``open_hands(settings)`` too, which makes pictures (``isr.actors.hands``).
 The judge stays the same: body and reading of a request are its backend's own, so are signature, keys and answers. No other module
 knows an engine by its name.
 """
@@ -26,13 +27,14 @@ from isr.reading import read_text
 from isr.text import did_you_mean
 
 if TYPE_CHECKING:
+    from isr.actors.hands import Hands
     from isr.judging.cards import Card
     from isr.judging.requests import Request
     from isr.judging.sending import Prepared
     from isr.types import Answer
 
 ENTRY_POINTS = "isr.judge_engines"
-OPENS, OPENS_WORKERS = "open_batches", "open_workers"
+OPENS, OPENS_WORKERS, OPENS_HANDS = "open_batches", "open_workers", "open_hands"
 _SUFFIX = "_engine"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 
@@ -131,14 +133,21 @@ class Workers(Protocol):
         """Ends them."""
 
 
+def _no_host(card: Card) -> BatchHost:
+    raise UsageError(
+        f"{card.name}: expected an engine that asks by batches; found one that does not; leave out --engine"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """An engine by its name: the backends whose cards it takes, and what opens its host or its workers."""
 
     name: str
     takes: tuple[str, ...]
-    host_of: Callable[[Card], BatchHost]
+    host_of: Callable[[Card], BatchHost] = _no_host
     workers_of: Callable[[Card, Sequence[str]], Workers] | None = None
+    hands_of: Callable[[Sequence[str]], Hands] | None = None
 
     @property
     def in_batches(self) -> bool:
@@ -189,7 +198,21 @@ def engine_of(name: str) -> Engine:
             f"engine {name!r}: expected a module with TAKES, a tuple of backends, and {OPENS} or {OPENS_WORKERS}; found "
             f"{_lacks(module)}"
         )
-    return Engine(name, takes, opens, workers)
+    return Engine(name, takes, opens or _no_host, workers, getattr(module, OPENS_HANDS, None))
+
+
+def hands_of(name: str, sets: Sequence[str]) -> Hands | None:
+    """What makes pictures by the engine of that name; ``None`` without one. Raises ``IsrError``."""
+    if not name:
+        if sets:
+            raise UsageError(f"--engine-set {sets[0]}: expected --engine beside it; found none; add it")
+        return None
+    engine = engine_of(name)
+    if engine.hands_of is None:
+        raise UsageError(
+            f"--engine {name}: expected an engine that makes pictures; found one that does not; leave it out"
+        )
+    return engine.hands_of(sets)
 
 
 def _lacks(module: ModuleType) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from isr.judging.store import Store
 from tests.directories import make_directory
 from tests.processes import finish, run, started, wait_for
 from tests.ray_nodes import nodes
@@ -96,3 +95,68 @@ def test_a_node_dies_and_a_request_kills_its_actor(tmp_path: Path) -> None:
         (a,), (b,) = ((tmp_path / f"{n}.isr" / "runs").glob(f"*/{name}") for n in ("here", "there"))
         assert a.read_bytes() == b.read_bytes(), name
     assert again.stdout == there.stdout
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """The pictures of a directory, and its rows without the seconds that they took."""
+    found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.png")}
+    rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text("utf-8").splitlines()]
+    told = [{k: v for k, v in row.items() if k != "immunize_seconds"} for row in rows]
+    return found | {"metadata.jsonl": json.dumps(told).encode()}
+
+
+def test_pictures_are_the_same_files(tmp_path: Path) -> None:
+    pytest.importorskip("diffusers", reason="needs isr-eval[sifm]")
+    from tests.sifm_ref.checkpoints import build
+    from tests.sifm_ref.photographs import write
+
+    write(tmp_path / "photos")
+    for name in ("turned.jpg", "more/an image.webp"):
+        (tmp_path / "photos" / name).unlink()
+    prompts = tmp_path / "prompts.csv"
+    prompts.write_text(
+        "name,prompt,prompt_id\n*,make the circle red,red\ngrey,turn day into night,\n", "utf-8"
+    )
+    editor = f"instruct_pix2pix={build('instruct_pix2pix', tmp_path / 'editor')}"
+    isr = [sys.executable, "-m", "isr"]
+
+    def immunize(out: Path, method: str, *more: object) -> None:
+        command = [
+            *isr,
+            "immunize",
+            tmp_path / "photos",
+            "--method",
+            method,
+            "--editor",
+            editor,
+            "--out",
+            out,
+        ]
+        run([*command, "--resolution", 48, *more], check=True)
+
+    steps = ("--steps", 2, "--prompts", prompts, "--where", "prompt_id=red")
+    immunize(tmp_path / "noise", "noise")
+    with nodes() as cluster:
+        engine = (
+            "--engine",
+            "ray",
+            "--engine-set",
+            f"address={cluster.address}",
+            "--engine-set",
+            "actors=1,3",
+        )
+        for where, how in (("here", ()), ("there", engine)):
+            immunize(tmp_path / where / "sifm", "sifm", *steps, *how)
+            command = [*isr, "edit", tmp_path / where / "sifm", tmp_path / "noise", "--editor", editor]
+            command += ["--out", tmp_path / where / "edits", "--prompts", prompts, "--set", "steps=2"]
+            edit = [*command, "--purifier", "none", "--purifier", "jpeg:quality=60", *how]
+            run(edit, check=True)
+        for name in ("sifm", "edits"):
+            assert files(tmp_path / "here" / name) == files(tmp_path / "there" / name), name
+        # an edit and a control edit that are gone are made again, the others are left as they are
+        edits = tmp_path / "there" / "edits"
+        for folder in ("edits", "controls"):
+            min((edits / folder).iterdir()).unlink()
+        again = run([*edit, "--resume", "--json"], check=True)
+    assert json.loads(again.stdout)["new"] in (1, 2, 3)
+    assert files(edits) == files(tmp_path / "here" / "edits")
