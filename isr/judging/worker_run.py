@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from isr.errors import IsrError, JudgeError, SecretError
+from isr.errors import JudgeError, SecretError, TransportError
 from isr.judging.backends import Judge
 from isr.judging.engines import Engine, Workers
 from isr.judging.loop import JudgeRun
@@ -32,11 +32,14 @@ class WorkerRun(JudgeRun):
         limits = self.card.limits.model_copy(update={"concurrency": self._workers.most})
         self.gate = Throttle(limits)
         self._turn = turn
+        self._ended: TransportError | None = None  # why no worker is there any more
 
     async def run(self) -> None:
         """Asks until nothing is missing, the budget is used up, the judge fails, or the user interrupts."""
         async with nullcontext() if self.plan.order_seed is not None else self._turn:
             await super().run()
+        if self._ended is not None and not (self.stopping.has_answered or self.stored):
+            self.error = self.error or JudgeError(str(self._ended))  # there is nothing to make a result of
 
     def _opened(self) -> Judge:
         self.judge = self._workers
@@ -48,12 +51,12 @@ class WorkerRun(JudgeRun):
             try:
                 self._opened()
                 await self._workers.free()
-            except IsrError as error:  # what is in flight is waited for
-                useless = not (self.progress.answered or self.progress.stored)
-                if isinstance(error, JudgeError | SecretError):
-                    self.error = self.error or error
-                elif useless:  # there is nothing to make a result of
-                    self.error = self.error or JudgeError(str(error))
+            except (JudgeError, SecretError) as error:  # what is in flight is waited for
+                self.error = self.error or error
+                self.progress.stopped = self.progress.stopped or str(error)
+                return
+            except TransportError as error:
+                self._ended = error
                 self.progress.stopped = self.progress.stopped or str(error)
                 return
             yield item
