@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+from isr.judging.store import Store
 from tests.directories import make_directory
 from tests.processes import finish, run, started, wait_for
 from tests.ray_nodes import nodes
@@ -83,8 +86,7 @@ def test_a_node_dies_and_a_request_kills_its_actor(tmp_path: Path) -> None:
             wait_for(
                 lambda: len(list((tmp_path / "asked").iterdir())) >= 3, process, what="work on both nodes"
             )
-            answered = lambda: sum(p.stat().st_size for p in (tmp_path / "asked").iterdir())  # noqa: E731
-            wait_for(lambda: answered() > 100, process, what="answers")
+            wait_for(lambda: asked(tmp_path) > 100, process, what="answers")
             cluster.tell("kill")
             there = finish(process)
         print(there.stderr)
@@ -95,6 +97,42 @@ def test_a_node_dies_and_a_request_kills_its_actor(tmp_path: Path) -> None:
         (a,), (b,) = ((tmp_path / f"{n}.isr" / "runs").glob(f"*/{name}") for n in ("here", "there"))
         assert a.read_bytes() == b.read_bytes(), name
     assert again.stdout == there.stdout
+
+
+def asked(folder: Path) -> int:
+    """How many requests actors were given."""
+    return sum(p.stat().st_size for p in (folder / "asked").iterdir())
+
+
+def test_a_driver_that_is_stopped_or_killed_goes_on(tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        make_directory(tmp_path / name, images=20, prompts=3)
+    judge = card(tmp_path)
+    score = [sys.executable, "-m", "isr", "score", "--judge", judge, "--no-report", "--json"]
+    here = run([*score, tmp_path / "here"])
+    on_ray = [*score, tmp_path / "there", "--engine", "ray", "--engine-set", "address=local"]
+    stops = ((signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL))
+    stored = [0]
+    for number, code in stops:
+        with started(on_ray) as process:
+            before = asked(tmp_path)
+            wait_for(lambda before=before: asked(tmp_path) > before + 20, process, what="answers")
+            if number is signal.SIGINT:
+                os.killpg(process.pid, number)  # as a terminal does: to Ray's own processes too
+            else:
+                process.send_signal(number)
+            done = finish(process)
+        assert done.returncode == code, done.stderr
+        with Store(tmp_path / "there.isr" / "isr.db") as store:
+            stored.append(store.count())
+            assert not list(store.verify())
+    assert stored == sorted(set(stored))  # each of them kept what it was given
+    there = run(on_ray)
+    assert there.stdout == here.stdout
+    for name in ("result.json", "edits.csv"):
+        (a,), (b,) = ((tmp_path / f"{n}.isr" / "runs").glob(f"*/{name}") for n in ("here", "there"))
+        assert a.read_bytes() == b.read_bytes(), name
+    assert asked(tmp_path) < 240 + 3 * 8 * 4  # beside what was in flight nothing was asked again
 
 
 def files(folder: Path) -> dict[str, bytes]:
