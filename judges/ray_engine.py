@@ -59,20 +59,28 @@ class OnRay:
         self._pool: Pool | None = None
         self._starting = asyncio.Lock()
         self._pictures = _Pictures(self._cluster)
+        self._kept = self._inside = 0  # requests that have a place, and that are being asked
 
     async def free(self) -> None:
-        """Waits until one more request can be asked. Raises ``IsrError`` where none ever can."""
-        await (await self._started()).free()
+        """Waits until one more request can be asked, and keeps its place. Raises ``IsrError`` where none ever can."""
+        pool = await self._started()
+        await pool.free(lambda: self._kept + self._inside)
+        self._kept += 1
 
     async def ask(self, request: Request, images: Prepared) -> Answer:
         """The reply of one of the actors."""
         pool = await self._started()
-        shipped = await self._pictures.shipped(images)
-        digests = list(shipped)
-        answer: Answer = await pool.call(
-            request.key, "ask", request, dict(images.files), digests, *shipped.values()
-        )
-        return answer
+        self._kept = max(0, self._kept - 1)
+        self._inside += 1
+        try:
+            shipped = await self._pictures.shipped(images)
+            answer: Answer = await pool.call(
+                request.key, "ask", request, dict(images.files), list(shipped), *shipped.values()
+            )
+            return answer
+        finally:
+            self._inside -= 1
+            await pool.tell()
 
     async def close(self) -> None:
         """Ends the actors; a cluster that was started for them ends with them."""
@@ -85,16 +93,20 @@ class OnRay:
         async with self._starting:
             if self._pool is None:
                 await joined(self._cluster)
-                plain = {name: getattr(self.card, name) for name in Card.model_fields}
-                make = partial(HeldJudge, plain)
-                self._pool = await started(
+                fields = {name: getattr(self.card, name) for name in Card.model_fields}
+                pool = await started(
                     self._cluster,
-                    make,
+                    partial(HeldJudge, fields),
                     self.card.name,
                     gpus=_gpus(self.card, self._cluster),
                     places=self.card.limits.concurrency,
                 )
-                _require_same(self.card, self._pool.facts)
+                try:
+                    _require_same(self.card, pool.facts)
+                except JudgeError:
+                    await pool.close()
+                    raise
+                self._pool = pool
         return self._pool
 
 

@@ -123,6 +123,8 @@ class Cluster:
     def join(self) -> None:
         """Joins the cluster, or starts one. Blocks for seconds. Raises ``UsageError`` where there is none."""
         with Cluster._lock:
+            if self._joined:
+                return
             if not self._ray.is_initialized():
                 _require_listener(self.settings.where)
                 self._init()

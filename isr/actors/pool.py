@@ -104,9 +104,22 @@ class Pool:
         await self._until(lambda: len(self._placed) >= self.least, self.least)
         await self._until(lambda: any(s.ready for s in self.slots), 1)
 
-    async def free(self) -> None:
-        """Waits until an actor could take one more task. Raises what makes that impossible."""
-        await self._until(lambda: bool(self._open(False)), 1)
+    @property
+    def capacity(self) -> int:
+        """How many tasks may be given to it now: those that its actors have places for, and one that waits for each of them."""
+        return sum(self.places + 1 for s in self.slots if s.ready and not s.closing)
+
+    async def free(self, taken: Callable[[], int]) -> None:
+        """Waits until it has room for more tasks than are ``taken``; ``tell`` says that these changed.
+
+        Raises what makes that impossible.
+        """
+        await self._until(lambda: taken() < self.capacity, 1)
+
+    async def tell(self) -> None:
+        """Wakes who waits: something changed."""
+        async with self._changed:
+            self._changed.notify_all()
 
     async def call(self, key: Hashable, *task: Any) -> Any:
         """The reply to a task, from whichever actor is there.
@@ -160,7 +173,7 @@ class Pool:
     async def _begin(self, slot: Slot) -> None:
         try:
             slot.node = await slot.actor.placed()
-            await self._tell()
+            await self.tell()
             facts = await asyncio.wait_for(slot.actor.begin(), self.silent_s)
         except (Died, TimeoutError) as error:
             silent = f"it did not begin within {self.silent_s:g} s"
@@ -175,7 +188,7 @@ class Pool:
             return
         self.facts = facts
         slot.ready, slot.replied_at = True, self._clock()
-        await self._tell()
+        await self.tell()
 
     async def _leave_out(self, slot: Slot, error: IsrError) -> None:
         """Ends an actor whose node cannot do the work; the last one's reason ends the run."""
@@ -184,7 +197,7 @@ class Pool:
         self._drop(slot)
         if not self.slots:
             self._over = self._over or error
-        await self._tell()
+        await self.tell()
 
     async def _lost(self, slot: Slot, died: Died) -> None:
         """An actor died: what was in it is asked again, and another one takes its place. Once for all that see it."""
@@ -208,7 +221,7 @@ class Pool:
             )
         else:
             self._add()
-        await self._tell()
+        await self.tell()
 
     def _drop(self, slot: Slot) -> None:
         slot.gone = True
@@ -273,11 +286,7 @@ class Pool:
         if slot.closing and not slot.inside and not slot.gone:
             self._drop(slot)
             self._add()
-        await self._tell()
-
-    async def _tell(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
+        await self.tell()
 
     async def _until(self, met: Callable[[], bool], least: int) -> None:
         """Waits for a condition. Raises what makes it impossible: no room for any actor in time, or all of them unfit."""

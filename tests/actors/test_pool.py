@@ -120,6 +120,7 @@ def test_suspects_are_alone_in_their_actors_and_places_are_kept() -> None:
         pool = pool_of(actors, does)
         await pool.start()
         tasks = ["first", *(f"t{i}" for i in range(30))]
+        assert pool.capacity == 2 * (3 + 1)
         assert await all_of(pool, tasks) == [f"{t} done" for t in tasks]
         assert len(alone) > 1
         assert set(alone.values()) == {1}
@@ -203,7 +204,7 @@ def test_actors_that_always_end_are_not_made_for_ever() -> None:
         assert all(isinstance(g, GivenUp) for g in got)
         assert len(actors) == BARREN
         with pytest.raises(GivenUp, match=f"{BARREN} actors ended one after the other"):
-            await pool.free()
+            await pool.free(lambda: 0)
         await pool.close()
 
     asyncio.run(work())
