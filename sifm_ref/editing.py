@@ -128,7 +128,7 @@ class Making:
     ends: Mapping[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Waiting:
     """One picture that is to be edited: its unit and its row, the edit's name and number."""
 
@@ -173,7 +173,7 @@ def _make(
                 on_edit(Done({"edit_id": key}, number, len(looks), 0.0, fresh=False))
                 continue
             records.drop(key)
-            yield Waiting(unit, path, before, key, number, origin)
+            yield Waiting(unit=unit, path=path, before=before, key=key, number=number, origin=origin)
 
     for one, made, seconds in make(work(), making):
         row = {**made, **one.origin}

@@ -16,10 +16,10 @@ from isr.errors import InputError, Problem, UsageError
 from isr.files import file_digest
 from sifm_ref.budget import Budget, Measured, measure, obeying
 from sifm_ref.failures import is_others, memory, others_code
+from sifm_ref.masks import find_masks, mask_at_size
 from sifm_ref.pictures import (
     Picture,
     Resize,
-    central_mask,
     find_pictures,
     read_rgb,
     to_array,
@@ -106,7 +106,7 @@ def immunize(
     another run is at work in ``job.out``, or another was begun there.
     """
     pictures = job.pictures or find_pictures(job.images, job.out)
-    masks = _masks(job, editor, pictures)
+    masks = find_masks(job.masks if editor.masked else None, pictures)
     ids = [p.image_id for p in pictures]
     growing = ("prompts",) if job.growing else ()
     what, device = _what(job, editor), device_of(editor)
@@ -270,49 +270,6 @@ def _batches(pictures: Sequence[Picture], job: Job, multiple: int) -> list[list[
     return out
 
 
-def _masks(job: Job, editor: WhiteBox, pictures: Sequence[Picture]) -> dict[str, Path]:
-    if not editor.masked or job.masks is None:
-        return {}
-    if not job.masks.is_dir():
-        raise UsageError(f"--masks {job.masks}: expected a folder; found none there; check the path")
-    stems = {p.stem: p for p in sorted(job.masks.iterdir()) if p.is_file()}
-    found = {p.image_id: stems[n] for p in pictures for n in (p.path.stem, p.image_id) if n in stems}
-    problems = [
-        Problem(str(p.path), "", "a mask of its name", "none", "add it")
-        for p in pictures
-        if p.image_id not in found
-    ]
-    sizes = {p.image_id: _upright(found[p.image_id]) for p in pictures if p.image_id in found}
-    problems += [
-        Problem(
-            str(found[p.image_id]),
-            "",
-            f"a mask as large as its picture, {_times(p.size)}",
-            _times(sizes[p.image_id]) if sizes[p.image_id] else "no image",
-            "draw it on the photograph, turned as its EXIF says",
-        )
-        for p in pictures
-        if p.image_id in found and sizes[p.image_id] != p.size
-    ]
-    if problems:
-        raise InputError(
-            f"--masks {job.masks}: {len(problems)} image(s) without a mask of their size", problems
-        )
-    return found
-
-
-def _upright(path: Path) -> tuple[int, ...]:
-    """Width and height, EXIF orientation applied; nothing for what is no image."""
-    try:
-        return read_rgb(path).size
-    except InputError:
-        return ()
-
-
-def _times(size: Sequence[int]) -> str:
-    return " x ".join(map(str, size))
-
-
 def protect(
     batch: Sequence[Picture],
     waiting: Sequence[Picture],
@@ -328,7 +285,7 @@ def protect(
     job, editor, masks = by.job, by.editor, by.masks
     images = [job.resize.apply(read_rgb(p.path), editor.multiple) for p in batch]
     shapes = [
-        _mask(masks.get(p.image_id), i.size, job.resize, editor.multiple)
+        mask_at_size(masks.get(p.image_id), i.size, job.resize, editor.multiple)
         for p, i in zip(batch, images, strict=True)
     ]
     working = torch.float64 if editor.dtype is torch.float64 else torch.float32
@@ -382,14 +339,6 @@ def _others(by: Protecting) -> Iterator[str]:
         yield f"method {method.name}"
     if is_others(type(editor)):
         yield f"editor {editor.name}"
-
-
-def _mask(path: Path | None, size: tuple[int, int], resize: Resize, multiple: int) -> Image.Image:
-    """A mask brought to the working size as its picture is, black or white."""
-    if path is None:
-        return central_mask(size)
-    mask = resize.apply(read_rgb(path).convert("L"), multiple)
-    return mask.point(lambda v: 255 * (v >= 128))
 
 
 def _as_immunized(found: Any, source: Any, name: str) -> Immunized:

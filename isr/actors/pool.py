@@ -49,7 +49,7 @@ class Actor(Protocol):
         """Ends it."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Slot:
     """An actor of the pool, and the tasks that are in it."""
 
@@ -164,7 +164,7 @@ class Pool:
         return [s for s in self.slots if s.node]
 
     def _add(self) -> None:
-        slot = Slot(self._make())
+        slot = Slot(actor=self._make())
         self.slots.append(slot)
         task = asyncio.create_task(self._begin(slot))
         self._tasks.add(task)
