@@ -1,6 +1,6 @@
 """Ray, as far as it is needed: a cluster is joined or started, actors are placed in it, bytes are put where they can be read.
 
-Ray is imported here alone, and only when a cluster is joined. Its own retries and restarts are switched off: who is asked
+Ray is imported here, and by what runs in its actors, only when a cluster is joined. Its own retries and restarts are switched off: who is asked
 again, and how often, is decided in ``isr.actors.suspects``.
 """
 
