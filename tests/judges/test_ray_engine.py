@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import importlib.util
+import pickle
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,17 @@ from typing import Any
 import pytest
 
 from isr.actors.cluster import LOCAL, Settings, settings_of
+from isr.edits.images import read_checked
 from isr.errors import MissingExtraError, UsageError
-from isr.judges.ray_engine import open_hands, open_workers
-from isr.judging.cards import load_card
+from isr.judges.ray_engine import HeldJudge, open_hands, open_workers
+from isr.judging.backends import open_judge
+from isr.judging.cards import Card, load_card, load_panel
+from isr.judging.edits import load_edits, rubrics_of
+from isr.judging.plan import Plan, arms_of
+from isr.judging.requests import Request
+from isr.judging.sending import Encoder, Prepared
+from isr.types import Answer
+from isr.version import __version__
 from tests.processes import run
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
@@ -67,6 +77,38 @@ def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
     for opens in (lambda: open_workers(load_card("replay"), ()), lambda: open_hands(())):
         with pytest.raises(MissingExtraError, match=r"pip install 'isr-eval\[ray\]', here and on every node"):
             opens()
+
+
+def test_what_an_actor_holds_answers_as_the_judge_does() -> None:
+    """Card and requests are pickled, pictures come as bytes; identity, keys and answers stay what they are."""
+    root = Path("examples/shapes")
+    panel = load_panel("shapes-oracle")
+    card = panel.members[0]
+    plan = Plan(root=root, edits=load_edits(root).edits[:6], rubrics=rubrics_of(root, ()), panel=panel)
+    requests = list(plan.requests(card, arms_of(plan.edits)))
+    assert len(requests) > 12
+    encoder = Encoder(root, card.policy)
+
+    async def work() -> None:
+        fields = {name: getattr(card, name) for name in Card.model_fields}
+        held = HeldJudge(pickle.loads(pickle.dumps(fields)))
+        assert held.facts() == (__version__, card.digest)
+        judge = open_judge(card)
+
+        async def both(request: Request) -> tuple[Answer, Answer]:
+            images = Prepared(encoder, {r: (i.path, i.sha256) for r, i in request.images.items()})
+            shipped = {digest: read_checked(root, path, digest) for path, digest in images.files.values()}
+            there = pickle.loads(pickle.dumps(request))
+            assert there.key == request.key
+            return await judge.ask(request, images), await held.ask(
+                there, dict(images.files), list(shipped), *shipped.values()
+            )
+
+        for here, there in await asyncio.gather(*map(both, requests)):
+            assert here == there
+        assert not held._pictures._files  # nothing is kept once nobody needs it
+
+    asyncio.run(work())
 
 
 @needs_ray
