@@ -135,6 +135,12 @@ def test_a_driver_that_is_stopped_or_killed_goes_on(tmp_path: Path) -> None:
     assert asked(tmp_path) < 240 + 3 * 8 * 4  # beside what was in flight nothing was asked again
 
 
+ONE_THREAD = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+}  # of the driver, and so of the actors: more wait for each other
+
+
 def files(folder: Path) -> dict[str, bytes]:
     """The pictures of a directory, and its rows without the seconds that they took."""
     found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.png")}
@@ -170,7 +176,7 @@ def test_pictures_are_the_same_files(tmp_path: Path) -> None:
             "--out",
             out,
         ]
-        run([*command, "--resolution", 48, *more], check=True)
+        run([*command, "--resolution", 48, *more], check=True, env=ONE_THREAD)
 
     steps = ("--steps", 2, "--prompts", prompts, "--where", "prompt_id=red")
     immunize(tmp_path / "noise", "noise")
@@ -188,13 +194,13 @@ def test_pictures_are_the_same_files(tmp_path: Path) -> None:
             command = [*isr, "edit", tmp_path / where / "sifm", tmp_path / "noise", "--editor", editor]
             command += ["--out", tmp_path / where / "edits", "--prompts", prompts, "--set", "steps=2"]
             edit = [*command, "--purifier", "none", "--purifier", "jpeg:quality=60", *how]
-            run(edit, check=True)
+            run(edit, check=True, env=ONE_THREAD)
         for name in ("sifm", "edits"):
             assert files(tmp_path / "here" / name) == files(tmp_path / "there" / name), name
         # an edit and a control edit that are gone are made again, the others are left as they are
         edits = tmp_path / "there" / "edits"
         for folder in ("edits", "controls"):
             min((edits / folder).iterdir()).unlink()
-        again = run([*edit, "--resume", "--json"], check=True)
+        again = run([*edit, "--resume", "--json"], check=True, env=ONE_THREAD)
     assert json.loads(again.stdout)["new"] in (1, 2, 3)
     assert files(edits) == files(tmp_path / "here" / "edits")
