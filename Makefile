@@ -75,7 +75,7 @@ test-vllm: .venv-vllm/ready
 	.venv-vllm/bin/python -m pytest -q tests/vllm
 
 # runs that are killed again and again, intervals against simulations, a whole study: long, and no part of ci
-proof: .venv/dev
+proof: .venv/ray
 	$(BIN)/python -m pytest -q -s -m proof
 
 bench: .venv/dev
@@ -115,6 +115,11 @@ bench: .venv/dev
 .venv/dev: pyproject.toml .venv/torch
 	$(PIP) -e '.[dev]' -e examples/isr_shapes
 	@touch $@ .venv/core
+
+# beside the rest, since the proofs need both; a quarter of a GB that no other target needs
+.venv/ray: .venv/dev
+	$(PIP) -e '.[ray]'
+	@touch $@
 
 clean:
 	rm -rf .venv .venv-vllm build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,12 +66,14 @@ def edit(
     *,
     on_edit: Callable[[Done], None] = lambda done: None,
     on_note: Callable[[str], None] = lambda text: None,
+    make: Make | None = None,
 ) -> int:
     """The number of edits in ``job.out`` after the run; those that were there before are left as they are.
 
     Writes ``edits/``, ``controls/``, ``sources/``, ``protected/``, ``edit.json`` and, once all edits of all shards are
     there, ``metadata.jsonl``. An edit and its control edit have the same prompt, seed and purifier. A file of an edit
     that is not the one that was made makes the edit be made again. ``on_note`` hears what a user should know.
+    ``make``: edits elsewhere, where ``editor`` only says what is there; else it is done here.
 
     Raises ``InputError`` with every prompt and image that did not find its other half, every image that a directory
     lacks, where directories hold different sources under one name, and for an edit that fails; ``UsageError`` where
@@ -87,7 +90,7 @@ def edit(
     keys = [key_of(unit, before) for unit in units for _, before in unit.treated]
     growing = ("directories", "prompts", "seeds", "purifiers") if job.growing else ()
     what, device = _what(job, editor), device_of(editor)
-    ends, cut = told(editor, {u.prompt.read: u.prompt.id for u in units})
+    ends, cut = getattr(editor, "told", partial(told, editor))({u.prompt.read: u.prompt.id for u in units})
     with alone(job.out, "edit", job.shard, wait_s=job.wait_s):
         records = Records(
             job.out,
@@ -105,9 +108,10 @@ def edit(
             _make(
                 units[job.shard[0] :: job.shard[1]],
                 records,
-                _Making(job.out, editor, device, ends),
+                Making(job.out, editor, device, ends),
                 on_edit,
                 on_note,
+                make or _here,
             )
         finally:
             there = records.finish(whole=True)
@@ -115,7 +119,7 @@ def edit(
 
 
 @dataclass(frozen=True)
-class _Making:
+class Making:
     """Where edits go, and what makes them; ``ends``: what it does not read of each prompt."""
 
     out: Path
@@ -124,12 +128,29 @@ class _Making:
     ends: Mapping[str, str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """One picture that is to be edited: its unit and its row, the edit's name and number."""
+
+    unit: Unit
+    path: Path
+    before: Mapping[str, Any]
+    key: str
+    number: int
+    origin: Mapping[str, str]
+
+
+Make = Callable[[Iterator[Waiting], Making], Iterator[tuple[Waiting, dict[str, Any], float]]]
+"""Makes edits, each with its files written: its row and the seconds that it took, in whichever order."""
+
+
 def _make(
     units: Sequence[Unit],
     records: Records,
-    making: _Making,
+    making: Making,
     on_edit: Callable[[Done], None],
     on_note: Callable[[str], None],
+    make: Make,
 ) -> None:
     """Makes the edits of some units that are not there, or are not what was made.
 
@@ -144,17 +165,38 @@ def _make(
     looks = [records.look(key_of(u, before), **origin) for u, _, before, origin in origins]
     if changed := sorted({name for look in looks for name in look.changed}):
         on_note(remade(changed))
-    for number, ((unit, path, before, origin), look) in enumerate(zip(origins, looks, strict=True), 1):
-        key = key_of(unit, before)
-        if look.done:
-            on_edit(Done({"edit_id": key}, number, len(looks), 0.0, fresh=False))
-            continue
-        began = time.perf_counter()
-        records.drop(key)
-        with untold(making.editor), _in_words(f"edit of {path} (prompt {unit.prompt.id}, seed {unit.seed})"):
-            row = {**_edit_one(unit, path, before, key, making), **origin}
-        records.add(key, row)
-        on_edit(Done(row, number, len(looks), time.perf_counter() - began))
+
+    def work() -> Iterator[Waiting]:
+        for number, ((unit, path, before, origin), look) in enumerate(zip(origins, looks, strict=True), 1):
+            key = key_of(unit, before)
+            if look.done:
+                on_edit(Done({"edit_id": key}, number, len(looks), 0.0, fresh=False))
+                continue
+            records.drop(key)
+            yield Waiting(unit=unit, path=path, before=before, key=key, number=number, origin=origin)
+
+    for one, made, seconds in make(work(), making):
+        row = {**made, **one.origin}
+        records.add(one.key, row)
+        on_edit(Done(row, one.number, len(looks), seconds))
+
+
+def _here(work: Iterator[Waiting], making: Making) -> Iterator[tuple[Waiting, dict[str, Any], float]]:
+    """Edits one picture after the other in this process."""
+    for one in work:
+        with untold(making.editor):
+            row, seconds = timed_edit(one.unit, one.path, one.before, one.key, making)
+        yield one, row, seconds
+
+
+def timed_edit(
+    unit: Unit, path: Path, before: Mapping[str, Any], key: str, making: Making
+) -> tuple[dict[str, Any], float]:
+    """The row of one edit whose files are written, and the seconds that it took, its control edit included."""
+    began = time.perf_counter()
+    with _in_words(f"edit of {path} (prompt {unit.prompt.id}, seed {unit.seed})"):
+        row = _edit_one(unit, path, before, key, making)
+    return row, time.perf_counter() - began
 
 
 @contextmanager
@@ -171,7 +213,7 @@ def _in_words(doing: str) -> Iterator[None]:
         yield
 
 
-def _edit_one(unit: Unit, path: Path, before: Mapping[str, Any], key: str, making: _Making) -> dict[str, Any]:
+def _edit_one(unit: Unit, path: Path, before: Mapping[str, Any], key: str, making: Making) -> dict[str, Any]:
     out, editor = making.out, making.editor
     source, protected = (
         out / "sources" / f"{unit.image_id}.png",
@@ -225,13 +267,18 @@ def _copy(origin: Path, target: Path) -> None:
         write_whole(target, data)
 
 
+def mark_of(name: str) -> str:
+    """The file, below an output folder, that vouches for the control edit of a unit of that name."""
+    return f"{FOLDER}/controls/{name}.json"
+
+
 def _control(unit: Unit, out: Path, mask: Image.Image | None, editor: Editor) -> tuple[Path, str]:
     """The edit of the source with its digest, made if it is not there or was made of another source or mask.
 
     The mark that vouches for it is taken away before it is written: a run that is killed in between leaves none.
     """
     control = out / "controls" / f"{unit.name}.png"
-    mark = out / FOLDER / "controls" / f"{unit.name}.json"
+    mark = out / mark_of(unit.name)
     digest = _vouched(control, mark, unit.origin)
     if not digest:
         mark.unlink(missing_ok=True)

@@ -16,10 +16,10 @@ from isr.errors import InputError, Problem, UsageError
 from isr.files import file_digest
 from sifm_ref.budget import Budget, Measured, measure, obeying
 from sifm_ref.failures import is_others, memory, others_code
+from sifm_ref.masks import find_masks, mask_at_size
 from sifm_ref.pictures import (
     Picture,
     Resize,
-    central_mask,
     find_pictures,
     read_rgb,
     to_array,
@@ -94,17 +94,19 @@ def immunize(
     on_image: Callable[[Done], None] = lambda done: None,
     on_step: Callable[[Step], None] = lambda step: None,
     on_note: Callable[[str], None] = lambda text: None,
+    make: Make | None = None,
 ) -> int:
     """The number of images in ``job.out`` after the run; those that were there before are left as they are.
 
     Writes ``sources/``, ``protected/``, ``metadata.jsonl`` and ``immunize.json``. A file of an image that is not the
     one that was made makes the image be protected again. ``on_note`` hears what a user should know.
+    ``make``: protects elsewhere, where ``editor`` only says what is there; else it is done here.
 
     Raises ``InputError`` at the end if a method left images unchanged, with every such image; ``UsageError`` where
     another run is at work in ``job.out``, or another was begun there.
     """
     pictures = job.pictures or find_pictures(job.images, job.out)
-    masks = _masks(job, editor, pictures)
+    masks = find_masks(job.masks if editor.masked else None, pictures)
     ids = [p.image_id for p in pictures]
     growing = ("prompts",) if job.growing else ()
     what, device = _what(job, editor), device_of(editor)
@@ -124,8 +126,8 @@ def immunize(
             on_note(note)
         try:
             unchanged = _protect_all(
-                batches[job.shard[0] :: job.shard[1]], _Protecting(job, editor, masks, device), records,
-                _Tell(on_image, on_step, on_note),
+                batches[job.shard[0] :: job.shard[1]], Protecting(job, editor, masks, device), records,
+                _Tell(on_image, on_step, on_note), make or _here,
             )  # fmt: skip
         finally:
             there = records.finish()
@@ -139,13 +141,21 @@ def immunize(
 
 
 @dataclass(frozen=True)
-class _Protecting:
+class Protecting:
     """What protects images, and how."""
 
     job: Job
     editor: WhiteBox
     masks: Mapping[str, Path]
     device: str
+
+
+Batch = tuple[Sequence[Picture], Sequence[Picture]]
+"""Pictures that are optimised together, and those of them that are not there yet."""
+Made = tuple[dict[str, Any], float, int]
+"""The row of an image whose files are written, with the seconds and the peak of memory that it took."""
+Make = Callable[[Iterator[Batch], Protecting, Callable[[Step], None]], Iterator[Made]]
+"""Protects batches, each picture in whichever order."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +168,7 @@ class _Tell:
 
 
 def _protect_all(
-    batches: Sequence[Sequence[Picture]], by: _Protecting, records: Records, tell: _Tell
+    batches: Sequence[Sequence[Picture]], by: Protecting, records: Records, tell: _Tell, make: Make
 ) -> list[Problem]:
     """Protects the images that are not there, or are not what was made; those that a method left unchanged."""
     job, total, number = by.job, sum(map(len, batches)), 0
@@ -166,30 +176,40 @@ def _protect_all(
     looks = {name: records.look(name, **origin) for name, origin in origins.items()}
     if changed := sorted({name for look in looks.values() for name in look.changed}):
         tell.note(remade(changed))
+
+    def work() -> Iterator[Batch]:
+        nonlocal number
+        for batch in batches:
+            for picture in batch:
+                if looks[picture.image_id].done:
+                    number += 1
+                    row = {"image_id": picture.image_id}
+                    done = Done(row=row, number=number, total=total, seconds=0.0, peak_bytes=0, fresh=False)
+                    tell.image(done)
+            if waiting := [p for p in batch if not looks[p.image_id].done]:
+                for picture in waiting:
+                    records.drop(picture.image_id)
+                yield batch, waiting
+
     unchanged: list[Problem] = []
-    for batch in batches:
-        waiting = [p for p in batch if not looks[p.image_id].done]
-        for picture in batch:
-            if looks[picture.image_id].done:
-                number += 1
-                row = {"image_id": picture.image_id}
-                tell.image(Done(row=row, number=number, total=total, seconds=0.0, peak_bytes=0, fresh=False))
-        if not waiting:
+    for row, seconds, peak in make(work(), by, tell.step):
+        number += 1
+        if row.pop("unchanged"):
+            unchanged.append(_unchanged(row, job))
+            _remove(row, job.out)
             continue
-        for picture in waiting:
-            records.drop(picture.image_id)
-        with memory(f"immunizing {', '.join(p.image_id for p in waiting)}", LESS_MEMORY):
-            protected = _protect(batch, waiting, by, tell.step)
-        for row, seconds, peak in protected:
-            number += 1
-            if row.pop("unchanged"):
-                unchanged.append(_unchanged(row, job))
-                _remove(row, job.out)
-                continue
-            row |= origins[row["image_id"]]
-            records.add(row["image_id"], row)
-            tell.image(Done(row=row, number=number, total=total, seconds=seconds, peak_bytes=peak))
+        row |= origins[row["image_id"]]
+        records.add(row["image_id"], row)
+        tell.image(Done(row=row, number=number, total=total, seconds=seconds, peak_bytes=peak))
     return unchanged
+
+
+def _here(work: Iterator[Batch], by: Protecting, on_step: Callable[[Step], None]) -> Iterator[Made]:
+    """Protects batch by batch in this process."""
+    for batch, waiting in work:
+        with memory(f"immunizing {', '.join(p.image_id for p in waiting)}", LESS_MEMORY):
+            made = protect(batch, waiting, by, on_step)
+        yield from made
 
 
 def _origin(picture: Picture, masks: Mapping[str, Path], job: Job) -> dict[str, str]:
@@ -250,55 +270,12 @@ def _batches(pictures: Sequence[Picture], job: Job, multiple: int) -> list[list[
     return out
 
 
-def _masks(job: Job, editor: WhiteBox, pictures: Sequence[Picture]) -> dict[str, Path]:
-    if not editor.masked or job.masks is None:
-        return {}
-    if not job.masks.is_dir():
-        raise UsageError(f"--masks {job.masks}: expected a folder; found none there; check the path")
-    stems = {p.stem: p for p in sorted(job.masks.iterdir()) if p.is_file()}
-    found = {p.image_id: stems[n] for p in pictures for n in (p.path.stem, p.image_id) if n in stems}
-    problems = [
-        Problem(str(p.path), "", "a mask of its name", "none", "add it")
-        for p in pictures
-        if p.image_id not in found
-    ]
-    sizes = {p.image_id: _upright(found[p.image_id]) for p in pictures if p.image_id in found}
-    problems += [
-        Problem(
-            str(found[p.image_id]),
-            "",
-            f"a mask as large as its picture, {_times(p.size)}",
-            _times(sizes[p.image_id]) if sizes[p.image_id] else "no image",
-            "draw it on the photograph, turned as its EXIF says",
-        )
-        for p in pictures
-        if p.image_id in found and sizes[p.image_id] != p.size
-    ]
-    if problems:
-        raise InputError(
-            f"--masks {job.masks}: {len(problems)} image(s) without a mask of their size", problems
-        )
-    return found
-
-
-def _upright(path: Path) -> tuple[int, ...]:
-    """Width and height, EXIF orientation applied; nothing for what is no image."""
-    try:
-        return read_rgb(path).size
-    except InputError:
-        return ()
-
-
-def _times(size: Sequence[int]) -> str:
-    return " x ".join(map(str, size))
-
-
-def _protect(
+def protect(
     batch: Sequence[Picture],
     waiting: Sequence[Picture],
-    by: _Protecting,
+    by: Protecting,
     on_step: Callable[[Step], None],
-) -> list[tuple[dict[str, Any], float, int]]:
+) -> list[Made]:
     """Rows of those of a batch that are ``waiting``, their files written; seconds and peak memory of each image."""
     import torch
 
@@ -308,7 +285,7 @@ def _protect(
     job, editor, masks = by.job, by.editor, by.masks
     images = [job.resize.apply(read_rgb(p.path), editor.multiple) for p in batch]
     shapes = [
-        _mask(masks.get(p.image_id), i.size, job.resize, editor.multiple)
+        mask_at_size(masks.get(p.image_id), i.size, job.resize, editor.multiple)
         for p, i in zip(batch, images, strict=True)
     ]
     working = torch.float64 if editor.dtype is torch.float64 else torch.float32
@@ -355,21 +332,13 @@ def _protect(
     return rows
 
 
-def _others(by: _Protecting) -> Iterator[str]:
+def _others(by: Protecting) -> Iterator[str]:
     """Who of those at work was written outside this package."""
     method, editor = by.job.method, by.editor
     if is_others(method.function):
         yield f"method {method.name}"
     if is_others(type(editor)):
         yield f"editor {editor.name}"
-
-
-def _mask(path: Path | None, size: tuple[int, int], resize: Resize, multiple: int) -> Image.Image:
-    """A mask brought to the working size as its picture is, black or white."""
-    if path is None:
-        return central_mask(size)
-    mask = resize.apply(read_rgb(path).convert("L"), multiple)
-    return mask.point(lambda v: 255 * (v >= 128))
 
 
 def _as_immunized(found: Any, source: Any, name: str) -> Immunized:
@@ -389,7 +358,7 @@ def _as_immunized(found: Any, source: Any, name: str) -> Immunized:
     return found
 
 
-def _row(picture: Picture, image: Image.Image, by: _Protecting, measured: Measured) -> dict[str, Any]:
+def _row(picture: Picture, image: Image.Image, by: Protecting, measured: Measured) -> dict[str, Any]:
     job, editor, said = by.job, by.editor, versions()
     return {
         "file_name": f"protected/{picture.image_id}.png",

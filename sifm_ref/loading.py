@@ -36,6 +36,13 @@ def bound_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
+def threads_here() -> int:
+    """How many threads torch uses in this process. Sums of floats depend on it, so that actors use as many."""
+    import torch
+
+    return torch.get_num_threads()
+
+
 def threads_for(side: int, said: str | None) -> int:
     """How many threads work on pictures whose longer side is ``side``: one on small ones, else torch's own choice (0).
 

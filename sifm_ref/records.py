@@ -58,6 +58,8 @@ def versions() -> dict[str, str]:
 
 def device_of(editor: Any) -> str:
     """What an editor computes on: ``cpu (x86_64)``, ``cuda (NVIDIA H100)``; no number, as equal ones are alike."""
+    if said := getattr(editor, "device_said", ""):  # of an editor elsewhere
+        return str(said)
     kind = str(getattr(editor.device, "type", editor.device))
     if kind != "cuda":
         return f"{kind} ({platform.machine()})"

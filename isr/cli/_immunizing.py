@@ -6,11 +6,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -21,7 +22,9 @@ from isr.files import files_below
 from isr.text import plain
 
 if TYPE_CHECKING:
+    from isr.actors.hands import Hands
     from isr.cli import edit, immunize
+    from sifm_ref import editing, immunizing
     from sifm_ref.editor import Editor
     from sifm_ref.registry import Method
     from sifm_ref.units import Prompt
@@ -192,12 +195,18 @@ def reading(texts: Sequence[Prompt], column: str) -> tuple[Prompt, ...]:
 def open_editor(spec: str, sets: Sequence[str], meter: Meter, option: str, **settings: Any) -> Editor:
     """The editor that the options name, with a word on stderr: loading takes a while."""
     from isr.digests import telling
-    from sifm_ref.editor import Settings
-    from sifm_ref.loading import load
 
     meter.stage(f"loading {spec}")
     with telling(meter.step):
-        return load(spec, Settings(settings=pairs(sets, option), code=True, **settings))
+        return _opens(spec, sets, option, **settings)()
+
+
+def _opens(spec: str, sets: Sequence[str], option: str = "--set", **settings: Any) -> Callable[[], Editor]:
+    """What opens the editor that the options name, here or on another machine."""
+    from sifm_ref.editor import Settings
+    from sifm_ref.loading import load
+
+    return partial(load, spec, Settings(settings=pairs(sets, option), code=True, **settings))
 
 
 def list_methods() -> str:
@@ -219,11 +228,12 @@ def list_methods() -> str:
 
 def run(o: immunize.Options, editor: str, out: Path) -> None:
     """``isr immunize`` with its options read: ``editor`` and ``out`` are there."""
+    from isr.judging.engines import hands_of
     from sifm_ref.budget import Budget
     from sifm_ref.editor import WhiteBox
-    from sifm_ref.immunizing import Done, Job, Step
+    from sifm_ref.immunizing import Job, Step
     from sifm_ref.immunizing import immunize as protect
-    from sifm_ref.loading import bound_threads, threads_for
+    from sifm_ref.loading import bound_threads, threads_for, threads_here
     from sifm_ref.pictures import Resize, find_pictures, passed_over
     from sifm_ref.registry import require_torch
     from sifm_ref.units import prompts_for
@@ -243,10 +253,7 @@ def run(o: immunize.Options, editor: str, out: Path) -> None:
         raise UsageError(f"--batch: expected at least 1; found {o.batch}")
     meter = Meter("images", o.quiet)
     longest = o.resolution if o.resize != "keep" else max(max(p.size) for p in pictures)
-    bound_threads(threads_for(longest, os.environ.get("OMP_NUM_THREADS")))
-    opened = _surrogate(o, editor, meter)
-    if not isinstance(opened, WhiteBox):
-        raise UsageError(f"--editor {editor}: expected one whose steps can be differentiated; it only edits")
+    threads = threads_for(longest, os.environ.get("OMP_NUM_THREADS"))
     job = Job(
         images=o.images,
         out=out,
@@ -261,21 +268,38 @@ def run(o: immunize.Options, editor: str, out: Path) -> None:
         resume=o.resume,
         pictures=pictures,
     )
-    meter.stage(
-        f"immunizing {len(names)} images with {chosen.name} ({chosen.preset or 'own'}) on {opened.name}"
-    )
 
     def on_step(step: Step) -> None:
         loss = "" if step.loss is None else f", loss {step.loss:.5g}"
         meter.step(f"step {step.step}{loss}")
 
-    def on_image(done: Done) -> None:
+    def on_image(done: immunizing.Done) -> None:
         meter.done(
             str(done.row["image_id"]), done.number, done.total, done.seconds, done.peak_bytes, done.fresh
         )
 
-    with interruptible(out, meter):
-        there = protect(job, opened, on_image=on_image, on_step=on_step, on_note=warn)
+    hands = hands_of(o.engine, o.engine_sets)
+    with interruptible(out, meter), hands or nullcontext():
+        make, opened = None, cast("Any", None)
+        if hands is not None:
+            from sifm_ref.far import method_there, protect_there
+
+            meter.stage(f"loading {editor} in actors")
+            open_method = partial(_method, o)
+            opens = _opens(editor, o.editor_sets, **_surrogate(o))
+            opened = method_there(hands, opens, open_method, job, editor, threads or threads_here())
+            make = protect_there(hands)
+        else:
+            bound_threads(threads)
+            opened = open_editor(editor, o.editor_sets, meter, "--editor-set", **_surrogate(o))
+            if not isinstance(opened, WhiteBox):
+                raise UsageError(
+                    f"--editor {editor}: expected one whose steps can be differentiated; it only edits"
+                )
+        meter.stage(
+            f"immunizing {len(names)} images with {chosen.name} ({chosen.preset or 'own'}) on {opened.name}"
+        )
+        there = protect(job, opened, on_image=on_image, on_step=on_step, on_note=warn, make=make)
     _say(out, there, meter, o.as_json, f"isr edit {out} --editor ... --prompts prompts.csv --out edits/")
 
 
@@ -289,21 +313,17 @@ def _method(o: immunize.Options) -> Method:
     return method(o.method, o.preset, _applicable(o.method, settings, o.sets), called=o.name)
 
 
-def _surrogate(o: immunize.Options, spec: str, meter: Meter) -> Editor:
+def _surrogate(o: immunize.Options) -> dict[str, Any]:
+    """How the surrogate is loaded."""
     from sifm_ref.editor import Memory
 
-    memory = Memory(o.timestep_batch, o.checkpoint_activations)
-    return open_editor(
-        spec,
-        o.editor_sets,
-        meter,
-        "--editor-set",
-        dtype=o.dtype,
-        device=o.device,
-        revision=o.revision,
-        variant=o.variant,
-        memory=memory,
-    )
+    return {
+        "dtype": o.dtype,
+        "device": o.device,
+        "revision": o.revision,
+        "variant": o.variant,
+        "memory": Memory(o.timestep_batch, o.checkpoint_activations),
+    }
 
 
 def _applicable(spec: str, settings: dict[str, str], sets: Sequence[str]) -> dict[str, str]:
@@ -318,8 +338,8 @@ def _applicable(spec: str, settings: dict[str, str], sets: Sequence[str]) -> dic
 def run_edit(o: edit.Options) -> None:
     """``isr edit`` with its options read."""
     from isr.digests import telling
-    from sifm_ref.editing import Done, Job
-    from sifm_ref.editing import edit as make
+    from isr.judging.engines import hands_of
+    from sifm_ref.editing import Job
     from sifm_ref.registry import purifier, require_torch
     from sifm_ref.units import check_columns, check_seeds
 
@@ -344,29 +364,20 @@ def run_edit(o: edit.Options) -> None:
         resume=o.resume,
         partial=o.partial,
     )
-    opened = open_editor(
-        o.editor,
-        o.sets,
-        meter,
-        "--set",
-        dtype=o.dtype,
-        device=o.device,
-        revision=o.revision,
-        variant=o.variant,
-        name=o.name,
-    )
-    if opened.reads == "caption" and not o.editor_prompt:
-        warn(
-            f"{opened.name} makes pictures of captions, and is given the prompts that judges read; --editor-prompt COLUMN gives it "
-            "a column of captions of the edited pictures"
-        )
-    meter.stage(f"editing with {opened.name}")
 
-    def on_edit(done: Done) -> None:
+    def on_edit(done: editing.Done) -> None:
         meter.done(str(done.row["edit_id"]), done.number, done.total, done.seconds, 0, done.fresh)
 
-    with interruptible(o.out, meter):
-        there = make(job, opened, on_edit=on_edit, on_note=warn)
+    settings = {
+        "dtype": o.dtype,
+        "device": o.device,
+        "revision": o.revision,
+        "variant": o.variant,
+        "name": o.name,
+    }
+    hands = hands_of(o.engine, o.engine_sets)
+    with interruptible(o.out, meter), hands or nullcontext():
+        there = _edited(o, job, hands, settings, meter, on_edit)
     whole = (o.out / "metadata.jsonl").is_file()
     then = (
         f"isr score {o.out} --judge CARD"
@@ -374,6 +385,37 @@ def run_edit(o: edit.Options) -> None:
         else "the other shards; metadata.jsonl comes with the last edit"
     )
     _say(o.out, there, meter, o.as_json, then)
+
+
+def _edited(
+    o: edit.Options,
+    job: editing.Job,
+    hands: Hands | None,
+    settings: dict[str, Any],
+    meter: Meter,
+    on_edit: Callable[[editing.Done], None],
+) -> int:
+    """How many edits there are once all are made, here or by the actors of ``hands``."""
+    from sifm_ref.editing import edit as make
+
+    there: editing.Make | None = None
+    opened: Any
+    if hands is not None:
+        from sifm_ref.far import editor_there, edits_there
+        from sifm_ref.loading import threads_here
+
+        meter.stage(f"loading {o.editor} in actors")
+        opened = editor_there(hands, _opens(o.editor, o.sets, **settings), o.editor, threads_here())
+        there = edits_there(hands)
+    else:
+        opened = open_editor(o.editor, o.sets, meter, "--set", **settings)
+    if opened.reads == "caption" and not o.editor_prompt:
+        warn(
+            f"{opened.name} makes pictures of captions, and is given the prompts that judges read; --editor-prompt COLUMN gives it "
+            "a column of captions of the edited pictures"
+        )
+    meter.stage(f"editing with {opened.name}")
+    return make(job, opened, on_edit=on_edit, on_note=warn, make=there)
 
 
 def _say(out: Path, there: int, meter: Meter, as_json: bool, then: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from isr.cli._command import grouped
-from isr.cli._options import gathered
+from isr.cli._options import engine_options, gathered
 from isr.cli._types import EDITOR, PURIFIER
 
 _PATH = click.Path(path_type=Path)
@@ -33,6 +33,8 @@ class Options:
     variant: str | None
     shard: str
     resume: bool
+    engine: str
+    engine_sets: tuple[str, ...]
     partial: bool
     as_json: bool
     quiet: bool
@@ -42,7 +44,7 @@ class Options:
     editor=("editor", "sets", "name", "editor_prompt", "dtype", "device", "revision", "variant"),
     attack=("purifiers",),
     edit=("prompts", "seeds", "partial"),
-    work=("shard", "resume"),
+    work=("shard", "resume", "engine", "engine_sets"),
     output=("out", "as_json"),
 )
 @click.command(short_help="Edit protected images and their sources; writes an edit directory for isr score.")
@@ -93,6 +95,7 @@ class Options:
     "--shard", default="0/1", show_default=True, metavar="I/N", help="This process's share of the work."
 )
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run in --out.")
+@engine_options
 @click.option("--partial", is_flag=True, help="Edit also directories in which images are missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")

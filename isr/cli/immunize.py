@@ -9,7 +9,7 @@ from typing import Literal
 import click
 
 from isr.cli._command import grouped
-from isr.cli._options import gathered
+from isr.cli._options import engine_options, gathered
 from isr.cli._types import EDITOR, METHOD, RADIUS
 
 _PATH = click.Path(path_type=Path)
@@ -46,6 +46,8 @@ class Options:
     checkpoint_activations: bool
     shard: str
     resume: bool
+    engine: str
+    engine_sets: tuple[str, ...]
     listing: bool
     as_json: bool
     quiet: bool
@@ -56,7 +58,7 @@ class Options:
     budget=("eps", "norm"),
     surrogate=("editor", "editor_sets", "dtype", "device", "revision", "variant"),
     picture=("prompts", "where", "masks", "resolution", "resize", "seed"),
-    work=("batch", "timestep_batch", "checkpoint_activations", "shard", "resume"),
+    work=("batch", "timestep_batch", "checkpoint_activations", "shard", "resume", "engine", "engine_sets"),
     output=("out", "listing", "as_json"),
 )
 @click.command(short_help="Protect a folder of images with SIFM, a baseline, or a method of one's own.")
@@ -143,6 +145,7 @@ class Options:
     "--shard", default="0/1", show_default=True, metavar="I/N", help="This process's share of the work."
 )
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run in --out.")
+@engine_options
 @click.option("--list", "listing", is_flag=True, help="List methods with their presets, and editors.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")

@@ -39,7 +39,7 @@ _PATH = click.Path(path_type=Path)
     people=("labels", "consensus", "pool_guidelines", "words", "columns", "prefixes", "key"),
     statistics=("by", "level", "interval", "prompts", "estimand", "until", "order_seed"),
     metric=("metrics", "lpips_weights", "dists_weights", "metric_models", "caption", "source_caption"),
-    cost=("budget_usd", "dry_run", "engine", "wait"),
+    cost=("budget_usd", "dry_run", "engine", "engine_sets", "wait"),
     output=("out", "replace", "store", "csv_safe", "no_report", "watch", "as_json"),
 )
 @click.command(short_help="Judge an edit directory and print its ISR with intervals.")
@@ -172,7 +172,14 @@ _PATH = click.Path(path_type=Path)
     default="",
     metavar="NAME",
     help="Another way to the same answers: openai-batch asks by batches, at half the price where the host gives it "
-    "(docs/batch.md).",
+    "(docs/batch.md); ray asks a judge's actors on many machines (docs/scale.md).",
+)
+@click.option(
+    "--engine-set",
+    "engine_sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of --engine ray: address, actors=MIN,MAX, gpus and cpus of each, room_s, silent_s.",
 )
 @click.option(
     "--wait/--no-wait",
@@ -276,6 +283,7 @@ def command(
     isr score edits/ --labels labels.csv
     """
     from isr.cli._people import OPTIONS, require_labels, score_people
+    from isr.scoring.batches import asks_in_batches
     from isr.scoring.options import Options
 
     given = {name: fields.pop(name) for name in OPTIONS}
@@ -283,6 +291,7 @@ def command(
 
     for key in (
         "sets",
+        "engine_sets",
         "rubrics",
         "reask",
         "accept",
@@ -304,7 +313,7 @@ def command(
             report=not no_report,
         )
         raise SystemExit(0 if people.result.decided else 3)
-    if options.engine and watch:
+    if watch and asks_in_batches(options):
         raise click.UsageError(
             f"--watch: expected a run that goes on before your eyes; found --engine {options.engine}; isr batch list shows it"
         )

@@ -1,15 +1,18 @@
 """Engines: other ways than one reply at a time in which the requests of a judge are answered, found by their names.
 
-An engine is a module of ``isr.judges`` (``openai-batch`` is ``openai_batch.py``) or one that an installed package registers in
-the entry point group ``isr.judge_engines``. It says ``TAKES``, the backends whose cards it takes, and has
-``open_batches(card) -> BatchHost``. The judge stays the same: body and reading of a request are its backend's own, so are
-signature, keys and answers. No other module knows an engine by its name.
+An engine is a module of ``isr.judges`` (``openai-batch`` is ``openai_batch.py``, ``ray`` is ``ray_engine.py``: a file's name never
+shadows a package) or one that an installed package registers in the entry point group ``isr.judge_engines``. It says ``TAKES``,
+the backends whose cards it takes (none named: it looks at the card itself), and has one of two functions:
+``open_batches(card) -> BatchHost`` asks by batches, ``open_workers(card, settings) -> Workers`` asks one by one of many at a time. One
+with workers may have ``open_hands(settings)`` too, which makes pictures (``isr.actors.hands``).
+The judge stays the same: body and reading of a request are its backend's own, so are signature, keys and answers. No other module
+knows an engine by its name.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module, metadata, resources
@@ -24,13 +27,15 @@ from isr.reading import read_text
 from isr.text import did_you_mean
 
 if TYPE_CHECKING:
+    from isr.actors.hands import Hands
     from isr.judging.cards import Card
     from isr.judging.requests import Request
     from isr.judging.sending import Prepared
     from isr.types import Answer
 
 ENTRY_POINTS = "isr.judge_engines"
-OPENS = "open_batches"
+OPENS, OPENS_WORKERS, OPENS_HANDS = "open_batches", "open_workers", "open_hands"
+_SUFFIX = "_engine"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 
 
@@ -113,16 +118,51 @@ class BatchHost(Protocol):
         """Closes the connections."""
 
 
+class Workers(Protocol):
+    """A judge at many places, asked as one: a ``Judge`` that says how much it takes."""
+
+    most: int  # requests that can be in it at a time, at most
+
+    async def ask(self, request: Request, images: Prepared) -> Answer:
+        """The completed reply. Raises as ``Judge.ask`` does."""
+
+    async def free(self) -> None:
+        """Waits until one more request can be asked. Raises ``IsrError`` where none ever can."""
+
+    async def close(self) -> None:
+        """Ends them."""
+
+
+def _no_host(card: Card) -> BatchHost:
+    raise UsageError(
+        f"{card.name}: expected an engine that asks by batches; found one that does not; leave out --engine"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """An engine by its name: the backends whose cards it takes, and what opens its host."""
+    """An engine by its name: the backends whose cards it takes, and what opens its host or its workers."""
 
     name: str
     takes: tuple[str, ...]
-    host_of: Callable[[Card], BatchHost]
+    host_of: Callable[[Card], BatchHost] = _no_host
+    workers_of: Callable[[Card, Sequence[str]], Workers] | None = None
+    hands_of: Callable[[Sequence[str]], Hands] | None = None
 
-    def require(self, card: Card) -> None:
-        """Raises ``UsageError`` unless the engine takes the card."""
+    @property
+    def in_batches(self) -> bool:
+        """Whether it asks by batches, which wait at a host and are priced apart."""
+        return self.workers_of is None
+
+    def require(self, card: Card, sets: Sequence[str] = ()) -> None:
+        """Raises ``IsrError`` unless the engine takes the card, and the settings that are meant for it."""
+        if self.workers_of is not None:
+            self.workers_of(card, sets)
+            return
+        if sets:
+            raise UsageError(
+                f"--engine-set {sets[0]}: expected an engine with settings; found --engine {self.name}; leave it out"
+            )
         if card.backend not in self.takes:
             raise UsageError(
                 f"--engine {self.name}: expected a card of the backend {' or '.join(self.takes)}; found {card.name} of "
@@ -144,30 +184,62 @@ def engine_of(name: str) -> Engine:
         raise UsageError(
             f"--engine: expected one of {', '.join([*built_in(), *outside()])}; found {name!r}; {hint}"
         )
-    module_name = f"{BUILT_IN}.{name.replace('-', '_')}" if own else next(iter(points)).module
+    module_name = f"{BUILT_IN}.{_file_of(name)}" if own else next(iter(points)).module
     try:
         module = loaded(lambda: import_module(module_name))
     except ForeignCodeError as error:
         raise CardError(f"engine {name!r}: {module_name} cannot be imported ({error})") from error
-    takes, opens = getattr(module, "TAKES", None), getattr(module, OPENS, None)
-    if not (isinstance(takes, tuple) and all(isinstance(t, str) for t in takes) and callable(opens)):
+    takes = getattr(module, "TAKES", None)
+    opens, workers = getattr(module, OPENS, None), getattr(module, OPENS_WORKERS, None)
+    if not (
+        isinstance(takes, tuple) and all(isinstance(t, str) for t in takes) and callable(opens or workers)
+    ):
         raise CardError(
-            f"engine {name!r}: expected a module with TAKES, a tuple of backends, and {OPENS}; found {_lacks(module)}"
+            f"engine {name!r}: expected a module with TAKES, a tuple of backends, and {OPENS} or {OPENS_WORKERS}; found "
+            f"{_lacks(module)}"
         )
-    return Engine(name, takes, opens)
+    return Engine(name, takes, opens or _no_host, workers, getattr(module, OPENS_HANDS, None))
+
+
+def hands_of(name: str, sets: Sequence[str]) -> Hands | None:
+    """What makes pictures by the engine of that name; ``None`` without one. Raises ``IsrError``."""
+    if not name:
+        if sets:
+            raise UsageError(f"--engine-set {sets[0]}: expected --engine beside it; found none; add it")
+        return None
+    engine = engine_of(name)
+    if engine.hands_of is None:
+        raise UsageError(
+            f"--engine {name}: expected an engine that makes pictures; found one that does not; leave it out"
+        )
+    return engine.hands_of(sets)
 
 
 def _lacks(module: ModuleType) -> str:
-    names = [n for n in ("TAKES", OPENS) if not hasattr(module, n)]
+    names = [n for n in ("TAKES",) if not hasattr(module, n)]
+    names += [] if hasattr(module, OPENS) or hasattr(module, OPENS_WORKERS) else [OPENS]
     return f"{module.__name__} without {' and '.join(names)}" if names else f"{module.__name__} with others"
 
 
+def _files() -> dict[str, str]:
+    """The modules of ``isr.judges`` whose text defines one of the two functions, by the names of their engines."""
+    found = {}
+    for file in resources.files(BUILT_IN).iterdir():
+        if file.name.endswith(".py"):
+            text = read_text(Path(str(file)))
+            if f"\ndef {OPENS}(" in text or f"\ndef {OPENS_WORKERS}(" in text:
+                stem = file.name[:-3]
+                found[stem.removesuffix(_SUFFIX).replace("_", "-")] = stem
+    return found
+
+
+def _file_of(name: str) -> str:
+    return _files()[name]
+
+
 def built_in() -> list[str]:
-    """Names of the engines that ship with the package: the modules of ``isr.judges`` whose text defines ``open_batches``."""
-    files = (f for f in resources.files(BUILT_IN).iterdir() if f.name.endswith(".py"))
-    return sorted(
-        f.name[:-3].replace("_", "-") for f in files if f"\ndef {OPENS}(" in read_text(Path(str(f)))
-    )
+    """Names of the engines that ship with the package."""
+    return sorted(_files())
 
 
 def outside() -> list[str]:

@@ -124,15 +124,16 @@ class Encoder:
         """The pixels of one image, or of several side by side, under the policy. Raises ``ImageProblem``."""
         return await self._pictures.get(files)
 
-    def _read(self, files: tuple[tuple[str, str], ...]) -> list[bytes]:
+    def read(self, files: tuple[tuple[str, str], ...]) -> list[bytes]:
+        """The bytes of the files of pictures. Raises ``ImageProblem`` for one that changed."""
         return [read_checked(self.root, path, digest) for path, digest in files]
 
     def _picture(self, files: tuple[tuple[str, str], ...]) -> Picture:
-        image = picture(self._read(files), self.policy)
+        image = picture(self.read(files), self.policy)
         return Picture(image, pixel_digest(image))
 
     def _encode(self, files: tuple[tuple[str, str], ...]) -> Sent:
-        blobs = self._read(files)
+        blobs = self.read(files)
         if len(blobs) == 1:
             image = encode(blobs[0], self.policy)
         else:
@@ -159,4 +160,4 @@ class Prepared:
 
     def pixels(self, role: str) -> Image.Image:
         """The normalised RGB pixels of a role, for judges that look at pixels themselves."""
-        return decode(read_checked(self.encoder.root, *self.files[role]))
+        return decode(self.encoder.read((self.files[role],))[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -20,6 +21,8 @@ from isr.judging.batch_run import BatchRun
 from isr.judging.card_sections import Endpoint
 from isr.judging.cards import Card, Panel
 from isr.judging.engines import Batch, BatchHost, engine_of
+from isr.judging.loop import JudgeRun
+from isr.judging.worker_run import WorkerRun
 from isr.scoring.options import Options
 from isr.scoring.places import store_at
 from isr.scoring.record import beside, options_record
@@ -30,12 +33,12 @@ log = logging.getLogger("isr")
 # ------------------------------------------------------------------------------------------------ a run
 
 
-def work_of(options: Options, panel: Panel) -> Callable[..., BatchRun] | None:
+def work_of(options: Options, panel: Panel) -> Callable[..., JudgeRun] | None:
     """What makes the run of one judge by the engine of the options; ``None`` for the direct path.
 
-    The direct path says what it may pay for twice: requests that are in batches.
+    All but batches say what they may pay for twice: requests that are in batches.
     """
-    if options.engine:
+    if asks_in_batches(options):
         return partial(
             BatchRun,
             engine=engine_of(options.engine),
@@ -50,13 +53,21 @@ def work_of(options: Options, panel: Panel) -> Callable[..., BatchRun] | None:
             n,
             options.store_path.parent,
         )
+    if options.engine:
+        engine = engine_of(options.engine)
+        return partial(WorkerRun, engine=engine, sets=options.engine_sets, turn=asyncio.Lock())
     return None
 
 
+def asks_in_batches(options: Options) -> bool:
+    """Whether the run asks by batches: all at once, at a host, at another price."""
+    return bool(options.engine) and engine_of(options.engine).in_batches
+
+
 def require_engine(options: Options, card: Card) -> None:
-    """Raises ``UsageError`` if the engine of the options does not take a card."""
+    """Raises ``IsrError`` if the engine of the options does not take a card, or its settings."""
     if options.engine:
-        engine_of(options.engine).require(card)
+        engine_of(options.engine).require(card, options.engine_sets)
 
 
 def order_of(options: Options) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from isr.judging.requests import Request
 from isr.judging.store import Store
 from isr.scoring.as_author import as_author
 from isr.scoring.batch_dry_run import InBatches, in_files, price_in_batches
-from isr.scoring.batches import require_engine
+from isr.scoring.batches import asks_in_batches, require_engine
 from isr.scoring.judge_words import judge_record, model_words
 from isr.scoring.metrics import open_measures
 from isr.scoring.options import Options, check_options, default_judge
@@ -91,12 +91,13 @@ def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
         )
         for c in members
     }
+    by_batches = asks_in_batches(options)
     sent: dict[tuple[str, str], set[str]] = defaultdict(set)
     asking: dict[str, list[Request]] = defaultdict(list)
     with _reading(options.store_path) as store:
         for card, request in missing_requests(plan, store):
             t = totals[card.name]
-            if options.engine:
+            if by_batches:
                 asking[card.name].append(request)
             for role, ref in request.images.items():
                 sent[card.name, role].add(ref.sha256)
@@ -118,7 +119,7 @@ def dry_run(options: Options, watch: Watch | None = None) -> list[DryRun]:
     asked = (
         len(plan.rubrics) * plan.repeats * arms / max(len(plan.edits), 1)
     )  # requests for each edit, its control edit's too
-    if options.engine:
+    if by_batches:
         for name, requests in asking.items():
             files = in_files(options.engine, plan, cards[name], requests, asked)
             totals[name] = replace(totals[name], batch=files)

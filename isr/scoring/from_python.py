@@ -78,6 +78,7 @@ async def ascore(
     source_caption: str = "",
     replace: bool = False,
     engine: str = "",
+    engine_sets: str | Sequence[str] = (),
 ) -> Result:
     """``score`` for code that runs in an event loop; its keywords are those of ``score``."""
     return await _score(
@@ -113,6 +114,7 @@ async def ascore(
             source_caption=source_caption,
             replace=replace,
             engine=engine,
+            engine_sets=engine_sets,
         ),
         Watch(),
     )
@@ -152,6 +154,7 @@ def score(
     source_caption: str = "",
     replace: bool = False,
     engine: str = "",
+    engine_sets: str | Sequence[str] = (),
 ) -> Result:
     """Scores an edit directory and returns its ``Result``. Works inside a running event loop too.
 
@@ -168,7 +171,8 @@ def score(
     qualifications: qualification.json files to tell with the result. metrics: also PSNR, SSIM and others. lpips_weights:
     files with its weights, or ``download``. dists_weights: a file. metric_models: folders of checkpoints of CLIP, SigLIP,
     DINO. caption: the column of what each edit should show. source_caption: of what the source shows. replace: with
-    ``out``, replace another question's result. engine: ``openai-batch`` asks by batches (docs/batch.md).
+    ``out``, replace another question's result. engine: ``openai-batch`` asks by batches (docs/batch.md), ``ray`` a
+    judge's actors on many machines (docs/scale.md). engine_sets: ``KEY=VALUE``, settings of that engine.
 
     One name may stand where several may. Raises ``IsrError`` whose message names the keyword; what was received
     is kept and written. Edits that transport left undecided are counted in the result; a further call asks for them again.
@@ -205,6 +209,7 @@ def score(
         source_caption=source_caption,
         replace=replace,
         engine=engine,
+        engine_sets=engine_sets,
     )
     return run_anywhere(lambda watch: _score(asked, watch))
 

@@ -58,6 +58,7 @@ class Options:
     source_caption: str = ""  # what the source shows
     replace: bool = False  # with ``out``: also where the result of another question lies
     engine: str = ""  # another way to the same answers than one reply at a time
+    engine_sets: tuple[str, ...] = ()  # ``KEY=VALUE``: settings of the engine, no part of any judge
     wait: bool = True  # with ``engine``: for what the host has not done yet
     submit: bool = True  # with ``engine``: ask what was not asked yet; else only take what is done
 
@@ -76,6 +77,7 @@ def options_of(
     *,
     judge: str | Path,
     sets: str | Sequence[str],
+    engine_sets: str | Sequence[str],
     out: str | Path | None,
     store: str | Path | None,
     rubrics: str | Sequence[str],
@@ -94,6 +96,7 @@ def options_of(
         directory=Path(directory),
         judge=str(judge),
         sets=_several(sets),
+        engine_sets=_several(engine_sets),
         out=None if out is None else Path(out),
         store=None if store is None else Path(store),
         rubrics=_several(rubrics),
@@ -155,8 +158,16 @@ def _check_engine(options: Options) -> None:
     if not options.engine:
         if not options.wait:
             raise UsageError("--no-wait: expected --engine beside it; found none; add it")
+        if options.engine_sets:
+            raise UsageError("--engine-set: expected --engine beside it; found none; add it")
         return
-    engine_of(options.engine)
+    engine = engine_of(options.engine)
+    if not engine.in_batches:
+        if not options.wait:
+            raise UsageError(
+                f"--no-wait: expected an engine that asks by batches; found {engine.name}; leave it out"
+            )
+        return
     if options.until:
         raise UsageError(
             f"--until: expected a judge that is asked image by image; found --engine {options.engine}, which asks for all at "

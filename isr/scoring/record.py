@@ -99,6 +99,7 @@ def options_record(o: Options, folder: Path) -> dict[str, Any]:
         "qualifications": [beside(p, folder) for p in o.qualifications],
         "metrics": o.metrics,
         **({"engine": o.engine} if o.engine else {}),
+        **({"engine_set": list(o.engine_sets)} if o.engine_sets else {}),
         **{n: v if "caption" in n else _placed(v, folder) for n, v in metric_options(o).items()},
     }
 

@@ -35,7 +35,7 @@ from isr.judging.store import Store
 from isr.judging.thresholds import read_recalibration, require_match, uncalibrated
 from isr.reading import read_bytes
 from isr.scoring.as_author import as_author
-from isr.scoring.batches import require_engine, work_of
+from isr.scoring.batches import asks_in_batches, require_engine, work_of
 from isr.scoring.bundled import edits_in, in_its_name, released
 from isr.scoring.edits_csv import EditsTable
 from isr.scoring.estimates import Settings
@@ -244,7 +244,8 @@ async def _run(options: Options, watch: Watch) -> Run:
         watch.planned(plan)
         prefix, asking = None, plan
         work = work_of(options, panel)
-        if settings.until is None and watch.looks and work is None and can_be_looked_at(plan.edits, settings):
+        looks = watch.looks and not asks_in_batches(options)
+        if settings.until is None and looks and can_be_looked_at(plan.edits, settings):
             # who looks, looks at images in an order that nobody chose; what is asked, and the result, are the same
             asking = replace(plan, edits=tuple(in_order(plan.edits, LOOKED)), order_seed=LOOKED)
         if asking.order_seed is not None:

@@ -8,7 +8,7 @@ import pytest
 
 from isr.errors import CardError, UsageError
 from isr.judging.cards import load_card
-from isr.judging.engines import Status, built_in, engine_of
+from isr.judging.engines import Status, built_in, engine_of, hands_of
 from tests.directories import card_text
 from tests.plugins import register
 
@@ -20,13 +20,15 @@ def open_batches(card):
 
 
 def test_the_engine_that_ships_is_found() -> None:
-    assert built_in() == ["openai-batch"]
+    assert built_in() == ["openai-batch", "ray"]
     assert engine_of("openai-batch").takes == ("openai_chat",)
+    assert engine_of("openai-batch").in_batches
+    assert not engine_of("ray").in_batches
 
 
 @pytest.mark.parametrize("name", ["openai-bach", "", "openai_chat", "../x", "replay", "-"])
 def test_another_name_is_refused_with_the_nearest(name: str) -> None:
-    with pytest.raises(UsageError, match=r"--engine: expected one of openai-batch; found"):
+    with pytest.raises(UsageError, match=r"--engine: expected one of openai-batch, ray; found"):
         engine_of(name)
 
 
@@ -59,8 +61,13 @@ def test_an_engine_of_another_package(tmp_path: Path, monkeypatch: pytest.Monkey
         CardError, match="expected a module with TAKES, a tuple of backends, and open_batches"
     ):
         engine_of("my-nothing")
+    with pytest.raises(UsageError, match="--engine my-batches: expected an engine that makes pictures"):
+        hands_of("my-batches", ())
+    assert hands_of("", ()) is None
+    with pytest.raises(UsageError, match="--engine-set a=1: expected an engine with settings"):
+        engine.require(load_card("replay"), ["a=1"])
     with pytest.raises(
-        UsageError, match=r"expected one of openai-batch, my-batches, my-nothing; found 'my-batch'"
+        UsageError, match=r"expected one of openai-batch, ray, my-batches, my-nothing; found 'my-batch'"
     ):
         engine_of("my-batch")
 
