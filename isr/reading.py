@@ -201,6 +201,16 @@ def first_bytes(path: str | Path, count: int = 512) -> bytes:
             raise _not_read(path, error) from error
 
 
+def last_bytes(path: str | Path, count: int) -> bytes:
+    """The last bytes of a regular file of any size, fewer where it has not as many. Raises ``Unreadable``."""
+    with open_regular(path) as file:
+        try:
+            file.seek(max(os.fstat(file.fileno()).st_size - count, 0))
+            return file.read(count)
+        except OSError as error:
+            raise _not_read(path, error) from error
+
+
 def separated_by(header: str) -> str:
     """What separates the columns of a table's first line that has no comma; ``""`` if nothing does."""
     return next((name for sign, name in ((";", "';'"), ("\t", "tabs"), ("|", "'|'")) if sign in header), "")

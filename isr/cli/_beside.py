@@ -27,16 +27,23 @@ def copies(
     *,
     edits: int,
     csv_safe: bool,
+    parquet: bool,
     report: bool,
     ahead: Ahead | None = None,
 ) -> None:
-    """The tables for a spreadsheet, where they are wanted or there are some that must not stay behind; and the report."""
+    """The copies of the tables that are wanted, those for a spreadsheet also where some would stay behind; and the report."""
     if csv_safe or (out / "edits-safe.csv").is_file():
         from isr.scoring.stored import write_csv_safe
 
         for file in write_csv_safe(out):
             if not as_json:
                 click.echo(f"for a spreadsheet: {file}")
+    if parquet:
+        from isr.scoring.edits_parquet import write_parquet
+
+        file = write_parquet(out)
+        if not as_json:
+            click.echo(f"as Parquet: {file}")
     if report:
         write_report(out, directory, as_json, edits, ahead)
 

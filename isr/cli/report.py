@@ -42,6 +42,11 @@ _PATH = click.Path(path_type=Path)
 @click.option("--latex", "as_latex", is_flag=True, help="Print the table for a paper, and write nothing.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print every estimate as CSV, and write nothing.")
 @click.option("--csv-safe", is_flag=True, help="Of --csv: no cell is a formula in a spreadsheet.")
+@click.option(
+    "--table",
+    type=click.Choice(["parquet"]),
+    help="Write the table of edits of one run as edits.parquet beside its edits.csv, or to --out, and no page (extra: parquet).",
+)
 @click.option("--methods", "as_methods", is_flag=True, help="Print the methods sentence, and write nothing.")
 @click.option(
     "--figures",
@@ -67,12 +72,16 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
     isr report edits.bundle.zip
     isr report edits.isr --latex
     isr report edits.isr --methods
+    isr report edits.isr --table parquet
     isr report edits.isr --labels labels.csv --design random --latex
     isr report edits.isr --figures figures/
     isr report edits.isr --serve
     """
     if options["serve"]:
         _serve(runs, options["port"], data)
+        return
+    if options["table"]:
+        _table(runs, out)
         return
     from isr.report.comparison import compared
     from isr.report.corrected import corrected
@@ -114,6 +123,20 @@ def command(runs: tuple[Path, ...], out: Path | None, data: Path | None, **optio
     for name in without_images(found):
         click.echo(f"{name}: {NO_IMAGES}", err=True)
     click.echo("\n".join([f"{first} ({file.stat().st_size / 1e6:.1f} MB)", *pictures]))
+
+
+def _table(runs: tuple[Path, ...], out: Path | None) -> None:
+    from isr.errors import UsageError
+    from isr.scoring.bundled import beside, bundle_of
+    from isr.scoring.edits_parquet import require_pyarrow, write_parquet
+    from isr.scoring.places import find_run
+
+    if len(runs) != 1:
+        raise UsageError(f"--table parquet: expected one run; found {len(runs)}; each has a table of its own")
+    require_pyarrow()
+    folder = find_run(runs[0])
+    bundle = bundle_of(folder)
+    click.echo(write_parquet(folder, out or (beside(bundle, ".edits.parquet") if bundle else None)))
 
 
 def _figures(runs: list[ReportRun], out: Path, labels: Path | None, *, is_printed: bool) -> None:

@@ -40,7 +40,7 @@ _PATH = click.Path(path_type=Path)
     statistics=("by", "level", "interval", "prompts", "estimand", "until", "order_seed"),
     metric=("metrics", "lpips_weights", "dists_weights", "metric_models", "caption", "source_caption"),
     cost=("budget_usd", "dry_run", "engine", "engine_sets", "wait"),
-    output=("out", "replace", "store", "csv_safe", "no_report", "watch", "as_json"),
+    output=("out", "replace", "store", "table", "csv_safe", "no_report", "watch", "as_json"),
 )
 @click.command(short_help="Judge an edit directory and print its ISR with intervals.")
 @click.argument("directory", metavar="EDIT_DIR", type=_PATH)
@@ -244,6 +244,12 @@ _PATH = click.Path(path_type=Path)
     is_flag=True,
     help="Also write edits-safe.csv, for a spreadsheet: no cell is a formula. edits.csv stays as it is.",
 )
+@click.option(
+    "--table",
+    type=click.Choice(["csv", "parquet"]),
+    default="csv",
+    help="parquet: also write edits.parquet, the same table (extra: parquet). edits.csv is written in any case.",
+)
 @click.option("--no-report", is_flag=True, help="Write no report.html.")
 @click.option("--watch", is_flag=True, help="Show the run in a browser while it goes on (extra: label).")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -257,6 +263,7 @@ def command(
     no_report: bool,
     watch: bool,
     csv_safe: bool,
+    table: str,
     **fields: Any,
 ) -> None:
     """Judge every edit in EDIT_DIR and estimate the Immunization Success Rate.
@@ -286,6 +293,11 @@ def command(
     from isr.scoring.batches import asks_in_batches
     from isr.scoring.options import Options
 
+    parquet = table == "parquet"
+    if parquet:
+        from isr.scoring.edits_parquet import require_pyarrow
+
+        require_pyarrow()
     given = {name: fields.pop(name) for name in OPTIONS}
     require_labels(given)
 
@@ -310,6 +322,7 @@ def command(
             as_json,
             edits=people.result.data["edits"],
             csv_safe=csv_safe,
+            parquet=parquet,
             report=not no_report,
         )
         raise SystemExit(0 if people.result.decided else 3)
@@ -343,6 +356,7 @@ def command(
             as_json,
             edits=done.result.data["edits"],
             csv_safe=csv_safe,
+            parquet=parquet,
             report=not no_report,
             ahead=ahead,
         )

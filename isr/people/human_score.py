@@ -35,6 +35,7 @@ from isr.people.labels import Consensus, Labels, consensus, one_guideline
 from isr.people.meeting import meet, named, unmet, unmet_told
 from isr.scoring.bundled import edits_in, in_its_name
 from isr.scoring.edits_csv import EditsTable
+from isr.scoring.edits_parquet import copied_again
 from isr.scoring.estimates import Settings
 from isr.scoring.options import Options, check_options
 from isr.scoring.places import PEOPLE, RECORD, RESULT, TABLE, cache_if_there
@@ -357,7 +358,8 @@ def _commit(options: Options, panel: Panel, tally: Tally, votes: Votes, rule: Co
         )  # fmt: skip
         stage(out / RECORD, (json.dumps(record, indent=1) + "\n").encode())
         stage(out / RESULT, text)
-        commit([out / TABLE, out / RECORD, out / RESULT])
+        with copied_again(out, result):
+            commit([out / TABLE, out / RECORD, out / RESULT])
     finally:
         for name in (TABLE, RECORD, RESULT):
             partial_name(out / name).unlink(missing_ok=True)

@@ -38,6 +38,7 @@ from isr.scoring.as_author import as_author
 from isr.scoring.batches import asks_in_batches, require_engine, work_of
 from isr.scoring.bundled import edits_in, in_its_name, released
 from isr.scoring.edits_csv import EditsTable
+from isr.scoring.edits_parquet import copied_again
 from isr.scoring.estimates import Settings
 from isr.scoring.limit import in_turn
 from isr.scoring.metrics import Measured, annotate, open_measures, require_captions
@@ -372,7 +373,8 @@ def _commit(options: Options, panel: Panel, question: Question, done: Run) -> No
     try:
         stage(out / RECORD, _record(options, panel, question, done))
         stage(out / RESULT, done.result.to_json().encode())
-        commit([out / TABLE, out / RECORD, out / RESULT])
+        with copied_again(out, done.result):
+            commit([out / TABLE, out / RECORD, out / RESULT])
     finally:
         for name in (TABLE, RECORD, RESULT):
             partial_name(out / name).unlink(missing_ok=True)
