@@ -27,6 +27,7 @@ PLACES = {
     "HF_HOME": "the hub's folder",
     "HF_HUB_CACHE": "the hub's files",
     "OMP_NUM_THREADS": "threads of one computation",
+    "RAY_ADDRESS": "the cluster of --engine ray",
     "SSL_CERT_FILE": "authorities that sign a server's certificate",
 }
 """Variables that name a file or a folder; their values may be shown."""
